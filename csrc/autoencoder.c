@@ -1,0 +1,319 @@
+/* The jobs: train, predict, encode, decode, evaluate. The binary and the Python package both call these. */
+#include "network.h"
+#include "sys.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- many rows, batch by batch, without noise ---- */
+
+
+static void job_upload(dn_net *net, const float *x, const float *truth, int rows) {
+    net->ops->upload(net->pool, net->input, x, (size_t)rows * net->inputs * sizeof *x);
+    if (truth) net->ops->upload(net->pool, net->truth, truth, (size_t)rows * net->truths * sizeof *truth);
+}
+
+static int job_rows(const dn_net *net, size_t rows, size_t at) {
+    return rows - at < (size_t)net->run.batch ? (int)(rows - at) : net->run.batch;
+}
+
+dn_status dn_net_predict(dn_net *net, const float *x, size_t rows, float *out) {
+    const float *y = net->layers[net->output_layer].output;
+    for (size_t at = 0; at < rows; at += (size_t)net->run.batch) {
+        int n = job_rows(net, rows, at);
+        job_upload(net, x + at * net->inputs, NULL, n);
+        DN_TRY(dn_net_run_layers(net, 0, net->output_layer, n, 0, NULL));
+        net->ops->download(net->pool, out + at * net->outputs, y, (size_t)n * net->outputs * sizeof *out);
+    }
+    return DN_OK;
+}
+
+static dn_status job_need_sampling(const dn_net *net) {
+    DN_CHECK(net->sampling_layer >= 0, DN_E_USAGE, "%s: the network has no [sampling] layer, so no latent space",
+             net->cfg->path);
+    return DN_OK;
+}
+
+dn_status dn_net_encode(dn_net *net, const float *x, size_t rows, float *mean, float *log_variance) {
+    DN_TRY(job_need_sampling(net));
+    const dn_layer *l = &net->layers[net->sampling_layer];
+    size_t z = (size_t)l->outputs;
+    float *both = dn_alloc((size_t)net->run.batch, 2 * z * sizeof *both);
+    if (!both) return DN_E_MEMORY;
+    dn_status status = DN_OK;
+    for (size_t at = 0; at < rows && status == DN_OK; at += (size_t)net->run.batch) {
+        int n = job_rows(net, rows, at);
+        job_upload(net, x + at * net->inputs, NULL, n);
+        status = dn_net_run_layers(net, 0, net->sampling_layer - 1, n, 0, NULL);
+        if (status != DN_OK) break;
+        net->ops->download(net->pool, both, l->x, (size_t)n * 2 * z * sizeof *both);
+        for (size_t r = 0; r < (size_t)n; r++) {
+            if (log_variance) memcpy(log_variance + (at + r) * z, both + r * 2 * z, z * sizeof *both);
+            if (mean) memcpy(mean + (at + r) * z, both + r * 2 * z + z, z * sizeof *both);
+        }
+    }
+    dn_free(both);
+    return status;
+}
+
+dn_status dn_net_decode(dn_net *net, const float *z, size_t rows, float *out) {
+    DN_TRY(job_need_sampling(net));
+    dn_layer *l = &net->layers[net->sampling_layer];
+    const float *y = net->layers[net->output_layer].output;
+    for (size_t at = 0; at < rows; at += (size_t)net->run.batch) {
+        int n = job_rows(net, rows, at);
+        net->ops->upload(net->pool, l->output, z + at * l->outputs, (size_t)n * l->outputs * sizeof *z);
+        DN_TRY(dn_net_run_layers(net, net->sampling_layer + 1, net->output_layer, n, 0, NULL));
+        net->ops->download(net->pool, out + at * net->outputs, y, (size_t)n * net->outputs * sizeof *out);
+    }
+    return DN_OK;
+}
+
+static dn_status job_truth(const dn_net *net, const float *x, const float **truth) {
+    DN_CHECK(net->truths, DN_E_USAGE, "%s: the network has no cost layer, so no loss", net->cfg->path);
+    if (*truth) return DN_OK;
+    DN_CHECK(net->truths == net->inputs, DN_E_USAGE,
+             "the cost wants %d values per row, the input has %d: an autoencoder needs as many, or give a truth",
+             net->truths, net->inputs);
+    *truth = x;
+    return DN_OK;
+}
+
+static dn_losses job_mean(double image, double latent, double weighted, double rows) {
+    return (dn_losses){image / rows, latent / rows, (image + weighted) / rows};
+}
+
+dn_status dn_net_evaluate(dn_net *net, const float *x, const float *truth, size_t rows, dn_losses *losses) {
+    DN_TRY(job_truth(net, x, &truth));
+    DN_CHECK(rows > 0, DN_E_USAGE, "evaluate: no rows");
+    double image = 0, latent = 0, weighted = 0;
+    for (size_t at = 0; at < rows; at += (size_t)net->run.batch) {
+        int n = job_rows(net, rows, at);
+        double i, l, w;
+        job_upload(net, x + at * net->inputs, truth + at * net->truths, n);
+        DN_TRY(dn_net_run_layers(net, 0, net->n_layers - 1, n, 0, net->truth));
+        DN_TRY(dn_net_losses(net, &i, &l, &w));
+        image += i, latent += l, weighted += w;
+    }
+    *losses = job_mean(image, latent, weighted, (double)rows);
+    return DN_OK;
+}
+
+void dn_prior_sample(uint64_t seed, size_t rows, int latent, float *z) {
+    size_t n = rows * (size_t)latent;
+    for (size_t i = 0; i < n; i += 4) {
+        float four[4];
+        dn_normal4(seed, DN_STREAM_PRIOR, 0, (uint32_t)(i / 4), four);
+        for (size_t k = 0; k < 4 && i + k < n; k++) z[i + k] = four[k];
+    }
+}
+
+/* ---- training ---- */
+
+enum { PREVIEW_ROWS = 10 };
+
+struct dn_trainer {
+    dn_net *net;
+    const float *x, *truth;
+    size_t rows, at; /* at: rows done in this epoch */
+    dn_train_options options;
+    char *preview; /* stem */
+    uint32_t *order;
+    uint64_t first_batch, batches, max_batches; /* updates done; where to stop, 0: never */
+    int epoch, passes, finished, previewed;
+    double image, latent, weighted, started, epoch_started;
+    float *good; /* parameters and statistics of the last good epoch */
+};
+
+static void trainer_shuffle(dn_trainer *t) {
+    for (size_t i = 0; i < t->rows; i++) t->order[i] = (uint32_t)i;
+    if (!t->options.shuffle) return;
+    for (size_t i = t->rows - 1; i > 0; i--) { /* Fisher and Yates */
+        uint32_t r[4];
+        dn_philox(t->net->seed, DN_STREAM_SHUFFLE, (uint64_t)t->epoch, (uint32_t)i, r);
+        size_t j = (size_t)(((uint64_t)r[0] * (i + 1)) >> 32);
+        uint32_t keep = t->order[i];
+        t->order[i] = t->order[j], t->order[j] = keep;
+    }
+}
+
+static void trainer_keep(dn_trainer *t) {
+    dn_net *net = t->net;
+    net->ops->download(net->pool, t->good, net->values, net->n_values * sizeof *t->good);
+    net->ops->download(net->pool, t->good + net->n_values, net->statistics, net->n_statistics * sizeof *t->good);
+}
+
+static void trainer_restore(dn_trainer *t) {
+    dn_net *net = t->net;
+    net->ops->upload(net->pool, net->values, t->good, net->n_values * sizeof *t->good);
+    net->ops->upload(net->pool, net->statistics, t->good + net->n_values, net->n_statistics * sizeof *t->good);
+}
+
+static char *trainer_stem(const char *path) { /* F without its extension */
+    char *stem = dn_strdup(path);
+    char *dot = stem ? strrchr(stem, '.') : NULL, *slash = stem ? strrchr(stem, '/') : NULL;
+    if (dot && dot != stem && (!slash || dot > slash + 1)) *dot = 0;
+    return stem;
+}
+
+static dn_status trainer_preview(dn_trainer *t) {
+    if (!t->preview) return DN_OK;
+    dn_net *net = t->net;
+    size_t rows = t->rows < PREVIEW_ROWS ? t->rows : PREVIEW_ROWS;
+    float *out = dn_alloc(rows, (size_t)net->outputs * sizeof *out);
+    char *path = dn_alloc(strlen(t->preview) + 40, 1);
+    dn_status status = out && path ? dn_net_predict(net, t->x, rows, out) : DN_E_MEMORY;
+    if (status == DN_OK) {
+        sprintf(path, "%s_input_%d.txt", t->preview, t->epoch);
+        status = dn_csv_save(path, t->x, rows, (size_t)net->inputs);
+    }
+    if (status == DN_OK) {
+        sprintf(path, "%s_output_%d.txt", t->preview, t->epoch);
+        status = dn_csv_save(path, out, rows, (size_t)net->outputs);
+    }
+    dn_free(out);
+    dn_free(path);
+    return status;
+}
+
+dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const float *x, const float *truth, size_t rows,
+                            const dn_train_options *options) {
+    *out = NULL;
+    DN_TRY(job_truth(net, x, &truth));
+    DN_CHECK(rows > 0 && rows <= UINT32_MAX, DN_E_USAGE, "cannot train on %zu rows", rows);
+    DN_CHECK(options->epochs > 0 || net->schedule.max_batches > 0, DN_E_USAGE,
+             "%s: when to stop? give epochs, or max_batches in [net]", net->cfg->path);
+    dn_trainer *t = dn_alloc(1, sizeof *t);
+    if (!t) return DN_E_MEMORY;
+    *t = (dn_trainer){.net = net, .x = x, .truth = truth, .rows = rows, .options = *options};
+    if (options->preview_path && *options->preview_path) t->preview = trainer_stem(options->preview_path);
+    t->options.preview_path = NULL;
+    t->order = dn_alloc(rows, sizeof *t->order);
+    t->good = dn_alloc(net->n_values + net->n_statistics, sizeof *t->good);
+    if (!t->order || !t->good || (options->preview_path && *options->preview_path && !t->preview)) {
+        dn_trainer_destroy(t);
+        return DN_E_MEMORY;
+    }
+    net->rate_override = options->learning_rate;
+    net->rows_since_update = 0;
+    net->ops->fill(net->pool, net->n_values, 0, net->grads);
+    t->first_batch = dn_net_batch_number(net);
+    t->max_batches = options->epochs > 0 ? 0 : (uint64_t)net->schedule.max_batches;
+    trainer_shuffle(t);
+    trainer_keep(t);
+    t->started = t->epoch_started = dn_now();
+    if (t->max_batches && t->first_batch >= t->max_batches) t->finished = 1;
+    *out = t;
+    return DN_OK;
+}
+
+void dn_trainer_destroy(dn_trainer *t) {
+    if (!t) return;
+    dn_free(t->preview);
+    dn_free(t->order);
+    dn_free(t->good);
+    dn_free(t);
+}
+
+/* One pass over the next rows, and an update when the batch is full. */
+static dn_status trainer_step(dn_trainer *t) {
+    dn_net *net = t->net;
+    int n = job_rows(net, t->rows, t->at);
+    for (int r = 0; r < n; r++) {
+        size_t row = t->order[t->at + (size_t)r];
+        net->ops->upload(net->pool, net->input + (size_t)r * net->inputs, t->x + row * net->inputs,
+                         (size_t)net->inputs * sizeof(float));
+        net->ops->upload(net->pool, net->truth + (size_t)r * net->truths, t->truth + row * net->truths,
+                         (size_t)net->truths * sizeof(float));
+    }
+    double image, latent, weighted;
+    DN_TRY(dn_net_run_layers(net, 0, net->n_layers - 1, n, 1, net->truth));
+    net->seen += (uint64_t)n;
+    DN_TRY(dn_net_losses(net, &image, &latent, &weighted));
+    net->cost = image;
+    if (!isfinite(image + weighted)) {
+        trainer_restore(t);
+        return dn_fail(DN_E_NUMERIC,
+                       "the loss became %g in epoch %d: a smaller learning rate may help; the weights of epoch %d are kept",
+                       image + weighted, t->epoch + 1, t->epoch);
+    }
+    DN_TRY(dn_net_backward(net));
+    t->at += (size_t)n;
+    t->passes++;
+    t->image += image, t->latent += latent, t->weighted += weighted;
+    if (t->passes % net->subdivisions == 0 || t->at == t->rows) {
+        DN_TRY(dn_net_update(net));
+        t->passes = 0;
+        t->batches++;
+        if (t->max_batches && t->first_batch + t->batches >= t->max_batches) t->finished = 1;
+    }
+    return DN_OK;
+}
+
+static void trainer_report(const dn_trainer *t, dn_progress *p) {
+    double now = dn_now(), rows = t->at ? (double)t->at : 1;
+    dn_losses mean = job_mean(t->image, t->latent, t->weighted, rows);
+    *p = (dn_progress){.epoch = t->epoch, .epochs = t->options.epochs, .variational = t->net->sampling_layer >= 0,
+                       .finished = t->finished, .rows_done = t->at, .rows_total = t->rows,
+                       .image_loss = mean.image_loss, .latent_loss = mean.latent_loss, .total_loss = mean.total_loss,
+                       .seconds = now - t->started, .learning_rate = dn_net_rate(t->net)};
+    double spent = now - t->epoch_started;
+    p->rows_per_second = spent > 0 ? (double)t->at / spent : 0;
+    size_t steps_per_epoch = (t->rows + (size_t)t->net->run.batch - 1) / (size_t)t->net->run.batch;
+    uint64_t batches_per_epoch = (steps_per_epoch + (size_t)t->net->subdivisions - 1) / (size_t)t->net->subdivisions;
+    if (!p->epochs && t->max_batches > t->first_batch)
+        p->epochs = (int)((t->max_batches - t->first_batch + batches_per_epoch - 1) / batches_per_epoch);
+    double epochs_left = p->epochs - t->epoch - rows / (double)t->rows;
+    if (p->rows_per_second > 0 && epochs_left > 0) p->eta_seconds = epochs_left * (double)t->rows / p->rows_per_second;
+}
+
+dn_status dn_trainer_run(dn_trainer *t, int max_ms, dn_progress *progress) {
+    double until = dn_now() + max_ms * 1e-3;
+    if (!t->previewed) {
+        t->previewed = 1;
+        DN_TRY(trainer_preview(t));
+    }
+    if (t->finished) {
+        trainer_report(t, progress);
+        return DN_OK;
+    }
+    if (t->at == 0) t->epoch_started = dn_now();
+    do DN_TRY(trainer_step(t));
+    while (t->at < t->rows && !t->finished && dn_now() < until);
+    int done = t->at == t->rows || t->finished;
+    if (done) t->epoch++;
+    if (t->options.epochs > 0 && t->epoch >= t->options.epochs) t->finished = 1;
+    trainer_report(t, progress);
+    progress->epoch_done = done;
+    if (done) {
+        trainer_keep(t);
+        t->at = 0, t->image = t->latent = t->weighted = 0;
+        trainer_shuffle(t);
+        DN_TRY(trainer_preview(t));
+    }
+    return DN_OK;
+}
+
+static void line_duration(double seconds, char *text, size_t size) {
+    if (seconds < 90)
+        snprintf(text, size, "%.1fs", seconds);
+    else if (seconds < 5400)
+        snprintf(text, size, "%.0fm%02.0fs", floor(seconds / 60), fmod(seconds, 60));
+    else
+        snprintf(text, size, "%.0fh%02.0fm", floor(seconds / 3600), fmod(seconds, 3600) / 60);
+}
+
+void dn_progress_line(const dn_progress *p, char *line, size_t size) {
+    char time[32], losses[128], part[32] = "";
+    int shown = p->epoch_done ? p->epoch : p->epoch + 1;
+    if (p->variational)
+        snprintf(losses, sizeof losses, "image_loss %.5g  latent_loss %.5g  total_loss %.5g", p->image_loss,
+                 p->latent_loss, p->total_loss);
+    else
+        snprintf(losses, sizeof losses, "loss %.5g", p->image_loss);
+    if (!p->epoch_done && p->rows_total)
+        snprintf(part, sizeof part, " %3.0f%%", 100.0 * (double)p->rows_done / (double)p->rows_total);
+    line_duration(p->finished ? p->seconds : p->eta_seconds, time, sizeof time);
+    snprintf(line, size, "epoch %d/%d%s  %s  %.0f rows/s  %s %s", shown, p->epochs, part, losses, p->rows_per_second,
+             p->finished ? "took" : "eta", time);
+}

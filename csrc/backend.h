@@ -1,0 +1,83 @@
+/* The seam between layers and machines: memory and operations. Layers are written against this table alone, so a new
+ * machine is a new table. Every matrix is row-major; every gradient-like argument is added to unless its comment says set.
+ * Operations cannot fail on the CPU; a backend that can fail keeps its first error and reports it in `finish`. */
+#ifndef DN_BACKEND_H
+#define DN_BACKEND_H
+#include "pool.h"
+#include "status.h"
+
+typedef enum dn_activation {
+    DN_LINEAR, DN_LOGISTIC, DN_LOGGY, DN_RELU, DN_ELU, DN_SELU, DN_RELIE, DN_RAMP, DN_LEAKY, DN_TANH, DN_PLSE, DN_STAIR,
+    DN_HARDTAN, DN_LHTAN, DN_ACTIVATION_COUNT
+} dn_activation;
+
+typedef enum dn_loss { DN_LOSS_SSE, DN_LOSS_L1, DN_LOSS_SMOOTH, DN_LOSS_BCE, DN_LOSS_MASKED, DN_LOSS_COUNT } dn_loss;
+
+/* A convolution seen from its image side: image (c, h, w), columns (c*size*size, out_h*out_w). */
+typedef struct dn_conv_shape {
+    int channels, height, width, size, stride, padding, out_height, out_width;
+} dn_conv_shape;
+
+typedef struct dn_ops {
+    const char *name;
+    void *(*alloc)(dn_pool *pool, size_t bytes); /* zeroed, 64-byte aligned; NULL with a message */
+    void (*free)(dn_pool *pool, void *memory);
+    void (*upload)(dn_pool *, void *to, const void *from_host, size_t bytes);
+    void (*download)(dn_pool *, void *to_host, const void *from, size_t bytes);
+    /* plain vectors */
+    void (*fill)(dn_pool *, size_t n, float value, float *x);
+    void (*copy)(dn_pool *, size_t n, const float *x, float *y);
+    void (*scale)(dn_pool *, size_t n, float a, float *x);
+    void (*axpy)(dn_pool *, size_t n, float a, const float *x, float *y); /* y += a x */
+    /* rows of `cols` values between matrices with row steps ldx, ldy: y = x, y += x */
+    void (*copy_rows)(dn_pool *, size_t rows, size_t cols, const float *x, size_t ldx, float *y, size_t ldy);
+    void (*add_rows)(dn_pool *, size_t rows, size_t cols, const float *x, size_t ldx, float *y, size_t ldy);
+    /* C (m, n) = alpha op(A) op(B) + beta C; op(A) is (m, k), op(B) is (k, n) */
+    void (*gemm)(dn_pool *, int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a, int lda,
+                 const float *b, int ldb, float beta, float *c, int ldc);
+    void (*im2col)(dn_pool *, const dn_conv_shape *, const float *image, float *columns); /* set */
+    void (*col2im)(dn_pool *, const dn_conv_shape *, const float *columns, float *image); /* add */
+    /* y (rows, channels, spatial) += bias[channel]; db[channel] += sums of dy */
+    void (*bias_add)(dn_pool *, size_t rows, size_t channels, size_t spatial, const float *bias, float *y);
+    void (*bias_gradient)(dn_pool *, size_t rows, size_t channels, size_t spatial, const float *dy, float *db);
+    void (*activate)(dn_pool *, dn_activation, size_t n, float *x);                        /* in place */
+    void (*activate_gradient)(dn_pool *, dn_activation, size_t n, const float *y, float *dy); /* dy *= act'(y) */
+    /* batch normalisation, x (rows, channels, spatial). legacy: 1/(sqrt(v)+1e-6), else 1/sqrt(v+eps).
+     * train: mean, var set (unbiased), rolling mixed by .99/.01; y = xhat*scale + bias, xhat kept */
+    void (*norm_forward)(dn_pool *, size_t rows, size_t channels, size_t spatial, int training, float eps,
+                         const float *x, const float *scale, const float *bias, float *mean, float *var,
+                         float *rolling_mean, float *rolling_var, float *xhat, float *y);
+    /* dy becomes dx in place; dscale, dbias add. eps < 0 is the legacy form. */
+    void (*norm_backward)(dn_pool *, size_t rows, size_t channels, size_t spatial, int training, float eps,
+                          const float *xhat, const float *scale, const float *mean, const float *var, float *dy,
+                          float *dscale, float *dbias);
+    void (*maxpool_forward)(dn_pool *, size_t rows, const dn_conv_shape *, const float *x, float *y, int *index);
+    void (*maxpool_backward)(dn_pool *, size_t n, const int *index, const float *dy, float *dx);
+    void (*upsample_forward)(dn_pool *, size_t maps, int h, int w, int stride, float scale, const float *x, float *y);
+    void (*upsample_backward)(dn_pool *, size_t maps, int h, int w, int stride, float scale, const float *dy, float *dx);
+    void (*downsample_forward)(dn_pool *, size_t maps, int h, int w, int stride, float scale, const float *x, float *y);
+    void (*downsample_backward)(dn_pool *, size_t maps, int h, int w, int stride, float scale, const float *dy, float *dx);
+    /* eps[i] = N(0,1) number `i` of (seed, stream, step); uniform in [0, 1) likewise */
+    void (*normals)(dn_pool *, uint64_t seed, uint32_t stream, uint64_t step, size_t n, float *eps);
+    void (*uniforms)(dn_pool *, uint64_t seed, uint32_t stream, uint64_t step, size_t n, float *u);
+    /* y = u < p ? 0 : x / (1 - p); the same for gradients, added */
+    void (*dropout)(dn_pool *, size_t n, float p, const float *u, const float *x, float *y);
+    void (*dropout_gradient)(dn_pool *, size_t n, float p, const float *u, const float *dy, float *dx);
+    /* x (rows, 2 latent) = [log-variance | mean]; z = mean + exp(lv/2) eps (eps NULL: the mean); returns the sum of KL */
+    double (*reparameterise)(dn_pool *, size_t rows, size_t latent, const float *x, const float *eps, float *z);
+    void (*reparameterise_gradient)(dn_pool *, size_t rows, size_t latent, float kl_weight, const float *x,
+                                    const float *eps, const float *dz, float *dx);
+    /* error (set), gradient (set: d of the descended loss by x, see docs/numerics.md); returns the sum of errors */
+    double (*loss)(dn_pool *, dn_loss, size_t n, const float *x, const float *truth, float *error, float *gradient);
+    /* optimisers over one range; g is the plain gradient summed over the batch and is left as it is */
+    void (*sgd)(dn_pool *, size_t n, float rate, float momentum, float decay, float inverse_batch, float *w, float *v,
+                const float *g);
+    void (*adam)(dn_pool *, size_t n, float rate, float b1, float b2, float eps, float decay_batch, float correction1,
+                 float correction2, float *w, float *m, float *v, const float *g);
+} dn_ops;
+
+extern const dn_ops dn_cpu_ops;
+/* The names of the cfg; -1 when unknown. */
+int dn_activation_parse(const char *name);
+const char *dn_activation_name(dn_activation a);
+#endif

@@ -1,0 +1,47 @@
+/* cfg text to sections with line numbers, typed getters, and a report of keys nobody asked for. */
+#ifndef DN_CFG_H
+#define DN_CFG_H
+#include "status.h"
+
+typedef struct dn_option {
+    char *key, *value;
+    int line, used;
+} dn_option;
+
+typedef struct dn_section {
+    char *name; /* without brackets */
+    int line, n_options;
+    dn_option *options;
+    const char *path; /* lent from the file */
+    const char *asked[64]; /* keys the layer looks for: for "did you mean" */
+    int n_asked;
+} dn_section;
+
+typedef struct dn_cfg {
+    char *path;
+    int n_sections;
+    dn_section *sections;
+    char **warnings;
+    int n_warnings;
+} dn_cfg;
+
+dn_status dn_cfg_load(dn_cfg **out, const char *path);
+void dn_cfg_free(dn_cfg *cfg);
+void dn_cfg_warn(dn_cfg *cfg, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Warn about every unread key of the section, with the nearest key that was asked for. */
+void dn_cfg_report_unread(dn_cfg *cfg, dn_section *section);
+
+/* A missing key gives the fallback; a bad or out-of-range value is an error naming file, line and value. */
+dn_status dn_cfg_int(dn_section *s, const char *key, int fallback, int low, int high, int *out);
+dn_status dn_cfg_i64(dn_section *s, const char *key, int64_t fallback, int64_t low, int64_t high, int64_t *out);
+dn_status dn_cfg_float(dn_section *s, const char *key, double fallback, double *out);
+const char *dn_cfg_string(dn_section *s, const char *key, const char *fallback);
+int dn_cfg_has(dn_section *s, const char *key);
+int dn_cfg_line(const dn_section *s, const char *key);
+/* Comma-separated numbers; *out is dn_alloc'ed (NULL when the key is missing, *n = 0). */
+dn_status dn_cfg_ints(dn_section *s, const char *key, int **out, int *n);
+dn_status dn_cfg_floats(dn_section *s, const char *key, float **out, int *n);
+/* An error at the section's line, or at the key's when key is not NULL. */
+dn_status dn_cfg_error(const dn_section *s, const char *key, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+#endif

@@ -1,0 +1,195 @@
+/* darknet.h - the public interface of the Darknet core with variational autoencoders.
+ *
+ * Every function that can fail returns a dn_status; dn_error() then holds one line that names the thing, the value met
+ * and the value wanted. The message belongs to the calling thread and lives until its next failing call. The library
+ * never prints, exits or aborts. Different networks may be used by different threads at once; one network may not.
+ * Arrays are float32, row-major, (rows, features); image features are channel, row, column.
+ */
+#ifndef DARKNET_H
+#define DARKNET_H
+#include <stddef.h>
+#include <stdint.h>
+#if defined(__GNUC__)
+#define DN_API __attribute__((visibility("default")))
+#else
+#define DN_API
+#endif
+#ifdef __cplusplus
+extern "C" {
+#endif
+/* cffi:begin - plain declarations only: the Python package reads this region */
+
+/* Status codes are also the exit codes of the command line. */
+typedef enum dn_status {
+    DN_OK = 0,
+    DN_E_NUMERIC = 1, /* a loss or a value became NaN or infinite */
+    DN_E_USAGE = 2,   /* a call or command that makes no sense: shapes, names, options */
+    DN_E_FORMAT = 3,  /* a bad input file: file, line and value are in the message */
+    DN_E_IO = 4,      /* open, read, write, rename failed */
+    DN_E_MEMORY = 5,
+    DN_E_DEVICE = 6 /* the device asked for is not there */
+} dn_status;
+
+typedef struct dn_net dn_net;
+typedef struct dn_trainer dn_trainer;
+
+DN_API const char *dn_version(void);
+DN_API const char *dn_error(void);
+/* One line on how this library computes: instruction set, threads. */
+DN_API const char *dn_build_info(void);
+
+/* ---- networks ---- */
+
+typedef struct dn_net_options {
+    uint64_t seed;      /* start weights, noise, dropout, shuffling */
+    int batch;          /* rows in one pass; 0: the cfg's batch */
+    int threads;        /* 0: as many as this process may use */
+    const char *device; /* "cpu"; NULL: "cpu" */
+} dn_net_options;
+
+/* Build a network from the cfg file `path` with fresh parameters. `options` may be NULL. */
+DN_API dn_status dn_net_create(dn_net **out, const char *path, const dn_net_options *options);
+DN_API void dn_net_destroy(dn_net *net);
+
+typedef struct dn_net_info {
+    int batch; /* rows in one pass (batch / subdivisions * time_steps of the cfg) */
+    int subdivisions, time_steps, n_layers;
+    int height, width, channels, inputs;
+    int outputs; /* of the last layer that is not a cost */
+    int truths;  /* values of truth per row that the costs read; 0: no cost */
+    int latent_size; /* of the first sampling layer; 0: none */
+    int out_height, out_width, out_channels; /* of the output; 0 when it is a plain vector */
+    uint64_t seen, seed;
+    int64_t max_batches;
+    double cost;          /* of the last forward: mean of the layer costs, summed over the rows */
+    double learning_rate; /* at the present step */
+    double data_scale;    /* [net] data_scale: divides CSV values; 1 when absent */
+    size_t n_params, memory_bytes;
+    double flops; /* multiply-adds counted twice, one row forward */
+    int threads;
+} dn_net_info;
+
+DN_API void dn_net_info_get(const dn_net *net, dn_net_info *info);
+/* [net] label_column as written (name or index), "" when absent. Lent. */
+DN_API const char *dn_net_label_column(const dn_net *net);
+/* Warnings met while reading the cfg: "file:line: ..." */
+DN_API int dn_net_warning_count(const dn_net *net);
+DN_API const char *dn_net_warning(const dn_net *net, int index);
+
+typedef struct dn_layer_info {
+    const char *type; /* lent */
+    const char *name; /* the cfg's `name=`, else "" */
+    int inputs, outputs, batch;
+    int height, width, channels;             /* of its input, 0 when a vector */
+    int out_height, out_width, out_channels; /* 0 when a vector */
+    int filters, size, stride;               /* 0 where it has none */
+    int n_tensors;                           /* parameters and running statistics by name */
+    size_t n_params;
+    double flops;
+    int line; /* of its section in the cfg file */
+} dn_layer_info;
+
+typedef struct dn_tensor_info {
+    const char *name; /* weights, biases, scales, rolling_mean, rolling_variance; inner parts as "self.weights" */
+    size_t count;
+    int n_dims;
+    int dims[6];
+    int trained; /* 1: has a gradient; 0: a running statistic */
+} dn_tensor_info;
+
+DN_API dn_status dn_layer_info_get(const dn_net *net, int layer, dn_layer_info *info);
+DN_API dn_status dn_tensor_info_get(const dn_net *net, int layer, int index, dn_tensor_info *info);
+/* Copy `count` values; count must be the tensor's. Gradients are handed out in Darknet's sign: minus the derivative of
+ * what is descended, summed over the rows since the last update. */
+DN_API dn_status dn_tensor_get(const dn_net *net, int layer, const char *name, float *values, size_t count);
+DN_API dn_status dn_tensor_set(dn_net *net, int layer, const char *name, const float *values, size_t count);
+DN_API dn_status dn_gradient_get(const dn_net *net, int layer, const char *name, float *values, size_t count);
+/* Output and delta (minus the gradient by the output) of a layer for the rows of the last forward. */
+DN_API dn_status dn_layer_output(const dn_net *net, int layer, float *values, size_t count);
+DN_API dn_status dn_layer_delta(const dn_net *net, int layer, float *values, size_t count);
+/* Give the sampling layer `layer` the normal numbers (rows, latent) of its next forward instead of drawn ones. */
+DN_API dn_status dn_layer_set_noise(dn_net *net, int layer, const float *values, size_t count);
+
+/* One step by hand. x: (rows, inputs), truth: (rows, truths) or NULL; rows <= batch. */
+DN_API dn_status dn_net_forward(dn_net *net, const float *x, const float *truth, int rows, int training);
+DN_API dn_status dn_net_backward(dn_net *net);
+DN_API dn_status dn_net_update(dn_net *net);
+DN_API void dn_net_reset_state(dn_net *net); /* recurrent state to zero */
+
+typedef struct dn_losses {
+    double image_loss, latent_loss, total_loss; /* per row: summed over features, averaged over rows */
+} dn_losses;
+
+/* Any number of rows; they are worked through in batches, without noise and with running statistics. */
+DN_API dn_status dn_net_predict(dn_net *net, const float *x, size_t rows, float *out);
+DN_API dn_status dn_net_encode(dn_net *net, const float *x, size_t rows, float *mean, float *log_variance);
+DN_API dn_status dn_net_decode(dn_net *net, const float *z, size_t rows, float *out);
+/* truth NULL: the rows themselves. */
+DN_API dn_status dn_net_evaluate(dn_net *net, const float *x, const float *truth, size_t rows, dn_losses *losses);
+/* n latent rows from the prior N(0, 1): a function of (seed, row, column) alone. z: (rows, latent) */
+DN_API void dn_prior_sample(uint64_t seed, size_t rows, int latent, float *z);
+
+/* Darknet .weights. Loading checks every size before anything is overwritten; `clear` sets seen to 0. */
+DN_API dn_status dn_net_save(const dn_net *net, const char *path);
+DN_API dn_status dn_net_load(dn_net *net, const char *path, int clear);
+/* Layers start <= i < cutoff only; cutoff < 0: all. */
+DN_API dn_status dn_net_load_range(dn_net *net, const char *path, int clear, int start, int cutoff);
+DN_API dn_status dn_net_save_range(const dn_net *net, const char *path, int cutoff);
+
+/* ---- training ---- */
+
+typedef struct dn_train_options {
+    int epochs;               /* > 0: this many; 0: until max_batches of the cfg */
+    int shuffle;              /* 1: a new order every epoch, a function of the seed */
+    double learning_rate;     /* > 0 overrides the cfg */
+    const char *preview_path; /* NULL, or -output F: ten inputs and outputs after every epoch, epoch 0 before training */
+} dn_train_options;
+
+typedef struct dn_progress {
+    int epoch, epochs; /* finished epochs; planned ones (0: open) */
+    int variational;   /* 1: has a latent loss */
+    int epoch_done;    /* 1: the values are those of a whole epoch */
+    int finished;
+    uint64_t rows_done, rows_total; /* in this epoch */
+    double image_loss, latent_loss, total_loss; /* mean per row so far in this epoch */
+    double rows_per_second, seconds, eta_seconds;
+    double learning_rate;
+} dn_progress;
+
+/* x (rows, inputs) and truth (rows, truths; NULL: x) are lent until the trainer is destroyed. */
+DN_API dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const float *x, const float *truth, size_t rows,
+                                   const dn_train_options *options);
+/* Train for about `max_ms` milliseconds or to the end of the epoch, whichever is first, then report. The weights
+ * are usable after every call. Fails with DN_E_NUMERIC when a loss stops being finite; then the weights are
+ * those of the end of the last good epoch. */
+DN_API dn_status dn_trainer_run(dn_trainer *trainer, int max_ms, dn_progress *progress);
+DN_API void dn_trainer_destroy(dn_trainer *trainer);
+/* The progress line, the same from every program: at most `size` bytes with the final zero. */
+DN_API void dn_progress_line(const dn_progress *progress, char *line, size_t size);
+
+/* ---- tables ---- */
+
+typedef struct dn_csv_options {
+    const char *label_column; /* NULL or "": none; a header name or a zero-based index (negative: from the end) */
+    double scale;             /* values are divided by it; 0: 1 */
+    int64_t max_rows;         /* 0: all */
+    int columns;              /* features wanted, 0: any; another width is an error */
+} dn_csv_options;
+
+typedef struct dn_table {
+    size_t rows, columns;
+    float *values;  /* (rows, columns) */
+    float *labels;  /* (rows) or NULL; text labels are not taken */
+    char *header;   /* feature names joined by newlines, or NULL */
+} dn_table;
+
+DN_API dn_status dn_csv_load(dn_table *table, const char *path, const dn_csv_options *options);
+DN_API void dn_table_free(dn_table *table);
+/* Comma separated, shortest digits that read back exactly; whole file or nothing. path NULL: standard output. */
+DN_API dn_status dn_csv_save(const char *path, const float *values, size_t rows, size_t columns);
+
+/* cffi:end */
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,119 @@
+/* A layer, and the hooks that make a layer type. A type is one const row: a new layer is one file in layers/ and one line
+ * in layer_registry.c.
+ *
+ * `parse` reads the cfg section and settles shapes. `plan` asks for memory: tensors (parameters, with a gradient and optimiser
+ * moments, and running statistics) and buffers, by pointer; the network lays all of them out in a few blocks and fills the
+ * pointers. Resizing is parse and plan again. `init` draws start weights. Layers never allocate in forward or backward.
+ *
+ * Gradients are plain (dx = + d loss / dx, summed over the batch) and every backward adds into dx and dw. */
+#ifndef DN_LAYER_H
+#define DN_LAYER_H
+#include "backend.h"
+#include "cfg.h"
+#include "rng.h"
+
+enum { DN_MAX_TENSORS = 64, DN_MAX_BUFFERS = 64 };
+
+typedef enum dn_tensor_kind {
+    DN_WEIGHT,    /* trained, decays */
+    DN_BIAS,      /* trained, does not decay */
+    DN_STATISTIC, /* running statistic */
+} dn_tensor_kind;
+
+/* Bits of `flags`: where a tensor stands in Darknet files. */
+enum { DN_NOT_IN_FILE = 1, DN_BN_TENSOR = 2 };
+
+typedef struct dn_tensor {
+    char name[32];
+    dn_tensor_kind kind;
+    int flags, n_dims, dims[6];
+    size_t count, offset; /* in floats within its block */
+    float *value, *grad;  /* grad NULL for statistics */
+} dn_tensor;
+
+typedef struct dn_buffer {
+    float **where;
+    size_t count; /* floats */
+} dn_buffer;
+
+typedef struct dn_layer dn_layer;
+
+typedef struct dn_layer_type {
+    const char *name;
+    const char *aliases[3];
+    size_t state_size; /* of layer->state, zeroed */
+    dn_status (*parse)(dn_layer *layer, dn_section *section);
+    dn_status (*plan)(dn_layer *layer);
+    dn_status (*init)(dn_layer *layer);
+    dn_status (*forward)(dn_layer *layer);
+    dn_status (*backward)(dn_layer *layer); /* NULL: passes nothing down */
+    void (*destroy)(dn_layer *layer);       /* frees what parse allocated */
+    double (*flops)(const dn_layer *layer); /* NULL: 0 */
+    int has_loss;                           /* sets layer->cost when there is a truth */
+    int is_cost;                            /* never the network's output */
+    int recurrent;
+    void (*reset)(dn_layer *layer); /* recurrent state to zero */
+} dn_layer_type;
+
+struct dn_layer {
+    const dn_layer_type *type;
+    struct dn_net *net;
+    int index, line;
+    char name[64];
+    void *state; /* the type's own */
+    int inputs, height, width, channels;                  /* of its input; 0 sizes: a vector */
+    int outputs, out_height, out_width, out_channels;     /* set by parse */
+    int filters, size, stride;                            /* for the layer table */
+    int truths;                                           /* values of truth per row it reads */
+    float *output, *delta;                                /* (batch, outputs); delta is the plain gradient */
+    const float *x;                                       /* input of this forward, (rows, inputs) */
+    float *dx;                                            /* gradient by the input, added to; NULL: nobody wants it */
+    dn_tensor tensors[DN_MAX_TENSORS];
+    int n_tensors;
+    dn_buffer buffers[DN_MAX_BUFFERS];
+    int n_buffers;
+    size_t workspace; /* floats of shared scratch it needs */
+    double cost;      /* sum over rows, of the last forward with truth */
+    double latent_loss; /* sum over rows: KL of a sampling layer */
+    double loss_scale;  /* s of docs/numerics.md: gradient = s * d(cost); set by loss layers */
+    float learning_rate; /* multiplier */
+    int stop_backward, dont_save, dont_load, dont_load_scales, n_load, flipped;
+    int64_t bn_count; /* batches seen by norms, unused otherwise */
+};
+
+/* What layers may know of the network and of this pass. */
+typedef struct dn_run {
+    const dn_ops *ops;
+    dn_pool *pool;
+    int batch, rows; /* planned; in this pass */
+    int time_steps;
+    int training;
+    const float *truth; /* (rows, net truths) or NULL */
+    float *workspace;
+    uint64_t seed, step; /* step: passes so far, for noise */
+    float bn_eps;        /* < 0: legacy */
+    double kl_scale;     /* s of the network's image loss */
+} dn_run;
+const dn_run *dn_layer_run(const dn_layer *layer);
+dn_layer *dn_layer_at(const dn_layer *layer, int index); /* NULL outside */
+
+/* For parse: shapes. */
+void dn_layer_image_out(dn_layer *layer, int channels, int height, int width);
+void dn_layer_vector_out(dn_layer *layer, int outputs);
+dn_status dn_layer_need_image(dn_layer *layer, dn_section *section);
+dn_status dn_layer_activation(dn_section *section, const char *fallback, dn_activation *out);
+/* Checked product for sizes from files. */
+dn_status dn_layer_size(dn_section *section, size_t *out, size_t a, size_t b, size_t c, size_t d);
+/* For plan. */
+dn_status dn_layer_tensor(dn_layer *layer, const char *name, dn_tensor_kind kind, int flags, int n_dims, const int *dims);
+dn_status dn_layer_buffer(dn_layer *layer, float **where, size_t count);
+void dn_layer_workspace(dn_layer *layer, size_t count);
+dn_tensor *dn_layer_find(const dn_layer *layer, const char *name);
+/* For init: fill a tensor with scale * U(-1, 1) or scale * N(0, 1), a function of (seed, layer, tensor). */
+void dn_layer_init_uniform(dn_layer *layer, dn_tensor *tensor, float scale);
+void dn_layer_init_normal(dn_layer *layer, dn_tensor *tensor, float scale);
+void dn_layer_init_fill(dn_layer *layer, dn_tensor *tensor, float value);
+
+extern const dn_layer_type *const dn_layer_types[];
+const dn_layer_type *dn_layer_type_find(const char *name);
+#endif

@@ -1,0 +1,76 @@
+/* [cost]: the loss against the truth, summed over features and rows. With d = truth - x:
+ *
+ *   type    error (the output)                 gradient by x      s (docs/numerics.md)
+ *   sse     d^2                                -d                 1/2
+ *   masked  as sse, 0 where truth = -1234      -d or 0            1/2
+ *   L1      |d|                                -sign(d)           1
+ *   smooth  d^2 if |d| < 1 else 2|d| - 1       -d, else -sign(d)  1/2 inside, 1/2 outside (2|d| - 1)
+ *   bce     max(x,0) - x t + ln(1 + e^-|x|)    logistic(x) - t    1      x are logits (new)
+ *
+ * `scale` multiplies the gradient handed down, not the reported cost. */
+#include "../layer.h"
+#include <string.h>
+
+typedef struct cost_state {
+    dn_loss loss;
+    double scale;
+    float *gradient; /* (batch, inputs) */
+    int active;
+} cost_state;
+
+static const struct {
+    const char *name;
+    dn_loss loss;
+    double s;
+} cost_types[] = {{"sse", DN_LOSS_SSE, 0.5},   {"masked", DN_LOSS_MASKED, 0.5}, {"L1", DN_LOSS_L1, 1},
+                  {"smooth", DN_LOSS_SMOOTH, 0.5}, {"bce", DN_LOSS_BCE, 1},     {"seg", DN_LOSS_SSE, 0.5},
+                  {"wgan", DN_LOSS_SSE, 0.5}};
+
+static dn_status cost_parse(dn_layer *l, dn_section *s) {
+    cost_state *st = l->state;
+    const char *type = dn_cfg_string(s, "type", "sse");
+    size_t i, n = sizeof cost_types / sizeof *cost_types;
+    for (i = 0; i < n && strcmp(type, cost_types[i].name); i++) {}
+    if (i == n) return dn_cfg_error(s, "type", "type=%s is not one of sse, masked, L1, smooth, bce, seg, wgan", type);
+    st->loss = cost_types[i].loss;
+    DN_TRY(dn_cfg_float(s, "scale", 1, &st->scale));
+    double unused; /* keys that Darknet reads and that have no effect on its CPU */
+    DN_TRY(dn_cfg_float(s, "ratio", 0, &unused));
+    DN_TRY(dn_cfg_float(s, "noobj", 1, &unused));
+    DN_TRY(dn_cfg_float(s, "thresh", 0, &unused));
+    l->loss_scale = cost_types[i].s * st->scale;
+    l->truths = l->inputs;
+    l->outputs = l->inputs;
+    l->out_height = l->height, l->out_width = l->width, l->out_channels = l->channels;
+    return DN_OK;
+}
+
+static dn_status cost_plan(dn_layer *l) {
+    cost_state *st = l->state;
+    return dn_layer_buffer(l, &st->gradient, (size_t)dn_layer_run(l)->batch * l->inputs);
+}
+
+static dn_status cost_forward(dn_layer *l) {
+    cost_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    st->active = run->truth != NULL;
+    if (st->active)
+        l->cost = run->ops->loss(run->pool, st->loss, (size_t)run->rows * l->inputs, l->x, run->truth, l->output,
+                                 st->gradient);
+    return DN_OK;
+}
+
+static dn_status cost_backward(dn_layer *l) {
+    cost_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    size_t n = (size_t)run->rows * l->inputs;
+    if (!st->active) return DN_OK;
+    run->ops->copy(run->pool, n, st->gradient, l->delta); /* Darknet keeps the unscaled delta here */
+    if (l->dx) run->ops->axpy(run->pool, n, (float)st->scale, st->gradient, l->dx);
+    return DN_OK;
+}
+
+const dn_layer_type dn_cost_layer = {
+    .name = "cost", .state_size = sizeof(cost_state), .parse = cost_parse, .plan = cost_plan, .forward = cost_forward,
+    .backward = cost_backward, .has_loss = 1, .is_cost = 1,
+};

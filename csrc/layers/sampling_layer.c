@@ -1,0 +1,67 @@
+/* [sampling]: the reparameterisation of a variational autoencoder (Kingma and Welling, arXiv:1312.6114, eq. 10).
+ *
+ *   input per row  [ lv (Z) | mu (Z) ]        lv = log sigma^2
+ *   z   = mu + exp(lv/2) * eps                training: eps ~ N(0, 1); else z = mu
+ *   KL  = 0.5 * sum(exp(lv) + mu^2 - 1 - lv)  latent_loss, per row
+ *   dmu = dz + w * mu
+ *   dlv = dz * 0.5 * exp(lv/2) * eps + w * 0.5 * (exp(lv) - 1),   w = s * beta (docs/numerics.md)
+ *
+ * Every layer owns its noise: two of them in one network, or two networks, do not meet. */
+#include "../layer.h"
+
+typedef struct sampling_state {
+    double beta;
+    float *eps; /* (batch, Z) */
+    int noisy, given;
+} sampling_state;
+
+static dn_status sampling_parse(dn_layer *l, dn_section *s) {
+    sampling_state *st = l->state;
+    DN_TRY(dn_cfg_float(s, "beta", 0.5, &st->beta));
+    if (st->beta < 0) return dn_cfg_error(s, "beta", "beta=%g is below 0", st->beta);
+    if (l->inputs % 2 || l->inputs < 2)
+        return dn_cfg_error(s, NULL, "input %d is not even: it must be log-variances then means", l->inputs);
+    dn_layer_vector_out(l, l->inputs / 2);
+    return DN_OK;
+}
+
+static dn_status sampling_plan(dn_layer *l) {
+    sampling_state *st = l->state;
+    return dn_layer_buffer(l, &st->eps, (size_t)dn_layer_run(l)->batch * l->outputs);
+}
+
+static dn_status sampling_forward(dn_layer *l) {
+    sampling_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    size_t n = (size_t)run->rows * l->outputs;
+    st->noisy = run->training || st->given;
+    if (st->noisy && !st->given)
+        run->ops->normals(run->pool, run->seed, DN_STREAM_LAYER + (uint32_t)l->index, run->step, n, st->eps);
+    st->given = 0;
+    l->latent_loss = run->ops->reparameterise(run->pool, run->rows, l->outputs, l->x, st->noisy ? st->eps : NULL, l->output);
+    return DN_OK;
+}
+
+static dn_status sampling_backward(dn_layer *l) {
+    sampling_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    if (!l->dx) return DN_OK;
+    run->ops->reparameterise_gradient(run->pool, run->rows, l->outputs, (float)(run->kl_scale * st->beta), l->x,
+                                      st->noisy ? st->eps : NULL, l->delta, l->dx);
+    return DN_OK;
+}
+
+double dn_sampling_beta(const dn_layer *l) { return ((const sampling_state *)l->state)->beta; }
+
+/* The next forward uses these numbers (rows, Z), also outside training. */
+void dn_sampling_set_noise(dn_layer *l, const float *eps, size_t count) {
+    sampling_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    run->ops->upload(run->pool, st->eps, eps, count * sizeof *eps);
+    st->given = 1;
+}
+
+const dn_layer_type dn_sampling_layer = {
+    .name = "sampling", .state_size = sizeof(sampling_state), .parse = sampling_parse, .plan = sampling_plan,
+    .forward = sampling_forward, .backward = sampling_backward,
+};

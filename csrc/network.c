@@ -1,0 +1,459 @@
+/* Build a network from its cfg, lay out its memory, run it forward and back, update it. */
+#include "network.h"
+#include "sys.h"
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGN = 16 }; /* floats: tensors begin at cache lines */
+static size_t net_pad(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
+
+static dn_status net_parse_header(dn_net *net, const dn_net_options *options) {
+    dn_section *s = &net->cfg->sections[0];
+    if (strcmp(s->name, "net") && strcmp(s->name, "network"))
+        return dn_cfg_error(s, NULL, "the first section must be [net]");
+    int batch, ignored;
+    double unused;
+    DN_TRY(dn_cfg_int(s, "batch", 1, 1, 1 << 24, &batch));
+    if (options && options->batch > 0) batch = options->batch;
+    DN_TRY(dn_cfg_int(s, "subdivisions", 1, 1, 1 << 24, &net->subdivisions));
+    DN_TRY(dn_cfg_int(s, "time_steps", 1, 1, 1 << 20, &net->run.time_steps));
+    if (batch % net->subdivisions)
+        return dn_cfg_error(s, "subdivisions", "batch=%d is not a multiple of subdivisions=%d", batch, net->subdivisions);
+    if ((int64_t)(batch / net->subdivisions) * net->run.time_steps > INT_MAX)
+        return dn_cfg_error(s, "batch", "batch=%d with time_steps=%d is too large", batch, net->run.time_steps);
+    net->run.batch = batch / net->subdivisions * net->run.time_steps;
+    DN_TRY(dn_cfg_int(s, "height", 0, 0, 1 << 20, &net->height));
+    DN_TRY(dn_cfg_int(s, "width", 0, 0, 1 << 20, &net->width));
+    DN_TRY(dn_cfg_int(s, "channels", 0, 0, 1 << 20, &net->channels));
+    size_t image;
+    DN_TRY(dn_layer_size(s, &image, (size_t)net->height, (size_t)net->width, (size_t)net->channels, 1));
+    if (image > INT_MAX) return dn_cfg_error(s, "height", "an image of %zu values is too large", image);
+    DN_TRY(dn_cfg_int(s, "inputs", (int)image, 0, INT_MAX, &net->inputs));
+    if (!net->inputs) return dn_cfg_error(s, NULL, "no inputs: give inputs= or height=, width= and channels=");
+    DN_TRY(dn_cfg_float(s, "momentum", 0.9, &net->momentum));
+    DN_TRY(dn_cfg_float(s, "decay", 0.0001, &net->decay));
+    DN_TRY(dn_cfg_int(s, "adam", 0, 0, 1, &net->adam));
+    DN_TRY(dn_cfg_float(s, "B1", 0.9, &net->b1));
+    DN_TRY(dn_cfg_float(s, "B2", 0.999, &net->b2));
+    DN_TRY(dn_cfg_float(s, "eps", 1e-7, &net->eps));
+    DN_TRY(dn_cfg_float(s, "data_scale", 1, &net->data_scale));
+    if (net->data_scale == 0) return dn_cfg_error(s, "data_scale", "data_scale=0 cannot divide");
+    net->label_column = dn_cfg_string(s, "label_column", "");
+    net->run.bn_eps = 1e-5f;
+    if (!strcmp(dn_cfg_string(s, "bn_epsilon", ""), "legacy")) {
+        net->run.bn_eps = -1;
+    } else {
+        double eps;
+        DN_TRY(dn_cfg_float(s, "bn_epsilon", 1e-5, &eps));
+        if (eps <= 0) return dn_cfg_error(s, "bn_epsilon", "bn_epsilon=%g is not above 0", eps);
+        net->run.bn_eps = (float)eps;
+    }
+    DN_TRY(dn_schedule_parse(s, &net->schedule));
+    static const char *const others[] = {"notruth", "random", "max_crop", "min_crop", "max_ratio", "min_ratio", "center",
+                                         "clip", "angle", "aspect", "saturation", "exposure", "hue"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) /* read by Darknet's image trainers only */
+        DN_TRY(dn_cfg_float(s, others[i], 0, &unused));
+    (void)ignored;
+    dn_cfg_report_unread(net->cfg, s);
+    return DN_OK;
+}
+
+static dn_status layer_parse_common(dn_layer *l, dn_section *s) {
+    double rate, unused;
+    int truth_key;
+    DN_TRY(dn_cfg_float(s, "learning_rate", 1, &rate));
+    l->learning_rate = (float)rate;
+    DN_TRY(dn_cfg_int(s, "stopbackward", 0, 0, 1, &l->stop_backward));
+    DN_TRY(dn_cfg_int(s, "dontsave", 0, 0, 1, &l->dont_save));
+    DN_TRY(dn_cfg_int(s, "dontload", 0, 0, 1, &l->dont_load));
+    DN_TRY(dn_cfg_int(s, "dontloadscales", 0, 0, 1, &l->dont_load_scales));
+    DN_TRY(dn_cfg_int(s, "numload", 0, 0, INT_MAX, &l->n_load));
+    DN_TRY(dn_cfg_int(s, "truth", 0, 0, 1, &truth_key));
+    DN_TRY(dn_cfg_float(s, "onlyforward", 0, &unused));
+    DN_TRY(dn_cfg_float(s, "smooth", 0, &unused));
+    strncpy(l->name, dn_cfg_string(s, "name", ""), sizeof l->name - 1);
+    return DN_OK;
+}
+
+static dn_status net_parse_layers(dn_net *net) {
+    int h = net->height, w = net->width, c = net->channels, inputs = net->inputs;
+    size_t image = (size_t)h * w * c;
+    if (image != (size_t)inputs) h = w = c = 0;
+    int n = net->cfg->n_sections - 1;
+    if (!n) return dn_cfg_error(&net->cfg->sections[0], NULL, "the network has no layers");
+    net->layers = dn_alloc(n, sizeof *net->layers);
+    if (!net->layers) return DN_E_MEMORY;
+    net->sampling_layer = net->output_layer = -1;
+    double s_image = 0;
+    for (int i = 0; i < n; i++) {
+        dn_section *s = &net->cfg->sections[i + 1];
+        dn_layer *l = &net->layers[i];
+        l->net = net, l->index = i, l->line = s->line;
+        l->type = dn_layer_type_find(s->name);
+        net->n_layers = i + 1; /* so that destroy sees it */
+        if (!l->type) return dn_cfg_error(s, NULL, "unknown layer type");
+        l->inputs = inputs, l->height = h, l->width = w, l->channels = c;
+        if (l->type->state_size && !(l->state = dn_alloc(1, l->type->state_size))) return DN_E_MEMORY;
+        DN_TRY(layer_parse_common(l, s));
+        DN_TRY(l->type->parse(l, s));
+        dn_cfg_report_unread(net->cfg, s);
+        if (l->outputs <= 0) return dn_cfg_error(s, NULL, "its output would have %d values", l->outputs);
+        size_t total;
+        DN_TRY(dn_layer_size(s, &total, (size_t)l->outputs, (size_t)net->run.batch, sizeof(float), 1));
+        inputs = l->outputs, h = l->out_height, w = l->out_width, c = l->out_channels;
+        if (!l->type->is_cost) net->output_layer = i;
+        if (net->sampling_layer < 0 && !strcmp(l->type->name, "sampling")) net->sampling_layer = i;
+        if (l->truths > net->truths) net->truths = l->truths;
+        if (l->type->has_loss && s_image == 0) s_image = l->loss_scale;
+    }
+    net->run.kl_scale = s_image > 0 ? s_image : 1;
+    if (net->output_layer < 0) return dn_cfg_error(&net->cfg->sections[1], NULL, "the network has only cost layers");
+    net->outputs = net->layers[net->output_layer].outputs;
+    return DN_OK;
+}
+
+static float *net_block(dn_net *net, size_t floats) {
+    net->memory_bytes += floats * sizeof(float);
+    return net->ops->alloc(net->pool, floats * sizeof(float));
+}
+
+/* Decayed tensors of all layers first, then the other parameters; ranges collect neighbours with one learning rate. */
+static dn_status net_layout_parameters(dn_net *net) {
+    size_t at = 0;
+    int n_tensors = 0;
+    for (int i = 0; i < net->n_layers; i++) n_tensors += net->layers[i].n_tensors;
+    net->ranges = dn_alloc((size_t)n_tensors + 1, sizeof *net->ranges);
+    if (!net->ranges) return DN_E_MEMORY;
+    for (int kind = DN_WEIGHT; kind <= DN_BIAS; kind++)
+        for (int i = 0; i < net->n_layers; i++) {
+            dn_layer *l = &net->layers[i];
+            for (int k = 0; k < l->n_tensors; k++) {
+                dn_tensor *t = &l->tensors[k];
+                if ((int)t->kind != kind) continue;
+                dn_range *last = net->n_ranges ? &net->ranges[net->n_ranges - 1] : NULL;
+                if (!last || last->decays != (kind == DN_WEIGHT) || last->learning_rate != l->learning_rate) {
+                    last = &net->ranges[net->n_ranges++];
+                    *last = (dn_range){at, 0, kind == DN_WEIGHT, l->learning_rate};
+                }
+                t->offset = at, at += net_pad(t->count);
+                last->count = at - last->offset;
+                net->n_params += t->count;
+            }
+        }
+    net->n_values = at;
+    net->values = net_block(net, at), net->grads = net_block(net, at), net->moment1 = net_block(net, at);
+    net->moment2 = net->adam ? net_block(net, at) : NULL;
+    for (int i = 0; i < net->n_layers; i++)
+        for (int k = 0; k < net->layers[i].n_tensors; k++)
+            if (net->layers[i].tensors[k].kind == DN_STATISTIC) {
+                net->layers[i].tensors[k].offset = net->n_statistics;
+                net->n_statistics += net_pad(net->layers[i].tensors[k].count);
+            }
+    net->statistics = net_block(net, net->n_statistics);
+    if (!net->values || !net->grads || !net->moment1 || (net->adam && !net->moment2) || !net->statistics)
+        return DN_E_MEMORY;
+    for (int i = 0; i < net->n_layers; i++)
+        for (int k = 0; k < net->layers[i].n_tensors; k++) {
+            dn_tensor *t = &net->layers[i].tensors[k];
+            t->value = (t->kind == DN_STATISTIC ? net->statistics : net->values) + t->offset;
+            t->grad = t->kind == DN_STATISTIC ? NULL : net->grads + t->offset;
+        }
+    return DN_OK;
+}
+
+static dn_status net_layout_activations(dn_net *net) {
+    size_t batch = (size_t)net->run.batch, workspace = 0;
+    net->n_activations = net_pad(batch * net->inputs) + net_pad(batch * net->truths);
+    for (int i = 0; i < net->n_layers; i++) {
+        dn_layer *l = &net->layers[i];
+        net->n_activations += net_pad(batch * l->outputs);
+        net->n_deltas += net_pad(batch * l->outputs);
+        for (int k = 0; k < l->n_buffers; k++) net->n_activations += net_pad(l->buffers[k].count);
+        if (l->workspace > workspace) workspace = l->workspace;
+    }
+    net->activations = net_block(net, net->n_activations), net->deltas = net_block(net, net->n_deltas);
+    net->run.workspace = net_block(net, workspace);
+    if (!net->activations || !net->deltas || !net->run.workspace) return DN_E_MEMORY;
+    float *a = net->activations, *d = net->deltas;
+    net->input = a, a += net_pad(batch * net->inputs);
+    net->truth = a, a += net_pad(batch * net->truths);
+    for (int i = 0; i < net->n_layers; i++) {
+        dn_layer *l = &net->layers[i];
+        l->output = a, a += net_pad(batch * l->outputs);
+        l->delta = d, d += net_pad(batch * l->outputs);
+        for (int k = 0; k < l->n_buffers; k++) *l->buffers[k].where = a, a += net_pad(l->buffers[k].count);
+        l->x = i ? net->layers[i - 1].output : net->input;
+        l->dx = i ? net->layers[i - 1].delta : NULL;
+    }
+    return DN_OK;
+}
+
+static dn_status net_build(dn_net *net, const char *path, const dn_net_options *options) {
+    DN_TRY(dn_cfg_load(&net->cfg, path));
+    const char *device = options && options->device ? options->device : "cpu";
+    DN_CHECK(!strcmp(device, "cpu") || !strcmp(device, "auto"), DN_E_DEVICE,
+             "device '%s' is not available: this build computes on the CPU", device);
+    DN_TRY(dn_pool_create(&net->pool, options ? options->threads : 0));
+    net->ops = net->run.ops = &dn_cpu_ops;
+    net->run.pool = net->pool;
+    net->seed = net->run.seed = options ? options->seed : 0;
+    DN_TRY(net_parse_header(net, options));
+    DN_TRY(net_parse_layers(net));
+    for (int i = 0; i < net->n_layers; i++)
+        if (net->layers[i].type->plan) DN_TRY(net->layers[i].type->plan(&net->layers[i]));
+    DN_TRY(net_layout_parameters(net));
+    DN_TRY(net_layout_activations(net));
+    for (int i = 0; i < net->n_layers; i++)
+        if (net->layers[i].type->init) DN_TRY(net->layers[i].type->init(&net->layers[i]));
+    return DN_OK;
+}
+
+dn_status dn_net_create(dn_net **out, const char *path, const dn_net_options *options) {
+    *out = NULL;
+    dn_net *net = dn_alloc(1, sizeof *net);
+    if (!net) return DN_E_MEMORY;
+    dn_status status = net_build(net, path, options);
+    if (status == DN_OK)
+        *out = net;
+    else
+        dn_net_destroy(net);
+    return status;
+}
+
+void dn_net_destroy(dn_net *net) {
+    if (!net) return;
+    for (int i = 0; i < net->n_layers; i++) {
+        dn_layer *l = &net->layers[i];
+        if (l->type && l->state && l->type->destroy) l->type->destroy(l);
+        dn_free(l->state);
+    }
+    if (net->ops) {
+        float *blocks[] = {net->values, net->grads, net->moment1, net->moment2, net->statistics, net->activations,
+                           net->deltas, net->run.workspace};
+        for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
+            if (blocks[i]) net->ops->free(net->pool, blocks[i]);
+    }
+    dn_free(net->ranges);
+    dn_free(net->layers);
+    dn_schedule_free(&net->schedule);
+    dn_pool_destroy(net->pool);
+    dn_cfg_free(net->cfg);
+    dn_free(net);
+}
+
+/* ---- forward, backward, update ---- */
+
+dn_status dn_net_run_layers(dn_net *net, int first, int last, int rows, int training, const float *truth) {
+    net->run.rows = rows, net->run.training = training, net->run.truth = truth;
+    net->run.step = net->seen;
+    for (int i = first; i <= last; i++) {
+        net->layers[i].cost = net->layers[i].latent_loss = 0;
+        DN_TRY(net->layers[i].type->forward(&net->layers[i]));
+    }
+    return DN_OK;
+}
+
+dn_status dn_net_losses(const dn_net *net, double *image, double *latent, double *weighted) {
+    double cost = 0;
+    int n = 0;
+    *latent = *weighted = 0;
+    for (int i = 0; i < net->n_layers; i++) {
+        const dn_layer *l = &net->layers[i];
+        if (l->type->has_loss) cost += l->cost, n++;
+        if (!strcmp(l->type->name, "sampling")) {
+            *latent += l->latent_loss;
+            *weighted += dn_sampling_beta(l) * l->latent_loss;
+        }
+    }
+    *image = n ? cost / n : 0;
+    return DN_OK;
+}
+
+dn_status dn_net_forward(dn_net *net, const float *x, const float *truth, int rows, int training) {
+    DN_CHECK(rows >= 1 && rows <= net->run.batch, DN_E_USAGE, "%d rows given, the network takes 1 to %d", rows,
+             net->run.batch);
+    DN_CHECK(!truth || net->truths, DN_E_USAGE, "a truth was given, but the network has no cost layer");
+    net->ops->upload(net->pool, net->input, x, (size_t)rows * net->inputs * sizeof *x);
+    if (truth) net->ops->upload(net->pool, net->truth, truth, (size_t)rows * net->truths * sizeof *truth);
+    DN_TRY(dn_net_run_layers(net, 0, net->n_layers - 1, rows, training, truth ? net->truth : NULL));
+    if (training) net->seen += (uint64_t)rows;
+    double latent, weighted;
+    return dn_net_losses(net, &net->cost, &latent, &weighted);
+}
+
+dn_status dn_net_backward(dn_net *net) {
+    DN_CHECK(net->run.rows > 0, DN_E_USAGE, "backward without a forward");
+    net->ops->fill(net->pool, net->n_deltas, 0, net->deltas);
+    for (int i = net->n_layers - 1; i >= 0; i--) {
+        if (net->layers[i].stop_backward) break;
+        if (net->layers[i].type->backward) DN_TRY(net->layers[i].type->backward(&net->layers[i]));
+    }
+    net->rows_since_update += net->run.rows;
+    return DN_OK;
+}
+
+uint64_t dn_net_batch_number(const dn_net *net) {
+    uint64_t n = (uint64_t)net->run.batch * (uint64_t)net->subdivisions;
+    return (net->seen + n - 1) / n;
+}
+
+double dn_net_rate(const dn_net *net) {
+    if (net->rate_override > 0) {
+        dn_schedule schedule = net->schedule;
+        schedule.learning_rate = net->rate_override;
+        return dn_schedule_rate(&schedule, dn_net_batch_number(net), net->seed);
+    }
+    return dn_schedule_rate(&net->schedule, dn_net_batch_number(net), net->seed);
+}
+
+dn_status dn_net_update(dn_net *net) {
+    int rows = net->rows_since_update;
+    DN_CHECK(rows > 0, DN_E_USAGE, "update without a backward");
+    double rate = dn_net_rate(net);
+    double t = (double)++net->updates;
+    for (int i = 0; i < net->n_ranges; i++) {
+        const dn_range *r = &net->ranges[i];
+        float lr = (float)(rate * r->learning_rate), *w = net->values + r->offset, *m = net->moment1 + r->offset;
+        const float *g = net->grads + r->offset;
+        if (net->adam) /* Darknet decays biases too with Adam */
+            net->ops->adam(net->pool, r->count, lr, (float)net->b1, (float)net->b2, (float)net->eps,
+                           (float)(net->decay * rows), (float)(1 - __builtin_pow(net->b1, t)),
+                           (float)(1 - __builtin_pow(net->b2, t)), w, m, net->moment2 + r->offset, g);
+        else
+            net->ops->sgd(net->pool, r->count, lr, (float)net->momentum, r->decays ? (float)net->decay : 0,
+                          1.0f / (float)rows, w, m, g);
+    }
+    net->ops->fill(net->pool, net->n_values, 0, net->grads);
+    net->rows_since_update = 0;
+    return DN_OK;
+}
+
+void dn_net_reset_state(dn_net *net) {
+    for (int i = 0; i < net->n_layers; i++)
+        if (net->layers[i].type->reset) net->layers[i].type->reset(&net->layers[i]);
+}
+
+/* ---- looking in ---- */
+
+void dn_net_info_get(const dn_net *net, dn_net_info *info) {
+    const dn_layer *out = &net->layers[net->output_layer];
+    *info = (dn_net_info){
+        .batch = net->run.batch, .subdivisions = net->subdivisions, .time_steps = net->run.time_steps,
+        .n_layers = net->n_layers, .height = net->height, .width = net->width, .channels = net->channels,
+        .inputs = net->inputs, .outputs = net->outputs, .truths = net->truths,
+        .latent_size = net->sampling_layer < 0 ? 0 : net->layers[net->sampling_layer].outputs,
+        .out_height = out->out_height, .out_width = out->out_width, .out_channels = out->out_channels,
+        .seen = net->seen, .seed = net->seed, .max_batches = net->schedule.max_batches, .cost = net->cost,
+        .learning_rate = dn_net_rate(net), .data_scale = net->data_scale, .n_params = net->n_params,
+        .memory_bytes = net->memory_bytes, .threads = dn_pool_threads(net->pool)};
+    for (int i = 0; i < net->n_layers; i++)
+        if (net->layers[i].type->flops) info->flops += net->layers[i].type->flops(&net->layers[i]);
+}
+
+const char *dn_net_label_column(const dn_net *net) { return net->label_column; }
+int dn_net_warning_count(const dn_net *net) { return net->cfg->n_warnings; }
+const char *dn_net_warning(const dn_net *net, int i) {
+    return i >= 0 && i < net->cfg->n_warnings ? net->cfg->warnings[i] : "";
+}
+
+static dn_status net_layer(const dn_net *net, int index, const dn_layer **out) {
+    DN_CHECK(index >= 0 && index < net->n_layers, DN_E_USAGE, "layer %d: the network has %d", index, net->n_layers);
+    *out = &net->layers[index];
+    return DN_OK;
+}
+
+dn_status dn_layer_info_get(const dn_net *net, int index, dn_layer_info *info) {
+    const dn_layer *l;
+    DN_TRY(net_layer(net, index, &l));
+    *info = (dn_layer_info){.type = l->type->name, .name = l->name, .inputs = l->inputs, .outputs = l->outputs,
+                            .batch = net->run.batch, .height = l->height, .width = l->width, .channels = l->channels,
+                            .out_height = l->out_height, .out_width = l->out_width, .out_channels = l->out_channels,
+                            .filters = l->filters, .size = l->size, .stride = l->stride, .n_tensors = l->n_tensors,
+                            .flops = l->type->flops ? l->type->flops(l) : 0, .line = l->line};
+    for (int i = 0; i < l->n_tensors; i++)
+        if (l->tensors[i].kind != DN_STATISTIC) info->n_params += l->tensors[i].count;
+    return DN_OK;
+}
+
+dn_status dn_tensor_info_get(const dn_net *net, int index, int tensor, dn_tensor_info *info) {
+    const dn_layer *l;
+    DN_TRY(net_layer(net, index, &l));
+    DN_CHECK(tensor >= 0 && tensor < l->n_tensors, DN_E_USAGE, "layer %d has %d tensors, not a number %d", index,
+             l->n_tensors, tensor);
+    const dn_tensor *t = &l->tensors[tensor];
+    *info = (dn_tensor_info){.name = t->name, .count = t->count, .n_dims = t->n_dims, .trained = t->kind != DN_STATISTIC};
+    memcpy(info->dims, t->dims, sizeof info->dims);
+    return DN_OK;
+}
+
+static dn_status net_tensor(const dn_net *net, int index, const char *name, size_t count, dn_tensor **out) {
+    const dn_layer *l;
+    DN_TRY(net_layer(net, index, &l));
+    dn_tensor *t = dn_layer_find(l, name);
+    DN_CHECK(t, DN_E_USAGE, "layer %d [%s] has no '%s'", index, l->type->name, name);
+    DN_CHECK(count == t->count, DN_E_USAGE, "layer %d [%s] %s holds %zu values, not %zu", index, l->type->name, name,
+             t->count, count);
+    *out = t;
+    return DN_OK;
+}
+
+dn_status dn_tensor_get(const dn_net *net, int layer, const char *name, float *values, size_t count) {
+    dn_tensor *t;
+    DN_TRY(net_tensor(net, layer, name, count, &t));
+    net->ops->download(net->pool, values, t->value, count * sizeof *values);
+    return DN_OK;
+}
+
+dn_status dn_tensor_set(dn_net *net, int layer, const char *name, const float *values, size_t count) {
+    dn_tensor *t;
+    DN_TRY(net_tensor(net, layer, name, count, &t));
+    net->ops->upload(net->pool, t->value, values, count * sizeof *values);
+    return DN_OK;
+}
+
+/* Darknet's sign: minus the gradient. 0 - g also turns -0 into 0. */
+static void net_negated(const dn_net *net, float *to, const float *from, size_t n) {
+    net->ops->download(net->pool, to, from, n * sizeof *to);
+    for (size_t i = 0; i < n; i++) to[i] = 0.0f - to[i];
+}
+
+dn_status dn_gradient_get(const dn_net *net, int layer, const char *name, float *values, size_t count) {
+    dn_tensor *t;
+    DN_TRY(net_tensor(net, layer, name, count, &t));
+    DN_CHECK(t->grad, DN_E_USAGE, "layer %d: %s is a running statistic and has no gradient", layer, name);
+    net_negated(net, values, t->grad, count);
+    return DN_OK;
+}
+
+static dn_status net_rows(const dn_net *net, int index, size_t count, const dn_layer **out) {
+    DN_TRY(net_layer(net, index, out));
+    size_t have = (size_t)net->run.rows * (*out)->outputs;
+    DN_CHECK(count == have, DN_E_USAGE, "layer %d holds %zu values, not %zu", index, have, count);
+    return DN_OK;
+}
+
+dn_status dn_layer_output(const dn_net *net, int layer, float *values, size_t count) {
+    const dn_layer *l;
+    DN_TRY(net_rows(net, layer, count, &l));
+    net->ops->download(net->pool, values, l->output, count * sizeof *values);
+    return DN_OK;
+}
+
+dn_status dn_layer_delta(const dn_net *net, int layer, float *values, size_t count) {
+    const dn_layer *l;
+    DN_TRY(net_rows(net, layer, count, &l));
+    net_negated(net, values, l->delta, count);
+    return DN_OK;
+}
+
+dn_status dn_layer_set_noise(dn_net *net, int layer, const float *values, size_t count) {
+    const dn_layer *l;
+    DN_TRY(net_layer(net, layer, &l));
+    DN_CHECK(!strcmp(l->type->name, "sampling"), DN_E_USAGE, "layer %d is a [%s], not a [sampling]", layer, l->type->name);
+    DN_CHECK(count <= (size_t)net->run.batch * l->outputs, DN_E_USAGE, "%zu noise values for a batch of %d x %d", count,
+             net->run.batch, l->outputs);
+    dn_sampling_set_noise((dn_layer *)l, values, count);
+    return DN_OK;
+}

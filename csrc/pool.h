@@ -1,0 +1,18 @@
+/* Threads for loops. The caller works too: it claims chunks from a ticket and never waits for a chunk that nobody has
+ * started, so a busy second core costs little. Chunks depend on the problem alone, so results do not depend on the
+ * number of threads. */
+#ifndef DN_POOL_H
+#define DN_POOL_H
+#include "status.h"
+
+typedef struct dn_pool dn_pool;
+/* Work on chunk `chunk` of a loop. */
+typedef void (*dn_chunk_fn)(void *context, size_t chunk);
+
+/* threads 0: affinity and cgroup quota, or DARKNET_THREADS. */
+dn_status dn_pool_create(dn_pool **out, int threads);
+void dn_pool_destroy(dn_pool *pool);
+int dn_pool_threads(const dn_pool *pool);
+/* Run `n` chunks; returns when all are done. pool NULL: on the caller alone. */
+void dn_pool_run(dn_pool *pool, size_t n, dn_chunk_fn fn, void *context);
+#endif

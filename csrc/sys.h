@@ -1,0 +1,29 @@
+/* The only place that asks the machine for memory and files. Sizes are checked for overflow; allocations and file calls
+ * are counted, and a test can make the n-th of them fail. */
+#ifndef DN_SYS_H
+#define DN_SYS_H
+#include "status.h"
+
+/* 64-byte aligned, zeroed; NULL with a message when n * size overflows or memory is out. n = 0 gives 1 element. */
+void *dn_alloc(size_t n, size_t size);
+void *dn_realloc(void *old, size_t n, size_t size); /* for growing plain arrays; memory of dn_realloc only */
+void dn_free(void *p);
+char *dn_strdup(const char *text);
+/* *out = a * b, or DN_E_MEMORY with a message. */
+dn_status dn_size_mul(size_t *out, size_t a, size_t b);
+
+/* The whole file, zero-terminated, to be freed with dn_free. */
+dn_status dn_file_read(const char *path, char **data, size_t *size);
+
+/* Write a whole file or leave the old one: temporary neighbour, fsync, rename. */
+typedef struct dn_writer dn_writer;
+dn_status dn_writer_open(dn_writer **out, const char *path);
+dn_status dn_writer_write(dn_writer *writer, const void *data, size_t size);
+dn_status dn_writer_commit(dn_writer *writer); /* closes and frees in any case */
+void dn_writer_abort(dn_writer *writer);
+
+double dn_now(void); /* seconds, monotonic */
+
+/* For tests: fail the n-th call from now (0: never); returns the calls counted since the last setting. */
+DN_API long dn_sys_fail_at(long n);
+#endif

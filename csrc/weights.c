@@ -1,0 +1,149 @@
+/* Darknet .weights: int32 major, minor, revision; seen (64 bits from version 0.2 on, else 32); then float32 tensors,
+ * layer by layer, in the order in which the layer type plans them. Everything is little endian, without a table of
+ * contents, so the sizes are checked against the network before anything is overwritten. */
+#include "network.h"
+#include "sys.h"
+#include <stdio.h>
+#include <string.h>
+
+/* Does the file hold this tensor, and how many of its values? */
+static size_t weights_in_file(const dn_layer *l, const dn_tensor *t, int loading) {
+    if (t->flags & DN_NOT_IN_FILE) return 0;
+    if (loading && l->dont_load_scales && (t->flags & DN_BN_TENSOR)) return 0;
+    if (loading && l->n_load > 0 && t->n_dims > 0 && l->n_load < t->dims[0])
+        return t->count / (size_t)t->dims[0] * (size_t)l->n_load;
+    return t->count;
+}
+
+static size_t weights_layer_floats(const dn_layer *l) {
+    size_t n = 0;
+    for (int k = 0; k < l->n_tensors; k++) n += weights_in_file(l, &l->tensors[k], 1);
+    return n;
+}
+
+dn_status dn_net_save_range(const dn_net *net, const char *path, int cutoff) {
+    dn_writer *w;
+    DN_TRY(dn_writer_open(&w, path));
+    int32_t header[3] = {0, 2, 0};
+    uint64_t seen = net->seen;
+    dn_status status = dn_writer_write(w, header, sizeof header);
+    if (status == DN_OK) status = dn_writer_write(w, &seen, sizeof seen);
+    for (int i = 0; status == DN_OK && i < net->n_layers && (cutoff < 0 || i < cutoff); i++) {
+        const dn_layer *l = &net->layers[i];
+        for (int k = 0; status == DN_OK && !l->dont_save && k < l->n_tensors; k++) {
+            const dn_tensor *t = &l->tensors[k];
+            if (!weights_in_file(l, t, 0)) continue;
+            float *host = dn_alloc(t->count, sizeof *host);
+            if (!host) {
+                status = DN_E_MEMORY;
+                break;
+            }
+            net->ops->download(net->pool, host, t->value, t->count * sizeof *host);
+            status = dn_writer_write(w, host, t->count * sizeof *host);
+            dn_free(host);
+        }
+    }
+    if (status != DN_OK) {
+        dn_writer_abort(w);
+        return status;
+    }
+    return dn_writer_commit(w);
+}
+
+dn_status dn_net_save(const dn_net *net, const char *path) { return dn_net_save_range(net, path, -1); }
+
+/* file (rows, cols) row-major -> to (cols, rows) */
+static void weights_transpose(const float *from, float *to, size_t rows, size_t cols) {
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < cols; c++) to[c * rows + r] = from[r * cols + c];
+}
+
+static dn_status weights_load_tensor(dn_net *net, const dn_layer *l, dn_tensor *t, const char *at, size_t n, int old) {
+    float *raw = dn_alloc(n, sizeof *raw), *turned = NULL;
+    if (!raw) return DN_E_MEMORY;
+    memcpy(raw, at, n * sizeof *raw);
+    const float *from = raw;
+    int matrix = t->kind == DN_WEIGHT && t->n_dims >= 2;
+    size_t rows = matrix ? (size_t)t->dims[0] : 1, cols = t->count / rows;
+    if (matrix && n == t->count && ((old && t->n_dims == 2) || l->flipped)) { /* stored [in][out], or [c k k][n] */
+        turned = dn_alloc(n, sizeof *turned);
+        if (!turned) {
+            dn_free(raw);
+            return DN_E_MEMORY;
+        }
+        weights_transpose(raw, turned, cols, rows);
+        from = turned;
+    }
+    net->ops->upload(net->pool, t->value, from, n * sizeof *from);
+    dn_free(raw);
+    dn_free(turned);
+    return DN_OK;
+}
+
+static dn_status weights_parse(dn_net *net, const char *path, const char *data, size_t size, int clear, int start,
+                               int cutoff) {
+    int32_t header[3];
+    DN_CHECK(size >= 16, DN_E_FORMAT, "%s: %zu bytes are too short for the header of a weights file", path, size);
+    memcpy(header, data, sizeof header);
+    int64_t version = (int64_t)header[0] * 10 + header[1];
+    int old = header[0] > 1000 || header[1] > 1000;
+    int wide = version >= 2 && header[0] < 1000 && header[1] < 1000;
+    size_t at = wide ? 20 : 16, total = 0;
+    DN_CHECK(size >= at, DN_E_FORMAT, "%s: %zu bytes are too short for the header of a weights file", path, size);
+    uint64_t seen;
+    if (wide) {
+        memcpy(&seen, data + 12, 8);
+    } else {
+        int32_t narrow;
+        memcpy(&narrow, data + 12, 4);
+        seen = (uint64_t)(int64_t)narrow;
+    }
+    size_t have = (size - at) / sizeof(float);
+    for (int pass = 0; pass < 2; pass++) { /* check, then copy */
+        size_t position = at;
+        total = 0;
+        for (int i = start; i < net->n_layers && (cutoff < 0 || i < cutoff); i++) {
+            dn_layer *l = &net->layers[i];
+            if (l->dont_load) continue;
+            size_t wanted = weights_layer_floats(l);
+            DN_CHECK(total + wanted <= have, DN_E_FORMAT,
+                     "%s: layer %d [%s] needs %zu values, the file has %zu left of %zu: it is cut short or of another "
+                     "network", path, i, l->type->name, wanted, have - total, have);
+            for (int k = 0; pass && k < l->n_tensors; k++) {
+                size_t n = weights_in_file(l, &l->tensors[k], 1);
+                if (n) DN_TRY(weights_load_tensor(net, l, &l->tensors[k], data + position, n, old));
+                position += n * sizeof(float);
+            }
+            total += wanted;
+        }
+        int partial = start > 0 || cutoff >= 0;
+        DN_CHECK(partial || (total == have && (size - at) % sizeof(float) == 0), DN_E_FORMAT,
+                 "%s: the network has %zu values, the file %zu (%zu bytes after the header): it is of another network",
+                 path, total, have, size - at);
+        for (size_t p = 0; !pass && p < total; p++) {
+            float v;
+            memcpy(&v, data + at + p * sizeof v, sizeof v);
+            DN_CHECK(__builtin_isfinite(v), DN_E_FORMAT, "%s: value %zu is %g", path, p, (double)v);
+        }
+    }
+    net->seen = clear ? 0 : seen;
+    net->updates = 0;
+    if (net->n_values) {
+        net->ops->fill(net->pool, net->n_values, 0, net->moment1);
+        net->ops->fill(net->pool, net->n_values, 0, net->grads);
+        if (net->moment2) net->ops->fill(net->pool, net->n_values, 0, net->moment2);
+    }
+    net->rows_since_update = 0;
+    return DN_OK;
+}
+
+dn_status dn_net_load_range(dn_net *net, const char *path, int clear, int start, int cutoff) {
+    char *data;
+    size_t size;
+    DN_TRY(dn_file_read(path, &data, &size));
+    dn_status status = weights_parse(net, path, data, size, clear, start < 0 ? 0 : start, cutoff);
+    dn_free(data);
+    return status;
+}
+
+dn_status dn_net_load(dn_net *net, const char *path, int clear) { return dn_net_load_range(net, path, clear, 0, -1); }

@@ -1,0 +1,259 @@
+/* Darknet's cfg text: blanks do not count anywhere; [section] lines and key=value lines; # and ; begin a comment. */
+#include "cfg.h"
+#include "number.h"
+#include "sys.h"
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_LINE = 65536, MAX_SECTIONS = 4097 };
+
+static dn_status cfg_grow(void **array, int n, size_t size) { /* room for one more; grows at powers of two */
+    if (n & (n - 1)) return DN_OK;
+    void *grown = dn_realloc(*array, n ? 2 * (size_t)n : 1, size);
+    if (!grown) return DN_E_MEMORY;
+    *array = grown;
+    return DN_OK;
+}
+
+void dn_cfg_warn(dn_cfg *cfg, const char *format, ...) {
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (cfg_grow((void **)&cfg->warnings, cfg->n_warnings, sizeof *cfg->warnings) != DN_OK) return;
+    char *copy = dn_strdup(text);
+    if (copy) cfg->warnings[cfg->n_warnings++] = copy;
+}
+
+static dn_status cfg_add_section(dn_cfg *cfg, const char *name, int line) {
+    DN_CHECK(cfg->n_sections < MAX_SECTIONS, DN_E_FORMAT, "%s:%d: more than %d sections", cfg->path, line, MAX_SECTIONS - 1);
+    DN_TRY(cfg_grow((void **)&cfg->sections, cfg->n_sections, sizeof *cfg->sections));
+    dn_section *s = &cfg->sections[cfg->n_sections];
+    memset(s, 0, sizeof *s);
+    s->line = line, s->path = cfg->path;
+    if (!(s->name = dn_strdup(name))) return DN_E_MEMORY;
+    cfg->n_sections++;
+    return DN_OK;
+}
+
+static dn_status cfg_add_option(dn_cfg *cfg, char *text, int line) {
+    DN_CHECK(cfg->n_sections, DN_E_FORMAT, "%s:%d: '%s' stands before the first section", cfg->path, line, text);
+    dn_section *s = &cfg->sections[cfg->n_sections - 1];
+    char *equals = strchr(text, '=');
+    DN_CHECK(equals && equals != text && equals[1], DN_E_FORMAT, "%s:%d: [%s] '%s' is not key=value", cfg->path, line,
+             s->name, text);
+    *equals = 0;
+    for (int i = 0; i < s->n_options; i++)
+        if (!strcmp(s->options[i].key, text)) {
+            dn_cfg_warn(cfg, "%s:%d: [%s] %s is given twice; line %d counts", cfg->path, line, s->name, text,
+                        s->options[i].line);
+            return DN_OK;
+        }
+    DN_TRY(cfg_grow((void **)&s->options, s->n_options, sizeof *s->options));
+    dn_option *o = &s->options[s->n_options];
+    *o = (dn_option){.key = dn_strdup(text), .value = dn_strdup(equals + 1), .line = line};
+    s->n_options++;
+    return o->key && o->value ? DN_OK : DN_E_MEMORY;
+}
+
+static dn_status cfg_line(dn_cfg *cfg, char *text, int line) {
+    char *to = text;
+    for (char *p = text; *p && *p != '#' && *p != ';'; p++)
+        if (*p != ' ' && *p != '\t' && *p != '\r') *to++ = *p;
+    *to = 0;
+    if (!*text) return DN_OK;
+    if (*text != '[') return cfg_add_option(cfg, text, line);
+    DN_CHECK(to[-1] == ']' && to - text > 2, DN_E_FORMAT, "%s:%d: '%s' is not a [section]", cfg->path, line, text);
+    to[-1] = 0;
+    return cfg_add_section(cfg, text + 1, line);
+}
+
+static dn_status cfg_read(dn_cfg *cfg, char *data, size_t size) {
+    DN_CHECK(!memchr(data, 0, size), DN_E_FORMAT, "%s: holds a zero byte, so it is not text", cfg->path);
+    char *p = data;
+    if (!strncmp(p, "\xEF\xBB\xBF", 3)) p += 3;
+    for (int line = 1; *p; line++) {
+        size_t n = strcspn(p, "\n");
+        int last = !p[n];
+        DN_CHECK(n <= MAX_LINE, DN_E_FORMAT, "%s:%d: longer than %d characters", cfg->path, line, MAX_LINE);
+        p[n] = 0;
+        DN_TRY(cfg_line(cfg, p, line));
+        p += last ? n : n + 1;
+    }
+    DN_CHECK(cfg->n_sections, DN_E_FORMAT, "%s: no sections", cfg->path);
+    return DN_OK;
+}
+
+dn_status dn_cfg_load(dn_cfg **out, const char *path) {
+    char *data;
+    size_t size;
+    *out = NULL;
+    DN_TRY(dn_file_read(path, &data, &size));
+    dn_cfg *cfg = dn_alloc(1, sizeof *cfg);
+    dn_status status = cfg && (cfg->path = dn_strdup(path)) ? cfg_read(cfg, data, size) : DN_E_MEMORY;
+    dn_free(data);
+    if (status == DN_OK)
+        *out = cfg;
+    else
+        dn_cfg_free(cfg);
+    return status;
+}
+
+void dn_cfg_free(dn_cfg *cfg) {
+    if (!cfg) return;
+    for (int i = 0; i < cfg->n_sections; i++) {
+        for (int k = 0; k < cfg->sections[i].n_options; k++) {
+            dn_free(cfg->sections[i].options[k].key);
+            dn_free(cfg->sections[i].options[k].value);
+        }
+        dn_free(cfg->sections[i].options);
+        dn_free(cfg->sections[i].name);
+    }
+    for (int i = 0; i < cfg->n_warnings; i++) dn_free(cfg->warnings[i]);
+    dn_free(cfg->warnings);
+    dn_free(cfg->sections);
+    dn_free(cfg->path);
+    dn_free(cfg);
+}
+
+/* ---- getters ---- */
+
+static dn_option *cfg_find(dn_section *s, const char *key) {
+    if (s->n_asked < (int)(sizeof s->asked / sizeof *s->asked)) s->asked[s->n_asked++] = key;
+    for (int i = 0; i < s->n_options; i++)
+        if (!strcmp(s->options[i].key, key)) {
+            s->options[i].used = 1;
+            return &s->options[i];
+        }
+    return NULL;
+}
+
+dn_status dn_cfg_error(const dn_section *s, const char *key, const char *format, ...) {
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    int line = key ? dn_cfg_line(s, key) : s->line;
+    return dn_fail(DN_E_FORMAT, "%s:%d: [%s] %s", s->path, line, s->name, text);
+}
+
+int dn_cfg_line(const dn_section *s, const char *key) {
+    for (int i = 0; i < s->n_options; i++)
+        if (!strcmp(s->options[i].key, key)) return s->options[i].line;
+    return s->line;
+}
+
+static const char *cfg_int(const char *p, int64_t *out) { /* first byte not used, NULL: no number in int64 */
+    int negative = *p == '-', digits = 0;
+    int64_t v = 0;
+    if (*p == '-' || *p == '+') p++;
+    for (; *p >= '0' && *p <= '9'; p++, digits++)
+        if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, *p - '0', &v)) return NULL;
+    *out = negative ? -v : v;
+    return digits ? p : NULL;
+}
+
+dn_status dn_cfg_i64(dn_section *s, const char *key, int64_t fallback, int64_t low, int64_t high, int64_t *out) {
+    dn_option *o = cfg_find(s, key);
+    *out = fallback;
+    if (!o) return DN_OK;
+    const char *end = cfg_int(o->value, out);
+    if (!end || *end) return dn_cfg_error(s, key, "%s=%s is not a whole number", key, o->value);
+    if (*out < low) return dn_cfg_error(s, key, "%s=%s is below %lld", key, o->value, (long long)low);
+    if (*out > high) return dn_cfg_error(s, key, "%s=%s is above %lld", key, o->value, (long long)high);
+    return DN_OK;
+}
+
+dn_status dn_cfg_int(dn_section *s, const char *key, int fallback, int low, int high, int *out) {
+    int64_t v = fallback;
+    dn_status status = dn_cfg_i64(s, key, fallback, low, high, &v);
+    *out = (int)v;
+    return status;
+}
+
+dn_status dn_cfg_float(dn_section *s, const char *key, double fallback, double *out) {
+    dn_option *o = cfg_find(s, key);
+    *out = fallback;
+    if (!o) return DN_OK;
+    const char *end = dn_number_parse(o->value, out);
+    if (!end || *end) return dn_cfg_error(s, key, "%s=%s is not a number", key, o->value);
+    return DN_OK;
+}
+
+const char *dn_cfg_string(dn_section *s, const char *key, const char *fallback) {
+    dn_option *o = cfg_find(s, key);
+    return o ? o->value : fallback;
+}
+
+int dn_cfg_has(dn_section *s, const char *key) { return cfg_find(s, key) != NULL; }
+
+static dn_status cfg_list(dn_section *s, const char *key, int whole, void **out, int *n) {
+    dn_option *o = cfg_find(s, key);
+    *out = NULL, *n = 0;
+    if (!o) return DN_OK;
+    size_t count = 1;
+    for (const char *p = o->value; *p; p++) count += *p == ',';
+    if (!(*out = dn_alloc(count, sizeof(float)))) return DN_E_MEMORY;
+    const char *p = o->value;
+    for (size_t i = 0; i < count; i++) {
+        int64_t v = 0;
+        double d = 0;
+        const char *end = whole ? cfg_int(p, &v) : dn_number_parse(p, &d);
+        if (!end || *end != (i + 1 < count ? ',' : 0) || v > INT_MAX || v < INT_MIN)
+            return dn_cfg_error(s, key, "%s=%s is not a list of numbers", key, o->value); /* *out stays the caller's */
+        if (whole)
+            ((int *)*out)[i] = (int)v;
+        else
+            ((float *)*out)[i] = (float)d;
+        p = end + 1;
+    }
+    *n = (int)count;
+    return DN_OK;
+}
+
+dn_status dn_cfg_ints(dn_section *s, const char *key, int **out, int *n) { return cfg_list(s, key, 1, (void **)out, n); }
+dn_status dn_cfg_floats(dn_section *s, const char *key, float **out, int *n) {
+    return cfg_list(s, key, 0, (void **)out, n);
+}
+
+/* Levenshtein distance, for words below 64 letters. */
+static int cfg_distance(const char *a, const char *b) {
+    size_t n = strlen(a), m = strlen(b);
+    if (n > 63 || m > 63) return 99;
+    int row[64];
+    for (size_t j = 0; j <= m; j++) row[j] = (int)j;
+    for (size_t i = 1; i <= n; i++) {
+        int diagonal = row[0];
+        row[0] = (int)i;
+        for (size_t j = 1; j <= m; j++) {
+            int best = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            if (row[j] + 1 < best) best = row[j] + 1;
+            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[m];
+}
+
+void dn_cfg_report_unread(dn_cfg *cfg, dn_section *s) {
+    for (int i = 0; i < s->n_options; i++) {
+        const dn_option *o = &s->options[i];
+        if (o->used) continue;
+        const char *nearest = NULL;
+        int best = 3;
+        for (int k = 0; k < s->n_asked; k++) {
+            int d = cfg_distance(o->key, s->asked[k]);
+            if (d < best) best = d, nearest = s->asked[k];
+        }
+        if (nearest)
+            dn_cfg_warn(cfg, "%s:%d: [%s] unknown key '%s' (did you mean '%s'?)", cfg->path, o->line, s->name, o->key,
+                        nearest);
+        else
+            dn_cfg_warn(cfg, "%s:%d: [%s] unknown key '%s'", cfg->path, o->line, s->name, o->key);
+    }
+}

@@ -1,0 +1,64 @@
+/* n = batch number; the first update is number 1.
+ *   n < burn_in  lr (n / burn_in)^power, whatever the policy
+ *   constant     lr
+ *   step         lr scale^floor(n / step)
+ *   steps        lr times scales[i] for every steps[i] <= n
+ *   exp          lr gamma^n
+ *   poly         lr (1 - n / max_batches)^power, 0 beyond the end
+ *   sigmoid      lr / (1 + exp(gamma (n - step))), n - step signed
+ *   random       lr U(0, 1)^power */
+#include "schedule.h"
+#include "rng.h"
+#include "sys.h"
+#include <math.h>
+#include <string.h>
+
+static const char *const policies[] = {"constant", "step", "exp", "poly", "steps", "sigmoid", "random"};
+
+dn_status dn_schedule_parse(dn_section *s, dn_schedule *o) {
+    const char *name = dn_cfg_string(s, "policy", "constant");
+    int policy = 0, n_policies = sizeof policies / sizeof *policies;
+    while (policy < n_policies && strcmp(name, policies[policy])) policy++;
+    if (policy == n_policies)
+        return dn_cfg_error(s, "policy", "policy=%s is not one of constant, step, exp, poly, steps, sigmoid, random", name);
+    o->policy = (dn_policy)policy;
+    DN_TRY(dn_cfg_float(s, "learning_rate", 0.001, &o->learning_rate));
+    DN_TRY(dn_cfg_float(s, "power", 4, &o->power));
+    DN_TRY(dn_cfg_float(s, "scale", 1, &o->scale));
+    DN_TRY(dn_cfg_float(s, "gamma", 1, &o->gamma));
+    DN_TRY(dn_cfg_i64(s, "step", 1, 1, INT64_MAX, &o->step));
+    DN_TRY(dn_cfg_i64(s, "burn_in", 0, 0, INT64_MAX, &o->burn_in));
+    DN_TRY(dn_cfg_i64(s, "max_batches", 0, 0, INT64_MAX, &o->max_batches));
+    int n_scales;
+    DN_TRY(dn_cfg_ints(s, "steps", &o->steps, &o->n_steps));
+    DN_TRY(dn_cfg_floats(s, "scales", &o->scales, &n_scales));
+    if (policy == DN_POLICY_STEPS && (!o->n_steps || o->n_steps != n_scales))
+        return dn_cfg_error(s, "steps", "policy=steps needs steps= and scales= of one length, got %d and %d", o->n_steps,
+                            n_scales);
+    if (policy == DN_POLICY_POLY && !o->max_batches)
+        return dn_cfg_error(s, "policy", "policy=poly needs max_batches=");
+    return DN_OK;
+}
+
+void dn_schedule_free(dn_schedule *o) {
+    dn_free(o->steps);
+    dn_free(o->scales);
+    o->steps = NULL, o->scales = NULL;
+}
+
+double dn_schedule_rate(const dn_schedule *o, uint64_t batch, uint64_t seed) {
+    double n = (double)batch, rate = o->learning_rate;
+    if (n < (double)o->burn_in) return rate * pow(n / (double)o->burn_in, o->power);
+    switch (o->policy) {
+    case DN_POLICY_CONSTANT: return rate;
+    case DN_POLICY_STEP: return rate * pow(o->scale, (double)(batch / (uint64_t)o->step));
+    case DN_POLICY_EXP: return rate * pow(o->gamma, n);
+    case DN_POLICY_POLY: return n >= (double)o->max_batches ? 0 : rate * pow(1 - n / (double)o->max_batches, o->power);
+    case DN_POLICY_SIGMOID: return rate / (1 + exp(o->gamma * (n - (double)o->step)));
+    case DN_POLICY_RANDOM: return rate * pow((double)dn_uniform_at(seed, DN_STREAM_RATE, batch, 0), o->power);
+    case DN_POLICY_STEPS:
+        for (int i = 0; i < o->n_steps && (double)o->steps[i] <= n; i++) rate *= (double)o->scales[i];
+        return rate;
+    }
+    return rate;
+}

@@ -1,0 +1,178 @@
+#include "sys.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The only variables of the library that are not in an object: a test's wish for a failure. */
+static atomic_long calls, fail_at;
+
+long dn_sys_fail_at(long n) {
+    long seen = atomic_exchange(&calls, 0);
+    atomic_store(&fail_at, n);
+    return seen;
+}
+
+static int sys_must_fail(void) {
+    long now = atomic_fetch_add(&calls, 1) + 1;
+    return now == atomic_load(&fail_at);
+}
+
+dn_status dn_size_mul(size_t *out, size_t a, size_t b) {
+    DN_CHECK(!__builtin_mul_overflow(a, b, out), DN_E_MEMORY, "a size of %zu x %zu is too large", a, b);
+    return DN_OK;
+}
+
+void *dn_alloc(size_t n, size_t size) {
+    size_t bytes;
+    if (dn_size_mul(&bytes, n ? n : 1, size) != DN_OK) return NULL;
+    void *p = NULL;
+    if (bytes > PTRDIFF_MAX || sys_must_fail() || posix_memalign(&p, 64, bytes)) {
+        dn_fail(DN_E_MEMORY, "out of memory: %zu bytes wanted", bytes);
+        return NULL;
+    }
+    memset(p, 0, bytes);
+    return p;
+}
+
+void *dn_realloc(void *old, size_t n, size_t size) {
+    size_t bytes;
+    if (dn_size_mul(&bytes, n ? n : 1, size) != DN_OK) return NULL;
+    void *p = bytes > PTRDIFF_MAX || sys_must_fail() ? NULL : realloc(old, bytes);
+    if (!p) dn_fail(DN_E_MEMORY, "out of memory: %zu bytes wanted", bytes);
+    return p;
+}
+
+void dn_free(void *p) { free(p); }
+
+char *dn_strdup(const char *text) {
+    size_t n = strlen(text) + 1;
+    char *copy = dn_realloc(NULL, n, 1);
+    if (copy) memcpy(copy, text, n);
+    return copy;
+}
+
+dn_status dn_file_read(const char *path, char **data, size_t *size) {
+    struct stat info;
+    *data = NULL, *size = 0;
+    int fd = sys_must_fail() ? (errno = EIO, -1) : open(path, O_RDONLY | O_CLOEXEC);
+    DN_CHECK(fd >= 0, DN_E_IO, "cannot open %s: %s", path, strerror(errno));
+    dn_status status = DN_OK;
+    char *text = NULL;
+    size_t have = 0, room = 0;
+    if (fstat(fd, &info) == 0 && S_ISDIR(info.st_mode)) status = dn_fail(DN_E_IO, "cannot read %s: it is a folder", path);
+    room = status == DN_OK && info.st_size > 0 ? (size_t)info.st_size + 1 : 65536;
+    while (status == DN_OK) { /* pipes have no size, so it grows */
+        if (!text || have + 1 >= room) {
+            if (text) room *= 2;
+            char *grown = dn_realloc(text, room, 1);
+            if (!grown) {
+                status = DN_E_MEMORY;
+                break;
+            }
+            text = grown;
+        }
+        ssize_t n = sys_must_fail() ? (errno = EIO, -1) : read(fd, text + have, room - have - 1);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) status = dn_fail(DN_E_IO, "cannot read %s: %s", path, strerror(errno));
+        if (n <= 0) break;
+        have += (size_t)n;
+    }
+    close(fd);
+    if (status != DN_OK) {
+        dn_free(text);
+        return status;
+    }
+    text[have] = 0;
+    *data = text, *size = have;
+    return DN_OK;
+}
+
+struct dn_writer {
+    char *path, *temporary;
+    int fd;
+    size_t used;
+    char buffer[1 << 16];
+};
+
+static void writer_free(dn_writer *w) {
+    dn_free(w->path);
+    dn_free(w->temporary);
+    dn_free(w);
+}
+
+dn_status dn_writer_open(dn_writer **out, const char *path) {
+    *out = NULL;
+    dn_writer *w = dn_alloc(1, sizeof *w);
+    if (!w) return DN_E_MEMORY;
+    w->fd = -1;
+    w->path = dn_strdup(path);
+    w->temporary = dn_alloc(strlen(path) + 32, 1);
+    if (!w->path || !w->temporary) {
+        writer_free(w);
+        return DN_E_MEMORY;
+    }
+    sprintf(w->temporary, "%s.tmp.%ld", path, (long)getpid());
+    w->fd = sys_must_fail() ? (errno = EIO, -1) : open(w->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (w->fd < 0) {
+        dn_status status = dn_fail(DN_E_IO, "cannot write %s: %s", path, strerror(errno));
+        writer_free(w);
+        return status;
+    }
+    *out = w;
+    return DN_OK;
+}
+
+static dn_status writer_flush(dn_writer *w) {
+    size_t done = 0;
+    while (done < w->used) {
+        ssize_t n = sys_must_fail() ? (errno = ENOSPC, -1) : write(w->fd, w->buffer + done, w->used - done);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return dn_fail(DN_E_IO, "cannot write %s: %s", w->path, strerror(errno));
+        done += (size_t)n;
+    }
+    w->used = 0;
+    return DN_OK;
+}
+
+dn_status dn_writer_write(dn_writer *w, const void *data, size_t size) {
+    const char *from = data;
+    while (size) {
+        size_t n = sizeof w->buffer - w->used < size ? sizeof w->buffer - w->used : size;
+        memcpy(w->buffer + w->used, from, n);
+        w->used += n, from += n, size -= n;
+        if (w->used == sizeof w->buffer) DN_TRY(writer_flush(w));
+    }
+    return DN_OK;
+}
+
+dn_status dn_writer_commit(dn_writer *w) {
+    dn_status status = writer_flush(w);
+    if (status == DN_OK && (sys_must_fail() ? (errno = EIO, 1) : fsync(w->fd) != 0) && errno != EINVAL)
+        status = dn_fail(DN_E_IO, "cannot write %s: %s", w->path, strerror(errno));
+    if (close(w->fd) != 0 && status == DN_OK)
+        status = dn_fail(DN_E_IO, "cannot write %s: %s", w->path, strerror(errno));
+    if (status == DN_OK && (sys_must_fail() ? (errno = EIO, 1) : rename(w->temporary, w->path) != 0))
+        status = dn_fail(DN_E_IO, "cannot write %s: %s", w->path, strerror(errno));
+    if (status != DN_OK) unlink(w->temporary);
+    writer_free(w);
+    return status;
+}
+
+void dn_writer_abort(dn_writer *w) {
+    if (!w) return;
+    close(w->fd);
+    unlink(w->temporary);
+    writer_free(w);
+}
+
+double dn_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}

@@ -18,6 +18,11 @@ typedef struct dn_conv_shape {
     int channels, height, width, size, stride, padding, out_height, out_width;
 } dn_conv_shape;
 
+typedef struct dn_shortcut_shape {
+    size_t rows;
+    int c1, h1, w1, c2, h2, w2, stride, sample; /* steps in the source and in y */
+} dn_shortcut_shape;
+
 typedef struct dn_ops {
     const char *name;
     void *(*alloc)(dn_pool *pool, size_t bytes); /* zeroed, 64-byte aligned; NULL with a message */
@@ -74,6 +79,11 @@ typedef struct dn_ops {
                 const float *g);
     void (*adam)(dn_pool *, size_t n, float rate, float b1, float b2, float eps, float decay_batch, float correction1,
                  float correction2, float *w, float *m, float *v, const float *g);
+    /* On the overlap of the maps y (rows, c2, h2, w2) and source (rows, c1, h1, w1), in steps when one is larger:
+     * y = alpha y + beta source. Backward: dx gets alpha dy on the overlap and dy elsewhere; dsource gets beta dy. */
+    void (*shortcut_forward)(dn_pool *, const dn_shortcut_shape *, float alpha, float beta, const float *source, float *y);
+    void (*shortcut_backward)(dn_pool *, const dn_shortcut_shape *, float alpha, float beta, const float *dy, float *dx,
+                              float *dsource);
 } dn_ops;
 
 extern const dn_ops dn_cpu_ops;

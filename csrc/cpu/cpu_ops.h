@@ -1,0 +1,37 @@
+/* The CPU operations, file by file; what each does stands in backend.h. */
+#ifndef DN_CPU_OPS_H
+#define DN_CPU_OPS_H
+#include "cpu_kernels.h"
+
+void cpu_fill(dn_pool *pool, size_t n, float value, float *x);
+void cpu_copy(dn_pool *pool, size_t n, const float *x, float *y);
+void cpu_scale(dn_pool *pool, size_t n, float a, float *x);
+void cpu_axpy(dn_pool *pool, size_t n, float a, const float *x, float *y);
+void cpu_copy_rows(dn_pool *pool, size_t rows, size_t cols, const float *x, size_t ldx, float *y, size_t ldy);
+void cpu_add_rows(dn_pool *pool, size_t rows, size_t cols, const float *x, size_t ldx, float *y, size_t ldy);
+void cpu_im2col(dn_pool *pool, const dn_conv_shape *shape, const float *image, float *columns);
+void cpu_col2im(dn_pool *pool, const dn_conv_shape *shape, const float *columns, float *image);
+void cpu_bias_add(dn_pool *pool, size_t rows, size_t channels, size_t spatial, const float *bias, float *y);
+void cpu_bias_gradient(dn_pool *pool, size_t rows, size_t channels, size_t spatial, const float *dy, float *db);
+void cpu_activate(dn_pool *pool, dn_activation activation, size_t n, float *x);
+void cpu_activate_gradient(dn_pool *pool, dn_activation activation, size_t n, const float *y, float *dy);
+void cpu_norm_forward(dn_pool *pool, size_t rows, size_t channels, size_t spatial, int training, float eps, const float *x, const float *scale, const float *bias, float *mean, float *var, float *rolling_mean, float *rolling_var, float *xhat, float *y);
+void cpu_norm_backward(dn_pool *pool, size_t rows, size_t channels, size_t spatial, int training, float eps, const float *xhat, const float *scale, const float *mean, const float *var, float *dy, float *dscale, float *dbias);
+void cpu_maxpool_forward(dn_pool *pool, size_t rows, const dn_conv_shape *shape, const float *x, float *y, int *index);
+void cpu_maxpool_backward(dn_pool *pool, size_t n, const int *index, const float *dy, float *dx);
+void cpu_upsample_forward(dn_pool *pool, size_t maps, int h, int w, int stride, float scale, const float *x, float *y);
+void cpu_upsample_backward(dn_pool *pool, size_t maps, int h, int w, int stride, float scale, const float *dy, float *dx);
+void cpu_downsample_forward(dn_pool *pool, size_t maps, int h, int w, int stride, float scale, const float *x, float *y);
+void cpu_downsample_backward(dn_pool *pool, size_t maps, int h, int w, int stride, float scale, const float *dy, float *dx);
+void cpu_normals(dn_pool *pool, uint64_t seed, uint32_t stream, uint64_t step, size_t n, float *eps);
+void cpu_uniforms(dn_pool *pool, uint64_t seed, uint32_t stream, uint64_t step, size_t n, float *u);
+void cpu_dropout(dn_pool *pool, size_t n, float p, const float *u, const float *x, float *y);
+void cpu_dropout_gradient(dn_pool *pool, size_t n, float p, const float *u, const float *dy, float *dx);
+double cpu_reparameterise(dn_pool *pool, size_t rows, size_t latent, const float *x, const float *eps, float *z);
+void cpu_reparameterise_gradient(dn_pool *pool, size_t rows, size_t latent, float kl_weight, const float *x, const float *eps, const float *dz, float *dx);
+double cpu_loss(dn_pool *pool, dn_loss kind, size_t n, const float *x, const float *truth, float *error, float *gradient);
+void cpu_sgd(dn_pool *pool, size_t n, float rate, float momentum, float decay, float inverse_batch, float *w, float *v, const float *g);
+void cpu_adam(dn_pool *pool, size_t n, float rate, float b1, float b2, float eps, float decay_batch, float correction1, float correction2, float *w, float *m, float *v, const float *g);
+void cpu_shortcut_forward(dn_pool *pool, const dn_shortcut_shape *shape, float alpha, float beta, const float *source, float *y);
+void cpu_shortcut_backward(dn_pool *pool, const dn_shortcut_shape *shape, float alpha, float beta, const float *dy, float *dx, float *dsource);
+#endif

@@ -1,0 +1,22 @@
+/* The one list of layer types. */
+#include "layer.h"
+#include <string.h>
+
+#define TYPES(X)                                                                                                       \
+    X(connected) X(convolutional) X(deconvolutional) X(maxpool) X(upsample) X(route) X(shortcut) X(activation)         \
+    X(dropout) X(batchnorm) X(reshape) X(sampling) X(cost)
+#define DECLARE(name) extern const dn_layer_type dn_##name##_layer;
+#define ENTRY(name) &dn_##name##_layer,
+
+TYPES(DECLARE)
+const dn_layer_type *const dn_layer_types[] = {TYPES(ENTRY) NULL};
+
+const dn_layer_type *dn_layer_type_find(const char *name) {
+    for (int i = 0; dn_layer_types[i]; i++) {
+        const dn_layer_type *t = dn_layer_types[i];
+        if (!strcmp(name, t->name)) return t;
+        for (int k = 0; k < 3; k++)
+            if (t->aliases[k] && !strcmp(name, t->aliases[k])) return t;
+    }
+    return NULL;
+}

@@ -1,0 +1,32 @@
+/* [activation]: y = act(x), dx += dy act'(y). */
+#include "../layer.h"
+
+typedef struct activation_state {
+    dn_activation activation;
+} activation_state;
+
+static dn_status activation_parse(dn_layer *l, dn_section *s) {
+    l->outputs = l->inputs;
+    l->out_height = l->height, l->out_width = l->width, l->out_channels = l->channels;
+    return dn_layer_activation(s, "linear", &((activation_state *)l->state)->activation);
+}
+static dn_status activation_forward(dn_layer *l) {
+    activation_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    size_t n = (size_t)run->rows * l->outputs;
+    run->ops->copy(run->pool, n, l->x, l->output);
+    run->ops->activate(run->pool, st->activation, n, l->output);
+    return DN_OK;
+}
+static dn_status activation_backward(dn_layer *l) {
+    activation_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    size_t n = (size_t)run->rows * l->outputs;
+    run->ops->activate_gradient(run->pool, st->activation, n, l->output, l->delta);
+    if (l->dx) run->ops->axpy(run->pool, n, 1, l->delta, l->dx);
+    return DN_OK;
+}
+const dn_layer_type dn_activation_layer = {
+    .name = "activation", .state_size = sizeof(activation_state), .parse = activation_parse,
+    .forward = activation_forward, .backward = activation_backward,
+};

@@ -1,0 +1,50 @@
+/* [dropout]: in training y = 0 where u < p, else x / (1 - p), u ~ U(0, 1); else y = x. It has its own output: Darknet's
+ * works in place and so spoils the activation gradient of the layer below. */
+#include "../layer.h"
+
+typedef struct dropout_state {
+    double probability;
+    float *u; /* (batch, outputs) */
+    int active;
+} dropout_state;
+
+static dn_status dropout_parse(dn_layer *l, dn_section *s) {
+    dropout_state *st = l->state;
+    DN_TRY(dn_cfg_float(s, "probability", 0.5, &st->probability));
+    if (st->probability < 0 || st->probability >= 1)
+        return dn_cfg_error(s, "probability", "probability=%g is not in [0, 1)", st->probability);
+    l->outputs = l->inputs;
+    l->out_height = l->height, l->out_width = l->width, l->out_channels = l->channels;
+    return DN_OK;
+}
+static dn_status dropout_plan(dn_layer *l) {
+    return dn_layer_buffer(l, &((dropout_state *)l->state)->u, (size_t)dn_layer_run(l)->batch * l->outputs);
+}
+static dn_status dropout_forward(dn_layer *l) {
+    dropout_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    size_t n = (size_t)run->rows * l->outputs;
+    st->active = run->training;
+    if (!st->active) {
+        run->ops->copy(run->pool, n, l->x, l->output);
+        return DN_OK;
+    }
+    run->ops->uniforms(run->pool, run->seed, DN_STREAM_LAYER + (uint32_t)l->index, run->step, n, st->u);
+    run->ops->dropout(run->pool, n, (float)st->probability, st->u, l->x, l->output);
+    return DN_OK;
+}
+static dn_status dropout_backward(dn_layer *l) {
+    dropout_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    size_t n = (size_t)run->rows * l->outputs;
+    if (!l->dx) return DN_OK;
+    if (st->active)
+        run->ops->dropout_gradient(run->pool, n, (float)st->probability, st->u, l->delta, l->dx);
+    else
+        run->ops->axpy(run->pool, n, 1, l->delta, l->dx);
+    return DN_OK;
+}
+const dn_layer_type dn_dropout_layer = {
+    .name = "dropout", .state_size = sizeof(dropout_state), .parse = dropout_parse, .plan = dropout_plan,
+    .forward = dropout_forward, .backward = dropout_backward,
+};

@@ -1,0 +1,48 @@
+/* [maxpool]: out = (in + padding - size) / stride + 1 with `padding` the total of both sides (default size - 1); the window
+ * of output i begins at i*stride - padding/2; the first of equal values wins. */
+#include "../layer.h"
+
+typedef struct maxpool_state {
+    dn_conv_shape shape;
+    float *index; /* (batch, outputs) ints: the winner of each window */
+} maxpool_state;
+
+static dn_status maxpool_parse(dn_layer *l, dn_section *s) {
+    maxpool_state *st = l->state;
+    int padding;
+    DN_TRY(dn_layer_need_image(l, s));
+    DN_TRY(dn_cfg_int(s, "stride", 1, 1, 1 << 15, &l->stride));
+    DN_TRY(dn_cfg_int(s, "size", l->stride, 1, 1 << 15, &l->size));
+    DN_TRY(dn_cfg_int(s, "padding", l->size - 1, 0, 1 << 15, &padding));
+    int oh = l->height + padding - l->size, ow = l->width + padding - l->size;
+    if (oh < 0 || ow < 0)
+        return dn_cfg_error(s, "size", "size=%d is larger than the input %d x %d", l->size, l->height, l->width);
+    oh = oh / l->stride + 1, ow = ow / l->stride + 1;
+    int before = padding / 2; /* the first window must reach in, the last must begin inside */
+    if (before >= l->size || (oh - 1) * l->stride - before >= l->height || (ow - 1) * l->stride - before >= l->width)
+        return dn_cfg_error(s, "padding", "padding=%d leaves windows wholly outside the %d x %d input", padding, l->height,
+                            l->width);
+    st->shape = (dn_conv_shape){l->channels, l->height, l->width, l->size, l->stride, padding, oh, ow};
+    dn_layer_image_out(l, l->channels, oh, ow);
+    return DN_OK;
+}
+static dn_status maxpool_plan(dn_layer *l) {
+    return dn_layer_buffer(l, &((maxpool_state *)l->state)->index, (size_t)dn_layer_run(l)->batch * l->outputs);
+}
+static dn_status maxpool_forward(dn_layer *l) {
+    maxpool_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    run->ops->maxpool_forward(run->pool, (size_t)run->rows, &st->shape, l->x, l->output, (int *)st->index);
+    return DN_OK;
+}
+static dn_status maxpool_backward(dn_layer *l) {
+    maxpool_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    if (l->dx)
+        run->ops->maxpool_backward(run->pool, (size_t)run->rows * l->outputs, (int *)st->index, l->delta, l->dx);
+    return DN_OK;
+}
+const dn_layer_type dn_maxpool_layer = {
+    .name = "maxpool", .aliases = {"max"}, .state_size = sizeof(maxpool_state), .parse = maxpool_parse,
+    .plan = maxpool_plan, .forward = maxpool_forward, .backward = maxpool_backward,
+};

@@ -1,0 +1,62 @@
+/* [route]: the outputs of earlier layers side by side, in the order of `layers`. An image when all sizes agree. */
+#include "../layer.h"
+#include "../sys.h"
+#include <limits.h>
+
+typedef struct route_state {
+    int *sources, n;
+} route_state;
+
+static dn_status route_parse(dn_layer *l, dn_section *s) {
+    route_state *st = l->state;
+    DN_TRY(dn_cfg_ints(s, "layers", &st->sources, &st->n));
+    if (!st->n) return dn_cfg_error(s, NULL, "layers= is missing");
+    int64_t outputs = 0;
+    int channels = 0, image = 1;
+    const dn_layer *first = NULL;
+    for (int i = 0; i < st->n; i++) {
+        int index = st->sources[i] < 0 ? l->index + st->sources[i] : st->sources[i];
+        if (index < 0 || index >= l->index)
+            return dn_cfg_error(s, "layers", "%d is not a layer before this one (0 to %d)", st->sources[i], l->index - 1);
+        st->sources[i] = index;
+        const dn_layer *from = dn_layer_at(l, index);
+        if (!first) first = from;
+        outputs += from->outputs, channels += from->out_channels;
+        image = image && from->out_height == first->out_height && from->out_width == first->out_width &&
+                from->out_channels > 0;
+    }
+    if (outputs > INT_MAX) return dn_cfg_error(s, "layers", "%lld outputs are too many", (long long)outputs);
+    l->outputs = (int)outputs;
+    if (image) l->out_height = first->out_height, l->out_width = first->out_width, l->out_channels = channels;
+    return DN_OK;
+}
+static dn_status route_forward(dn_layer *l) {
+    route_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    size_t at = 0;
+    for (int i = 0; i < st->n; i++) {
+        const dn_layer *from = dn_layer_at(l, st->sources[i]);
+        size_t n = (size_t)from->outputs;
+        run->ops->copy_rows(run->pool, (size_t)run->rows, n, from->output, n, l->output + at, (size_t)l->outputs);
+        at += n;
+    }
+    return DN_OK;
+}
+static dn_status route_backward(dn_layer *l) {
+    route_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    size_t at = 0;
+    for (int i = 0; i < st->n; i++) {
+        const dn_layer *from = dn_layer_at(l, st->sources[i]);
+        size_t n = (size_t)from->outputs;
+        run->ops->add_rows(run->pool, (size_t)run->rows, n, l->delta + at, (size_t)l->outputs, from->delta, n);
+        at += n;
+    }
+    return DN_OK;
+}
+static void route_destroy(dn_layer *l) { dn_free(((route_state *)l->state)->sources); }
+
+const dn_layer_type dn_route_layer = {
+    .name = "route", .state_size = sizeof(route_state), .parse = route_parse, .forward = route_forward,
+    .backward = route_backward, .destroy = route_destroy,
+};

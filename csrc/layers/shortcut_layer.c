@@ -1,0 +1,59 @@
+/* [shortcut]: y = act(alpha x + beta source) where the maps overlap, act(x) elsewhere. When one map is n times as large,
+ * every n-th of its pixels takes part. */
+#include "../layer.h"
+#include <limits.h>
+
+typedef struct shortcut_state {
+    int from;
+    dn_activation activation;
+    double alpha, beta;
+    dn_shortcut_shape shape;
+} shortcut_state;
+
+static dn_status shortcut_parse(dn_layer *l, dn_section *s) {
+    shortcut_state *st = l->state;
+    if (!dn_cfg_has(s, "from")) return dn_cfg_error(s, NULL, "from= is missing");
+    int from;
+    DN_TRY(dn_cfg_int(s, "from", 0, INT_MIN, INT_MAX, &from));
+    DN_TRY(dn_layer_activation(s, "linear", &st->activation));
+    DN_TRY(dn_cfg_float(s, "alpha", 1, &st->alpha));
+    DN_TRY(dn_cfg_float(s, "beta", 1, &st->beta));
+    st->from = from < 0 ? l->index + from : from;
+    if (st->from < 0 || st->from >= l->index)
+        return dn_cfg_error(s, "from", "from=%d is not a layer before this one (0 to %d)", from, l->index - 1);
+    DN_TRY(dn_layer_need_image(l, s));
+    const dn_layer *source = dn_layer_at(l, st->from);
+    int h1 = source->out_height, w1 = source->out_width;
+    if (h1 < 1 || w1 < 1) return dn_cfg_error(s, "from", "layer %d gives no image", st->from);
+    int stride = w1 / l->width, sample = l->width / w1;
+    if (stride != h1 / l->height || sample != l->height / h1)
+        return dn_cfg_error(s, "from", "%d x %d and %d x %d differ by another factor in each direction", h1, w1, l->height,
+                            l->width);
+    st->shape = (dn_shortcut_shape){0, source->out_channels, h1, w1, l->channels, l->height, l->width,
+                                    stride > 1 ? stride : 1, sample > 1 ? sample : 1};
+    dn_layer_image_out(l, l->channels, l->height, l->width);
+    return DN_OK;
+}
+static dn_status shortcut_forward(dn_layer *l) {
+    shortcut_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    size_t n = (size_t)run->rows * l->outputs;
+    st->shape.rows = (size_t)run->rows;
+    run->ops->copy(run->pool, n, l->x, l->output);
+    run->ops->shortcut_forward(run->pool, &st->shape, (float)st->alpha, (float)st->beta, dn_layer_at(l, st->from)->output,
+                               l->output);
+    run->ops->activate(run->pool, st->activation, n, l->output);
+    return DN_OK;
+}
+static dn_status shortcut_backward(dn_layer *l) {
+    shortcut_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    run->ops->activate_gradient(run->pool, st->activation, (size_t)run->rows * l->outputs, l->output, l->delta);
+    run->ops->shortcut_backward(run->pool, &st->shape, (float)st->alpha, (float)st->beta, l->delta, l->dx,
+                                dn_layer_at(l, st->from)->delta);
+    return DN_OK;
+}
+const dn_layer_type dn_shortcut_layer = {
+    .name = "shortcut", .state_size = sizeof(shortcut_state), .parse = shortcut_parse, .forward = shortcut_forward,
+    .backward = shortcut_backward,
+};

@@ -1,0 +1,42 @@
+/* [upsample]: stride s > 0 repeats every pixel s x s times; s < 0 sums blocks of |s| x |s|; both times `scale`. */
+#include "../layer.h"
+#include <stdlib.h>
+
+typedef struct upsample_state {
+    double scale;
+    int stride, down;
+} upsample_state;
+
+static dn_status upsample_parse(dn_layer *l, dn_section *s) {
+    upsample_state *st = l->state;
+    DN_TRY(dn_cfg_int(s, "stride", 2, -(1 << 15), 1 << 15, &l->stride));
+    DN_TRY(dn_cfg_float(s, "scale", 1, &st->scale));
+    if (!l->stride) return dn_cfg_error(s, "stride", "stride=0 gives no output");
+    DN_TRY(dn_layer_need_image(l, s));
+    st->down = l->stride < 0, st->stride = abs(l->stride);
+    if (st->down)
+        dn_layer_image_out(l, l->channels, l->height / st->stride, l->width / st->stride);
+    else
+        dn_layer_image_out(l, l->channels, l->height * st->stride, l->width * st->stride);
+    return DN_OK;
+}
+static dn_status upsample_forward(dn_layer *l) {
+    upsample_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    (st->down ? run->ops->downsample_forward : run->ops->upsample_forward)(
+        run->pool, (size_t)run->rows * l->channels, l->height, l->width, st->stride, (float)st->scale, l->x, l->output);
+    return DN_OK;
+}
+static dn_status upsample_backward(dn_layer *l) {
+    upsample_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    if (l->dx)
+        (st->down ? run->ops->downsample_backward : run->ops->upsample_backward)(
+            run->pool, (size_t)run->rows * l->channels, l->height, l->width, st->stride, (float)st->scale, l->delta,
+            l->dx);
+    return DN_OK;
+}
+const dn_layer_type dn_upsample_layer = {
+    .name = "upsample", .state_size = sizeof(upsample_state), .parse = upsample_parse, .forward = upsample_forward,
+    .backward = upsample_backward,
+};

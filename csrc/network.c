@@ -365,7 +365,7 @@ static dn_status net_layer(const dn_net *net, int index, const dn_layer **out) {
 }
 
 dn_status dn_layer_info_get(const dn_net *net, int index, dn_layer_info *info) {
-    const dn_layer *l;
+    const dn_layer *l = NULL;
     DN_TRY(net_layer(net, index, &l));
     *info = (dn_layer_info){.type = l->type->name, .name = l->name, .inputs = l->inputs, .outputs = l->outputs,
                             .batch = net->run.batch, .height = l->height, .width = l->width, .channels = l->channels,
@@ -378,7 +378,7 @@ dn_status dn_layer_info_get(const dn_net *net, int index, dn_layer_info *info) {
 }
 
 dn_status dn_tensor_info_get(const dn_net *net, int index, int tensor, dn_tensor_info *info) {
-    const dn_layer *l;
+    const dn_layer *l = NULL;
     DN_TRY(net_layer(net, index, &l));
     DN_CHECK(tensor >= 0 && tensor < l->n_tensors, DN_E_USAGE, "layer %d has %d tensors, not a number %d", index,
              l->n_tensors, tensor);
@@ -389,7 +389,7 @@ dn_status dn_tensor_info_get(const dn_net *net, int index, int tensor, dn_tensor
 }
 
 static dn_status net_tensor(const dn_net *net, int index, const char *name, size_t count, dn_tensor **out) {
-    const dn_layer *l;
+    const dn_layer *l = NULL;
     DN_TRY(net_layer(net, index, &l));
     dn_tensor *t = dn_layer_find(l, name);
     DN_CHECK(t, DN_E_USAGE, "layer %d [%s] has no '%s'", index, l->type->name, name);
@@ -400,14 +400,14 @@ static dn_status net_tensor(const dn_net *net, int index, const char *name, size
 }
 
 dn_status dn_tensor_get(const dn_net *net, int layer, const char *name, float *values, size_t count) {
-    dn_tensor *t;
+    dn_tensor *t = NULL;
     DN_TRY(net_tensor(net, layer, name, count, &t));
     net->ops->download(net->pool, values, t->value, count * sizeof *values);
     return DN_OK;
 }
 
 dn_status dn_tensor_set(dn_net *net, int layer, const char *name, const float *values, size_t count) {
-    dn_tensor *t;
+    dn_tensor *t = NULL;
     DN_TRY(net_tensor(net, layer, name, count, &t));
     net->ops->upload(net->pool, t->value, values, count * sizeof *values);
     return DN_OK;
@@ -420,7 +420,7 @@ static void net_negated(const dn_net *net, float *to, const float *from, size_t 
 }
 
 dn_status dn_gradient_get(const dn_net *net, int layer, const char *name, float *values, size_t count) {
-    dn_tensor *t;
+    dn_tensor *t = NULL;
     DN_TRY(net_tensor(net, layer, name, count, &t));
     DN_CHECK(t->grad, DN_E_USAGE, "layer %d: %s is a running statistic and has no gradient", layer, name);
     net_negated(net, values, t->grad, count);
@@ -435,21 +435,21 @@ static dn_status net_rows(const dn_net *net, int index, size_t count, const dn_l
 }
 
 dn_status dn_layer_output(const dn_net *net, int layer, float *values, size_t count) {
-    const dn_layer *l;
+    const dn_layer *l = NULL;
     DN_TRY(net_rows(net, layer, count, &l));
     net->ops->download(net->pool, values, l->output, count * sizeof *values);
     return DN_OK;
 }
 
 dn_status dn_layer_delta(const dn_net *net, int layer, float *values, size_t count) {
-    const dn_layer *l;
+    const dn_layer *l = NULL;
     DN_TRY(net_rows(net, layer, count, &l));
     net_negated(net, values, l->delta, count);
     return DN_OK;
 }
 
 dn_status dn_layer_set_noise(dn_net *net, int layer, const float *values, size_t count) {
-    const dn_layer *l;
+    const dn_layer *l = NULL;
     DN_TRY(net_layer(net, layer, &l));
     DN_CHECK(!strcmp(l->type->name, "sampling"), DN_E_USAGE, "layer %d is a [%s], not a [sampling]", layer, l->type->name);
     DN_CHECK(count <= (size_t)net->run.batch * l->outputs, DN_E_USAGE, "%zu noise values for a batch of %d x %d", count,

@@ -1,6 +1,7 @@
 # The only place of compile flags; setup.py calls it with B=<its build folder>.
 #   make        ./darknet and the library        make test   C-level smoke test and pytest
 #   make asan   the binary under sanitizers      make clean
+MAKEFLAGS += --no-builtin-rules
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' darknet_vae/_version.py)
 CC ?= cc
 B ?= build/make
@@ -41,14 +42,14 @@ FORCE:
 
 $(B)/%.o: csrc/%.c $(B)/flags
 	@mkdir -p $(@D)
-	$(CC) $(FLAGS) -MMD -MP -c $< -o $@
+	@echo '  CC  $<'; $(CC) $(FLAGS) -MMD -MP -c $< -o $@
 $(B)/cpu/isa_kernels_%.o: csrc/cpu/isa_kernels.c $(B)/flags
 	@mkdir -p $(@D)
-	$(CC) $(FLAGS) $(ISA_$*) -DDN_ISA=$* -MMD -MP -c $< -o $@
+	@echo '  CC  $< ($*)'; $(CC) $(FLAGS) $(ISA_$*) -DDN_ISA=$* -MMD -MP -c $< -o $@
 $(B)/libdarknet.$(SO): $(OBJECTS)
-	$(CC) $(SHARED) $(LDFLAGS) -pthread $^ -o $@ $(LIBS)
+	@echo '  LD  $@'; $(CC) $(SHARED) $(LDFLAGS) -pthread $^ -o $@ $(LIBS)
 $(B)/darknet: $(OBJECTS) $(CLI)
-	$(CC) $(LDFLAGS) -pthread $^ -o $@ $(LIBS)
+	@echo '  LD  $@'; $(CC) $(LDFLAGS) -pthread $^ -o $@ $(LIBS)
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 asan:

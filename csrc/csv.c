@@ -8,12 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_COLUMNS = 1 << 24 };
+enum { MAX_COLUMNS = 1 << 24, WINDOW = 1 << 20 };
 
+/* A window on the file that always holds the whole present line, so that a table costs no second copy of its text. */
 typedef struct csv_reader {
     const char *path, *p, *end;
-    char separator; /* ' ' stands for runs of blanks and tabs */
-    long line;      /* of p */
+    const char *whole; /* lines that begin before it are whole */
+    char separator;    /* ' ' stands for runs of blanks and tabs */
+    long line;         /* of p */
+    char *window;
+    size_t room;
+    int fd, at_end;
 } csv_reader;
 
 static int csv_blank(char c) { return c == ' ' || c == '\t'; }
@@ -29,17 +34,45 @@ static void csv_end_line(csv_reader *r) {
     r->line++;
 }
 
-/* To the first character of the next row that holds something; 0 at the end. */
-static int csv_next_row(csv_reader *r) {
-    for (;;) {
+/* Move the window so that the line at p is whole. */
+static dn_status csv_fill(csv_reader *r) {
+    while (r->p >= r->whole && !r->at_end) {
+        size_t left = (size_t)(r->end - r->p), got;
+        if (left) memmove(r->window, r->p, left);
+        if (left + WINDOW + 1 > r->room) { /* at first, and for lines longer than the window */
+            size_t room = 2 * left + 2 * WINDOW;
+            char *grown = dn_realloc(r->window, room, 1);
+            if (!grown) return DN_E_MEMORY;
+            r->window = grown, r->room = room;
+        }
+        DN_TRY(dn_reader_read(r->fd, r->path, r->window + left, WINDOW, &got));
+        const char *zero = memchr(r->window + left, 0, got);
+        DN_CHECK(!zero, DN_E_FORMAT, "%s:%ld: a zero byte here or later: this is not text", r->path, r->line);
+        r->at_end = got < WINDOW;
+        r->p = r->window, r->end = r->window + left + got;
+        *(char *)r->end = 0; /* stops the number parser */
+        r->whole = r->end;
+        if (!r->at_end) { /* a return at the end may be half of a line end */
+            r->whole -= r->whole > r->p && r->whole[-1] == '\r';
+            while (r->whole > r->p && !csv_newline(r->whole[-1])) r->whole--;
+        }
+    }
+    return DN_OK;
+}
+
+/* To the first character of the next row that holds something; *found = 0 at the end. */
+static dn_status csv_next_row(csv_reader *r, int *found) {
+    for (*found = 0;;) {
+        DN_TRY(csv_fill(r));
         const char *start = r->p;
         while (r->p < r->end && csv_blank(*r->p) && r->separator != '\t') r->p++;
-        if (r->p == r->end) return 0;
+        if (r->p == r->end) return DN_OK;
         if (*r->p == '#')
             while (r->p < r->end && !csv_newline(*r->p)) r->p++;
         else if (!csv_newline(*r->p)) {
             r->p = start;
-            return 1;
+            *found = 1;
+            return DN_OK;
         }
         csv_end_line(r);
     }
@@ -118,10 +151,10 @@ static dn_status csv_look(csv_reader *r, const dn_csv_options *o, csv_plan *plan
     plan->has_header = numbers == 0 && names > (size_t)plan->columns + 1;
     if (name && !(plan->has_header && named)) {
         const char *end = dn_number_parse(name, &value);
-        DN_CHECK(end && !*end && value == floor(value) && value >= -plan->columns && value < plan->columns, DN_E_USAGE,
-                 "%s: no label column '%s' among %d columns%s", r->path, name, plan->columns,
-                 plan->has_header ? "" : " (the file has no header)");
-        plan->label = (int)value < 0 ? plan->columns + (int)value : (int)value;
+        int found = end && !*end && value == floor(value) && value >= -plan->columns && value < plan->columns;
+        DN_CHECK(found || o->label_optional, DN_E_USAGE, "%s: no label column '%s' among %d columns%s", r->path, name,
+                 plan->columns, plan->has_header ? "" : " (the file has no header)");
+        if (found) plan->label = (int)value < 0 ? plan->columns + (int)value : (int)value;
     }
     table->columns = (size_t)(plan->columns - (plan->label >= 0));
     DN_CHECK(table->columns > 0, DN_E_FORMAT, "%s:%ld: no columns besides the label", r->path, r->line);
@@ -142,65 +175,91 @@ static dn_status csv_look(csv_reader *r, const dn_csv_options *o, csv_plan *plan
     return DN_OK;
 }
 
-static dn_status csv_row(csv_reader *r, const csv_plan *plan, double scale, float *values, float *label) {
+/* What grows while rows arrive. */
+typedef struct csv_store {
+    size_t room; /* rows */
+    size_t labels, labels_room;
+} csv_store;
+
+static dn_status csv_room(csv_store *store, dn_table *t) {
+    if (t->rows < store->room) return DN_OK;
+    size_t room = store->room ? 2 * store->room : 256, count;
+    DN_TRY(dn_size_mul(&count, room, t->columns));
+    float *grown = dn_realloc(t->values, count, sizeof *grown);
+    if (!grown) return DN_E_MEMORY;
+    t->values = grown, store->room = room;
+    return DN_OK;
+}
+
+static dn_status csv_label(csv_store *store, dn_table *t, const char *cell, size_t size) {
+    if (store->labels + size + 2 > store->labels_room) {
+        size_t room = 2 * (store->labels + size) + 4096;
+        char *grown = dn_realloc(t->labels, room, 1);
+        if (!grown) return DN_E_MEMORY;
+        t->labels = grown, store->labels_room = room;
+    }
+    if (t->rows) t->labels[store->labels++] = '\n';
+    memcpy(t->labels + store->labels, cell, size);
+    t->labels[store->labels += size] = 0;
+    return DN_OK;
+}
+
+static dn_status csv_row(csv_reader *r, const csv_plan *plan, double scale, csv_store *store, dn_table *t) {
+    DN_TRY(csv_room(store, t));
+    float *values = t->values + t->rows * t->columns;
     const char *cell;
     size_t size;
     int last = 0, c = 0;
     for (; !last; c++) {
         csv_cell(r, &cell, &size, &last);
         if (c >= plan->columns) continue;
+        if (c == plan->label) {
+            DN_TRY(csv_label(store, t, cell, size));
+            continue;
+        }
         double v;
         DN_CHECK(csv_number(cell, size, &v) && fabs(v / scale) <= FLT_MAX, DN_E_FORMAT,
                  "%s:%ld: column %d: '%.*s' is not a finite number", r->path, r->line, c + 1,
                  (int)(size < 40 ? size : 40), cell);
-        if (c == plan->label)
-            *label = (float)v;
-        else
-            *values++ = (float)(v / scale);
+        *values++ = (float)(v / scale);
     }
     DN_CHECK(c == plan->columns, DN_E_FORMAT, "%s:%ld: %d columns, expected %d", r->path, r->line, c, plan->columns);
+    t->rows++;
     return DN_OK;
 }
 
 static dn_status csv_parse(csv_reader *r, const dn_csv_options *o, dn_table *table) {
-    if (r->end - r->p >= 3 && !memcmp(r->p, "\xEF\xBB\xBF", 3)) r->p += 3;
-    const char *zero = memchr(r->p, 0, (size_t)(r->end - r->p));
-    DN_CHECK(!zero, DN_E_FORMAT, "%s: holds a zero byte at offset %zu, so it is not text", r->path, (size_t)(zero - r->p));
+    int found;
     r->separator = ',';
-    DN_CHECK(csv_next_row(r), DN_E_FORMAT, "%s: no rows", r->path);
+    DN_TRY(csv_fill(r));
+    if (r->end - r->p >= 3 && !memcmp(r->p, "\xEF\xBB\xBF", 3)) r->p += 3;
+    DN_TRY(csv_next_row(r, &found));
+    DN_CHECK(found, DN_E_FORMAT, "%s: no rows", r->path);
     r->separator = csv_separator(r->p, r->end);
     csv_plan plan;
+    csv_store store = {0};
     DN_TRY(csv_look(r, o, &plan, table));
-    size_t most = 0, limit = o->max_rows > 0 ? (size_t)o->max_rows : SIZE_MAX; /* lines ahead bound the rows */
-    for (const char *p = r->p; p < r->end && most < limit; most++) {
-        while (p < r->end && !csv_newline(*p)) p++;
-        while (p < r->end && csv_newline(*p)) p++;
-    }
-    size_t count;
-    DN_TRY(dn_size_mul(&count, most, table->columns));
-    table->values = dn_alloc(count, sizeof *table->values);
-    if (plan.label >= 0) table->labels = dn_alloc(most, sizeof *table->labels);
-    if (!table->values || (plan.label >= 0 && !table->labels)) return DN_E_MEMORY;
+    size_t limit = o->max_rows > 0 ? (size_t)o->max_rows : SIZE_MAX;
     double scale = o->scale != 0 ? o->scale : 1;
-    while (table->rows < limit && csv_next_row(r)) {
-        float label = 0;
-        DN_TRY(csv_row(r, &plan, scale, table->values + table->rows * table->columns, &label));
-        if (table->labels) table->labels[table->rows] = label;
-        table->rows++;
+    while (table->rows < limit) {
+        DN_TRY(csv_next_row(r, &found));
+        if (!found) break;
+        DN_TRY(csv_row(r, &plan, scale, &store, table));
     }
     DN_CHECK(table->rows, DN_E_FORMAT, "%s: a header, but no rows", r->path);
+    float *fit = dn_realloc(table->values, table->rows * table->columns, sizeof *fit); /* give back what is over */
+    if (fit) table->values = fit;
     return DN_OK;
 }
 
 dn_status dn_csv_load(dn_table *table, const char *path, const dn_csv_options *options) {
     static const dn_csv_options defaults;
-    char *data;
-    size_t size;
+    csv_reader reader = {.path = path, .line = 1};
     memset(table, 0, sizeof *table);
-    DN_TRY(dn_file_read(path, &data, &size));
-    csv_reader reader = {.path = path, .p = data, .end = data + size, .line = 1};
+    DN_TRY(dn_reader_open(&reader.fd, path));
     dn_status status = csv_parse(&reader, options ? options : &defaults, table);
-    dn_free(data);
+    dn_reader_close(reader.fd);
+    dn_free(reader.window);
     if (status != DN_OK) dn_table_free(table);
     return status;
 }

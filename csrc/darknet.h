@@ -99,6 +99,8 @@ typedef struct dn_tensor_info {
 
 DN_API dn_status dn_layer_info_get(const dn_net *net, int layer, dn_layer_info *info);
 DN_API dn_status dn_tensor_info_get(const dn_net *net, int layer, int index, dn_tensor_info *info);
+/* The layer table as text: at most `size` bytes with the final zero; returns the length of all of it. */
+DN_API size_t dn_net_table(const dn_net *net, char *text, size_t size);
 /* Copy `count` values; count must be the tensor's. Gradients are handed out in Darknet's sign: minus the derivative of
  * what is descended, summed over the rows since the last update. */
 DN_API dn_status dn_tensor_get(const dn_net *net, int layer, const char *name, float *values, size_t count);
@@ -171,6 +173,7 @@ DN_API void dn_progress_line(const dn_progress *progress, char *line, size_t siz
 
 typedef struct dn_csv_options {
     const char *label_column; /* NULL or "": none; a header name or a zero-based index (negative: from the end) */
+    int label_optional;       /* 1: a file without that column is read without labels */
     double scale;             /* values are divided by it; 0: 1 */
     int64_t max_rows;         /* 0: all */
     int columns;              /* features wanted, 0: any; another width is an error */
@@ -179,7 +182,7 @@ typedef struct dn_csv_options {
 typedef struct dn_table {
     size_t rows, columns;
     float *values;  /* (rows, columns) */
-    float *labels;  /* (rows) or NULL; text labels are not taken */
+    char *labels;   /* the label column as written, rows joined by newlines, or NULL */
     char *header;   /* feature names joined by newlines, or NULL */
 } dn_table;
 

@@ -57,33 +57,50 @@ char *dn_strdup(const char *text) {
     return copy;
 }
 
-dn_status dn_file_read(const char *path, char **data, size_t *size) {
+dn_status dn_reader_open(int *fd, const char *path) {
     struct stat info;
-    *data = NULL, *size = 0;
-    int fd = sys_must_fail() ? (errno = EIO, -1) : open(path, O_RDONLY | O_CLOEXEC);
-    DN_CHECK(fd >= 0, DN_E_IO, "cannot open %s: %s", path, strerror(errno));
-    dn_status status = DN_OK;
-    char *text = NULL;
-    size_t have = 0, room = 0;
-    if (fstat(fd, &info) == 0 && S_ISDIR(info.st_mode)) status = dn_fail(DN_E_IO, "cannot read %s: it is a folder", path);
-    room = status == DN_OK && info.st_size > 0 ? (size_t)info.st_size + 1 : 65536;
-    while (status == DN_OK) { /* pipes have no size, so it grows */
-        if (!text || have + 1 >= room) {
-            if (text) room *= 2;
-            char *grown = dn_realloc(text, room, 1);
-            if (!grown) {
-                status = DN_E_MEMORY;
-                break;
-            }
-            text = grown;
-        }
-        ssize_t n = sys_must_fail() ? (errno = EIO, -1) : read(fd, text + have, room - have - 1);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) status = dn_fail(DN_E_IO, "cannot read %s: %s", path, strerror(errno));
-        if (n <= 0) break;
-        have += (size_t)n;
+    *fd = sys_must_fail() ? (errno = EIO, -1) : open(path, O_RDONLY | O_CLOEXEC);
+    DN_CHECK(*fd >= 0, DN_E_IO, "cannot open %s: %s", path, strerror(errno));
+    if (fstat(*fd, &info) == 0 && S_ISDIR(info.st_mode)) {
+        close(*fd);
+        return dn_fail(DN_E_IO, "cannot read %s: it is a folder", path);
     }
-    close(fd);
+    return DN_OK;
+}
+
+dn_status dn_reader_read(int fd, const char *path, void *to, size_t room, size_t *got) {
+    *got = 0;
+    while (*got < room) {
+        ssize_t n = sys_must_fail() ? (errno = EIO, -1) : read(fd, (char *)to + *got, room - *got);
+        if (n < 0 && errno == EINTR) continue;
+        DN_CHECK(n >= 0, DN_E_IO, "cannot read %s: %s", path, strerror(errno));
+        if (n == 0) break;
+        *got += (size_t)n;
+    }
+    return DN_OK;
+}
+
+void dn_reader_close(int fd) { close(fd); }
+
+dn_status dn_file_read(const char *path, char **data, size_t *size) {
+    int fd;
+    *data = NULL, *size = 0;
+    DN_TRY(dn_reader_open(&fd, path));
+    char *text = NULL;
+    size_t have = 0, room = 65536, got = 0;
+    dn_status status = DN_OK;
+    do { /* pipes have no size, so it grows */
+        room *= 2;
+        char *grown = dn_realloc(text, room, 1);
+        if (!grown) {
+            status = DN_E_MEMORY;
+            break;
+        }
+        text = grown;
+        status = dn_reader_read(fd, path, text + have, room - have - 1, &got);
+        have += got;
+    } while (status == DN_OK && have + 1 == room);
+    dn_reader_close(fd);
     if (status != DN_OK) {
         dn_free(text);
         return status;

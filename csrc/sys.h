@@ -12,6 +12,10 @@ char *dn_strdup(const char *text);
 /* *out = a * b, or DN_E_MEMORY with a message. */
 dn_status dn_size_mul(size_t *out, size_t a, size_t b);
 
+/* A file or pipe in pieces: `got` is less than `room` only at the end. */
+dn_status dn_reader_open(int *fd, const char *path);
+dn_status dn_reader_read(int fd, const char *path, void *to, size_t room, size_t *got);
+void dn_reader_close(int fd);
 /* The whole file, zero-terminated, to be freed with dn_free. */
 dn_status dn_file_read(const char *path, char **data, size_t *size);
 

@@ -30,7 +30,7 @@ dn_status cli_table(const cli_args *args, const dn_net *net, int columns, dn_tab
     int latents = columns != info.inputs; /* latent vectors are not scaled and have no labels */
     dn_csv_options options = {
         .label_column = args->label_column ? args->label_column : latents ? NULL : dn_net_label_column(net),
-        .scale = args->scale > 0 ? args->scale : latents ? 1 : info.data_scale, .max_rows = args->rows,
+        .label_optional = !args->label_column, .scale = args->scale > 0 ? args->scale : latents ? 1 : info.data_scale, .max_rows = args->rows,
         .columns = columns};
     return dn_csv_load(table, args->data, &options);
 }
@@ -136,35 +136,18 @@ int cli_evaluate(const cli_args *args) {
     return (int)status;
 }
 
-static void shape_text(char *text, size_t size, int height, int width, int channels, int values) {
-    if (height > 0)
-        snprintf(text, size, "%d x %d x %d", height, width, channels);
-    else
-        snprintf(text, size, "%d", values);
-}
-
 int cli_inspect(const cli_args *args) {
     dn_net *net;
-    dn_net_info info;
     if (!args->cfg) return cli_usage("inspect: a CFG is wanted");
     dn_status status = cli_network(args, 0, &net);
     if (status != DN_OK) return cli_fail(status);
-    dn_net_info_get(net, &info);
-    printf("%5s  %-16s %7s %10s  %-18s    %-18s %12s %10s\n", "layer", "type", "filters", "size", "input", "output",
-           "parameters", "MFLOP");
-    for (int i = 0; i < info.n_layers; i++) {
-        dn_layer_info l;
-        char in[48], out[48], size[32] = "", filters[16] = "";
-        if (dn_layer_info_get(net, i, &l) != DN_OK) continue;
-        shape_text(in, sizeof in, l.height, l.width, l.channels, l.inputs);
-        shape_text(out, sizeof out, l.out_height, l.out_width, l.out_channels, l.outputs);
-        if (l.filters) snprintf(filters, sizeof filters, "%d", l.filters);
-        if (l.size) snprintf(size, sizeof size, "%d x %d /%d", l.size, l.size, l.stride);
-        printf("%5d  %-16s %7s %10s  %-18s -> %-18s %12zu %10.3f\n", i, l.type, filters, size, in, out, l.n_params,
-               l.flops * 1e-6);
+    size_t size = dn_net_table(net, NULL, 0) + 1;
+    char *text = malloc(size);
+    if (text) {
+        dn_net_table(net, text, size);
+        fputs(text, stdout);
     }
-    printf("batch %d, %zu parameters, %.3f MFLOP per row forward, %.1f MB\n", info.batch, info.n_params, info.flops * 1e-6,
-           (double)info.memory_bytes * 1e-6);
+    free(text);
     dn_net_destroy(net);
-    return 0;
+    return text ? 0 : DN_E_MEMORY;
 }

@@ -1,0 +1,51 @@
+"""Autoencoders and variational autoencoders on a Darknet core.
+
+    import darknet_vae as dv
+    X = dv.load_csv("data/digits.csv", label_column="label", scale=16)
+    net = dv.Network("cfg/vae_digits.cfg", seed=0)
+    history = net.train(X, epochs=100)
+    images = net.sample(z)              # (n, latent) -> (n, outputs)
+
+Arrays are float32, C-contiguous, (rows, features); image features are channel, row, column.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from . import datasets, errors, plots
+    from .data import bundled, load_csv, load_table, save_csv
+    from .errors import DarknetError
+    from .network import History, Layer, Losses, Network, Progress, build_info, sample_prior
+
+# Loaded on first use, so that `import darknet_vae` and `darknet-vae --version` stay quick.
+_HOMES = {
+    "Network": "network", "Layer": "network", "History": "network", "Progress": "network", "Losses": "network",
+    "sample_prior": "network", "build_info": "network",
+    "load_csv": "data", "load_table": "data", "save_csv": "data", "bundled": "data",
+    "DarknetError": "errors",
+}  # fmt: skip
+_MODULES = ("errors", "plots", "datasets")
+
+__all__ = [
+    "DarknetError", "History", "Layer", "Losses", "Network", "Progress", "__version__", "build_info", "bundled",
+    "datasets", "errors", "load_csv", "load_table", "plots", "sample_prior", "save_csv",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
+    if name not in _HOMES:
+        raise AttributeError(f"module 'darknet_vae' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,30 @@
+"""The cffi module over libdarknet (API mode, stable ABI). Its declarations are cut from the marked region of csrc/darknet.h."""
+
+import re
+import sys
+from pathlib import Path
+
+from cffi import FFI
+
+ROOT = Path(__file__).resolve().parent.parent if "__file__" in globals() else Path.cwd()
+
+
+def declarations() -> str:
+    header = (ROOT / "csrc" / "darknet.h").read_text()
+    match = re.search(r"/\* cffi:begin.*?\*/(.*)/\* cffi:end \*/", header, flags=re.S)
+    if match is None:
+        raise ValueError("csrc/darknet.h has no cffi:begin ... cffi:end region")
+    return re.sub(r"/\*.*?\*/", "", match[1], flags=re.S).replace("DN_API ", "")
+
+
+ffi = FFI()
+# The second line is for the tests alone: allocations and file calls, counted and made to fail.
+ffi.cdef(declarations() + "\nlong dn_sys_fail_at(long n);\n")
+ffi.set_source(
+    "darknet_vae._darknet",
+    '#include "darknet.h"\nextern long dn_sys_fail_at(long n);',
+    include_dirs=[str(ROOT / "csrc")],
+    libraries=["darknet"],
+    extra_link_args=["-Wl,-rpath,@loader_path/lib" if sys.platform == "darwin" else "-Wl,-rpath,$ORIGIN/lib"],
+    py_limited_api=True,
+)

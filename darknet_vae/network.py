@@ -1,0 +1,444 @@
+"""A network from a cfg file: train it, sample from it, look into it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from . import errors
+from ._lib import Array, Path, check, ffi, lib, matrix, pointer, text, to_bytes
+
+SLICE_MS = 50  # of work in C between looks at Ctrl-C
+
+
+class Losses(TypedDict):
+    """Per row, summed over the features; total = image + beta * latent."""
+
+    image_loss: float
+    latent_loss: float
+    total_loss: float
+
+
+@dataclass
+class Progress:
+    """Where a training stands. Losses are means per row so far in this epoch."""
+
+    epoch: int
+    """Finished epochs."""
+    epochs: int
+    """Planned epochs."""
+    epoch_done: bool
+    """The values are those of a whole epoch."""
+    finished: bool
+    rows_done: int
+    rows_total: int
+    image_loss: float
+    latent_loss: float
+    total_loss: float
+    rows_per_second: float
+    seconds: float
+    eta_seconds: float
+    learning_rate: float
+    line: str
+    """All of it as one line, as the command line shows it."""
+
+
+@dataclass
+class History:
+    """One value per finished epoch: means per row while training."""
+
+    image_loss: list[float] = field(default_factory=list)
+    latent_loss: list[float] = field(default_factory=list)
+    total_loss: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def add(self, progress: Progress) -> None:
+        self.image_loss.append(progress.image_loss)
+        self.latent_loss.append(progress.latent_loss)
+        self.total_loss.append(progress.total_loss)
+        self.seconds = progress.seconds
+
+
+class _Tensors(Mapping[str, Array]):
+    """Parameters or gradients of a layer by name; each access copies them out of the core."""
+
+    def __init__(self, layer: Layer, fetch: Any, shapes: dict[str, tuple[int, ...]]) -> None:
+        self._layer, self._fetch, self._shapes = layer, fetch, shapes
+
+    def __getitem__(self, name: str) -> Array:
+        out = np.empty(self._shapes[name], np.float32)
+        check(self._fetch(self._layer._net._handle, self._layer.index, name.encode(), pointer(out), out.size))
+        return out
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shapes)
+
+    def __len__(self) -> int:
+        return len(self._shapes)
+
+    def __repr__(self) -> str:
+        return "{" + ", ".join(f"{name}: {shape}" for name, shape in self._shapes.items()) + "}"
+
+
+class Layer:
+    """One layer of a network: a view, valid as long as the network."""
+
+    def __init__(self, net: Network, index: int) -> None:
+        info = ffi.new("dn_layer_info *")
+        check(lib.dn_layer_info_get(net._handle, index, info))
+        self._net = net
+        self.index = index
+        self.type = text(info.type)
+        self.name = text(info.name)
+        self.inputs = int(info.inputs)
+        self.outputs = int(info.outputs)
+        image = (int(info.out_channels), int(info.out_height), int(info.out_width))
+        self.shape: tuple[int, ...] = image if image[1] * image[2] > 1 else (self.outputs,)
+        """Of one output row: (channels, height, width), or (outputs,) for a vector."""
+        every: dict[str, tuple[int, ...]] = {}
+        trained: dict[str, tuple[int, ...]] = {}
+        for k in range(info.n_tensors):
+            tensor = ffi.new("dn_tensor_info *")
+            check(lib.dn_tensor_info_get(net._handle, index, k, tensor))
+            shape = tuple(tensor.dims[d] for d in range(tensor.n_dims))
+            every[text(tensor.name)] = shape
+            if tensor.trained:
+                trained[text(tensor.name)] = shape
+        self.params: Mapping[str, Array] = _Tensors(self, lib.dn_tensor_get, every)
+        """weights, biases, scales, rolling_mean, rolling_variance; inner parts as "self.weights". Copies; see `set`."""
+        self.grads: Mapping[str, Array] = _Tensors(self, lib.dn_gradient_get, trained)
+        """In Darknet's sign, minus the gradient of what is descended, summed over the rows since the last `update`."""
+
+    def set(self, name: str, values: npt.ArrayLike) -> None:
+        """Replace a parameter; any shape with the right number of values, in the layout of `params`."""
+        array = np.ascontiguousarray(values, np.float32)
+        check(lib.dn_tensor_set(self._net._handle, self.index, name.encode(), pointer(array), array.size))
+
+    def _rows(self, fetch: Any) -> Array:
+        out = np.empty((self._net._rows, self.outputs), np.float32)
+        check(fetch(self._net._handle, self.index, pointer(out), out.size))
+        return out
+
+    @property
+    def output(self) -> Array:
+        """(rows, outputs) of the last forward."""
+        return self._rows(lib.dn_layer_output)
+
+    @property
+    def delta(self) -> Array:
+        """(rows, outputs): minus the gradient by the output, after `backward`."""
+        return self._rows(lib.dn_layer_delta)
+
+    def __repr__(self) -> str:
+        name = f" '{self.name}'" if self.name else ""
+        return f"<layer {self.index} [{self.type}]{name} {self.inputs} -> {self.shape}>"
+
+
+class Network:
+    """A network built from the cfg file `cfg` with fresh parameters.
+
+    seed: start weights, noise, dropout and shuffling are functions of it. batch: rows in one pass, instead of the cfg's.
+    threads: None means all this process may use. Not for use by two threads at once; two networks are.
+    """
+
+    def __init__(
+        self, cfg: Path, seed: int = 0, device: str = "cpu", batch: int | None = None, threads: int | None = None
+    ) -> None:
+        if not 0 <= seed < 2**64:
+            raise errors.UsageError(f"seed={seed} is not in 0 .. 2**64 - 1")
+        for name, value in (("batch", batch), ("threads", threads)):
+            if value is not None and not 0 < value < 2**31:
+                raise errors.UsageError(f"{name}={value} is not a positive number")
+        name = ffi.new("char[]", device.encode())
+        options = ffi.new(
+            "dn_net_options *", {"seed": seed, "batch": batch or 0, "threads": threads or 0, "device": name}
+        )
+        out = ffi.new("dn_net **")
+        check(lib.dn_net_create(out, to_bytes(cfg), options), cfg)
+        self._handle = ffi.gc(out[0], lib.dn_net_destroy)
+        self._rows = 0
+        self.cfg = str(cfg)
+        for i in range(lib.dn_net_warning_count(self._handle)):
+            warnings.warn(text(lib.dn_net_warning(self._handle, i)), stacklevel=2)
+        self.layers = [Layer(self, i) for i in range(self._info().n_layers)]
+
+    @classmethod
+    def load(cls, cfg: Path, weights: Path, **options: Any) -> Network:
+        """A network with the parameters of a Darknet .weights file; options as in the constructor."""
+        net = cls(cfg, **options)
+        net.load_weights(weights)
+        return net
+
+    def load_weights(self, path: Path, clear: bool = False, start: int = 0, cutoff: int | None = None) -> None:
+        """Read a Darknet .weights file; only layers start <= i < cutoff if given; clear: `seen` starts at 0."""
+        end = -1 if cutoff is None else cutoff
+        check(lib.dn_net_load_range(self._handle, to_bytes(path), int(clear), start, end), path)
+
+    def save(self, path: Path, cutoff: int | None = None) -> None:
+        """Write a Darknet .weights file: the whole file or nothing; only layers i < cutoff if given."""
+        check(lib.dn_net_save_range(self._handle, to_bytes(path), -1 if cutoff is None else cutoff), path)
+
+    # ---- many rows
+
+    def train(
+        self,
+        X: npt.ArrayLike,
+        epochs: int | None = None,
+        truth: npt.ArrayLike | None = None,
+        shuffle: bool = True,
+        callback: Callable[[Progress], bool | None] | None = None,
+        *,
+        learning_rate: float | None = None,
+        preview: Path | None = None,
+        on_slice: Callable[[Progress], None] | None = None,
+    ) -> History:
+        """Train on the rows of X (n, inputs) towards `truth` (default: X itself) and return the losses per epoch.
+
+        epochs: None trains until the cfg's max_batches. callback(progress) is called after every epoch; when it returns
+        True, training ends. learning_rate overrides the cfg's. preview: write ten inputs and outputs per epoch, named after
+        this file. on_slice(progress) is called every 50 ms or so. Ctrl-C raises KeyboardInterrupt after the current batch;
+        what was learned until then is in the network. A loss that stops being finite raises NumericError and leaves the
+        parameters of the last good epoch.
+        """
+        history = History()
+        for progress in self._train(X, epochs, truth, shuffle, learning_rate, preview):
+            if on_slice is not None:
+                on_slice(progress)
+            if progress.epoch_done:
+                history.add(progress)
+                if callback is not None and callback(progress):
+                    break
+        return history
+
+    def _train(
+        self,
+        X: npt.ArrayLike,
+        epochs: int | None,
+        truth: npt.ArrayLike | None,
+        shuffle: bool,
+        learning_rate: float | None,
+        preview: Path | None,
+    ) -> Iterator[Progress]:
+        x = self._finite(matrix(X, self.inputs))
+        y = None if truth is None else self._finite(matrix(truth, self._info().truths, "truth"), "truth")
+        if y is not None and len(y) != len(x):
+            raise errors.UsageError(f"X has {len(x)} rows, truth has {len(y)}")
+        if epochs is not None and not 0 < epochs < 2**31:
+            raise errors.UsageError(f"epochs={epochs} is not a positive number")
+        if learning_rate is not None and not learning_rate > 0:
+            raise errors.UsageError(f"learning_rate={learning_rate} is not above 0")
+        path = ffi.NULL if preview is None else ffi.new("char[]", to_bytes(preview))
+        options = ffi.new(
+            "dn_train_options *",
+            {"epochs": epochs or 0, "shuffle": int(shuffle), "learning_rate": learning_rate or 0, "preview_path": path},
+        )
+        out = ffi.new("dn_trainer **")
+        truth_pointer = ffi.NULL if y is None else pointer(y)
+        check(lib.dn_trainer_create(out, self._handle, pointer(x), truth_pointer, len(x), options))
+        trainer = ffi.gc(out[0], lib.dn_trainer_destroy)
+        p = ffi.new("dn_progress *")
+        line = ffi.new("char[256]")
+        try:
+            while not p.finished:
+                check(lib.dn_trainer_run(trainer, SLICE_MS, p), preview)
+                lib.dn_progress_line(p, line, 256)
+                yield Progress(
+                    p.epoch, p.epochs, bool(p.epoch_done), bool(p.finished), p.rows_done, p.rows_total, p.image_loss,
+                    p.latent_loss, p.total_loss, p.rows_per_second, p.seconds, p.eta_seconds, p.learning_rate, text(line),
+                )  # fmt: skip
+        finally:
+            ffi.release(trainer)
+
+    @staticmethod
+    def _finite(array: Array, name: str = "X") -> Array:
+        for at in range(0, len(array), 4096):  # in parts: a mask of the whole would be a quarter of its memory
+            good = np.isfinite(array[at : at + 4096])
+            if not good.all():
+                row, column = np.argwhere(~good)[0]
+                value = array[at + row, column]
+                raise errors.UsageError(f"{name} is {value} at row {at + row}, column {column}: not a finite number")
+        return array
+
+    def _apply(self, call: Any, X: npt.ArrayLike, columns: int, width: int, name: str = "X") -> Array:
+        x = matrix(X, columns, name)
+        out = np.empty((len(x), width), np.float32)
+        check(call(self._handle, pointer(x), len(x), pointer(out)))
+        self._rows = 0
+        return out
+
+    def sample(self, z: npt.ArrayLike) -> Array:
+        """Decode latent vectors (n, latent_size) to (n, outputs)."""
+        self._need_latent()
+        return self._apply(lib.dn_net_decode, z, self.latent_size, self.outputs, "z")
+
+    def encode(self, X: npt.ArrayLike) -> tuple[Array, Array]:
+        """The posterior of every row: mean and log-variance, each (n, latent_size)."""
+        self._need_latent()
+        x = matrix(X, self.inputs)
+        mean = np.empty((len(x), self.latent_size), np.float32)
+        log_variance = np.empty_like(mean)
+        check(lib.dn_net_encode(self._handle, pointer(x), len(x), pointer(mean), pointer(log_variance)))
+        self._rows = 0
+        return mean, log_variance
+
+    def reconstruct(self, X: npt.ArrayLike) -> Array:
+        """Decode the mean of every row: (n, inputs) to (n, outputs)."""
+        return self.predict(X)
+
+    def predict(self, X: npt.ArrayLike) -> Array:
+        """The output of the last layer that is not a cost, (n, outputs), without noise and with running statistics."""
+        return self._apply(lib.dn_net_predict, X, self.inputs, self.outputs)
+
+    def evaluate(self, X: npt.ArrayLike, truth: npt.ArrayLike | None = None) -> Losses:
+        """The losses per row, without noise (z is the mean) and with running statistics."""
+        x = matrix(X, self.inputs)
+        y = None if truth is None else matrix(truth, self._info().truths, "truth")
+        if y is not None and len(y) != len(x):
+            raise errors.UsageError(f"X has {len(x)} rows, truth has {len(y)}")
+        losses = ffi.new("dn_losses *")
+        truth_pointer = ffi.NULL if y is None else pointer(y)
+        check(lib.dn_net_evaluate(self._handle, pointer(x), truth_pointer, len(x), losses))
+        self._rows = 0
+        return {
+            "image_loss": losses.image_loss, "latent_loss": losses.latent_loss, "total_loss": losses.total_loss,
+        }  # fmt: skip
+
+    def _need_latent(self) -> None:
+        if not self.latent_size:
+            raise errors.UsageError(f"{self.cfg}: the network has no [sampling] layer, so no latent space")
+
+    # ---- one step by hand
+
+    def forward(self, x: npt.ArrayLike, truth: npt.ArrayLike | None = None, train: bool = False) -> Array:
+        """Run x (n, inputs), n <= batch, through all layers and return the output (n, outputs)."""
+        rows = matrix(x, self.inputs, "x")
+        y = None if truth is None else matrix(truth, self._info().truths, "truth")
+        if y is not None and len(y) != len(rows):
+            raise errors.UsageError(f"x has {len(rows)} rows, truth has {len(y)}")
+        truth_pointer = ffi.NULL if y is None else pointer(y)
+        check(lib.dn_net_forward(self._handle, pointer(rows), truth_pointer, len(rows), int(train)))
+        self._rows = len(rows)
+        outputs = [layer for layer in self.layers if layer.type != "cost"]
+        return outputs[-1].output
+
+    def backward(self) -> None:
+        """Gradients of the last forward, added to `grads`."""
+        check(lib.dn_net_backward(self._handle))
+
+    def update(self) -> None:
+        """One optimiser step with the gradients since the last one."""
+        check(lib.dn_net_update(self._handle))
+
+    def set_noise(self, layer: int, eps: npt.ArrayLike) -> None:
+        """Give the sampling layer `layer` the normal numbers (rows, latent) of its next forward."""
+        array = np.ascontiguousarray(eps, np.float32)
+        check(lib.dn_layer_set_noise(self._handle, layer, pointer(array), array.size))
+
+    def reset_state(self) -> None:
+        """Recurrent layers forget."""
+        lib.dn_net_reset_state(self._handle)
+
+    # ---- what it is
+
+    def _info(self) -> Any:
+        info = ffi.new("dn_net_info *")
+        lib.dn_net_info_get(self._handle, info)
+        return info
+
+    def table(self) -> str:
+        """The layers with shapes, parameters and arithmetic, as `darknet inspect` prints them."""
+        size = lib.dn_net_table(self._handle, ffi.NULL, 0) + 1
+        buffer = ffi.new("char[]", size)
+        lib.dn_net_table(self._handle, buffer, size)
+        return text(buffer)
+
+    @property
+    def cost(self) -> float:
+        """Of the last forward with a truth: summed over rows and features, mean over the cost layers."""
+        return float(self._info().cost)
+
+    @property
+    def batch(self) -> int:
+        return int(self._info().batch)
+
+    @property
+    def inputs(self) -> int:
+        return int(self._info().inputs)
+
+    @property
+    def outputs(self) -> int:
+        return int(self._info().outputs)
+
+    @property
+    def latent_size(self) -> int:
+        """Values of a latent vector; 0 without a sampling layer."""
+        return int(self._info().latent_size)
+
+    @property
+    def learning_rate(self) -> float:
+        """At the present step."""
+        return float(self._info().learning_rate)
+
+    @property
+    def seen(self) -> int:
+        """Training rows so far."""
+        return int(self._info().seen)
+
+    @property
+    def seed(self) -> int:
+        return int(self._info().seed)
+
+    @property
+    def n_params(self) -> int:
+        return int(self._info().n_params)
+
+    @property
+    def memory_bytes(self) -> int:
+        return int(self._info().memory_bytes)
+
+    @property
+    def data_scale(self) -> float:
+        """[net] data_scale: what CSV values are divided by."""
+        return float(self._info().data_scale)
+
+    @property
+    def label_column(self) -> str | None:
+        """[net] label_column: name or index of a CSV column that is not data."""
+        return text(lib.dn_net_label_column(self._handle)) or None
+
+    @property
+    def input_shape(self) -> tuple[int, int, int] | None:
+        """(channels, height, width) of the input, None for plain vectors."""
+        info = self._info()
+        shape = (int(info.channels), int(info.height), int(info.width))
+        return shape if all(shape) else None
+
+    @property
+    def output_shape(self) -> tuple[int, int, int] | None:
+        """(channels, height, width) of the output, or of the input when the output is as large; None: no image."""
+        info = self._info()
+        shape = (int(info.out_channels), int(info.out_height), int(info.out_width))
+        if shape[1] * shape[2] > 1:
+            return shape
+        return self.input_shape if info.outputs == info.inputs else None
+
+    def __repr__(self) -> str:
+        latent = f", {self.latent_size} latents" if self.latent_size else ""
+        return f"<Network {self.cfg}: {len(self.layers)} layers, {self.inputs} -> {self.outputs}{latent}>"
+
+
+def sample_prior(n: int, latent_size: int, seed: int = 0) -> Array:
+    """n latent vectors from N(0, 1): the same rows for the same seed on every machine."""
+    z = np.empty((n, latent_size), np.float32)
+    lib.dn_prior_sample(seed, n, latent_size, pointer(z))
+    return z
+
+
+def build_info() -> str:
+    """Version and instruction set of the core."""
+    return text(lib.dn_build_info())

@@ -1,0 +1,80 @@
+"""What pyproject.toml cannot say: the C parts are built by the Makefile, the only place of compile flags."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from distutils.command.build_scripts import build_scripts  # setuptools provides distutils
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).resolve().parent
+LIBRARY = "libdarknet.dylib" if sys.platform == "darwin" else "libdarknet.so"
+SHARE = ["cfg/*.cfg", "data/digits.csv"]  # also installed, for darknet_vae.bundled()
+
+
+def make(build: Path, *goals: str) -> None:
+    program = os.environ.get("MAKE", "make")
+    for tool in (program, os.environ.get("CC", "cc")):
+        if shutil.which(tool.split()[0]) is None:
+            raise SystemExit(f"darknet-vae is compiled from C: '{tool}' is missing; install make and a C compiler")
+    jobs = [] if "MAKEFLAGS" in os.environ else [f"-j{os.cpu_count() or 2}"]
+    subprocess.check_call([program, *jobs, f"B={build}", *goals], cwd=ROOT)
+
+
+class BuildExt(build_ext):
+    """make, then the cffi module linked to the library."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.make_folder = Path(self.build_temp).resolve() / "make"
+        self.library_dirs.append(str(self.make_folder))
+
+    def target_folder(self) -> Path:
+        if self.editable_mode or self.inplace:
+            return ROOT / "darknet_vae"
+        return Path(self.build_lib) / "darknet_vae"
+
+    def run(self) -> None:
+        make(self.make_folder, "lib")
+        self.put(self.make_folder / LIBRARY, "lib")
+        for pattern in SHARE:
+            for path in ROOT.glob(pattern):
+                self.put(path, "share")
+        super().run()
+
+    def put(self, path: Path, folder: str) -> None:
+        (self.target_folder() / folder).mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, self.target_folder() / folder / path.name)
+
+    def get_outputs(self) -> list[str]:
+        return super().get_outputs() + [str(p) for f in ("lib", "share") for p in (self.target_folder() / f).glob("*")]
+
+
+class BuildScripts(build_scripts):
+    """The stock command reads scripts as Python text; ours is a binary."""
+
+    def copy_scripts(self) -> tuple[list[str], list[str]]:
+        build = Path(self.get_finalized_command("build_ext").build_temp).resolve() / "make"
+        make(build, "bin")
+        target = Path(self.build_dir) / "darknet"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(build / "darknet", target)
+        target.chmod(0o755)
+        return [str(target)], [str(target)]
+
+    def get_source_files(self) -> list[str]:
+        return []
+
+
+# cffi has no limited API on free-threaded builds of Python
+options = {} if sysconfig.get_config_var("Py_GIL_DISABLED") else {"bdist_wheel": {"py_limited_api": "cp310"}}
+setup(
+    cffi_modules=["darknet_vae/_build.py:ffi"],
+    cmdclass={"build_ext": BuildExt, "build_scripts": BuildScripts},
+    scripts=["darknet"],
+    options=options,
+)

@@ -13,6 +13,8 @@ typedef enum dn_activation {
 
 typedef enum dn_loss { DN_LOSS_SSE, DN_LOSS_L1, DN_LOSS_SMOOTH, DN_LOSS_BCE, DN_LOSS_MASKED, DN_LOSS_COUNT } dn_loss;
 
+#define DN_MASKED (-1234.0f) /* a truth that does not count, in masked losses */
+
 /* A convolution seen from its image side: image (c, h, w), columns (c*size*size, out_h*out_w). */
 typedef struct dn_conv_shape {
     int channels, height, width, size, stride, padding, out_height, out_width;
@@ -34,6 +36,7 @@ typedef struct dn_ops {
     void (*copy)(dn_pool *, size_t n, const float *x, float *y);
     void (*scale)(dn_pool *, size_t n, float a, float *x);
     void (*axpy)(dn_pool *, size_t n, float a, const float *x, float *y); /* y += a x */
+    void (*mul_add)(dn_pool *, size_t n, float a, const float *x, const float *y, float *z); /* z += a x y */
     /* rows of `cols` values between matrices with row steps ldx, ldy: y = x, y += x */
     void (*copy_rows)(dn_pool *, size_t rows, size_t cols, const float *x, size_t ldx, float *y, size_t ldy);
     void (*add_rows)(dn_pool *, size_t rows, size_t cols, const float *x, size_t ldx, float *y, size_t ldy);
@@ -74,6 +77,8 @@ typedef struct dn_ops {
                                     const float *eps, const float *dz, float *dx);
     /* error (set), gradient (set: d of the descended loss by x, see docs/numerics.md); returns the sum of errors */
     double (*loss)(dn_pool *, dn_loss, size_t n, const float *x, const float *truth, float *error, float *gradient);
+    /* x = DN_MASKED where truth = DN_MASKED */
+    void (*mask)(dn_pool *, size_t n, const float *truth, float *x);
     /* optimisers over one range; g is the plain gradient summed over the batch and is left as it is */
     void (*sgd)(dn_pool *, size_t n, float rate, float momentum, float decay, float inverse_batch, float *w, float *v,
                 const float *g);

@@ -98,13 +98,19 @@ static dn_status weights_parse(dn_net *net, const char *path, const char *data, 
         memcpy(&narrow, data + 12, 4);
         seen = (uint64_t)(int64_t)narrow;
     }
-    size_t have = (size - at) / sizeof(float);
+    size_t have = (size - at) / sizeof(float), all = 0, saved = 0;
+    for (int i = start; i < net->n_layers && (cutoff < 0 || i < cutoff); i++) {
+        const dn_layer *l = &net->layers[i];
+        size_t n = l->dont_load ? 0 : weights_layer_floats(l);
+        all += n, saved += l->dont_save ? 0 : n;
+    }
+    int unsaved_too = !(have == saved && saved < all); /* a file of this network lacks the layers with dontsave */
     for (int pass = 0; pass < 2; pass++) { /* check, then copy */
         size_t position = at;
         total = 0;
         for (int i = start; i < net->n_layers && (cutoff < 0 || i < cutoff); i++) {
             dn_layer *l = &net->layers[i];
-            if (l->dont_load) continue;
+            if (l->dont_load || (l->dont_save && !unsaved_too)) continue;
             size_t wanted = weights_layer_floats(l);
             DN_CHECK(total + wanted <= have, DN_E_FORMAT,
                      "%s: layer %d [%s] needs %zu values, the file has %zu left of %zu: it is cut short or of another "

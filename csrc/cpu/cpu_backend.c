@@ -86,7 +86,7 @@ static void cpu_gemm(dn_pool *pool, int trans_a, int trans_b, int m, int n, int 
 
 const dn_ops dn_cpu_ops = {
     .name = "cpu", .alloc = cpu_alloc, .free = cpu_free, .upload = cpu_transfer, .download = cpu_transfer,
-    .fill = cpu_fill, .copy = cpu_copy, .scale = cpu_scale, .axpy = cpu_axpy, .copy_rows = cpu_copy_rows,
+    .fill = cpu_fill, .copy = cpu_copy, .scale = cpu_scale, .axpy = cpu_axpy, .mul_add = cpu_mul_add, .copy_rows = cpu_copy_rows,
     .add_rows = cpu_add_rows, .gemm = cpu_gemm, .im2col = cpu_im2col, .col2im = cpu_col2im, .bias_add = cpu_bias_add,
     .bias_gradient = cpu_bias_gradient, .activate = cpu_activate, .activate_gradient = cpu_activate_gradient,
     .norm_forward = cpu_norm_forward, .norm_backward = cpu_norm_backward, .maxpool_forward = cpu_maxpool_forward,
@@ -94,6 +94,6 @@ const dn_ops dn_cpu_ops = {
     .upsample_backward = cpu_upsample_backward, .downsample_forward = cpu_downsample_forward,
     .downsample_backward = cpu_downsample_backward, .normals = cpu_normals, .uniforms = cpu_uniforms,
     .dropout = cpu_dropout, .dropout_gradient = cpu_dropout_gradient, .reparameterise = cpu_reparameterise,
-    .reparameterise_gradient = cpu_reparameterise_gradient, .loss = cpu_loss, .sgd = cpu_sgd, .adam = cpu_adam,
+    .reparameterise_gradient = cpu_reparameterise_gradient, .loss = cpu_loss, .mask = cpu_mask, .sgd = cpu_sgd, .adam = cpu_adam,
     .shortcut_forward = cpu_shortcut_forward, .shortcut_backward = cpu_shortcut_backward,
 };

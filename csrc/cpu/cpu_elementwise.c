@@ -50,6 +50,11 @@ void cpu_axpy(dn_pool *pool, size_t n, float a, const float *x, float *y) {
     vector_run(pool, (vector_job){.run = run_axpy, .n = n, .a = a, .x = x, .y = y});
 }
 
+void cpu_mul_add(dn_pool *pool, size_t n, float a, const float *x, const float *y, float *z) {
+    (void)pool;
+    for (size_t i = 0; i < n; i++) z[i] += a * x[i] * y[i];
+}
+
 void cpu_copy_rows(dn_pool *pool, size_t rows, size_t cols, const float *x, size_t ldx, float *y, size_t ldy) {
     (void)pool;
     for (size_t r = 0; r < rows; r++) memcpy(y + r * ldy, x + r * ldx, cols * sizeof *y);

@@ -9,7 +9,7 @@ static double loss_one(dn_loss kind, float x, float t, float *error, float *grad
     float d = t - x, sign = (float)((d > 0) - (d < 0));
     switch (kind) {
     case DN_LOSS_MASKED:
-        if (t == -1234) {
+        if (t == DN_MASKED) {
             *error = *gradient = 0;
             break;
         } /* fall through */
@@ -39,6 +39,12 @@ double cpu_loss(dn_pool *pool, dn_loss kind, size_t n, const float *x, const flo
         total += part;
     }
     return total;
+}
+
+void cpu_mask(dn_pool *pool, size_t n, const float *truth, float *x) {
+    (void)pool;
+    for (size_t i = 0; i < n; i++)
+        if (truth[i] == DN_MASKED) x[i] = DN_MASKED;
 }
 
 double cpu_reparameterise(dn_pool *pool, size_t rows, size_t latent, const float *x, const float *eps, float *z) {

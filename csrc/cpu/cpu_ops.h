@@ -7,6 +7,7 @@ void cpu_fill(dn_pool *pool, size_t n, float value, float *x);
 void cpu_copy(dn_pool *pool, size_t n, const float *x, float *y);
 void cpu_scale(dn_pool *pool, size_t n, float a, float *x);
 void cpu_axpy(dn_pool *pool, size_t n, float a, const float *x, float *y);
+void cpu_mul_add(dn_pool *pool, size_t n, float a, const float *x, const float *y, float *z);
 void cpu_copy_rows(dn_pool *pool, size_t rows, size_t cols, const float *x, size_t ldx, float *y, size_t ldy);
 void cpu_add_rows(dn_pool *pool, size_t rows, size_t cols, const float *x, size_t ldx, float *y, size_t ldy);
 void cpu_im2col(dn_pool *pool, const dn_conv_shape *shape, const float *image, float *columns);
@@ -30,6 +31,7 @@ void cpu_dropout_gradient(dn_pool *pool, size_t n, float p, const float *u, cons
 double cpu_reparameterise(dn_pool *pool, size_t rows, size_t latent, const float *x, const float *eps, float *z);
 void cpu_reparameterise_gradient(dn_pool *pool, size_t rows, size_t latent, float kl_weight, const float *x, const float *eps, const float *dz, float *dx);
 double cpu_loss(dn_pool *pool, dn_loss kind, size_t n, const float *x, const float *truth, float *error, float *gradient);
+void cpu_mask(dn_pool *pool, size_t n, const float *truth, float *x);
 void cpu_sgd(dn_pool *pool, size_t n, float rate, float momentum, float decay, float inverse_batch, float *w, float *v, const float *g);
 void cpu_adam(dn_pool *pool, size_t n, float rate, float b1, float b2, float eps, float decay_batch, float correction1, float correction2, float *w, float *m, float *v, const float *g);
 void cpu_shortcut_forward(dn_pool *pool, const dn_shortcut_shape *shape, float alpha, float beta, const float *source, float *y);

@@ -7,13 +7,15 @@
  *   smooth  d^2 if |d| < 1 else 2|d| - 1       -d, else -sign(d)  1/2 inside, 1/2 outside (2|d| - 1)
  *   bce     max(x,0) - x t + ln(1 + e^-|x|)    logistic(x) - t    1      x are logits (new)
  *
- * `scale` multiplies the gradient handed down, not the reported cost. */
+ * `scale` multiplies the gradient handed down, not the reported cost. A layer behind a cost takes the errors as its input and
+ * hands its gradient back through their derivative, gradient / s. As in Darknet, masked entries of the input read -1234
+ * afterwards. */
 #include "../layer.h"
 #include <string.h>
 
 typedef struct cost_state {
     dn_loss loss;
-    double scale;
+    double scale, s;
     float *gradient; /* (batch, inputs) */
     int active;
 } cost_state;
@@ -38,7 +40,8 @@ static dn_status cost_parse(dn_layer *l, dn_section *s) {
     DN_TRY(dn_cfg_float(s, "ratio", 0, &unused));
     DN_TRY(dn_cfg_float(s, "noobj", 1, &unused));
     DN_TRY(dn_cfg_float(s, "thresh", 0, &unused));
-    l->loss_scale = cost_types[i].s * st->scale;
+    st->s = cost_types[i].s;
+    l->loss_scale = st->s * st->scale;
     l->truths = l->inputs;
     l->outputs = l->inputs;
     l->out_height = l->height, l->out_width = l->width, l->out_channels = l->channels;
@@ -53,10 +56,11 @@ static dn_status cost_plan(dn_layer *l) {
 static dn_status cost_forward(dn_layer *l) {
     cost_state *st = l->state;
     const dn_run *run = dn_layer_run(l);
+    size_t n = (size_t)run->rows * l->inputs;
     st->active = run->truth != NULL;
-    if (st->active)
-        l->cost = run->ops->loss(run->pool, st->loss, (size_t)run->rows * l->inputs, l->x, run->truth, l->output,
-                                 st->gradient);
+    if (!st->active) return DN_OK;
+    if (st->loss == DN_LOSS_MASKED && l->index) run->ops->mask(run->pool, n, run->truth, dn_layer_at(l, l->index - 1)->output);
+    l->cost = run->ops->loss(run->pool, st->loss, n, l->x, run->truth, l->output, st->gradient);
     return DN_OK;
 }
 
@@ -65,6 +69,8 @@ static dn_status cost_backward(dn_layer *l) {
     const dn_run *run = dn_layer_run(l);
     size_t n = (size_t)run->rows * l->inputs;
     if (!st->active) return DN_OK;
+    if (l->dx && dn_layer_at(l, l->index + 1))
+        run->ops->mul_add(run->pool, n, (float)(1 / st->s), l->delta, st->gradient, l->dx);
     run->ops->copy(run->pool, n, st->gradient, l->delta); /* Darknet keeps the unscaled delta here */
     if (l->dx) run->ops->axpy(run->pool, n, (float)st->scale, st->gradient, l->dx);
     return DN_OK;

@@ -28,6 +28,17 @@ dn_status dn_net_predict(dn_net *net, const float *x, size_t rows, float *out) {
     return DN_OK;
 }
 
+/* From the last layer's values to data. */
+static void job_data(const dn_net *net, size_t rows, float *out) {
+    for (size_t i = 0; net->logits && i < rows * (size_t)net->outputs; i++) out[i] = 1 / (1 + expf(-out[i]));
+}
+
+dn_status dn_net_reconstruct(dn_net *net, const float *x, size_t rows, float *out) {
+    DN_TRY(dn_net_predict(net, x, rows, out));
+    job_data(net, rows, out);
+    return DN_OK;
+}
+
 static dn_status job_need_sampling(const dn_net *net) {
     DN_CHECK(net->sampling_layer >= 0, DN_E_USAGE, "%s: the network has no [sampling] layer, so no latent space",
              net->cfg->path);
@@ -66,6 +77,7 @@ dn_status dn_net_decode(dn_net *net, const float *z, size_t rows, float *out) {
         DN_TRY(dn_net_run_layers(net, net->sampling_layer + 1, net->output_layer, n, 0, NULL));
         net->ops->download(net->pool, out + at * net->outputs, y, (size_t)n * net->outputs * sizeof *out);
     }
+    job_data(net, rows, out);
     return DN_OK;
 }
 
@@ -162,7 +174,7 @@ static dn_status trainer_preview(dn_trainer *t) {
     size_t rows = t->rows < PREVIEW_ROWS ? t->rows : PREVIEW_ROWS;
     float *out = dn_alloc(rows, (size_t)net->outputs * sizeof *out);
     char *path = dn_alloc(strlen(t->preview) + 40, 1);
-    dn_status status = out && path ? dn_net_predict(net, t->x, rows, out) : DN_E_MEMORY;
+    dn_status status = out && path ? dn_net_reconstruct(net, t->x, rows, out) : DN_E_MEMORY;
     if (status == DN_OK) {
         sprintf(path, "%s_input_%d.txt", t->preview, t->epoch);
         status = dn_csv_save(path, t->x, rows, (size_t)net->inputs);

@@ -59,6 +59,7 @@ typedef struct dn_net_info {
     int truths;  /* values of truth per row that the costs read; 0: no cost */
     int latent_size; /* of the first sampling layer; 0: none */
     int out_height, out_width, out_channels; /* of the output; 0 when it is a plain vector */
+    int logits; /* 1: the output goes into a loss on logits (bce) */
     uint64_t seen, seed;
     int64_t max_batches;
     double cost;          /* of the last forward: mean of the layer costs, summed over the rows */
@@ -124,6 +125,8 @@ typedef struct dn_losses {
 
 /* Any number of rows; they are worked through in batches, without noise and with running statistics. */
 DN_API dn_status dn_net_predict(dn_net *net, const float *x, size_t rows, float *out);
+/* reconstruct and decode give data: the mean of the output's distribution, so for a loss on logits their logistic. */
+DN_API dn_status dn_net_reconstruct(dn_net *net, const float *x, size_t rows, float *out);
 DN_API dn_status dn_net_encode(dn_net *net, const float *x, size_t rows, float *mean, float *log_variance);
 DN_API dn_status dn_net_decode(dn_net *net, const float *z, size_t rows, float *out);
 /* truth NULL: the rows themselves. */

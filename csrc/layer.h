@@ -75,6 +75,7 @@ struct dn_layer {
     size_t workspace; /* floats of shared scratch it needs */
     double cost;      /* sum over rows, of the last forward with truth */
     double latent_loss; /* sum over rows: KL of a sampling layer */
+    int on_logits;      /* a loss whose input are logits: its distribution's mean is their logistic */
     double loss_scale;  /* s of docs/numerics.md: gradient = s * d(cost); set by loss layers */
     float learning_rate; /* multiplier */
     int stop_backward, dont_save, dont_load, dont_load_scales, n_load, flipped;

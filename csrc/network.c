@@ -111,6 +111,7 @@ static dn_status net_parse_layers(dn_net *net) {
     net->run.kl_scale = s_image > 0 ? s_image : 1;
     if (net->output_layer < 0) return dn_cfg_error(&net->cfg->sections[1], NULL, "the network has only cost layers");
     net->outputs = net->layers[net->output_layer].outputs;
+    net->logits = net->output_layer + 1 < n && net->layers[net->output_layer + 1].on_logits;
     return DN_OK;
 }
 
@@ -344,7 +345,7 @@ void dn_net_info_get(const dn_net *net, dn_net_info *info) {
         .n_layers = net->n_layers, .height = net->height, .width = net->width, .channels = net->channels,
         .inputs = net->inputs, .outputs = net->outputs, .truths = net->truths,
         .latent_size = net->sampling_layer < 0 ? 0 : net->layers[net->sampling_layer].outputs,
-        .out_height = out->out_height, .out_width = out->out_width, .out_channels = out->out_channels,
+        .logits = net->logits, .out_height = out->out_height, .out_width = out->out_width, .out_channels = out->out_channels,
         .seen = net->seen, .seed = net->seed, .max_batches = net->schedule.max_batches, .cost = net->cost,
         .learning_rate = dn_net_rate(net), .data_scale = net->data_scale, .n_params = net->n_params,
         .memory_bytes = net->memory_bytes, .threads = dn_pool_threads(net->pool)};

@@ -20,6 +20,7 @@ struct dn_net {
     dn_schedule schedule;
     int subdivisions, height, width, channels, inputs, outputs, truths;
     int output_layer;   /* last that is not a cost */
+    int logits;         /* the output goes into a loss on logits */
     int sampling_layer; /* first, -1: none */
     uint64_t seed, seen, updates;
     double momentum, decay, b1, b2, eps, data_scale, rate_override;

@@ -155,9 +155,7 @@ class Network:
             if value is not None and not 0 < value < 2**31:
                 raise errors.UsageError(f"{name}={value} is not a positive number")
         name = ffi.new("char[]", device.encode())
-        options = ffi.new(
-            "dn_net_options *", {"seed": seed, "batch": batch or 0, "threads": threads or 0, "device": name}
-        )
+        options = ffi.new("dn_net_options *", {"seed": seed, "batch": batch or 0, "threads": threads or 0, "device": name})
         out = ffi.new("dn_net **")
         check(lib.dn_net_create(out, to_bytes(cfg), options), cfg)
         self._handle = ffi.gc(out[0], lib.dn_net_destroy)
@@ -196,16 +194,18 @@ class Network:
         learning_rate: float | None = None,
         preview: Path | None = None,
         on_slice: Callable[[Progress], None] | None = None,
+        history: History | None = None,
     ) -> History:
         """Train on the rows of X (n, inputs) towards `truth` (default: X itself) and return the losses per epoch.
 
         epochs: None trains until the cfg's max_batches. callback(progress) is called after every epoch; when it returns
         True, training ends. learning_rate overrides the cfg's. preview: write ten inputs and outputs per epoch, named after
-        this file. on_slice(progress) is called every 50 ms or so. Ctrl-C raises KeyboardInterrupt after the current batch;
+        this file. on_slice(progress) is called every 50 ms or so. history: go on with this one.
+        Ctrl-C raises KeyboardInterrupt after the current batch;
         what was learned until then is in the network. A loss that stops being finite raises NumericError and leaves the
         parameters of the last good epoch.
         """
-        history = History()
+        history = History() if history is None else history
         for progress in self._train(X, epochs, truth, shuffle, learning_rate, preview):
             if on_slice is not None:
                 on_slice(progress)
@@ -272,7 +272,7 @@ class Network:
         return out
 
     def sample(self, z: npt.ArrayLike) -> Array:
-        """Decode latent vectors (n, latent_size) to (n, outputs)."""
+        """Decode latent vectors (n, latent_size) to (n, outputs). With a bce loss: probabilities, not logits."""
         self._need_latent()
         return self._apply(lib.dn_net_decode, z, self.latent_size, self.outputs, "z")
 
@@ -287,8 +287,8 @@ class Network:
         return mean, log_variance
 
     def reconstruct(self, X: npt.ArrayLike) -> Array:
-        """Decode the mean of every row: (n, inputs) to (n, outputs)."""
-        return self.predict(X)
+        """Decode the mean of every row: (n, inputs) to (n, outputs). With a bce loss: probabilities, not logits."""
+        return self._apply(lib.dn_net_reconstruct, X, self.inputs, self.outputs)
 
     def predict(self, X: npt.ArrayLike) -> Array:
         """The output of the last layer that is not a cost, (n, outputs), without noise and with running statistics."""

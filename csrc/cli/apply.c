@@ -43,6 +43,9 @@ static dn_status apply_encode(dn_net *net, const dn_table *t, float *out) {
 static dn_status apply_predict(dn_net *net, const dn_table *t, float *out) {
     return dn_net_predict(net, t->values, t->rows, out);
 }
+static dn_status apply_reconstruct(dn_net *net, const dn_table *t, float *out) {
+    return dn_net_reconstruct(net, t->values, t->rows, out);
+}
 static dn_status apply_decode(dn_net *net, const dn_table *t, float *out) {
     return dn_net_decode(net, t->values, t->rows, out);
 }
@@ -78,7 +81,7 @@ static int apply_rows(const cli_args *args, int latent_out, apply_fn fn) {
 }
 
 int cli_encode(const cli_args *args) { return apply_rows(args, 1, apply_encode); }
-int cli_reconstruct(const cli_args *args) { return apply_rows(args, 0, apply_predict); }
+int cli_reconstruct(const cli_args *args) { return apply_rows(args, 0, apply_reconstruct); }
 int cli_predict(const cli_args *args) { return apply_rows(args, 0, apply_predict); }
 
 int cli_sample(const cli_args *args) {

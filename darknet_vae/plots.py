@@ -1,0 +1,207 @@
+"""Pictures with matplotlib (the extra `plot`). Every function returns a matplotlib Figure; nothing opens a window."""
+
+from __future__ import annotations
+
+import glob
+import math
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import errors
+from ._lib import Array, Path
+from .data import load_csv
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from .network import Network
+
+Shape = tuple[int, int, int]
+"""(channels, height, width)"""
+
+
+def _figure(width: float, height: float) -> Figure:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise errors.MissingPackageError("plots need matplotlib: pip install 'darknet-vae[plot]'") from None
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def images(rows: npt.ArrayLike, shape: Shape) -> npt.NDArray[np.float32]:
+    """Rows (n, channels * height * width) as pictures: (n, height, width), with 3 channels (n, height, width, 3)."""
+    array = np.asarray(rows, np.float32)
+    channels = shape[0]
+    if array.ndim != 2 or array.shape[1] != math.prod(shape):
+        raise errors.UsageError(f"rows of shape {array.shape} are not images of {channels} x {shape[1]} x {shape[2]}")
+    array = array.reshape(-1, *shape)
+    if channels == 3:
+        return np.clip(np.moveaxis(array, 1, -1), 0, 1)
+    if channels != 1:
+        raise errors.UsageError(f"{channels} channels are neither grey (1) nor colour (3)")
+    return array[:, 0]
+
+
+def _grid(cells: npt.NDArray[np.float32], columns: int) -> npt.NDArray[np.float32]:
+    """Pictures (n, h, w[, 3]) side by side, row by row; missing ones are blank."""
+    rows = math.ceil(len(cells) / columns)
+    blank = np.zeros((rows * columns - len(cells), *cells.shape[1:]), np.float32)
+    cells = np.concatenate([cells, blank]).reshape(rows, columns, *cells.shape[1:])
+    cells = np.swapaxes(cells, 1, 2)
+    return cells.reshape(rows * cells.shape[1], columns * cells.shape[3], *cells.shape[4:])
+
+
+def _show(axes: Any, picture: npt.NDArray[np.float32], limits: tuple[float, float], **options: Any) -> None:
+    axes.imshow(picture, cmap="gray", vmin=limits[0], vmax=limits[1], interpolation="nearest", **options)
+
+
+def _limits(pictures: npt.NDArray[np.float32]) -> tuple[float, float]:
+    low, high = float(pictures.min()), float(pictures.max())
+    return (0.0, 1.0) if low >= -0.05 and 0.5 < high <= 1.05 else (low, high)
+
+
+def image_shape(net: Network, shape: Shape | None = None) -> Shape:
+    """The picture shape of a network's outputs: the given one, or the cfg's."""
+    found = shape or net.output_shape
+    if found is None:
+        raise errors.UsageError(f"{net.cfg}: outputs are no images; height=, width=, channels= in [net] would say how")
+    return found
+
+
+def previews(path: Path) -> list[tuple[int, Array, Array]]:
+    """The files that training with `-output PATH` wrote: (epoch, inputs, outputs), by epoch."""
+    stem = os.path.splitext(os.fspath(path))[0]
+    found = []
+    for name in glob.glob(glob.escape(stem) + "_input_*.txt"):
+        match = re.fullmatch(r"(.*)_input_(\d+)\.txt", name)
+        if match and os.path.exists(f"{match[1]}_output_{match[2]}.txt"):
+            found.append(int(match[2]))
+    if not found:
+        raise errors.MissingFileError(f"no {stem}_input_<epoch>.txt with their outputs; train with -output {path}")
+    return [(epoch, load_csv(f"{stem}_input_{epoch}.txt"), load_csv(f"{stem}_output_{epoch}.txt")) for epoch in sorted(found)]
+
+
+def training(net: Network, path: Path, columns: int = 12, shape: Shape | None = None) -> Figure:
+    """What training with `-output PATH` wrote: ten inputs above their outputs, one column of pictures per epoch shown."""
+    form = image_shape(net, shape)
+    epochs = previews(path)
+    if len(epochs) > columns:  # the first, the last, and what is evenly between
+        epochs = [epochs[round(i)] for i in np.linspace(0, len(epochs) - 1, columns)]
+    rows = len(epochs[0][1])
+    figure = _figure(0.5 + 0.62 * len(epochs), 0.6 + 1.24 * rows * form[1] / form[2])
+    axes = figure.subplots(1, len(epochs), squeeze=False)[0]
+    for axis, (epoch, inputs, outputs) in zip(axes, epochs, strict=True):
+        above, below = images(inputs, form), images(outputs, form)
+        pairs = np.stack([above, below], axis=1).reshape(-1, *above.shape[1:])
+        _show(axis, _grid(pairs, 1), _limits(above))
+        for k in range(1, len(above)):
+            axis.axhline(k * 2 * form[1] - 0.5, color="tab:orange", linewidth=0.8)
+        axis.set_title(f"{epoch}", fontsize=9)
+        axis.set_xticks([])
+        axis.set_yticks([])
+    figure.suptitle("inputs above outputs, by epoch", fontsize=10)
+    return figure
+
+
+def latent(mean: npt.ArrayLike, labels: npt.ArrayLike | None = None) -> Figure:
+    """Latent means (rows, latent), coloured by label with a legend; beyond two latents, their first two principal axes."""
+    z = np.asarray(mean, np.float32)
+    if z.ndim != 2:
+        raise errors.UsageError(f"latent means of shape {z.shape} are not (rows, latent)")
+    figure = _figure(6.4, 5.6)
+    axis = figure.subplots()
+    names = ("latent 1", "latent 2")
+    if z.shape[1] == 1:
+        z = np.column_stack([z, np.random.default_rng(0).uniform(-0.5, 0.5, len(z))])
+        names = ("latent 1", "(spread for the eye)")
+    elif z.shape[1] > 2:
+        centred = z - z.mean(0)
+        z = centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T
+        names = ("first principal axis of the latents", "second principal axis")
+    size = float(np.clip(8000 / max(len(z), 1), 2, 24))
+    if labels is None:
+        axis.scatter(z[:, 0], z[:, 1], s=size, linewidths=0, alpha=0.7)
+    else:
+        tags = np.asarray(labels).astype(str)
+        if len(tags) != len(z):
+            raise errors.UsageError(f"{len(z)} rows, but {len(tags)} labels")
+        kinds = sorted(set(tags), key=_natural)
+        if len(kinds) <= 20:
+            from matplotlib import colormaps
+
+            colours = colormaps["tab10" if len(kinds) <= 10 else "tab20"]
+            for k, kind in enumerate(kinds):
+                at = tags == kind
+                axis.scatter(z[at, 0], z[at, 1], s=size, linewidths=0, alpha=0.8, color=colours(k), label=kind)
+            axis.legend(markerscale=2, fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
+        else:
+            values = _numbers(tags)
+            if values is None:
+                raise errors.UsageError(f"{len(kinds)} different labels are too many for colours")
+            points = axis.scatter(z[:, 0], z[:, 1], s=size, linewidths=0, c=values, cmap="viridis")
+            figure.colorbar(points, label="label")
+    axis.set_xlabel(names[0])
+    axis.set_ylabel(names[1])
+    return figure
+
+
+def _natural(tag: str) -> tuple[int, float, str]:
+    try:
+        return (0, float(tag), tag)
+    except ValueError:
+        return (1, 0.0, tag)
+
+
+def _numbers(tags: npt.NDArray[np.str_]) -> npt.NDArray[np.float64] | None:
+    try:
+        return tags.astype(float)
+    except ValueError:
+        return None
+
+
+def manifold(net: Network, n: int = 20, limit: float = 3.0, shape: Shape | None = None) -> Figure:
+    """n x n decoded images over the latent square from -limit to limit, for networks with two latents."""
+    if net.latent_size != 2:
+        raise errors.UsageError(f"{net.cfg}: a manifold picture is for two latents, the network has {net.latent_size}")
+    form = image_shape(net, shape)
+    steps = np.linspace(-limit, limit, n, dtype=np.float32)
+    across, up = np.meshgrid(steps, steps[::-1])
+    pictures = images(net.sample(np.column_stack([across.ravel(), up.ravel()])), form)
+    figure = _figure(7, 7 * form[1] / form[2])
+    axis = figure.subplots()
+    half = limit * (1 + 1 / max(n - 1, 1))  # pixels of a cell lie around its point
+    _show(axis, _grid(pictures, n), _limits(pictures), extent=(-half, half, -half, half), aspect="auto")
+    axis.set_xlabel("latent 1")
+    axis.set_ylabel("latent 2")
+    return figure
+
+
+def samples(net: Network, n: int = 64, seed: int = 0, shape: Shape | None = None) -> Figure:
+    """n images decoded from the prior."""
+    from .network import sample_prior
+
+    form = image_shape(net, shape)
+    if not net.latent_size:
+        raise errors.UsageError(f"{net.cfg}: the network has no [sampling] layer to sample from")
+    pictures = images(net.sample(sample_prior(n, net.latent_size, seed)), form)
+    columns = math.ceil(math.sqrt(n))
+    rows = math.ceil(n / columns)
+    figure = _figure(7, 7 * rows / columns * form[1] / form[2])
+    axis = figure.subplots()
+    _show(axis, _grid(pictures, columns), _limits(pictures))
+    axis.set_axis_off()
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure in the format of the file's name (png, pdf, svg)."""
+    try:
+        figure.savefig(path, dpi=150)
+    except OSError as reason:
+        raise errors.FileError(f"cannot write {path}: {reason.strerror}") from None
+    except ValueError as reason:
+        raise errors.UsageError(f"{path}: {reason}") from None

@@ -39,28 +39,41 @@ dn_status dn_net_reconstruct(dn_net *net, const float *x, size_t rows, float *ou
     return DN_OK;
 }
 
-static dn_status job_need_sampling(const dn_net *net) {
-    DN_CHECK(net->sampling_layer >= 0, DN_E_USAGE, "%s: the network has no [sampling] layer, so no latent space",
+static dn_status job_need_encoder(const dn_net *net) {
+    DN_CHECK(net->latent_layer >= 0, DN_E_USAGE,
+             "%s: no latent space: the network has no [sampling] layer and is no autoencoder with a narrow layer",
              net->cfg->path);
     return DN_OK;
 }
 
+static dn_status job_need_latent(const dn_net *net) {
+    DN_TRY(job_need_encoder(net));
+    for (int i = net->latent_layer + 1; i <= net->output_layer; i++)
+        DN_CHECK(net->layers[i].reads_from >= net->latent_layer, DN_E_USAGE,
+                 "%s:%d: layer %d reads layer %d, which lies before the latent layer %d: latents alone cannot be decoded",
+                 net->cfg->path, net->layers[i].line, i, net->layers[i].reads_from, net->latent_layer);
+    return DN_OK;
+}
+
 dn_status dn_net_encode(dn_net *net, const float *x, size_t rows, float *mean, float *log_variance) {
-    DN_TRY(job_need_sampling(net));
-    const dn_layer *l = &net->layers[net->sampling_layer];
-    size_t z = (size_t)l->outputs;
-    float *both = dn_alloc((size_t)net->run.batch, 2 * z * sizeof *both);
+    DN_TRY(job_need_encoder(net));
+    const dn_layer *l = &net->layers[net->latent_layer];
+    int variational = net->latent_layer == net->sampling_layer, last = net->latent_layer - variational;
+    size_t z = (size_t)l->outputs, width = variational ? 2 * z : z;
+    const float *from = variational ? l->x : l->output;
+    float *both = dn_alloc((size_t)net->run.batch, width * sizeof *both);
     if (!both) return DN_E_MEMORY;
     dn_status status = DN_OK;
     for (size_t at = 0; at < rows && status == DN_OK; at += (size_t)net->run.batch) {
         int n = job_rows(net, rows, at);
         job_upload(net, x + at * net->inputs, NULL, n);
-        status = dn_net_run_layers(net, 0, net->sampling_layer - 1, n, 0, NULL);
+        status = dn_net_run_layers(net, 0, last, n, 0, NULL);
         if (status != DN_OK) break;
-        net->ops->download(net->pool, both, l->x, (size_t)n * 2 * z * sizeof *both);
+        net->ops->download(net->pool, both, from, (size_t)n * width * sizeof *both);
         for (size_t r = 0; r < (size_t)n; r++) {
-            if (log_variance) memcpy(log_variance + (at + r) * z, both + r * 2 * z, z * sizeof *both);
-            if (mean) memcpy(mean + (at + r) * z, both + r * 2 * z + z, z * sizeof *both);
+            const float *row = both + r * width;
+            if (mean) memcpy(mean + (at + r) * z, row + (width - z), z * sizeof *both);
+            for (size_t k = 0; log_variance && k < z; k++) log_variance[(at + r) * z + k] = variational ? row[k] : -INFINITY;
         }
     }
     dn_free(both);
@@ -68,13 +81,13 @@ dn_status dn_net_encode(dn_net *net, const float *x, size_t rows, float *mean, f
 }
 
 dn_status dn_net_decode(dn_net *net, const float *z, size_t rows, float *out) {
-    DN_TRY(job_need_sampling(net));
-    dn_layer *l = &net->layers[net->sampling_layer];
+    DN_TRY(job_need_latent(net));
+    dn_layer *l = &net->layers[net->latent_layer];
     const float *y = net->layers[net->output_layer].output;
     for (size_t at = 0; at < rows; at += (size_t)net->run.batch) {
         int n = job_rows(net, rows, at);
         net->ops->upload(net->pool, l->output, z + at * l->outputs, (size_t)n * l->outputs * sizeof *z);
-        DN_TRY(dn_net_run_layers(net, net->sampling_layer + 1, net->output_layer, n, 0, NULL));
+        DN_TRY(dn_net_run_layers(net, net->latent_layer + 1, net->output_layer, n, 0, NULL));
         net->ops->download(net->pool, out + at * net->outputs, y, (size_t)n * net->outputs * sizeof *out);
     }
     job_data(net, rows, out);

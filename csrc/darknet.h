@@ -57,7 +57,8 @@ typedef struct dn_net_info {
     int height, width, channels, inputs;
     int outputs; /* of the last layer that is not a cost */
     int truths;  /* values of truth per row that the costs read; 0: no cost */
-    int latent_size; /* of the first sampling layer; 0: none */
+    int latent_size; /* of the sampling layer, or of an autoencoder's narrowest layer; 0: neither */
+    int variational; /* 1: has a sampling layer */
     int out_height, out_width, out_channels; /* of the output; 0 when it is a plain vector */
     int logits; /* 1: the output goes into a loss on logits (bce) */
     uint64_t seen, seed;
@@ -127,6 +128,7 @@ typedef struct dn_losses {
 DN_API dn_status dn_net_predict(dn_net *net, const float *x, size_t rows, float *out);
 /* reconstruct and decode give data: the mean of the output's distribution, so for a loss on logits their logistic. */
 DN_API dn_status dn_net_reconstruct(dn_net *net, const float *x, size_t rows, float *out);
+/* mean or log_variance may be NULL; an autoencoder without a sampling layer gives its code and log 0. */
 DN_API dn_status dn_net_encode(dn_net *net, const float *x, size_t rows, float *mean, float *log_variance);
 DN_API dn_status dn_net_decode(dn_net *net, const float *z, size_t rows, float *out);
 /* truth NULL: the rows themselves. */

@@ -11,6 +11,10 @@ dn_layer *dn_layer_at(const dn_layer *layer, int index) {
     return index >= 0 && index < layer->net->n_layers ? &layer->net->layers[index] : NULL;
 }
 
+void dn_layer_reads(dn_layer *l, int source) {
+    if (source < l->reads_from) l->reads_from = source;
+}
+
 void dn_layer_image_out(dn_layer *l, int channels, int height, int width) {
     l->out_channels = channels, l->out_height = height, l->out_width = width;
     int64_t n = (int64_t)channels * height; /* each is checked to be below 2^31 by its reader */

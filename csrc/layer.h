@@ -59,6 +59,7 @@ struct dn_layer {
     const dn_layer_type *type;
     struct dn_net *net;
     int index, line;
+    int reads_from; /* the earliest layer whose output it reads; -1: the network's input */
     char name[64];
     void *state; /* the type's own */
     int inputs, height, width, channels;                  /* of its input; 0 sizes: a vector */
@@ -98,7 +99,8 @@ typedef struct dn_run {
 const dn_run *dn_layer_run(const dn_layer *layer);
 dn_layer *dn_layer_at(const dn_layer *layer, int index); /* NULL outside */
 
-/* For parse: shapes. */
+/* For parse: sources other than the layer before, and shapes. */
+void dn_layer_reads(dn_layer *layer, int source);
 void dn_layer_image_out(dn_layer *layer, int channels, int height, int width);
 void dn_layer_vector_out(dn_layer *layer, int outputs);
 dn_status dn_layer_need_image(dn_layer *layer, dn_section *section);

@@ -77,6 +77,19 @@ static dn_status layer_parse_common(dn_layer *l, dn_section *s) {
     return DN_OK;
 }
 
+/* The sampling layer; else, when the outputs are as many as the inputs, the narrowest layer behind which nothing reads what
+ * lies before it. */
+static int net_find_latent(const dn_net *net) {
+    if (net->sampling_layer >= 0 || net->outputs != net->inputs) return net->sampling_layer;
+    int narrowest = -1;
+    for (int i = 0; i < net->output_layer; i++) {
+        int open = 1, least = narrowest < 0 ? net->inputs : net->layers[narrowest].outputs;
+        for (int j = i + 1; j <= net->output_layer && open; j++) open = net->layers[j].reads_from >= i;
+        if (open && net->layers[i].outputs < least) narrowest = i;
+    }
+    return narrowest;
+}
+
 static dn_status net_parse_layers(dn_net *net) {
     int h = net->height, w = net->width, c = net->channels, inputs = net->inputs;
     size_t image = (size_t)h * w * c;
@@ -85,12 +98,12 @@ static dn_status net_parse_layers(dn_net *net) {
     if (!n) return dn_cfg_error(&net->cfg->sections[0], NULL, "the network has no layers");
     net->layers = dn_alloc(n, sizeof *net->layers);
     if (!net->layers) return DN_E_MEMORY;
-    net->sampling_layer = net->output_layer = -1;
+    net->sampling_layer = net->latent_layer = net->output_layer = -1;
     double s_image = 0;
     for (int i = 0; i < n; i++) {
         dn_section *s = &net->cfg->sections[i + 1];
         dn_layer *l = &net->layers[i];
-        l->net = net, l->index = i, l->line = s->line;
+        l->net = net, l->index = i, l->reads_from = i - 1, l->line = s->line;
         l->type = dn_layer_type_find(s->name);
         net->n_layers = i + 1; /* so that destroy sees it */
         if (!l->type) return dn_cfg_error(s, NULL, "unknown layer type");
@@ -111,6 +124,7 @@ static dn_status net_parse_layers(dn_net *net) {
     net->run.kl_scale = s_image > 0 ? s_image : 1;
     if (net->output_layer < 0) return dn_cfg_error(&net->cfg->sections[1], NULL, "the network has only cost layers");
     net->outputs = net->layers[net->output_layer].outputs;
+    net->latent_layer = net_find_latent(net);
     net->logits = net->output_layer + 1 < n && net->layers[net->output_layer + 1].on_logits;
     return DN_OK;
 }
@@ -344,7 +358,7 @@ void dn_net_info_get(const dn_net *net, dn_net_info *info) {
         .batch = net->run.batch, .subdivisions = net->subdivisions, .time_steps = net->run.time_steps,
         .n_layers = net->n_layers, .height = net->height, .width = net->width, .channels = net->channels,
         .inputs = net->inputs, .outputs = net->outputs, .truths = net->truths,
-        .latent_size = net->sampling_layer < 0 ? 0 : net->layers[net->sampling_layer].outputs,
+        .latent_size = net->latent_layer < 0 ? 0 : net->layers[net->latent_layer].outputs, .variational = net->sampling_layer >= 0,
         .logits = net->logits, .out_height = out->out_height, .out_width = out->out_width, .out_channels = out->out_channels,
         .seen = net->seen, .seed = net->seed, .max_batches = net->schedule.max_batches, .cost = net->cost,
         .learning_rate = dn_net_rate(net), .data_scale = net->data_scale, .n_params = net->n_params,

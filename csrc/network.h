@@ -22,6 +22,7 @@ struct dn_net {
     int output_layer;   /* last that is not a cost */
     int logits;         /* the output goes into a loss on logits */
     int sampling_layer; /* first, -1: none */
+    int latent_layer;   /* whose output is the latent space: sampling, or an autoencoder's narrowest; -1: none */
     uint64_t seed, seen, updates;
     double momentum, decay, b1, b2, eps, data_scale, rate_override;
     int adam;

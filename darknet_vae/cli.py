@@ -243,8 +243,10 @@ def sample(args: argparse.Namespace) -> int:
     if args.data is None and (args.n is None or args.n <= 0):
         raise errors.UsageError("sample: give a CSV of latent vectors, or -n COUNT")
     net = _network(args)
+    if not args.data and not net.variational:
+        raise errors.UsageError(f"{args.cfg} has no [sampling] layer, so no prior: give a CSV of latent vectors")
     if not net.latent_size:
-        raise errors.UsageError(f"{args.cfg} has no [sampling] layer to sample from")
+        raise errors.UsageError(f"{args.cfg} has no latent space to sample from")
     z = _table(args, net, latents=True).X if args.data else sample_prior(args.n, net.latent_size, args.seed)
     return _write(args, net.sample(z))
 

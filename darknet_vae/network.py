@@ -277,7 +277,8 @@ class Network:
         return self._apply(lib.dn_net_decode, z, self.latent_size, self.outputs, "z")
 
     def encode(self, X: npt.ArrayLike) -> tuple[Array, Array]:
-        """The posterior of every row: mean and log-variance, each (n, latent_size)."""
+        """The posterior of every row: mean and log-variance, each (n, latent_size). A plain autoencoder gives its code as
+        the mean, and log 0."""
         self._need_latent()
         x = matrix(X, self.inputs)
         mean = np.empty((len(x), self.latent_size), np.float32)
@@ -310,7 +311,7 @@ class Network:
 
     def _need_latent(self) -> None:
         if not self.latent_size:
-            raise errors.UsageError(f"{self.cfg}: the network has no [sampling] layer, so no latent space")
+            raise errors.UsageError(f"{self.cfg}: no [sampling] layer and no narrow layer of an autoencoder: no latent space")
 
     # ---- one step by hand
 
@@ -376,8 +377,13 @@ class Network:
 
     @property
     def latent_size(self) -> int:
-        """Values of a latent vector; 0 without a sampling layer."""
+        """Values of a latent vector: of the sampling layer, or of an autoencoder's narrowest layer; 0: neither."""
         return int(self._info().latent_size)
+
+    @property
+    def variational(self) -> bool:
+        """It has a sampling layer, so a prior to draw from."""
+        return bool(self._info().variational)
 
     @property
     def learning_rate(self) -> float:

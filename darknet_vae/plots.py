@@ -47,16 +47,26 @@ def images(rows: npt.ArrayLike, shape: Shape) -> npt.NDArray[np.float32]:
 
 
 def _grid(cells: npt.NDArray[np.float32], columns: int) -> npt.NDArray[np.float32]:
-    """Pictures (n, h, w[, 3]) side by side, row by row; missing ones are blank."""
+    """Pictures (n, h, w[, 3]) side by side, row by row, with a line of NaN (blank) between them and in missing places."""
     rows = math.ceil(len(cells) / columns)
-    blank = np.zeros((rows * columns - len(cells), *cells.shape[1:]), np.float32)
-    cells = np.concatenate([cells, blank]).reshape(rows, columns, *cells.shape[1:])
-    cells = np.swapaxes(cells, 1, 2)
-    return cells.reshape(rows * cells.shape[1], columns * cells.shape[3], *cells.shape[4:])
+    _, height, width, *colours = cells.shape
+    line = max(1, round(min(height, width) / 16))
+    wide = np.full((rows * columns, height + line, width + line, *colours), np.nan, np.float32)
+    wide[: len(cells), line:, line:] = cells
+    wide = np.swapaxes(wide.reshape(rows, columns, *wide.shape[1:]), 1, 2)
+    whole = wide.reshape(rows * (height + line), columns * (width + line), *colours)
+    bottom = np.full((line, *whole.shape[1:]), np.nan, np.float32)
+    whole = np.concatenate([whole, bottom])
+    return np.concatenate([whole, np.full((len(whole), line, *colours), np.nan, np.float32)], axis=1)
 
 
 def _show(axes: Any, picture: npt.NDArray[np.float32], limits: tuple[float, float], **options: Any) -> None:
-    axes.imshow(picture, cmap="gray", vmin=limits[0], vmax=limits[1], interpolation="nearest", **options)
+    if picture.ndim == 3:  # colours have no NaN
+        picture = np.nan_to_num(picture, nan=1.0)
+    from matplotlib import colormaps
+
+    grey = colormaps["gray"].with_extremes(bad="#4a6fa5")
+    axes.imshow(picture, cmap=grey, vmin=limits[0], vmax=limits[1], interpolation="nearest", **options)
 
 
 def _limits(pictures: npt.NDArray[np.float32]) -> tuple[float, float]:
@@ -98,8 +108,6 @@ def training(net: Network, path: Path, columns: int = 12, shape: Shape | None = 
         above, below = images(inputs, form), images(outputs, form)
         pairs = np.stack([above, below], axis=1).reshape(-1, *above.shape[1:])
         _show(axis, _grid(pairs, 1), _limits(above))
-        for k in range(1, len(above)):
-            axis.axhline(k * 2 * form[1] - 0.5, color="tab:orange", linewidth=0.8)
         axis.set_title(f"{epoch}", fontsize=9)
         axis.set_xticks([])
         axis.set_yticks([])
@@ -185,7 +193,7 @@ def samples(net: Network, n: int = 64, seed: int = 0, shape: Shape | None = None
     from .network import sample_prior
 
     form = image_shape(net, shape)
-    if not net.latent_size:
+    if not net.variational:
         raise errors.UsageError(f"{net.cfg}: the network has no [sampling] layer to sample from")
     pictures = images(net.sample(sample_prior(n, net.latent_size, seed)), form)
     columns = math.ceil(math.sqrt(n))

@@ -73,6 +73,10 @@ static int apply_rows(const cli_args *args, int latent_out, apply_fn fn) {
     dn_status status = cli_network(args, 1, &net);
     if (status != DN_OK) return cli_fail(status);
     dn_net_info_get(net, &info);
+    if (latent_out && !info.latent_size) {
+        dn_net_destroy(net);
+        return cli_usage("%s has no latent space to encode into", args->cfg);
+    }
     if ((status = cli_table(args, net, info.inputs, &table)) != DN_OK) {
         dn_net_destroy(net);
         return cli_fail(status);
@@ -93,9 +97,10 @@ int cli_sample(const cli_args *args) {
     dn_status status = cli_network(args, 1, &net);
     if (status != DN_OK) return cli_fail(status);
     dn_net_info_get(net, &info);
-    if (!info.latent_size) {
+    if (!info.latent_size || (!args->data && !info.variational)) {
         dn_net_destroy(net);
-        return cli_usage("%s has no [sampling] layer to sample from", args->cfg);
+        return info.latent_size ? cli_usage("%s has no [sampling] layer, so no prior: give a CSV of latent vectors", args->cfg)
+                                : cli_usage("%s has no latent space to sample from", args->cfg);
     }
     if (args->data) {
         status = cli_table(args, net, info.latent_size, &table);

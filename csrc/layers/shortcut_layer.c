@@ -21,6 +21,7 @@ static dn_status shortcut_parse(dn_layer *l, dn_section *s) {
     st->from = from < 0 ? l->index + from : from;
     if (st->from < 0 || st->from >= l->index)
         return dn_cfg_error(s, "from", "from=%d is not a layer before this one (0 to %d)", from, l->index - 1);
+    dn_layer_reads(l, st->from);
     DN_TRY(dn_layer_need_image(l, s));
     const dn_layer *source = dn_layer_at(l, st->from);
     int h1 = source->out_height, w1 = source->out_width;

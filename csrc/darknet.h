@@ -35,6 +35,8 @@ typedef struct dn_trainer dn_trainer;
 
 DN_API const char *dn_version(void);
 DN_API const char *dn_error(void);
+/* The layer types, 0, 1, ...; NULL behind the last. */
+DN_API const char *dn_layer_type_name(int index);
 /* One line on how this library computes: instruction set, threads. */
 DN_API const char *dn_build_info(void);
 
@@ -64,6 +66,7 @@ typedef struct dn_net_info {
     uint64_t seen, seed;
     int64_t max_batches;
     double cost;          /* of the last forward: mean of the layer costs, summed over the rows */
+    double objective;     /* what is descended, of the last forward: s * total_loss, summed over the rows (docs/numerics.md) */
     double learning_rate; /* at the present step */
     double data_scale;    /* [net] data_scale: divides CSV values; 1 when absent */
     size_t n_params, memory_bytes;
@@ -111,7 +114,8 @@ DN_API dn_status dn_gradient_get(const dn_net *net, int layer, const char *name,
 /* Output and delta (minus the gradient by the output) of a layer for the rows of the last forward. */
 DN_API dn_status dn_layer_output(const dn_net *net, int layer, float *values, size_t count);
 DN_API dn_status dn_layer_delta(const dn_net *net, int layer, float *values, size_t count);
-/* Give the sampling layer `layer` the normal numbers (rows, latent) of its next forward instead of drawn ones. */
+/* Give a layer the numbers of its next forward instead of drawn ones: a sampling layer normal ones (rows, latent), a
+ * dropout layer uniform ones (rows, inputs). */
 DN_API dn_status dn_layer_set_noise(dn_net *net, int layer, const float *values, size_t count);
 
 /* One step by hand. x: (rows, inputs), truth: (rows, truths) or NULL; rows <= batch. */

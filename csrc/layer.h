@@ -52,6 +52,8 @@ typedef struct dn_layer_type {
     int has_loss;                           /* sets layer->cost when there is a truth */
     int is_cost;                            /* never the network's output */
     int recurrent;
+    /* numbers for the next forward instead of drawn ones; NULL: draws none */
+    void (*set_noise)(dn_layer *layer, const float *values, size_t count);
     void (*reset)(dn_layer *layer); /* recurrent state to zero */
 } dn_layer_type;
 

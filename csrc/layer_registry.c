@@ -11,6 +11,11 @@
 TYPES(DECLARE)
 const dn_layer_type *const dn_layer_types[] = {TYPES(ENTRY) NULL};
 
+const char *dn_layer_type_name(int index) {
+    int n = (int)(sizeof dn_layer_types / sizeof *dn_layer_types) - 1;
+    return index >= 0 && index < n ? dn_layer_types[index]->name : NULL;
+}
+
 const dn_layer_type *dn_layer_type_find(const char *name) {
     for (int i = 0; dn_layer_types[i]; i++) {
         const dn_layer_type *t = dn_layer_types[i];

@@ -118,7 +118,10 @@ static dn_status net_parse_layers(dn_net *net) {
         inputs = l->outputs, h = l->out_height, w = l->out_width, c = l->out_channels;
         if (!l->type->is_cost) net->output_layer = i;
         if (net->sampling_layer < 0 && !strcmp(l->type->name, "sampling")) net->sampling_layer = i;
-        if (l->truths > net->truths) net->truths = l->truths;
+        if (l->truths && net->truths && l->truths != net->truths)
+            return dn_cfg_error(s, NULL, "reads %d values of truth, an earlier layer %d: all must read the same", l->truths,
+                                net->truths);
+        if (l->truths) net->truths = l->truths;
         if (l->type->has_loss && s_image == 0) s_image = l->loss_scale;
     }
     net->run.kl_scale = s_image > 0 ? s_image : 1;
@@ -295,7 +298,11 @@ dn_status dn_net_forward(dn_net *net, const float *x, const float *truth, int ro
     DN_TRY(dn_net_run_layers(net, 0, net->n_layers - 1, rows, training, truth ? net->truth : NULL));
     if (training) net->seen += (uint64_t)rows;
     double latent, weighted;
-    return dn_net_losses(net, &net->cost, &latent, &weighted);
+    DN_TRY(dn_net_losses(net, &net->cost, &latent, &weighted));
+    net->objective = net->run.kl_scale * weighted;
+    for (int i = 0; i < net->n_layers; i++)
+        if (net->layers[i].type->has_loss) net->objective += net->layers[i].loss_scale * net->layers[i].cost;
+    return DN_OK;
 }
 
 dn_status dn_net_backward(dn_net *net) {
@@ -327,6 +334,7 @@ dn_status dn_net_update(dn_net *net) {
     int rows = net->rows_since_update;
     DN_CHECK(rows > 0, DN_E_USAGE, "update without a backward");
     double rate = dn_net_rate(net);
+    if (!(rate > 0)) rate = 0; /* poly beyond its end would go uphill */
     double t = (double)++net->updates;
     for (int i = 0; i < net->n_ranges; i++) {
         const dn_range *r = &net->ranges[i];
@@ -361,7 +369,7 @@ void dn_net_info_get(const dn_net *net, dn_net_info *info) {
         .latent_size = net->latent_layer < 0 ? 0 : net->layers[net->latent_layer].outputs, .variational = net->sampling_layer >= 0,
         .logits = net->logits, .out_height = out->out_height, .out_width = out->out_width, .out_channels = out->out_channels,
         .seen = net->seen, .seed = net->seed, .max_batches = net->schedule.max_batches, .cost = net->cost,
-        .learning_rate = dn_net_rate(net), .data_scale = net->data_scale, .n_params = net->n_params,
+        .objective = net->objective, .learning_rate = dn_net_rate(net), .data_scale = net->data_scale, .n_params = net->n_params,
         .memory_bytes = net->memory_bytes, .threads = dn_pool_threads(net->pool)};
     for (int i = 0; i < net->n_layers; i++)
         if (net->layers[i].type->flops) info->flops += net->layers[i].type->flops(&net->layers[i]);
@@ -466,9 +474,9 @@ dn_status dn_layer_delta(const dn_net *net, int layer, float *values, size_t cou
 dn_status dn_layer_set_noise(dn_net *net, int layer, const float *values, size_t count) {
     const dn_layer *l = NULL;
     DN_TRY(net_layer(net, layer, &l));
-    DN_CHECK(!strcmp(l->type->name, "sampling"), DN_E_USAGE, "layer %d is a [%s], not a [sampling]", layer, l->type->name);
+    DN_CHECK(l->type->set_noise, DN_E_USAGE, "layer %d is a [%s], which draws no numbers", layer, l->type->name);
     DN_CHECK(count <= (size_t)net->run.batch * l->outputs, DN_E_USAGE, "%zu noise values for a batch of %d x %d", count,
              net->run.batch, l->outputs);
-    dn_sampling_set_noise((dn_layer *)l, values, count);
+    l->type->set_noise((dn_layer *)l, values, count);
     return DN_OK;
 }

@@ -38,7 +38,7 @@ struct dn_net {
     dn_range *ranges;
     int n_ranges;
     int rows_since_update;
-    double cost; /* of the last forward */
+    double cost, objective; /* of the last forward */
     int truth_given;
 };
 
@@ -46,7 +46,6 @@ struct dn_net {
 dn_status dn_net_run_layers(dn_net *net, int first, int last, int rows, int training, const float *truth);
 dn_status dn_net_losses(const dn_net *net, double *image, double *latent, double *weighted_latent); /* sums over rows */
 double dn_sampling_beta(const dn_layer *layer);
-void dn_sampling_set_noise(dn_layer *layer, const float *eps, size_t count);
 uint64_t dn_net_batch_number(const dn_net *net);
 double dn_net_rate(const dn_net *net);
 #endif

@@ -4,7 +4,7 @@
  *   step         lr scale^floor(n / step)
  *   steps        lr times scales[i] for every steps[i] <= n
  *   exp          lr gamma^n
- *   poly         lr (1 - n / max_batches)^power, 0 beyond the end
+ *   poly         lr (1 - n / max_batches)^power
  *   sigmoid      lr / (1 + exp(gamma (n - step))), n - step signed
  *   random       lr U(0, 1)^power */
 #include "schedule.h"
@@ -53,7 +53,7 @@ double dn_schedule_rate(const dn_schedule *o, uint64_t batch, uint64_t seed) {
     case DN_POLICY_CONSTANT: return rate;
     case DN_POLICY_STEP: return rate * pow(o->scale, (double)(batch / (uint64_t)o->step));
     case DN_POLICY_EXP: return rate * pow(o->gamma, n);
-    case DN_POLICY_POLY: return n >= (double)o->max_batches ? 0 : rate * pow(1 - n / (double)o->max_batches, o->power);
+    case DN_POLICY_POLY: return rate * pow(1 - n / (double)o->max_batches, o->power);
     case DN_POLICY_SIGMOID: return rate / (1 + exp(o->gamma * (n - (double)o->step)));
     case DN_POLICY_RANDOM: return rate * pow((double)dn_uniform_at(seed, DN_STREAM_RATE, batch, 0), o->power);
     case DN_POLICY_STEPS:

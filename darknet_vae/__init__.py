@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from . import datasets, errors, plots
     from .data import bundled, load_csv, load_table, save_csv
     from .errors import DarknetError
-    from .network import History, Layer, Losses, Network, Progress, build_info, sample_prior
+    from .network import History, Layer, Losses, Network, Progress, build_info, layer_types, sample_prior
 
 # Loaded on first use, so that `import darknet_vae` and `darknet-vae --version` stay quick.
 _HOMES = {
     "Network": "network", "Layer": "network", "History": "network", "Progress": "network", "Losses": "network",
-    "sample_prior": "network", "build_info": "network",
+    "sample_prior": "network", "build_info": "network", "layer_types": "network",
     "load_csv": "data", "load_table": "data", "save_csv": "data", "bundled": "data",
     "DarknetError": "errors",
 }  # fmt: skip
@@ -33,7 +33,7 @@ _MODULES = ("errors", "plots", "datasets")
 
 __all__ = [
     "DarknetError", "History", "Layer", "Losses", "Network", "Progress", "__version__", "build_info", "bundled",
-    "datasets", "errors", "load_csv", "load_table", "plots", "sample_prior", "save_csv",
+    "datasets", "errors", "layer_types", "load_csv", "load_table", "plots", "sample_prior", "save_csv",
 ]  # fmt: skip
 
 

@@ -336,7 +336,8 @@ class Network:
         check(lib.dn_net_update(self._handle))
 
     def set_noise(self, layer: int, eps: npt.ArrayLike) -> None:
-        """Give the sampling layer `layer` the normal numbers (rows, latent) of its next forward."""
+        """Give layer number `layer` the numbers of its next forward instead of drawn ones: a sampling layer normal ones
+        (rows, latent), a dropout layer uniform ones (rows, inputs)."""
         array = np.ascontiguousarray(eps, np.float32)
         check(lib.dn_layer_set_noise(self._handle, layer, pointer(array), array.size))
 
@@ -362,6 +363,11 @@ class Network:
     def cost(self) -> float:
         """Of the last forward with a truth: summed over rows and features, mean over the cost layers."""
         return float(self._info().cost)
+
+    @property
+    def objective(self) -> float:
+        """What is descended, of the last forward with a truth: s * total_loss summed over the rows (docs/numerics.md)."""
+        return float(self._info().objective)
 
     @property
     def batch(self) -> int:
@@ -443,6 +449,14 @@ def sample_prior(n: int, latent_size: int, seed: int = 0) -> Array:
     z = np.empty((n, latent_size), np.float32)
     lib.dn_prior_sample(seed, n, latent_size, pointer(z))
     return z
+
+
+def layer_types() -> list[str]:
+    """The section names of all layer types."""
+    names = []
+    while (name := lib.dn_layer_type_name(len(names))) != ffi.NULL:
+        names.append(text(name))
+    return names
 
 
 def build_info() -> str:

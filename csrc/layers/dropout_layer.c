@@ -5,7 +5,7 @@
 typedef struct dropout_state {
     double probability;
     float *u; /* (batch, outputs) */
-    int active;
+    int active, given;
 } dropout_state;
 
 static dn_status dropout_parse(dn_layer *l, dn_section *s) {
@@ -13,6 +13,8 @@ static dn_status dropout_parse(dn_layer *l, dn_section *s) {
     DN_TRY(dn_cfg_float(s, "probability", 0.5, &st->probability));
     if (st->probability < 0 || st->probability >= 1)
         return dn_cfg_error(s, "probability", "probability=%g is not in [0, 1)", st->probability);
+    if (!l->index) /* as in Darknet, where it works on the layer below; for a denoising autoencoder: */
+        return dn_cfg_error(s, NULL, "cannot be the first layer; an [activation] with activation=linear may stand before it");
     l->outputs = l->inputs;
     l->out_height = l->height, l->out_width = l->width, l->out_channels = l->channels;
     return DN_OK;
@@ -29,7 +31,8 @@ static dn_status dropout_forward(dn_layer *l) {
         run->ops->copy(run->pool, n, l->x, l->output);
         return DN_OK;
     }
-    run->ops->uniforms(run->pool, run->seed, DN_STREAM_LAYER + (uint32_t)l->index, run->step, n, st->u);
+    if (!st->given) run->ops->uniforms(run->pool, run->seed, DN_STREAM_LAYER + (uint32_t)l->index, run->step, n, st->u);
+    st->given = 0;
     run->ops->dropout(run->pool, n, (float)st->probability, st->u, l->x, l->output);
     return DN_OK;
 }
@@ -44,7 +47,13 @@ static dn_status dropout_backward(dn_layer *l) {
         run->ops->axpy(run->pool, n, 1, l->delta, l->dx);
     return DN_OK;
 }
+static void dropout_set_noise(dn_layer *l, const float *u, size_t count) {
+    dropout_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    run->ops->upload(run->pool, st->u, u, count * sizeof *u);
+    st->given = 1;
+}
 const dn_layer_type dn_dropout_layer = {
     .name = "dropout", .state_size = sizeof(dropout_state), .parse = dropout_parse, .plan = dropout_plan,
-    .forward = dropout_forward, .backward = dropout_backward,
+    .forward = dropout_forward, .backward = dropout_backward, .set_noise = dropout_set_noise,
 };

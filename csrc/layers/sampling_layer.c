@@ -54,7 +54,7 @@ static dn_status sampling_backward(dn_layer *l) {
 double dn_sampling_beta(const dn_layer *l) { return ((const sampling_state *)l->state)->beta; }
 
 /* The next forward uses these numbers (rows, Z), also outside training. */
-void dn_sampling_set_noise(dn_layer *l, const float *eps, size_t count) {
+static void sampling_set_noise(dn_layer *l, const float *eps, size_t count) {
     sampling_state *st = l->state;
     const dn_run *run = dn_layer_run(l);
     run->ops->upload(run->pool, st->eps, eps, count * sizeof *eps);
@@ -63,5 +63,5 @@ void dn_sampling_set_noise(dn_layer *l, const float *eps, size_t count) {
 
 const dn_layer_type dn_sampling_layer = {
     .name = "sampling", .state_size = sizeof(sampling_state), .parse = sampling_parse, .plan = sampling_plan,
-    .forward = sampling_forward, .backward = sampling_backward,
+    .forward = sampling_forward, .backward = sampling_backward, .set_noise = sampling_set_noise,
 };

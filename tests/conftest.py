@@ -1,0 +1,38 @@
+"""What the tests share: the installed package and binary, small networks, the bundled data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import ROOT
+
+import darknet_vae as dv
+
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test runs in an empty folder of its own, away from the sources."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    table = dv.load_table(ROOT / "data" / "digits.csv", label_column="label", scale=16)
+    assert table.labels is not None
+    return table.X, table.labels.astype(int)
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Callable[..., dv.Network]:
+    """network(text, **options): a network from the text of its cfg."""
+
+    def build(text: str, **options: object) -> dv.Network:
+        path = tmp_path / "net.cfg"
+        path.write_text(text)
+        return dv.Network(path, **options)  # type: ignore[arg-type]
+
+    return build

@@ -1,0 +1,245 @@
+"""The core against numbers of the original engine, and finite differences where that engine is wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import darknet_vae as dv
+
+FOLDER = Path(__file__).parent / "golden"
+_archive = np.load(FOLDER / "cases.npz")
+FLOATS, RAW = _archive["floats"], _archive["raw"].tobytes()
+CASES: list[dict[str, Any]] = json.loads(_archive["index"].tobytes())
+PARAMS = {"w": "weights", "b": "biases", "s": "scales", "rm": "rolling_mean", "rv": "rolling_variance"}
+
+# A right core cannot give these numbers.
+REASONS = {
+    "conv_xnor": "xnor convolutions are to come",
+    "conv1x1_s2": "its numbers, finite differences included, are of a 1x1 convolution that ignores its stride",
+}
+# dropout works in place there, so the layer below shows the values after dropping
+IN_PLACE = "dropout"
+
+
+class Case:
+    def __init__(self, entry: dict[str, Any]) -> None:
+        self.name: str = entry["name"]
+        self.compare: dict[str, Any] = entry.get("compare_with_corrected_core", {})
+        self.tolerance: dict[str, Any] = entry.get("tolerance", {})
+        self.entry = entry
+        self.arrays: dict[str, list[Any]] = entry["arrays"]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.arrays
+
+    def __getitem__(self, name: str) -> Any:
+        kind, at, shape, *size = self.arrays[name]
+        if kind == "f":
+            return FLOATS[at : at + int(np.prod(shape))].reshape(shape)
+        data = RAW[at : at + size[0]]
+        return data.decode() if kind == "text" else np.frombuffer(data, np.dtype(kind)).reshape(shape)
+
+    def bytes(self, name: str) -> bytes:
+        _, at, _, size = self.arrays[name]
+        return RAW[at : at + size]
+
+    def find(self, pattern: str) -> list[tuple[re.Match[str], str]]:
+        found = [(re.fullmatch(pattern, name), name) for name in self.arrays]
+        return [(match, name) for match, name in found if match]
+
+
+def assert_close(ours: Any, golden: Any, tolerance: dict[str, float], what: str) -> None:
+    a, b = np.asarray(ours, np.float64).ravel(), np.asarray(golden, np.float64).ravel()
+    assert a.shape == b.shape, f"{what}: {a.size} values, not {b.size}"
+    # a gradient that is zero in exact arithmetic is only rounding: the floor is 1e-5 of ordinary values of order 1
+    limit = 3 * (tolerance["rtol"] * np.abs(b) + tolerance["atol_rel_to_max"] * max(np.abs(b).max(initial=0), 0.1))
+    worst = np.abs(a - b) - limit
+    assert np.isfinite(a).all(), f"{what}: not finite"
+    assert worst.max(initial=-1) <= 0, f"{what}: off by {np.abs(a - b).max():.3g} of {np.abs(b).max():.3g}"
+
+
+def tensor(layer: str, kind: str) -> tuple[int, str]:
+    """("3.wz", "w") is the tensor wz.weights of layer 3."""
+    number, _, part = layer.partition(".")
+    return int(number), (part + "." if part else "") + PARAMS[kind]
+
+
+def build(case: Case, **options: Any) -> dv.Network:
+    """The case's network with its parameters, those that its weights file does not hold included."""
+    for match, name in case.find(r"file_(.*)_txt"):
+        Path(match[1] + ".txt").write_text(case[name])
+    Path("net.cfg").write_text(case["cfg"].replace("[net]", "[net]\nbn_epsilon=legacy", 1))
+    Path("before.weights").write_bytes(case.bytes("weights_before"))
+    net = dv.Network.load("net.cfg", "before.weights", **options)
+    for match, name in case.find(r"(w|b|s|rm|rv)_(\d+(?:\.\w+)?)_before"):
+        index, parameter = tensor(match[2], match[1])
+        if parameter in net.layers[index].params:
+            net.layers[index].set(parameter, case[name])
+    return net
+
+
+def feed(case: Case, net: dv.Network, step: int) -> None:
+    """A training forward of step `step` with the case's own random numbers."""
+    for match, name in case.find(rf"(?:rand|eps)_(\d+)_{step}"):
+        net.set_noise(int(match[1]), case[name])
+    x = case[f"input_{step}"].reshape(-1, net.inputs)
+    truth = case[f"truth_{step}"] if f"truth_{step}" in case else None
+    net.forward(x, None if truth is None or not truth.size else truth.reshape(len(x), -1), train=True)
+
+
+def infer(case: Case, net: dv.Network, x: np.ndarray) -> None:
+    """A forward without training; the original draws noise there too, so its numbers are given."""
+    for i, layer in enumerate(net.layers):
+        if layer.type == "sampling" and "infer_eps" in case:
+            net.set_noise(i, case["infer_eps"])
+    net.forward(x, case["infer_truth"].reshape(len(x), -1) if "infer_truth" in case else None)
+
+
+def outputs(case: Case, net: dv.Network, pattern: str, stop_at_noise: bool = False) -> None:
+    for match, name in case.find(pattern):
+        i = int(match[1])
+        layer = net.layers[i]
+        if layer.type == "cost" or (i + 1 < len(net.layers) and net.layers[i + 1].type == IN_PLACE):
+            continue
+        assert_close(layer.output, case[name], case.tolerance["forward"], f"{name} [{layer.type}]")
+
+
+def params(case: Case, net: dv.Network, step: str, kinds: str) -> None:
+    for match, name in case.find(rf"({kinds})_(\d+(?:\.\w+)?)_{step}"):
+        index, parameter = tensor(match[2], match[1])
+        assert_close(net.layers[index].params[parameter], case[name], case.tolerance["after"], name)
+
+
+def gradients(case: Case, net: dv.Network) -> None:
+    kind = case.compare.get("gradients_step0")
+    # with a sampling layer: s times the KL's finite differences, weighted by beta, join the reconstruction's
+    weight = 0.0
+    for match in re.finditer(r"\[sampling\][^\[]*?beta=([\d.]+)", case["cfg"]):
+        weight = 0.5 * float(match[1])
+    if kind in ("upstream_equals_finite_differences", "finite_differences_only"):
+        for match, name in case.find(r"fd([wbs])u_(\d+(?:\.\w+)?)"):
+            index, parameter = tensor(match[2], match[1])
+            wanted = case[name]
+            if f"fdkl_{match[1]}u_{match[2]}" in case:
+                wanted = wanted + weight * case[f"fdkl_{match[1]}u_{match[2]}"]
+            assert_close(net.layers[index].grads[parameter], wanted, case.tolerance["updates"], name)
+    elif kind == "upstream_by_design":
+        for match, name in case.find(r"([wbs])u_(\d+(?:\.\w+)?)_0"):
+            index, parameter = tensor(match[2], match[1])
+            assert_close(net.layers[index].grads[parameter], case[name], case.tolerance["updates"], name)
+    elif kind in ("upstream", "upstream_delta_has_no_matching_cost"):
+        last = len(net.layers) - 1
+        if f"delta_{last}_0" in case:
+            assert_close(net.layers[last].delta, case[f"delta_{last}_0"], case.tolerance["delta"], f"delta_{last}")
+
+
+STEPPED = [Case(entry) for entry in CASES if "input_0" in entry["arrays"]]
+
+
+@pytest.mark.parametrize("case", STEPPED, ids=lambda case: case.name)
+def test_network_gives_the_numbers_of_the_original_engine(case: Case) -> None:
+    if case.name in REASONS:
+        pytest.skip(REASONS[case.name])
+    unknown = set(re.findall(r"^\[(\w+)\]", case["cfg"], flags=re.M)) - set(dv.layer_types()) - ALIASES
+    if unknown:
+        pytest.skip(f"layer types to come: {', '.join(sorted(unknown))}")
+    net = build(case)
+    net.save("again.weights")
+    assert Path("again.weights").read_bytes()[20:] == case.bytes("weights_before")[20:]
+    if case.compare.get("infer") and "infer_input" in case:
+        x = case["infer_input"].reshape(-1, net.inputs)
+        infer(case, net, x)
+        outputs(case, net, r"infer_out_(\d+)")
+        if "infer_again_out_0" in case:
+            net.forward(x)
+            outputs(case, net, r"infer_again_out_(\d+)")
+        net = build(case)
+    steps = len(case["cost"]) if "cost" in case else 0
+    for step in range(steps if case.compare.get("later_steps") else min(steps, 1)):
+        feed(case, net, step)
+        if step or case.compare.get("forward_step0"):
+            outputs(case, net, rf"out_(\d+)_{step}")
+        if (step or case.compare.get("cost_step0")) and np.isfinite(case["cost"][step]):
+            assert_close([net.cost], [case["cost"][step]], case.tolerance["cost"], f"cost of step {step}")
+        if case.compare.get("gradients_step0") in (None, "none") and not case.compare.get("weights_after_first_update"):
+            break
+        net.backward()
+        if step == 0:
+            gradients(case, net)
+        if not (step or case.compare.get("weights_after_first_update")):
+            break
+        if case["updated"][step]:
+            net.update()
+            params(case, net, f"step{step}", "w|b|s|rm|rv")
+    else:
+        if case.compare.get("infer_after") and case.compare.get("weights_after") and case.compare.get("later_steps"):
+            infer(case, net, case["infer_input"].reshape(-1, net.inputs))
+            outputs(case, net, r"infer_after_out_(\d+)")
+
+
+ALIASES = {"net", "network", "conv", "deconv", "conn", "max", "soft", "avg", "lrn"}
+WEIGHTS = [Case(entry) for entry in CASES if "weights_file" in entry["arrays"]]
+MORE_THAN_WANTED = {"weights_trailing", "weights_truncated"}  # the original loads them in silence; here they are errors
+
+
+@pytest.mark.parametrize("case", WEIGHTS, ids=lambda case: case.name)
+def test_weights_files_of_every_kind_load_as_in_the_original_engine(case: Case) -> None:
+    unknown = set(re.findall(r"^\[(\w+)\]", case["cfg"], flags=re.M)) - set(dv.layer_types()) - ALIASES
+    if unknown:
+        pytest.skip(f"layer types to come: {', '.join(sorted(unknown))}")
+    Path("net.cfg").write_text(case["cfg"])
+    Path("file.weights").write_bytes(case.bytes("weights_file"))
+    net = dv.Network("net.cfg")
+    before = case.find(r"(w|b|s|rm|rv)_(\d+(?:\.\w+)?)_before")
+    for match, name in before:
+        index, parameter = tensor(match[2], match[1])
+        net.layers[index].set(parameter, case[name])
+    if case.name in MORE_THAN_WANTED:
+        with pytest.raises(dv.errors.FormatError, match=r"file\.weights"):
+            net.load_weights("file.weights")
+        for match, name in before:  # nothing was touched
+            index, parameter = tensor(match[2], match[1])
+            np.testing.assert_array_equal(net.layers[index].params[parameter].ravel(), case[name].ravel())
+        return
+    start = int(case["start"]) if "start" in case else case.entry.get("start", 0)
+    cutoff = int(case["cutoff"]) if "cutoff" in case else case.entry.get("cutoff", -1)
+    net.load_weights("file.weights", start=start, cutoff=None if cutoff < 0 else cutoff)
+    for match, name in case.find(r"(w|b|s|rm|rv)_(\d+(?:\.\w+)?)_loaded"):
+        index, parameter = tensor(match[2], match[1])
+        np.testing.assert_array_equal(net.layers[index].params[parameter].ravel(), case[name].ravel(), err_msg=name)
+    if "seen_loaded" in case:
+        assert net.seen == int(case["seen_loaded"].view(np.uint64).ravel()[0])
+
+
+RATES = Case(next(entry for entry in CASES if entry["name"] == "rates"))
+RATE_REASONS = {
+    "unknown_policy": "an unknown policy is an error here",
+    "random": "draws its own numbers",
+}
+
+
+@pytest.mark.parametrize("policy", [match[1] for match, _ in RATES.find(r"cfg_(\w+)")])
+def test_learning_rate_follows_the_policy(policy: str) -> None:
+    if policy in RATE_REASONS:
+        pytest.skip(RATE_REASONS[policy])
+    Path("net.cfg").write_text(RATES[f"cfg_{policy}"])
+    net = dv.Network("net.cfg")
+    batches, rates = RATES[f"batch_{policy}"].ravel(), RATES[f"rate_{policy}"].ravel()
+    per_batch = net._info().batch * net._info().subdivisions
+    for batch, rate in sorted(zip(batches.tolist(), rates.tolist(), strict=True)):
+        if policy == "sigmoid" and batch < 100:  # the original's unsigned numbers wrap there and give 0
+            assert rate == 0
+            continue
+        # the number of batches is a function of `seen`, which a weights file carries
+        net.save("w.weights")
+        data = bytearray(Path("w.weights").read_bytes())
+        data[12:20] = int(batch * per_batch).to_bytes(8, "little")
+        Path("w.weights").write_bytes(data)
+        net.load_weights("w.weights")
+        assert net.learning_rate == pytest.approx(rate, rel=2e-5, abs=1e-12), f"batch {batch}"

@@ -12,7 +12,6 @@ from helpers import ROOT
 import darknet_vae as dv
 
 
-
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test runs in an empty folder of its own, away from the sources."""

@@ -89,8 +89,8 @@ def feed(case: Case, net: dv.Network, step: int) -> None:
     for match, name in case.find(rf"(?:rand|eps)_(\d+)_{step}"):
         net.set_noise(int(match[1]), case[name])
     x = case[f"input_{step}"].reshape(-1, net.inputs)
-    truth = case[f"truth_{step}"] if f"truth_{step}" in case else None
-    net.forward(x, None if truth is None or not truth.size else truth.reshape(len(x), -1), train=True)
+    given = f"truth_{step}" in case and case[f"truth_{step}"].size
+    net.forward(x, case[f"truth_{step}"].reshape(len(x), -1) if given else None, train=True)
 
 
 def infer(case: Case, net: dv.Network, x: np.ndarray) -> None:

@@ -2,7 +2,6 @@
  * is refused with file, line, column and value. */
 #include "number.h"
 #include "sys.h"
-#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -218,7 +217,7 @@ static dn_status csv_row(csv_reader *r, const csv_plan *plan, double scale, csv_
             continue;
         }
         double v;
-        DN_CHECK(csv_number(cell, size, &v) && fabs(v / scale) <= FLT_MAX, DN_E_FORMAT,
+        DN_CHECK(csv_number(cell, size, &v) && isfinite((float)(v / scale)), DN_E_FORMAT,
                  "%s:%ld: column %d: '%.*s' is not a finite number", r->path, r->line, c + 1,
                  (int)(size < 40 ? size : 40), cell);
         *values++ = (float)(v / scale);

@@ -15,6 +15,9 @@ if TYPE_CHECKING:  # numpy and the core are imported where they are needed
     from .network import Losses, Network, Progress
 
 
+_NAMES: set[str] = set()  # of all options, with their dashes
+
+
 class Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, **options)
@@ -26,6 +29,7 @@ class Parser(argparse.ArgumentParser):
 def _option(parser: argparse.ArgumentParser, *names: str, **options: Any) -> None:
     """An option under each name with one dash and with two."""
     spellings = [dash + name for name in names for dash in ("-", "--")]
+    _NAMES.update(spellings)
     parser.add_argument(*spellings, dest=names[0].replace("-", "_"), **options)
 
 
@@ -343,7 +347,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         words = words[1:]
     if words[:2] == ["autoencoder", "train"]:
         words = words[1:]
-    args = parser().parse_args(words)
+    top = parser()
+    for word in words:  # argparse would read -wat as -w at
+        name = word.partition("=")[0]
+        if name[:1] == "-" and name[1:2].isalpha() and name not in _NAMES | {"-h", "-help", "-version"}:
+            top.error(f"unknown option '{word}'")
+    args = top.parse_args(["--help" if word == "-help" else word for word in words])
     from .errors import DarknetError
 
     try:

@@ -1,0 +1,243 @@
+"""Every gradient against central differences of the loss the user sees.
+
+The parameters are moved along random directions, so one number checks all of a tensor at once. Losses are summed in double
+by the core; what remains is float32 rounding in the layers, which the step is chosen for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import darknet_vae as dv
+
+Build = Callable[..., dv.Network]
+STEP = 2e-3
+
+# One network for each layer type, at odd sizes, with the layer where gradients pass through it to parameters below, and a
+# second time behind a fan-out. {activation} is smooth: kinks have no derivative to compare with.
+IMAGE = "[net]\nbatch=3\nheight=5\nwidth=7\nchannels=2\n"
+CONV = "[convolutional]\nfilters=4\nsize=3\nstride=1\npad=1\nactivation=tanh\n"
+DENSE = "[connected]\noutput=5\nactivation=tanh\n"
+SSE = "[cost]\ntype=sse\n"
+NETWORKS: dict[str, str] = {
+    "connected": "[net]\nbatch=3\ninputs=7\n" + DENSE + "[connected]\noutput=3\nactivation=logistic\nbatch_normalize=1\n"
+    "[route]\nlayers=-1,-2\n" + DENSE + SSE,
+    "convolutional": IMAGE + CONV + "[convolutional]\nfilters=6\nsize=3\nstride=2\npadding=1\ngroups=2\nactivation=tanh\n"
+    "[convolutional]\nfilters=3\nsize=1\nactivation=logistic\nbatch_normalize=1\n[convolutional]\nfilters=2\nsize=1\nstride=2\n"
+    "activation=linear\n" + SSE,
+    "deconvolutional": IMAGE + CONV + "[deconvolutional]\nfilters=6\nsize=3\nstride=2\npadding=1\ngroups=2\nactivation=tanh\n"
+    "[deconvolutional]\nfilters=3\nsize=2\nstride=1\nactivation=logistic\nbatch_normalize=1\n" + SSE,
+    "maxpool": IMAGE + CONV + "[maxpool]\nsize=2\nstride=2\n[route]\nlayers=-1,-1\n[maxpool]\nsize=3\nstride=1\n" + SSE,
+    "upsample": IMAGE + CONV + "[upsample]\nstride=2\nscale=0.7\n[upsample]\nstride=-2\n[route]\nlayers=-1,-3\n" + SSE,
+    "route": IMAGE + CONV + CONV + "[route]\nlayers=-1,-2,-1\n[route]\nlayers=-2\n" + CONV + SSE,
+    "shortcut": IMAGE + CONV + CONV + "[shortcut]\nfrom=-2\nalpha=0.5\nbeta=1.5\nactivation=tanh\n"
+    "[convolutional]\nfilters=3\nsize=3\nstride=1\npad=1\nactivation=linear\n[shortcut]\nfrom=0\nalpha=0.5\nactivation=linear\n"
+    + SSE,
+    "activation": IMAGE + CONV + "[activation]\nactivation=logistic\n[route]\nlayers=-1,-2\n[activation]\nactivation=elu\n" + SSE,
+    "dropout": IMAGE + CONV + "[dropout]\nprobability=0.4\n" + CONV + "[dropout]\nprobability=0.2\n" + SSE,
+    "batchnorm": IMAGE + CONV + "[batchnorm]\n[route]\nlayers=-1,-2\n" + CONV + "[batchnorm]\n" + SSE,
+    "reshape": IMAGE + CONV + "[reshape]\nheight=7\nwidth=5\nchannels=4\n[route]\nlayers=-1\n" + CONV + SSE,
+    "sampling": "[net]\nbatch=3\ninputs=7\n" + DENSE + "[connected]\noutput=6\nactivation=linear\n[sampling]\nbeta=0.7\n"
+    "[connected]\noutput=4\nactivation=linear\n[sampling]\nbeta=0.3\n" + DENSE + SSE,
+    "cost": "[net]\nbatch=3\ninputs=7\n" + DENSE + "[cost]\ntype=sse\n" + DENSE + "[cost]\ntype=smooth\nscale=0.5\n",
+}
+LOSSES = {
+    "sse": SSE,
+    "masked": "[cost]\ntype=masked\n",
+    "L1": "[cost]\ntype=L1\n",
+    "smooth": "[cost]\ntype=smooth\n",
+    "bce": "[cost]\ntype=bce\n",
+    "seg": "[cost]\ntype=seg\n",
+    "wgan": "[cost]\ntype=wgan\n",
+    "scaled": "[cost]\ntype=sse\nscale=0.3\n",
+}
+
+
+class Problem:
+    """A network with inputs, truth and noise, whose descended loss is a function of its parameters."""
+
+    def __init__(self, net: dv.Network, rows: int, seed: int = 0) -> None:
+        random = np.random.default_rng(seed)
+        self.net, self.rows = net, rows
+        self.x = random.normal(size=(rows, net.inputs)).astype(np.float32)
+        truths = net._info().truths
+        self.truth = random.uniform(0.1, 0.9, size=(rows, truths)).astype(np.float32) if truths else None
+        if self.truth is not None:
+            self.truth[:, ::3] += 2  # some errors beyond 1, for the smooth loss
+        self.noise = {}
+        for layer in net.layers:
+            if layer.type == "sampling":
+                self.noise[layer.index] = random.normal(size=(rows, layer.outputs))
+            if layer.type == "dropout":
+                self.noise[layer.index] = random.uniform(size=(rows, layer.outputs))
+        for layer in net.layers:
+            for name in layer.grads:
+                shape = layer.params[name].shape
+                scale = 0.5 if name.endswith("weights") else 0.3
+                offset = 1.0 if name.endswith("scales") else 0.0
+                layer.set(name, offset + scale * random.normal(size=shape))
+        self.tensors = [(layer, name) for layer in net.layers for name in layer.grads]
+        self.random = random
+
+    def loss(self) -> float:
+        for index, values in self.noise.items():
+            self.net.set_noise(index, values)
+        self.net.reset_state()
+        self.net.forward(self.x, self.truth, train=True)
+        return self.net.objective
+
+    def gradients(self) -> list[np.ndarray]:
+        self.loss()
+        self.net.backward()
+        return [-layer.grads[name] for layer, name in self.tensors]
+
+    def slope(self, layer: dv.Layer, name: str, direction: np.ndarray) -> float:
+        """Central difference of the loss along a direction, extrapolated once (Richardson)."""
+        start = layer.params[name]
+        slopes = []
+        for step in (STEP, 2 * STEP):
+            values = []
+            for sign in (1, -1):
+                layer.set(name, start + sign * step * direction)
+                values.append(self.loss())
+            slopes.append((values[0] - values[1]) / (2 * step))
+        layer.set(name, start)
+        return (4 * slopes[0] - slopes[1]) / 3
+
+
+def check(problem: Problem, gradients: list[np.ndarray], directions: int = 3, tolerance: float = 4e-3) -> None:
+    assert problem.tensors, "nothing to check"
+    for (layer, name), gradient in zip(problem.tensors, gradients, strict=True):
+        assert np.isfinite(gradient).all()
+        for _ in range(directions):
+            direction = problem.random.normal(size=gradient.shape)
+            direction /= np.linalg.norm(direction)
+            ours, wanted = float((gradient * direction).sum()), problem.slope(layer, name, direction)
+            room = tolerance * (np.linalg.norm(gradient) + 0.1)
+            assert abs(ours - wanted) <= room, f"layer {layer.index} [{layer.type}] {name}: {ours:.6g}, differences {wanted:.6g}"
+
+
+def test_every_layer_type_has_a_gradient_check() -> None:
+    assert set(NETWORKS) == set(dv.layer_types())
+
+
+@pytest.mark.parametrize("rows", [3, 2])
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_gradient_of_layer(kind: str, rows: int, network: Build) -> None:
+    problem = Problem(network(NETWORKS[kind]), rows)
+    assert sum(layer.type == kind for layer in problem.net.layers) >= 1
+    check(problem, problem.gradients())
+
+
+@pytest.mark.parametrize("kind", [k for k in NETWORKS if k not in ("connected", "batchnorm")])
+def test_gradient_of_layer_with_a_single_row(kind: str, network: Build) -> None:
+    problem = Problem(network(NETWORKS[kind]), 1)
+    check(problem, problem.gradients())
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_gradient_of_loss(loss: str, network: Build) -> None:
+    problem = Problem(
+        network("[net]\nbatch=4\ninputs=6\n" + DENSE + "[connected]\noutput=9\nactivation=linear\n" + LOSSES[loss]), 4
+    )
+    if loss == "masked":
+        assert problem.truth is not None
+        problem.truth[:, 1::4] = -1234
+    check(problem, problem.gradients())
+
+
+@pytest.mark.parametrize("activation", ["linear", "logistic", "loggy", "elu", "selu", "tanh", "plse", "lhtan", "leaky", "relu",
+                                        "relie", "ramp", "hardtan"])  # fmt: skip
+def test_gradient_of_activation(activation: str, network: Build) -> None:
+    text = f"[net]\nbatch=2\ninputs=5\n[connected]\noutput=6\nactivation={activation}\n" + SSE
+    problem = Problem(network(text), 2, seed=3)
+    check(problem, problem.gradients(), tolerance=2e-2)
+
+
+def test_the_batch_norm_gradient_is_exact_in_the_legacy_form_too(network: Build) -> None:
+    problem = Problem(network(NETWORKS["batchnorm"].replace("[net]", "[net]\nbn_epsilon=legacy")), 3)
+    check(problem, problem.gradients())
+
+
+VAE = (
+    "[net]\nbatch=4\ninputs=6\n[connected]\noutput=4\nactivation=linear\n[sampling]\nbeta=0.8\n"
+    "[connected]\noutput=6\nactivation=linear\n"
+)
+
+
+@pytest.mark.parametrize(("loss", "s"), [("sse", 0.5), ("bce", 1.0)])
+def test_what_is_descended_is_s_times_the_total_loss(loss: str, s: float, network: Build) -> None:
+    net = network(VAE + f"[cost]\ntype={loss}\n")
+    x = np.random.default_rng(0).uniform(size=(4, 6)).astype(np.float32)
+    net.forward(x, x)
+    assert net.objective == pytest.approx(s * 4 * net.evaluate(x)["total_loss"], rel=1e-6)
+
+
+def test_kl_is_the_closed_form(network: Build) -> None:
+    net = network(VAE + SSE)
+    x = np.random.default_rng(1).normal(size=(4, 6)).astype(np.float32)
+    mean, log_variance = (a.astype(np.float64) for a in net.encode(x))
+    kl = 0.5 * (np.exp(log_variance) + mean**2 - 1 - log_variance).sum(1).mean()
+    assert net.evaluate(x)["latent_loss"] == pytest.approx(kl, rel=1e-6)
+
+
+def test_the_check_fails_on_the_wrong_log_variance_factor(network: Build) -> None:
+    """The published fork's gradient has twice the KL weight on the log-variance; a check worth its name sees that."""
+    problem = Problem(network(VAE + SSE), 4)
+    gradients = problem.gradients()
+    check(problem, gradients)
+    log_variance = problem.net.encode(problem.x)[1]
+    extra = np.zeros(4, np.float32)
+    extra[:2] = 0.5 * 0.8 * 0.5 * (np.exp(log_variance) - 1).sum(0)  # s beta 0.5 (exp(lv) - 1) once more
+    biases = [name for _, name in problem.tensors].index("biases")
+    wrong = list(gradients)
+    wrong[biases] = wrong[biases] + extra
+    with pytest.raises(AssertionError, match=r"\[connected\] biases"):
+        check(problem, wrong)
+
+
+def test_gradients_do_not_depend_on_how_a_batch_is_split(tmp_path: Path) -> None:
+    text = "[net]\nbatch=8\nsubdivisions={}\ninputs=6\nlearning_rate=0.1\n" + DENSE + SSE
+    x = np.random.default_rng(0).normal(size=(8, 6)).astype(np.float32)
+    truth = np.random.default_rng(1).normal(size=(8, 5)).astype(np.float32)
+    weights = []
+    for parts in (1, 2, 4):
+        Path("net.cfg").write_text(text.format(parts))
+        net = dv.Network("net.cfg", seed=1)
+        for part in range(parts):
+            rows = slice(part * 8 // parts, (part + 1) * 8 // parts)
+            net.forward(x[rows], truth[rows], train=True)
+            net.backward()
+        net.update()
+        weights.append(net.layers[0].params["weights"])
+    np.testing.assert_allclose(weights[1], weights[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(weights[2], weights[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("adam", [0, 1])
+def test_the_update_is_the_recipe_in_double_precision(adam: int, network: Build) -> None:
+    net = network(f"[net]\nbatch=4\ninputs=3\nlearning_rate=0.05\nmomentum=0.8\ndecay=0.01\nadam={adam}\n" + DENSE + SSE)
+    random = np.random.default_rng(0)
+    w = net.layers[0].params["weights"].astype(np.float64)
+    b = net.layers[0].params["biases"].astype(np.float64)
+    moments = [np.zeros_like(w), np.zeros_like(w), np.zeros_like(b), np.zeros_like(b)]
+    for t in range(1, 5):
+        net.forward(random.normal(size=(4, 3)), random.normal(size=(4, 5)), train=True)
+        net.backward()
+        gw, gb = (-net.layers[0].grads[n].astype(np.float64) for n in ("weights", "biases"))
+        net.update()
+        for value, g, k, decay in ((w, gw, 0, 0.01), (b, gb, 2, 0.01 if adam else 0)):
+            if adam:
+                d = g + decay * 4 * value
+                moments[k] = 0.9 * moments[k] + 0.1 * d
+                moments[k + 1] = 0.999 * moments[k + 1] + 0.001 * d * d
+                value -= 0.05 * (moments[k] / (1 - 0.9**t)) / (np.sqrt(moments[k + 1] / (1 - 0.999**t)) + 1e-7)
+            else:
+                moments[k] = 0.8 * moments[k] + g / 4 + decay * value
+                value -= 0.05 * moments[k]
+        np.testing.assert_allclose(net.layers[0].params["weights"], w, rtol=2e-5, atol=2e-6)
+        np.testing.assert_allclose(net.layers[0].params["biases"], b, rtol=2e-5, atol=2e-6)

@@ -1,6 +1,6 @@
 # The only place of compile flags; setup.py calls it with B=<its build folder>.
 #   make        ./darknet and the library        make test   C-level smoke test and pytest
-#   make asan   the binary under sanitizers      make clean
+#   make asan   the tests under sanitizers (after pip install)   make clean
 MAKEFLAGS += --no-builtin-rules
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' darknet_vae/_version.py)
 CC ?= cc
@@ -26,7 +26,7 @@ SO := so
 SHARED := -shared -Wl,-soname,libdarknet.so -Wl,-z,defs
 endif
 
-SOURCES := $(wildcard csrc/*.c csrc/layers/*.c csrc/cpu/cpu_*.c)
+SOURCES := $(wildcard csrc/*.c csrc/layers/*.c csrc/cpu/cpu_*.c csrc/fence/*.c)
 OBJECTS := $(SOURCES:csrc/%.c=$(B)/%.o) $(foreach i,$(ISAS),$(B)/cpu/isa_kernels_$(i).o)
 CLI := $(patsubst csrc/%.c,$(B)/%.o,$(wildcard csrc/cli/*.c))
 
@@ -54,6 +54,11 @@ $(B)/darknet: $(OBJECTS) $(CLI)
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 asan:
 	$(MAKE) B=build/asan OPT="-O1 -g $(SANITIZE)" LDFLAGS="$(SANITIZE)" bin lib
+	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
+	LD_LIBRARY_PATH=$(CURDIR)/build/asan DARKNET_BINARY=$(CURDIR)/build/asan/darknet \
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 pytest -m "not timing and not slow"
+	ASAN_OPTIONS=detect_leaks=1 build/asan/darknet vae train cfg/autoencoder.cfg data/digits.csv -epochs 1 -quiet \
+	    -save build/asan/leaks.weights
 test: all
 	pytest
 clean:

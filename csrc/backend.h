@@ -92,6 +92,7 @@ typedef struct dn_ops {
 } dn_ops;
 
 extern const dn_ops dn_cpu_ops;
+extern const dn_ops dn_fence_ops; /* for tests: memory the host may not touch */
 /* The names of the cfg; -1 when unknown. */
 int dn_activation_parse(const char *name);
 const char *dn_activation_name(dn_activation a);

@@ -46,7 +46,7 @@ typedef struct dn_net_options {
     uint64_t seed;      /* start weights, noise, dropout, shuffling */
     int batch;          /* rows in one pass; 0: the cfg's batch */
     int threads;        /* 0: as many as this process may use */
-    const char *device; /* "cpu"; NULL: "cpu" */
+    const char *device; /* NULL: "cpu"; "fence": the CPU with memory the host may not touch, for tests */
 } dn_net_options;
 
 /* Build a network from the cfg file `path` with fresh parameters. `options` may be NULL. */

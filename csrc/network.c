@@ -211,10 +211,11 @@ static dn_status net_layout_activations(dn_net *net) {
 static dn_status net_build(dn_net *net, const char *path, const dn_net_options *options) {
     DN_TRY(dn_cfg_load(&net->cfg, path));
     const char *device = options && options->device ? options->device : "cpu";
-    DN_CHECK(!strcmp(device, "cpu") || !strcmp(device, "auto"), DN_E_DEVICE,
+    int fence = !strcmp(device, "fence");
+    DN_CHECK(fence || !strcmp(device, "cpu") || !strcmp(device, "auto"), DN_E_DEVICE,
              "device '%s' is not available: this build computes on the CPU", device);
     DN_TRY(dn_pool_create(&net->pool, options ? options->threads : 0));
-    net->ops = net->run.ops = &dn_cpu_ops;
+    net->ops = net->run.ops = fence ? &dn_fence_ops : &dn_cpu_ops;
     net->run.pool = net->pool;
     net->seed = net->run.seed = options ? options->seed : 0;
     DN_TRY(net_parse_header(net, options));

@@ -24,6 +24,7 @@ struct dn_pool {
     _Atomic(void *) context;
     atomic_int sleeping, stop;
     atomic_uint job;
+    void *slot;
 };
 
 enum { CHUNK_BITS = 32 };
@@ -124,6 +125,8 @@ void dn_pool_destroy(dn_pool *p) {
     dn_free(p->workers);
     dn_free(p);
 }
+
+void **dn_pool_slot(dn_pool *p) { return &p->slot; }
 
 int dn_pool_threads(const dn_pool *p) { return p ? p->threads : 1; }
 

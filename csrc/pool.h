@@ -13,6 +13,8 @@ typedef void (*dn_chunk_fn)(void *context, size_t chunk);
 dn_status dn_pool_create(dn_pool **out, int threads);
 void dn_pool_destroy(dn_pool *pool);
 int dn_pool_threads(const dn_pool *pool);
+/* A place for a backend's own state; NULL at first, and to be NULL again before the pool is destroyed. */
+void **dn_pool_slot(dn_pool *pool);
 /* Run `n` chunks; returns when all are done. pool NULL: on the caller alone. */
 void dn_pool_run(dn_pool *pool, size_t n, dn_chunk_fn fn, void *context);
 #endif

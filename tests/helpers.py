@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-BINARY = shutil.which("darknet", path=os.path.dirname(sys.executable)) or shutil.which("darknet")
+_SCRIPTS = os.path.dirname(sys.executable)
+BINARY = os.environ.get("DARKNET_BINARY") or shutil.which("darknet", path=_SCRIPTS) or shutil.which("darknet")
 MODULE = [sys.executable, "-m", "darknet_vae"]
 
 

@@ -176,6 +176,7 @@ def test_the_installed_package_works_from_another_folder(tmp_path: Path) -> None
     assert not done.stdout.startswith(str(ROOT / "darknet_vae")) or "site-packages" in done.stdout
 
 
+@pytest.mark.timing
 def test_importing_is_quick() -> None:
     code = "import time, numpy; t = time.perf_counter(); import darknet_vae; darknet_vae.Network; print(time.perf_counter() - t)"
     best = min(float(subprocess.check_output([sys.executable, "-c", code])) for _ in range(3))

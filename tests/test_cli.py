@@ -133,6 +133,7 @@ def test_a_terminal_shows_one_line_that_is_rewritten() -> None:
         assert b"epoch 3/3" in text
 
 
+@pytest.mark.timing
 def test_the_version_is_quick() -> None:
     best = 9.0
     for _ in range(5):

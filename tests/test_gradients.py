@@ -241,3 +241,17 @@ def test_the_update_is_the_recipe_in_double_precision(adam: int, network: Build)
                 value -= 0.05 * moments[k]
         np.testing.assert_allclose(net.layers[0].params["weights"], w, rtol=2e-5, atol=2e-6)
         np.testing.assert_allclose(net.layers[0].params["biases"], b, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_layer_leaves_the_devices_memory_alone(kind: str, network: Build) -> None:
+    """On the `fence` device the host may not touch what belongs to the device; the numbers are those of the CPU."""
+    problems = [Problem(network(NETWORKS[kind], device=device), 3) for device in ("cpu", "fence")]
+    losses = [problem.loss() for problem in problems]
+    assert losses[0] == losses[1]
+    for problem in problems:
+        problem.net.backward()
+        problem.net.update()
+    for layer, name in problems[0].tensors:
+        other = problems[1].net.layers[layer.index]
+        np.testing.assert_array_equal(other.params[name], layer.params[name])

@@ -16,6 +16,7 @@ CFG, CSV = str(ROOT / "cfg" / "vae_digits.cfg"), str(ROOT / "data" / "digits.csv
 BOTH = pytest.mark.parametrize("kind", ["binary", "python"])
 
 
+@pytest.mark.timing
 def test_two_latents_of_the_digits_tell_the_labels_within_ten_seconds(digits: tuple[np.ndarray, np.ndarray]) -> None:
     started = time.monotonic()
     done = run([*MODULE, "train", CFG, CSV])

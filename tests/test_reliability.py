@@ -124,6 +124,7 @@ def test_two_networks_in_two_threads_do_not_meet(digits: tuple[np.ndarray, np.nd
         assert list(pool.map(train, range(4))) == alone
 
 
+@pytest.mark.timing
 def test_a_large_csv_costs_little_more_than_its_matrix() -> None:
     """60,000 rows of 784 values, as MNIST; measured for the whole process."""
     rows = 60_000
@@ -152,4 +153,20 @@ def test_every_instruction_set_gives_the_same_within_rounding(isa: str, digits: 
     losses = dv.Network(CFG).train(digits[0], epochs=2)
     import json
 
+    assert json.loads(done.stdout)["total_loss"] == pytest.approx(losses.total_loss[-1], rel=1e-3)
+
+
+def test_an_external_blas_gives_the_same_within_rounding(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    """numpy's wheel brings an OpenBLAS, but with other names; so a system's is looked for."""
+    import ctypes.util
+    import json
+
+    name = next((found for n in ("openblas", "blas", "cblas") if (found := ctypes.util.find_library(n))), None)
+    words = [str(BINARY), "vae", "train", str(CFG), str(ROOT / "data" / "digits.csv"), "-epochs", "2", "-json", "-quiet"]
+    if name is None:
+        version = run([str(BINARY), "--version"], env={**os.environ, "DARKNET_BLAS": "libnothere.so"}).stdout
+        assert "libnothere.so without cblas_sgemm" in version
+        pytest.skip("no BLAS library on this system")
+    done = run(words, env={**os.environ, "DARKNET_BLAS": name})
+    losses = dv.Network(CFG).train(digits[0], epochs=2)
     assert json.loads(done.stdout)["total_loss"] == pytest.approx(losses.total_loss[-1], rel=1e-3)

@@ -1,4 +1,5 @@
 /* The table of CPU operations, the choice of the instruction set, memory and GEMM. */
+#include "cpu_blas.h"
 #include "cpu_ops.h"
 #include "../sys.h"
 #include <stdatomic.h>
@@ -32,8 +33,11 @@ const dn_cpu_kernels *dn_cpu_kernels_get(void) {
 const char *dn_version(void) { return DN_VERSION; }
 
 const char *dn_build_info(void) {
-    static _Thread_local char line[128];
-    snprintf(line, sizeof line, "darknet-vae %s, cpu kernels %s", DN_VERSION, dn_cpu_kernels_get()->name);
+    static _Thread_local char line[512];
+    const char *wish = getenv("DARKNET_BLAS");
+    snprintf(line, sizeof line, "darknet-vae %s, cpu kernels %s%s%s%s", DN_VERSION, dn_cpu_kernels_get()->name,
+             wish && *wish ? ", DARKNET_BLAS=" : "", wish ? wish : "",
+             wish && *wish && !dn_cpu_blas() ? " without cblas_sgemm" : "");
     return line;
 }
 
@@ -74,6 +78,11 @@ static void gemm_chunk(void *context, size_t chunk) {
 static void cpu_gemm(dn_pool *pool, int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a, int lda,
                      const float *b, int ldb, float beta, float *c, int ldc) {
     if (m <= 0 || n <= 0) return;
+    dn_sgemm_fn blas = dn_cpu_blas();
+    if (blas) {
+        blas(101, trans_a ? 112 : 111, trans_b ? 112 : 111, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+        return;
+    }
     gemm_job j = {dn_cpu_kernels_get(), trans_a, trans_b, m, n, k, lda, ldb, ldc, m > n, 0, alpha, beta, c, a, b};
     double flops = 2.0 * m * n * k;
     size_t chunks = (size_t)(flops / 2e6) + 1; /* about 30 us each at 60 GFLOP/s */

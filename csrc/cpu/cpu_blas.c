@@ -1,0 +1,27 @@
+/* An external BLAS, opened at run time when DARKNET_BLAS names one: DARKNET_BLAS=libopenblas.so.0. Only cblas_sgemm is used. */
+#define _GNU_SOURCE
+#include "cpu_blas.h"
+#include <dlfcn.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+static dn_sgemm_fn blas_open(void) {
+    const char *name = getenv("DARKNET_BLAS");
+    if (!name || !*name) return NULL;
+    void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    dn_sgemm_fn fn = NULL;
+    if (library) *(void **)&fn = dlsym(library, "cblas_sgemm");
+    return fn;
+}
+
+dn_sgemm_fn dn_cpu_blas(void) {
+    static atomic_uintptr_t found; /* 1: none. A race opens the same library twice, which dlopen counts. */
+    uintptr_t value = atomic_load(&found);
+    if (!value) {
+        dn_sgemm_fn fn = blas_open();
+        value = fn ? (uintptr_t)fn : 1;
+        atomic_store(&found, value);
+    }
+    return value == 1 ? NULL : (dn_sgemm_fn)value;
+}

@@ -25,6 +25,11 @@ typedef struct dn_shortcut_shape {
     int c1, h1, w1, c2, h2, w2, stride, sample; /* steps in the source and in y */
 } dn_shortcut_shape;
 
+/* Softmaxes over n values each, at r row_step + g group_step + i step. */
+typedef struct dn_softmax_shape {
+    size_t rows, row_step, groups, group_step, n, step;
+} dn_softmax_shape;
+
 typedef struct dn_ops {
     const char *name;
     void *(*alloc)(dn_pool *pool, size_t bytes); /* zeroed, 64-byte aligned; NULL with a message */
@@ -89,6 +94,29 @@ typedef struct dn_ops {
     void (*shortcut_forward)(dn_pool *, const dn_shortcut_shape *, float alpha, float beta, const float *source, float *y);
     void (*shortcut_backward)(dn_pool *, const dn_shortcut_shape *, float alpha, float beta, const float *dy, float *dx,
                               float *dsource);
+    /* y = sign(x), 0 counts as -1; mean: times the mean of |x| over the row */
+    void (*binarize)(dn_pool *, size_t rows, size_t n, int mean, const float *x, float *y);
+    void (*avgpool_forward)(dn_pool *, size_t maps, size_t spatial, const float *x, float *y);
+    void (*avgpool_backward)(dn_pool *, size_t maps, size_t spatial, const float *dy, float *dx);
+    /* y[i] = a x[index[i]] + b in every row, 0 where the index is -1; dx[index[i]] += a dy[i] */
+    void (*gather)(dn_pool *, size_t rows, size_t n_in, size_t n_out, const int *index, float a, float b, const float
+        *x, float *y);
+    void (*scatter_add)(dn_pool *, size_t rows, size_t n_in, size_t n_out, const int *index, float a, const float *dy,
+        float *dx);
+    void (*softmax)(dn_pool *, const dn_softmax_shape *shape, float temperature, const float *x, float *y);
+    void (*softmax_gradient)(dn_pool *, const dn_softmax_shape *shape, float temperature, const float *y, const float
+        *dy, float *dx);
+    /* error (set) = -t ln y, gradient (set) by the softmax's input; groups with a masked truth count nothing */
+    double (*softmax_loss)(dn_pool *, const dn_softmax_shape *shape, float temperature, const float *y, const float
+        *truth, float *error, float *gradient);
+    void (*l2norm_forward)(dn_pool *, size_t rows, size_t channels, size_t spatial, const float *x, float *y, float
+        *norms);
+    void (*l2norm_backward)(dn_pool *, size_t rows, size_t channels, size_t spatial, const float *y, const float
+        *norms, const float *dy, float *dx);
+    void (*lrn_forward)(dn_pool *, size_t rows, size_t channels, size_t spatial, int size, float alpha, float beta,
+        float kappa, const float *x, float *norms, float *y);
+    void (*lrn_backward)(dn_pool *, size_t rows, size_t channels, size_t spatial, int size, float alpha, float beta,
+        const float *x, const float *norms, const float *dy, float *dx);
 } dn_ops;
 
 extern const dn_ops dn_cpu_ops;

@@ -20,7 +20,6 @@ PARAMS = {"w": "weights", "b": "biases", "s": "scales", "rm": "rolling_mean", "r
 
 # A right core cannot give these numbers.
 REASONS = {
-    "conv_xnor": "xnor convolutions are to come",
     "conv1x1_s2": "its numbers, finite differences included, are of a 1x1 convolution that ignores its stride",
 }
 # dropout works in place there, so the layer below shows the values after dropping

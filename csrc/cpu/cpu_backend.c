@@ -105,4 +105,8 @@ const dn_ops dn_cpu_ops = {
     .dropout = cpu_dropout, .dropout_gradient = cpu_dropout_gradient, .reparameterise = cpu_reparameterise,
     .reparameterise_gradient = cpu_reparameterise_gradient, .loss = cpu_loss, .mask = cpu_mask, .sgd = cpu_sgd, .adam = cpu_adam,
     .shortcut_forward = cpu_shortcut_forward, .shortcut_backward = cpu_shortcut_backward,
+    .binarize = cpu_binarize, .avgpool_forward = cpu_avgpool_forward, .avgpool_backward = cpu_avgpool_backward,
+    .gather = cpu_gather, .scatter_add = cpu_scatter_add, .softmax = cpu_softmax, .softmax_gradient =
+    cpu_softmax_gradient, .softmax_loss = cpu_softmax_loss, .l2norm_forward = cpu_l2norm_forward, .l2norm_backward
+    = cpu_l2norm_backward, .lrn_forward = cpu_lrn_forward, .lrn_backward = cpu_lrn_backward,
 };

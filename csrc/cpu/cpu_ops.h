@@ -36,4 +36,24 @@ void cpu_sgd(dn_pool *pool, size_t n, float rate, float momentum, float decay, f
 void cpu_adam(dn_pool *pool, size_t n, float rate, float b1, float b2, float eps, float decay_batch, float correction1, float correction2, float *w, float *m, float *v, const float *g);
 void cpu_shortcut_forward(dn_pool *pool, const dn_shortcut_shape *shape, float alpha, float beta, const float *source, float *y);
 void cpu_shortcut_backward(dn_pool *pool, const dn_shortcut_shape *shape, float alpha, float beta, const float *dy, float *dx, float *dsource);
+void cpu_binarize(dn_pool *pool, size_t rows, size_t n, int mean, const float *x, float *y);
+void cpu_avgpool_forward(dn_pool *pool, size_t maps, size_t spatial, const float *x, float *y);
+void cpu_avgpool_backward(dn_pool *pool, size_t maps, size_t spatial, const float *dy, float *dx);
+void cpu_gather(dn_pool *pool, size_t rows, size_t n_in, size_t n_out, const int *index, float a, float b, const float
+     *x, float *y);
+void cpu_scatter_add(dn_pool *pool, size_t rows, size_t n_in, size_t n_out, const int *index, float a, const float
+     *dy, float *dx);
+void cpu_softmax(dn_pool *pool, const dn_softmax_shape *shape, float temperature, const float *x, float *y);
+void cpu_softmax_gradient(dn_pool *pool, const dn_softmax_shape *shape, float temperature, const float *y, const float
+     *dy, float *dx);
+double cpu_softmax_loss(dn_pool *pool, const dn_softmax_shape *shape, float temperature, const float *y, const float
+     *truth, float *error, float *gradient);
+void cpu_l2norm_forward(dn_pool *pool, size_t rows, size_t channels, size_t spatial, const float *x, float *y, float
+     *norms);
+void cpu_l2norm_backward(dn_pool *pool, size_t rows, size_t channels, size_t spatial, const float *y, const float
+     *norms, const float *dy, float *dx);
+void cpu_lrn_forward(dn_pool *pool, size_t rows, size_t channels, size_t spatial, int size, float alpha, float beta,
+     float kappa, const float *x, float *norms, float *y);
+void cpu_lrn_backward(dn_pool *pool, size_t rows, size_t channels, size_t spatial, int size, float alpha, float beta,
+     const float *x, const float *norms, const float *dy, float *dx);
 #endif

@@ -127,6 +127,32 @@ OPERATION(shortcut_forward, (dn_pool *pool, const dn_shortcut_shape *shape, floa
           *source, float *y), pool, shape, alpha, beta, source, y)
 OPERATION(shortcut_backward, (dn_pool *pool, const dn_shortcut_shape *shape, float alpha, float beta, const float *dy,
           float *dx, float *dsource), pool, shape, alpha, beta, dy, dx, dsource)
+OPERATION(binarize, (dn_pool *pool, size_t rows, size_t n, int mean, const float *x, float *y), pool, rows, n, mean,
+          x, y)
+OPERATION(avgpool_forward, (dn_pool *pool, size_t maps, size_t spatial, const float *x, float *y), pool, maps,
+          spatial, x, y)
+OPERATION(avgpool_backward, (dn_pool *pool, size_t maps, size_t spatial, const float *dy, float *dx), pool, maps,
+          spatial, dy, dx)
+OPERATION(gather, (dn_pool *pool, size_t rows, size_t n_in, size_t n_out, const int *index, float a, float b, const
+          float *x, float *y), pool, rows, n_in, n_out, index, a, b, x, y)
+OPERATION(scatter_add, (dn_pool *pool, size_t rows, size_t n_in, size_t n_out, const int *index, float a, const float
+          *dy, float *dx), pool, rows, n_in, n_out, index, a, dy, dx)
+OPERATION(softmax, (dn_pool *pool, const dn_softmax_shape *shape, float temperature, const float *x, float *y), pool,
+          shape, temperature, x, y)
+OPERATION(softmax_gradient, (dn_pool *pool, const dn_softmax_shape *shape, float temperature, const float *y, const
+          float *dy, float *dx), pool, shape, temperature, y, dy, dx)
+SUM(softmax_loss, (dn_pool *pool, const dn_softmax_shape *shape, float temperature, const float *y, const float
+    *truth, float *error, float *gradient), pool, shape, temperature, y, truth, error, gradient)
+OPERATION(l2norm_forward, (dn_pool *pool, size_t rows, size_t channels, size_t spatial, const float *x, float *y,
+          float *norms), pool, rows, channels, spatial, x, y, norms)
+OPERATION(l2norm_backward, (dn_pool *pool, size_t rows, size_t channels, size_t spatial, const float *y, const float
+          *norms, const float *dy, float *dx), pool, rows, channels, spatial, y, norms, dy, dx)
+OPERATION(lrn_forward, (dn_pool *pool, size_t rows, size_t channels, size_t spatial, int size, float alpha, float
+          beta, float kappa, const float *x, float *norms, float *y), pool, rows, channels, spatial, size, alpha,
+          beta, kappa, x, norms, y)
+OPERATION(lrn_backward, (dn_pool *pool, size_t rows, size_t channels, size_t spatial, int size, float alpha, float
+          beta, const float *x, const float *norms, const float *dy, float *dx), pool, rows, channels, spatial, size,
+          alpha, beta, x, norms, dy, dx)
 
 const dn_ops dn_fence_ops = {
     .name = "fence", .alloc = fence_alloc, .free = fence_free,
@@ -143,4 +169,9 @@ const dn_ops dn_fence_ops = {
     .reparameterise_gradient = fence_reparameterise_gradient, .loss = fence_loss, .mask = fence_mask,
     .sgd = fence_sgd, .adam = fence_adam, .shortcut_forward = fence_shortcut_forward,
     .shortcut_backward = fence_shortcut_backward,
+    .binarize = fence_binarize, .avgpool_forward = fence_avgpool_forward, .avgpool_backward = fence_avgpool_backward,
+    .gather = fence_gather, .scatter_add = fence_scatter_add, .softmax = fence_softmax, .softmax_gradient =
+    fence_softmax_gradient, .softmax_loss = fence_softmax_loss, .l2norm_forward = fence_l2norm_forward,
+    .l2norm_backward = fence_l2norm_backward, .lrn_forward = fence_lrn_forward, .lrn_backward =
+    fence_lrn_backward,
 };

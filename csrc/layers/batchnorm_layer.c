@@ -2,21 +2,20 @@
  * the biases are trained but not in Darknet's files. */
 #include "layer_norm_part.h"
 
-static size_t batchnorm_spatial(const dn_layer *l) { return l->channels ? (size_t)l->height * l->width : 1; }
-static int batchnorm_channels(const dn_layer *l) { return l->channels ? l->channels : l->inputs; }
-
 static dn_status batchnorm_parse(dn_layer *l, dn_section *s) {
     (void)s;
     dn_norm_part *norm = l->state;
-    norm->on = 1, norm->activation = DN_LINEAR;
+    norm->on = 1, norm->activation = DN_LINEAR, norm->prefix = "";
+    norm->channels = l->channels ? l->channels : l->inputs;
+    norm->spatial = l->channels ? (size_t)l->height * l->width : 1;
     l->outputs = l->inputs;
     l->out_height = l->height, l->out_width = l->width, l->out_channels = l->channels;
     return DN_OK;
 }
 static dn_status batchnorm_plan(dn_layer *l) {
-    int channels = batchnorm_channels(l);
-    DN_TRY(dn_norm_plan(l, l->state, channels));
-    return dn_layer_tensor(l, "biases", DN_BIAS, DN_NOT_IN_FILE, 1, &channels);
+    dn_norm_part *norm = l->state;
+    DN_TRY(dn_norm_plan(l, norm, 1));
+    return dn_layer_tensor(l, "biases", DN_BIAS, DN_NOT_IN_FILE, 1, &norm->channels);
 }
 static dn_status batchnorm_init(dn_layer *l) {
     dn_norm_init(l, l->state);
@@ -25,12 +24,12 @@ static dn_status batchnorm_init(dn_layer *l) {
 static dn_status batchnorm_forward(dn_layer *l) {
     const dn_run *run = dn_layer_run(l);
     run->ops->copy(run->pool, (size_t)run->rows * l->outputs, l->x, l->output);
-    dn_norm_forward(l, l->state, (size_t)batchnorm_channels(l), batchnorm_spatial(l));
+    dn_norm_forward(l, l->state, 0, run->rows, l->output);
     return DN_OK;
 }
 static dn_status batchnorm_backward(dn_layer *l) {
     const dn_run *run = dn_layer_run(l);
-    dn_norm_backward(l, l->state, (size_t)batchnorm_channels(l), batchnorm_spatial(l));
+    dn_norm_backward(l, l->state, 0, run->rows, l->output, l->delta);
     if (l->dx) run->ops->axpy(run->pool, (size_t)run->rows * l->outputs, 1, l->delta, l->dx);
     return DN_OK;
 }

@@ -41,6 +41,7 @@ static dn_status deconv_parse(dn_layer *l, dn_section *s) {
     size_t n;
     DN_TRY(dn_layer_size(s, &n, (size_t)oh, (size_t)ow, (size_t)l->filters, sizeof(float)));
     DN_TRY(dn_layer_size(s, &n, (size_t)l->size * l->size, (size_t)l->filters, (size_t)l->height * l->width, sizeof(float)));
+    st->norm.prefix = "", st->norm.channels = l->filters, st->norm.spatial = (size_t)oh * (size_t)ow;
     dn_layer_image_out(l, l->filters, (int)oh, (int)ow);
     return DN_OK;
 }
@@ -48,8 +49,8 @@ static dn_status deconv_parse(dn_layer *l, dn_section *s) {
 static dn_status deconv_plan(dn_layer *l) {
     deconv_state *st = l->state;
     int dims[4] = {l->channels, st->shape.channels, l->size, l->size};
-    DN_TRY(dn_norm_plan_biases(l, l->filters));
-    DN_TRY(dn_norm_plan(l, &st->norm, l->filters));
+    DN_TRY(dn_norm_plan_biases(l, &st->norm));
+    DN_TRY(dn_norm_plan(l, &st->norm, 1));
     dn_layer_workspace(l, (size_t)l->size * l->size * st->shape.channels * l->height * l->width);
     return dn_layer_tensor(l, "weights", DN_WEIGHT, 0, 4, dims);
 }
@@ -90,14 +91,14 @@ static dn_status deconv_forward(dn_layer *l) {
                            run->workspace, p.n);
             run->ops->col2im(run->pool, &st->shape, run->workspace, l->output + p.y);
         }
-    dn_norm_forward(l, &st->norm, (size_t)l->filters, (size_t)st->shape.height * st->shape.width);
+    dn_norm_forward(l, &st->norm, 0, run->rows, l->output);
     return DN_OK;
 }
 
 static dn_status deconv_backward(dn_layer *l) {
     deconv_state *st = l->state;
     const dn_run *run = dn_layer_run(l);
-    dn_norm_backward(l, &st->norm, (size_t)l->filters, (size_t)st->shape.height * st->shape.width);
+    dn_norm_backward(l, &st->norm, 0, run->rows, l->output, l->delta);
     for (int r = 0; r < run->rows; r++)
         for (int g = 0; g < st->groups; g++) {
             deconv_part p = deconv_part_at(l, r, g);

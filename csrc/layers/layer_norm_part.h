@@ -1,22 +1,28 @@
-/* What connected, convolutional, deconvolutional and batchnorm layers share: bias or batch normalisation, then the
- * activation. Included by those four files. */
+/* What layers with biases share: bias or batch normalisation, then the activation. A recurrent layer has several such parts,
+ * told apart by a prefix of their tensors' names, and runs each once per time step, with statistics of its own. */
 #ifndef DN_LAYER_NORM_PART_H
 #define DN_LAYER_NORM_PART_H
 #include "../layer.h"
 
 typedef struct dn_norm_part {
-    int on; /* batch_normalize */
+    const char *prefix; /* "" or, say, "self." */
+    int on;             /* batch_normalize */
     dn_activation activation;
-    float *xhat, *mean, *var; /* (batch, outputs), (channels), (channels) */
+    int channels;
+    size_t spatial;
+    float *xhat, *mean, *var; /* (batch, channels * spatial), (steps, channels), (steps, channels) */
     dn_tensor *biases, *scales, *rolling_mean, *rolling_variance;
 } dn_norm_part;
 
-dn_status dn_norm_plan_biases(dn_layer *layer, int channels);
+/* A tensor with the part's prefix. */
+dn_status dn_part_tensor(dn_layer *layer, const char *prefix, const char *name, dn_tensor_kind kind, int flags, int n_dims,
+                         const int *dims);
+dn_tensor *dn_part_find(dn_layer *layer, const char *prefix, const char *name);
+dn_status dn_norm_plan_biases(dn_layer *layer, dn_norm_part *part);
 /* scales, rolling_mean, rolling_variance, in this order, and the buffers */
-dn_status dn_norm_plan(dn_layer *layer, dn_norm_part *part, int channels);
-void dn_norm_bind(dn_layer *layer, dn_norm_part *part); /* tensors by name; first thing in init */
+dn_status dn_norm_plan(dn_layer *layer, dn_norm_part *part, int steps);
 void dn_norm_init(dn_layer *layer, dn_norm_part *part);
-/* In place on layer->output (rows, channels, spatial), and back on layer->delta. */
-void dn_norm_forward(dn_layer *layer, dn_norm_part *part, size_t channels, size_t spatial);
-void dn_norm_backward(dn_layer *layer, dn_norm_part *part, size_t channels, size_t spatial);
+/* In place on y (rows, channels, spatial), and back on dy, for time step `step` (0 outside recurrent layers). */
+void dn_norm_forward(dn_layer *layer, dn_norm_part *part, int step, int rows, float *y);
+void dn_norm_backward(dn_layer *layer, dn_norm_part *part, int step, int rows, const float *y, float *dy);
 #endif

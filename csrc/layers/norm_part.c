@@ -1,52 +1,65 @@
 #include "layer_norm_part.h"
+#include <stdio.h>
 
-dn_status dn_norm_plan_biases(dn_layer *l, int channels) {
-    return dn_layer_tensor(l, "biases", DN_BIAS, 0, 1, &channels);
+dn_status dn_part_tensor(dn_layer *l, const char *prefix, const char *name, dn_tensor_kind kind, int flags, int n_dims,
+                         const int *dims) {
+    char full[32];
+    snprintf(full, sizeof full, "%s%s", prefix, name);
+    return dn_layer_tensor(l, full, kind, flags, n_dims, dims);
 }
 
-dn_status dn_norm_plan(dn_layer *l, dn_norm_part *p, int channels) {
+dn_tensor *dn_part_find(dn_layer *l, const char *prefix, const char *name) {
+    char full[32];
+    snprintf(full, sizeof full, "%s%s", prefix, name);
+    return dn_layer_find(l, full);
+}
+
+dn_status dn_norm_plan_biases(dn_layer *l, dn_norm_part *p) {
+    return dn_part_tensor(l, p->prefix, "biases", DN_BIAS, 0, 1, &p->channels);
+}
+
+dn_status dn_norm_plan(dn_layer *l, dn_norm_part *p, int steps) {
     if (!p->on) return DN_OK;
-    DN_TRY(dn_layer_tensor(l, "scales", DN_BIAS, DN_BN_TENSOR, 1, &channels));
-    DN_TRY(dn_layer_tensor(l, "rolling_mean", DN_STATISTIC, DN_BN_TENSOR, 1, &channels));
-    DN_TRY(dn_layer_tensor(l, "rolling_variance", DN_STATISTIC, DN_BN_TENSOR, 1, &channels));
-    DN_TRY(dn_layer_buffer(l, &p->xhat, (size_t)dn_layer_run(l)->batch * l->outputs));
-    DN_TRY(dn_layer_buffer(l, &p->mean, (size_t)channels));
-    return dn_layer_buffer(l, &p->var, (size_t)channels);
-}
-
-void dn_norm_bind(dn_layer *l, dn_norm_part *p) {
-    p->biases = dn_layer_find(l, "biases");
-    p->scales = dn_layer_find(l, "scales");
-    p->rolling_mean = dn_layer_find(l, "rolling_mean");
-    p->rolling_variance = dn_layer_find(l, "rolling_variance");
+    size_t statistics = (size_t)steps * (size_t)p->channels;
+    DN_TRY(dn_part_tensor(l, p->prefix, "scales", DN_BIAS, DN_BN_TENSOR, 1, &p->channels));
+    DN_TRY(dn_part_tensor(l, p->prefix, "rolling_mean", DN_STATISTIC, DN_BN_TENSOR, 1, &p->channels));
+    DN_TRY(dn_part_tensor(l, p->prefix, "rolling_variance", DN_STATISTIC, DN_BN_TENSOR, 1, &p->channels));
+    DN_TRY(dn_layer_buffer(l, &p->xhat, (size_t)dn_layer_run(l)->batch * (size_t)p->channels * p->spatial));
+    DN_TRY(dn_layer_buffer(l, &p->mean, statistics));
+    return dn_layer_buffer(l, &p->var, statistics);
 }
 
 void dn_norm_init(dn_layer *l, dn_norm_part *p) {
-    dn_norm_bind(l, p);
-    if (p->on) dn_layer_init_fill(l, p->scales, 1);
+    p->biases = dn_part_find(l, p->prefix, "biases");
+    if (!p->on) return;
+    p->scales = dn_part_find(l, p->prefix, "scales");
+    p->rolling_mean = dn_part_find(l, p->prefix, "rolling_mean");
+    p->rolling_variance = dn_part_find(l, p->prefix, "rolling_variance");
+    dn_layer_init_fill(l, p->scales, 1);
 }
 
-void dn_norm_forward(dn_layer *l, dn_norm_part *p, size_t channels, size_t spatial) {
+void dn_norm_forward(dn_layer *l, dn_norm_part *p, int step, int rows, float *y) {
     const dn_run *run = dn_layer_run(l);
-    size_t rows = (size_t)run->rows;
+    size_t n = (size_t)rows, channels = (size_t)p->channels, values = n * channels * p->spatial;
     if (p->on)
-        run->ops->norm_forward(run->pool, rows, channels, spatial, run->training, run->bn_eps, l->output,
-                               p->scales->value, p->biases->value, p->mean, p->var, p->rolling_mean->value,
-                               p->rolling_variance->value, p->xhat, l->output);
+        run->ops->norm_forward(run->pool, n, channels, p->spatial, run->training, run->bn_eps, y, p->scales->value,
+                               p->biases->value, p->mean + (size_t)step * channels, p->var + (size_t)step * channels,
+                               p->rolling_mean->value, p->rolling_variance->value, p->xhat + (size_t)step * values, y);
     else
-        run->ops->bias_add(run->pool, rows, channels, spatial, p->biases->value, l->output);
-    run->ops->activate(run->pool, p->activation, rows * channels * spatial, l->output);
+        run->ops->bias_add(run->pool, n, channels, p->spatial, p->biases->value, y);
+    run->ops->activate(run->pool, p->activation, values, y);
 }
 
-void dn_norm_backward(dn_layer *l, dn_norm_part *p, size_t channels, size_t spatial) {
+void dn_norm_backward(dn_layer *l, dn_norm_part *p, int step, int rows, const float *y, float *dy) {
     const dn_run *run = dn_layer_run(l);
-    size_t rows = (size_t)run->rows;
-    run->ops->activate_gradient(run->pool, p->activation, rows * channels * spatial, l->output, l->delta);
+    size_t n = (size_t)rows, channels = (size_t)p->channels, values = n * channels * p->spatial;
+    run->ops->activate_gradient(run->pool, p->activation, values, y, dy);
     if (p->on)
-        run->ops->norm_backward(run->pool, rows, channels, spatial, run->training, run->bn_eps, p->xhat,
-                                p->scales->value, run->training ? p->mean : p->rolling_mean->value,
-                                run->training ? p->var : p->rolling_variance->value, l->delta, p->scales->grad,
-                                p->biases->grad);
+        run->ops->norm_backward(run->pool, n, channels, p->spatial, run->training, run->bn_eps,
+                                p->xhat + (size_t)step * values, p->scales->value,
+                                run->training ? p->mean + (size_t)step * channels : p->rolling_mean->value,
+                                run->training ? p->var + (size_t)step * channels : p->rolling_variance->value, dy,
+                                p->scales->grad, p->biases->grad);
     else
-        run->ops->bias_gradient(run->pool, rows, channels, spatial, l->delta, p->biases->grad);
+        run->ops->bias_gradient(run->pool, n, channels, p->spatial, dy, p->biases->grad);
 }

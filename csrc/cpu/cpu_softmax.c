@@ -1,0 +1,177 @@
+/* Operations across channels: softmax, normalisation to unit length, local response normalisation; gathering, averages,
+ * binary weights. */
+#include "cpu_ops.h"
+#include <float.h>
+#include <math.h>
+
+void cpu_binarize(dn_pool *pool, size_t rows, size_t n, int mean, const float *x, float *y) {
+    (void)pool;
+    for (size_t r = 0; r < rows; r++, x += n, y += n) {
+        double sum = 0;
+        for (size_t i = 0; mean && i < n; i++) sum += fabsf(x[i]);
+        float size = mean ? (float)(sum / (double)n) : 1;
+        for (size_t i = 0; i < n; i++) y[i] = x[i] > 0 ? size : -size;
+    }
+}
+
+void cpu_avgpool_forward(dn_pool *pool, size_t maps, size_t spatial, const float *x, float *y) {
+    (void)pool;
+    for (size_t m = 0; m < maps; m++) {
+        double sum = 0;
+        for (size_t i = 0; i < spatial; i++) sum += x[m * spatial + i];
+        y[m] = (float)(sum / (double)spatial);
+    }
+}
+
+void cpu_avgpool_backward(dn_pool *pool, size_t maps, size_t spatial, const float *dy, float *dx) {
+    (void)pool;
+    for (size_t m = 0; m < maps; m++)
+        for (size_t i = 0; i < spatial; i++) dx[m * spatial + i] += dy[m] / (float)spatial;
+}
+
+void cpu_gather(dn_pool *pool, size_t rows, size_t n_in, size_t n_out, const int *index, float a, float b, const float *x,
+                float *y) {
+    (void)pool;
+    for (size_t r = 0; r < rows; r++, x += n_in, y += n_out)
+        for (size_t i = 0; i < n_out; i++) y[i] = index[i] < 0 ? 0 : a * x[index[i]] + b;
+}
+
+void cpu_scatter_add(dn_pool *pool, size_t rows, size_t n_in, size_t n_out, const int *index, float a, const float *dy,
+                     float *dx) {
+    (void)pool;
+    for (size_t r = 0; r < rows; r++, dx += n_in, dy += n_out)
+        for (size_t i = 0; i < n_out; i++)
+            if (index[i] >= 0) dx[index[i]] += a * dy[i];
+}
+
+void cpu_softmax(dn_pool *pool, const dn_softmax_shape *s, float temperature, const float *x, float *y) {
+    (void)pool;
+    for (size_t r = 0; r < s->rows; r++)
+        for (size_t g = 0; g < s->groups; g++) {
+            size_t at = r * s->row_step + g * s->group_step;
+            float largest = -FLT_MAX;
+            double sum = 0;
+            for (size_t i = 0; i < s->n; i++) largest = fmaxf(largest, x[at + i * s->step]);
+            for (size_t i = 0; i < s->n; i++) {
+                float e = expf((x[at + i * s->step] - largest) / temperature);
+                sum += e;
+                y[at + i * s->step] = e;
+            }
+            for (size_t i = 0; i < s->n; i++) y[at + i * s->step] = (float)(y[at + i * s->step] / sum);
+        }
+}
+
+void cpu_softmax_gradient(dn_pool *pool, const dn_softmax_shape *s, float temperature, const float *y, const float *dy,
+                          float *dx) {
+    (void)pool;
+    for (size_t r = 0; r < s->rows; r++)
+        for (size_t g = 0; g < s->groups; g++) {
+            size_t at = r * s->row_step + g * s->group_step;
+            double dot = 0;
+            for (size_t i = 0; i < s->n; i++) dot += (double)y[at + i * s->step] * dy[at + i * s->step];
+            for (size_t i = 0; i < s->n; i++) {
+                size_t k = at + i * s->step;
+                dx[k] += y[k] * (dy[k] - (float)dot) / temperature;
+            }
+        }
+}
+
+double cpu_softmax_loss(dn_pool *pool, const dn_softmax_shape *s, float temperature, const float *y, const float *truth,
+                        float *error, float *gradient) {
+    (void)pool;
+    double total = 0;
+    for (size_t r = 0; r < s->rows; r++)
+        for (size_t g = 0; g < s->groups; g++) {
+            size_t at = r * s->row_step + g * s->group_step;
+            double sum = 0;
+            int masked = 0;
+            for (size_t i = 0; i < s->n; i++) {
+                float t = truth[at + i * s->step];
+                sum += t, masked |= t == DN_MASKED;
+            }
+            for (size_t i = 0; i < s->n; i++) {
+                size_t k = at + i * s->step;
+                float t = truth[k];
+                error[k] = masked || t == 0 ? 0 : -t * logf(fmaxf(y[k], FLT_MIN));
+                gradient[k] = masked ? 0 : (y[k] * (float)sum - t) / temperature;
+                total += error[k];
+            }
+        }
+    return total;
+}
+
+void cpu_l2norm_forward(dn_pool *pool, size_t rows, size_t channels, size_t spatial, const float *x, float *y,
+                        float *norms) {
+    (void)pool;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < spatial; i++) {
+            double square = 0;
+            for (size_t c = 0; c < channels; c++) {
+                double v = x[(r * channels + c) * spatial + i];
+                square += v * v;
+            }
+            float norm = norms[r * spatial + i] = (float)sqrt(square);
+            for (size_t c = 0; c < channels; c++) {
+                size_t at = (r * channels + c) * spatial + i;
+                y[at] = norm > 0 ? x[at] / norm : 0;
+            }
+        }
+}
+
+void cpu_l2norm_backward(dn_pool *pool, size_t rows, size_t channels, size_t spatial, const float *y, const float *norms,
+                         const float *dy, float *dx) {
+    (void)pool;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < spatial; i++) {
+            float norm = norms[r * spatial + i];
+            double dot = 0;
+            if (norm == 0) continue; /* no direction, no derivative */
+            for (size_t c = 0; c < channels; c++) {
+                size_t at = (r * channels + c) * spatial + i;
+                dot += (double)y[at] * dy[at];
+            }
+            for (size_t c = 0; c < channels; c++) {
+                size_t at = (r * channels + c) * spatial + i;
+                dx[at] += (dy[at] - y[at] * (float)dot) / norm;
+            }
+        }
+}
+
+/* The window of channel c: c - (size - 1)/2 to c + size/2, within the image. */
+static inline size_t lrn_first(size_t c, int size) { return c < (size_t)(size - 1) / 2 ? 0 : c - (size_t)(size - 1) / 2; }
+static inline size_t lrn_end(size_t c, int size, size_t channels) {
+    size_t end = c + (size_t)size / 2 + 1;
+    return end < channels ? end : channels;
+}
+
+void cpu_lrn_forward(dn_pool *pool, size_t rows, size_t channels, size_t spatial, int size, float alpha, float beta,
+                     float kappa, const float *x, float *norms, float *y) {
+    (void)pool;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < channels; c++)
+            for (size_t i = 0; i < spatial; i++) {
+                double square = 0;
+                for (size_t k = lrn_first(c, size); k < lrn_end(c, size, channels); k++) {
+                    double v = x[(r * channels + k) * spatial + i];
+                    square += v * v;
+                }
+                size_t at = (r * channels + c) * spatial + i;
+                norms[at] = kappa + alpha * (float)square;
+                y[at] = x[at] * powf(norms[at], -beta);
+            }
+}
+
+/* dx_j += dy_j n_j^-beta - 2 alpha beta x_j sum over k with j in k's window of dy_k x_k n_k^(-beta - 1) */
+void cpu_lrn_backward(dn_pool *pool, size_t rows, size_t channels, size_t spatial, int size, float alpha, float beta,
+                      const float *x, const float *norms, const float *dy, float *dx) {
+    (void)pool;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < spatial; i++)
+            for (size_t k = 0; k < channels; k++) {
+                size_t at = (r * channels + k) * spatial + i;
+                float power = powf(norms[at], -beta), shared = -2 * alpha * beta * dy[at] * x[at] * power / norms[at];
+                dx[at] += dy[at] * power;
+                for (size_t j = lrn_first(k, size); j < lrn_end(k, size, channels); j++)
+                    dx[(r * channels + j) * spatial + i] += shared * x[(r * channels + j) * spatial + i];
+            }
+}

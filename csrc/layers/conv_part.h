@@ -1,0 +1,32 @@
+/* Cross-correlation with W (filters, channels/groups, size, size), then normalisation or bias and the activation: the whole
+ * of a convolutional layer, and the parts of crnn. out = (in + 2 padding - size) / stride + 1. Per row and group, with the
+ * columns of im2col (k, n):
+ *
+ *   y = W cols        dW += dy cols^T        dx += col2im(W^T dy)
+ *
+ * xnor: the forward runs on sign(w) mean|w| of each filter and on the signs of the input; the gradient is that of the real
+ * weights and inputs (straight through), as on Darknet's CPU. File: biases, normalisation, weights. */
+#ifndef DN_CONV_PART_H
+#define DN_CONV_PART_H
+#include "layer_norm_part.h"
+
+typedef struct dn_conv {
+    dn_norm_part norm; /* prefix, on and activation are the caller's to set, and what follows up to shape */
+    int filters, groups, channels, xnor;
+    dn_conv_shape shape; /* of one group; out_height and out_width by dn_conv_settle */
+    int plain;           /* 1x1, stride 1, no padding: the image is its own columns */
+    dn_tensor *weights;
+    float *signs, *binary; /* xnor: the input's and the weights' binary form */
+} dn_conv;
+
+/* Check the shape and find the output's. */
+dn_status dn_conv_settle(dn_layer *layer, dn_section *section, dn_conv *part);
+dn_status dn_conv_plan(dn_layer *layer, dn_conv *part, int steps);
+/* Weights sqrt(2 / (size^2 channels/groups)) N(0, 1) (He et al. 2015). */
+void dn_conv_init(dn_layer *layer, dn_conv *part);
+void dn_conv_forward(dn_layer *layer, dn_conv *part, int step, int rows, const float *x, float *y);
+/* dy is spent; dx may be NULL. */
+void dn_conv_backward(dn_layer *layer, dn_conv *part, int step, int rows, const float *x, const float *y, float *dy,
+                      float *dx);
+double dn_conv_flops(const dn_conv *part);
+#endif

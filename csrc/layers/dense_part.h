@@ -1,0 +1,21 @@
+/* y = act(norm(x W^T) + b), W (outputs, inputs): the whole of a connected layer, and the parts of rnn, gru and lstm.
+ * dW += dy^T x, dx += dy W, after dy has passed the activation and the normalisation.
+ * File: biases, weights, then the normalisation. */
+#ifndef DN_DENSE_PART_H
+#define DN_DENSE_PART_H
+#include "layer_norm_part.h"
+
+typedef struct dn_dense {
+    int inputs, outputs;
+    dn_norm_part norm; /* prefix, on and activation are the caller's to set */
+    dn_tensor *weights;
+} dn_dense;
+
+dn_status dn_dense_plan(dn_layer *layer, dn_dense *part, int steps);
+/* Weights U(-L, L), L = sqrt(6 / (inputs + outputs)) (Glorot and Bengio 2010). */
+void dn_dense_init(dn_layer *layer, dn_dense *part);
+void dn_dense_forward(dn_layer *layer, dn_dense *part, int step, int rows, const float *x, float *y);
+/* dy is spent; dx may be NULL. */
+void dn_dense_backward(dn_layer *layer, dn_dense *part, int step, int rows, const float *x, const float *y, float *dy,
+                       float *dx);
+#endif

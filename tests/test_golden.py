@@ -20,6 +20,9 @@ PARAMS = {"w": "weights", "b": "biases", "s": "scales", "rm": "rolling_mean", "r
 
 # A right core cannot give these numbers.
 REASONS = {
+    "lrn_size3": "its finite differences are of a window that misses a channel",
+    "lrn_size5": "its finite differences are of a window that misses a channel",
+    "softmax_soft_truth": "its finite differences are of a cost that does not weight -log p by the truth",
     "conv1x1_s2": "its numbers, finite differences included, are of a 1x1 convolution that ignores its stride",
 }
 # dropout works in place there, so the layer below shows the values after dropping

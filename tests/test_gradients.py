@@ -43,6 +43,20 @@ NETWORKS: dict[str, str] = {
     "reshape": IMAGE + CONV + "[reshape]\nheight=7\nwidth=5\nchannels=4\n[route]\nlayers=-1\n" + CONV + SSE,
     "sampling": "[net]\nbatch=3\ninputs=7\n" + DENSE + "[connected]\noutput=6\nactivation=linear\n[sampling]\nbeta=0.7\n"
     "[connected]\noutput=4\nactivation=linear\n[sampling]\nbeta=0.3\n" + DENSE + SSE,
+    "avgpool": IMAGE + CONV + "[avgpool]\n[route]\nlayers=-1,-1\n[avgpool]\n" + DENSE + SSE,
+    "crop": IMAGE + CONV + "[crop]\ncrop_height=4\ncrop_width=5\nflip=1\n[crop]\ncrop_height=3\ncrop_width=3\nnoadjust=1\n" + SSE,
+    "reorg": "[net]\nbatch=3\nheight=4\nwidth=6\nchannels=2\n" + CONV + "[reorg]\nstride=2\n[reorg]\nstride=2\nreverse=1\n"
+    "[reorg]\nflatten=1\n[route]\nlayers=-1,0\n[reorg]\nextra=3\n" + SSE,
+    "softmax": IMAGE + CONV + "[softmax]\nspatial=1\nnoloss=1\ntemperature=1.5\n[connected]\noutput=6\nactivation=linear\n"
+    "[softmax]\ngroups=2\ntemperature=2.5\n[connected]\noutput=6\nactivation=linear\n[softmax]\n",
+    "logistic": "[net]\nbatch=3\ninputs=7\n" + DENSE + "[logistic]\n[connected]\noutput=5\nactivation=linear\n[logistic]\n",
+    "l2norm": IMAGE + CONV + "[l2norm]\n[route]\nlayers=-1,-2\n[connected]\noutput=5\nactivation=linear\n[l2norm]\n" + SSE,
+    "normalization": IMAGE
+    + CONV
+    + "[normalization]\nsize=3\nalpha=0.5\n[route]\nlayers=-1,-2\n[lrn]\nsize=4\nalpha=0.3\nkappa=2\n"
+    + SSE,
+    "local": IMAGE + CONV + "[local]\nfilters=3\nsize=3\nstride=1\npad=1\nactivation=tanh\n[route]\nlayers=-1,-2\n"
+    "[local]\nfilters=2\nsize=2\nstride=2\nactivation=logistic\n" + SSE,
     "cost": "[net]\nbatch=3\ninputs=7\n" + DENSE + "[cost]\ntype=sse\n" + DENSE + "[cost]\ntype=smooth\nscale=0.5\n",
 }
 LOSSES = {
@@ -72,6 +86,8 @@ class Problem:
         for layer in net.layers:
             if layer.type == "sampling":
                 self.noise[layer.index] = random.normal(size=(rows, layer.outputs))
+            if layer.type == "crop":
+                self.noise[layer.index] = random.uniform(size=3)
             if layer.type == "dropout":
                 self.noise[layer.index] = random.uniform(size=(rows, layer.outputs))
         for layer in net.layers:

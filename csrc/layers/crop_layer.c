@@ -1,0 +1,89 @@
+/* [crop]: a window of crop_height x crop_width. In training its place, and with flip=1 a mirror image, are drawn once per
+ * pass; else it lies in the middle. Values become 2 x - 1 unless noadjust=1. */
+#include "../layer.h"
+#include "../sys.h"
+
+typedef struct crop_state {
+    int flip, adjust, given;
+    float place[3]; /* given instead of drawn: mirrored, top, left, each in [0, 1) */
+    int *host;    /* (outputs) */
+    float *index; /* the same on the device, as ints */
+} crop_state;
+
+static dn_status crop_parse(dn_layer *l, dn_section *s) {
+    crop_state *st = l->state;
+    int height, width, noadjust;
+    double unused;
+    DN_TRY(dn_layer_need_image(l, s));
+    DN_TRY(dn_cfg_int(s, "crop_height", 1, 1, 1 << 20, &height));
+    DN_TRY(dn_cfg_int(s, "crop_width", 1, 1, 1 << 20, &width));
+    DN_TRY(dn_cfg_int(s, "flip", 0, 0, 1, &st->flip));
+    DN_TRY(dn_cfg_int(s, "noadjust", 0, 0, 1, &noadjust));
+    DN_TRY(dn_cfg_float(s, "angle", 0, &unused)); /* Darknet's GPU only */
+    DN_TRY(dn_cfg_float(s, "saturation", 1, &unused));
+    DN_TRY(dn_cfg_float(s, "exposure", 1, &unused));
+    DN_TRY(dn_cfg_float(s, "shift", 0, &unused));
+    if (height > l->height || width > l->width)
+        return dn_cfg_error(s, NULL, "%d x %d is larger than the input %d x %d", height, width, l->height, l->width);
+    st->adjust = !noadjust;
+    dn_layer_image_out(l, l->channels, height, width);
+    return DN_OK;
+}
+
+static dn_status crop_plan(dn_layer *l) {
+    crop_state *st = l->state;
+    if (!(st->host = dn_alloc((size_t)l->outputs, sizeof *st->host))) return DN_E_MEMORY;
+    return dn_layer_buffer(l, &st->index, (size_t)l->outputs);
+}
+
+static void crop_destroy(dn_layer *l) { dn_free(((crop_state *)l->state)->host); }
+
+static int crop_place(float u, int room) {
+    int at = (int)(u * (float)(room + 1));
+    return at < room ? at : room;
+}
+
+static dn_status crop_forward(dn_layer *l) {
+    crop_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    int room_h = l->height - l->out_height, room_w = l->width - l->out_width;
+    int top = room_h / 2, left = room_w / 2, flip = 0;
+    if (run->training) {
+        uint32_t r[4];
+        dn_philox(run->seed, DN_STREAM_LAYER + (uint32_t)l->index, run->step, 0, r);
+        for (int i = 0; !st->given && i < 3; i++) st->place[i] = dn_uniform_of(r[i]);
+        flip = st->flip && st->place[0] < 0.5f;
+        top = crop_place(st->place[1], room_h), left = crop_place(st->place[2], room_w);
+        st->given = 0;
+    }
+    int *to = st->host;
+    for (int c = 0; c < l->channels; c++)
+        for (int i = 0; i < l->out_height; i++)
+            for (int j = 0; j < l->out_width; j++) {
+                int column = flip ? l->width - left - j - 1 : left + j;
+                *to++ = (c * l->height + top + i) * l->width + column;
+            }
+    run->ops->upload(run->pool, st->index, st->host, (size_t)l->outputs * sizeof *st->host);
+    run->ops->gather(run->pool, (size_t)run->rows, (size_t)l->inputs, (size_t)l->outputs, (const int *)st->index,
+                     st->adjust ? 2 : 1, st->adjust ? -1 : 0, l->x, l->output);
+    return DN_OK;
+}
+static dn_status crop_backward(dn_layer *l) {
+    crop_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    if (l->dx)
+        run->ops->scatter_add(run->pool, (size_t)run->rows, (size_t)l->inputs, (size_t)l->outputs, (const int *)st->index,
+                              st->adjust ? 2 : 1, l->delta, l->dx);
+    return DN_OK;
+}
+
+static void crop_set_noise(dn_layer *l, const float *values, size_t count) {
+    crop_state *st = l->state;
+    for (size_t i = 0; i < 3 && i < count; i++) st->place[i] = values[i] < 0 ? 0 : values[i] < 1 ? values[i] : 0.999f;
+    st->given = 1;
+}
+
+const dn_layer_type dn_crop_layer = {
+    .name = "crop", .state_size = sizeof(crop_state), .parse = crop_parse, .plan = crop_plan, .forward = crop_forward,
+    .backward = crop_backward, .destroy = crop_destroy, .set_noise = crop_set_noise,
+};

@@ -1,0 +1,45 @@
+/* [logistic]: y = logistic(x), with the loss -t ln y - (1 - t) ln(1 - y) computed from x; gradient y - t, s = 1. A layer
+ * behind it hands its gradient back through y (1 - y). */
+#include "../layer.h"
+
+typedef struct logistic_state {
+    float *error, *gradient; /* (batch, inputs) */
+    int active;
+} logistic_state;
+
+static dn_status logistic_parse(dn_layer *l, dn_section *s) {
+    (void)s;
+    l->outputs = l->truths = l->inputs;
+    l->out_height = l->height, l->out_width = l->width, l->out_channels = l->channels;
+    l->loss_scale = 1;
+    return DN_OK;
+}
+static dn_status logistic_plan(dn_layer *l) {
+    logistic_state *st = l->state;
+    size_t n = (size_t)dn_layer_run(l)->batch * l->inputs;
+    DN_TRY(dn_layer_buffer(l, &st->error, n));
+    return dn_layer_buffer(l, &st->gradient, n);
+}
+static dn_status logistic_forward(dn_layer *l) {
+    logistic_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    size_t n = (size_t)run->rows * l->inputs;
+    run->ops->copy(run->pool, n, l->x, l->output);
+    run->ops->activate(run->pool, DN_LOGISTIC, n, l->output);
+    st->active = run->truth != NULL;
+    if (st->active) l->cost = run->ops->loss(run->pool, DN_LOSS_BCE, n, l->x, run->truth, st->error, st->gradient);
+    return DN_OK;
+}
+static dn_status logistic_backward(dn_layer *l) {
+    logistic_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    size_t n = (size_t)run->rows * l->inputs;
+    run->ops->activate_gradient(run->pool, DN_LOGISTIC, n, l->output, l->delta);
+    if (st->active) run->ops->axpy(run->pool, n, 1, st->gradient, l->delta);
+    if (l->dx) run->ops->axpy(run->pool, n, 1, l->delta, l->dx);
+    return DN_OK;
+}
+const dn_layer_type dn_logistic_layer = {
+    .name = "logistic", .state_size = sizeof(logistic_state), .parse = logistic_parse, .plan = logistic_plan,
+    .forward = logistic_forward, .backward = logistic_backward, .has_loss = 1,
+};

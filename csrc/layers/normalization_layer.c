@@ -1,0 +1,44 @@
+/* [normalization]: local response normalisation across channels (Krizhevsky et al. 2012, section 3.3):
+ * y_c = x_c n_c^-beta, n_c = kappa + alpha sum of x_k^2 over c - (size-1)/2 <= k <= c + size/2. */
+#include "../layer.h"
+
+typedef struct lrn_state {
+    int size;
+    double alpha, beta, kappa;
+    float *norms; /* (batch, inputs) */
+} lrn_state;
+
+static dn_status lrn_parse(dn_layer *l, dn_section *s) {
+    lrn_state *st = l->state;
+    DN_TRY(dn_layer_need_image(l, s));
+    DN_TRY(dn_cfg_float(s, "alpha", 0.0001, &st->alpha));
+    DN_TRY(dn_cfg_float(s, "beta", 0.75, &st->beta));
+    DN_TRY(dn_cfg_float(s, "kappa", 1, &st->kappa));
+    DN_TRY(dn_cfg_int(s, "size", 5, 1, 1 << 20, &st->size));
+    if (st->alpha < 0 || st->kappa <= 0)
+        return dn_cfg_error(s, NULL, "alpha=%g below 0 or kappa=%g not above 0", st->alpha, st->kappa);
+    dn_layer_image_out(l, l->channels, l->height, l->width);
+    return DN_OK;
+}
+static dn_status lrn_plan(dn_layer *l) {
+    return dn_layer_buffer(l, &((lrn_state *)l->state)->norms, (size_t)dn_layer_run(l)->batch * l->inputs);
+}
+static dn_status lrn_forward(dn_layer *l) {
+    lrn_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    run->ops->lrn_forward(run->pool, (size_t)run->rows, (size_t)l->channels, (size_t)l->height * l->width, st->size,
+                          (float)st->alpha, (float)st->beta, (float)st->kappa, l->x, st->norms, l->output);
+    return DN_OK;
+}
+static dn_status lrn_backward(dn_layer *l) {
+    lrn_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    if (l->dx)
+        run->ops->lrn_backward(run->pool, (size_t)run->rows, (size_t)l->channels, (size_t)l->height * l->width, st->size,
+                               (float)st->alpha, (float)st->beta, l->x, st->norms, l->delta, l->dx);
+    return DN_OK;
+}
+const dn_layer_type dn_normalization_layer = {
+    .name = "normalization", .aliases = {"lrn"}, .state_size = sizeof(lrn_state), .parse = lrn_parse, .plan = lrn_plan,
+    .forward = lrn_forward, .backward = lrn_backward,
+};

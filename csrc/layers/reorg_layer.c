@@ -1,0 +1,96 @@
+/* [reorg]: the values in another order. With s = stride, C = c / s^2 and (h, w, c) of the input, the value at k, j, i of it,
+ * o = k div C, stands at channel k mod C, row j s + o div s, column i s + o mod s of an image (C, h s, w s):
+ *
+ *   reverse  (c/s^2, h s, w s): just that, depth to space
+ *   plain    (c s^2, h/s, w/s): the opposite assignment. Not a space to depth, but what published YOLO v2 weights need
+ *   flatten  channel, pixel to pixel, channel; reverse back
+ *   extra    as it is, with so many zeros behind */
+#include "../layer.h"
+#include "../sys.h"
+#include <limits.h>
+
+typedef struct reorg_state {
+    int reverse, flatten, extra;
+    float *index; /* (outputs) ints: where each output comes from */
+} reorg_state;
+
+static dn_status reorg_parse(dn_layer *l, dn_section *s) {
+    reorg_state *st = l->state;
+    DN_TRY(dn_cfg_int(s, "stride", 1, 1, 1 << 12, &l->stride));
+    DN_TRY(dn_cfg_int(s, "reverse", 0, 0, 1, &st->reverse));
+    DN_TRY(dn_cfg_int(s, "flatten", 0, 0, 1, &st->flatten));
+    DN_TRY(dn_cfg_int(s, "extra", 0, 0, 1 << 24, &st->extra));
+    if (st->extra) {
+        if (l->inputs > INT_MAX - st->extra) return dn_cfg_error(s, "extra", "extra=%d is too large", st->extra);
+        l->outputs = l->inputs + st->extra;
+        return DN_OK;
+    }
+    DN_TRY(dn_layer_need_image(l, s));
+    if (st->flatten) {
+        if (l->stride != 1) return dn_cfg_error(s, "stride", "flatten=1 needs stride=1, not %d", l->stride);
+        dn_layer_image_out(l, l->channels, l->height, l->width);
+        return DN_OK;
+    }
+    int square = l->stride * l->stride;
+    if (l->channels % square)
+        return dn_cfg_error(s, "stride", "%d channels are not a multiple of stride^2=%d", l->channels, square);
+    if (st->reverse) {
+        dn_layer_image_out(l, l->channels / square, l->height * l->stride, l->width * l->stride);
+        return DN_OK;
+    }
+    if (l->height % l->stride || l->width % l->stride)
+        return dn_cfg_error(s, "stride", "%d x %d is not a multiple of stride=%d", l->height, l->width, l->stride);
+    dn_layer_image_out(l, l->channels * square, l->height / l->stride, l->width / l->stride);
+    return DN_OK;
+}
+
+static dn_status reorg_plan(dn_layer *l) { return dn_layer_buffer(l, &((reorg_state *)l->state)->index, (size_t)l->outputs); }
+
+static int reorg_source(const dn_layer *l, int flat) {
+    int c = l->channels / (l->stride * l->stride), s = l->stride;
+    int i = flat % l->width, j = flat / l->width % l->height, k = flat / (l->width * l->height);
+    return (k % c * l->height * s + j * s + k / c / s) * l->width * s + i * s + k / c % s;
+}
+
+static dn_status reorg_init(dn_layer *l) {
+    reorg_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    int *index = dn_alloc((size_t)l->outputs, sizeof *index), pixels = l->height * l->width;
+    if (!index) return DN_E_MEMORY;
+    for (int i = 0; i < l->outputs; i++) {
+        if (st->extra)
+            index[i] = i < l->inputs ? i : -1;
+        else if (st->flatten && st->reverse)
+            index[i] = i % pixels * l->channels + i / pixels;
+        else if (st->flatten)
+            index[i] = i % l->channels * pixels + i / l->channels;
+        else if (st->reverse)
+            index[reorg_source(l, i)] = i;
+        else
+            index[i] = reorg_source(l, i);
+    }
+    run->ops->upload(run->pool, st->index, index, (size_t)l->outputs * sizeof *index);
+    dn_free(index);
+    return DN_OK;
+}
+
+static dn_status reorg_forward(dn_layer *l) {
+    reorg_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    run->ops->gather(run->pool, (size_t)run->rows, (size_t)l->inputs, (size_t)l->outputs, (const int *)st->index, 1, 0, l->x,
+                     l->output);
+    return DN_OK;
+}
+static dn_status reorg_backward(dn_layer *l) {
+    reorg_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    if (l->dx)
+        run->ops->scatter_add(run->pool, (size_t)run->rows, (size_t)l->inputs, (size_t)l->outputs, (const int *)st->index, 1,
+                              l->delta, l->dx);
+    return DN_OK;
+}
+
+const dn_layer_type dn_reorg_layer = {
+    .name = "reorg", .state_size = sizeof(reorg_state), .parse = reorg_parse, .plan = reorg_plan, .init = reorg_init,
+    .forward = reorg_forward, .backward = reorg_backward,
+};

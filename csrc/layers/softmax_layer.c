@@ -1,0 +1,97 @@
+/* [softmax]: p = exp(x / T) / sum, over `groups` equal parts of a row, over the channels of every pixel (spatial=1), or over
+ * the groups of a label tree. With the loss -t ln p unless noloss=1; gradient (p sum(t) - t) / T, s = 1; parts with a truth of
+ * -1234 do not count. A layer behind it hands its gradient back through the softmax. */
+#include "tree.h"
+#include "../layer.h"
+#include "../sys.h"
+
+typedef struct softmax_state {
+    dn_tree tree;
+    double temperature;
+    int groups, spatial, noloss, active;
+    float *error, *gradient; /* (batch, inputs) */
+} softmax_state;
+
+static dn_status softmax_parse(dn_layer *l, dn_section *s) {
+    softmax_state *st = l->state;
+    DN_TRY(dn_cfg_int(s, "groups", 1, 1, 1 << 24, &st->groups));
+    DN_TRY(dn_cfg_float(s, "temperature", 1, &st->temperature));
+    DN_TRY(dn_cfg_int(s, "spatial", 0, 0, 1, &st->spatial));
+    DN_TRY(dn_cfg_int(s, "noloss", 0, 0, 1, &st->noloss));
+    const char *tree = dn_cfg_string(s, "tree", "");
+    if (*tree) DN_TRY(dn_tree_load(&st->tree, s, "tree", tree));
+    if (st->tree.n && st->tree.n != l->inputs)
+        return dn_cfg_error(s, "tree", "the tree has %d nodes, the input %d values", st->tree.n, l->inputs);
+    if (st->temperature <= 0) return dn_cfg_error(s, "temperature", "temperature=%g is not above 0", st->temperature);
+    if (l->inputs % st->groups)
+        return dn_cfg_error(s, "groups", "groups=%d does not divide %d inputs", st->groups, l->inputs);
+    if (st->spatial) DN_TRY(dn_layer_need_image(l, s));
+    l->outputs = l->inputs;
+    l->out_height = l->height, l->out_width = l->width, l->out_channels = l->channels;
+    if (!st->noloss) l->truths = l->inputs, l->loss_scale = 1;
+    return DN_OK;
+}
+
+static dn_status softmax_plan(dn_layer *l) {
+    softmax_state *st = l->state;
+    size_t n = (size_t)dn_layer_run(l)->batch * l->inputs;
+    if (st->noloss) return DN_OK;
+    DN_TRY(dn_layer_buffer(l, &st->error, n));
+    return dn_layer_buffer(l, &st->gradient, n);
+}
+
+static void softmax_destroy(dn_layer *l) { dn_tree_free(&((softmax_state *)l->state)->tree); }
+
+/* The k-th set of distributions and where it begins in a row; 0 behind the last. */
+static int softmax_set(const dn_layer *l, int k, dn_softmax_shape *shape, size_t *offset) {
+    const softmax_state *st = l->state;
+    size_t rows = (size_t)dn_layer_run(l)->rows, inputs = (size_t)l->inputs;
+    *offset = 0;
+    if (st->tree.n) {
+        if (k == st->tree.n_groups) return 0;
+        *offset = (size_t)st->tree.group_offset[k];
+        *shape = (dn_softmax_shape){rows, inputs, 1, 0, (size_t)st->tree.group_size[k], 1};
+    } else if (st->spatial) {
+        size_t pixels = (size_t)l->height * l->width;
+        *shape = (dn_softmax_shape){rows, inputs, pixels, 1, (size_t)l->channels, pixels};
+    } else {
+        size_t n = inputs / (size_t)st->groups;
+        *shape = (dn_softmax_shape){rows, inputs, (size_t)st->groups, n, n, 1};
+    }
+    return st->tree.n || k == 0;
+}
+
+static dn_status softmax_forward(dn_layer *l) {
+    softmax_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    dn_softmax_shape shape;
+    size_t at;
+    st->active = run->truth && !st->noloss;
+    for (int k = 0; softmax_set(l, k, &shape, &at); k++) {
+        run->ops->softmax(run->pool, &shape, (float)st->temperature, l->x + at, l->output + at);
+        if (st->active)
+            l->cost += run->ops->softmax_loss(run->pool, &shape, (float)st->temperature, l->output + at, run->truth + at,
+                                              st->error + at, st->gradient + at);
+    }
+    return DN_OK;
+}
+
+static dn_status softmax_backward(dn_layer *l) {
+    softmax_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    dn_softmax_shape shape;
+    size_t at, n = (size_t)run->rows * l->inputs;
+    if (l->dx && dn_layer_at(l, l->index + 1))
+        for (int k = 0; softmax_set(l, k, &shape, &at); k++)
+            run->ops->softmax_gradient(run->pool, &shape, (float)st->temperature, l->output + at, l->delta + at, l->dx + at);
+    if (!st->active) return DN_OK;
+    run->ops->axpy(run->pool, n, 1, st->gradient, l->delta);
+    if (l->dx) run->ops->axpy(run->pool, n, 1, st->gradient, l->dx);
+    return DN_OK;
+}
+
+const dn_layer_type dn_softmax_layer = {
+    .name = "softmax", .aliases = {"soft"}, .state_size = sizeof(softmax_state), .parse = softmax_parse,
+    .plan = softmax_plan, .forward = softmax_forward, .backward = softmax_backward, .destroy = softmax_destroy,
+    .has_loss = 1,
+};

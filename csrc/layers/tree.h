@@ -1,0 +1,16 @@
+/* A label tree: one line "name parent" per node, parent -1 at the top; neighbours with one parent form a group, which is
+ * one distribution. */
+#ifndef DN_TREE_H
+#define DN_TREE_H
+#include "../cfg.h"
+
+typedef struct dn_tree {
+    int n, n_groups;
+    int *parent, *group;            /* of each node */
+    int *group_offset, *group_size; /* of each group */
+} dn_tree;
+
+/* The file of the section's key `key`: as written, or beside the cfg file. */
+dn_status dn_tree_load(dn_tree *tree, dn_section *section, const char *key, const char *path);
+void dn_tree_free(dn_tree *tree);
+#endif

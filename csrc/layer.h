@@ -55,6 +55,8 @@ typedef struct dn_layer_type {
     /* numbers for the next forward instead of drawn ones; NULL: draws none */
     void (*set_noise)(dn_layer *layer, const float *values, size_t count);
     void (*reset)(dn_layer *layer); /* recurrent state to zero */
+    /* in files of revision 0.2.5: tensors whose names begin with these, in this order; NULL: as planned */
+    const char *const *order_025;
 } dn_layer_type;
 
 struct dn_layer {

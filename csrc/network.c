@@ -117,6 +117,7 @@ static dn_status net_parse_layers(dn_net *net) {
         DN_TRY(dn_layer_size(s, &total, (size_t)l->outputs, (size_t)net->run.batch, sizeof(float), 1));
         inputs = l->outputs, h = l->out_height, w = l->out_width, c = l->out_channels;
         if (!l->type->is_cost) net->output_layer = i;
+        net->recurrent |= l->type->recurrent;
         if (net->sampling_layer < 0 && !strcmp(l->type->name, "sampling")) net->sampling_layer = i;
         if (l->truths && net->truths && l->truths != net->truths)
             return dn_cfg_error(s, NULL, "reads %d values of truth, an earlier layer %d: all must read the same", l->truths,
@@ -265,6 +266,8 @@ void dn_net_destroy(dn_net *net) {
 /* ---- forward, backward, update ---- */
 
 dn_status dn_net_run_layers(dn_net *net, int first, int last, int rows, int training, const float *truth) {
+    DN_CHECK(!net->recurrent || rows % net->run.time_steps == 0, DN_E_USAGE,
+             "%d rows are not whole sequences of time_steps=%d", rows, net->run.time_steps);
     net->run.rows = rows, net->run.training = training, net->run.truth = truth;
     net->run.step = net->seen;
     for (int i = first; i <= last; i++) {

@@ -20,6 +20,7 @@ struct dn_net {
     dn_schedule schedule;
     int subdivisions, height, width, channels, inputs, outputs, truths;
     int output_layer;   /* last that is not a cost */
+    int recurrent;      /* rows come in whole sequences of time_steps */
     int logits;         /* the output goes into a loss on logits */
     int sampling_layer; /* first, -1: none */
     int latent_layer;   /* whose output is the latent space: sampling, or an autoencoder's narrowest; -1: none */

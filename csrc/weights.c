@@ -15,9 +15,27 @@ static size_t weights_in_file(const dn_layer *l, const dn_tensor *t, int loading
     return t->count;
 }
 
-static size_t weights_layer_floats(const dn_layer *l) {
+/* The tensors in the order of the file; returns how many. */
+static int weights_order(const dn_layer *l, int revision_025, dn_tensor **order) {
+    int n = 0;
+    if (!revision_025 || !l->type->order_025) {
+        for (; n < l->n_tensors; n++) order[n] = (dn_tensor *)&l->tensors[n];
+        return n;
+    }
+    for (const char *const *prefix = l->type->order_025; *prefix; prefix++)
+        for (int k = 0; k < l->n_tensors; k++)
+            if (!strncmp(l->tensors[k].name, *prefix, strlen(*prefix))) order[n++] = (dn_tensor *)&l->tensors[k];
+    return n;
+}
+
+/* Its values in the file; a type with an order of its own has all of them there. */
+static size_t weights_count(const dn_layer *l, const dn_tensor *t, int revision_025) {
+    return revision_025 && l->type->order_025 ? t->count : weights_in_file(l, t, 1);
+}
+
+static size_t weights_layer_floats(const dn_layer *l, int revision_025) {
     size_t n = 0;
-    for (int k = 0; k < l->n_tensors; k++) n += weights_in_file(l, &l->tensors[k], 1);
+    for (int k = 0; k < l->n_tensors; k++) n += weights_count(l, &l->tensors[k], revision_025);
     return n;
 }
 
@@ -86,6 +104,7 @@ static dn_status weights_parse(dn_net *net, const char *path, const char *data, 
     DN_CHECK(size >= 16, DN_E_FORMAT, "%s: %zu bytes are too short for the header of a weights file", path, size);
     memcpy(header, data, sizeof header);
     int64_t version = (int64_t)header[0] * 10 + header[1];
+    int r025 = header[0] == 0 && header[1] == 2 && header[2] == 5;
     int old = header[0] > 1000 || header[1] > 1000;
     int wide = version >= 2 && header[0] < 1000 && header[1] < 1000;
     size_t at = wide ? 20 : 16, total = 0;
@@ -101,7 +120,7 @@ static dn_status weights_parse(dn_net *net, const char *path, const char *data, 
     size_t have = (size - at) / sizeof(float), all = 0, saved = 0;
     for (int i = start; i < net->n_layers && (cutoff < 0 || i < cutoff); i++) {
         const dn_layer *l = &net->layers[i];
-        size_t n = l->dont_load ? 0 : weights_layer_floats(l);
+        size_t n = l->dont_load ? 0 : weights_layer_floats(l, r025);
         all += n, saved += l->dont_save ? 0 : n;
     }
     int unsaved_too = !(have == saved && saved < all); /* a file of this network lacks the layers with dontsave */
@@ -111,13 +130,15 @@ static dn_status weights_parse(dn_net *net, const char *path, const char *data, 
         for (int i = start; i < net->n_layers && (cutoff < 0 || i < cutoff); i++) {
             dn_layer *l = &net->layers[i];
             if (l->dont_load || (l->dont_save && !unsaved_too)) continue;
-            size_t wanted = weights_layer_floats(l);
+            size_t wanted = weights_layer_floats(l, r025);
             DN_CHECK(total + wanted <= have, DN_E_FORMAT,
                      "%s: layer %d [%s] needs %zu values, the file has %zu left of %zu: it is cut short or of another "
                      "network", path, i, l->type->name, wanted, have - total, have);
-            for (int k = 0; pass && k < l->n_tensors; k++) {
-                size_t n = weights_in_file(l, &l->tensors[k], 1);
-                if (n) DN_TRY(weights_load_tensor(net, l, &l->tensors[k], data + position, n, old));
+            dn_tensor *order[DN_MAX_TENSORS];
+            int n_tensors = weights_order(l, r025, order);
+            for (int k = 0; pass && k < n_tensors; k++) {
+                size_t n = weights_count(l, order[k], r025);
+                if (n) DN_TRY(weights_load_tensor(net, l, order[k], data + position, n, old));
                 position += n * sizeof(float);
             }
             total += wanted;

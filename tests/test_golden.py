@@ -22,9 +22,14 @@ PARAMS = {"w": "weights", "b": "biases", "s": "scales", "rm": "rolling_mean", "r
 REASONS = {
     "lrn_size3": "its finite differences are of a window that misses a channel",
     "lrn_size5": "its finite differences are of a window that misses a channel",
-    "softmax_soft_truth": "its finite differences are of a cost that does not weight -log p by the truth",
     "conv1x1_s2": "its numbers, finite differences included, are of a 1x1 convolution that ignores its stride",
 }
+# The finite differences are of a cost that does not weight -log p by the truth; the update is that of the weighted one.
+UPDATES_ARE_RIGHT = {"softmax_soft_truth"}
+# The original's convolution parts of crnn have a learning rate of 0: nothing to compare once they learn.
+NEVER_LEARNS = {"crnn_linear"}
+# The original takes width for height: its numbers are those of the image of the other shape.
+TURNED = {"crnn_nonsquare"}
 # dropout works in place there, so the layer below shows the values after dropping
 IN_PLACE = "dropout"
 
@@ -76,7 +81,10 @@ def build(case: Case, **options: Any) -> dv.Network:
     """The case's network with its parameters, those that its weights file does not hold included."""
     for match, name in case.find(r"file_(.*)_txt"):
         Path(match[1] + ".txt").write_text(case[name])
-    Path("net.cfg").write_text(case["cfg"].replace("[net]", "[net]\nbn_epsilon=legacy", 1))
+    text = case["cfg"].replace("[net]", "[net]\nbn_epsilon=legacy", 1)
+    if case.name in TURNED:
+        text = re.sub(r"height=(\d+)\nwidth=(\d+)", r"height=\2\nwidth=\1", text)
+    Path("net.cfg").write_text(text)
     Path("before.weights").write_bytes(case.bytes("weights_before"))
     net = dv.Network.load("net.cfg", "before.weights", **options)
     for match, name in case.find(r"(w|b|s|rm|rv)_(\d+(?:\.\w+)?)_before"):
@@ -124,6 +132,8 @@ def gradients(case: Case, net: dv.Network) -> None:
     weight = 0.0
     for match in re.finditer(r"\[sampling\][^\[]*?beta=([\d.]+)", case["cfg"]):
         weight = 0.5 * float(match[1])
+    if case.name in UPDATES_ARE_RIGHT:
+        kind = "upstream_by_design"
     if kind in ("upstream_equals_finite_differences", "finite_differences_only"):
         for match, name in case.find(r"fd([wbs])u_(\d+(?:\.\w+)?)"):
             index, parameter = tensor(match[2], match[1])
@@ -174,7 +184,7 @@ def test_network_gives_the_numbers_of_the_original_engine(case: Case) -> None:
         net.backward()
         if step == 0:
             gradients(case, net)
-        if not (step or case.compare.get("weights_after_first_update")):
+        if case.name in NEVER_LEARNS or not (step or case.compare.get("weights_after_first_update")):
             break
         if case["updated"][step]:
             net.update()

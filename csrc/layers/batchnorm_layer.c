@@ -33,7 +33,10 @@ static dn_status batchnorm_backward(dn_layer *l) {
     if (l->dx) run->ops->axpy(run->pool, (size_t)run->rows * l->outputs, 1, l->delta, l->dx);
     return DN_OK;
 }
+static const char *const order_025[] = {"biases", "scales", "rolling_mean", "rolling_variance", NULL};
+
 const dn_layer_type dn_batchnorm_layer = {
     .name = "batchnorm", .state_size = sizeof(dn_norm_part), .parse = batchnorm_parse, .plan = batchnorm_plan,
     .init = batchnorm_init, .forward = batchnorm_forward, .backward = batchnorm_backward,
+    .order_025 = order_025,
 };

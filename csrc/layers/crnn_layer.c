@@ -1,0 +1,73 @@
+/* [crnn]: the vanilla recurrence over 3x3 convolutions with padding 1, all with one activation. File: input, self, output. */
+#include "conv_part.h"
+#include "recurrence.h"
+
+typedef struct crnn_state {
+    dn_conv input, self, output;
+    dn_recurrence recurrence;
+} crnn_state;
+
+static void crnn_part_forward(dn_layer *l, void *part, int step, int rows, const float *x, float *y) {
+    dn_conv_forward(l, part, step, rows, x, y);
+}
+static void crnn_part_backward(dn_layer *l, void *part, int step, int rows, const float *x, const float *y, float *dy,
+                               float *dx) {
+    dn_conv_backward(l, part, step, rows, x, y, dy, dx);
+}
+
+static dn_status crnn_parse(dn_layer *l, dn_section *s) {
+    crnn_state *st = l->state;
+    int hidden, on;
+    dn_activation activation;
+    DN_TRY(dn_layer_need_image(l, s));
+    DN_TRY(dn_cfg_int(s, "output_filters", 1, 1, 1 << 24, &l->filters));
+    DN_TRY(dn_cfg_int(s, "hidden_filters", 1, 1, 1 << 24, &hidden));
+    DN_TRY(dn_layer_activation(s, "logistic", &activation));
+    DN_TRY(dn_cfg_int(s, "batch_normalize", 0, 0, 1, &on));
+    DN_TRY(dn_cfg_int(s, "shortcut", 0, 0, 1, &st->recurrence.shortcut));
+    const struct {
+        dn_conv *part;
+        const char *prefix;
+        int channels, filters;
+    } parts[] = {{&st->input, "input.", l->channels, hidden},
+                 {&st->self, "self.", hidden, hidden},
+                 {&st->output, "output.", hidden, l->filters}};
+    for (int i = 0; i < 3; i++) {
+        dn_conv *p = parts[i].part;
+        *p = (dn_conv){.norm = {parts[i].prefix, on, activation}, .channels = parts[i].channels,
+                       .filters = parts[i].filters, .groups = 1};
+        p->shape = (dn_conv_shape){.height = l->height, .width = l->width, .size = 3, .stride = 1, .padding = 1};
+        DN_TRY(dn_conv_settle(l, s, p));
+    }
+    st->recurrence.input = &st->input, st->recurrence.self = &st->self, st->recurrence.output = &st->output;
+    st->recurrence.forward = crnn_part_forward, st->recurrence.backward = crnn_part_backward;
+    st->recurrence.hidden = (size_t)hidden * l->height * l->width;
+    dn_layer_image_out(l, l->filters, l->height, l->width);
+    return DN_OK;
+}
+static dn_status crnn_plan(dn_layer *l) {
+    crnn_state *st = l->state;
+    DN_TRY(dn_conv_plan(l, &st->input, dn_steps(l)));
+    DN_TRY(dn_conv_plan(l, &st->self, dn_steps(l)));
+    DN_TRY(dn_conv_plan(l, &st->output, dn_steps(l)));
+    return dn_recurrence_plan(l, &st->recurrence);
+}
+static dn_status crnn_init(dn_layer *l) {
+    crnn_state *st = l->state;
+    dn_conv_init(l, &st->input);
+    dn_conv_init(l, &st->self);
+    dn_conv_init(l, &st->output);
+    return DN_OK;
+}
+static dn_status crnn_forward(dn_layer *l) { return dn_recurrence_forward(l, &((crnn_state *)l->state)->recurrence); }
+static dn_status crnn_backward(dn_layer *l) { return dn_recurrence_backward(l, &((crnn_state *)l->state)->recurrence); }
+static void crnn_reset(dn_layer *l) { dn_slots_clear(l, &((crnn_state *)l->state)->recurrence.h); }
+static double crnn_flops(const dn_layer *l) {
+    const crnn_state *st = l->state;
+    return dn_conv_flops(&st->input) + dn_conv_flops(&st->self) + dn_conv_flops(&st->output);
+}
+
+const dn_layer_type dn_crnn_layer = {
+    .name = "crnn", .state_size = sizeof(crnn_state), .parse = crnn_parse, .plan = crnn_plan, .init = crnn_init,
+    .forward = crnn_forward, .backward = crnn_backward, .flops = crnn_flops, .recurrent = 1, .reset = crnn_reset,
+};

@@ -1,0 +1,44 @@
+/* The recurrence of [rnn] and [crnn] over three parts of one kind. Rows are time-major: step, then stream.
+ *
+ *   a = input(x_t)    r = self(h_{t-1})    h_t = a + r (+ h_{t-1} with shortcut=1)    y_t = output(h_t)
+ *
+ * Training begins every pass with h = 0; other passes go on from where the last one ended. */
+#ifndef DN_RECURRENCE_H
+#define DN_RECURRENCE_H
+#include "../layer.h"
+
+/* Memory of one value per stream and step, with a slot before the first: slot t + 1 is of step t. */
+typedef struct dn_slots {
+    float *values; /* (steps + 1, streams, n) */
+    size_t n, stride;
+} dn_slots;
+
+dn_status dn_slots_plan(dn_layer *layer, dn_slots *slots, size_t n);
+float *dn_slot(const dn_slots *slots, int slot);
+/* Streams of this pass: rows / time_steps. */
+int dn_streams(const dn_layer *layer);
+int dn_steps(const dn_layer *layer);
+/* Before a pass: training forgets. After it: the last step's values become the state. */
+void dn_slots_begin(dn_layer *layer, dn_slots *slots);
+void dn_slots_end(dn_layer *layer, dn_slots *slots);
+void dn_slots_clear(dn_layer *layer, dn_slots *slots);
+
+typedef void (*dn_part_forward)(dn_layer *, void *part, int step, int rows, const float *x, float *y);
+typedef void (*dn_part_backward)(dn_layer *, void *part, int step, int rows, const float *x, const float *y, float *dy,
+                                 float *dx);
+
+typedef struct dn_recurrence {
+    void *input, *self, *output; /* parts */
+    dn_part_forward forward;
+    dn_part_backward backward;
+    int shortcut;
+    size_t hidden; /* values of h per stream */
+    dn_slots h, dh;
+    float *a, *r; /* (batch, hidden) */
+    float *d;     /* (streams, hidden) */
+} dn_recurrence;
+
+dn_status dn_recurrence_plan(dn_layer *layer, dn_recurrence *recurrence);
+dn_status dn_recurrence_forward(dn_layer *layer, dn_recurrence *recurrence);
+dn_status dn_recurrence_backward(dn_layer *layer, dn_recurrence *recurrence);
+#endif

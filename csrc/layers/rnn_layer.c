@@ -1,0 +1,60 @@
+/* [rnn]: the vanilla recurrence over dense parts, all with one activation. File: input, self, output. */
+#include "dense_part.h"
+#include "recurrence.h"
+#include <limits.h>
+
+typedef struct rnn_state {
+    dn_dense input, self, output;
+    dn_recurrence recurrence;
+} rnn_state;
+
+static void rnn_part_forward(dn_layer *l, void *part, int step, int rows, const float *x, float *y) {
+    dn_dense_forward(l, part, step, rows, x, y);
+}
+static void rnn_part_backward(dn_layer *l, void *part, int step, int rows, const float *x, const float *y, float *dy,
+                              float *dx) {
+    dn_dense_backward(l, part, step, rows, x, y, dy, dx);
+}
+
+static dn_status rnn_parse(dn_layer *l, dn_section *s) {
+    rnn_state *st = l->state;
+    int outputs, on;
+    dn_activation activation;
+    size_t n;
+    DN_TRY(dn_cfg_int(s, "output", 1, 1, INT_MAX, &outputs));
+    DN_TRY(dn_layer_activation(s, "logistic", &activation));
+    DN_TRY(dn_cfg_int(s, "batch_normalize", 0, 0, 1, &on));
+    DN_TRY(dn_cfg_int(s, "shortcut", 0, 0, 1, &st->recurrence.shortcut));
+    DN_TRY(dn_layer_size(s, &n, (size_t)outputs, (size_t)(outputs > l->inputs ? outputs : l->inputs), sizeof(float), 1));
+    st->input = (dn_dense){.inputs = l->inputs, .outputs = outputs, .norm = {"input.", on, activation}};
+    st->self = (dn_dense){.inputs = outputs, .outputs = outputs, .norm = {"self.", on, activation}};
+    st->output = (dn_dense){.inputs = outputs, .outputs = outputs, .norm = {"output.", on, activation}};
+    st->recurrence.input = &st->input, st->recurrence.self = &st->self, st->recurrence.output = &st->output;
+    st->recurrence.forward = rnn_part_forward, st->recurrence.backward = rnn_part_backward;
+    st->recurrence.hidden = (size_t)outputs;
+    dn_layer_vector_out(l, outputs);
+    return DN_OK;
+}
+static dn_status rnn_plan(dn_layer *l) {
+    rnn_state *st = l->state;
+    DN_TRY(dn_dense_plan(l, &st->input, dn_steps(l)));
+    DN_TRY(dn_dense_plan(l, &st->self, dn_steps(l)));
+    DN_TRY(dn_dense_plan(l, &st->output, dn_steps(l)));
+    return dn_recurrence_plan(l, &st->recurrence);
+}
+static dn_status rnn_init(dn_layer *l) {
+    rnn_state *st = l->state;
+    dn_dense_init(l, &st->input);
+    dn_dense_init(l, &st->self);
+    dn_dense_init(l, &st->output);
+    return DN_OK;
+}
+static dn_status rnn_forward(dn_layer *l) { return dn_recurrence_forward(l, &((rnn_state *)l->state)->recurrence); }
+static dn_status rnn_backward(dn_layer *l) { return dn_recurrence_backward(l, &((rnn_state *)l->state)->recurrence); }
+static void rnn_reset(dn_layer *l) { dn_slots_clear(l, &((rnn_state *)l->state)->recurrence.h); }
+static double rnn_flops(const dn_layer *l) { return 2.0 * l->outputs * (l->inputs + 2.0 * l->outputs); }
+
+const dn_layer_type dn_rnn_layer = {
+    .name = "rnn", .state_size = sizeof(rnn_state), .parse = rnn_parse, .plan = rnn_plan, .init = rnn_init,
+    .forward = rnn_forward, .backward = rnn_backward, .flops = rnn_flops, .recurrent = 1, .reset = rnn_reset,
+};

@@ -27,7 +27,9 @@ SHARED := -shared -Wl,-soname,libdarknet.so -Wl,-z,defs
 endif
 
 SOURCES := $(wildcard csrc/*.c csrc/layers/*.c csrc/cpu/cpu_*.c csrc/fence/*.c)
-OBJECTS := $(SOURCES:csrc/%.c=$(B)/%.o) $(foreach i,$(ISAS),$(B)/cpu/isa_kernels_$(i).o)
+# Every csrc/cpu/isa_*.c is compiled once per instruction set.
+PER_ISA := $(patsubst csrc/cpu/%.c,%,$(wildcard csrc/cpu/isa_*.c))
+OBJECTS := $(SOURCES:csrc/%.c=$(B)/%.o) $(foreach i,$(ISAS),$(PER_ISA:%=$(B)/cpu/%@$(i).o))
 CLI := $(patsubst csrc/%.c,$(B)/%.o,$(wildcard csrc/cli/*.c))
 
 all: bin lib
@@ -43,9 +45,12 @@ FORCE:
 $(B)/%.o: csrc/%.c $(B)/flags
 	@mkdir -p $(@D)
 	@echo '  CC  $<'; $(CC) $(FLAGS) -MMD -MP -c $< -o $@
-$(B)/cpu/isa_kernels_%.o: csrc/cpu/isa_kernels.c $(B)/flags
-	@mkdir -p $(@D)
-	@echo '  CC  $< ($*)'; $(CC) $(FLAGS) $(ISA_$*) -DDN_ISA=$* -MMD -MP -c $< -o $@
+define ISA_RULE
+$(B)/cpu/%@$(1).o: csrc/cpu/%.c $(B)/flags
+	@mkdir -p $$(@D)
+	@echo '  CC  $$< ($(1))'; $(CC) $(FLAGS) $(ISA_$(1)) -DDN_ISA=$(1) -MMD -MP -c $$< -o $$@
+endef
+$(foreach i,$(ISAS),$(eval $(call ISA_RULE,$(i))))
 $(B)/libdarknet.$(SO): $(OBJECTS)
 	@echo '  LD  $@'; $(CC) $(SHARED) $(LDFLAGS) -pthread $^ -o $@ $(LIBS)
 $(B)/darknet: $(OBJECTS) $(CLI)

@@ -25,7 +25,7 @@ dn_status dn_net_predict(dn_net *net, const float *x, size_t rows, float *out) {
         DN_TRY(dn_net_run_layers(net, 0, net->output_layer, n, 0, NULL));
         net->ops->download(net->pool, out + at * net->outputs, y, (size_t)n * net->outputs * sizeof *out);
     }
-    return DN_OK;
+    return net->ops->finish(net->pool);
 }
 
 /* From the last layer's values to data. */
@@ -77,7 +77,7 @@ dn_status dn_net_encode(dn_net *net, const float *x, size_t rows, float *mean, f
         }
     }
     dn_free(both);
-    return status;
+    return status == DN_OK ? net->ops->finish(net->pool) : status;
 }
 
 dn_status dn_net_decode(dn_net *net, const float *z, size_t rows, float *out) {
@@ -90,6 +90,7 @@ dn_status dn_net_decode(dn_net *net, const float *z, size_t rows, float *out) {
         DN_TRY(dn_net_run_layers(net, net->latent_layer + 1, net->output_layer, n, 0, NULL));
         net->ops->download(net->pool, out + at * net->outputs, y, (size_t)n * net->outputs * sizeof *out);
     }
+    DN_TRY(net->ops->finish(net->pool));
     job_data(net, rows, out);
     return DN_OK;
 }
@@ -111,15 +112,14 @@ static dn_losses job_mean(double image, double latent, double weighted, double r
 dn_status dn_net_evaluate(dn_net *net, const float *x, const float *truth, size_t rows, dn_losses *losses) {
     DN_TRY(job_truth(net, x, &truth));
     DN_CHECK(rows > 0, DN_E_USAGE, "evaluate: no rows");
-    double image = 0, latent = 0, weighted = 0;
+    double image, latent, weighted;
+    dn_net_losses_clear(net);
     for (size_t at = 0; at < rows; at += (size_t)net->run.batch) {
         int n = job_rows(net, rows, at);
-        double i, l, w;
         job_upload(net, x + at * net->inputs, truth + at * net->truths, n);
         DN_TRY(dn_net_run_layers(net, 0, net->n_layers - 1, n, 0, net->truth));
-        DN_TRY(dn_net_losses(net, &i, &l, &w));
-        image += i, latent += l, weighted += w;
     }
+    DN_TRY(dn_net_losses(net, &image, &latent, &weighted));
     *losses = job_mean(image, latent, weighted, (double)rows);
     return DN_OK;
 }
@@ -135,43 +135,73 @@ void dn_prior_sample(uint64_t seed, size_t rows, int latent, float *z) {
 
 /* ---- training ---- */
 
-enum { PREVIEW_ROWS = 10 };
+enum { PREVIEW_ROWS = 10, STEPS_AHEAD = 64 };
 
 struct dn_trainer {
     dn_net *net;
-    const float *x, *truth;
+    const float *x, *truth; /* the caller's; truth NULL: x */
     size_t rows, at; /* at: rows done in this epoch */
     dn_train_options options;
     char *preview; /* stem */
     uint32_t *order;
+    const float *data, *data_truth; /* x and truth where the backend can read them; NULL: batches are gathered and uploaded */
+    const uint32_t *data_order;
+    float *data_block;   /* of both; NULL when the backend reads the caller's arrays */
+    uint32_t *order_block;
+    float *staging;      /* a batch on the host, when the data do not fit on the device */
+    float *good;         /* parameters and statistics of the last good epoch, on the device */
+    void *recording;     /* of a whole step with a full batch */
+    int recorded;        /* 1: recording or not, it has been tried */
     uint64_t first_batch, batches, max_batches; /* updates done; where to stop, 0: never */
     int epoch, passes, finished, previewed;
     double image, latent, weighted, started, epoch_started;
-    float *good; /* parameters and statistics of the last good epoch */
 };
 
 static void trainer_shuffle(dn_trainer *t) {
     for (size_t i = 0; i < t->rows; i++) t->order[i] = (uint32_t)i;
-    if (!t->options.shuffle) return;
-    for (size_t i = t->rows - 1; i > 0; i--) { /* Fisher and Yates */
+    for (size_t i = t->rows - 1; t->options.shuffle && i > 0; i--) { /* Fisher and Yates */
         uint32_t r[4];
         dn_philox(t->net->seed, DN_STREAM_SHUFFLE, (uint64_t)t->epoch, (uint32_t)i, r);
         size_t j = (size_t)(((uint64_t)r[0] * (i + 1)) >> 32);
         uint32_t keep = t->order[i];
         t->order[i] = t->order[j], t->order[j] = keep;
     }
+    if (t->order_block) t->net->ops->upload(t->net->pool, t->order_block, t->order, t->rows * sizeof *t->order);
 }
 
 static void trainer_keep(dn_trainer *t) {
     dn_net *net = t->net;
-    net->ops->download(net->pool, t->good, net->values, net->n_values * sizeof *t->good);
-    net->ops->download(net->pool, t->good + net->n_values, net->statistics, net->n_statistics * sizeof *t->good);
+    net->ops->copy(net->pool, net->n_values, net->values, t->good);
+    net->ops->copy(net->pool, net->n_statistics, net->statistics, t->good + net->n_values);
 }
 
 static void trainer_restore(dn_trainer *t) {
     dn_net *net = t->net;
-    net->ops->upload(net->pool, net->values, t->good, net->n_values * sizeof *t->good);
-    net->ops->upload(net->pool, net->statistics, t->good + net->n_values, net->n_statistics * sizeof *t->good);
+    net->ops->copy(net->pool, net->n_values, t->good, net->values);
+    net->ops->copy(net->pool, net->n_statistics, t->good + net->n_values, net->statistics);
+}
+
+/* Put the data where the backend can gather batches by itself; else a staging buffer. */
+static dn_status trainer_place_data(dn_trainer *t) {
+    dn_net *net = t->net;
+    const dn_ops *ops = net->ops;
+    if (!ops->separate_memory) {
+        t->data = t->x, t->data_truth = t->truth, t->data_order = t->order;
+        return DN_OK;
+    }
+    size_t x = t->rows * (size_t)net->inputs, truth = t->truth ? t->rows * (size_t)net->truths : 0;
+    t->data_block = ops->alloc(net->pool, (x + truth) * sizeof(float));
+    t->order_block = t->data_block ? ops->alloc(net->pool, t->rows * sizeof *t->order) : NULL;
+    if (t->order_block) {
+        ops->upload(net->pool, t->data_block, t->x, x * sizeof(float));
+        if (truth) ops->upload(net->pool, t->data_block + x, t->truth, truth * sizeof(float));
+        t->data = t->data_block, t->data_truth = truth ? t->data_block + x : NULL, t->data_order = t->order_block;
+        return DN_OK;
+    }
+    if (t->data_block) ops->free(net->pool, t->data_block);
+    t->data_block = NULL;
+    t->staging = dn_alloc((size_t)net->run.batch, (size_t)(net->inputs > net->truths ? net->inputs : net->truths) * sizeof(float));
+    return t->staging ? DN_OK : DN_E_MEMORY;
 }
 
 static char *trainer_stem(const char *path) { /* F without its extension */
@@ -204,7 +234,8 @@ static dn_status trainer_preview(dn_trainer *t) {
 dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const float *x, const float *truth, size_t rows,
                             const dn_train_options *options) {
     *out = NULL;
-    DN_TRY(job_truth(net, x, &truth));
+    const float *targets = truth;
+    DN_TRY(job_truth(net, x, &targets));
     DN_CHECK(rows > 0 && rows <= UINT32_MAX, DN_E_USAGE, "cannot train on %zu rows", rows);
     DN_CHECK(options->epochs > 0 || net->schedule.max_batches > 0, DN_E_USAGE,
              "%s: when to stop? give epochs, or max_batches in [net]", net->cfg->path);
@@ -214,10 +245,12 @@ dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const float *x, const
     if (options->preview_path && *options->preview_path) t->preview = trainer_stem(options->preview_path);
     t->options.preview_path = NULL;
     t->order = dn_alloc(rows, sizeof *t->order);
-    t->good = dn_alloc(net->n_values + net->n_statistics, sizeof *t->good);
-    if (!t->order || !t->good || (options->preview_path && *options->preview_path && !t->preview)) {
+    t->good = net->ops->alloc(net->pool, (net->n_values + net->n_statistics) * sizeof *t->good);
+    dn_status status = t->order && t->good ? trainer_place_data(t) : DN_E_MEMORY;
+    if (options->preview_path && *options->preview_path && !t->preview) status = DN_E_MEMORY;
+    if (status != DN_OK) {
         dn_trainer_destroy(t);
-        return DN_E_MEMORY;
+        return status;
     }
     net->rate_override = options->learning_rate;
     net->rows_since_update = 0;
@@ -234,26 +267,93 @@ dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const float *x, const
 
 void dn_trainer_destroy(dn_trainer *t) {
     if (!t) return;
+    const dn_ops *ops = t->net->ops;
+    if (t->recording) ops->record_free(t->net->pool, t->recording);
+    void *blocks[] = {t->data_block, t->order_block, t->good};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
+        if (blocks[i]) ops->free(t->net->pool, blocks[i]);
+    dn_free(t->staging);
     dn_free(t->preview);
     dn_free(t->order);
-    dn_free(t->good);
     dn_free(t);
+}
+
+static void trainer_gather(dn_trainer *t, int rows, int cols, const float *data, const float *host, float *to) {
+    dn_net *net = t->net;
+    if (data) {
+        net->ops->gather_rows(net->pool, net->step, (size_t)rows, (size_t)cols, data, t->data_order, to);
+        return;
+    }
+    for (int r = 0; r < rows; r++)
+        memcpy(t->staging + (size_t)r * cols, host + (size_t)t->order[t->at + (size_t)r] * cols, (size_t)cols * sizeof *to);
+    net->ops->upload(net->pool, to, t->staging, (size_t)rows * cols * sizeof *to);
+}
+
+/* All work of a pass on the backend: gather, forward, backward, and the update when the batch is full. */
+static dn_status trainer_pass(dn_trainer *t, int rows, int update) {
+    dn_net *net = t->net;
+    trainer_gather(t, rows, net->inputs, t->data, t->x, net->input);
+    if (t->truth) trainer_gather(t, rows, net->truths, t->data_truth, t->truth, net->truth);
+    DN_TRY(dn_net_run_layers(net, 0, net->n_layers - 1, rows, 1, t->truth ? net->truth : net->input));
+    DN_TRY(dn_net_backward(net));
+    if (update) dn_net_apply_update(net);
+    return DN_OK;
+}
+
+/* Can a whole step be recorded and replayed? Only when nothing in it is decided by the host. */
+static int trainer_replays(const dn_trainer *t, int rows) {
+    const dn_net *net = t->net;
+    if (!net->ops->record_begin || !t->data || net->subdivisions > 1 || rows != net->run.batch) return 0;
+    for (int i = 0; i < net->n_layers; i++)
+        if (net->layers[i].type->host_work) return 0;
+    return 1;
+}
+
+static dn_status trainer_replay(dn_trainer *t, int rows) {
+    dn_net *net = t->net;
+    if (!t->recorded) { /* once by hand, so that libraries are warm and given noise is used up */
+        t->recorded = 1;
+        return trainer_pass(t, rows, 1);
+    }
+    if (!t->recording) {
+        DN_TRY(net->ops->record_begin(net->pool));
+        dn_status status = trainer_pass(t, rows, 1), ended = net->ops->record_end(net->pool, &t->recording);
+        DN_TRY(status);
+        DN_TRY(ended);
+        net->updates--; /* recording was not doing */
+    }
+    net->ops->replay(net->pool, t->recording);
+    net->run.rows = rows;
+    net->updates++;
+    return DN_OK;
 }
 
 /* One pass over the next rows, and an update when the batch is full. */
 static dn_status trainer_step(dn_trainer *t) {
     dn_net *net = t->net;
     int n = job_rows(net, t->rows, t->at);
-    for (int r = 0; r < n; r++) {
-        size_t row = t->order[t->at + (size_t)r];
-        net->ops->upload(net->pool, net->input + (size_t)r * net->inputs, t->x + row * net->inputs,
-                         (size_t)net->inputs * sizeof(float));
-        net->ops->upload(net->pool, net->truth + (size_t)r * net->truths, t->truth + row * net->truths,
-                         (size_t)net->truths * sizeof(float));
-    }
-    double image, latent, weighted;
-    DN_TRY(dn_net_run_layers(net, 0, net->n_layers - 1, n, 1, net->truth));
+    uint64_t pass = net->seen;
     net->seen += (uint64_t)n;
+    int update = t->passes + 1 == net->subdivisions || t->at + (size_t)n == t->rows;
+    dn_net_set_step(net, pass, t->at, net->rows_since_update + n);
+    DN_TRY(trainer_replays(t, n) ? trainer_replay(t, n) : trainer_pass(t, n, update));
+    t->at += (size_t)n;
+    t->passes = update ? 0 : t->passes + 1;
+    t->batches += (uint64_t)update;
+    if (t->max_batches && t->first_batch + t->batches >= t->max_batches) t->finished = 1;
+    return DN_OK;
+}
+
+/* Steps until the time is up; then what they lost. */
+static dn_status trainer_steps(dn_trainer *t, double until) {
+    dn_net *net = t->net;
+    double image, latent, weighted;
+    dn_net_losses_clear(net);
+    int steps = 0;
+    do {
+        DN_TRY(trainer_step(t));
+        if (net->ops->separate_memory && ++steps % STEPS_AHEAD == 0) DN_TRY(net->ops->finish(net->pool));
+    } while (t->at < t->rows && !t->finished && dn_now() < until);
     DN_TRY(dn_net_losses(net, &image, &latent, &weighted));
     net->cost = image;
     if (!isfinite(image + weighted)) {
@@ -262,16 +362,7 @@ static dn_status trainer_step(dn_trainer *t) {
                        "the loss became %g in epoch %d: a smaller learning rate may help; the weights of epoch %d are kept",
                        image + weighted, t->epoch + 1, t->epoch);
     }
-    DN_TRY(dn_net_backward(net));
-    t->at += (size_t)n;
-    t->passes++;
     t->image += image, t->latent += latent, t->weighted += weighted;
-    if (t->passes % net->subdivisions == 0 || t->at == t->rows) {
-        DN_TRY(dn_net_update(net));
-        t->passes = 0;
-        t->batches++;
-        if (t->max_batches && t->first_batch + t->batches >= t->max_batches) t->finished = 1;
-    }
     return DN_OK;
 }
 
@@ -303,8 +394,7 @@ dn_status dn_trainer_run(dn_trainer *t, int max_ms, dn_progress *progress) {
         return DN_OK;
     }
     if (t->at == 0) t->epoch_started = dn_now();
-    do DN_TRY(trainer_step(t));
-    while (t->at < t->rows && !t->finished && dn_now() < until);
+    DN_TRY(trainer_steps(t, until));
     int done = t->at == t->rows || t->finished;
     if (done) t->epoch++;
     if (t->options.epochs > 0 && t->epoch >= t->options.epochs) t->finished = 1;

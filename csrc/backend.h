@@ -1,6 +1,8 @@
 /* The seam between layers and machines: memory and operations. Layers are written against this table alone, so a new
  * machine is a new table. Every matrix is row-major; every gradient-like argument is added to unless its comment says set.
- * Operations cannot fail on the CPU; a backend that can fail keeps its first error and reports it in `finish`. */
+ * Operations may return before their work is done; `finish` waits, and reports the first error since the last one. What
+ * changes from step to step lies in the backend's memory (dn_step), and sums of losses are added up there, so that a training
+ * step needs no answer from the machine and can be recorded once and replayed. */
 #ifndef DN_BACKEND_H
 #define DN_BACKEND_H
 #include "pool.h"
@@ -30,12 +32,40 @@ typedef struct dn_softmax_shape {
     size_t rows, row_step, groups, group_step, n, step;
 } dn_softmax_shape;
 
+/* What differs between one training step and the next; in the backend's memory. */
+typedef struct dn_step {
+    uint64_t seed, pass; /* of noise: see rng.h */
+    uint64_t at;         /* rows of the epoch's order that earlier passes took */
+    float rate;          /* learning rate of this update */
+    float rows;          /* summed in the gradient */
+    float correction1, correction2; /* Adam: 1 - b1^t, 1 - b2^t with t = 1 for the first update */
+} dn_step;
+
+/* Adam, or SGD with momentum; the formulas stand in docs/numerics.md, "Update". */
+typedef struct dn_optimizer {
+    int adam;
+    float momentum, b1, b2, eps;
+} dn_optimizer;
+
 typedef struct dn_ops {
     const char *name;
+    int separate_memory; /* 1: the host cannot read this memory, so data sets are uploaded */
+    dn_status (*open)(dn_pool *pool, int index); /* of a device; NULL: nothing to do */
+    void (*close)(dn_pool *pool);
+    dn_status (*finish)(dn_pool *pool);
+    /* Record operations instead of doing them, to be replayed any number of times; NULL: cannot. */
+    dn_status (*record_begin)(dn_pool *pool);
+    dn_status (*record_end)(dn_pool *pool, void **recording);
+    void (*replay)(dn_pool *pool, void *recording);
+    void (*record_free)(dn_pool *pool, void *recording);
     void *(*alloc)(dn_pool *pool, size_t bytes); /* zeroed, 64-byte aligned; NULL with a message */
     void (*free)(dn_pool *pool, void *memory);
     void (*upload)(dn_pool *, void *to, const void *from_host, size_t bytes);
-    void (*download)(dn_pool *, void *to_host, const void *from, size_t bytes);
+    void (*download)(dn_pool *, void *to_host, const void *from, size_t bytes); /* waits for it */
+    void (*set_step)(dn_pool *, dn_step *to, const dn_step *value); /* value is the host's and may be gone when it is done */
+    /* to (rows, cols): row r is data row order[step->at + r] */
+    void (*gather_rows)(dn_pool *, const dn_step *step, size_t rows, size_t cols, const float *data, const uint32_t *order,
+                        float *to);
     /* plain vectors */
     void (*fill)(dn_pool *, size_t n, float value, float *x);
     void (*copy)(dn_pool *, size_t n, const float *x, float *y);
@@ -70,25 +100,25 @@ typedef struct dn_ops {
     void (*upsample_backward)(dn_pool *, size_t maps, int h, int w, int stride, float scale, const float *dy, float *dx);
     void (*downsample_forward)(dn_pool *, size_t maps, int h, int w, int stride, float scale, const float *x, float *y);
     void (*downsample_backward)(dn_pool *, size_t maps, int h, int w, int stride, float scale, const float *dy, float *dx);
-    /* eps[i] = N(0,1) number `i` of (seed, stream, step); uniform in [0, 1) likewise */
-    void (*normals)(dn_pool *, uint64_t seed, uint32_t stream, uint64_t step, size_t n, float *eps);
-    void (*uniforms)(dn_pool *, uint64_t seed, uint32_t stream, uint64_t step, size_t n, float *u);
+    /* eps[i] = N(0,1) number `i` of (seed, stream, pass); uniform in [0, 1) likewise */
+    void (*normals)(dn_pool *, const dn_step *step, uint32_t stream, size_t n, float *eps);
+    void (*uniforms)(dn_pool *, const dn_step *step, uint32_t stream, size_t n, float *u);
     /* y = u < p ? 0 : x / (1 - p); the same for gradients, added */
     void (*dropout)(dn_pool *, size_t n, float p, const float *u, const float *x, float *y);
     void (*dropout_gradient)(dn_pool *, size_t n, float p, const float *u, const float *dy, float *dx);
-    /* x (rows, 2 latent) = [log-variance | mean]; z = mean + exp(lv/2) eps (eps NULL: the mean); returns the sum of KL */
-    double (*reparameterise)(dn_pool *, size_t rows, size_t latent, const float *x, const float *eps, float *z);
+    /* x (rows, 2 latent) = [log-variance | mean]; z = mean + exp(lv/2) eps (eps NULL: the mean); *kl += the sum of KL */
+    void (*reparameterise)(dn_pool *, size_t rows, size_t latent, const float *x, const float *eps, float *z, double *kl);
     void (*reparameterise_gradient)(dn_pool *, size_t rows, size_t latent, float kl_weight, const float *x,
                                     const float *eps, const float *dz, float *dx);
-    /* error (set), gradient (set: d of the descended loss by x, see docs/numerics.md); returns the sum of errors */
-    double (*loss)(dn_pool *, dn_loss, size_t n, const float *x, const float *truth, float *error, float *gradient);
+    /* error (set), gradient (set: d of the descended loss by x, see docs/numerics.md); *sum += the errors */
+    void (*loss)(dn_pool *, dn_loss, size_t n, const float *x, const float *truth, float *error, float *gradient,
+                 double *sum);
     /* x = DN_MASKED where truth = DN_MASKED */
     void (*mask)(dn_pool *, size_t n, const float *truth, float *x);
-    /* optimisers over one range; g is the plain gradient summed over the batch and is left as it is */
-    void (*sgd)(dn_pool *, size_t n, float rate, float momentum, float decay, float inverse_batch, float *w, float *v,
-                const float *g);
-    void (*adam)(dn_pool *, size_t n, float rate, float b1, float b2, float eps, float decay_batch, float correction1,
-                 float correction2, float *w, float *m, float *v, const float *g);
+    /* One optimiser step over n values with rate step->rate * factor; m and v are its moments (SGD: v is not used); g is the
+     * plain gradient summed over step->rows rows and is left as it is. */
+    void (*update)(dn_pool *, const dn_optimizer *, const dn_step *step, size_t n, float factor, float decay, float *w,
+                   float *m, float *v, const float *g);
     /* On the overlap of the maps y (rows, c2, h2, w2) and source (rows, c1, h1, w1), in steps when one is larger:
      * y = alpha y + beta source. Backward: dx gets alpha dy on the overlap and dy elsewhere; dsource gets beta dy. */
     void (*shortcut_forward)(dn_pool *, const dn_shortcut_shape *, float alpha, float beta, const float *source, float *y);
@@ -106,9 +136,9 @@ typedef struct dn_ops {
     void (*softmax)(dn_pool *, const dn_softmax_shape *shape, float temperature, const float *x, float *y);
     void (*softmax_gradient)(dn_pool *, const dn_softmax_shape *shape, float temperature, const float *y, const float
         *dy, float *dx);
-    /* error (set) = -t ln y, gradient (set) by the softmax's input; groups with a masked truth count nothing */
-    double (*softmax_loss)(dn_pool *, const dn_softmax_shape *shape, float temperature, const float *y, const float
-        *truth, float *error, float *gradient);
+    /* error (set) = -t ln y, gradient (set) by the softmax's input; groups with a masked truth count nothing; *sum += errors */
+    void (*softmax_loss)(dn_pool *, const dn_softmax_shape *shape, float temperature, const float *y, const float *truth,
+        float *error, float *gradient, double *sum);
     void (*l2norm_forward)(dn_pool *, size_t rows, size_t channels, size_t spatial, const float *x, float *y, float
         *norms);
     void (*l2norm_backward)(dn_pool *, size_t rows, size_t channels, size_t spatial, const float *y, const float
@@ -121,6 +151,8 @@ typedef struct dn_ops {
 
 extern const dn_ops dn_cpu_ops;
 extern const dn_ops dn_fence_ops; /* for tests: memory the host may not touch */
+/* The machine of a device name: cpu, cuda, cuda:1, fence, or auto. */
+dn_status dn_backend_find(const char *device, const dn_ops **ops, int *index);
 /* The names of the cfg; -1 when unknown. */
 int dn_activation_parse(const char *name);
 const char *dn_activation_name(dn_activation a);

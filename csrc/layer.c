@@ -7,6 +7,9 @@
 
 const dn_run *dn_layer_run(const dn_layer *layer) { return &layer->net->run; }
 
+double *dn_layer_cost_sum(const dn_layer *layer) { return layer->net->run.sums + 2 * layer->index; }
+double *dn_layer_latent_sum(const dn_layer *layer) { return dn_layer_cost_sum(layer) + 1; }
+
 dn_layer *dn_layer_at(const dn_layer *layer, int index) {
     return index >= 0 && index < layer->net->n_layers ? &layer->net->layers[index] : NULL;
 }

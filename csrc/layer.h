@@ -52,6 +52,7 @@ typedef struct dn_layer_type {
     int has_loss;                           /* sets layer->cost when there is a truth */
     int is_cost;                            /* never the network's output */
     int recurrent;
+    int host_work;                          /* a pass computes or decides on the host: it cannot be recorded */
     /* numbers for the next forward instead of drawn ones; NULL: draws none */
     void (*set_noise)(dn_layer *layer, const float *values, size_t count);
     void (*reset)(dn_layer *layer); /* recurrent state to zero */
@@ -78,8 +79,8 @@ struct dn_layer {
     dn_buffer buffers[DN_MAX_BUFFERS];
     int n_buffers;
     size_t workspace; /* floats of shared scratch it needs */
-    double cost;      /* sum over rows, of the last forward with truth */
-    double latent_loss; /* sum over rows: KL of a sampling layer */
+    double cost, latent_loss; /* sums over the rows since dn_net_losses_clear, as dn_net_losses found them */
+    double host_cost;         /* what the host adds to the cost sum of layers that compute there */
     int on_logits;      /* a loss whose input are logits: its distribution's mean is their logistic */
     double loss_scale;  /* s of docs/numerics.md: gradient = s * d(cost); set by loss layers */
     float learning_rate; /* multiplier */
@@ -96,11 +97,16 @@ typedef struct dn_run {
     int training;
     const float *truth; /* (rows, net truths) or NULL */
     float *workspace;
-    uint64_t seed, step; /* step: passes so far, for noise */
+    uint64_t seed, pass;  /* for noise drawn on the host; dn_step holds the same for the backend */
+    const dn_step *step;  /* in the backend's memory */
+    double *sums;         /* in the backend's memory: (layers, 2), cost and latent loss */
     float bn_eps;        /* < 0: legacy */
     double kl_scale;     /* s of the network's image loss */
 } dn_run;
 const dn_run *dn_layer_run(const dn_layer *layer);
+/* Where a layer's losses are added up, in the backend's memory. */
+double *dn_layer_cost_sum(const dn_layer *layer);
+double *dn_layer_latent_sum(const dn_layer *layer);
 dn_layer *dn_layer_at(const dn_layer *layer, int index); /* NULL outside */
 
 /* For parse: sources other than the layer before, and shapes. */

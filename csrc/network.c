@@ -13,7 +13,7 @@ static dn_status net_parse_header(dn_net *net, const dn_net_options *options) {
     dn_section *s = &net->cfg->sections[0];
     if (strcmp(s->name, "net") && strcmp(s->name, "network"))
         return dn_cfg_error(s, NULL, "the first section must be [net]");
-    int batch, ignored;
+    int batch;
     double unused;
     DN_TRY(dn_cfg_int(s, "batch", 1, 1, 1 << 24, &batch));
     if (options && options->batch > 0) batch = options->batch;
@@ -32,12 +32,15 @@ static dn_status net_parse_header(dn_net *net, const dn_net_options *options) {
     if (image > INT_MAX) return dn_cfg_error(s, "height", "an image of %zu values is too large", image);
     DN_TRY(dn_cfg_int(s, "inputs", (int)image, 0, INT_MAX, &net->inputs));
     if (!net->inputs) return dn_cfg_error(s, NULL, "no inputs: give inputs= or height=, width= and channels=");
-    DN_TRY(dn_cfg_float(s, "momentum", 0.9, &net->momentum));
+    double momentum, eps;
+    DN_TRY(dn_cfg_float(s, "momentum", 0.9, &momentum));
     DN_TRY(dn_cfg_float(s, "decay", 0.0001, &net->decay));
-    DN_TRY(dn_cfg_int(s, "adam", 0, 0, 1, &net->adam));
+    DN_TRY(dn_cfg_int(s, "adam", 0, 0, 1, &net->optimizer.adam));
     DN_TRY(dn_cfg_float(s, "B1", 0.9, &net->b1));
     DN_TRY(dn_cfg_float(s, "B2", 0.999, &net->b2));
-    DN_TRY(dn_cfg_float(s, "eps", 1e-7, &net->eps));
+    DN_TRY(dn_cfg_float(s, "eps", 1e-7, &eps));
+    net->optimizer.momentum = (float)momentum, net->optimizer.eps = (float)eps;
+    net->optimizer.b1 = (float)net->b1, net->optimizer.b2 = (float)net->b2;
     DN_TRY(dn_cfg_float(s, "data_scale", 1, &net->data_scale));
     if (net->data_scale == 0) return dn_cfg_error(s, "data_scale", "data_scale=0 cannot divide");
     net->label_column = dn_cfg_string(s, "label_column", "");
@@ -45,7 +48,6 @@ static dn_status net_parse_header(dn_net *net, const dn_net_options *options) {
     if (!strcmp(dn_cfg_string(s, "bn_epsilon", ""), "legacy")) {
         net->run.bn_eps = -1;
     } else {
-        double eps;
         DN_TRY(dn_cfg_float(s, "bn_epsilon", 1e-5, &eps));
         if (eps <= 0) return dn_cfg_error(s, "bn_epsilon", "bn_epsilon=%g is not above 0", eps);
         net->run.bn_eps = (float)eps;
@@ -55,7 +57,6 @@ static dn_status net_parse_header(dn_net *net, const dn_net_options *options) {
                                          "clip", "angle", "aspect", "saturation", "exposure", "hue"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) /* read by Darknet's image trainers only */
         DN_TRY(dn_cfg_float(s, others[i], 0, &unused));
-    (void)ignored;
     dn_cfg_report_unread(net->cfg, s);
     return DN_OK;
 }
@@ -133,10 +134,11 @@ static dn_status net_parse_layers(dn_net *net) {
     return DN_OK;
 }
 
-static float *net_block(dn_net *net, size_t floats) {
-    net->memory_bytes += floats * sizeof(float);
-    return net->ops->alloc(net->pool, floats * sizeof(float));
+static void *net_bytes(dn_net *net, size_t bytes) {
+    net->memory_bytes += bytes;
+    return net->ops->alloc(net->pool, bytes);
 }
+static float *net_block(dn_net *net, size_t floats) { return net_bytes(net, floats * sizeof(float)); }
 
 /* Decayed tensors of all layers first, then the other parameters; ranges collect neighbours with one learning rate. */
 static dn_status net_layout_parameters(dn_net *net) {
@@ -163,7 +165,7 @@ static dn_status net_layout_parameters(dn_net *net) {
         }
     net->n_values = at;
     net->values = net_block(net, at), net->grads = net_block(net, at), net->moment1 = net_block(net, at);
-    net->moment2 = net->adam ? net_block(net, at) : NULL;
+    net->moment2 = net->optimizer.adam ? net_block(net, at) : NULL;
     for (int i = 0; i < net->n_layers; i++)
         for (int k = 0; k < net->layers[i].n_tensors; k++)
             if (net->layers[i].tensors[k].kind == DN_STATISTIC) {
@@ -171,7 +173,7 @@ static dn_status net_layout_parameters(dn_net *net) {
                 net->n_statistics += net_pad(net->layers[i].tensors[k].count);
             }
     net->statistics = net_block(net, net->n_statistics);
-    if (!net->values || !net->grads || !net->moment1 || (net->adam && !net->moment2) || !net->statistics)
+    if (!net->values || !net->grads || !net->moment1 || (net->optimizer.adam && !net->moment2) || !net->statistics)
         return DN_E_MEMORY;
     for (int i = 0; i < net->n_layers; i++)
         for (int k = 0; k < net->layers[i].n_tensors; k++) {
@@ -192,6 +194,11 @@ static dn_status net_layout_activations(dn_net *net) {
         for (int k = 0; k < l->n_buffers; k++) net->n_activations += net_pad(l->buffers[k].count);
         if (l->workspace > workspace) workspace = l->workspace;
     }
+    net->step = net_bytes(net, sizeof *net->step);
+    net->run.sums = net_bytes(net, 2 * (size_t)net->n_layers * sizeof *net->run.sums);
+    net->sums = dn_alloc(2 * (size_t)net->n_layers, sizeof *net->sums);
+    net->run.step = net->step;
+    if (!net->step || !net->run.sums || !net->sums) return DN_E_MEMORY;
     net->activations = net_block(net, net->n_activations), net->deltas = net_block(net, net->n_deltas);
     net->run.workspace = net_block(net, workspace);
     if (!net->activations || !net->deltas || !net->run.workspace) return DN_E_MEMORY;
@@ -211,12 +218,12 @@ static dn_status net_layout_activations(dn_net *net) {
 
 static dn_status net_build(dn_net *net, const char *path, const dn_net_options *options) {
     DN_TRY(dn_cfg_load(&net->cfg, path));
-    const char *device = options && options->device ? options->device : "cpu";
-    int fence = !strcmp(device, "fence");
-    DN_CHECK(fence || !strcmp(device, "cpu") || !strcmp(device, "auto"), DN_E_DEVICE,
-             "device '%s' is not available: this build computes on the CPU", device);
+    const dn_ops *ops;
+    int index;
+    DN_TRY(dn_backend_find(options && options->device ? options->device : "cpu", &ops, &index));
     DN_TRY(dn_pool_create(&net->pool, options ? options->threads : 0));
-    net->ops = net->run.ops = fence ? &dn_fence_ops : &dn_cpu_ops;
+    if (ops->open) DN_TRY(ops->open(net->pool, index));
+    net->ops = net->run.ops = ops;
     net->run.pool = net->pool;
     net->seed = net->run.seed = options ? options->seed : 0;
     DN_TRY(net_parse_header(net, options));
@@ -250,11 +257,13 @@ void dn_net_destroy(dn_net *net) {
         dn_free(l->state);
     }
     if (net->ops) {
-        float *blocks[] = {net->values, net->grads, net->moment1, net->moment2, net->statistics, net->activations,
-                           net->deltas, net->run.workspace};
+        void *blocks[] = {net->values, net->grads, net->moment1, net->moment2, net->statistics, net->activations,
+                          net->deltas, net->run.workspace, net->step, net->run.sums};
         for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
             if (blocks[i]) net->ops->free(net->pool, blocks[i]);
+        if (net->ops->close) net->ops->close(net->pool);
     }
+    dn_free(net->sums);
     dn_free(net->ranges);
     dn_free(net->layers);
     dn_schedule_free(&net->schedule);
@@ -269,20 +278,24 @@ dn_status dn_net_run_layers(dn_net *net, int first, int last, int rows, int trai
     DN_CHECK(!net->recurrent || rows % net->run.time_steps == 0, DN_E_USAGE,
              "%d rows are not whole sequences of time_steps=%d", rows, net->run.time_steps);
     net->run.rows = rows, net->run.training = training, net->run.truth = truth;
-    net->run.step = net->seen;
-    for (int i = first; i <= last; i++) {
-        net->layers[i].cost = net->layers[i].latent_loss = 0;
-        DN_TRY(net->layers[i].type->forward(&net->layers[i]));
-    }
+    for (int i = first; i <= last; i++) DN_TRY(net->layers[i].type->forward(&net->layers[i]));
     return DN_OK;
 }
 
-dn_status dn_net_losses(const dn_net *net, double *image, double *latent, double *weighted) {
+void dn_net_losses_clear(dn_net *net) {
+    net->ops->fill(net->pool, 4 * (size_t)net->n_layers, 0, (float *)net->run.sums); /* as floats: 0 has the same bits */
+    for (int i = 0; i < net->n_layers; i++) net->layers[i].host_cost = 0;
+}
+
+dn_status dn_net_losses(dn_net *net, double *image, double *latent, double *weighted) {
     double cost = 0;
     int n = 0;
     *latent = *weighted = 0;
+    net->ops->download(net->pool, net->sums, net->run.sums, 2 * (size_t)net->n_layers * sizeof *net->sums);
+    DN_TRY(net->ops->finish(net->pool));
     for (int i = 0; i < net->n_layers; i++) {
-        const dn_layer *l = &net->layers[i];
+        dn_layer *l = &net->layers[i];
+        l->cost = net->sums[2 * i] + l->host_cost, l->latent_loss = net->sums[2 * i + 1];
         if (l->type->has_loss) cost += l->cost, n++;
         if (!strcmp(l->type->name, "sampling")) {
             *latent += l->latent_loss;
@@ -299,6 +312,8 @@ dn_status dn_net_forward(dn_net *net, const float *x, const float *truth, int ro
     DN_CHECK(!truth || net->truths, DN_E_USAGE, "a truth was given, but the network has no cost layer");
     net->ops->upload(net->pool, net->input, x, (size_t)rows * net->inputs * sizeof *x);
     if (truth) net->ops->upload(net->pool, net->truth, truth, (size_t)rows * net->truths * sizeof *truth);
+    dn_net_losses_clear(net);
+    dn_net_set_step(net, net->seen, 0, rows);
     DN_TRY(dn_net_run_layers(net, 0, net->n_layers - 1, rows, training, truth ? net->truth : NULL));
     if (training) net->seen += (uint64_t)rows;
     double latent, weighted;
@@ -334,27 +349,34 @@ double dn_net_rate(const dn_net *net) {
     return dn_schedule_rate(&net->schedule, dn_net_batch_number(net), net->seed);
 }
 
-dn_status dn_net_update(dn_net *net) {
-    int rows = net->rows_since_update;
-    DN_CHECK(rows > 0, DN_E_USAGE, "update without a backward");
-    double rate = dn_net_rate(net);
-    if (!(rate > 0)) rate = 0; /* poly beyond its end would go uphill */
-    double t = (double)++net->updates;
+void dn_net_set_step(dn_net *net, uint64_t pass, uint64_t at, int rows) {
+    double rate = dn_net_rate(net), t = (double)(net->updates + 1);
+    dn_step step = {.seed = net->seed, .pass = pass, .at = at,
+                    .rate = rate > 0 ? (float)rate : 0, /* poly beyond its end would go uphill */
+                    .rows = (float)rows, .correction1 = (float)(1 - __builtin_pow(net->b1, t)),
+                    .correction2 = (float)(1 - __builtin_pow(net->b2, t))};
+    net->run.pass = pass;
+    net->ops->set_step(net->pool, net->step, &step);
+}
+
+void dn_net_apply_update(dn_net *net) {
     for (int i = 0; i < net->n_ranges; i++) {
         const dn_range *r = &net->ranges[i];
-        float lr = (float)(rate * r->learning_rate), *w = net->values + r->offset, *m = net->moment1 + r->offset;
-        const float *g = net->grads + r->offset;
-        if (net->adam) /* Darknet decays biases too with Adam */
-            net->ops->adam(net->pool, r->count, lr, (float)net->b1, (float)net->b2, (float)net->eps,
-                           (float)(net->decay * rows), (float)(1 - __builtin_pow(net->b1, t)),
-                           (float)(1 - __builtin_pow(net->b2, t)), w, m, net->moment2 + r->offset, g);
-        else
-            net->ops->sgd(net->pool, r->count, lr, (float)net->momentum, r->decays ? (float)net->decay : 0,
-                          1.0f / (float)rows, w, m, g);
+        int decays = r->decays || net->optimizer.adam; /* Darknet decays biases too with Adam */
+        net->ops->update(net->pool, &net->optimizer, net->step, r->count, r->learning_rate, decays ? (float)net->decay : 0,
+                         net->values + r->offset, net->moment1 + r->offset,
+                         net->moment2 ? net->moment2 + r->offset : NULL, net->grads + r->offset);
     }
     net->ops->fill(net->pool, net->n_values, 0, net->grads);
+    net->updates++;
     net->rows_since_update = 0;
-    return DN_OK;
+}
+
+dn_status dn_net_update(dn_net *net) {
+    DN_CHECK(net->rows_since_update > 0, DN_E_USAGE, "update without a backward");
+    dn_net_set_step(net, net->run.pass, 0, net->rows_since_update);
+    dn_net_apply_update(net);
+    return net->ops->finish(net->pool);
 }
 
 void dn_net_reset_state(dn_net *net) {

@@ -25,8 +25,8 @@ struct dn_net {
     int sampling_layer; /* first, -1: none */
     int latent_layer;   /* whose output is the latent space: sampling, or an autoencoder's narrowest; -1: none */
     uint64_t seed, seen, updates;
-    double momentum, decay, b1, b2, eps, data_scale, rate_override;
-    int adam;
+    dn_optimizer optimizer;
+    double decay, b1, b2, data_scale, rate_override;
     const char *label_column;
     float *input, *truth;                  /* (batch, inputs), (batch, truths) on the device */
     float *values, *grads, *moment1, *moment2; /* one layout */
@@ -36,16 +36,24 @@ struct dn_net {
     size_t n_statistics;
     float *activations, *deltas;
     size_t n_activations, n_deltas, memory_bytes;
+    dn_step *step; /* on the device */
+    double *sums;  /* the host's copy of run.sums */
     dn_range *ranges;
     int n_ranges;
     int rows_since_update;
     double cost, objective; /* of the last forward */
-    int truth_given;
 };
 
 /* Parts of dn_net_forward for the jobs in autoencoder.c: the rows already lie in net->input (and net->truth). */
 dn_status dn_net_run_layers(dn_net *net, int first, int last, int rows, int training, const float *truth);
-dn_status dn_net_losses(const dn_net *net, double *image, double *latent, double *weighted_latent); /* sums over rows */
+/* The sums of losses over all passes since the last clear; waits for the machine and reports its errors. */
+void dn_net_losses_clear(dn_net *net);
+dn_status dn_net_losses(dn_net *net, double *image, double *latent, double *weighted_latent);
+/* What the next pass and update need to know: `pass` numbers the noise, `at` is its place in the epoch's order, `rows` are
+ * those of the update. Call it when `seen` counts the pass already. */
+void dn_net_set_step(dn_net *net, uint64_t pass, uint64_t at, int rows);
+/* dn_net_update for a step that is set. */
+void dn_net_apply_update(dn_net *net);
 double dn_sampling_beta(const dn_layer *layer);
 uint64_t dn_net_batch_number(const dn_net *net);
 double dn_net_rate(const dn_net *net);

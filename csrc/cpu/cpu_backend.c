@@ -54,6 +54,15 @@ static void cpu_transfer(dn_pool *pool, void *to, const void *from, size_t bytes
     if (bytes) memcpy(to, from, bytes);
 }
 
+static void cpu_set_step(dn_pool *pool, dn_step *to, const dn_step *value) {
+    (void)pool;
+    *to = *value;
+}
+static dn_status cpu_finish(dn_pool *pool) {
+    (void)pool;
+    return DN_OK;
+}
+
 /* ---- gemm: chunks of C by rows or by columns, a function of the shape alone ---- */
 
 typedef struct gemm_job {
@@ -94,7 +103,8 @@ static void cpu_gemm(dn_pool *pool, int trans_a, int trans_b, int m, int n, int 
 }
 
 const dn_ops dn_cpu_ops = {
-    .name = "cpu", .alloc = cpu_alloc, .free = cpu_free, .upload = cpu_transfer, .download = cpu_transfer,
+    .name = "cpu", .finish = cpu_finish, .alloc = cpu_alloc, .free = cpu_free, .upload = cpu_transfer,
+    .download = cpu_transfer, .set_step = cpu_set_step, .gather_rows = cpu_gather_rows,
     .fill = cpu_fill, .copy = cpu_copy, .scale = cpu_scale, .axpy = cpu_axpy, .mul_add = cpu_mul_add, .copy_rows = cpu_copy_rows,
     .add_rows = cpu_add_rows, .gemm = cpu_gemm, .im2col = cpu_im2col, .col2im = cpu_col2im, .bias_add = cpu_bias_add,
     .bias_gradient = cpu_bias_gradient, .activate = cpu_activate, .activate_gradient = cpu_activate_gradient,
@@ -103,7 +113,7 @@ const dn_ops dn_cpu_ops = {
     .upsample_backward = cpu_upsample_backward, .downsample_forward = cpu_downsample_forward,
     .downsample_backward = cpu_downsample_backward, .normals = cpu_normals, .uniforms = cpu_uniforms,
     .dropout = cpu_dropout, .dropout_gradient = cpu_dropout_gradient, .reparameterise = cpu_reparameterise,
-    .reparameterise_gradient = cpu_reparameterise_gradient, .loss = cpu_loss, .mask = cpu_mask, .sgd = cpu_sgd, .adam = cpu_adam,
+    .reparameterise_gradient = cpu_reparameterise_gradient, .loss = cpu_loss, .mask = cpu_mask, .update = cpu_update,
     .shortcut_forward = cpu_shortcut_forward, .shortcut_backward = cpu_shortcut_backward,
     .binarize = cpu_binarize, .avgpool_forward = cpu_avgpool_forward, .avgpool_backward = cpu_avgpool_backward,
     .gather = cpu_gather, .scatter_add = cpu_scatter_add, .softmax = cpu_softmax, .softmax_gradient =

@@ -2,6 +2,7 @@
 #include "cpu_ops.h"
 #include "../rng.h"
 #include <math.h>
+#include <string.h>
 
 enum { SUM_GRAIN = 4096 };
 
@@ -28,8 +29,8 @@ static double loss_one(dn_loss kind, float x, float t, float *error, float *grad
     return (double)*error;
 }
 
-double cpu_loss(dn_pool *pool, dn_loss kind, size_t n, const float *x, const float *truth, float *error,
-                float *gradient) {
+void cpu_loss(dn_pool *pool, dn_loss kind, size_t n, const float *x, const float *truth, float *error, float *gradient,
+              double *sum) {
     (void)pool;
     double total = 0;
     for (size_t at = 0; at < n; at += SUM_GRAIN) {
@@ -38,7 +39,7 @@ double cpu_loss(dn_pool *pool, dn_loss kind, size_t n, const float *x, const flo
         for (size_t i = at; i < end; i++) part += loss_one(kind, x[i], truth[i], error + i, gradient + i);
         total += part;
     }
-    return total;
+    *sum += total;
 }
 
 void cpu_mask(dn_pool *pool, size_t n, const float *truth, float *x) {
@@ -47,7 +48,8 @@ void cpu_mask(dn_pool *pool, size_t n, const float *truth, float *x) {
         if (truth[i] == DN_MASKED) x[i] = DN_MASKED;
 }
 
-double cpu_reparameterise(dn_pool *pool, size_t rows, size_t latent, const float *x, const float *eps, float *z) {
+void cpu_reparameterise(dn_pool *pool, size_t rows, size_t latent, const float *x, const float *eps, float *z,
+                        double *sum) {
     (void)pool;
     double kl = 0;
     for (size_t r = 0; r < rows; r++)
@@ -56,7 +58,7 @@ double cpu_reparameterise(dn_pool *pool, size_t rows, size_t latent, const float
             z[r * latent + j] = mu + expf(0.5f * lv) * e;
             kl += 0.5 * (exp((double)lv) + (double)mu * mu - 1 - lv);
         }
-    return kl;
+    *sum += kl;
 }
 
 void cpu_reparameterise_gradient(dn_pool *pool, size_t rows, size_t latent, float kl_weight, const float *x,
@@ -72,56 +74,53 @@ void cpu_reparameterise_gradient(dn_pool *pool, size_t rows, size_t latent, floa
         }
 }
 
-void cpu_normals(dn_pool *pool, uint64_t seed, uint32_t stream, uint64_t step, size_t n, float *eps) {
+void cpu_gather_rows(dn_pool *pool, const dn_step *step, size_t rows, size_t cols, const float *data,
+                     const uint32_t *order, float *to) {
+    (void)pool;
+    for (size_t r = 0; r < rows; r++) memcpy(to + r * cols, data + (size_t)order[step->at + r] * cols, cols * sizeof *to);
+}
+
+void cpu_normals(dn_pool *pool, const dn_step *step, uint32_t stream, size_t n, float *eps) {
     (void)pool;
     for (size_t i = 0; i < n; i += 4) {
         float four[4];
-        dn_normal4(seed, stream, step, (uint32_t)(i / 4), four);
+        dn_normal4(step->seed, stream, step->pass, (uint32_t)(i / 4), four);
         for (size_t k = 0; k < 4 && i + k < n; k++) eps[i + k] = four[k];
     }
 }
 
-void cpu_uniforms(dn_pool *pool, uint64_t seed, uint32_t stream, uint64_t step, size_t n, float *u) {
+void cpu_uniforms(dn_pool *pool, const dn_step *step, uint32_t stream, size_t n, float *u) {
     (void)pool;
     for (size_t i = 0; i < n; i += 4) {
         uint32_t bits[4];
-        dn_philox(seed, stream, step, (uint32_t)(i / 4), bits);
+        dn_philox(step->seed, stream, step->pass, (uint32_t)(i / 4), bits);
         for (size_t k = 0; k < 4 && i + k < n; k++) u[i + k] = dn_uniform_of(bits[k]);
     }
 }
 
-typedef struct step_job {
+typedef struct update_job {
+    const dn_optimizer *optimizer;
+    const dn_step *step;
     size_t n;
-    float rate, a, b, c, d, e, *w, *m, *v;
+    float factor, decay, *w, *m, *v;
     const float *g;
-} step_job;
+} update_job;
 
-static void sgd_chunk(void *context, size_t chunk) {
-    const step_job *j = context;
+static void update_chunk(void *context, size_t chunk) {
+    const update_job *j = context;
+    const dn_optimizer *o = j->optimizer;
+    const dn_step *s = j->step;
     size_t at = chunk * DN_GRAIN, n = dn_chunk_end(chunk, DN_GRAIN, j->n) - at;
-    dn_cpu_kernels_get()->sgd(n, j->rate, j->a, j->b, j->c, j->w + at, j->v + at, j->g + at);
-}
-void cpu_sgd(dn_pool *pool, size_t n, float rate, float momentum, float decay, float inverse_batch, float *w, float *v,
-             const float *g) {
-    step_job j = {.n = n, .rate = rate, .a = momentum, .b = decay, .c = inverse_batch, .w = w, .v = v, .g = g};
-    dn_pool_run(pool, dn_chunks(n, DN_GRAIN), sgd_chunk, &j);
+    if (o->adam)
+        dn_cpu_kernels_get()->adam(n, s->rate * j->factor, o->b1, o->b2, o->eps, j->decay * s->rows, s->correction1,
+                                   s->correction2, j->w + at, j->m + at, j->v + at, j->g + at);
+    else
+        dn_cpu_kernels_get()->sgd(n, s->rate * j->factor, o->momentum, j->decay, 1 / s->rows, j->w + at, j->m + at,
+                                  j->g + at);
 }
 
-typedef struct adam_job {
-    step_job step;
-    float correction2;
-} adam_job;
-
-static void adam_chunk(void *context, size_t chunk) {
-    const adam_job *a = context;
-    const step_job *j = &a->step;
-    size_t at = chunk * DN_GRAIN, n = dn_chunk_end(chunk, DN_GRAIN, j->n) - at;
-    dn_cpu_kernels_get()->adam(n, j->rate, j->a, j->b, j->c, j->d, j->e, a->correction2, j->w + at, j->m + at, j->v + at,
-                               j->g + at);
-}
-void cpu_adam(dn_pool *pool, size_t n, float rate, float b1, float b2, float eps, float decay_batch, float correction1,
-              float correction2, float *w, float *m, float *v, const float *g) {
-    adam_job j = {{.n = n, .rate = rate, .a = b1, .b = b2, .c = eps, .d = decay_batch, .e = correction1, .w = w, .m = m,
-                   .v = v, .g = g}, correction2};
-    dn_pool_run(pool, dn_chunks(n, DN_GRAIN), adam_chunk, &j);
+void cpu_update(dn_pool *pool, const dn_optimizer *optimizer, const dn_step *step, size_t n, float factor, float decay,
+                float *w, float *m, float *v, const float *g) {
+    update_job j = {optimizer, step, n, factor, decay, w, m, v, g};
+    dn_pool_run(pool, dn_chunks(n, DN_GRAIN), update_chunk, &j);
 }

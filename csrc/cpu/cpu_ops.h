@@ -24,16 +24,16 @@ void cpu_upsample_forward(dn_pool *pool, size_t maps, int h, int w, int stride, 
 void cpu_upsample_backward(dn_pool *pool, size_t maps, int h, int w, int stride, float scale, const float *dy, float *dx);
 void cpu_downsample_forward(dn_pool *pool, size_t maps, int h, int w, int stride, float scale, const float *x, float *y);
 void cpu_downsample_backward(dn_pool *pool, size_t maps, int h, int w, int stride, float scale, const float *dy, float *dx);
-void cpu_normals(dn_pool *pool, uint64_t seed, uint32_t stream, uint64_t step, size_t n, float *eps);
-void cpu_uniforms(dn_pool *pool, uint64_t seed, uint32_t stream, uint64_t step, size_t n, float *u);
+void cpu_gather_rows(dn_pool *pool, const dn_step *step, size_t rows, size_t cols, const float *data, const uint32_t *order, float *to);
+void cpu_normals(dn_pool *pool, const dn_step *step, uint32_t stream, size_t n, float *eps);
+void cpu_uniforms(dn_pool *pool, const dn_step *step, uint32_t stream, size_t n, float *u);
 void cpu_dropout(dn_pool *pool, size_t n, float p, const float *u, const float *x, float *y);
 void cpu_dropout_gradient(dn_pool *pool, size_t n, float p, const float *u, const float *dy, float *dx);
-double cpu_reparameterise(dn_pool *pool, size_t rows, size_t latent, const float *x, const float *eps, float *z);
+void cpu_reparameterise(dn_pool *pool, size_t rows, size_t latent, const float *x, const float *eps, float *z, double *kl);
 void cpu_reparameterise_gradient(dn_pool *pool, size_t rows, size_t latent, float kl_weight, const float *x, const float *eps, const float *dz, float *dx);
-double cpu_loss(dn_pool *pool, dn_loss kind, size_t n, const float *x, const float *truth, float *error, float *gradient);
+void cpu_loss(dn_pool *pool, dn_loss kind, size_t n, const float *x, const float *truth, float *error, float *gradient, double *sum);
 void cpu_mask(dn_pool *pool, size_t n, const float *truth, float *x);
-void cpu_sgd(dn_pool *pool, size_t n, float rate, float momentum, float decay, float inverse_batch, float *w, float *v, const float *g);
-void cpu_adam(dn_pool *pool, size_t n, float rate, float b1, float b2, float eps, float decay_batch, float correction1, float correction2, float *w, float *m, float *v, const float *g);
+void cpu_update(dn_pool *pool, const dn_optimizer *optimizer, const dn_step *step, size_t n, float factor, float decay, float *w, float *m, float *v, const float *g);
 void cpu_shortcut_forward(dn_pool *pool, const dn_shortcut_shape *shape, float alpha, float beta, const float *source, float *y);
 void cpu_shortcut_backward(dn_pool *pool, const dn_shortcut_shape *shape, float alpha, float beta, const float *dy, float *dx, float *dsource);
 void cpu_binarize(dn_pool *pool, size_t rows, size_t n, int mean, const float *x, float *y);
@@ -46,8 +46,8 @@ void cpu_scatter_add(dn_pool *pool, size_t rows, size_t n_in, size_t n_out, cons
 void cpu_softmax(dn_pool *pool, const dn_softmax_shape *shape, float temperature, const float *x, float *y);
 void cpu_softmax_gradient(dn_pool *pool, const dn_softmax_shape *shape, float temperature, const float *y, const float
      *dy, float *dx);
-double cpu_softmax_loss(dn_pool *pool, const dn_softmax_shape *shape, float temperature, const float *y, const float
-     *truth, float *error, float *gradient);
+void cpu_softmax_loss(dn_pool *pool, const dn_softmax_shape *shape, float temperature, const float *y, const float
+     *truth, float *error, float *gradient, double *sum);
 void cpu_l2norm_forward(dn_pool *pool, size_t rows, size_t channels, size_t spatial, const float *x, float *y, float
      *norms);
 void cpu_l2norm_backward(dn_pool *pool, size_t rows, size_t channels, size_t spatial, const float *y, const float

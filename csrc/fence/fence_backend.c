@@ -46,18 +46,16 @@ static void fence_free(dn_pool *pool, void *memory) {
         }
 }
 
+static dn_status fence_finish(dn_pool *pool) {
+    (void)pool;
+    return DN_OK;
+}
+
 #define OPERATION(name, parameters, ...)                                                                               \
     static void fence_##name parameters {                                                                              \
         fence_open(pool);                                                                                              \
         dn_cpu_ops.name(__VA_ARGS__);                                                                                  \
         fence_close(pool);                                                                                             \
-    }
-#define SUM(name, parameters, ...)                                                                                     \
-    static double fence_##name parameters {                                                                            \
-        fence_open(pool);                                                                                              \
-        double sum = dn_cpu_ops.name(__VA_ARGS__);                                                                     \
-        fence_close(pool);                                                                                             \
-        return sum;                                                                                                    \
     }
 
 OPERATION(upload, (dn_pool *pool, void *to, const void *from_host, size_t bytes), pool, to, from_host, bytes)
@@ -104,25 +102,24 @@ OPERATION(downsample_forward, (dn_pool *pool, size_t maps, int h, int w, int str
           float *y), pool, maps, h, w, stride, scale, x, y)
 OPERATION(downsample_backward, (dn_pool *pool, size_t maps, int h, int w, int stride, float scale, const float *dy,
           float *dx), pool, maps, h, w, stride, scale, dy, dx)
-OPERATION(normals, (dn_pool *pool, uint64_t seed, uint32_t stream, uint64_t step, size_t n, float *eps), pool, seed,
-          stream, step, n, eps)
-OPERATION(uniforms, (dn_pool *pool, uint64_t seed, uint32_t stream, uint64_t step, size_t n, float *u), pool, seed,
-          stream, step, n, u)
+OPERATION(set_step, (dn_pool *pool, dn_step *to, const dn_step *value), pool, to, value)
+OPERATION(gather_rows, (dn_pool *pool, const dn_step *step, size_t rows, size_t cols, const float *data, const uint32_t
+          *order, float *to), pool, step, rows, cols, data, order, to)
+OPERATION(normals, (dn_pool *pool, const dn_step *step, uint32_t stream, size_t n, float *eps), pool, step, stream, n,
+          eps)
+OPERATION(uniforms, (dn_pool *pool, const dn_step *step, uint32_t stream, size_t n, float *u), pool, step, stream, n, u)
 OPERATION(dropout, (dn_pool *pool, size_t n, float p, const float *u, const float *x, float *y), pool, n, p, u, x, y)
 OPERATION(dropout_gradient, (dn_pool *pool, size_t n, float p, const float *u, const float *dy, float *dx), pool, n,
           p, u, dy, dx)
-SUM(reparameterise, (dn_pool *pool, size_t rows, size_t latent, const float *x, const float *eps, float *z), pool,
-    rows, latent, x, eps, z)
+OPERATION(reparameterise, (dn_pool *pool, size_t rows, size_t latent, const float *x, const float *eps, float *z,
+          double *kl), pool, rows, latent, x, eps, z, kl)
 OPERATION(reparameterise_gradient, (dn_pool *pool, size_t rows, size_t latent, float kl_weight, const float *x, const
           float *eps, const float *dz, float *dx), pool, rows, latent, kl_weight, x, eps, dz, dx)
-SUM(loss, (dn_pool *pool, dn_loss kind, size_t n, const float *x, const float *truth, float *error, float *gradient),
-    pool, kind, n, x, truth, error, gradient)
+OPERATION(loss, (dn_pool *pool, dn_loss kind, size_t n, const float *x, const float *truth, float *error, float
+          *gradient, double *sum), pool, kind, n, x, truth, error, gradient, sum)
 OPERATION(mask, (dn_pool *pool, size_t n, const float *truth, float *x), pool, n, truth, x)
-OPERATION(sgd, (dn_pool *pool, size_t n, float rate, float momentum, float decay, float inverse_batch, float *w, float
-          *v, const float *g), pool, n, rate, momentum, decay, inverse_batch, w, v, g)
-OPERATION(adam, (dn_pool *pool, size_t n, float rate, float b1, float b2, float eps, float decay_batch, float
-          correction1, float correction2, float *w, float *m, float *v, const float *g), pool, n, rate, b1, b2, eps,
-          decay_batch, correction1, correction2, w, m, v, g)
+OPERATION(update, (dn_pool *pool, const dn_optimizer *optimizer, const dn_step *step, size_t n, float factor, float
+          decay, float *w, float *m, float *v, const float *g), pool, optimizer, step, n, factor, decay, w, m, v, g)
 OPERATION(shortcut_forward, (dn_pool *pool, const dn_shortcut_shape *shape, float alpha, float beta, const float
           *source, float *y), pool, shape, alpha, beta, source, y)
 OPERATION(shortcut_backward, (dn_pool *pool, const dn_shortcut_shape *shape, float alpha, float beta, const float *dy,
@@ -141,8 +138,8 @@ OPERATION(softmax, (dn_pool *pool, const dn_softmax_shape *shape, float temperat
           shape, temperature, x, y)
 OPERATION(softmax_gradient, (dn_pool *pool, const dn_softmax_shape *shape, float temperature, const float *y, const
           float *dy, float *dx), pool, shape, temperature, y, dy, dx)
-SUM(softmax_loss, (dn_pool *pool, const dn_softmax_shape *shape, float temperature, const float *y, const float
-    *truth, float *error, float *gradient), pool, shape, temperature, y, truth, error, gradient)
+OPERATION(softmax_loss, (dn_pool *pool, const dn_softmax_shape *shape, float temperature, const float *y, const float
+          *truth, float *error, float *gradient, double *sum), pool, shape, temperature, y, truth, error, gradient, sum)
 OPERATION(l2norm_forward, (dn_pool *pool, size_t rows, size_t channels, size_t spatial, const float *x, float *y,
           float *norms), pool, rows, channels, spatial, x, y, norms)
 OPERATION(l2norm_backward, (dn_pool *pool, size_t rows, size_t channels, size_t spatial, const float *y, const float
@@ -155,8 +152,9 @@ OPERATION(lrn_backward, (dn_pool *pool, size_t rows, size_t channels, size_t spa
           alpha, beta, x, norms, dy, dx)
 
 const dn_ops dn_fence_ops = {
-    .name = "fence", .alloc = fence_alloc, .free = fence_free,
-    .upload = fence_upload, .download = fence_download, .fill = fence_fill, .copy = fence_copy, .scale = fence_scale,
+    .name = "fence", .separate_memory = 1, .finish = fence_finish, .alloc = fence_alloc, .free = fence_free,
+    .upload = fence_upload, .download = fence_download, .set_step = fence_set_step,
+    .gather_rows = fence_gather_rows, .fill = fence_fill, .copy = fence_copy, .scale = fence_scale,
     .axpy = fence_axpy, .mul_add = fence_mul_add, .copy_rows = fence_copy_rows, .add_rows = fence_add_rows,
     .gemm = fence_gemm, .im2col = fence_im2col, .col2im = fence_col2im, .bias_add = fence_bias_add,
     .bias_gradient = fence_bias_gradient, .activate = fence_activate, .activate_gradient = fence_activate_gradient,
@@ -167,7 +165,7 @@ const dn_ops dn_fence_ops = {
     .normals = fence_normals, .uniforms = fence_uniforms, .dropout = fence_dropout,
     .dropout_gradient = fence_dropout_gradient, .reparameterise = fence_reparameterise,
     .reparameterise_gradient = fence_reparameterise_gradient, .loss = fence_loss, .mask = fence_mask,
-    .sgd = fence_sgd, .adam = fence_adam, .shortcut_forward = fence_shortcut_forward,
+    .update = fence_update, .shortcut_forward = fence_shortcut_forward,
     .shortcut_backward = fence_shortcut_backward,
     .binarize = fence_binarize, .avgpool_forward = fence_avgpool_forward, .avgpool_backward = fence_avgpool_backward,
     .gather = fence_gather, .scatter_add = fence_scatter_add, .softmax = fence_softmax, .softmax_gradient =

@@ -61,7 +61,7 @@ static dn_status cost_forward(dn_layer *l) {
     st->active = run->truth != NULL;
     if (!st->active) return DN_OK;
     if (st->loss == DN_LOSS_MASKED && l->index) run->ops->mask(run->pool, n, run->truth, dn_layer_at(l, l->index - 1)->output);
-    l->cost = run->ops->loss(run->pool, st->loss, n, l->x, run->truth, l->output, st->gradient);
+    run->ops->loss(run->pool, st->loss, n, l->x, run->truth, l->output, st->gradient, dn_layer_cost_sum(l));
     return DN_OK;
 }
 

@@ -50,7 +50,7 @@ static dn_status crop_forward(dn_layer *l) {
     int top = room_h / 2, left = room_w / 2, flip = 0;
     if (run->training) {
         uint32_t r[4];
-        dn_philox(run->seed, DN_STREAM_LAYER + (uint32_t)l->index, run->step, 0, r);
+        dn_philox(run->seed, DN_STREAM_LAYER + (uint32_t)l->index, run->pass, 0, r);
         for (int i = 0; !st->given && i < 3; i++) st->place[i] = dn_uniform_of(r[i]);
         flip = st->flip && st->place[0] < 0.5f;
         top = crop_place(st->place[1], room_h), left = crop_place(st->place[2], room_w);
@@ -85,5 +85,5 @@ static void crop_set_noise(dn_layer *l, const float *values, size_t count) {
 
 const dn_layer_type dn_crop_layer = {
     .name = "crop", .state_size = sizeof(crop_state), .parse = crop_parse, .plan = crop_plan, .forward = crop_forward,
-    .backward = crop_backward, .destroy = crop_destroy, .set_noise = crop_set_noise,
+    .backward = crop_backward, .host_work = 1, .destroy = crop_destroy, .set_noise = crop_set_noise,
 };

@@ -31,7 +31,7 @@ static dn_status dropout_forward(dn_layer *l) {
         run->ops->copy(run->pool, n, l->x, l->output);
         return DN_OK;
     }
-    if (!st->given) run->ops->uniforms(run->pool, run->seed, DN_STREAM_LAYER + (uint32_t)l->index, run->step, n, st->u);
+    if (!st->given) run->ops->uniforms(run->pool, run->step, DN_STREAM_LAYER + (uint32_t)l->index, n, st->u);
     st->given = 0;
     run->ops->dropout(run->pool, n, (float)st->probability, st->u, l->x, l->output);
     return DN_OK;

@@ -27,7 +27,8 @@ static dn_status logistic_forward(dn_layer *l) {
     run->ops->copy(run->pool, n, l->x, l->output);
     run->ops->activate(run->pool, DN_LOGISTIC, n, l->output);
     st->active = run->truth != NULL;
-    if (st->active) l->cost = run->ops->loss(run->pool, DN_LOSS_BCE, n, l->x, run->truth, st->error, st->gradient);
+    if (st->active)
+        run->ops->loss(run->pool, DN_LOSS_BCE, n, l->x, run->truth, st->error, st->gradient, dn_layer_cost_sum(l));
     return DN_OK;
 }
 static dn_status logistic_backward(dn_layer *l) {

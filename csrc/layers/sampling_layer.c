@@ -36,9 +36,10 @@ static dn_status sampling_forward(dn_layer *l) {
     size_t n = (size_t)run->rows * l->outputs;
     st->noisy = run->training || st->given;
     if (st->noisy && !st->given)
-        run->ops->normals(run->pool, run->seed, DN_STREAM_LAYER + (uint32_t)l->index, run->step, n, st->eps);
+        run->ops->normals(run->pool, run->step, DN_STREAM_LAYER + (uint32_t)l->index, n, st->eps);
     st->given = 0;
-    l->latent_loss = run->ops->reparameterise(run->pool, run->rows, l->outputs, l->x, st->noisy ? st->eps : NULL, l->output);
+    run->ops->reparameterise(run->pool, (size_t)run->rows, (size_t)l->outputs, l->x, st->noisy ? st->eps : NULL, l->output,
+                             dn_layer_latent_sum(l));
     return DN_OK;
 }
 

@@ -70,8 +70,8 @@ static dn_status softmax_forward(dn_layer *l) {
     for (int k = 0; softmax_set(l, k, &shape, &at); k++) {
         run->ops->softmax(run->pool, &shape, (float)st->temperature, l->x + at, l->output + at);
         if (st->active)
-            l->cost += run->ops->softmax_loss(run->pool, &shape, (float)st->temperature, l->output + at, run->truth + at,
-                                              st->error + at, st->gradient + at);
+            run->ops->softmax_loss(run->pool, &shape, (float)st->temperature, l->output + at, run->truth + at,
+                                   st->error + at, st->gradient + at, dn_layer_cost_sum(l));
     }
     return DN_OK;
 }

@@ -294,10 +294,7 @@ static dn_status trainer_pass(dn_trainer *t, int rows, int update) {
     dn_net *net = t->net;
     trainer_gather(t, rows, net->inputs, t->data, t->x, net->input);
     if (t->truth) trainer_gather(t, rows, net->truths, t->data_truth, t->truth, net->truth);
-    DN_TRY(dn_net_run_layers(net, 0, net->n_layers - 1, rows, 1, t->truth ? net->truth : net->input));
-    DN_TRY(dn_net_backward(net));
-    if (update) dn_net_apply_update(net);
-    return DN_OK;
+    return dn_net_train_rows(net, rows, t->truth ? net->truth : net->input, update);
 }
 
 /* Can a whole step be recorded and replayed? Only when nothing in it is decided by the host. */
@@ -344,25 +341,25 @@ static dn_status trainer_step(dn_trainer *t) {
     return DN_OK;
 }
 
-/* Steps until the time is up; then what they lost. */
+/* Steps until the time is up; then what the epoch has lost so far. It is added up over the whole epoch, so that its last
+ * digits do not depend on when the time was up. */
 static dn_status trainer_steps(dn_trainer *t, double until) {
     dn_net *net = t->net;
     double image, latent, weighted;
-    dn_net_losses_clear(net);
+    if (t->at == 0) dn_net_losses_clear(net);
     int steps = 0;
     do {
         DN_TRY(trainer_step(t));
         if (net->ops->separate_memory && ++steps % STEPS_AHEAD == 0) DN_TRY(net->ops->finish(net->pool));
     } while (t->at < t->rows && !t->finished && dn_now() < until);
     DN_TRY(dn_net_losses(net, &image, &latent, &weighted));
-    net->cost = image;
     if (!isfinite(image + weighted)) {
         trainer_restore(t);
         return dn_fail(DN_E_NUMERIC,
                        "the loss became %g in epoch %d: a smaller learning rate may help; the weights of epoch %d are kept",
                        image + weighted, t->epoch + 1, t->epoch);
     }
-    t->image += image, t->latent += latent, t->weighted += weighted;
+    t->image = image, t->latent = latent, t->weighted = weighted;
     return DN_OK;
 }
 

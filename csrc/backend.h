@@ -47,6 +47,29 @@ typedef struct dn_optimizer {
     float momentum, b1, b2, eps;
 } dn_optimizer;
 
+/* A dense layer: y = act(x W^T + b), x (rows, inputs), W (outputs, inputs). */
+typedef struct dn_dense_shape {
+    int rows, inputs, outputs;
+    dn_activation activation;
+} dn_dense_shape;
+
+/* Backward pass and update of a dense layer in one. */
+typedef struct dn_dense_pass {
+    dn_dense_shape shape;
+    const dn_optimizer *optimizer;
+    const dn_step *step;
+    float factor, decay, bias_decay;
+    float *w, *w_m, *w_v, *b, *b_m, *b_v; /* parameters and moments */
+    const float *x;
+    float *y, *dy, *dx; /* dy may be spent; dx is added to, or set with set_dx; NULL: not wanted */
+    int set_dx;
+    int loss; /* of dn_loss, of y against truth, instead of dy: then the forward pass is done here too, y is set; -1: none */
+    const float *truth;
+    float loss_scale;
+    double *sum;    /* of the loss, added to */
+    float *scratch; /* dense_scratch floats: enough for fewer rows too */
+} dn_dense_pass;
+
 typedef struct dn_ops {
     const char *name;
     int separate_memory; /* 1: the host cannot read this memory, so data sets are uploaded */
@@ -119,6 +142,12 @@ typedef struct dn_ops {
      * plain gradient summed over step->rows rows and is left as it is. */
     void (*update)(dn_pool *, const dn_optimizer *, const dn_step *step, size_t n, float factor, float decay, float *w,
                    float *m, float *v, const float *g);
+    /* Dense layers in few passes over the weights. All four or none: layers compose them of gemm and the like where they are
+     * NULL. dense_takes_loss: can dense_train also do the forward pass and this loss? */
+    void (*dense_forward)(dn_pool *, const dn_dense_shape *, const float *x, const float *w, const float *b, float *y);
+    void (*dense_train)(dn_pool *, const dn_dense_pass *);
+    size_t (*dense_scratch)(const dn_dense_shape *);
+    int (*dense_takes_loss)(const dn_dense_shape *, dn_loss);
     /* On the overlap of the maps y (rows, c2, h2, w2) and source (rows, c1, h1, w1), in steps when one is larger:
      * y = alpha y + beta source. Backward: dx gets alpha dy on the overlap and dy elsewhere; dsource gets beta dy. */
     void (*shortcut_forward)(dn_pool *, const dn_shortcut_shape *, float alpha, float beta, const float *source, float *y);

@@ -28,7 +28,7 @@ typedef struct dn_tensor {
     dn_tensor_kind kind;
     int flags, n_dims, dims[6];
     size_t count, offset; /* in floats within its block */
-    float *value, *grad;  /* grad NULL for statistics */
+    float *value, *grad, *moment1, *moment2; /* the last three NULL for statistics, moment2 NULL without Adam */
 } dn_tensor;
 
 typedef struct dn_buffer {
@@ -37,6 +37,13 @@ typedef struct dn_buffer {
 } dn_buffer;
 
 typedef struct dn_layer dn_layer;
+
+/* An elementwise loss right behind a layer. */
+typedef struct dn_loss_behind {
+    dn_loss loss;
+    float scale;
+    double *sum;
+} dn_loss_behind;
 
 typedef struct dn_layer_type {
     const char *name;
@@ -47,6 +54,11 @@ typedef struct dn_layer_type {
     dn_status (*init)(dn_layer *layer);
     dn_status (*forward)(dn_layer *layer);
     dn_status (*backward)(dn_layer *layer); /* NULL: passes nothing down */
+    /* Forward, loss, backward and update in one, for layers with `updates_itself`; 0: not for this loss and these rows */
+    int (*takes_loss)(const dn_layer *layer, dn_loss loss);
+    dn_status (*train_with_loss)(dn_layer *layer, const dn_loss_behind *behind);
+    /* Is this layer such a loss and nothing else? */
+    int (*plain_loss)(const dn_layer *layer, dn_loss_behind *out);
     void (*destroy)(dn_layer *layer);       /* frees what parse allocated */
     double (*flops)(const dn_layer *layer); /* NULL: 0 */
     int has_loss;                           /* sets layer->cost when there is a truth */
@@ -74,6 +86,9 @@ struct dn_layer {
     float *output, *delta;                                /* (batch, outputs); delta is the plain gradient */
     const float *x;                                       /* input of this forward, (rows, inputs) */
     float *dx;                                            /* gradient by the input, added to; NULL: nobody wants it */
+    int n_readers;      /* layers that read its output, the next one always counted */
+    int sets_dx;        /* by plan: backward can set dx; then 1 only where it must, as the input's only reader */
+    int updates_itself; /* by plan: backward updates the parameters when run->update_now */
     dn_tensor tensors[DN_MAX_TENSORS];
     int n_tensors;
     dn_buffer buffers[DN_MAX_BUFFERS];
@@ -102,6 +117,9 @@ typedef struct dn_run {
     double *sums;         /* in the backend's memory: (layers, 2), cost and latent loss */
     float bn_eps;        /* < 0: legacy */
     double kl_scale;     /* s of the network's image loss */
+    int update_now; /* layers with updates_itself do it in backward: no gradients are kept for them */
+    dn_optimizer optimizer;
+    float decay;
 } dn_run;
 const dn_run *dn_layer_run(const dn_layer *layer);
 /* Where a layer's losses are added up, in the backend's memory. */

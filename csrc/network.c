@@ -35,12 +35,13 @@ static dn_status net_parse_header(dn_net *net, const dn_net_options *options) {
     double momentum, eps;
     DN_TRY(dn_cfg_float(s, "momentum", 0.9, &momentum));
     DN_TRY(dn_cfg_float(s, "decay", 0.0001, &net->decay));
-    DN_TRY(dn_cfg_int(s, "adam", 0, 0, 1, &net->optimizer.adam));
+    net->run.decay = (float)net->decay;
+    DN_TRY(dn_cfg_int(s, "adam", 0, 0, 1, &net->run.optimizer.adam));
     DN_TRY(dn_cfg_float(s, "B1", 0.9, &net->b1));
     DN_TRY(dn_cfg_float(s, "B2", 0.999, &net->b2));
     DN_TRY(dn_cfg_float(s, "eps", 1e-7, &eps));
-    net->optimizer.momentum = (float)momentum, net->optimizer.eps = (float)eps;
-    net->optimizer.b1 = (float)net->b1, net->optimizer.b2 = (float)net->b2;
+    net->run.optimizer.momentum = (float)momentum, net->run.optimizer.eps = (float)eps;
+    net->run.optimizer.b1 = (float)net->b1, net->run.optimizer.b2 = (float)net->b2;
     DN_TRY(dn_cfg_float(s, "data_scale", 1, &net->data_scale));
     if (net->data_scale == 0) return dn_cfg_error(s, "data_scale", "data_scale=0 cannot divide");
     net->label_column = dn_cfg_string(s, "label_column", "");
@@ -112,6 +113,7 @@ static dn_status net_parse_layers(dn_net *net) {
         if (l->type->state_size && !(l->state = dn_alloc(1, l->type->state_size))) return DN_E_MEMORY;
         DN_TRY(layer_parse_common(l, s));
         DN_TRY(l->type->parse(l, s));
+        if (i) net->layers[i - 1].n_readers++;
         dn_cfg_report_unread(net->cfg, s);
         if (l->outputs <= 0) return dn_cfg_error(s, NULL, "its output would have %d values", l->outputs);
         size_t total;
@@ -126,6 +128,8 @@ static dn_status net_parse_layers(dn_net *net) {
         if (l->truths) net->truths = l->truths;
         if (l->type->has_loss && s_image == 0) s_image = l->loss_scale;
     }
+    net->may_update_now = net->subdivisions == 1;
+    for (int i = 0; i < n; i++) net->may_update_now &= !net->layers[i].stop_backward; /* below it decay alone acts */
     net->run.kl_scale = s_image > 0 ? s_image : 1;
     if (net->output_layer < 0) return dn_cfg_error(&net->cfg->sections[1], NULL, "the network has only cost layers");
     net->outputs = net->layers[net->output_layer].outputs;
@@ -140,32 +144,40 @@ static void *net_bytes(dn_net *net, size_t bytes) {
 }
 static float *net_block(dn_net *net, size_t floats) { return net_bytes(net, floats * sizeof(float)); }
 
+/* Add a tensor to the ranges: to the last one when it goes on there. */
+static void net_range(dn_range *ranges, int *n, const dn_tensor *t, float learning_rate) {
+    dn_range *last = *n ? &ranges[*n - 1] : NULL;
+    int decays = t->kind == DN_WEIGHT;
+    if (!last || last->decays != decays || last->learning_rate != learning_rate || last->offset + last->count != t->offset) {
+        last = &ranges[(*n)++];
+        *last = (dn_range){t->offset, 0, decays, learning_rate};
+    }
+    last->count = t->offset + net_pad(t->count) - last->offset;
+}
+
 /* Decayed tensors of all layers first, then the other parameters; ranges collect neighbours with one learning rate. */
 static dn_status net_layout_parameters(dn_net *net) {
     size_t at = 0;
     int n_tensors = 0;
     for (int i = 0; i < net->n_layers; i++) n_tensors += net->layers[i].n_tensors;
     net->ranges = dn_alloc((size_t)n_tensors + 1, sizeof *net->ranges);
-    if (!net->ranges) return DN_E_MEMORY;
+    net->rest = dn_alloc((size_t)n_tensors + 1, sizeof *net->rest);
+    if (!net->ranges || !net->rest) return DN_E_MEMORY;
     for (int kind = DN_WEIGHT; kind <= DN_BIAS; kind++)
         for (int i = 0; i < net->n_layers; i++) {
             dn_layer *l = &net->layers[i];
             for (int k = 0; k < l->n_tensors; k++) {
                 dn_tensor *t = &l->tensors[k];
                 if ((int)t->kind != kind) continue;
-                dn_range *last = net->n_ranges ? &net->ranges[net->n_ranges - 1] : NULL;
-                if (!last || last->decays != (kind == DN_WEIGHT) || last->learning_rate != l->learning_rate) {
-                    last = &net->ranges[net->n_ranges++];
-                    *last = (dn_range){at, 0, kind == DN_WEIGHT, l->learning_rate};
-                }
                 t->offset = at, at += net_pad(t->count);
-                last->count = at - last->offset;
+                net_range(net->ranges, &net->n_ranges, t, l->learning_rate);
+                if (!l->updates_itself) net_range(net->rest, &net->n_rest, t, l->learning_rate);
                 net->n_params += t->count;
             }
         }
     net->n_values = at;
     net->values = net_block(net, at), net->grads = net_block(net, at), net->moment1 = net_block(net, at);
-    net->moment2 = net->optimizer.adam ? net_block(net, at) : NULL;
+    net->moment2 = net->run.optimizer.adam ? net_block(net, at) : NULL;
     for (int i = 0; i < net->n_layers; i++)
         for (int k = 0; k < net->layers[i].n_tensors; k++)
             if (net->layers[i].tensors[k].kind == DN_STATISTIC) {
@@ -173,13 +185,15 @@ static dn_status net_layout_parameters(dn_net *net) {
                 net->n_statistics += net_pad(net->layers[i].tensors[k].count);
             }
     net->statistics = net_block(net, net->n_statistics);
-    if (!net->values || !net->grads || !net->moment1 || (net->optimizer.adam && !net->moment2) || !net->statistics)
+    if (!net->values || !net->grads || !net->moment1 || (net->run.optimizer.adam && !net->moment2) || !net->statistics)
         return DN_E_MEMORY;
     for (int i = 0; i < net->n_layers; i++)
         for (int k = 0; k < net->layers[i].n_tensors; k++) {
             dn_tensor *t = &net->layers[i].tensors[k];
             t->value = (t->kind == DN_STATISTIC ? net->statistics : net->values) + t->offset;
-            t->grad = t->kind == DN_STATISTIC ? NULL : net->grads + t->offset;
+            if (t->kind == DN_STATISTIC) continue;
+            t->grad = net->grads + t->offset, t->moment1 = net->moment1 + t->offset;
+            t->moment2 = net->moment2 ? net->moment2 + t->offset : NULL;
         }
     return DN_OK;
 }
@@ -190,10 +204,13 @@ static dn_status net_layout_activations(dn_net *net) {
     for (int i = 0; i < net->n_layers; i++) {
         dn_layer *l = &net->layers[i];
         net->n_activations += net_pad(batch * l->outputs);
+        l->sets_dx = l->sets_dx && i && net->layers[i - 1].n_readers == 1;
         net->n_deltas += net_pad(batch * l->outputs);
+        if (l->sets_dx) net->n_added_deltas -= net_pad(batch * net->layers[i - 1].outputs);
         for (int k = 0; k < l->n_buffers; k++) net->n_activations += net_pad(l->buffers[k].count);
         if (l->workspace > workspace) workspace = l->workspace;
     }
+    net->n_added_deltas += net->n_deltas;
     net->step = net_bytes(net, sizeof *net->step);
     net->run.sums = net_bytes(net, 2 * (size_t)net->n_layers * sizeof *net->run.sums);
     net->sums = dn_alloc(2 * (size_t)net->n_layers, sizeof *net->sums);
@@ -202,13 +219,14 @@ static dn_status net_layout_activations(dn_net *net) {
     net->activations = net_block(net, net->n_activations), net->deltas = net_block(net, net->n_deltas);
     net->run.workspace = net_block(net, workspace);
     if (!net->activations || !net->deltas || !net->run.workspace) return DN_E_MEMORY;
-    float *a = net->activations, *d = net->deltas;
+    float *a = net->activations, *added = net->deltas, *set = net->deltas + net->n_added_deltas;
     net->input = a, a += net_pad(batch * net->inputs);
     net->truth = a, a += net_pad(batch * net->truths);
     for (int i = 0; i < net->n_layers; i++) {
         dn_layer *l = &net->layers[i];
         l->output = a, a += net_pad(batch * l->outputs);
-        l->delta = d, d += net_pad(batch * l->outputs);
+        float **d = i + 1 < net->n_layers && net->layers[i + 1].sets_dx ? &set : &added;
+        l->delta = *d, *d += net_pad(batch * l->outputs);
         for (int k = 0; k < l->n_buffers; k++) *l->buffers[k].where = a, a += net_pad(l->buffers[k].count);
         l->x = i ? net->layers[i - 1].output : net->input;
         l->dx = i ? net->layers[i - 1].delta : NULL;
@@ -265,6 +283,7 @@ void dn_net_destroy(dn_net *net) {
     }
     dn_free(net->sums);
     dn_free(net->ranges);
+    dn_free(net->rest);
     dn_free(net->layers);
     dn_schedule_free(&net->schedule);
     dn_pool_destroy(net->pool);
@@ -324,15 +343,47 @@ dn_status dn_net_forward(dn_net *net, const float *x, const float *truth, int ro
     return DN_OK;
 }
 
+static dn_status net_backward_from(dn_net *net, int last) {
+    net->rows_since_update += net->run.rows;
+    for (int i = last; i >= 0; i--) {
+        dn_layer *l = &net->layers[i];
+        if (l->stop_backward) { /* what would have been set below */
+            net->ops->fill(net->pool, net->n_deltas - net->n_added_deltas, 0, net->deltas + net->n_added_deltas);
+            break;
+        }
+        if (l->type->backward) DN_TRY(l->type->backward(l));
+    }
+    return DN_OK;
+}
+
 dn_status dn_net_backward(dn_net *net) {
     DN_CHECK(net->run.rows > 0, DN_E_USAGE, "backward without a forward");
-    net->ops->fill(net->pool, net->n_deltas, 0, net->deltas);
-    for (int i = net->n_layers - 1; i >= 0; i--) {
-        if (net->layers[i].stop_backward) break;
-        if (net->layers[i].type->backward) DN_TRY(net->layers[i].type->backward(&net->layers[i]));
-    }
-    net->rows_since_update += net->run.rows;
-    return DN_OK;
+    net->ops->fill(net->pool, net->n_added_deltas, 0, net->deltas);
+    return net_backward_from(net, net->n_layers - 1);
+}
+
+/* A loss at the end that the layer before it can do in one with its own work. */
+static int net_loss_behind(const dn_net *net, dn_loss_behind *behind) {
+    if (net->n_layers < 2) return 0;
+    const dn_layer *loss = &net->layers[net->n_layers - 1], *l = loss - 1;
+    return l->updates_itself && l->type->train_with_loss && loss->type->plain_loss &&
+           loss->type->plain_loss(loss, behind) && l->type->takes_loss(l, behind->loss);
+}
+
+dn_status dn_net_train_rows(dn_net *net, int rows, const float *truth, int update) {
+    dn_loss_behind behind;
+    int last = net->n_layers - 1;
+    net->run.rows = rows;
+    net->run.update_now = update && net->may_update_now && net->rows_since_update == 0;
+    int fused = net->run.update_now && net_loss_behind(net, &behind);
+    if (fused) last -= 2;
+    dn_status status = dn_net_run_layers(net, 0, last, rows, 1, truth);
+    net->ops->fill(net->pool, net->n_added_deltas, 0, net->deltas);
+    if (status == DN_OK && fused) status = net->layers[last + 1].type->train_with_loss(&net->layers[last + 1], &behind);
+    if (status == DN_OK) status = net_backward_from(net, last);
+    if (status == DN_OK && update) dn_net_apply_update(net);
+    net->run.update_now = 0;
+    return status;
 }
 
 uint64_t dn_net_batch_number(const dn_net *net) {
@@ -360,14 +411,16 @@ void dn_net_set_step(dn_net *net, uint64_t pass, uint64_t at, int rows) {
 }
 
 void dn_net_apply_update(dn_net *net) {
-    for (int i = 0; i < net->n_ranges; i++) {
-        const dn_range *r = &net->ranges[i];
-        int decays = r->decays || net->optimizer.adam; /* Darknet decays biases too with Adam */
-        net->ops->update(net->pool, &net->optimizer, net->step, r->count, r->learning_rate, decays ? (float)net->decay : 0,
+    int now = net->run.update_now, n = now ? net->n_rest : net->n_ranges;
+    for (int i = 0; i < n; i++) {
+        const dn_range *r = now ? &net->rest[i] : &net->ranges[i];
+        int decays = r->decays || net->run.optimizer.adam; /* Darknet decays biases too with Adam */
+        net->ops->update(net->pool, &net->run.optimizer, net->step, r->count, r->learning_rate, decays ? (float)net->decay : 0,
                          net->values + r->offset, net->moment1 + r->offset,
                          net->moment2 ? net->moment2 + r->offset : NULL, net->grads + r->offset);
     }
-    net->ops->fill(net->pool, net->n_values, 0, net->grads);
+    for (int i = 0; now && i < n; i++) net->ops->fill(net->pool, net->rest[i].count, 0, net->grads + net->rest[i].offset);
+    if (!now) net->ops->fill(net->pool, net->n_values, 0, net->grads);
     net->updates++;
     net->rows_since_update = 0;
 }

@@ -25,7 +25,6 @@ struct dn_net {
     int sampling_layer; /* first, -1: none */
     int latent_layer;   /* whose output is the latent space: sampling, or an autoencoder's narrowest; -1: none */
     uint64_t seed, seen, updates;
-    dn_optimizer optimizer;
     double decay, b1, b2, data_scale, rate_override;
     const char *label_column;
     float *input, *truth;                  /* (batch, inputs), (batch, truths) on the device */
@@ -35,11 +34,11 @@ struct dn_net {
     float *statistics;
     size_t n_statistics;
     float *activations, *deltas;
-    size_t n_activations, n_deltas, memory_bytes;
+    size_t n_activations, n_deltas, n_added_deltas, memory_bytes; /* added: the first ones, cleared before backward */
     dn_step *step; /* on the device */
     double *sums;  /* the host's copy of run.sums */
-    dn_range *ranges;
-    int n_ranges;
+    dn_range *ranges, *rest;   /* of all parameters; of those of layers that do not update themselves */
+    int n_ranges, n_rest, may_update_now;
     int rows_since_update;
     double cost, objective; /* of the last forward */
 };
@@ -52,6 +51,9 @@ dn_status dn_net_losses(dn_net *net, double *image, double *latent, double *weig
 /* What the next pass and update need to know: `pass` numbers the noise, `at` is its place in the epoch's order, `rows` are
  * those of the update. Call it when `seen` counts the pass already. */
 void dn_net_set_step(dn_net *net, uint64_t pass, uint64_t at, int rows);
+/* Forward and backward of a training step that is set, with the update if it is wanted; rows and truth as in
+ * dn_net_run_layers. */
+dn_status dn_net_train_rows(dn_net *net, int rows, const float *truth, int update);
 /* dn_net_update for a step that is set. */
 void dn_net_apply_update(dn_net *net);
 double dn_sampling_beta(const dn_layer *layer);

@@ -1,5 +1,6 @@
 /* The table of CPU operations, the choice of the instruction set, memory and GEMM. */
 #include "cpu_blas.h"
+#include "cpu_dense.h"
 #include "cpu_ops.h"
 #include "../sys.h"
 #include <stdatomic.h>
@@ -8,6 +9,7 @@
 #include <string.h>
 
 extern const dn_cpu_kernels dn_cpu_kernels_base, dn_cpu_kernels_avx2, dn_cpu_kernels_avx512;
+extern const dn_dense_kernels dn_dense_kernels_base, dn_dense_kernels_avx2, dn_dense_kernels_avx512;
 
 static const dn_cpu_kernels *kernels_choose(void) {
     const char *wish = getenv("DARKNET_ISA");
@@ -28,6 +30,15 @@ const dn_cpu_kernels *dn_cpu_kernels_get(void) {
     const dn_cpu_kernels *k = atomic_load(&chosen);
     if (!k) atomic_store(&chosen, k = kernels_choose());
     return k;
+}
+
+const dn_dense_kernels *dn_cpu_dense_kernels(void) {
+#if defined(__x86_64__)
+    const dn_cpu_kernels *k = dn_cpu_kernels_get();
+    if (k == &dn_cpu_kernels_avx512) return &dn_dense_kernels_avx512;
+    if (k == &dn_cpu_kernels_avx2) return &dn_dense_kernels_avx2;
+#endif
+    return &dn_dense_kernels_base;
 }
 
 const char *dn_version(void) { return DN_VERSION; }
@@ -114,6 +125,8 @@ const dn_ops dn_cpu_ops = {
     .downsample_backward = cpu_downsample_backward, .normals = cpu_normals, .uniforms = cpu_uniforms,
     .dropout = cpu_dropout, .dropout_gradient = cpu_dropout_gradient, .reparameterise = cpu_reparameterise,
     .reparameterise_gradient = cpu_reparameterise_gradient, .loss = cpu_loss, .mask = cpu_mask, .update = cpu_update,
+    .dense_forward = cpu_dense_forward, .dense_train = cpu_dense_train, .dense_scratch = cpu_dense_scratch,
+    .dense_takes_loss = cpu_dense_takes_loss,
     .shortcut_forward = cpu_shortcut_forward, .shortcut_backward = cpu_shortcut_backward,
     .binarize = cpu_binarize, .avgpool_forward = cpu_avgpool_forward, .avgpool_backward = cpu_avgpool_backward,
     .gather = cpu_gather, .scatter_add = cpu_scatter_add, .softmax = cpu_softmax, .softmax_gradient =

@@ -34,6 +34,10 @@ void cpu_reparameterise_gradient(dn_pool *pool, size_t rows, size_t latent, floa
 void cpu_loss(dn_pool *pool, dn_loss kind, size_t n, const float *x, const float *truth, float *error, float *gradient, double *sum);
 void cpu_mask(dn_pool *pool, size_t n, const float *truth, float *x);
 void cpu_update(dn_pool *pool, const dn_optimizer *optimizer, const dn_step *step, size_t n, float factor, float decay, float *w, float *m, float *v, const float *g);
+void cpu_dense_forward(dn_pool *pool, const dn_dense_shape *shape, const float *x, const float *w, const float *b, float *y);
+void cpu_dense_train(dn_pool *pool, const dn_dense_pass *pass);
+size_t cpu_dense_scratch(const dn_dense_shape *shape);
+int cpu_dense_takes_loss(const dn_dense_shape *shape, dn_loss loss);
 void cpu_shortcut_forward(dn_pool *pool, const dn_shortcut_shape *shape, float alpha, float beta, const float *source, float *y);
 void cpu_shortcut_backward(dn_pool *pool, const dn_shortcut_shape *shape, float alpha, float beta, const float *dy, float *dx, float *dsource);
 void cpu_binarize(dn_pool *pool, size_t rows, size_t n, int mean, const float *x, float *y);

@@ -58,6 +58,11 @@ static dn_status fence_finish(dn_pool *pool) {
         fence_close(pool);                                                                                             \
     }
 
+static size_t fence_dense_scratch(const dn_dense_shape *shape) { return dn_cpu_ops.dense_scratch(shape); }
+static int fence_dense_takes_loss(const dn_dense_shape *shape, dn_loss loss) {
+    return dn_cpu_ops.dense_takes_loss(shape, loss);
+}
+
 OPERATION(upload, (dn_pool *pool, void *to, const void *from_host, size_t bytes), pool, to, from_host, bytes)
 OPERATION(download, (dn_pool *pool, void *to_host, const void *from, size_t bytes), pool, to_host, from, bytes)
 OPERATION(fill, (dn_pool *pool, size_t n, float value, float *x), pool, n, value, x)
@@ -120,6 +125,9 @@ OPERATION(loss, (dn_pool *pool, dn_loss kind, size_t n, const float *x, const fl
 OPERATION(mask, (dn_pool *pool, size_t n, const float *truth, float *x), pool, n, truth, x)
 OPERATION(update, (dn_pool *pool, const dn_optimizer *optimizer, const dn_step *step, size_t n, float factor, float
           decay, float *w, float *m, float *v, const float *g), pool, optimizer, step, n, factor, decay, w, m, v, g)
+OPERATION(dense_forward, (dn_pool *pool, const dn_dense_shape *shape, const float *x, const float *w, const float *b,
+          float *y), pool, shape, x, w, b, y)
+OPERATION(dense_train, (dn_pool *pool, const dn_dense_pass *pass), pool, pass)
 OPERATION(shortcut_forward, (dn_pool *pool, const dn_shortcut_shape *shape, float alpha, float beta, const float
           *source, float *y), pool, shape, alpha, beta, source, y)
 OPERATION(shortcut_backward, (dn_pool *pool, const dn_shortcut_shape *shape, float alpha, float beta, const float *dy,
@@ -165,7 +173,9 @@ const dn_ops dn_fence_ops = {
     .normals = fence_normals, .uniforms = fence_uniforms, .dropout = fence_dropout,
     .dropout_gradient = fence_dropout_gradient, .reparameterise = fence_reparameterise,
     .reparameterise_gradient = fence_reparameterise_gradient, .loss = fence_loss, .mask = fence_mask,
-    .update = fence_update, .shortcut_forward = fence_shortcut_forward,
+    .update = fence_update,
+    .dense_forward = fence_dense_forward, .dense_train = fence_dense_train, .dense_scratch = fence_dense_scratch,
+    .dense_takes_loss = fence_dense_takes_loss, .shortcut_forward = fence_shortcut_forward,
     .shortcut_backward = fence_shortcut_backward,
     .binarize = fence_binarize, .avgpool_forward = fence_avgpool_forward, .avgpool_backward = fence_avgpool_backward,
     .gather = fence_gather, .scatter_add = fence_scatter_add, .softmax = fence_softmax, .softmax_gradient =

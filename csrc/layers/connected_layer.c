@@ -15,7 +15,15 @@ static dn_status connected_parse(dn_layer *l, dn_section *s) {
     return DN_OK;
 }
 
-static dn_status connected_plan(dn_layer *l) { return dn_dense_plan(l, l->state, 1); }
+static dn_status connected_plan(dn_layer *l) {
+    const dn_dense *p = l->state;
+    const dn_run *run = dn_layer_run(l);
+    l->sets_dx = 1;
+    l->updates_itself = run->ops->dense_train && !p->norm.on;
+    dn_dense_shape shape = {run->batch, p->inputs, p->outputs, p->norm.activation};
+    if (l->updates_itself) dn_layer_workspace(l, run->ops->dense_scratch(&shape));
+    return dn_dense_plan(l, l->state, 1);
+}
 
 static dn_status connected_init(dn_layer *l) {
     dn_dense_init(l, l->state);
@@ -28,7 +36,22 @@ static dn_status connected_forward(dn_layer *l) {
 }
 
 static dn_status connected_backward(dn_layer *l) {
-    dn_dense_backward(l, l->state, 0, dn_layer_run(l)->rows, l->x, l->output, l->delta, l->dx);
+    if (l->updates_itself && dn_layer_run(l)->update_now)
+        dn_dense_train(l, l->state, NULL);
+    else
+        dn_dense_backward(l, l->state, 0, dn_layer_run(l)->rows, l->x, l->output, l->delta, l->dx);
+    return DN_OK;
+}
+
+static int connected_takes_loss(const dn_layer *l, dn_loss loss) {
+    const dn_dense *p = l->state;
+    const dn_run *run = dn_layer_run(l);
+    dn_dense_shape shape = {run->rows, p->inputs, p->outputs, p->norm.activation};
+    return run->ops->dense_takes_loss(&shape, loss);
+}
+
+static dn_status connected_train_with_loss(dn_layer *l, const dn_loss_behind *behind) {
+    dn_dense_train(l, l->state, behind);
     return DN_OK;
 }
 
@@ -37,5 +60,5 @@ static double connected_flops(const dn_layer *l) { return 2.0 * l->inputs * l->o
 const dn_layer_type dn_connected_layer = {
     .name = "connected", .aliases = {"conn"}, .state_size = sizeof(dn_dense), .parse = connected_parse,
     .plan = connected_plan, .init = connected_init, .forward = connected_forward, .backward = connected_backward,
-    .flops = connected_flops,
+    .takes_loss = connected_takes_loss, .train_with_loss = connected_train_with_loss, .flops = connected_flops,
 };

@@ -77,7 +77,13 @@ static dn_status cost_backward(dn_layer *l) {
     return DN_OK;
 }
 
+static int cost_plain_loss(const dn_layer *l, dn_loss_behind *out) {
+    const cost_state *st = l->state;
+    *out = (dn_loss_behind){st->loss, (float)st->scale, dn_layer_cost_sum(l)};
+    return 1;
+}
+
 const dn_layer_type dn_cost_layer = {
     .name = "cost", .state_size = sizeof(cost_state), .parse = cost_parse, .plan = cost_plan, .forward = cost_forward,
-    .backward = cost_backward, .has_loss = 1, .is_cost = 1,
+    .backward = cost_backward, .plain_loss = cost_plain_loss, .has_loss = 1, .is_cost = 1,
 };

@@ -15,8 +15,17 @@ void dn_dense_init(dn_layer *l, dn_dense *p) {
     dn_layer_init_uniform(l, p->weights, sqrtf(6.0f / ((float)p->inputs + (float)p->outputs)));
 }
 
+static dn_dense_shape dense_shape(const dn_dense *p, int rows) {
+    return (dn_dense_shape){rows, p->inputs, p->outputs, p->norm.activation};
+}
+
 void dn_dense_forward(dn_layer *l, dn_dense *p, int step, int rows, const float *x, float *y) {
     const dn_run *run = dn_layer_run(l);
+    if (run->ops->dense_forward && !p->norm.on) {
+        dn_dense_shape shape = dense_shape(p, rows);
+        run->ops->dense_forward(run->pool, &shape, x, p->weights->value, p->norm.biases->value, y);
+        return;
+    }
     run->ops->gemm(run->pool, 0, 1, rows, p->outputs, p->inputs, 1, x, p->inputs, p->weights->value, p->inputs, 0, y,
                    p->outputs);
     dn_norm_forward(l, &p->norm, step, rows, y);
@@ -29,6 +38,19 @@ void dn_dense_backward(dn_layer *l, dn_dense *p, int step, int rows, const float
     run->ops->gemm(run->pool, 1, 0, p->outputs, p->inputs, rows, 1, dy, p->outputs, x, p->inputs, 1, p->weights->grad,
                    p->inputs);
     if (dx)
-        run->ops->gemm(run->pool, 0, 0, rows, p->inputs, p->outputs, 1, dy, p->outputs, p->weights->value, p->inputs, 1,
-                       dx, p->inputs);
+        run->ops->gemm(run->pool, 0, 0, rows, p->inputs, p->outputs, 1, dy, p->outputs, p->weights->value, p->inputs,
+                       l->sets_dx ? 0 : 1, dx, p->inputs);
+}
+
+void dn_dense_train(dn_layer *l, dn_dense *p, const dn_loss_behind *behind) {
+    const dn_run *run = dn_layer_run(l);
+    const dn_tensor *w = p->weights, *b = p->norm.biases;
+    dn_dense_pass pass = {
+        .shape = dense_shape(p, run->rows), .optimizer = &run->optimizer, .step = run->step, .factor = l->learning_rate,
+        .decay = run->decay, .bias_decay = run->optimizer.adam ? run->decay : 0, .w = w->value, .w_m = w->moment1,
+        .w_v = w->moment2, .b = b->value, .b_m = b->moment1, .b_v = b->moment2, .x = l->x, .y = l->output, .dy = l->delta,
+        .dx = l->dx, .set_dx = l->sets_dx, .loss = -1, .scratch = run->workspace};
+    if (behind)
+        pass.loss = (int)behind->loss, pass.truth = run->truth, pass.loss_scale = behind->scale, pass.sum = behind->sum;
+    run->ops->dense_train(run->pool, &pass);
 }

@@ -18,4 +18,7 @@ void dn_dense_forward(dn_layer *layer, dn_dense *part, int step, int rows, const
 /* dy is spent; dx may be NULL. */
 void dn_dense_backward(dn_layer *layer, dn_dense *part, int step, int rows, const float *x, const float *y, float *dy,
                        float *dx);
+/* Backward and update at once for a layer that is this one part, without normalisation; with a loss right behind the layer
+ * also its forward. */
+void dn_dense_train(dn_layer *layer, dn_dense *part, const dn_loss_behind *behind);
 #endif

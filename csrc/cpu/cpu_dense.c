@@ -1,0 +1,134 @@
+/* Dense layers: with few rows by the kernels of isa_dense.c, chunk by chunk of outputs; with many by gemm. */
+#include "cpu_dense.h"
+#include "cpu_ops.h"
+#include <string.h>
+
+enum {
+    CHUNK_BYTES = 1 << 18, /* of weights: about 10 us */
+    MAX_CHUNKS = 32,
+    TILE_OUTPUTS = 32, TILE_INPUTS = 512 /* of the weight gradient, which stays in the cache until it is used up */
+};
+
+static int dense_chunk(const dn_dense_shape *s) {
+    size_t chunk = CHUNK_BYTES / sizeof(float) / (size_t)s->inputs, least = ((size_t)s->outputs + MAX_CHUNKS - 1) / MAX_CHUNKS;
+    if (chunk < least) chunk = least;
+    if (chunk > (size_t)s->outputs) chunk = (size_t)s->outputs;
+    return (int)((chunk + DN_DENSE_BLOCK - 1) / DN_DENSE_BLOCK * DN_DENSE_BLOCK);
+}
+
+static size_t dense_chunks(const dn_dense_shape *s) { return dn_chunks((size_t)s->outputs, (size_t)dense_chunk(s)); }
+
+typedef struct forward_job {
+    const dn_dense_shape *shape;
+    const float *x, *w, *b;
+    float *y;
+    int part;
+} forward_job;
+
+static void forward_few(void *context, size_t chunk) {
+    const forward_job *j = context;
+    int from = (int)chunk * j->part, to = from + j->part;
+    dn_cpu_dense_kernels()->forward(j->shape, j->x, (size_t)j->shape->inputs, j->w, j->b, j->y, from,
+                                    to < j->shape->outputs ? to : j->shape->outputs);
+}
+
+void cpu_dense_forward(dn_pool *pool, const dn_dense_shape *s, const float *x, const float *w, const float *b, float *y) {
+    if (s->rows <= DN_DENSE_ROWS) {
+        forward_job j = {s, x, w, b, y, dense_chunk(s)};
+        dn_pool_run(pool, dense_chunks(s), forward_few, &j);
+        return;
+    }
+    dn_cpu_ops.gemm(pool, 0, 1, s->rows, s->outputs, s->inputs, 1, x, s->inputs, w, s->inputs, 0, y, s->outputs);
+    cpu_bias_add(pool, (size_t)s->rows, (size_t)s->outputs, 1, b, y);
+    cpu_activate(pool, s->activation, (size_t)s->rows * s->outputs, y);
+}
+
+/* ---- backward and update ---- */
+
+enum { LINE = 16 }; /* floats */
+
+static size_t dense_step(const dn_dense_shape *s) {
+    size_t lines = ((size_t)s->inputs + LINE - 1) / LINE;
+    return (size_t)s->inputs % LINE || lines % 2 ? (size_t)s->inputs : (lines + 1) * LINE;
+}
+
+size_t cpu_dense_scratch(const dn_dense_shape *s) {
+    size_t few = (size_t)(s->rows < DN_DENSE_ROWS ? s->rows : DN_DENSE_ROWS), x = few * dense_step(s);
+    size_t with_few = (dense_chunks(s) + 1) * x; /* x, and the parts of dx */
+    return with_few > (size_t)s->outputs ? with_few : (size_t)s->outputs;
+}
+
+typedef struct train_job {
+    dn_dense_job job;
+    int part;
+    float *dx; /* (chunks, rows, step) or NULL */
+    double sums[MAX_CHUNKS + 1];
+} train_job;
+
+static void train_few(void *context, size_t chunk) {
+    train_job *j = context;
+    const dn_dense_shape *s = &j->job.pass->shape;
+    int from = (int)chunk * j->part, to = from + j->part;
+    j->sums[chunk] = 0;
+    dn_cpu_dense_kernels()->train(&j->job, from, to < s->outputs ? to : s->outputs,
+                                  j->dx ? j->dx + chunk * (size_t)s->rows * j->job.step : NULL, &j->sums[chunk]);
+}
+
+static void dense_train_few(dn_pool *pool, const dn_dense_pass *p) {
+    const dn_dense_shape *s = &p->shape;
+    size_t chunks = dense_chunks(s), rows = (size_t)s->rows, inputs = (size_t)s->inputs, step = dense_step(s);
+    train_job j = {{p, p->x, step}, dense_chunk(s), p->dx ? p->scratch + rows * step : NULL, {0}};
+    if (step != inputs) {
+        cpu_copy_rows(NULL, rows, inputs, p->x, inputs, p->scratch, step);
+        j.job.x = p->scratch;
+    }
+    dn_pool_run(pool, chunks, train_few, &j);
+    for (size_t c = 0; p->loss >= 0 && c < chunks; c++) *p->sum += j.sums[c];
+    if (!p->dx) return;
+    if (p->set_dx) memset(p->dx, 0, rows * inputs * sizeof *p->dx);
+    float scale = p->optimizer->adam ? 1 : p->step->rows;
+    for (size_t c = 0; c < chunks; c++)
+        for (size_t r = 0; r < rows; r++)
+            dn_cpu_kernels_get()->axpy(inputs, scale, j.dx + (c * rows + r) * step, p->dx + r * inputs);
+}
+
+/* The weight gradient tile by tile, each used up while it is in the cache. */
+static void train_many(void *context, size_t chunk) {
+    const dn_dense_pass *p = context;
+    const dn_dense_shape *s = &p->shape;
+    float tile[TILE_OUTPUTS * TILE_INPUTS] __attribute__((aligned(64)));
+    int o = (int)chunk * TILE_OUTPUTS, n = s->outputs - o < TILE_OUTPUTS ? s->outputs - o : TILE_OUTPUTS;
+    for (int k = 0; k < s->inputs; k += TILE_INPUTS) {
+        int m = s->inputs - k < TILE_INPUTS ? s->inputs - k : TILE_INPUTS;
+        dn_cpu_kernels_get()->gemm(1, 0, n, m, s->rows, 1, p->dy + o, s->outputs, p->x + k, s->inputs, 0, tile, m);
+        for (int i = 0; i < n; i++) {
+            size_t at = (size_t)(o + i) * s->inputs + k;
+            cpu_update(NULL, p->optimizer, p->step, (size_t)m, p->factor, p->decay, p->w + at, p->w_m + at,
+                       p->w_v ? p->w_v + at : NULL, tile + (size_t)i * m);
+        }
+    }
+}
+
+static void dense_train_many(dn_pool *pool, const dn_dense_pass *p) {
+    const dn_dense_shape *s = &p->shape;
+    size_t rows = (size_t)s->rows, outputs = (size_t)s->outputs;
+    cpu_activate_gradient(pool, s->activation, rows * outputs, p->y, p->dy);
+    memset(p->scratch, 0, outputs * sizeof *p->scratch);
+    cpu_bias_gradient(pool, rows, outputs, 1, p->dy, p->scratch);
+    cpu_update(pool, p->optimizer, p->step, outputs, p->factor, p->bias_decay, p->b, p->b_m, p->b_v, p->scratch);
+    if (p->dx)
+        dn_cpu_ops.gemm(pool, 0, 0, s->rows, s->inputs, s->outputs, 1, p->dy, s->outputs, p->w, s->inputs,
+                        p->set_dx ? 0 : 1, p->dx, s->inputs);
+    dn_pool_run(pool, dn_chunks(outputs, TILE_OUTPUTS), train_many, (void *)p);
+}
+
+void cpu_dense_train(dn_pool *pool, const dn_dense_pass *p) {
+    if (p->shape.rows <= DN_DENSE_ROWS)
+        dense_train_few(pool, p);
+    else
+        dense_train_many(pool, p);
+}
+
+int cpu_dense_takes_loss(const dn_dense_shape *s, dn_loss loss) {
+    return s->rows <= DN_DENSE_ROWS && loss != DN_LOSS_MASKED;
+}

@@ -1,0 +1,65 @@
+"""Training with fused passes against the same steps one by one, which are composed of plain operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import darknet_vae as dv
+
+Build = Callable[..., dv.Network]
+ROWS = [1, 2, 3, 4, 5, 8, 13, 16, 17, 40]
+HEAD = "[net]\nbatch={batch}\ninputs={inputs}\nlearning_rate=0.05\nmomentum=0.8\ndecay=0.01\nadam={adam}\neps=0.001\n"  # a large eps: without it a gradient near 0 moves as far as any
+
+
+def one_by_one(net: dv.Network, X: np.ndarray, truth: np.ndarray) -> None:
+    for at in range(0, len(X), net.batch):
+        net.forward(X[at : at + net.batch], truth[at : at + net.batch], train=True)
+        net.backward()
+        net.update()
+
+
+def check(network: Build, text: str, inputs: int, outputs: int, rows: int) -> None:
+    random = np.random.default_rng(rows)
+    X = random.normal(size=(3 * rows + 1, inputs)).astype(np.float32)  # the last batch is not full
+    truth = random.uniform(0, 1, size=(len(X), outputs)).astype(np.float32)
+    fused, plain = network(text, seed=1), network(text, seed=1)
+    fused.train(X, epochs=1, truth=truth, shuffle=False)
+    one_by_one(plain, X, truth)
+    for ours, theirs in zip(fused.layers, plain.layers, strict=True):
+        for name, wanted in theirs.params.items():
+            np.testing.assert_allclose(ours.params[name], wanted, rtol=2e-4, atol=2e-5, err_msg=f"{ours} {name}")
+
+
+@pytest.mark.parametrize("adam", [0, 1])
+@pytest.mark.parametrize("rows", ROWS)
+def test_fused_training_gives_the_parameters_of_plain_steps(rows: int, adam: int, network: Build) -> None:
+    text = HEAD.format(batch=rows, inputs=37, adam=adam) + (
+        "[connected]\noutput=32\nactivation=tanh\n[connected]\noutput=3\nactivation=linear\n"
+        "[route]\nlayers=-1,-2\n[connected]\noutput=21\nactivation=leaky\n[connected]\noutput=130\nactivation=logistic\n"
+        "[cost]\ntype=sse\nscale=0.5\n"
+    )
+    check(network, text, 37, 130, rows)
+
+
+@pytest.mark.parametrize("loss", ["sse", "L1", "smooth", "bce", "masked"])
+@pytest.mark.parametrize("activation", ["linear", "relu", "elu"])
+def test_every_loss_behind_a_connected_layer_trains_as_plain_steps(loss: str, activation: str, network: Build) -> None:
+    text = HEAD.format(batch=4, inputs=64, adam=0) + (f"[connected]\noutput=19\nactivation={activation}\n[cost]\ntype={loss}\n")
+    check(network, text, 64, 19, 4)
+
+
+def test_the_loss_of_fused_training_is_that_of_plain_steps(network: Build) -> None:
+    text = HEAD.format(batch=4, inputs=20, adam=0) + "[connected]\noutput=20\nactivation=leaky\n[cost]\ntype=sse\n"
+    X = np.random.default_rng(0).normal(size=(10, 20)).astype(np.float32)
+    fused, plain = network(text), network(text)
+    history = fused.train(X, epochs=1, shuffle=False)
+    total = 0.0
+    for at in range(0, 10, 4):
+        plain.forward(X[at : at + 4], X[at : at + 4], train=True)
+        total += plain.cost
+        plain.backward()
+        plain.update()
+    assert history.image_loss[0] == pytest.approx(total / 10, rel=1e-6)

@@ -10,15 +10,29 @@
 
 enum { SPINS = 2000, MAX_THREADS = 256 };
 
-/* A ticket holds the job's number above and the next chunk below, so a worker that wakes late for an old job finds a
- * ticket of another job and leaves without touching anything of either. */
+/* Every thread has a share of the chunks and begins with it: the same chunk of the same loop then meets the same core's caches
+ * again, and moving what it wrote to another core costs more than the work itself. Who is done with its share takes over those
+ * that nobody has begun; to others it leaves half as much time as it took itself, then takes from them too. A ticket holds the job's number above and the next chunk of the
+ * share below, so a worker that wakes late for an old job finds a ticket of another job and leaves without touching anything
+ * of either. */
+typedef struct pool_share {
+    _Atomic uint64_t ticket;
+    char apart[64 - sizeof(uint64_t)]; /* cache lines of their own */
+} pool_share;
+
+typedef struct pool_worker {
+    dn_pool *pool;
+    pthread_t thread;
+    int number; /* the caller is 0 */
+} pool_worker;
+
 struct dn_pool {
     int threads, n_workers;
     pid_t owner;
-    pthread_t *workers;
+    pool_worker *workers;
+    pool_share *shares; /* (threads) */
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    _Atomic uint64_t ticket;
     atomic_size_t n_chunks, done;
     _Atomic(dn_chunk_fn) fn;
     _Atomic(void *) context;
@@ -29,31 +43,58 @@ struct dn_pool {
 
 enum { CHUNK_BITS = 32 };
 
-static void pool_work(dn_pool *p, unsigned job) {
+static uint32_t pool_begin(size_t n, int threads, int share) {
+    return (uint32_t)(n * (size_t)share / (size_t)threads);
+}
+
+static void pool_take(dn_pool *p, unsigned job, int number) {
     for (;;) {
-        uint64_t t = atomic_load(&p->ticket);
+        uint64_t t = atomic_load(&p->shares[number].ticket);
         if ((unsigned)(t >> CHUNK_BITS) != job) return;
         size_t n = atomic_load(&p->n_chunks);
         dn_chunk_fn fn = atomic_load(&p->fn);
         void *context = atomic_load(&p->context);
-        if ((uint32_t)t >= n) return;
+        if ((uint32_t)t >= pool_begin(n, p->threads, number + 1)) return;
         /* success proves that the job is still this one, and so are n, fn and context */
-        if (!atomic_compare_exchange_weak(&p->ticket, &t, t + 1)) continue;
+        if (!atomic_compare_exchange_weak(&p->shares[number].ticket, &t, t + 1)) continue;
         fn(context, (uint32_t)t);
         atomic_fetch_add(&p->done, 1);
     }
 }
 
-static void *pool_worker(void *argument) {
-    dn_pool *p = argument;
+static void pool_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+/* Has somebody begun with this share, and not yet claimed all of it? */
+static int pool_in_work(const dn_pool *p, unsigned job, int number) {
+    uint64_t t = atomic_load(&p->shares[number].ticket);
+    size_t n = atomic_load(&p->n_chunks);
+    return (unsigned)(t >> CHUNK_BITS) == job && (uint32_t)t > pool_begin(n, p->threads, number) &&
+           (uint32_t)t < pool_begin(n, p->threads, number + 1);
+}
+
+static void pool_work(dn_pool *p, unsigned job, int number) {
+    double began = p->threads > 1 ? dn_now() : 0;
+    pool_take(p, job, number);
+    if (p->threads == 1) return;
+    double done = dn_now(), until = done + (done - began) / 2;
+    for (int i = 1; i < p->threads; i++) {
+        int other = (number + i) % p->threads;
+        while (pool_in_work(p, job, other) && dn_now() < until) pool_pause();
+        pool_take(p, job, other);
+    }
+}
+
+static void *pool_run(void *argument) {
+    pool_worker *w = argument;
+    dn_pool *p = w->pool;
     unsigned seen = 0;
     while (!atomic_load(&p->stop)) {
         int spins = 0;
-        while (atomic_load(&p->job) == seen && !atomic_load(&p->stop) && spins++ < SPINS) {
-#if defined(__x86_64__)
-            __builtin_ia32_pause();
-#endif
-        }
+        while (atomic_load(&p->job) == seen && !atomic_load(&p->stop) && spins++ < SPINS) pool_pause();
         if (atomic_load(&p->job) == seen) {
             pthread_mutex_lock(&p->lock);
             atomic_fetch_add(&p->sleeping, 1);
@@ -62,7 +103,7 @@ static void *pool_worker(void *argument) {
             pthread_mutex_unlock(&p->lock);
         }
         seen = atomic_load(&p->job);
-        if (!atomic_load(&p->stop)) pool_work(p, seen);
+        if (!atomic_load(&p->stop)) pool_work(p, seen, w->number);
     }
     return NULL;
 }
@@ -99,12 +140,14 @@ dn_status dn_pool_create(dn_pool **out, int threads) {
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->wake, NULL);
     p->workers = dn_alloc((size_t)threads, sizeof *p->workers);
-    if (!p->workers) {
+    p->shares = dn_alloc((size_t)threads, sizeof *p->shares);
+    if (!p->workers || !p->shares) {
         dn_pool_destroy(p);
         return DN_E_MEMORY;
     }
     for (int i = 0; i + 1 < threads; i++) { /* fewer threads than asked for is slower, not wrong */
-        if (pthread_create(&p->workers[i], NULL, pool_worker, p)) break;
+        p->workers[i] = (pool_worker){.pool = p, .number = i + 1};
+        if (pthread_create(&p->workers[i].thread, NULL, pool_run, &p->workers[i])) break;
         p->n_workers++;
     }
     *out = p;
@@ -118,11 +161,12 @@ void dn_pool_destroy(dn_pool *p) {
         atomic_store(&p->stop, 1);
         pthread_cond_broadcast(&p->wake);
         pthread_mutex_unlock(&p->lock);
-        for (int i = 0; i < p->n_workers; i++) pthread_join(p->workers[i], NULL);
+        for (int i = 0; i < p->n_workers; i++) pthread_join(p->workers[i].thread, NULL);
         pthread_cond_destroy(&p->wake);
         pthread_mutex_destroy(&p->lock);
     }
     dn_free(p->workers);
+    dn_free(p->shares);
     dn_free(p);
 }
 
@@ -137,7 +181,8 @@ void dn_pool_run(dn_pool *p, size_t n, dn_chunk_fn fn, void *context) {
     }
     unsigned job = atomic_load(&p->job) + 1;
     atomic_store(&p->n_chunks, 0); /* late workers of the last job find nothing while this one is set up */
-    atomic_store(&p->ticket, (uint64_t)job << CHUNK_BITS);
+    for (int i = 0; i < p->threads; i++)
+        atomic_store(&p->shares[i].ticket, (uint64_t)job << CHUNK_BITS | pool_begin(n, p->threads, i));
     atomic_store(&p->done, 0);
     atomic_store(&p->fn, fn);
     atomic_store(&p->context, context);
@@ -148,6 +193,6 @@ void dn_pool_run(dn_pool *p, size_t n, dn_chunk_fn fn, void *context) {
         pthread_cond_broadcast(&p->wake);
         pthread_mutex_unlock(&p->lock);
     }
-    pool_work(p, job);
+    pool_work(p, job, 0);
     while (atomic_load(&p->done) < n) sched_yield(); /* only chunks that somebody has started */
 }

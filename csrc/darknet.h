@@ -147,6 +147,30 @@ DN_API dn_status dn_net_load(dn_net *net, const char *path, int clear);
 DN_API dn_status dn_net_load_range(dn_net *net, const char *path, int clear, int start, int cutoff);
 DN_API dn_status dn_net_save_range(const dn_net *net, const char *path, int cutoff);
 
+/* ---- detection ---- */
+
+/* A box is 5 + classes floats: x, y (centre), w, h, objectness, and objectness times class probability for every class. */
+typedef struct dn_box_options {
+    double threshold;              /* objectness and scores that count are above it, 0 to 1 */
+    double tree_threshold;         /* of label trees ([region] tree=): the descent ends below it; 0: 0.5 */
+    int image_width, image_height; /* of the picture the boxes are wanted for */
+    int letterboxed;               /* 1: the picture was fitted into the input with its aspect, see dn_letterbox_size */
+    int relative;                  /* 1: boxes in parts of the picture, else in its pixels */
+} dn_box_options;
+
+/* Classes of the network's detector heads (the most of them), 0: it has none. */
+DN_API int dn_net_box_classes(const dn_net *net);
+/* The boxes that all heads see in a row of the last forward, those with an objectness or a score above the threshold; scores
+ * that are not are 0. Writes the first `room`; count is of all of them. */
+DN_API dn_status dn_net_boxes(const dn_net *net, int row, const dn_box_options *options, float *boxes, size_t room,
+                              size_t *count);
+/* Non-maximum suppression in place: from the best score down, a box takes the score from those whose intersection over union
+ * with it is above the threshold. Class by class; across_classes: by objectness, all scores and the objectness become 0. */
+DN_API dn_status dn_boxes_suppress(float *boxes, size_t n, int classes, double threshold, int across_classes);
+/* The size of a picture fitted into width x height with its aspect; it lies in the middle, (width - new_width) / 2 from the
+ * left and (height - new_height) / 2 from the top. */
+DN_API void dn_letterbox_size(int width, int height, int image_width, int image_height, int *new_width, int *new_height);
+
 /* ---- training ---- */
 
 typedef struct dn_train_options {

@@ -70,6 +70,9 @@ typedef struct dn_layer_type {
     void (*reset)(dn_layer *layer); /* recurrent state to zero */
     /* in files of revision 0.2.5: tensors whose names begin with these, in this order; NULL: as planned */
     const char *const *order_025;
+    /* Detector heads: box `index` of a row of the last forward, relative to the network's input: x, y, w, h (centre and
+     * size), objectness, scores of the n_classes. With a label tree, the class at which the descent ends. */
+    void (*box)(const dn_layer *layer, int row, int index, float tree_threshold, float *out);
 } dn_layer_type;
 
 struct dn_layer {
@@ -94,6 +97,7 @@ struct dn_layer {
     dn_buffer buffers[DN_MAX_BUFFERS];
     int n_buffers;
     size_t workspace; /* floats of shared scratch it needs */
+    int n_boxes, n_classes; /* of a detector head: boxes per row; set by parse */
     double cost, latent_loss; /* sums over the rows since dn_net_losses_clear, as dn_net_losses found them */
     double host_cost;         /* what the host adds to the cost sum of layers that compute there */
     int on_logits;      /* a loss whose input are logits: its distribution's mean is their logistic */

@@ -19,6 +19,7 @@ from ._version import __version__
 if TYPE_CHECKING:
     from . import datasets, errors, plots
     from .data import bundled, load_csv, load_table, save_csv
+    from .detection import Detections
     from .errors import DarknetError
     from .network import History, Layer, Losses, Network, Progress, build_info, layer_types, sample_prior
 
@@ -27,12 +28,12 @@ _HOMES = {
     "Network": "network", "Layer": "network", "History": "network", "Progress": "network", "Losses": "network",
     "sample_prior": "network", "build_info": "network", "layer_types": "network",
     "load_csv": "data", "load_table": "data", "save_csv": "data", "bundled": "data",
-    "DarknetError": "errors",
+    "DarknetError": "errors", "Detections": "detection",
 }  # fmt: skip
 _MODULES = ("errors", "plots", "datasets")
 
 __all__ = [
-    "DarknetError", "History", "Layer", "Losses", "Network", "Progress", "__version__", "build_info", "bundled",
+    "DarknetError", "Detections", "History", "Layer", "Losses", "Network", "Progress", "__version__", "build_info", "bundled",
     "datasets", "errors", "layer_types", "load_csv", "load_table", "plots", "sample_prior", "save_csv",
 ]  # fmt: skip
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
 from . import errors
 from ._lib import Array, Path, check, ffi, lib, matrix, pointer, text, to_bytes
+
+if TYPE_CHECKING:
+    from .detection import Detections
 
 SLICE_MS = 50  # of work in C between looks at Ctrl-C
 
@@ -308,6 +311,26 @@ class Network:
         return {
             "image_loss": losses.image_loss, "latent_loss": losses.latent_loss, "total_loss": losses.total_loss,
         }  # fmt: skip
+
+    def detect(
+        self,
+        image: npt.ArrayLike,
+        threshold: float = 0.5,
+        nms: float | None = 0.45,
+        letterbox: bool = True,
+        across_classes: bool = False,
+    ) -> Detections:
+        """The objects that the detector heads ([yolo], [region], [detection]) see in one image.
+
+        image: (height, width, channels), or (height, width) for one channel, of any size; uint8 counts as value / 255, other
+        types as they are. threshold: scores (objectness times class probability) that count are above it. nms: a detection
+        gives way to one of its class with a better score when they overlap by more (intersection over union); None: none
+        does; across_classes: of any class, the better objectness stays. letterbox: the image is fitted into the network's
+        input with its aspect, on grey; else it is stretched.
+        """
+        from .detection import detect
+
+        return detect(self, image, threshold, nms, letterbox, across_classes)
 
     def _need_latent(self) -> None:
         if not self.latent_size:

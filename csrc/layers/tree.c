@@ -23,35 +23,47 @@ static dn_status tree_line(dn_tree *t, dn_section *s, const char *key, char *lin
                             name, parent ? parent : "");
     if (!t->n || t->parent[t->n - 1] != (int)p) {
         t->group_offset[t->n_groups] = t->n;
+        if (p >= 0) t->child[p] = t->n_groups;
         t->group_size[t->n_groups++] = 0;
     }
-    t->parent[t->n] = (int)p;
+    t->parent[t->n] = (int)p, t->child[t->n] = -1;
     t->group[t->n++] = t->n_groups - 1;
     t->group_size[t->n_groups - 1]++;
     return DN_OK;
 }
 
-dn_status dn_tree_load(dn_tree *t, dn_section *s, const char *key, const char *path) {
-    char *text = NULL, *full = tree_path(s, path);
-    size_t size, lines = 1;
-    if (!full) return DN_E_MEMORY;
-    dn_status status = dn_file_read(full, &text, &size);
+/* The text of the key's file, and its full name; a file that cannot be read is an error of the section. */
+static dn_status tree_read(char **text, char **full, size_t *lines, dn_section *s, const char *key, const char *path) {
+    size_t size;
+    *text = NULL, *lines = 1;
+    if (!(*full = tree_path(s, path))) return DN_E_MEMORY;
+    dn_status status = dn_file_read(*full, text, &size);
     if (status == DN_E_IO) {
         char why[512];
         snprintf(why, sizeof why, "%s", dn_error());
-        status = dn_cfg_error(s, key, "%s", why);
+        return dn_cfg_error(s, key, "%s", why);
     }
-    for (size_t i = 0; status == DN_OK && i < size; i++) lines += text[i] == '\n';
-    int **arrays[] = {&t->parent, &t->group, &t->group_offset, &t->group_size};
-    for (int i = 0; status == DN_OK && i < 4; i++)
+    for (size_t i = 0; status == DN_OK && i < size; i++) *lines += (*text)[i] == '\n';
+    return status;
+}
+
+static char *tree_next_line(char **rest) {
+    char *line = *rest, *end = line ? strchr(line, '\n') : NULL;
+    if (end) *end++ = 0;
+    *rest = end;
+    return line;
+}
+
+dn_status dn_tree_load(dn_tree *t, dn_section *s, const char *key, const char *path) {
+    char *text, *full, *line;
+    size_t lines;
+    dn_status status = tree_read(&text, &full, &lines, s, key, path);
+    int **arrays[] = {&t->parent, &t->group, &t->child, &t->group_offset, &t->group_size};
+    for (int i = 0; status == DN_OK && i < 5; i++)
         if (!(*arrays[i] = dn_alloc(lines, sizeof(int)))) status = DN_E_MEMORY;
-    int number = 0;
-    for (char *line = text; status == DN_OK && line;) {
-        char *next = strchr(line, '\n');
-        if (next) *next++ = 0;
-        status = tree_line(t, s, key, line, full, ++number);
-        line = next;
-    }
+    char *rest = text;
+    for (int number = 1; status == DN_OK && (line = tree_next_line(&rest)); number++)
+        status = tree_line(t, s, key, line, full, number);
     if (status == DN_OK && !t->n) status = dn_cfg_error(s, key, "%s: an empty tree", full);
     dn_free(text);
     dn_free(full);
@@ -61,6 +73,28 @@ dn_status dn_tree_load(dn_tree *t, dn_section *s, const char *key, const char *p
 void dn_tree_free(dn_tree *t) {
     dn_free(t->parent);
     dn_free(t->group);
+    dn_free(t->child);
     dn_free(t->group_offset);
     dn_free(t->group_size);
+}
+
+dn_status dn_map_load(int **map, int *n, dn_section *s, const char *key, const char *path, int limit) {
+    char *text, *full, *line;
+    size_t lines;
+    dn_status status = tree_read(&text, &full, &lines, s, key, path);
+    if (status == DN_OK && !(*map = dn_alloc(lines, sizeof(int)))) status = DN_E_MEMORY;
+    char *rest = text;
+    for (int number = 1; status == DN_OK && (line = tree_next_line(&rest)); number++) {
+        char *end;
+        line[strcspn(line, "\r")] = 0;
+        long v = strtol(line, &end, 10);
+        if (!*line) continue;
+        if (*end || v < 0 || v >= limit)
+            status = dn_cfg_error(s, key, "%s:%d: '%s' is not a number from 0 to %d", full, number, line, limit - 1);
+        (*map)[(*n)++] = (int)v;
+    }
+    if (status == DN_OK && !*n) status = dn_cfg_error(s, key, "%s: an empty map", full);
+    dn_free(text);
+    dn_free(full);
+    return status;
 }

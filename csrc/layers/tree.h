@@ -1,5 +1,5 @@
 /* A label tree: one line "name parent" per node, parent -1 at the top; neighbours with one parent form a group, which is
- * one distribution. */
+ * one distribution. And maps from the classes of data to nodes: one number per line. */
 #ifndef DN_TREE_H
 #define DN_TREE_H
 #include "../cfg.h"
@@ -7,10 +7,13 @@
 typedef struct dn_tree {
     int n, n_groups;
     int *parent, *group;            /* of each node */
+    int *child;                     /* the group below each node, -1: none */
     int *group_offset, *group_size; /* of each group */
 } dn_tree;
 
 /* The file of the section's key `key`: as written, or beside the cfg file. */
 dn_status dn_tree_load(dn_tree *tree, dn_section *section, const char *key, const char *path);
+/* `n` numbers from 0 to limit - 1; dn_free what is left in *map, also after an error. */
+dn_status dn_map_load(int **map, int *n, dn_section *section, const char *key, const char *path, int limit);
 void dn_tree_free(dn_tree *tree);
 #endif

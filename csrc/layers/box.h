@@ -1,0 +1,45 @@
+/* What detector heads share: boxes, and the host side of a head. A head decides cell by cell, so it works on the host:
+ *
+ *   dn_head_begin     input and truth come down into `output` and `truth`, `gradient` is zeroed
+ *   (the head)        activates `output`, writes `gradient`: d of its surrogate by the output, in ordinary sign
+ *   dn_head_end       `output` goes up; the cost is the squared norm of `gradient`, as Darknet reports it
+ *   dn_head_backward  the gradient goes up into delta, and through the head's activations into dx
+ *
+ * The buffers are the head's own: nothing is allocated in a step, and the device's memory is never touched. */
+#ifndef DN_BOX_H
+#define DN_BOX_H
+#include "../layer.h"
+
+typedef struct dn_box {
+    float x, y, w, h; /* centre and size */
+} dn_box;
+
+float dn_box_iou(dn_box a, dn_box b);    /* intersection over union; 0 without a union */
+float dn_box_rmse(dn_box a, dn_box b);
+
+typedef struct dn_head {
+    float *output, *gradient, *down; /* host (batch, outputs) */
+    float *truth;                    /* host (batch, truths) */
+    float *device;                   /* (batch, outputs): on their way up */
+    int active;                      /* there was a truth */
+} dn_head;
+
+/* One row on its way down: in, d is the gradient by the output y of layers behind; out, the gradient by the input, with
+ * the head's own gradient g in it. */
+typedef void dn_head_down(const dn_layer *layer, const float *y, const float *g, float *d);
+
+dn_status dn_head_plan(dn_layer *layer, dn_head *head);
+void dn_head_free(dn_head *head);
+void dn_head_begin(const dn_layer *layer, dn_head *head);
+void dn_head_end(dn_layer *layer, dn_head *head);
+dn_status dn_head_backward(dn_layer *layer, dn_head *head, dn_head_down *down);
+
+/* Activations of n values, and their dn_head_down. The losses of logistic and softmax outputs are cross entropies, so g
+ * already is by the input; a squared error of a logistic output goes through the logistic as d does. */
+void dn_head_logistic(size_t n, float *y);
+void dn_head_softmax(size_t n, size_t step, float *y);
+void dn_head_linear_down(size_t n, const float *g, float *d);
+void dn_head_logistic_down(size_t n, const float *y, const float *g, float *d);
+void dn_head_squared_logistic_down(size_t n, const float *y, const float *g, float *d);
+void dn_head_softmax_down(size_t n, size_t step, const float *y, const float *g, float *d);
+#endif

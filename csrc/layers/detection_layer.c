@@ -1,0 +1,161 @@
+/* [detection], YOLO v1 (Redmon et al., arXiv:1506.02640): side x side cells of the image, each with `classes` class scores and
+ * `num` boxes. A row is a vector: class scores (cell, class), confidences (cell, box), coordinates (cell, box, coords): x and y
+ * within the cell, w and h relative to the image (sqrt=1: their roots). Truth per cell: 1 or 0 for an object, its class as
+ * one-hot, x, y, w, h, coordinates as above but never roots. Outputs are linear, the classes with softmax=1 a softmax per cell.
+ * The gradient by the outputs y:
+ *
+ *   every box      noobject_scale y for its confidence
+ *   an object      class_scale (y - t) for the classes of its cell. One box is responsible: that of most overlap; when none
+ *                  overlaps, that with the least root mean square distance; forced=1: the second for objects smaller than a
+ *                  tenth of the image, else the first; random=1: in the first 64000 rows of training a drawn one.
+ *                  It gets object_scale (y - 1) for the confidence (rescore=1: y - overlap), coord_scale (y - t) for x, y, w, h */
+#include "../sys.h"
+#include "box.h"
+#include <limits.h>
+#include <math.h>
+
+enum { DETECTION_EARLY = 64000 };
+
+typedef struct detection_state {
+    dn_head head;
+    int side, n, classes, coords, softmax, rescore, root, forced, random;
+    double coord_scale, object_scale, noobject_scale, class_scale;
+} detection_state;
+
+static dn_status detection_parse(dn_layer *l, dn_section *s) {
+    detection_state *st = l->state;
+    DN_TRY(dn_cfg_int(s, "coords", 4, 4, 1 << 16, &st->coords));
+    DN_TRY(dn_cfg_int(s, "classes", 1, 1, 1 << 24, &st->classes));
+    DN_TRY(dn_cfg_int(s, "num", 1, 1, 1 << 16, &st->n));
+    DN_TRY(dn_cfg_int(s, "side", 7, 1, 1 << 12, &st->side));
+    DN_TRY(dn_cfg_int(s, "softmax", 0, 0, 1, &st->softmax));
+    DN_TRY(dn_cfg_int(s, "rescore", 0, 0, 1, &st->rescore));
+    DN_TRY(dn_cfg_int(s, "sqrt", 0, 0, 1, &st->root));
+    DN_TRY(dn_cfg_int(s, "forced", 0, 0, 1, &st->forced));
+    DN_TRY(dn_cfg_int(s, "random", 0, 0, 1, &st->random));
+    DN_TRY(dn_cfg_float(s, "coord_scale", 1, &st->coord_scale));
+    DN_TRY(dn_cfg_float(s, "object_scale", 1, &st->object_scale));
+    DN_TRY(dn_cfg_float(s, "noobject_scale", 1, &st->noobject_scale));
+    DN_TRY(dn_cfg_float(s, "class_scale", 1, &st->class_scale));
+    static const char *const others[] = {"jitter", "max", "reorg"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        double unused;
+        DN_TRY(dn_cfg_float(s, others[i], 0, &unused));
+    }
+    if (st->forced && st->n < 2) return dn_cfg_error(s, "forced", "forced=1 needs num=2 or more, not %d", st->n);
+    size_t cells = (size_t)st->side * st->side, wanted, truths;
+    DN_TRY(dn_layer_size(s, &wanted, cells, (1 + (size_t)st->coords) * st->n + st->classes, 1, 1));
+    DN_TRY(dn_layer_size(s, &truths, cells, 1 + (size_t)st->coords + st->classes, 1, 1));
+    if (wanted != (size_t)l->inputs)
+        return dn_cfg_error(s, NULL, "needs side x side x ((1 + coords) x num + classes) = %d x %d x (%d x %d + %d) = %zu inputs, "
+                            "not %d: output=%zu in the layer before would fit", st->side, st->side, 1 + st->coords, st->n,
+                            st->classes, wanted, l->inputs, wanted);
+    if (truths > INT_MAX) return dn_cfg_error(s, NULL, "%zu values of truth per row are too many", truths);
+    dn_layer_vector_out(l, l->inputs);
+    l->truths = (int)truths;
+    l->loss_scale = 0.5f;
+    l->n_boxes = (int)cells * st->n, l->n_classes = st->classes;
+    return DN_OK;
+}
+
+static dn_status detection_plan(dn_layer *l) { return dn_head_plan(l, &((detection_state *)l->state)->head); }
+static void detection_destroy(dn_layer *l) { dn_head_free(&((detection_state *)l->state)->head); }
+
+static int detection_confidence(const detection_state *st, int cell, int n) {
+    return st->side * st->side * st->classes + cell * st->n + n;
+}
+static int detection_coordinates(const detection_state *st, int cell, int n) {
+    return st->side * st->side * (st->classes + st->n) + (cell * st->n + n) * st->coords;
+}
+
+/* From x, y within a cell at column i, row j (0, 0: its own place does not matter) to parts of the image. */
+static dn_box detection_box(const detection_state *st, const float *v, int i, int j, int root) {
+    float side = (float)st->side;
+    return (dn_box){((float)i + v[0]) / side, ((float)j + v[1]) / side, root ? v[2] * v[2] : v[2], root ? v[3] * v[3] : v[3]};
+}
+
+static int detection_responsible(const detection_state *st, const float *y, int cell, dn_box truth) {
+    float best_iou = 0, least = INFINITY;
+    int best = 0;
+    for (int n = 0; n < st->n; n++) {
+        dn_box box = detection_box(st, y + detection_coordinates(st, cell, n), 0, 0, st->root);
+        float iou = dn_box_iou(box, truth), distance = dn_box_rmse(box, truth);
+        if (iou > best_iou)
+            best_iou = iou, best = n;
+        else if (best_iou == 0 && distance < least)
+            least = distance, best = n;
+    }
+    return st->forced ? truth.w * truth.h < 0.1f : best;
+}
+
+static void detection_cell(const dn_layer *l, int row, int cell, const float *truth, const float *y, float *g) {
+    const detection_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    for (int n = 0; n < st->n; n++) {
+        int at = detection_confidence(st, cell, n);
+        g[at] = (float)st->noobject_scale * y[at];
+    }
+    if ((int)truth[0] == 0) return;
+    for (int k = cell * st->classes, c = 0; c < st->classes; c++, k++) g[k] = (float)st->class_scale * (y[k] - truth[1 + c]);
+    const float *t = truth + 1 + st->classes;
+    dn_box object = detection_box(st, t, 0, 0, 0);
+    int n = detection_responsible(st, y, cell, object);
+    if (st->random && run->training && run->pass + (uint64_t)run->rows < DETECTION_EARLY) {
+        uint64_t number = (uint64_t)row * st->side * st->side + (uint64_t)cell;
+        n = (int)(dn_uniform_at(run->seed, DN_STREAM_LAYER + (uint32_t)l->index, run->pass, number) * (float)st->n);
+    }
+    int at = detection_coordinates(st, cell, n), confidence = detection_confidence(st, cell, n);
+    float iou = dn_box_iou(detection_box(st, y + at, 0, 0, st->root), object);
+    g[confidence] = (float)st->object_scale * (y[confidence] - (st->rescore ? iou : 1));
+    for (int k = 0; k < 4; k++) g[at + k] = (float)st->coord_scale * (y[at + k] - (st->root && k > 1 ? sqrtf(t[k]) : t[k]));
+}
+
+static dn_status detection_forward(dn_layer *l) {
+    detection_state *st = l->state;
+    int cells = st->side * st->side, per_cell = 1 + st->coords + st->classes;
+    dn_head_begin(l, &st->head);
+    for (int row = 0; row < dn_layer_run(l)->rows; row++) {
+        float *y = st->head.output + (size_t)row * l->outputs, *g = st->head.gradient + (size_t)row * l->outputs;
+        const float *truth = st->head.truth + (size_t)row * l->truths;
+        for (int cell = 0; cell < cells; cell++) {
+            if (st->softmax) dn_head_softmax((size_t)st->classes, 1, y + cell * st->classes);
+            if (!st->head.active) continue;
+            const float *t = truth + (size_t)cell * per_cell, *size = t + per_cell - st->coords + 2;
+            DN_CHECK((int)t[0] == 0 || (size[0] >= 0 && size[1] >= 0), DN_E_USAGE,
+                     "layer %d [detection]: the object in cell %d of row %d of the truth has w=%g h=%g", l->index, cell, row,
+                     size[0], size[1]);
+            detection_cell(l, row, cell, t, y, g);
+        }
+    }
+    dn_head_end(l, &st->head);
+    return DN_OK;
+}
+
+static void detection_down(const dn_layer *l, const float *y, const float *g, float *d) {
+    const detection_state *st = l->state;
+    size_t scores = st->softmax ? (size_t)st->side * st->side * st->classes : 0;
+    for (size_t at = 0; at < scores; at += (size_t)st->classes)
+        dn_head_softmax_down((size_t)st->classes, 1, y + at, g + at, d + at);
+    dn_head_linear_down((size_t)l->outputs - scores, g + scores, d + scores);
+}
+
+static dn_status detection_backward(dn_layer *l) {
+    return dn_head_backward(l, &((detection_state *)l->state)->head, detection_down);
+}
+
+static void detection_out(const dn_layer *l, int row, int index, float tree_threshold, float *out) {
+    const detection_state *st = l->state;
+    (void)tree_threshold;
+    const float *y = st->head.output + (size_t)row * l->outputs;
+    int n = index % st->n, cell = index / st->n;
+    dn_box box = detection_box(st, y + detection_coordinates(st, cell, n), cell % st->side, cell / st->side, st->root);
+    out[0] = box.x, out[1] = box.y, out[2] = box.w, out[3] = box.h;
+    out[4] = y[detection_confidence(st, cell, n)];
+    for (int c = 0; c < st->classes; c++) out[5 + c] = out[4] * y[cell * st->classes + c];
+}
+
+const dn_layer_type dn_detection_layer = {
+    .name = "detection", .state_size = sizeof(detection_state), .parse = detection_parse, .plan = detection_plan,
+    .forward = detection_forward, .backward = detection_backward, .destroy = detection_destroy, .has_loss = 1, .host_work = 1,
+    .box = detection_out,
+};

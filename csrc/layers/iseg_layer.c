@@ -1,0 +1,128 @@
+/* [iseg], instances and their masks: `classes` logistic planes and `ids` linear ones, an embedding of every pixel. Truth per
+ * row: 90 instances of 1 + height x width values, the class and a mask; a negative class ends them. The gradient by the
+ * outputs, with y the output and m_k the mean embedding of instance k's pixels:
+ *
+ *   class      y - mask at an instance's pixels, for its class; else y
+ *   embedding  0.01 (0.1 y + 0.1 sum over k of sign(m_k - y), minus for the pixel's own instance k) per component:
+ *              towards zero, towards its own mean and away from the others' (means count as fixed) */
+#include "../sys.h"
+#include "box.h"
+#include <limits.h>
+#include <string.h>
+
+enum { ISEG_INSTANCES = 90 };
+
+typedef struct iseg_state {
+    dn_head head;
+    int classes, ids;
+    float *means; /* (ISEG_INSTANCES, ids) of the row at hand */
+    int counts[ISEG_INSTANCES];
+} iseg_state;
+
+static dn_status iseg_parse(dn_layer *l, dn_section *s) {
+    iseg_state *st = l->state;
+    DN_TRY(dn_cfg_int(s, "classes", 20, 1, 1 << 20, &st->classes));
+    DN_TRY(dn_cfg_int(s, "ids", 32, 1, 1 << 20, &st->ids));
+    DN_TRY(dn_layer_need_image(l, s));
+    size_t wanted, truths, planes = (size_t)st->classes + st->ids;
+    DN_TRY(dn_layer_size(s, &wanted, (size_t)l->width, (size_t)l->height, planes, 1));
+    DN_TRY(dn_layer_size(s, &truths, (size_t)l->width * l->height + 1, ISEG_INSTANCES, 1, 1));
+    if (wanted != (size_t)l->inputs)
+        return dn_cfg_error(s, NULL, "needs width x height x (classes + ids) = %d x %d x (%d + %d) = %zu inputs, not %d: "
+                            "filters=%zu in the layer before would fit", l->width, l->height, st->classes, st->ids, wanted,
+                            l->inputs, planes);
+    if (truths > INT_MAX) return dn_cfg_error(s, NULL, "%zu values of truth per row are too many", truths);
+    dn_layer_image_out(l, l->channels, l->height, l->width);
+    l->truths = (int)truths;
+    l->loss_scale = 0.5f;
+    return DN_OK;
+}
+
+static dn_status iseg_plan(dn_layer *l) {
+    iseg_state *st = l->state;
+    if (!(st->means = dn_alloc((size_t)ISEG_INSTANCES * st->ids, sizeof *st->means))) return DN_E_MEMORY;
+    return dn_head_plan(l, &st->head);
+}
+
+static void iseg_destroy(dn_layer *l) {
+    iseg_state *st = l->state;
+    dn_head_free(&st->head);
+    dn_free(st->means);
+}
+
+/* Class gradients, and means and sizes of the instances; returns the number of instances. */
+static int iseg_instances(iseg_state *st, size_t plane, const float *truth, const float *y, float *g) {
+    const float *embedding = y + st->classes * plane;
+    memset(st->means, 0, (size_t)ISEG_INSTANCES * st->ids * sizeof *st->means);
+    memcpy(g, y, st->classes * plane * sizeof *g);
+    int n = 0;
+    for (; n < ISEG_INSTANCES && truth[n * (plane + 1)] >= 0; n++) {
+        const float *mask = truth + n * (plane + 1) + 1;
+        size_t class = (size_t)mask[-1];
+        float *mean = st->means + (size_t)n * st->ids;
+        st->counts[n] = 0;
+        for (size_t k = 0; k < plane; k++) {
+            if (mask[k] == 0) continue;
+            g[class * plane + k] = y[class * plane + k] - mask[k];
+            for (int z = 0; z < st->ids; z++) mean[z] += embedding[z * plane + k];
+            st->counts[n]++;
+        }
+        for (int z = 0; z < st->ids && st->counts[n]; z++) mean[z] /= (float)st->counts[n];
+    }
+    return n;
+}
+
+static void iseg_embedding(const iseg_state *st, int n, size_t plane, const float *truth, const float *y, float *g) {
+    y += st->classes * plane, g += st->classes * plane;
+    for (size_t i = 0; i < st->ids * plane; i++) g[i] = 0.1f * y[i];
+    for (int own = 0; own < n; own++) {
+        const float *mask = truth + own * (plane + 1) + 1;
+        for (size_t k = 0; k < plane; k++)
+            for (int other = 0; mask[k] != 0 && other < n; other++)
+                for (int z = 0; st->counts[other] && z < st->ids; z++) {
+                    float push = st->means[other * st->ids + z] - y[z * plane + k] < 0 ? -0.1f : 0.1f;
+                    g[z * plane + k] += other == own ? -push : push;
+                }
+    }
+    for (size_t i = 0; i < st->ids * plane; i++) g[i] *= 0.01f;
+}
+
+static dn_status iseg_check(const dn_layer *l, size_t plane, const float *truth, int row) {
+    const iseg_state *st = l->state;
+    for (int n = 0; n < ISEG_INSTANCES && !(truth[n * (plane + 1)] < 0); n++)
+        DN_CHECK(truth[n * (plane + 1)] < (float)st->classes, DN_E_USAGE,
+                 "layer %d [iseg]: instance %d of row %d of the truth has class %g, not one of 0 to %d or -1", l->index, n, row,
+                 truth[n * (plane + 1)], st->classes - 1);
+    return DN_OK;
+}
+
+static dn_status iseg_forward(dn_layer *l) {
+    iseg_state *st = l->state;
+    size_t plane = (size_t)l->width * l->height;
+    dn_head_begin(l, &st->head);
+    for (int row = 0; row < dn_layer_run(l)->rows; row++) {
+        float *y = st->head.output + (size_t)row * l->outputs, *g = st->head.gradient + (size_t)row * l->outputs;
+        const float *truth = st->head.truth + (size_t)row * l->truths;
+        dn_head_logistic(st->classes * plane, y);
+        if (!st->head.active) continue;
+        DN_TRY(iseg_check(l, plane, truth, row));
+        int n = iseg_instances(st, plane, truth, y, g);
+        iseg_embedding(st, n, plane, truth, y, g);
+    }
+    dn_head_end(l, &st->head);
+    return DN_OK;
+}
+
+static void iseg_down(const dn_layer *l, const float *y, const float *g, float *d) {
+    const iseg_state *st = l->state;
+    size_t scores = (size_t)st->classes * l->width * l->height;
+    dn_head_logistic_down(scores, y, g, d);
+    dn_head_linear_down((size_t)l->outputs - scores, g + scores, d + scores);
+}
+
+static dn_status iseg_backward(dn_layer *l) { return dn_head_backward(l, &((iseg_state *)l->state)->head, iseg_down); }
+
+const dn_layer_type dn_iseg_layer = {
+    .name = "iseg", .state_size = sizeof(iseg_state), .parse = iseg_parse, .plan = iseg_plan, .forward = iseg_forward,
+    .backward = iseg_backward, .destroy = iseg_destroy, .has_loss = 1, .host_work = 1,
+};

@@ -1,0 +1,253 @@
+/* [region], YOLO v2 (Redmon and Farhadi, arXiv:1612.08242): a grid of anchor boxes (grid.h), anchors in cells. x, y, further
+ * coordinates and objectness are logistic, the classes a softmax, a tree of softmaxes, or logistic; with background=1 the
+ * objectness is a further class of the softmax: there is nothing. The gradient by the outputs y:
+ *
+ *   objectness   noobject_scale y for every box (background: y - 1); 0 when it overlaps some truth by more than `thresh`
+ *   early on     for the first 12800 rows of training, 0.01 (y - t) of every box towards its anchor in the cell's middle
+ *   truth        the anchor at its cell whose predicted size (bias_match: whose own size) is most similar gets
+ *                coord_scale (2 - w h) (y - t) for its coordinates, mask_scale (y - t) for the further ones,
+ *                object_scale (y - t) for the objectness with t = 1 (rescore: the overlap; background: 0), and
+ *                class_scale (y - (1 or 0)) for the classes, of a tree for the groups up to its root
+ *
+ * The losses are squared errors of the outputs, for classes the cross entropy. Darknet's CPU code hands nothing down; this
+ * is its GPU code. A truth whose x and y are above 100000 is a class alone: it goes to the box that makes it most likely. */
+#include "../sys.h"
+#include "grid.h"
+
+enum { REGION_EARLY = 12800 };
+
+typedef struct region_state {
+    dn_head head;
+    dn_grid grid;
+    dn_tree tree;
+    double thresh, coord_scale, object_scale, noobject_scale, mask_scale, class_scale;
+    int softmax, background, rescore, bias_match;
+} region_state;
+
+static dn_status region_parse_losses(region_state *st, dn_section *s) {
+    DN_TRY(dn_cfg_float(s, "thresh", 0.5, &st->thresh));
+    DN_TRY(dn_cfg_float(s, "coord_scale", 1, &st->coord_scale));
+    DN_TRY(dn_cfg_float(s, "object_scale", 1, &st->object_scale));
+    DN_TRY(dn_cfg_float(s, "noobject_scale", 1, &st->noobject_scale));
+    DN_TRY(dn_cfg_float(s, "mask_scale", 1, &st->mask_scale));
+    DN_TRY(dn_cfg_float(s, "class_scale", 1, &st->class_scale));
+    DN_TRY(dn_cfg_int(s, "rescore", 0, 0, 1, &st->rescore));
+    DN_TRY(dn_cfg_int(s, "bias_match", 0, 0, 1, &st->bias_match));
+    static const char *const others[] = {"jitter", "log", "sqrt", "classfix", "absolute", "random"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        double unused;
+        DN_TRY(dn_cfg_float(s, others[i], 0, &unused));
+    }
+    return DN_OK;
+}
+
+static dn_status region_parse(dn_layer *l, dn_section *s) {
+    region_state *st = l->state;
+    dn_grid *g = &st->grid;
+    int n_anchors;
+    DN_TRY(dn_cfg_int(s, "coords", 4, 4, 1 << 16, &g->coords));
+    DN_TRY(dn_cfg_int(s, "classes", 20, 1, 1 << 24, &g->classes));
+    DN_TRY(dn_cfg_int(s, "num", 1, 1, 1 << 16, &g->n));
+    DN_TRY(dn_cfg_int(s, "max", 30, 1, 1 << 24, &g->max));
+    DN_TRY(dn_cfg_int(s, "softmax", 0, 0, 1, &st->softmax));
+    DN_TRY(dn_cfg_int(s, "background", 0, 0, 1, &st->background));
+    DN_TRY(region_parse_losses(st, s));
+    const char *tree = dn_cfg_string(s, "tree", "");
+    if (*tree) DN_TRY(dn_tree_load(&st->tree, s, "tree", tree));
+    if (st->tree.n && st->tree.n != g->classes)
+        return dn_cfg_error(s, "tree", "the tree has %d nodes, classes=%d", st->tree.n, g->classes);
+    if (st->background && (!st->softmax || st->tree.n))
+        return dn_cfg_error(s, "background", "background=1 is a class of the softmax: it needs softmax=1 and no tree");
+    g->class_labels = st->tree.n > 0;
+    g->total = g->n;
+    DN_TRY(dn_cfg_floats(s, "anchors", &g->anchors, &n_anchors));
+    DN_TRY(dn_layer_need_image(l, s));
+    DN_TRY(dn_grid_anchors(g, s, n_anchors, l->width, l->height));
+    DN_TRY(dn_grid_map(g, s, dn_cfg_string(s, "map", "")));
+    return dn_grid_shape(l, s, g);
+}
+
+static dn_status region_plan(dn_layer *l) {
+    region_state *st = l->state;
+    DN_TRY(dn_grid_plan(&st->grid));
+    return dn_head_plan(l, &st->head);
+}
+
+static void region_destroy(dn_layer *l) {
+    region_state *st = l->state;
+    dn_head_free(&st->head);
+    dn_grid_free(&st->grid);
+    dn_tree_free(&st->tree);
+}
+
+/* The k-th distribution over classes of an anchor: its first entry and length; 0 behind the last. */
+static int region_softmax(const region_state *st, int k, int *first, int *count) {
+    const dn_grid *g = &st->grid;
+    *first = g->coords + !st->background, *count = g->classes + st->background;
+    if (!st->tree.n) return st->softmax && k == 0;
+    if (k == st->tree.n_groups) return 0;
+    *first = g->coords + 1 + st->tree.group_offset[k], *count = st->tree.group_size[k];
+    return 1;
+}
+
+static void region_activate(const region_state *st, float *y) {
+    const dn_grid *g = &st->grid;
+    size_t plane = (size_t)g->width * g->height;
+    int first, count;
+    for (int n = 0; n < g->n; n++) {
+        dn_head_logistic(2 * plane, y + dn_grid_at(g, n, 0, 0));
+        dn_head_logistic((g->coords - 4 + !st->background) * plane, y + dn_grid_at(g, n, 4, 0));
+        for (int k = 0; region_softmax(st, k, &first, &count); k++)
+            for (int cell = 0; cell < (int)plane; cell++)
+                dn_head_softmax((size_t)count, plane, y + dn_grid_at(g, n, first, cell));
+        if (!st->softmax && !st->tree.n) dn_head_logistic(g->classes * plane, y + dn_grid_at(g, n, g->coords + 1, 0));
+    }
+}
+
+static void region_pull_class(const region_state *st, const float *y, float *grad, int n, int cell, int class) {
+    dn_grid_pull_class(&st->grid, y, grad, n, cell, class, (float)st->class_scale, st->tree.n ? &st->tree : NULL, !st->softmax);
+}
+
+static void region_predictions(const region_state *st, int early, const float *y, float *grad) {
+    const dn_grid *g = &st->grid;
+    for (int n = 0; n < g->n; n++)
+        for (int cell = 0; cell < g->width * g->height; cell++) {
+            float iou;
+            dn_grid_best(g, dn_grid_box(g, y, n, cell), &iou);
+            size_t at = dn_grid_at(g, n, g->coords, cell);
+            grad[at] = iou > (float)st->thresh ? 0 : (float)st->noobject_scale * (y[at] - (float)st->background);
+            if (!early) continue;
+            dn_box anchor = {((float)(cell % g->width) + 0.5f) / (float)g->width, ((float)(cell / g->width) + 0.5f) / (float)g->height,
+                             g->anchors[2 * n], g->anchors[2 * n + 1]};
+            dn_grid_pull_box(g, y, grad, n, cell, anchor, 0.01f);
+        }
+}
+
+static int region_responsible(const region_state *st, const float *y, int cell, dn_box box) {
+    const dn_grid *g = &st->grid;
+    float best = 0;
+    int anchor = 0;
+    for (int n = 0; n < g->n; n++) {
+        dn_box mine = {0, 0, g->anchors[2 * n], g->anchors[2 * n + 1]};
+        if (!st->bias_match) mine = dn_grid_box(g, y, n, cell);
+        float iou = dn_box_iou((dn_box){0, 0, mine.w, mine.h}, (dn_box){0, 0, box.w, box.h});
+        if (iou > best) best = iou, anchor = n;
+    }
+    return anchor;
+}
+
+static void region_pull(const region_state *st, const float *y, float *grad, const dn_object *o) {
+    const dn_grid *g = &st->grid;
+    int cell = dn_grid_cell(g, o->box), n = region_responsible(st, y, cell, o->box);
+    float iou = dn_grid_pull_box(g, y, grad, n, cell, o->box, (float)st->coord_scale * (2 - o->box.w * o->box.h));
+    for (int k = 0; k < g->coords - 4; k++) {
+        size_t at = dn_grid_at(g, n, 4 + k, cell);
+        grad[at] = (float)st->mask_scale * (y[at] - o->more[k]);
+    }
+    size_t at = dn_grid_at(g, n, g->coords, cell);
+    grad[at] = (float)st->object_scale * (y[at] - (st->background ? 0 : st->rescore ? iou : 1));
+    region_pull_class(st, y, grad, n, cell, o->class);
+}
+
+/* Of a class without a box, the boxes count as empty but for the one that shows the class most clearly. */
+static void region_pull_class_only(const region_state *st, const float *y, float *grad, int class) {
+    const dn_grid *g = &st->grid;
+    float best = 0;
+    int best_n = 0, best_cell = 0;
+    for (int n = 0; n < g->n; n++)
+        for (int cell = 0; cell < g->width * g->height; cell++) {
+            size_t at = dn_grid_at(g, n, g->coords, cell);
+            float p = y[at];
+            grad[at] = (float)st->noobject_scale * y[at];
+            for (int c = class; c >= 0; c = st->tree.parent[c]) p *= y[dn_grid_at(g, n, g->coords + 1 + c, cell)];
+            if (p > best) best = p, best_n = n, best_cell = cell;
+        }
+    grad[dn_grid_at(g, best_n, g->coords, best_cell)] = 0;
+    region_pull_class(st, y, grad, best_n, best_cell, class);
+}
+
+static const dn_object *region_class_only(const dn_grid *g) {
+    for (int t = 0; t < g->n_objects; t++)
+        if (dn_object_is_class(&g->objects[t])) return &g->objects[t];
+    return NULL;
+}
+
+static dn_status region_forward(dn_layer *l) {
+    region_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    int early = run->training && run->pass + (uint64_t)run->rows < REGION_EARLY;
+    dn_head_begin(l, &st->head);
+    for (int row = 0; row < run->rows; row++) {
+        float *y = st->head.output + (size_t)row * l->outputs, *grad = st->head.gradient + (size_t)row * l->outputs;
+        region_activate(st, y);
+        if (!st->head.active) continue;
+        DN_TRY(dn_grid_read(l, &st->grid, st->head.truth + (size_t)row * l->truths, row));
+        const dn_object *class_only = region_class_only(&st->grid);
+        if (class_only) {
+            region_pull_class_only(st, y, grad, class_only->class);
+            continue;
+        }
+        region_predictions(st, early, y, grad);
+        for (int t = 0; t < st->grid.n_objects; t++) region_pull(st, y, grad, &st->grid.objects[t]);
+    }
+    dn_head_end(l, &st->head);
+    return DN_OK;
+}
+
+static void region_down(const dn_layer *l, const float *y, const float *grad, float *d) {
+    const region_state *st = l->state;
+    const dn_grid *g = &st->grid;
+    size_t plane = (size_t)g->width * g->height, more = (g->coords - 4 + !st->background) * plane;
+    int first, count;
+    for (int n = 0; n < g->n; n++) {
+        size_t xy = dn_grid_at(g, n, 0, 0), wh = xy + 2 * plane, rest = wh + 2 * plane;
+        size_t classes = dn_grid_at(g, n, g->coords + 1, 0);
+        dn_head_squared_logistic_down(2 * plane, y + xy, grad + xy, d + xy);
+        dn_head_linear_down(2 * plane, grad + wh, d + wh);
+        dn_head_squared_logistic_down(more, y + rest, grad + rest, d + rest);
+        for (int k = 0; region_softmax(st, k, &first, &count); k++)
+            for (int cell = 0; cell < (int)plane; cell++) {
+                size_t at = dn_grid_at(g, n, first, cell);
+                dn_head_softmax_down((size_t)count, plane, y + at, grad + at, d + at);
+            }
+        if (!st->softmax && !st->tree.n) dn_head_logistic_down(g->classes * plane, y + classes, grad + classes, d + classes);
+    }
+}
+
+static dn_status region_backward(dn_layer *l) { return dn_head_backward(l, &((region_state *)l->state)->head, region_down); }
+
+/* Down the tree along the most likely nodes, as long as their probability stays above the threshold. */
+static int region_descend(const region_state *st, const float *y, size_t plane, float threshold) {
+    const dn_tree *tree = &st->tree;
+    float p = 1;
+    int node = -1;
+    for (int group = 0; group >= 0; group = tree->child[node]) {
+        int best = tree->group_offset[group], end = best + tree->group_size[group];
+        for (int c = best + 1; c < end; c++)
+            if (y[c * plane] > y[best * plane]) best = c;
+        p *= y[best * plane];
+        if (p <= threshold && node >= 0) break;
+        node = best;
+        if (p <= threshold) break;
+    }
+    return node;
+}
+
+static void region_box(const dn_layer *l, int row, int index, float tree_threshold, float *out) {
+    const region_state *st = l->state;
+    const dn_grid *g = &st->grid;
+    const float *y = st->head.output + (size_t)row * l->outputs;
+    int plane = g->width * g->height, n = index / plane, cell = index % plane;
+    dn_box box = dn_grid_box(g, y, n, cell);
+    const float *classes = y + dn_grid_at(g, n, g->coords + 1, cell);
+    out[0] = box.x, out[1] = box.y, out[2] = box.w, out[3] = box.h;
+    out[4] = y[dn_grid_at(g, n, g->coords, cell)];
+    if (st->background) out[4] = 1;
+    for (int c = 0; c < g->classes; c++) out[5 + c] = st->tree.n ? 0 : out[4] * classes[(size_t)c * plane];
+    if (st->tree.n) out[5 + region_descend(st, classes, (size_t)plane, tree_threshold)] = out[4];
+}
+
+const dn_layer_type dn_region_layer = {
+    .name = "region", .state_size = sizeof(region_state), .parse = region_parse, .plan = region_plan,
+    .forward = region_forward, .backward = region_backward, .destroy = region_destroy, .has_loss = 1, .host_work = 1, .box = region_box,
+};

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
+import detectors
 import numpy as np
 import pytest
 
@@ -24,6 +25,8 @@ IMAGE = "[net]\nbatch=3\nheight=5\nwidth=7\nchannels=2\n"
 CONV = "[convolutional]\nfilters=4\nsize=3\nstride=1\npad=1\nactivation=tanh\n"
 DENSE = "[connected]\noutput=5\nactivation=tanh\n"
 SSE = "[cost]\ntype=sse\n"
+LINEAR = "[convolutional]\nfilters={}\nsize=1\nactivation=linear\n"
+FLAT = "[connected]\noutput=52\nactivation=linear\n"
 SEQUENCE = "[net]\nbatch=3\ntime_steps=3\ninputs=7\n"
 NETWORKS: dict[str, str] = {
     "connected": "[net]\nbatch=3\ninputs=7\n" + DENSE + "[connected]\noutput=3\nactivation=logistic\nbatch_normalize=1\n"
@@ -65,6 +68,24 @@ NETWORKS: dict[str, str] = {
     "[route]\nlayers=-1,-2\n[crnn]\nhidden_filters=2\noutput_filters=2\nactivation=logistic\nbatch_normalize=1\n" + SSE,
     "gru": SEQUENCE + DENSE + "[gru]\noutput=4\ntanh=1\n[route]\nlayers=-1,-2\n[gru]\noutput=3\nbatch_normalize=1\n" + SSE,
     "lstm": SEQUENCE + DENSE + "[lstm]\noutput=4\n[route]\nlayers=-1,-2\n[lstm]\noutput=3\nbatch_normalize=1\n" + SSE,
+    "yolo": IMAGE + CONV + LINEAR.format(16) + "[yolo]\nmask=0,2\nanchors=2,3, 4,3, 3,4\nnum=3\nclasses=3\nignore_thresh=0.3\n"
+    "truth_thresh=0.6\n[route]\nlayers=-1,-3\n" + CONV + LINEAR.format(8) + "[yolo]\nmask=1\nanchors=2,3, 4,3, 3,4\nnum=3\n"
+    "classes=3\n",
+    "region": IMAGE + CONV + LINEAR.format(18) + "[region]\nanchors=1,2, 3,2\nnum=2\nclasses=3\ncoords=5\nsoftmax=1\nrescore=1\n"
+    "object_scale=5\n[route]\nlayers=-1,-3\n" + CONV + LINEAR.format(9) + "[region]\nanchors=2,2\nclasses=3\ncoords=5\n"
+    "bias_match=1\nthresh=0.3\nmask_scale=0.7\n",
+    "detection": "[net]\nbatch=3\ninputs=7\n"
+    + DENSE
+    + FLAT
+    + "[detection]\nside=2\nnum=2\nclasses=3\nsoftmax=1\nsqrt=1\nrescore=1\n"
+    "coord_scale=3\n[route]\nlayers=-1,-3\n" + DENSE + FLAT + "[detection]\nside=2\nnum=2\nclasses=3\nforced=1\nobject_scale=2\n",
+    "iseg": IMAGE
+    + CONV
+    + LINEAR.format(5)
+    + "[iseg]\nclasses=2\nids=3\n[route]\nlayers=-1,-3\n"
+    + CONV
+    + LINEAR.format(4)
+    + "[iseg]\nclasses=2\nids=2\n",
     "cost": "[net]\nbatch=3\ninputs=7\n" + DENSE + "[cost]\ntype=sse\n" + DENSE + "[cost]\ntype=smooth\nscale=0.5\n",
 }
 LOSSES = {
@@ -90,6 +111,10 @@ class Problem:
         self.truth = random.uniform(0.1, 0.9, size=(rows, truths)).astype(np.float32) if truths else None
         if self.truth is not None:
             self.truth[:, ::3] += 2  # some errors beyond 1, for the smooth loss
+        heads = detectors.heads(net)
+        if heads:
+            self.truth = detectors.truth_of(heads[0], rows, random)
+        self.objective: Callable[[], float] | None = None  # of detector heads: their cost is not what they descend
         self.noise = {}
         for layer in net.layers:
             if layer.type == "sampling":
@@ -112,7 +137,10 @@ class Problem:
             self.net.set_noise(index, values)
         self.net.reset_state()
         self.net.forward(self.x, self.truth, train=True)
-        return self.net.objective
+        if self.objective is None:
+            heads = detectors.heads(self.net)
+            self.objective = detectors.Objective(self.net, self.truth) if heads else lambda: self.net.objective
+        return self.objective()
 
     def gradients(self) -> list[np.ndarray]:
         self.loss()

@@ -67,7 +67,7 @@ class Targets:
     """Of the outputs of one row."""
 
     kinds: np.ndarray
-    groups: list[np.ndarray]  # of outputs that are one softmax
+    groups: list[np.ndarray]  # (softmaxes, outputs of each)
     scale: np.ndarray
     target: np.ndarray
 
@@ -79,8 +79,8 @@ class Targets:
         )
         total = float((scale * terms).sum())
         for group in self.groups:
-            top = x[group].max()
-            log_sum = top + np.log(np.exp(x[group] - top).sum())
+            top = x[group].max(1, keepdims=True)
+            log_sum = top + np.log(np.exp(x[group] - top).sum(1, keepdims=True))
             total += float((scale[group] * target[group] * (log_sum - x[group])).sum())
         return total
 
@@ -134,7 +134,7 @@ def grid_layout(head: Head) -> tuple[np.ndarray, list[np.ndarray]]:
         sets = [[coords + 1 + node for node in head.siblings(k)] for k in range(classes) if head.siblings(k)[0] == k]
     for members in sets:
         kinds[:, members] = SOFTMAX
-        groups += [number[a, members, i, j] for a in range(n) for i in range(h) for j in range(w)]
+        groups.append(np.moveaxis(number[:, members], 1, -1).reshape(-1, len(members)))
     return kinds, groups
 
 
@@ -268,7 +268,7 @@ def detection_layout(head: Head) -> tuple[np.ndarray, list[np.ndarray]]:
     if not head.number("softmax", 0):
         return kinds, []
     kinds[: n * classes] = SOFTMAX
-    return kinds, list(np.arange(n * classes).reshape(n, classes))
+    return kinds, [np.arange(n * classes).reshape(n, classes)]
 
 
 def detection(head: Head, y: np.ndarray, truth: np.ndarray, seen: int) -> tuple[np.ndarray, np.ndarray]:
@@ -368,8 +368,8 @@ def output_of(head: Head, x: np.ndarray) -> np.ndarray:
     kinds, groups = KINDS[head.kind][0](head)
     y = np.where((kinds.ravel() == BCE) | (kinds.ravel() == SQUARED), logistic(x), x)
     for group in groups:
-        e = np.exp(x[group] - x[group].max())
-        y[group] = e / e.sum()
+        e = np.exp(x[group] - x[group].max(1, keepdims=True))
+        y[group] = e / e.sum(1, keepdims=True)
     return y
 
 

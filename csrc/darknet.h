@@ -160,12 +160,12 @@ typedef struct dn_box_options {
 
 /* Classes of the network's detector heads (the most of them), 0: it has none. */
 DN_API int dn_net_box_classes(const dn_net *net);
-/* The boxes that all heads see in a row of the last forward, those with an objectness or a score above the threshold; scores
- * that are not are 0. Writes the first `room`; count is of all of them. */
+/* The boxes that all heads see in a row of the last forward, those with an objectness or a score above the threshold;
+ * scores that are not are 0. Writes the first `room`; count is of all of them. */
 DN_API dn_status dn_net_boxes(const dn_net *net, int row, const dn_box_options *options, float *boxes, size_t room,
                               size_t *count);
-/* Non-maximum suppression in place: from the best score down, a box takes the score from those whose intersection over union
- * with it is above the threshold. Class by class; across_classes: by objectness, all scores and the objectness become 0. */
+/* Non-maximum suppression in place: from the best score down, a box takes the score from those whose intersection over
+ * union with it is above the threshold. Class by class; across_classes: by objectness, which and all scores become 0. */
 DN_API dn_status dn_boxes_suppress(float *boxes, size_t n, int classes, double threshold, int across_classes);
 /* The size of a picture fitted into width x height with its aspect; it lies in the middle, (width - new_width) / 2 from the
  * left and (height - new_height) / 2 from the top. */

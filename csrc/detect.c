@@ -56,7 +56,8 @@ static dn_status detect_check(const dn_net *net, int row, const dn_box_options *
     return DN_OK;
 }
 
-dn_status dn_net_boxes(const dn_net *net, int row, const dn_box_options *options, float *boxes, size_t room, size_t *count) {
+dn_status dn_net_boxes(const dn_net *net, int row, const dn_box_options *options, float *boxes, size_t room,
+                       size_t *count) {
     *count = 0;
     DN_TRY(detect_check(net, row, options));
     int classes = dn_net_box_classes(net);

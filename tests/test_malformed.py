@@ -16,7 +16,6 @@ FOLDER = Path(__file__).parent / "golden" / "malformed"
 INDEX: list[dict[str, Any]] = json.loads((FOLDER / "index.json").read_text())
 # The documented format takes these two; the original read them wrong in silence.
 TAKEN = {"csv_trailing_comma": (2, 3), "csv_semicolon": (2, 3)}
-TO_COME = ("reorg", "softmax", "yolo", "detection", "rnn", "lstm", "gru", "crnn", "local", "iseg", "avgpool", "crop", "l2norm")
 
 
 def cases(*actions: str) -> list[Any]:
@@ -47,17 +46,10 @@ def attempt(item: dict[str, Any]) -> dv.Network:
     return net
 
 
-def unknown_types(item: dict[str, Any]) -> bool:
-    text = path_of(item).read_text(errors="replace") if path_of(item).exists() else ""
-    return any(f"[{t}]" in text and t not in dv.layer_types() for t in TO_COME)
-
-
 @pytest.mark.parametrize("item", cases("parse", "predict", "train"))
 def test_cfg_and_weights_files_work_or_fail_in_one_clear_line(item: dict[str, Any], recwarn: Any) -> None:
     expected = item["expected_of_rebuilt_core"]
     if expected == "works":
-        if unknown_types(item):
-            pytest.skip("a layer type to come")
         attempt(item)
     elif expected == "clean_error":
         with pytest.raises(dv.DarknetError) as error:

@@ -54,7 +54,8 @@ void dn_head_end(dn_layer *l, dn_head *head) {
     run->ops->upload(run->pool, l->output, head->output, head_bytes(l));
     if (!head->active) return;
     double sum = 0;
-    for (size_t i = 0, n = (size_t)run->rows * l->outputs; i < n; i++) sum += (double)head->gradient[i] * head->gradient[i];
+    for (size_t i = 0, n = (size_t)run->rows * l->outputs; i < n; i++)
+        sum += (double)head->gradient[i] * head->gradient[i];
     l->host_cost += sum;
 }
 

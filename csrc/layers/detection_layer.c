@@ -1,14 +1,14 @@
-/* [detection], YOLO v1 (Redmon et al., arXiv:1506.02640): side x side cells of the image, each with `classes` class scores and
- * `num` boxes. A row is a vector: class scores (cell, class), confidences (cell, box), coordinates (cell, box, coords): x and y
- * within the cell, w and h relative to the image (sqrt=1: their roots). Truth per cell: 1 or 0 for an object, its class as
- * one-hot, x, y, w, h, coordinates as above but never roots. Outputs are linear, the classes with softmax=1 a softmax per cell.
- * The gradient by the outputs y:
+/* [detection], YOLO v1 (Redmon et al., arXiv:1506.02640): side x side cells of the image, each with `classes` class scores
+ * and `num` boxes. A row is a vector: class scores (cell, class), confidences (cell, box), coordinates (cell, box, coords):
+ * x and y within the cell, w and h relative to the image (sqrt=1: their roots). Truth per cell: 1 or 0 for an object, its
+ * class as one-hot, x, y, w, h, coordinates as above but never roots. Outputs are linear, the classes with softmax=1 a
+ * softmax per cell. The gradient by the outputs y:
  *
- *   every box      noobject_scale y for its confidence
- *   an object      class_scale (y - t) for the classes of its cell. One box is responsible: that of most overlap; when none
- *                  overlaps, that with the least root mean square distance; forced=1: the second for objects smaller than a
- *                  tenth of the image, else the first; random=1: in the first 64000 rows of training a drawn one.
- *                  It gets object_scale (y - 1) for the confidence (rescore=1: y - overlap), coord_scale (y - t) for x, y, w, h */
+ *   every box   noobject_scale y for its confidence
+ *   an object   class_scale (y - t) for the classes of its cell. One box is responsible: that of most overlap; when none
+ *               overlaps, that with the least root mean square distance; forced=1: the second for objects smaller than a
+ *               tenth of the image, else the first; random=1: in the first 64000 rows of training a drawn one.
+ *               It gets object_scale (y - 1) for the confidence (rescore=1: y - overlap), coord_scale (y - t) for x to h */
 #include "../sys.h"
 #include "box.h"
 #include <limits.h>
@@ -47,9 +47,9 @@ static dn_status detection_parse(dn_layer *l, dn_section *s) {
     DN_TRY(dn_layer_size(s, &wanted, cells, (1 + (size_t)st->coords) * st->n + st->classes, 1, 1));
     DN_TRY(dn_layer_size(s, &truths, cells, 1 + (size_t)st->coords + st->classes, 1, 1));
     if (wanted != (size_t)l->inputs)
-        return dn_cfg_error(s, NULL, "needs side x side x ((1 + coords) x num + classes) = %d x %d x (%d x %d + %d) = %zu inputs, "
-                            "not %d: output=%zu in the layer before would fit", st->side, st->side, 1 + st->coords, st->n,
-                            st->classes, wanted, l->inputs, wanted);
+        return dn_cfg_error(s, NULL, "needs side x side x ((1 + coords) x num + classes) = %d x %d x (%d x %d + %d) = %zu "
+                            "inputs, not %d: output=%zu in the layer before would fit", st->side, st->side,
+                            1 + st->coords, st->n, st->classes, wanted, l->inputs, wanted);
     if (truths > INT_MAX) return dn_cfg_error(s, NULL, "%zu values of truth per row are too many", truths);
     dn_layer_vector_out(l, l->inputs);
     l->truths = (int)truths;
@@ -71,7 +71,8 @@ static int detection_coordinates(const detection_state *st, int cell, int n) {
 /* From x, y within a cell at column i, row j (0, 0: its own place does not matter) to parts of the image. */
 static dn_box detection_box(const detection_state *st, const float *v, int i, int j, int root) {
     float side = (float)st->side;
-    return (dn_box){((float)i + v[0]) / side, ((float)j + v[1]) / side, root ? v[2] * v[2] : v[2], root ? v[3] * v[3] : v[3]};
+    float w = root ? v[2] * v[2] : v[2], h = root ? v[3] * v[3] : v[3];
+    return (dn_box){((float)i + v[0]) / side, ((float)j + v[1]) / side, w, h};
 }
 
 static int detection_responsible(const detection_state *st, const float *y, int cell, dn_box truth) {
@@ -96,7 +97,8 @@ static void detection_cell(const dn_layer *l, int row, int cell, const float *tr
         g[at] = (float)st->noobject_scale * y[at];
     }
     if ((int)truth[0] == 0) return;
-    for (int k = cell * st->classes, c = 0; c < st->classes; c++, k++) g[k] = (float)st->class_scale * (y[k] - truth[1 + c]);
+    for (int k = cell * st->classes, c = 0; c < st->classes; c++, k++)
+        g[k] = (float)st->class_scale * (y[k] - truth[1 + c]);
     const float *t = truth + 1 + st->classes;
     dn_box object = detection_box(st, t, 0, 0, 0);
     int n = detection_responsible(st, y, cell, object);
@@ -107,7 +109,8 @@ static void detection_cell(const dn_layer *l, int row, int cell, const float *tr
     int at = detection_coordinates(st, cell, n), confidence = detection_confidence(st, cell, n);
     float iou = dn_box_iou(detection_box(st, y + at, 0, 0, st->root), object);
     g[confidence] = (float)st->object_scale * (y[confidence] - (st->rescore ? iou : 1));
-    for (int k = 0; k < 4; k++) g[at + k] = (float)st->coord_scale * (y[at + k] - (st->root && k > 1 ? sqrtf(t[k]) : t[k]));
+    for (int k = 0; k < 4; k++)
+        g[at + k] = (float)st->coord_scale * (y[at + k] - (st->root && k > 1 ? sqrtf(t[k]) : t[k]));
 }
 
 static dn_status detection_forward(dn_layer *l) {
@@ -156,6 +159,6 @@ static void detection_out(const dn_layer *l, int row, int index, float tree_thre
 
 const dn_layer_type dn_detection_layer = {
     .name = "detection", .state_size = sizeof(detection_state), .parse = detection_parse, .plan = detection_plan,
-    .forward = detection_forward, .backward = detection_backward, .destroy = detection_destroy, .has_loss = 1, .host_work = 1,
-    .box = detection_out,
+    .forward = detection_forward, .backward = detection_backward, .destroy = detection_destroy, .has_loss = 1,
+    .host_work = 1, .box = detection_out,
 };

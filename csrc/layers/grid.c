@@ -11,8 +11,8 @@ dn_status dn_grid_shape(dn_layer *l, dn_section *s, dn_grid *g) {
     DN_TRY(dn_layer_size(s, &truths, (size_t)g->max, (size_t)g->coords + 1, 1, 1));
     if (wanted != (size_t)l->inputs)
         return dn_cfg_error(s, NULL, "needs width x height x anchors x (classes + %d) = %d x %d x %d x (%d + %d) = %zu "
-                            "inputs, not %d: filters=%zu in the layer before would fit", g->coords + 1, g->width, g->height,
-                            g->n, g->classes, g->coords + 1, wanted, l->inputs, (size_t)g->n * entries);
+                            "inputs, not %d: filters=%zu in the layer before would fit", g->coords + 1, g->width,
+                            g->height, g->n, g->classes, g->coords + 1, wanted, l->inputs, (size_t)g->n * entries);
     if (truths > INT_MAX) return dn_cfg_error(s, "max", "max=%d is too large", g->max);
     dn_layer_image_out(l, l->channels, l->height, l->width);
     l->truths = (int)truths;
@@ -25,7 +25,8 @@ dn_status dn_grid_anchors(dn_grid *g, dn_section *s, int n_anchors, int width, i
     int n = 2 * g->total, given = n_anchors > 0;
     if (!given && !(g->anchors = dn_alloc((size_t)n, sizeof *g->anchors))) return DN_E_MEMORY;
     if (given && n_anchors != n)
-        return dn_cfg_error(s, "anchors", "anchors has %d values, not the 2 x %d of num=%d", n_anchors, g->total, g->total);
+        return dn_cfg_error(s, "anchors", "anchors has %d values, not the 2 x %d of num=%d", n_anchors, g->total,
+                            g->total);
     for (int i = 0; i < n; i++) {
         if (!given) g->anchors[i] = 0.5f;
         if (g->anchors[i] <= 0) return dn_cfg_error(s, "anchors", "an anchor of size %g", g->anchors[i]);
@@ -53,7 +54,8 @@ dn_box dn_grid_box(const dn_grid *g, const float *y, int n, int cell) {
     const float *anchor = g->anchors + 2 * dn_grid_anchor(g, n);
     y += dn_grid_at(g, n, 0, cell);
     size_t plane = (size_t)g->width * g->height;
-    return (dn_box){((float)(cell % g->width) + y[0]) / (float)g->width, ((float)(cell / g->width) + y[plane]) / (float)g->height,
+    float i = (float)(cell % g->width), j = (float)(cell / g->width);
+    return (dn_box){(i + y[0]) / (float)g->width, (j + y[plane]) / (float)g->height,
                     (float)exp(y[2 * plane]) * anchor[0], (float)exp(y[3 * plane]) * anchor[1]};
 }
 
@@ -70,7 +72,8 @@ dn_status dn_grid_read(const dn_layer *l, dn_grid *g, const float *truth, int ro
         float class = v[g->coords];
         if (v[0] == 0) break;
         *o = (dn_object){.box = {v[0], v[1], v[2], v[3]}, .more = v + 4};
-        int inside = v[0] > 0 && v[0] <= 1 && v[1] >= 0 && v[1] <= 1 && v[2] > 0 && v[3] > 0 && v[2] < INFINITY && v[3] < INFINITY;
+        int inside = v[0] > 0 && v[0] <= 1 && v[1] >= 0 && v[1] <= 1;
+        inside &= v[2] > 0 && v[2] < INFINITY && v[3] > 0 && v[3] < INFINITY;
         DN_CHECK(inside || (g->class_labels && dn_object_is_class(o)), DN_E_USAGE,
                  "layer %d [%s]: box %d of row %d of the truth, x=%g y=%g w=%g h=%g, is not relative to the image", l->index,
                  l->type->name, g->n_objects, row, v[0], v[1], v[2], v[3]);

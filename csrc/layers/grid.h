@@ -18,11 +18,11 @@ typedef struct dn_object { /* one of the truth */
 
 typedef struct dn_grid {
     int width, height, n, coords, classes, max;
-    int total;      /* anchors listed */
-    float *anchors; /* (total, 2), relative to the image */
-    int *mask;      /* (n) which of them this head has; NULL: all in order */
-    int class_labels; /* the truth may have classes without a box: x and y above 100000 */
-    int *map;       /* truth class -> class; NULL: as it is */
+    int total;          /* anchors listed */
+    float *anchors;     /* (total, 2), relative to the image */
+    int *mask;          /* (n) which of them this head has; NULL: all in order */
+    int class_labels;   /* the truth may have classes without a box: x and y above 100000 */
+    int *map;           /* (n_map) truth class -> class; NULL: as it is */
     int n_map;
     dn_object *objects; /* (max) of the row at hand */
     int n_objects;
@@ -30,7 +30,7 @@ typedef struct dn_grid {
 
 /* Shapes of the layer from a grid with n, coords, classes, max; an error names the filters= that would fit. */
 dn_status dn_grid_shape(dn_layer *layer, dn_section *section, dn_grid *grid);
-/* The `n_anchors` values read into grid->anchors (0: the key was missing, all are 0.5), in units of 1 / width, 1 / height. */
+/* The `n_anchors` values read into grid->anchors (0: the key was missing, all are 0.5) in units of 1 / width, 1 / height. */
 dn_status dn_grid_anchors(dn_grid *grid, dn_section *section, int n_anchors, int width, int height);
 dn_status dn_grid_map(dn_grid *grid, dn_section *section, const char *path); /* "": none */
 dn_status dn_grid_plan(dn_grid *grid);

@@ -91,8 +91,8 @@ static dn_status iseg_check(const dn_layer *l, size_t plane, const float *truth,
     const iseg_state *st = l->state;
     for (int n = 0; n < ISEG_INSTANCES && !(truth[n * (plane + 1)] < 0); n++)
         DN_CHECK(truth[n * (plane + 1)] < (float)st->classes, DN_E_USAGE,
-                 "layer %d [iseg]: instance %d of row %d of the truth has class %g, not one of 0 to %d or -1", l->index, n, row,
-                 truth[n * (plane + 1)], st->classes - 1);
+                 "layer %d [iseg]: instance %d of row %d of the truth has class %g, not one of 0 to %d or -1", l->index, n,
+                 row, truth[n * (plane + 1)], st->classes - 1);
     return DN_OK;
 }
 

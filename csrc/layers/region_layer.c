@@ -1,16 +1,16 @@
-/* [region], YOLO v2 (Redmon and Farhadi, arXiv:1612.08242): a grid of anchor boxes (grid.h), anchors in cells. x, y, further
- * coordinates and objectness are logistic, the classes a softmax, a tree of softmaxes, or logistic; with background=1 the
- * objectness is a further class of the softmax: there is nothing. The gradient by the outputs y:
+/* [region], YOLO v2 (Redmon and Farhadi, arXiv:1612.08242): a grid of anchor boxes (grid.h), anchors in cells. x, y,
+ * further coordinates and objectness are logistic, the classes a softmax, a tree of softmaxes, or logistic; with
+ * background=1 the objectness is a further class of the softmax: there is nothing. The gradient by the outputs y:
  *
- *   objectness   noobject_scale y for every box (background: y - 1); 0 when it overlaps some truth by more than `thresh`
- *   early on     for the first 12800 rows of training, 0.01 (y - t) of every box towards its anchor in the cell's middle
- *   truth        the anchor at its cell whose predicted size (bias_match: whose own size) is most similar gets
- *                coord_scale (2 - w h) (y - t) for its coordinates, mask_scale (y - t) for the further ones,
- *                object_scale (y - t) for the objectness with t = 1 (rescore: the overlap; background: 0), and
- *                class_scale (y - (1 or 0)) for the classes, of a tree for the groups up to its root
+ *   objectness  noobject_scale y for every box (background: y - 1); 0 when it overlaps some truth by more than `thresh`
+ *   early on    for the first 12800 rows of training, 0.01 (y - t) of every box towards its anchor in the cell's middle
+ *   truth       the anchor at its cell whose predicted size (bias_match: whose own size) is most similar gets
+ *               coord_scale (2 - w h) (y - t) for its coordinates, mask_scale (y - t) for the further ones,
+ *               object_scale (y - t) for the objectness with t = 1 (rescore: the overlap; background: 0), and
+ *               class_scale (y - (1 or 0)) for the classes, of a tree for the groups up to its root
  *
  * The losses are squared errors of the outputs, for classes the cross entropy. Darknet's CPU code hands nothing down; this
- * is its GPU code. A truth whose x and y are above 100000 is a class alone: it goes to the box that makes it most likely. */
+ * is what its GPU code does. A truth with x and y above 100000 is a class alone: it goes to the box that shows it best. */
 #include "../sys.h"
 #include "grid.h"
 
@@ -105,7 +105,8 @@ static void region_activate(const region_state *st, float *y) {
 }
 
 static void region_pull_class(const region_state *st, const float *y, float *grad, int n, int cell, int class) {
-    dn_grid_pull_class(&st->grid, y, grad, n, cell, class, (float)st->class_scale, st->tree.n ? &st->tree : NULL, !st->softmax);
+    dn_grid_pull_class(&st->grid, y, grad, n, cell, class, (float)st->class_scale, st->tree.n ? &st->tree : NULL,
+                       !st->softmax);
 }
 
 static void region_predictions(const region_state *st, int early, const float *y, float *grad) {
@@ -117,8 +118,8 @@ static void region_predictions(const region_state *st, int early, const float *y
             size_t at = dn_grid_at(g, n, g->coords, cell);
             grad[at] = iou > (float)st->thresh ? 0 : (float)st->noobject_scale * (y[at] - (float)st->background);
             if (!early) continue;
-            dn_box anchor = {((float)(cell % g->width) + 0.5f) / (float)g->width, ((float)(cell / g->width) + 0.5f) / (float)g->height,
-                             g->anchors[2 * n], g->anchors[2 * n + 1]};
+            dn_box anchor = {((float)(cell % g->width) + 0.5f) / (float)g->width,
+                             ((float)(cell / g->width) + 0.5f) / (float)g->height, g->anchors[2 * n], g->anchors[2 * n + 1]};
             dn_grid_pull_box(g, y, grad, n, cell, anchor, 0.01f);
         }
 }
@@ -210,7 +211,8 @@ static void region_down(const dn_layer *l, const float *y, const float *grad, fl
                 size_t at = dn_grid_at(g, n, first, cell);
                 dn_head_softmax_down((size_t)count, plane, y + at, grad + at, d + at);
             }
-        if (!st->softmax && !st->tree.n) dn_head_logistic_down(g->classes * plane, y + classes, grad + classes, d + classes);
+        if (!st->softmax && !st->tree.n)
+            dn_head_logistic_down(g->classes * plane, y + classes, grad + classes, d + classes);
     }
 }
 
@@ -226,8 +228,7 @@ static int region_descend(const region_state *st, const float *y, size_t plane, 
         for (int c = best + 1; c < end; c++)
             if (y[c * plane] > y[best * plane]) best = c;
         p *= y[best * plane];
-        if (p <= threshold && node >= 0) break;
-        node = best;
+        if (p > threshold || node < 0) node = best;
         if (p <= threshold) break;
     }
     return node;
@@ -249,5 +250,6 @@ static void region_box(const dn_layer *l, int row, int index, float tree_thresho
 
 const dn_layer_type dn_region_layer = {
     .name = "region", .state_size = sizeof(region_state), .parse = region_parse, .plan = region_plan,
-    .forward = region_forward, .backward = region_backward, .destroy = region_destroy, .has_loss = 1, .host_work = 1, .box = region_box,
+    .forward = region_forward, .backward = region_backward, .destroy = region_destroy, .has_loss = 1, .host_work = 1,
+    .box = region_box,
 };

@@ -149,7 +149,7 @@ DN_API dn_status dn_net_save_range(const dn_net *net, const char *path, int cuto
 
 /* ---- detection ---- */
 
-/* A box is 5 + classes floats: x, y (centre), w, h, objectness, and objectness times class probability for every class. */
+/* A box is 5 + classes floats: x, y (centre), w, h, objectness, and objectness times probability for every class. */
 typedef struct dn_box_options {
     double threshold;              /* objectness and scores that count are above it, 0 to 1 */
     double tree_threshold;         /* of label trees ([region] tree=): the descent ends below it; 0: 0.5 */
@@ -165,11 +165,12 @@ DN_API int dn_net_box_classes(const dn_net *net);
 DN_API dn_status dn_net_boxes(const dn_net *net, int row, const dn_box_options *options, float *boxes, size_t room,
                               size_t *count);
 /* Non-maximum suppression in place: from the best score down, a box takes the score from those whose intersection over
- * union with it is above the threshold. Class by class; across_classes: by objectness, which and all scores become 0. */
+ * union with it is above the threshold. Class by class; across_classes: by objectness, it and all scores become 0. */
 DN_API dn_status dn_boxes_suppress(float *boxes, size_t n, int classes, double threshold, int across_classes);
-/* The size of a picture fitted into width x height with its aspect; it lies in the middle, (width - new_width) / 2 from the
- * left and (height - new_height) / 2 from the top. */
-DN_API void dn_letterbox_size(int width, int height, int image_width, int image_height, int *new_width, int *new_height);
+/* The size of a picture fitted into width x height with its aspect; it lies in the middle, (width - new_width) / 2 from
+ * the left and (height - new_height) / 2 from the top. */
+DN_API void dn_letterbox_size(int width, int height, int image_width, int image_height, int *new_width,
+                              int *new_height);
 
 /* ---- training ---- */
 

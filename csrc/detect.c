@@ -50,7 +50,8 @@ static dn_status detect_check(const dn_net *net, int row, const dn_box_options *
     DN_CHECK(dn_net_box_classes(net), DN_E_USAGE, "the network has no detector head ([yolo], [region], [detection])");
     DN_CHECK(row >= 0 && row < net->run.rows, DN_E_USAGE, "row %d: the last forward had %d", row, net->run.rows);
     DN_CHECK(o->threshold >= 0 && o->threshold <= 1, DN_E_USAGE, "threshold=%g is not in 0 to 1", o->threshold);
-    DN_CHECK(o->image_width > 0 && o->image_height > 0, DN_E_USAGE, "an image of %d x %d", o->image_width, o->image_height);
+    DN_CHECK(o->image_width > 0 && o->image_height > 0, DN_E_USAGE, "an image of %d x %d", o->image_width,
+             o->image_height);
     DN_CHECK(!o->letterboxed || (net->width > 0 && net->height > 0), DN_E_USAGE,
              "letterboxed, but the network's input is no image");
     return DN_OK;
@@ -94,8 +95,8 @@ static int detect_compare(const void *a, const void *b) { /* best first, equal o
 
 static dn_box detect_box(const float *v) { return (dn_box){v[0], v[1], v[2], v[3]}; }
 
-/* Of the boxes with a value in the column, best first, each silences those that it overlaps: `width` values from the column
- * on become 0. */
+/* Of the boxes with a value in the column, best first, each silences those that it overlaps: `width` values from the
+ * column on become 0. */
 static void detect_suppress(float *boxes, size_t n, size_t size, size_t column, size_t width, float threshold,
                             detect_entry *order) {
     size_t m = 0;

@@ -1,14 +1,15 @@
-/* [detection], YOLO v1 (Redmon et al., arXiv:1506.02640): side x side cells of the image, each with `classes` class scores
- * and `num` boxes. A row is a vector: class scores (cell, class), confidences (cell, box), coordinates (cell, box, coords):
- * x and y within the cell, w and h relative to the image (sqrt=1: their roots). Truth per cell: 1 or 0 for an object, its
- * class as one-hot, x, y, w, h, coordinates as above but never roots. Outputs are linear, the classes with softmax=1 a
- * softmax per cell. The gradient by the outputs y:
+/* [detection], YOLO v1 (Redmon et al., arXiv:1506.02640): side x side cells of the image, each with `classes` class
+ * scores and `num` boxes. A row is a vector: class scores (cell, class), confidences (cell, box), coordinates (cell, box,
+ * coords): x and y within the cell, w and h relative to the image (sqrt=1: their roots). Truth per cell: 1 or 0 for an
+ * object, its class as one-hot, x, y, w, h, coordinates as above but never roots. Outputs are linear, the classes with
+ * softmax=1 a softmax per cell. The gradient by the outputs y:
  *
  *   every box   noobject_scale y for its confidence
- *   an object   class_scale (y - t) for the classes of its cell. One box is responsible: that of most overlap; when none
- *               overlaps, that with the least root mean square distance; forced=1: the second for objects smaller than a
- *               tenth of the image, else the first; random=1: in the first 64000 rows of training a drawn one.
- *               It gets object_scale (y - 1) for the confidence (rescore=1: y - overlap), coord_scale (y - t) for x to h */
+ *   an object   class_scale (y - t) for the classes of its cell. One box is responsible: that of most overlap; when
+ *               none overlaps, that with the least root mean square distance; forced=1: the second for objects smaller
+ *               than a tenth of the image, else the first; random=1: in the first 64000 rows of training a drawn one.
+ *               It gets object_scale (y - 1) for the confidence (rescore=1: y - overlap), coord_scale (y - t) for x, y,
+ *               w, h */
 #include "../sys.h"
 #include "box.h"
 #include <limits.h>
@@ -47,8 +48,8 @@ static dn_status detection_parse(dn_layer *l, dn_section *s) {
     DN_TRY(dn_layer_size(s, &wanted, cells, (1 + (size_t)st->coords) * st->n + st->classes, 1, 1));
     DN_TRY(dn_layer_size(s, &truths, cells, 1 + (size_t)st->coords + st->classes, 1, 1));
     if (wanted != (size_t)l->inputs)
-        return dn_cfg_error(s, NULL, "needs side x side x ((1 + coords) x num + classes) = %d x %d x (%d x %d + %d) = %zu "
-                            "inputs, not %d: output=%zu in the layer before would fit", st->side, st->side,
+        return dn_cfg_error(s, NULL, "needs side x side x ((1 + coords) x num + classes) = %d x %d x (%d x %d + %d) ="
+                            " %zu inputs, not %d: output=%zu in the layer before would fit", st->side, st->side,
                             1 + st->coords, st->n, st->classes, wanted, l->inputs, wanted);
     if (truths > INT_MAX) return dn_cfg_error(s, NULL, "%zu values of truth per row are too many", truths);
     dn_layer_vector_out(l, l->inputs);
@@ -125,8 +126,8 @@ static dn_status detection_forward(dn_layer *l) {
             if (!st->head.active) continue;
             const float *t = truth + (size_t)cell * per_cell, *size = t + per_cell - st->coords + 2;
             DN_CHECK((int)t[0] == 0 || (size[0] >= 0 && size[1] >= 0), DN_E_USAGE,
-                     "layer %d [detection]: the object in cell %d of row %d of the truth has w=%g h=%g", l->index, cell, row,
-                     size[0], size[1]);
+                     "layer %d [detection]: the object in cell %d of row %d of the truth has w=%g h=%g", l->index, cell,
+                     row, size[0], size[1]);
             detection_cell(l, row, cell, t, y, g);
         }
     }

@@ -75,11 +75,11 @@ dn_status dn_grid_read(const dn_layer *l, dn_grid *g, const float *truth, int ro
         int inside = v[0] > 0 && v[0] <= 1 && v[1] >= 0 && v[1] <= 1;
         inside &= v[2] > 0 && v[2] < INFINITY && v[3] > 0 && v[3] < INFINITY;
         DN_CHECK(inside || (g->class_labels && dn_object_is_class(o)), DN_E_USAGE,
-                 "layer %d [%s]: box %d of row %d of the truth, x=%g y=%g w=%g h=%g, is not relative to the image", l->index,
-                 l->type->name, g->n_objects, row, v[0], v[1], v[2], v[3]);
+                 "layer %d [%s]: box %d of row %d of the truth, x=%g y=%g w=%g h=%g, is not relative to the image",
+                 l->index, l->type->name, g->n_objects, row, v[0], v[1], v[2], v[3]);
         DN_CHECK(class >= 0 && class < (float)classes, DN_E_USAGE,
-                 "layer %d [%s]: box %d of row %d of the truth has class %g, not one of 0 to %d", l->index, l->type->name,
-                 g->n_objects, row, class, classes - 1);
+                 "layer %d [%s]: box %d of row %d of the truth has class %g, not one of 0 to %d", l->index,
+                 l->type->name, g->n_objects, row, class, classes - 1);
         o->class = g->map ? g->map[(int)class] : (int)class;
     }
     return DN_OK;

@@ -1,5 +1,5 @@
-/* [iseg], instances and their masks: `classes` logistic planes and `ids` linear ones, an embedding of every pixel. Truth per
- * row: 90 instances of 1 + height x width values, the class and a mask; a negative class ends them. The gradient by the
+/* [iseg], instances and their masks: `classes` logistic planes and `ids` linear ones, an embedding of every pixel. Truth
+ * per row: 90 instances of 1 + height x width values, the class and a mask; a negative class ends them. The gradient by the
  * outputs, with y the output and m_k the mean embedding of instance k's pixels:
  *
  *   class      y - mask at an instance's pixels, for its class; else y
@@ -28,9 +28,9 @@ static dn_status iseg_parse(dn_layer *l, dn_section *s) {
     DN_TRY(dn_layer_size(s, &wanted, (size_t)l->width, (size_t)l->height, planes, 1));
     DN_TRY(dn_layer_size(s, &truths, (size_t)l->width * l->height + 1, ISEG_INSTANCES, 1, 1));
     if (wanted != (size_t)l->inputs)
-        return dn_cfg_error(s, NULL, "needs width x height x (classes + ids) = %d x %d x (%d + %d) = %zu inputs, not %d: "
-                            "filters=%zu in the layer before would fit", l->width, l->height, st->classes, st->ids, wanted,
-                            l->inputs, planes);
+        return dn_cfg_error(s, NULL, "needs width x height x (classes + ids) = %d x %d x (%d + %d) = %zu inputs, not %d:"
+                            " filters=%zu in the layer before would fit", l->width, l->height, st->classes, st->ids,
+                            wanted, l->inputs, planes);
     if (truths > INT_MAX) return dn_cfg_error(s, NULL, "%zu values of truth per row are too many", truths);
     dn_layer_image_out(l, l->channels, l->height, l->width);
     l->truths = (int)truths;
@@ -91,8 +91,8 @@ static dn_status iseg_check(const dn_layer *l, size_t plane, const float *truth,
     const iseg_state *st = l->state;
     for (int n = 0; n < ISEG_INSTANCES && !(truth[n * (plane + 1)] < 0); n++)
         DN_CHECK(truth[n * (plane + 1)] < (float)st->classes, DN_E_USAGE,
-                 "layer %d [iseg]: instance %d of row %d of the truth has class %g, not one of 0 to %d or -1", l->index, n,
-                 row, truth[n * (plane + 1)], st->classes - 1);
+                 "layer %d [iseg]: instance %d of row %d of the truth has class %g, not one of 0 to %d or -1", l->index,
+                 n, row, truth[n * (plane + 1)], st->classes - 1);
     return DN_OK;
 }
 

@@ -9,8 +9,9 @@
  *               object_scale (y - t) for the objectness with t = 1 (rescore: the overlap; background: 0), and
  *               class_scale (y - (1 or 0)) for the classes, of a tree for the groups up to its root
  *
- * The losses are squared errors of the outputs, for classes the cross entropy. Darknet's CPU code hands nothing down; this
- * is what its GPU code does. A truth with x and y above 100000 is a class alone: it goes to the box that shows it best. */
+ * The losses are squared errors of the outputs, for classes the cross entropy. Darknet's CPU code hands nothing down;
+ * this is what its GPU code does. A truth with x and y above 100000 is a class alone: it goes to the box that shows it
+ * best. */
 #include "../sys.h"
 #include "grid.h"
 
@@ -119,7 +120,8 @@ static void region_predictions(const region_state *st, int early, const float *y
             grad[at] = iou > (float)st->thresh ? 0 : (float)st->noobject_scale * (y[at] - (float)st->background);
             if (!early) continue;
             dn_box anchor = {((float)(cell % g->width) + 0.5f) / (float)g->width,
-                             ((float)(cell / g->width) + 0.5f) / (float)g->height, g->anchors[2 * n], g->anchors[2 * n + 1]};
+                             ((float)(cell / g->width) + 0.5f) / (float)g->height, g->anchors[2 * n],
+                             g->anchors[2 * n + 1]};
             dn_grid_pull_box(g, y, grad, n, cell, anchor, 0.01f);
         }
 }
@@ -216,7 +218,9 @@ static void region_down(const dn_layer *l, const float *y, const float *grad, fl
     }
 }
 
-static dn_status region_backward(dn_layer *l) { return dn_head_backward(l, &((region_state *)l->state)->head, region_down); }
+static dn_status region_backward(dn_layer *l) {
+    return dn_head_backward(l, &((region_state *)l->state)->head, region_down);
+}
 
 /* Down the tree along the most likely nodes, as long as their probability stays above the threshold. */
 static int region_descend(const region_state *st, const float *y, size_t plane, float threshold) {

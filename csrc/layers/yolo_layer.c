@@ -1,11 +1,11 @@
 /* [yolo], YOLO v3 (Redmon and Farhadi, arXiv:1804.02767): a grid of anchor boxes (grid.h), anchors in pixels of the
  * network's input, with logistic classes. The gradient by the input, with y the outputs:
  *
- *   objectness  y for every box; 0 when it overlaps some truth by more than ignore_thresh; by more than truth_thresh, it
- *               is drawn to the truth that it overlaps most, as below
- *   truth       belongs to the anchor, of all `num`, that has the most similar shape; when this head has that one (`mask`),
- *               the box at the truth's cell gets y - 1 for the objectness, (2 - w h) (y - t) for its coordinates, t those
- *               of the truth, and y - (1 or 0) for its classes */
+ *   objectness  y for every box; 0 when it overlaps some truth by more than ignore_thresh; by more than truth_thresh,
+ *               it is drawn to the truth that it overlaps most, as below
+ *   truth       belongs to the anchor, of all `num`, that has the most similar shape; when this head has it (`mask`),
+ *               the box at the truth's cell gets y - 1 for the objectness, (2 - w h) (y - t) for its coordinates,
+ *               t those of the truth, and y - (1 or 0) for its classes */
 #include "../sys.h"
 #include "grid.h"
 
@@ -20,8 +20,8 @@ static dn_status yolo_parse_mask(dn_section *s, dn_grid *g) {
     if (!g->mask) g->n = g->total;
     for (int i = 0; g->mask && i < g->n; i++)
         if (g->mask[i] < 0 || g->mask[i] >= g->total)
-            return dn_cfg_error(s, "mask", "mask=%d is not one of the anchors 0 to %d of num=%d", g->mask[i], g->total - 1,
-                                g->total);
+            return dn_cfg_error(s, "mask", "mask=%d is not one of the anchors 0 to %d of num=%d", g->mask[i],
+                                g->total - 1, g->total);
     return DN_OK;
 }
 

@@ -33,7 +33,8 @@ def _along(image: Array, axis: int, size: int) -> Array:
     near = np.minimum(at.astype(np.intp), max(old - 2, 0))
     far = np.minimum(near + 1, old - 1)
     part = (at - near).astype(np.float32).reshape((size,) + (1,) * (image.ndim - 1 - axis))
-    return np.take(image, near, axis) * (1 - part) + np.take(image, far, axis) * part
+    out: Array = np.take(image, near, axis) * (1 - part) + np.take(image, far, axis) * part
+    return out
 
 
 def resize(image: Array, height: int, width: int) -> Array:

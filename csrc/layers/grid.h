@@ -1,6 +1,6 @@
 /* Grids of anchor boxes, for [region] and [yolo]. A row is (anchors, entries, height, width): every anchor has the
- * planes x, y, w, h, further coordinates, objectness, classes. Cell (i, j) of anchor n, whose size (a, b) is relative to
- * the image, predicts the box
+ * planes x, y, w, h, further coordinates, objectness, classes. Cell (i, j) of an anchor, whose size (a, b) is relative
+ * to the image, predicts the box
  *
  *   centre ((i + x) / width, (j + y) / height), x and y logistic;  size (a e^w, b e^h)
  *
@@ -30,7 +30,7 @@ typedef struct dn_grid {
 
 /* Shapes of the layer from a grid with n, coords, classes, max; an error names the filters= that would fit. */
 dn_status dn_grid_shape(dn_layer *layer, dn_section *section, dn_grid *grid);
-/* The `n_anchors` values in grid->anchors (0: the key was missing, all are 0.5) have the units 1 / width, 1 / height. */
+/* The `n_anchors` values in grid->anchors (0: the key was missing, all are 0.5) are in 1 / width, 1 / height. */
 dn_status dn_grid_anchors(dn_grid *grid, dn_section *section, int n_anchors, int width, int height);
 dn_status dn_grid_map(dn_grid *grid, dn_section *section, const char *path); /* "": none */
 dn_status dn_grid_plan(dn_grid *grid);

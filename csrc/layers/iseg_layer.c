@@ -1,6 +1,6 @@
-/* [iseg], instances and their masks: `classes` logistic planes and `ids` linear ones, an embedding of every pixel. Truth
- * per row: 90 instances of 1 + height x width values, the class and a mask; a negative class ends them. The gradient by the
- * outputs, with y the output and m_k the mean embedding of instance k's pixels:
+/* [iseg], instances and their masks: `classes` logistic planes and `ids` linear ones, an embedding of every pixel.
+ * Truth per row: 90 instances of 1 + height x width values, the class and a mask; a negative class ends them. The
+ * gradient by the outputs, with y the output and m_k the mean embedding of instance k's pixels:
  *
  *   class      y - mask at an instance's pixels, for its class; else y
  *   embedding  0.01 (0.1 y + 0.1 sum over k of sign(m_k - y), minus for the pixel's own instance k) per component:
@@ -28,8 +28,8 @@ static dn_status iseg_parse(dn_layer *l, dn_section *s) {
     DN_TRY(dn_layer_size(s, &wanted, (size_t)l->width, (size_t)l->height, planes, 1));
     DN_TRY(dn_layer_size(s, &truths, (size_t)l->width * l->height + 1, ISEG_INSTANCES, 1, 1));
     if (wanted != (size_t)l->inputs)
-        return dn_cfg_error(s, NULL, "needs width x height x (classes + ids) = %d x %d x (%d + %d) = %zu inputs, not %d:"
-                            " filters=%zu in the layer before would fit", l->width, l->height, st->classes, st->ids,
+        return dn_cfg_error(s, NULL, "needs width x height x (classes + ids) = %d x %d x (%d + %d) = %zu inputs, not "
+                            "%d: filters=%zu in the layer before would fit", l->width, l->height, st->classes, st->ids,
                             wanted, l->inputs, planes);
     if (truths > INT_MAX) return dn_cfg_error(s, NULL, "%zu values of truth per row are too many", truths);
     dn_layer_image_out(l, l->channels, l->height, l->width);

@@ -135,13 +135,14 @@ def test_a_terminal_shows_one_line_that_is_rewritten() -> None:
 
 @pytest.mark.timing
 def test_the_version_is_quick() -> None:
-    best = 9.0
+    program, best = str(Path(sys.executable).with_name("darknet-vae")), {"bare": 9.0, "ours": 9.0}
     for _ in range(5):
-        started = time.monotonic()
-        done = run([str(Path(sys.executable).with_name("darknet-vae")), "--version"])
-        best = min(best, time.monotonic() - started)
+        for name, words in (("bare", [sys.executable, "-c", "pass"]), ("ours", [program, "--version"])):
+            started = time.monotonic()
+            done = run(words)
+            best[name] = min(best[name], time.monotonic() - started)
     assert done.stdout == f"darknet-vae {dv.__version__}\n"
-    assert best < 0.08
+    assert best["ours"] < max(0.08, 4 * best["bare"]), best
     assert run([str(BINARY), "--version"]).stdout.startswith(f"darknet-vae {dv.__version__}")
 
 

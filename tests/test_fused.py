@@ -11,7 +11,8 @@ import darknet_vae as dv
 
 Build = Callable[..., dv.Network]
 ROWS = [1, 2, 3, 4, 5, 8, 13, 16, 17, 40]
-HEAD = "[net]\nbatch={batch}\ninputs={inputs}\nlearning_rate=0.05\nmomentum=0.8\ndecay=0.01\nadam={adam}\neps=0.001\n"  # a large eps: without it a gradient near 0 moves as far as any
+# a large eps: with a small one a gradient that is 0 but for rounding moves its weight as far as any
+HEAD = "[net]\nbatch={batch}\ninputs={inputs}\nlearning_rate=0.05\nmomentum=0.8\ndecay=0.01\nadam={adam}\neps=0.001\n"
 
 
 def one_by_one(net: dv.Network, X: np.ndarray, truth: np.ndarray) -> None:

@@ -1,5 +1,5 @@
 /* The jobs: train, predict, encode, decode, evaluate. The binary and the Python package both call these. */
-#include "network.h"
+#include "supervised.h"
 #include "sys.h"
 #include <math.h>
 #include <stdio.h>
@@ -99,29 +99,63 @@ static dn_status job_truth(const dn_net *net, const float *x, const float **trut
     DN_CHECK(net->truths, DN_E_USAGE, "%s: the network has no cost layer, so no loss", net->cfg->path);
     if (*truth) return DN_OK;
     DN_CHECK(net->truths == net->inputs, DN_E_USAGE,
-             "the cost wants %d values per row, the input has %d: an autoencoder needs as many, or give a truth",
+             "the cost wants %d values per row, the input has %d: an autoencoder needs as many, or give a truth (-target)",
              net->truths, net->inputs);
     *truth = x;
     return DN_OK;
 }
 
 static dn_losses job_mean(double image, double latent, double weighted, double rows) {
-    return (dn_losses){image / rows, latent / rows, (image + weighted) / rows};
+    return (dn_losses){image / rows, latent / rows, (image + weighted) / rows, NAN, NAN, NAN};
+}
+
+/* Losses and scores of many rows, summed up pass by pass. */
+typedef struct job_sums {
+    double image, latent, weighted, rows;
+    dn_scores scores;
+} job_sums;
+
+static void job_sums_clear(job_sums *sums) {
+    sums->image = sums->latent = sums->weighted = sums->rows = 0;
+    dn_scores_clear(&sums->scores);
+}
+
+/* Add what the passes since dn_net_losses_clear have lost. */
+static dn_status job_sums_add(job_sums *sums, dn_net *net, size_t rows) {
+    double image, latent, weighted;
+    DN_TRY(dn_net_losses(net, &image, &latent, &weighted));
+    sums->image += image, sums->latent += latent, sums->weighted += weighted, sums->rows += (double)rows;
+    return DN_OK;
+}
+
+static dn_losses job_result(const job_sums *sums) {
+    dn_losses mean = job_mean(sums->image, sums->latent, sums->weighted, sums->rows);
+    dn_scores_result(&sums->scores, &mean);
+    return mean;
+}
+
+/* A pass without noise over rows on the host; with a truth of their own, its scores. */
+static dn_status job_evaluate(dn_net *net, job_sums *sums, const float *x, const float *truth, int rows) {
+    job_upload(net, x, truth, rows);
+    DN_TRY(dn_net_run_layers(net, 0, net->n_layers - 1, rows, 0, truth ? net->truth : net->input));
+    if (truth) dn_scores_add(&sums->scores, net, truth, rows);
+    return DN_OK;
 }
 
 dn_status dn_net_evaluate(dn_net *net, const float *x, const float *truth, size_t rows, dn_losses *losses) {
-    DN_TRY(job_truth(net, x, &truth));
+    job_sums sums = {0};
+    const float *targets = truth;
+    DN_TRY(job_truth(net, x, &targets));
     DN_CHECK(rows > 0, DN_E_USAGE, "evaluate: no rows");
-    double image, latent, weighted;
+    if (truth) DN_TRY(dn_scores_create(&sums.scores, net));
+    dn_status status = DN_OK;
     dn_net_losses_clear(net);
-    for (size_t at = 0; at < rows; at += (size_t)net->run.batch) {
-        int n = job_rows(net, rows, at);
-        job_upload(net, x + at * net->inputs, truth + at * net->truths, n);
-        DN_TRY(dn_net_run_layers(net, 0, net->n_layers - 1, n, 0, net->truth));
-    }
-    DN_TRY(dn_net_losses(net, &image, &latent, &weighted));
-    *losses = job_mean(image, latent, weighted, (double)rows);
-    return DN_OK;
+    for (size_t at = 0; at < rows && status == DN_OK; at += (size_t)net->run.batch)
+        status = job_evaluate(net, &sums, x + at * net->inputs, truth ? truth + at * net->truths : NULL, job_rows(net, rows, at));
+    if (status == DN_OK) status = job_sums_add(&sums, net, rows);
+    if (status == DN_OK) *losses = job_result(&sums);
+    dn_scores_free(&sums.scores);
+    return status;
 }
 
 void dn_prior_sample(uint64_t seed, size_t rows, int latent, float *z) {
@@ -154,19 +188,79 @@ struct dn_trainer {
     int recorded;        /* 1: recording or not, it has been tried */
     uint64_t first_batch, batches, max_batches; /* updates done; where to stop, 0: never */
     int epoch, passes, finished, previewed;
-    double image, latent, weighted, started, epoch_started;
+    int batch, inputs; /* of the network at the start */
+    double image, latent, weighted, started, epoch_started, epoch_trained;
+    uint32_t *kept; /* NULL: all rows are trained; else those, then the held-out ones, each in their order */
+    /* Rows for the evaluation after every epoch: scored 0 none, 1 the trained ones, 2 held-out ones. */
+    int scored, scoring;
+    const float *score_x, *score_truth;
+    const uint32_t *score_order; /* NULL: all of score_x */
+    size_t score_rows, score_at;
+    float *score_staging; /* (batch, inputs), (batch, truths) */
+    job_sums score_sums;
 };
 
-static void trainer_shuffle(dn_trainer *t) {
-    for (size_t i = 0; i < t->rows; i++) t->order[i] = (uint32_t)i;
-    for (size_t i = t->rows - 1; t->options.shuffle && i > 0; i--) { /* Fisher and Yates */
+static void order_shuffle(uint64_t seed, uint32_t stream, uint64_t step, size_t n, uint32_t *order) {
+    for (size_t i = n - 1; i > 0; i--) { /* Fisher and Yates */
         uint32_t r[4];
-        dn_philox(t->net->seed, DN_STREAM_SHUFFLE, (uint64_t)t->epoch, (uint32_t)i, r);
+        dn_philox(seed, stream, step, (uint32_t)i, r);
         size_t j = (size_t)(((uint64_t)r[0] * (i + 1)) >> 32);
-        uint32_t keep = t->order[i];
-        t->order[i] = t->order[j], t->order[j] = keep;
+        uint32_t keep = order[i];
+        order[i] = order[j], order[j] = keep;
     }
+}
+
+static void trainer_shuffle(dn_trainer *t) {
+    for (size_t i = 0; i < t->rows; i++) t->order[i] = t->kept ? t->kept[i] : (uint32_t)i;
+    if (t->options.shuffle) order_shuffle(t->net->seed, DN_STREAM_SHUFFLE, (uint64_t)t->epoch, t->rows, t->order);
     if (t->order_block) t->net->ops->upload(t->net->pool, t->order_block, t->order, t->rows * sizeof *t->order);
+}
+
+/* Split the rows: the last of a drawn order are held out. */
+static dn_status trainer_hold_out(dn_trainer *t, double part) {
+    DN_CHECK(part > 0 && part < 1, DN_E_USAGE, "holdout=%g is not between 0 and 1", part);
+    size_t held = (size_t)((double)t->rows * part + 0.5), rows = t->rows;
+    DN_CHECK(held >= 1 && held < rows, DN_E_USAGE, "holdout=%g of %zu rows leaves %zu to train on and %zu held out", part, rows,
+             rows - held, held);
+    unsigned char *out = dn_alloc(rows, 1);
+    t->kept = dn_alloc(rows, sizeof *t->kept);
+    if (!out || !t->kept) {
+        dn_free(out);
+        return DN_E_MEMORY;
+    }
+    for (size_t i = 0; i < rows; i++) t->kept[i] = (uint32_t)i;
+    order_shuffle(t->net->seed, DN_STREAM_HOLDOUT, 0, rows, t->kept);
+    for (size_t i = rows - held; i < rows; i++) out[t->kept[i]] = 1;
+    size_t to = 0;
+    for (int side = 0; side < 2; side++)
+        for (size_t i = 0; i < rows; i++)
+            if (out[i] == side) t->kept[to++] = (uint32_t)i;
+    dn_free(out);
+    t->rows -= held;
+    t->score_order = t->kept + t->rows, t->score_rows = held, t->scored = 2;
+    return DN_OK;
+}
+
+/* Which rows are evaluated after an epoch. */
+static dn_status trainer_prepare_scores(dn_trainer *t, const dn_train_options *o) {
+    dn_net *net = t->net;
+    t->score_x = t->x, t->score_truth = t->truth;
+    DN_CHECK(!o->holdout || !o->valid_x, DN_E_USAGE, "rows held out and rows for validation: give one of the two");
+    if (o->holdout) {
+        DN_TRY(trainer_hold_out(t, o->holdout));
+    } else if (o->valid_x) {
+        t->score_x = o->valid_x, t->score_truth = o->valid_truth, t->score_rows = o->valid_rows, t->scored = 2;
+        DN_CHECK(t->score_rows > 0, DN_E_USAGE, "no rows for validation");
+        const float *targets = t->score_truth;
+        DN_TRY(job_truth(net, t->score_x, &targets));
+        DN_CHECK(!t->score_truth == !t->truth, DN_E_USAGE, "training and held-out rows both have a truth, or neither");
+    } else if (o->score) {
+        t->score_rows = t->rows, t->scored = 1;
+    }
+    if (!t->scored) return DN_OK;
+    if (t->score_truth) DN_TRY(dn_scores_create(&t->score_sums.scores, net));
+    t->score_staging = dn_alloc((size_t)net->run.batch, ((size_t)net->inputs + (size_t)net->truths) * sizeof(float));
+    return t->score_staging ? DN_OK : DN_E_MEMORY;
 }
 
 static void trainer_keep(dn_trainer *t) {
@@ -189,7 +283,8 @@ static dn_status trainer_place_data(dn_trainer *t) {
         t->data = t->x, t->data_truth = t->truth, t->data_order = t->order;
         return DN_OK;
     }
-    size_t x = t->rows * (size_t)net->inputs, truth = t->truth ? t->rows * (size_t)net->truths : 0;
+    size_t rows = t->kept ? t->rows + t->score_rows : t->rows; /* the order counts held-out rows too */
+    size_t x = rows * (size_t)net->inputs, truth = t->truth ? rows * (size_t)net->truths : 0;
     t->data_block = ops->alloc(net->pool, (x + truth) * sizeof(float));
     t->order_block = t->data_block ? ops->alloc(net->pool, t->rows * sizeof *t->order) : NULL;
     if (t->order_block) {
@@ -241,13 +336,15 @@ dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const float *x, const
              "%s: when to stop? give epochs, or max_batches in [net]", net->cfg->path);
     dn_trainer *t = dn_alloc(1, sizeof *t);
     if (!t) return DN_E_MEMORY;
-    *t = (dn_trainer){.net = net, .x = x, .truth = truth, .rows = rows, .options = *options};
-    if (options->preview_path && *options->preview_path) t->preview = trainer_stem(options->preview_path);
+    *t = (dn_trainer){.net = net, .x = x, .truth = truth, .rows = rows, .options = *options,
+                      .batch = net->run.batch, .inputs = net->inputs};
+    int preview = options->preview_path && *options->preview_path;
+    if (preview) t->preview = trainer_stem(options->preview_path);
     t->options.preview_path = NULL;
-    t->order = dn_alloc(rows, sizeof *t->order);
+    dn_status status = trainer_prepare_scores(t, options);
+    t->order = dn_alloc(t->rows, sizeof *t->order);
     t->good = net->ops->alloc(net->pool, (net->n_values + net->n_statistics) * sizeof *t->good);
-    dn_status status = t->order && t->good ? trainer_place_data(t) : DN_E_MEMORY;
-    if (options->preview_path && *options->preview_path && !t->preview) status = DN_E_MEMORY;
+    if (status == DN_OK) status = t->order && t->good && !(preview && !t->preview) ? trainer_place_data(t) : DN_E_MEMORY;
     if (status != DN_OK) {
         dn_trainer_destroy(t);
         return status;
@@ -275,6 +372,9 @@ void dn_trainer_destroy(dn_trainer *t) {
     dn_free(t->staging);
     dn_free(t->preview);
     dn_free(t->order);
+    dn_free(t->kept);
+    dn_free(t->score_staging);
+    dn_scores_free(&t->score_sums.scores);
     dn_free(t);
 }
 
@@ -363,14 +463,35 @@ static dn_status trainer_steps(dn_trainer *t, double until) {
     return DN_OK;
 }
 
+/* Evaluate rows until the time is up; t->scoring is 0 when all are done. */
+static dn_status trainer_score(dn_trainer *t, double until) {
+    dn_net *net = t->net;
+    float *x = t->score_staging, *truth = t->score_truth ? x + (size_t)net->run.batch * net->inputs : NULL;
+    size_t first = t->score_at;
+    dn_net_losses_clear(net);
+    do {
+        size_t n = (size_t)job_rows(net, t->score_rows, t->score_at);
+        for (size_t r = 0; r < n; r++) {
+            size_t row = t->score_order ? t->score_order[t->score_at + r] : t->score_at + r;
+            memcpy(x + r * net->inputs, t->score_x + row * net->inputs, (size_t)net->inputs * sizeof *x);
+            if (truth) memcpy(truth + r * net->truths, t->score_truth + row * net->truths, (size_t)net->truths * sizeof *x);
+        }
+        DN_TRY(job_evaluate(net, &t->score_sums, x, truth, (int)n));
+        t->score_at += n;
+    } while (t->score_at < t->score_rows && dn_now() < until);
+    t->scoring = t->score_at < t->score_rows;
+    return job_sums_add(&t->score_sums, net, t->score_at - first);
+}
+
 static void trainer_report(const dn_trainer *t, dn_progress *p) {
     double now = dn_now(), rows = t->at ? (double)t->at : 1;
     dn_losses mean = job_mean(t->image, t->latent, t->weighted, rows);
     *p = (dn_progress){.epoch = t->epoch, .epochs = t->options.epochs, .variational = t->net->sampling_layer >= 0,
-                       .finished = t->finished, .rows_done = t->at, .rows_total = t->rows,
+                       .supervised = t->truth && t->net->sampling_layer < 0,
+                       .finished = t->finished && !t->scoring, .rows_done = t->at, .rows_total = t->rows,
                        .image_loss = mean.image_loss, .latent_loss = mean.latent_loss, .total_loss = mean.total_loss,
                        .seconds = now - t->started, .learning_rate = dn_net_rate(t->net)};
-    double spent = now - t->epoch_started;
+    double spent = t->epoch_trained - t->epoch_started;
     p->rows_per_second = spent > 0 ? (double)t->at / spent : 0;
     size_t steps_per_epoch = (t->rows + (size_t)t->net->run.batch - 1) / (size_t)t->net->run.batch;
     uint64_t batches_per_epoch = (steps_per_epoch + (size_t)t->net->subdivisions - 1) / (size_t)t->net->subdivisions;
@@ -382,28 +503,32 @@ static void trainer_report(const dn_trainer *t, dn_progress *p) {
 
 dn_status dn_trainer_run(dn_trainer *t, int max_ms, dn_progress *progress) {
     double until = dn_now() + max_ms * 1e-3;
+    DN_CHECK(t->batch == t->net->run.batch && t->inputs == t->net->inputs, DN_E_USAGE,
+             "the network was resized while it was training");
     if (!t->previewed) {
         t->previewed = 1;
         DN_TRY(trainer_preview(t));
     }
-    if (t->finished) {
-        trainer_report(t, progress);
-        return DN_OK;
+    if (!t->finished && !t->scoring) {
+        if (t->at == 0) t->epoch_started = dn_now();
+        DN_TRY(trainer_steps(t, until));
+        t->epoch_trained = dn_now();
+        if (t->at == t->rows && t->options.epochs > 0 && t->epoch + 1 >= t->options.epochs) t->finished = 1;
+        t->scoring = t->scored && (t->at == t->rows || t->finished);
+        t->score_at = 0;
+        job_sums_clear(&t->score_sums);
+        if (t->at == t->rows || t->finished) trainer_keep(t);
     }
-    if (t->at == 0) t->epoch_started = dn_now();
-    DN_TRY(trainer_steps(t, until));
-    int done = t->at == t->rows || t->finished;
-    if (done) t->epoch++;
-    if (t->options.epochs > 0 && t->epoch >= t->options.epochs) t->finished = 1;
+    if (t->scoring) DN_TRY(trainer_score(t, until));
+    int done = t->at > 0 && !t->scoring && (t->at == t->rows || t->finished);
+    t->epoch += done;
     trainer_report(t, progress);
     progress->epoch_done = done;
-    if (done) {
-        trainer_keep(t);
-        t->at = 0, t->image = t->latent = t->weighted = 0;
-        trainer_shuffle(t);
-        DN_TRY(trainer_preview(t));
-    }
-    return DN_OK;
+    if (!done) return DN_OK;
+    if ((progress->scored = t->scored)) progress->scores = job_result(&t->score_sums);
+    t->at = 0, t->image = t->latent = t->weighted = 0;
+    trainer_shuffle(t);
+    return trainer_preview(t);
 }
 
 static void line_duration(double seconds, char *text, size_t size) {
@@ -415,14 +540,39 @@ static void line_duration(double seconds, char *text, size_t size) {
         snprintf(text, size, "%.0fh%02.0fm", floor(seconds / 3600), fmod(seconds, 3600) / 60);
 }
 
+static size_t line_add(char *line, size_t size, size_t at, const char *name, double value) {
+    int n = at < size ? snprintf(line + at, size - at, "%s%s %.5g", at ? "  " : "", name, value) : 0;
+    return n > 0 ? at + (size_t)n : at;
+}
+
+int dn_progress_item(const dn_progress *p, int index, const char **name, double *value) {
+    static const char *const held_out[] = {"valid_loss", "valid_accuracy", "valid_mse", "valid_r2"};
+    dn_losses trained = {p->image_loss, p->latent_loss, p->total_loss, NAN, NAN, NAN};
+    int plain = !p->variational; /* then the three losses are one */
+    if (p->scored == 1) trained.accuracy = p->scores.accuracy, trained.mse = p->scores.mse, trained.r2 = p->scores.r2;
+    int n = 0;
+    while (dn_losses_item(&trained, p->supervised, n, name, value)) n++;
+    if (index < n) return dn_losses_item(&trained, p->supervised, index, name, value);
+    const double scores[] = {plain ? p->scores.image_loss : p->scores.total_loss, p->scores.accuracy, p->scores.mse, p->scores.r2};
+    for (int i = 0; p->scored == 2 && i < 4; i++)
+        if (!isnan(scores[i]) && index-- == n) {
+            *name = held_out[i], *value = scores[i];
+            return 1;
+        }
+    return 0;
+}
+
 void dn_progress_line(const dn_progress *p, char *line, size_t size) {
-    char time[32], losses[128], part[32] = "";
+    char time[32], losses[192], part[32] = "";
     int shown = p->epoch_done ? p->epoch : p->epoch + 1;
-    if (p->variational)
-        snprintf(losses, sizeof losses, "image_loss %.5g  latent_loss %.5g  total_loss %.5g", p->image_loss,
-                 p->latent_loss, p->total_loss);
-    else
-        snprintf(losses, sizeof losses, "loss %.5g", p->image_loss);
+    size_t at = 0;
+    const char *name;
+    double value;
+    for (int i = 0; dn_progress_item(p, i, &name, &value); i++) {
+        int three = !p->supervised && i < 3; /* without a latent loss they are one */
+        if (three && !p->variational && i != 2) continue;
+        at = line_add(losses, sizeof losses, at, three && !p->variational ? "loss" : name, value);
+    }
     if (!p->epoch_done && p->rows_total)
         snprintf(part, sizeof part, " %3.0f%%", 100.0 * (double)p->rows_done / (double)p->rows_total);
     line_duration(p->finished ? p->seconds : p->eta_seconds, time, sizeof time);

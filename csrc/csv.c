@@ -122,51 +122,109 @@ static int csv_number(const char *cell, size_t size, double *value) {
     return end == cell + size;
 }
 
+/* What the columns of the file are: index of a target, or */
+enum { CSV_FEATURE = -1, CSV_LABEL = -2 };
 typedef struct csv_plan {
-    int columns, label; /* of the file; index of the label column, -1: none */
-    int has_header;
+    int columns, has_header;
+    int *roles; /* (columns) */
 } csv_plan;
 
-static int csv_is(const char *cell, size_t size, const char *name) {
-    return strlen(name) == size && !memcmp(cell, name, size);
+/* The column of a name, of a header or an index; -1: none. */
+static int csv_column(const csv_reader *r, const csv_plan *plan, const char *name, size_t name_size) {
+    csv_reader look = *r;
+    const char *cell;
+    size_t size;
+    double value;
+    int last = !plan->has_header;
+    for (int c = 0; !last; c++) {
+        csv_cell(&look, &cell, &size, &last);
+        if (size == name_size && !memcmp(cell, name, size)) return c;
+    }
+    const char *end = dn_number_parse(name, &value);
+    if (end != name + name_size || value != floor(value) || value < -plan->columns || value >= plan->columns) return -1;
+    return (int)value < 0 ? plan->columns + (int)value : (int)value;
 }
 
-/* Look at the first row: width, header, label column. */
+static int csv_is(const char *name, const char *cell, size_t size) {
+    return name && strlen(name) == size && !memcmp(cell, name, size);
+}
+
+/* Is a cell one of the names in a comma-separated list? */
+static int csv_listed(const char *list, const char *cell, size_t size) {
+    for (const char *p = list; p && *p;) {
+        size_t n = strcspn(p, ",");
+        if (n == size && !memcmp(p, cell, n)) return 1;
+        p += n + (p[n] == ',');
+    }
+    return 0;
+}
+
+static dn_status csv_no_column(const csv_reader *r, const csv_plan *plan, const char *what, const char *name, size_t size) {
+    return dn_fail(DN_E_USAGE, "%s: no %s column '%.*s' among %d columns%s", r->path, what, (int)size, name, plan->columns,
+                   plan->has_header ? "" : " (the file has no header)");
+}
+
+static dn_status csv_roles(const csv_reader *r, const dn_csv_options *o, csv_plan *plan, dn_table *table) {
+    const char *name = o->label_column;
+    int column, labels = 0;
+    for (int c = 0; c < plan->columns; c++) plan->roles[c] = CSV_FEATURE;
+    for (const char *p = o->targets; p && *p;) {
+        size_t n = strcspn(p, ",");
+        column = csv_column(r, plan, p, n);
+        if (column < 0) return csv_no_column(r, plan, "target", p, n);
+        DN_CHECK(plan->roles[column] == CSV_FEATURE, DN_E_USAGE, "%s: target column '%.*s' is named twice", r->path, (int)n, p);
+        plan->roles[column] = (int)table->truths++;
+        p += n + (p[n] == ',');
+    }
+    if (name && *name) {
+        column = csv_column(r, plan, name, strlen(name));
+        if (o->label_optional && !plan->has_header && (size_t)plan->columns == (size_t)o->columns + table->truths)
+            column = -1; /* an index, and a file that has the features alone */
+        if (o->label_optional && column >= 0 && plan->roles[column] != CSV_FEATURE) column = -1; /* asked for as a target */
+        if (column < 0 && !o->label_optional) return csv_no_column(r, plan, "label", name, strlen(name));
+        DN_CHECK(column < 0 || plan->roles[column] == CSV_FEATURE, DN_E_USAGE, "%s: column '%s' is the label and a target",
+                 r->path, name);
+        if (column >= 0) plan->roles[column] = CSV_LABEL, labels = 1;
+    }
+    size_t others = table->truths + (size_t)labels;
+    DN_CHECK((size_t)plan->columns > others, DN_E_FORMAT, "%s:%ld: no columns besides the %s", r->path, r->line,
+             table->truths ? "targets" : "label");
+    table->columns = (size_t)plan->columns - others;
+    DN_CHECK(!o->columns || (size_t)o->columns == table->columns, DN_E_FORMAT, "%s:%ld: %zu columns%s, the network takes %d",
+             r->path, r->line, table->columns,
+             !others ? "" : table->truths ? labels ? " besides label and targets" : " besides the targets" : " besides the label",
+             o->columns);
+    return DN_OK;
+}
+
+/* Look at the first row: width, header, what the columns are. */
 static dn_status csv_look(csv_reader *r, const dn_csv_options *o, csv_plan *plan, dn_table *table) {
     csv_reader look = *r;
-    *plan = (csv_plan){.label = -1};
-    const char *name = o->label_column && *o->label_column ? o->label_column : NULL, *cell;
+    const char *cell;
     size_t size, names = 1;
     int last = 0, numbers = 0, named = 0;
     double value;
     while (!last && plan->columns < MAX_COLUMNS) {
         csv_cell(&look, &cell, &size, &last);
-        numbers += csv_number(cell, size, &value);
-        if (name && csv_is(cell, size, name)) plan->label = plan->columns, named = 1;
+        if (csv_number(cell, size, &value))
+            numbers++;
+        else
+            named |= size && (csv_is(o->label_column, cell, size) || csv_listed(o->targets, cell, size));
         names += size + 1;
         plan->columns++;
     }
-    /* a header has no numbers and at least one word; one bad cell among numbers is an error, not a header */
-    plan->has_header = numbers == 0 && names > (size_t)plan->columns + 1;
-    if (name && !(plan->has_header && named)) {
-        const char *end = dn_number_parse(name, &value);
-        int found = end && !*end && value == floor(value) && value >= -plan->columns && value < plan->columns;
-        DN_CHECK(found || o->label_optional, DN_E_USAGE, "%s: no label column '%s' among %d columns%s", r->path, name,
-                 plan->columns, plan->has_header ? "" : " (the file has no header)");
-        if (found) plan->label = (int)value < 0 ? plan->columns + (int)value : (int)value;
-    }
-    table->columns = (size_t)(plan->columns - (plan->label >= 0));
-    DN_CHECK(table->columns > 0, DN_E_FORMAT, "%s:%ld: no columns besides the label", r->path, r->line);
-    DN_CHECK(!o->columns || (size_t)o->columns == table->columns, DN_E_FORMAT,
-             "%s:%ld: %zu columns%s, the network takes %d", r->path, r->line, table->columns,
-             plan->label >= 0 ? " besides the label" : "", o->columns);
+    /* a header has no numbers and at least one word, or a column that was asked for; one bad cell among numbers is an error,
+     * not a header */
+    plan->has_header = named || (numbers == 0 && names > (size_t)plan->columns + 1);
+    if (!(plan->roles = dn_alloc((size_t)plan->columns, sizeof *plan->roles))) return DN_E_MEMORY;
+    DN_TRY(csv_roles(r, o, plan, table));
     if (!plan->has_header) return DN_OK;
     char *to = table->header = dn_alloc(names + 1, 1);
     if (!to) return DN_E_MEMORY;
     last = 0;
     for (int c = 0; !last; c++) {
         csv_cell(r, &cell, &size, &last);
-        if (c == plan->label) continue;
+        if (plan->roles[c] != CSV_FEATURE) continue;
         if (to != table->header) *to++ = '\n';
         memcpy(to, cell, size);
         to += size;
@@ -186,7 +244,12 @@ static dn_status csv_room(csv_store *store, dn_table *t) {
     DN_TRY(dn_size_mul(&count, room, t->columns));
     float *grown = dn_realloc(t->values, count, sizeof *grown);
     if (!grown) return DN_E_MEMORY;
-    t->values = grown, store->room = room;
+    t->values = grown;
+    if (t->truths) {
+        if (!(grown = dn_realloc(t->truth, room, t->truths * sizeof *grown))) return DN_E_MEMORY;
+        t->truth = grown;
+    }
+    store->room = room;
     return DN_OK;
 }
 
@@ -205,29 +268,30 @@ static dn_status csv_label(csv_store *store, dn_table *t, const char *cell, size
 
 static dn_status csv_row(csv_reader *r, const csv_plan *plan, double scale, csv_store *store, dn_table *t) {
     DN_TRY(csv_room(store, t));
-    float *values = t->values + t->rows * t->columns;
+    float *values = t->values + t->rows * t->columns, *truth = t->truth + t->rows * t->truths;
     const char *cell;
     size_t size;
     int last = 0, c = 0;
     for (; !last; c++) {
         csv_cell(r, &cell, &size, &last);
         if (c >= plan->columns) continue;
-        if (c == plan->label) {
+        int role = plan->roles[c];
+        if (role == CSV_LABEL) {
             DN_TRY(csv_label(store, t, cell, size));
             continue;
         }
-        double v;
-        DN_CHECK(csv_number(cell, size, &v) && isfinite((float)(v / scale)), DN_E_FORMAT,
-                 "%s:%ld: column %d: '%.*s' is not a finite number", r->path, r->line, c + 1,
-                 (int)(size < 40 ? size : 40), cell);
-        *values++ = (float)(v / scale);
+        double v, divisor = role == CSV_FEATURE ? scale : 1;
+        DN_CHECK(csv_number(cell, size, &v) && isfinite((float)(v / divisor)), DN_E_FORMAT,
+                 "%s:%ld: column %d%s: '%.*s' is not a finite number", r->path, r->line, c + 1,
+                 role == CSV_FEATURE ? "" : " (a target)", (int)(size < 40 ? size : 40), cell);
+        *(role == CSV_FEATURE ? values++ : truth + role) = (float)(v / divisor);
     }
     DN_CHECK(c == plan->columns, DN_E_FORMAT, "%s:%ld: %d columns, expected %d", r->path, r->line, c, plan->columns);
     t->rows++;
     return DN_OK;
 }
 
-static dn_status csv_parse(csv_reader *r, const dn_csv_options *o, dn_table *table) {
+static dn_status csv_parse(csv_reader *r, const dn_csv_options *o, csv_plan *plan, dn_table *table) {
     int found;
     r->separator = ',';
     DN_TRY(csv_fill(r));
@@ -235,15 +299,14 @@ static dn_status csv_parse(csv_reader *r, const dn_csv_options *o, dn_table *tab
     DN_TRY(csv_next_row(r, &found));
     DN_CHECK(found, DN_E_FORMAT, "%s: no rows", r->path);
     r->separator = csv_separator(r->p, r->end);
-    csv_plan plan;
     csv_store store = {0};
-    DN_TRY(csv_look(r, o, &plan, table));
+    DN_TRY(csv_look(r, o, plan, table));
     size_t limit = o->max_rows > 0 ? (size_t)o->max_rows : SIZE_MAX;
     double scale = o->scale != 0 ? o->scale : 1;
     while (table->rows < limit) {
         DN_TRY(csv_next_row(r, &found));
         if (!found) break;
-        DN_TRY(csv_row(r, &plan, scale, &store, table));
+        DN_TRY(csv_row(r, plan, scale, &store, table));
     }
     DN_CHECK(table->rows, DN_E_FORMAT, "%s: a header, but no rows", r->path);
     float *fit = dn_realloc(table->values, table->rows * table->columns, sizeof *fit); /* give back what is over */
@@ -254,11 +317,13 @@ static dn_status csv_parse(csv_reader *r, const dn_csv_options *o, dn_table *tab
 dn_status dn_csv_load(dn_table *table, const char *path, const dn_csv_options *options) {
     static const dn_csv_options defaults;
     csv_reader reader = {.path = path, .line = 1};
+    csv_plan plan = {0};
     memset(table, 0, sizeof *table);
     DN_TRY(dn_reader_open(&reader.fd, path));
-    dn_status status = csv_parse(&reader, options ? options : &defaults, table);
+    dn_status status = csv_parse(&reader, options ? options : &defaults, &plan, table);
     dn_reader_close(reader.fd);
     dn_free(reader.window);
+    dn_free(plan.roles);
     if (status != DN_OK) dn_table_free(table);
     return status;
 }
@@ -267,6 +332,7 @@ void dn_table_free(dn_table *table) {
     dn_free(table->values);
     dn_free(table->labels);
     dn_free(table->header);
+    dn_free(table->truth);
     memset(table, 0, sizeof *table);
 }
 
@@ -283,24 +349,56 @@ static int csv_format(float value, char *text, size_t size) {
     return n;
 }
 
-dn_status dn_csv_save(const char *path, const float *values, size_t rows, size_t columns) {
-    dn_writer *w = NULL;
-    if (path) DN_TRY(dn_writer_open(&w, path));
-    dn_status status = DN_OK;
-    for (size_t r = 0; r < rows && status == DN_OK; r++)
-        for (size_t c = 0; c < columns && status == DN_OK; c++) {
+/* Where rows go: a whole file or nothing, or standard output. */
+static dn_status csv_put(dn_writer *w, const char *text, size_t n) {
+    if (w) return dn_writer_write(w, text, n);
+    DN_CHECK(fwrite(text, 1, n, stdout) == n, DN_E_IO, "cannot write to standard output");
+    return DN_OK;
+}
+
+/* A name as a cell, in quotes when it would not be read back without. */
+static dn_status csv_put_name(dn_writer *w, const char *name, size_t size) {
+    int quote = 0;
+    for (size_t i = 0; i < size; i++) quote |= strchr(",;\t ", name[i]) != NULL;
+    if (quote) DN_TRY(csv_put(w, "\"", 1));
+    DN_TRY(csv_put(w, name, size));
+    return csv_put(w, quote ? "\"," : ",", quote ? 2 : 1);
+}
+
+static dn_status csv_put_class(dn_writer *w, const dn_classes *classes, int32_t picked) {
+    char number[16];
+    if (!classes || picked >= classes->n) return csv_put_name(w, number, (size_t)sprintf(number, "%d", (int)picked));
+    const char *name = classes->names;
+    for (int i = 0; i < picked; i++) name = strchr(name, '\n') + 1;
+    return csv_put_name(w, name, strcspn(name, "\n"));
+}
+
+static dn_status csv_write(dn_writer *w, const dn_classes *classes, const int32_t *picked, const float *values, size_t rows,
+                           size_t columns) {
+    for (size_t r = 0; r < rows; r++) {
+        if (picked) DN_TRY(csv_put_class(w, classes, picked[r]));
+        for (size_t c = 0; c < columns; c++) {
             char cell[32];
             int n = csv_format(values[r * columns + c], cell, sizeof cell - 1);
             cell[n++] = c + 1 < columns ? ',' : '\n';
-            if (w)
-                status = dn_writer_write(w, cell, (size_t)n);
-            else if (fwrite(cell, 1, (size_t)n, stdout) != (size_t)n)
-                status = dn_fail(DN_E_IO, "cannot write to standard output");
+            DN_TRY(csv_put(w, cell, (size_t)n));
         }
-    if (!w) return status == DN_OK && fflush(stdout) ? dn_fail(DN_E_IO, "cannot write to standard output") : status;
-    if (status != DN_OK) {
-        dn_writer_abort(w);
-        return status;
     }
-    return dn_writer_commit(w);
+    DN_CHECK(w || !fflush(stdout), DN_E_IO, "cannot write to standard output");
+    return DN_OK;
+}
+
+dn_status dn_csv_save_picked(const char *path, const dn_classes *classes, const int32_t *picked, const float *values,
+                             size_t rows, size_t columns) {
+    dn_writer *w = NULL;
+    if (path) DN_TRY(dn_writer_open(&w, path));
+    dn_status status = csv_write(w, classes, picked, values, rows, columns);
+    if (!w) return status;
+    if (status == DN_OK) return dn_writer_commit(w);
+    dn_writer_abort(w);
+    return status;
+}
+
+dn_status dn_csv_save(const char *path, const float *values, size_t rows, size_t columns) {
+    return dn_csv_save_picked(path, NULL, NULL, values, rows, columns);
 }

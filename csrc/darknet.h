@@ -63,6 +63,7 @@ typedef struct dn_net_info {
     int variational; /* 1: has a sampling layer */
     int out_height, out_width, out_channels; /* of the output; 0 when it is a plain vector */
     int logits; /* 1: the output goes into a loss on logits (bce) */
+    int supervised; /* 1: its truth is not its input: a softmax, or another number of values; 0: an autoencoder or a VAE */
     uint64_t seen, seed;
     int64_t max_batches;
     double cost;          /* of the last forward: mean of the layer costs, summed over the rows */
@@ -126,7 +127,15 @@ DN_API void dn_net_reset_state(dn_net *net); /* recurrent state to zero */
 
 typedef struct dn_losses {
     double image_loss, latent_loss, total_loss; /* per row: summed over features, averaged over rows */
+    /* Of outputs against a truth that is not the row itself; NaN where it has no meaning: */
+    double accuracy; /* softmax: part of the rows whose largest output is the truth's. logistic, bce: part of the values
+                        on the right side of 1/2; when every truth is one-hot, as of softmax */
+    double mse, r2;  /* other losses, mean over the targets: squared error; 1 - squared error / variance of the truth */
 } dn_losses;
+
+/* What is reported of losses, by name, index 0, 1, ...: returns 0 behind the last. A supervised network's are loss and
+ * accuracy, or mse and r2. */
+DN_API int dn_losses_item(const dn_losses *losses, int supervised, int index, const char **name, double *value);
 
 /* Any number of rows; they are worked through in batches, without noise and with running statistics. */
 DN_API dn_status dn_net_predict(dn_net *net, const float *x, size_t rows, float *out);
@@ -179,6 +188,11 @@ typedef struct dn_train_options {
     int shuffle;              /* 1: a new order every epoch, a function of the seed */
     double learning_rate;     /* > 0 overrides the cfg */
     const char *preview_path; /* NULL, or -output F: ten inputs and outputs after every epoch, epoch 0 before training */
+    /* After every epoch the network is evaluated, on held-out rows if there are any: */
+    double holdout; /* 0, or the part of the rows that is not trained on: the last of an order drawn from the seed */
+    const float *valid_x, *valid_truth; /* NULL, or rows of their own; lent, truth NULL: x */
+    size_t valid_rows;
+    int score; /* 1: without held-out rows, on the training rows (it costs their forward pass) */
 } dn_train_options;
 
 typedef struct dn_progress {
@@ -190,9 +204,12 @@ typedef struct dn_progress {
     double image_loss, latent_loss, total_loss; /* mean per row so far in this epoch */
     double rows_per_second, seconds, eta_seconds;
     double learning_rate;
+    int supervised;   /* 1: has a truth of its own */
+    int scored;       /* with epoch_done: `scores` are of 1: the training rows, 2: held-out rows; 0: not evaluated */
+    dn_losses scores; /* of the network as it stands after the epoch */
 } dn_progress;
 
-/* x (rows, inputs) and truth (rows, truths; NULL: x) are lent until the trainer is destroyed. */
+/* x (rows, inputs), truth (rows, truths; NULL: x) and the options' rows are lent until the trainer is destroyed. */
 DN_API dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const float *x, const float *truth, size_t rows,
                                    const dn_train_options *options);
 /* Train for about `max_ms` milliseconds or to the end of the epoch, whichever is first, then report. The weights
@@ -202,13 +219,16 @@ DN_API dn_status dn_trainer_run(dn_trainer *trainer, int max_ms, dn_progress *pr
 DN_API void dn_trainer_destroy(dn_trainer *trainer);
 /* The progress line, the same from every program: at most `size` bytes with the final zero. */
 DN_API void dn_progress_line(const dn_progress *progress, char *line, size_t size);
+/* The result of an epoch by name, index 0, 1, ...: returns 0 behind the last. Values of held-out rows begin with valid_. */
+DN_API int dn_progress_item(const dn_progress *progress, int index, const char **name, double *value);
 
 /* ---- tables ---- */
 
 typedef struct dn_csv_options {
     const char *label_column; /* NULL or "": none; a header name or a zero-based index (negative: from the end) */
     int label_optional;       /* 1: a file without that column is read without labels */
-    double scale;             /* values are divided by it; 0: 1 */
+    const char *targets;      /* NULL or "": none; "a,b,-1": columns, as above, that are truth and not features */
+    double scale;             /* features are divided by it, targets are not; 0: 1 */
     int64_t max_rows;         /* 0: all */
     int columns;              /* features wanted, 0: any; another width is an error */
 } dn_csv_options;
@@ -218,12 +238,43 @@ typedef struct dn_table {
     float *values;  /* (rows, columns) */
     char *labels;   /* the label column as written, rows joined by newlines, or NULL */
     char *header;   /* feature names joined by newlines, or NULL */
+    size_t truths;
+    float *truth;   /* (rows, truths): the target columns in the order asked for, or NULL */
 } dn_table;
 
 DN_API dn_status dn_csv_load(dn_table *table, const char *path, const dn_csv_options *options);
 DN_API void dn_table_free(dn_table *table);
 /* Comma separated, shortest digits that read back exactly; whole file or nothing. path NULL: standard output. */
 DN_API dn_status dn_csv_save(const char *path, const float *values, size_t rows, size_t columns);
+
+/* ---- supervised learning: labels and targets ---- */
+
+typedef struct dn_classes {
+    int n;
+    char *names; /* joined by newlines; class 0 first */
+} dn_classes;
+
+/* The distinct labels (joined by newlines): numbers by value, then words by their bytes. 7 and 7.0 are one label. */
+DN_API dn_status dn_classes_find(dn_classes *classes, const char *labels, size_t rows);
+/* Text files of one name per line. */
+DN_API dn_status dn_classes_load(dn_classes *classes, const char *path);
+DN_API dn_status dn_classes_save(const dn_classes *classes, const char *path);
+DN_API void dn_classes_free(dn_classes *classes);
+/* Where the names lie for a weights file: "x.weights" has "x.labels.txt". At most `size` bytes with the final zero;
+ * returns the length of all of it. */
+DN_API size_t dn_classes_path(const char *weights, char *text, size_t size);
+/* Labels as rows (rows, width): 1 at their class, 0 elsewhere. Width 1 tells two classes apart: 0, 1. */
+DN_API dn_status dn_classes_one_hot(const dn_classes *classes, const char *labels, size_t rows, int width, float *truth);
+/* The class of every row of the network's outputs: its largest value; of a single one 1 above 1/2 (logits: above 0). */
+DN_API dn_status dn_net_pick(const dn_net *net, const float *outputs, size_t rows, int32_t *picked);
+/* Where training writes its weights when nobody says: "vae.weights", of supervised training the cfg's name + ".weights". */
+DN_API size_t dn_net_weights_name(const dn_net *net, int supervised, char *text, size_t size);
+/* What the network learns from a table: its targets, or its labels as one-hot rows. Fills truth (rows, truths of the network).
+ * classes->n = 0: they are found in the labels. `path` names the table in messages. */
+DN_API dn_status dn_net_truth(const dn_net *net, const dn_table *table, const char *path, dn_classes *classes, float *truth);
+/* As dn_csv_save, with the name of picked[row] in front of every row; no names: the numbers. */
+DN_API dn_status dn_csv_save_picked(const char *path, const dn_classes *classes, const int32_t *picked, const float *values,
+                                    size_t rows, size_t columns);
 
 /* cffi:end */
 #ifdef __cplusplus

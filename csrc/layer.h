@@ -36,6 +36,14 @@ typedef struct dn_buffer {
     size_t count; /* floats */
 } dn_buffer;
 
+/* What a loss reads as truth; of several losses the last of these counts. */
+typedef enum dn_truth_kind {
+    DN_TRUTH_VALUES, /* any numbers */
+    DN_TRUTH_MASKED, /* numbers, or DN_MASKED where none is known */
+    DN_TRUTH_BINARY, /* 0 to 1 for every value */
+    DN_TRUTH_CLASSES /* one distribution per row */
+} dn_truth_kind;
+
 typedef struct dn_layer dn_layer;
 
 /* An elementwise loss right behind a layer. */
@@ -86,6 +94,7 @@ struct dn_layer {
     int outputs, out_height, out_width, out_channels;     /* set by parse */
     int filters, size, stride;                            /* for the layer table */
     int truths;                                           /* values of truth per row it reads */
+    dn_truth_kind truth_kind;
     float *output, *delta;                                /* (batch, outputs); delta is the plain gradient */
     const float *x;                                       /* input of this forward, (rows, inputs) */
     float *dx;                                            /* gradient by the input, added to; NULL: nobody wants it */

@@ -126,6 +126,7 @@ static dn_status net_parse_layers(dn_net *net) {
             return dn_cfg_error(s, NULL, "reads %d values of truth, an earlier layer %d: all must read the same", l->truths,
                                 net->truths);
         if (l->truths) net->truths = l->truths;
+        if (l->truths && l->truth_kind > net->truth_kind) net->truth_kind = l->truth_kind;
         if (l->type->has_loss && s_image == 0) s_image = l->loss_scale;
     }
     net->may_update_now = net->subdivisions == 1;
@@ -439,6 +440,11 @@ void dn_net_reset_state(dn_net *net) {
 
 /* ---- looking in ---- */
 
+static int net_supervised(const dn_net *net) {
+    return net->truths && net->sampling_layer < 0 &&
+           (net->truth_kind == DN_TRUTH_CLASSES || net->truths != net->inputs);
+}
+
 void dn_net_info_get(const dn_net *net, dn_net_info *info) {
     const dn_layer *out = &net->layers[net->output_layer];
     *info = (dn_net_info){
@@ -446,7 +452,7 @@ void dn_net_info_get(const dn_net *net, dn_net_info *info) {
         .n_layers = net->n_layers, .height = net->height, .width = net->width, .channels = net->channels,
         .inputs = net->inputs, .outputs = net->outputs, .truths = net->truths,
         .latent_size = net->latent_layer < 0 ? 0 : net->layers[net->latent_layer].outputs, .variational = net->sampling_layer >= 0,
-        .logits = net->logits, .out_height = out->out_height, .out_width = out->out_width, .out_channels = out->out_channels,
+        .logits = net->logits, .supervised = net_supervised(net), .out_height = out->out_height, .out_width = out->out_width, .out_channels = out->out_channels,
         .seen = net->seen, .seed = net->seed, .max_batches = net->schedule.max_batches, .cost = net->cost,
         .objective = net->objective, .learning_rate = dn_net_rate(net), .data_scale = net->data_scale, .n_params = net->n_params,
         .memory_bytes = net->memory_bytes, .threads = dn_pool_threads(net->pool)};

@@ -22,6 +22,7 @@ struct dn_net {
     int output_layer;   /* last that is not a cost */
     int recurrent;      /* rows come in whole sequences of time_steps */
     int logits;         /* the output goes into a loss on logits */
+    dn_truth_kind truth_kind;
     int sampling_layer; /* first, -1: none */
     int latent_layer;   /* whose output is the latent space: sampling, or an autoencoder's narrowest; -1: none */
     uint64_t seed, seen, updates;

@@ -18,7 +18,7 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from . import datasets, errors, plots
-    from .data import bundled, load_csv, load_table, save_csv
+    from .data import bundled, load_csv, load_table, one_hot, save_csv
     from .detection import Detections
     from .errors import DarknetError
     from .network import History, Layer, Losses, Network, Progress, build_info, layer_types, sample_prior
@@ -28,13 +28,14 @@ _HOMES = {
     "Network": "network", "Layer": "network", "History": "network", "Progress": "network", "Losses": "network",
     "sample_prior": "network", "build_info": "network", "layer_types": "network",
     "load_csv": "data", "load_table": "data", "save_csv": "data", "bundled": "data",
+    "one_hot": "data",
     "DarknetError": "errors", "Detections": "detection",
 }  # fmt: skip
 _MODULES = ("errors", "plots", "datasets")
 
 __all__ = [
     "DarknetError", "Detections", "History", "Layer", "Losses", "Network", "Progress", "__version__", "build_info", "bundled",
-    "datasets", "errors", "layer_types", "load_csv", "load_table", "plots", "sample_prior", "save_csv",
+    "datasets", "errors", "layer_types", "load_csv", "load_table", "one_hot", "plots", "sample_prior", "save_csv",
 ]  # fmt: skip
 
 

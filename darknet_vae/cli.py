@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ._version import __version__
 
 if TYPE_CHECKING:  # numpy and the core are imported where they are needed
-    from .data import Table
-    from .network import Losses, Network, Progress
+    from ._lib import Array
+    from .data import Classes, Table
+    from .network import Network, Progress
 
 
 _NAMES: set[str] = set()  # of all options, with their dashes
@@ -46,6 +47,8 @@ def _common(parser: argparse.ArgumentParser, data: bool = True) -> None:
         _option(parser, "N", "rows", type=int, metavar="n", help="the first n rows of the CSV only")
         _option(parser, "scale", type=float, help="divide the CSV's values by this (cfg: data_scale)")
         _option(parser, "label-column", metavar="C", help="a column, by name or index, that is not data (cfg: label_column)")
+        _option(parser, "target", "targets", metavar="a,b,-1",
+                help="columns to predict, in the file's units: names, or indexes from 0, negative from the end")  # fmt: skip
 
 
 def parser() -> argparse.ArgumentParser:
@@ -62,14 +65,22 @@ def parser() -> argparse.ArgumentParser:
         return sub
 
     for name in ("train", "autoencoder"):
-        sub = verb(name, train, "train on a CSV; writes vae.weights and, for a VAE, latent_space.txt")
+        sub = verb(name, train, "train on a CSV: a VAE, a classifier, a regression or an autoencoder, as the network says")
         sub.add_argument("data", metavar="TRAIN.csv")
         _option(sub, "output", "o", metavar="F", help="ten inputs and outputs per epoch: F_input_0.txt, F_output_0.txt, ...")
-        _option(sub, "save", metavar="PATH", default="vae.weights", help="where the weights go (vae.weights)")
+        _option(sub, "save", metavar="PATH", help="where the weights go (vae.weights; supervised: CFG's name + .weights)")
         _option(sub, "epochs", type=int, help="default: until the cfg's max_batches")
         _option(sub, "lr", type=float, help="learning rate, instead of the cfg's")
+        _option(sub, "valid", metavar="F.csv", help="evaluate on these rows after every epoch")
+        _option(sub, "holdout", type=float, default=0.0, metavar="P",
+                help="evaluate on this part of the rows, as 0.2, which is then not trained on")  # fmt: skip
         _option(sub, "no-shuffle", action="store_true", help="take the rows in their order")
         _option(sub, "json", action="store_true", help="the result as JSON")
+        sub.description = (
+            "Train on a CSV. The network tells the job: a sampling layer makes a variational autoencoder; a softmax or logistic"
+            " loss over the label column, or -target, makes supervised training (writes CFG's name + .weights and .labels.txt);"
+            " else an autoencoder (writes vae.weights and latent_space.txt)."
+        )
     sub = verb("sample", sample, "decode latent vectors from a CSV, or -n drawn ones")
     sub.add_argument("data", metavar="LATENTS.csv", nargs="?")
     _option(sub, "n", type=int, help="this many from the prior")
@@ -82,7 +93,9 @@ def parser() -> argparse.ArgumentParser:
         sub = verb(name, run, text)
         sub.add_argument("data", metavar="ROWS.csv")
         _option(sub, "output", "o", metavar="F", help="a file for the rows, instead of standard output")
-    sub = verb("evaluate", evaluate, "the losses per row")
+        if name == "predict":
+            _option(sub, "labels", action="store_true", help="the label in front of every row")
+    sub = verb("evaluate", evaluate, "the losses per row; of supervised networks also accuracy, or mse and r2")
     sub.add_argument("data", metavar="ROWS.csv")
     _option(sub, "json", action="store_true", help="the result as JSON")
     verb("inspect", inspect, "the layers: shapes, parameters, arithmetic", data=False)
@@ -138,33 +151,55 @@ def _network(args: argparse.Namespace, weights_wanted: bool = True) -> Network:
     return net
 
 
-def _table(args: argparse.Namespace, net: Network, latents: bool = False) -> Table:
+def _table(args: argparse.Namespace, net: Network, latents: bool = False, path: str | None = None) -> Table:
     from .data import load_table
 
     label = args.label_column or (None if latents else net.label_column)
     scale = args.scale if args.scale is not None else 1 if latents else net.data_scale
     return load_table(
-        args.data,
+        path or args.data,
         label,
         scale,
         args.N,
         net.latent_size if latents else net.inputs,
         label_optional=not args.label_column,
+        targets=None if latents else args.target,
     )
 
 
-def _write(args: argparse.Namespace, rows: Any) -> int:
-    from ._lib import check, lib, pointer, to_bytes
+def _classes(args: argparse.Namespace) -> Classes:
+    """The classes beside the weights; none when there is no such file."""
+    from .data import Classes, classes_path
 
-    path = to_bytes(args.output) if args.output else None
-    check(lib.dn_csv_save(path or _null(), pointer(rows), *rows.shape), args.output)
+    path = classes_path(args.weights) if args.weights else None
+    return Classes(path=path if path and os.path.exists(path) else None)
+
+
+def _truth(net: Network, table: Table, path: str, classes: Classes) -> Array:
+    """What the network learns from a table: its targets, or its labels as one-hot rows."""
+    import numpy as np
+
+    from ._lib import check, ffi, lib, pointer
+    from .data import joined
+
+    labels = ffi.NULL if table.labels is None else ffi.new("char[]", joined(table.labels))
+    truth = np.empty((len(table.X), net.truths), np.float32)
+    lent = {"rows": len(table.X), "labels": labels}
+    if table.truth is not None:
+        lent |= {"truths": table.truth.shape[1], "truth": pointer(table.truth)}
+    row = ffi.new("dn_table *", lent)
+    check(lib.dn_net_truth(net._handle, row, os.fsencode(path), classes.handle, pointer(truth)))
+    return truth
+
+
+def _write(args: argparse.Namespace, rows: Array, classes: Classes | None = None, picked: Any = None) -> int:
+    from ._lib import check, ffi, lib, pointer, to_bytes
+
+    path = to_bytes(args.output) if args.output else ffi.NULL
+    handle = ffi.NULL if classes is None else classes.handle
+    numbers = ffi.NULL if picked is None else ffi.cast("int32_t *", picked.ctypes.data)
+    check(lib.dn_csv_save_picked(path, handle, numbers, pointer(rows), *rows.shape), args.output)
     return 0
-
-
-def _null() -> Any:
-    from ._lib import ffi
-
-    return ffi.NULL
 
 
 def _writable(path: str) -> None:
@@ -178,8 +213,7 @@ def _writable(path: str) -> None:
         raise errors.FileError(f"cannot write {path}: no permission in {folder}")
 
 
-def _losses(args: argparse.Namespace, losses: Losses, more: dict[str, Any] | None = None) -> int:
-    values: dict[str, Any] = {**losses, **(more or {})}
+def _print(args: argparse.Namespace, values: dict[str, Any]) -> int:
     if args.json:
         import json
 
@@ -196,15 +230,24 @@ def train(args: argparse.Namespace) -> int:
     from . import errors
     from .network import History
 
-    _writable(args.save)
     if args.output:
         _writable(args.output)
     net = _network(args, weights_wanted=False)
-    X = _table(args, net).X
+    supervised = net.supervised or args.target is not None
+    save = args.save or net.weights_name(supervised)
+    _writable(save)
+    table = _table(args, net)
+    held = None if args.valid is None else _table(args, net, path=args.valid)
+    truth, held_truth, classes = None, None, _classes(args)
+    if supervised:
+        truth = _truth(net, table, args.data, classes)
+        held_truth = None if held is None else _truth(net, held, args.valid, classes)
     terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    history, code = History(), 0
+    history, code, last = History(), 0, {}
 
     def show(progress: Progress) -> None:
+        if progress.epoch_done:
+            last.update(progress.values)
         if args.quiet or not (terminal or progress.epoch_done):
             return
         start, end = ("\r\x1b[K", "\n" if progress.finished else "") if terminal else ("", "\n")
@@ -212,8 +255,8 @@ def train(args: argparse.Namespace) -> int:
 
     try:
         net.train(
-            X, args.epochs, shuffle=not args.no_shuffle, learning_rate=args.lr, preview=args.output, on_slice=show,
-            history=history,
+            table.X, args.epochs, truth, shuffle=not args.no_shuffle, learning_rate=args.lr, preview=args.output, on_slice=show,
+            history=history, holdout=args.holdout, valid=None if held is None else (held.X, held_truth),
         )  # fmt: skip
     except KeyboardInterrupt:  # what was learned is saved all the same
         code = 130
@@ -221,22 +264,22 @@ def train(args: argparse.Namespace) -> int:
             print(file=sys.stderr)
     except errors.NumericError as error:
         code = _fail(error)
-    net.save(args.save)
-    written = args.save
-    if net.latent_size:
+    net.save(save)
+    written = save
+    if net.latent_size and not supervised:
         from .data import save_csv
 
-        save_csv("latent_space.txt", net.encode(X)[0])
+        save_csv("latent_space.txt", net.encode(table.X)[0])
         written += ", latent_space.txt"
+    if classes.handle.n:
+        from .data import classes_path
+
+        classes.save(classes_path(save))
+        written += ", " + classes_path(save)
     if not args.quiet:
         print(f"saved {written}", file=sys.stderr)
     if history.total_loss:
-        last: Losses = {
-            "image_loss": history.image_loss[-1],
-            "latent_loss": history.latent_loss[-1],
-            "total_loss": history.total_loss[-1],
-        }
-        _losses(args, last, {"epochs": len(history.total_loss), "seconds": round(history.seconds, 3)})
+        _print(args, {"epochs": len(history.total_loss), **last, "seconds": round(history.seconds, 3)})
     return code
 
 
@@ -267,12 +310,18 @@ def reconstruct(args: argparse.Namespace) -> int:
 
 def predict(args: argparse.Namespace) -> int:
     net = _network(args)
-    return _write(args, net.predict(_table(args, net).X))
+    rows = net.predict(_table(args, net).X)
+    return _write(args, rows, _classes(args), net.pick(rows)) if args.labels else _write(args, rows)
 
 
 def evaluate(args: argparse.Namespace) -> int:
     net = _network(args)
-    return _losses(args, net.evaluate(_table(args, net).X))
+    table = _table(args, net)
+    if not (net.supervised or args.target):
+        return _print(args, dict(net.evaluate(table.X)))
+    losses = dict(net.evaluate(table.X, _truth(net, table, args.data, _classes(args))))
+    loss = losses.pop("image_loss")
+    return _print(args, {"loss": loss, **{name: v for name, v in losses.items() if name not in ("latent_loss", "total_loss")}})
 
 
 def inspect(args: argparse.Namespace) -> int:

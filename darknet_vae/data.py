@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path as FilePath
 from typing import NamedTuple
 
@@ -15,11 +16,13 @@ from ._lib import Array, Path, check, ffi, lib, pointer, text, to_bytes
 
 
 class Table(NamedTuple):
-    """A CSV file: `X` (rows, columns) float32; `labels` (rows,) as text or None; `names` of the columns or None."""
+    """A CSV file: `X` (rows, columns) float32; `labels` (rows,) as text or None; `names` of the columns or None;
+    `truth` (rows, targets), the target columns, or None."""
 
     X: Array
     labels: npt.NDArray[np.str_] | None
     names: list[str] | None
+    truth: Array | None = None
 
 
 def load_table(
@@ -29,21 +32,25 @@ def load_table(
     rows: int | None = None,
     columns: int | None = None,
     label_optional: bool = False,
+    targets: str | int | Sequence[str | int] | None = None,
 ) -> Table:
     """Read a CSV file with its labels and column names.
 
     The separator (comma, semicolon, tab or blanks), a header and quotes are found out. `label_column` is a header name or a
-    zero-based index (negative: from the end) of a column that is not data. Values are divided by `scale`; only the first
-    `rows` are read; `columns` demands that many features. Anything that is not a finite number is a `FormatError` with file,
-    line, column and value.
+    zero-based index (negative: from the end) of a column that is not data. `targets`
+    are columns by name or index (a list, or "a,b,-1") that become `truth`, in the file's units. Features are divided by
+    `scale`; only the first `rows` are read; `columns` demands that many features. Anything that is not a finite number is a
+    `FormatError` with file, line, column and value.
     """
     if not (math.isfinite(scale) and scale != 0):
         raise errors.UsageError(f"scale={scale} cannot divide")
+    listed = [] if targets is None else [targets] if isinstance(targets, str | int) else targets
     label = ffi.new("char[]", b"" if label_column is None else str(label_column).encode())
+    target = ffi.new("char[]", ",".join(map(str, listed)).encode())
     options = ffi.new(
         "dn_csv_options *",
         {"label_column": label, "scale": scale, "max_rows": rows or 0, "columns": columns or 0,
-         "label_optional": int(label_optional)},
+         "label_optional": int(label_optional), "targets": target},
     )  # fmt: skip
     table = ffi.new("dn_table *")
     check(lib.dn_csv_load(table, to_bytes(path), options), path)
@@ -53,7 +60,11 @@ def load_table(
     X = np.frombuffer(ffi.buffer(owner, 4 * shape[0] * shape[1]), dtype=np.float32).reshape(shape)
     labels = np.array(text(table.labels).split("\n")) if table.labels else None
     names = text(table.header).split("\n") if table.header else None
-    return Table(X, labels, names)
+    truth = None
+    if table.truth:
+        size = (shape[0], int(table.truths))
+        truth = np.frombuffer(ffi.buffer(table.truth, 4 * size[0] * size[1]), dtype=np.float32).reshape(size).copy()
+    return Table(X, labels, names, truth)
 
 
 def load_csv(
@@ -65,6 +76,68 @@ def load_csv(
 ) -> Array:
     """The numbers of a CSV file as float32 (rows, columns), without the label column; see `load_table`."""
     return load_table(path, label_column, scale, rows, columns).X
+
+
+class Classes:
+    """The core's list of class names, found in labels, given, or read from a file."""
+
+    def __init__(self, names: Sequence[str] | None = None, path: Path | None = None) -> None:
+        self.handle = ffi.gc(ffi.new("dn_classes *"), lib.dn_classes_free)
+        if path is not None:
+            check(lib.dn_classes_load(self.handle, to_bytes(path)), path)
+        elif names is not None:  # freed by Python, not by the core
+            self._names = ffi.new("char[]", joined(names))
+            self.handle = ffi.new("dn_classes *", {"n": len(names), "names": self._names})
+
+    @property
+    def names(self) -> list[str]:
+        return text(self.handle.names).split("\n") if self.handle.n else []
+
+    def save(self, path: Path) -> None:
+        """One name per line."""
+        check(lib.dn_classes_save(self.handle, to_bytes(path)), path)
+
+
+def classes_path(weights: Path) -> str:
+    """Where the class names of a weights file lie: x.labels.txt beside x.weights."""
+    name = to_bytes(weights)
+    buffer = ffi.new("char[]", len(name) + 16)
+    lib.dn_classes_path(name, buffer, len(buffer))
+    return text(buffer)
+
+
+def joined(labels: npt.ArrayLike) -> bytes:
+    """Labels as the core takes them: lines."""
+    tags = [str(tag) for tag in np.asarray(labels).ravel()]
+    for row, tag in enumerate(tags):
+        if "\n" in tag or "\0" in tag:
+            raise errors.UsageError(f"the label {tag!r} of row {row} is not one line of text")
+    return "\n".join(tags).encode()
+
+
+def one_hot(labels: npt.ArrayLike, classes: Sequence[str | int] | None = None) -> tuple[Array, list[str]]:
+    """Labels (rows,), of any kind, as a truth for `train`: (rows, classes) with 1 at the row's class, and the classes' names.
+
+    Without `classes` they are the distinct labels, numbers by value, then words. Give the classes of the training rows for
+    others: a label that is not among them is a `FormatError`.
+
+        truth, classes = dv.one_hot(table.labels)
+        net.train(table.X, truth=truth)
+        predicted = np.array(classes)[net.predict(X).argmax(1)]
+    """
+    tags = np.asarray(labels).ravel()
+    lines = ffi.new("char[]", joined(tags))
+    known = Classes() if classes is None else Classes([str(name) for name in classes])
+    if classes is None:
+        if not len(tags):
+            raise errors.UsageError("no labels")
+        check(lib.dn_classes_find(known.handle, lines, len(tags)))
+    width = int(known.handle.n)
+    if width < 2:
+        raise errors.UsageError(f"{width} class is not enough: two different labels are wanted at least")
+    truth = np.empty((len(tags), width), np.float32)
+    check(lib.dn_classes_one_hot(known.handle, lines, len(tags), width, pointer(truth)))
+    return truth, known.names
 
 
 def save_csv(path: Path, X: npt.ArrayLike) -> None:

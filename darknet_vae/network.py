@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,17 +14,26 @@ from . import errors
 from ._lib import Array, Path, check, ffi, lib, matrix, pointer, text, to_bytes
 
 if TYPE_CHECKING:
+    from typing_extensions import NotRequired
+
     from .detection import Detections
 
 SLICE_MS = 50  # of work in C between looks at Ctrl-C
 
 
 class Losses(TypedDict):
-    """Per row, summed over the features; total = image + beta * latent."""
+    """Per row, summed over the features; total = image + beta * latent. With a truth that is not the rows themselves also how
+    well outputs meet it, as far as that has a meaning."""
 
     image_loss: float
     latent_loss: float
     total_loss: float
+    accuracy: NotRequired[float]
+    """softmax: part of the rows whose largest output is the truth's; logistic, bce: of the values on the right side of 1/2."""
+    mse: NotRequired[float]
+    """Other losses: squared error, mean over rows and targets."""
+    r2: NotRequired[float]
+    """1 - squared error / variance of the truth, mean over the targets."""
 
 
 @dataclass
@@ -49,6 +58,8 @@ class Progress:
     learning_rate: float
     line: str
     """All of it as one line, as the command line shows it."""
+    values: dict[str, float] = field(default_factory=dict)
+    """What the line tells of losses and scores, by name; those of held-out rows begin with `valid_`."""
 
 
 @dataclass
@@ -58,12 +69,23 @@ class History:
     image_loss: list[float] = field(default_factory=list)
     latent_loss: list[float] = field(default_factory=list)
     total_loss: list[float] = field(default_factory=list)
+    accuracy: list[float] = field(default_factory=list)
+    """Of classes, after every epoch: on held-out rows when there are any, else on the training rows."""
+    mse: list[float] = field(default_factory=list)
+    """The same for other truths."""
+    valid_loss: list[float] = field(default_factory=list)
+    """Loss of held-out rows after every epoch."""
     seconds: float = 0.0
 
     def add(self, progress: Progress) -> None:
         self.image_loss.append(progress.image_loss)
         self.latent_loss.append(progress.latent_loss)
         self.total_loss.append(progress.total_loss)
+        for name, value in progress.values.items():
+            if name == "valid_loss":
+                self.valid_loss.append(value)
+            elif (kind := name.removeprefix("valid_")) in ("accuracy", "mse"):
+                getattr(self, kind).append(value)
         self.seconds = progress.seconds
 
 
@@ -195,6 +217,8 @@ class Network:
         callback: Callable[[Progress], bool | None] | None = None,
         *,
         learning_rate: float | None = None,
+        valid: tuple[npt.ArrayLike, npt.ArrayLike] | npt.ArrayLike | None = None,
+        holdout: float = 0,
         preview: Path | None = None,
         on_slice: Callable[[Progress], None] | None = None,
         history: History | None = None,
@@ -202,14 +226,17 @@ class Network:
         """Train on the rows of X (n, inputs) towards `truth` (default: X itself) and return the losses per epoch.
 
         epochs: None trains until the cfg's max_batches. callback(progress) is called after every epoch; when it returns
-        True, training ends. learning_rate overrides the cfg's. preview: write ten inputs and outputs per epoch, named after
-        this file. on_slice(progress) is called every 50 ms or so. history: go on with this one.
+        True, training ends. learning_rate overrides the cfg's. After every epoch the network is evaluated on held-out rows: on
+        `valid`, a pair (X, truth) or X alone, or on the part `holdout` of the rows (0.2: the last fifth of an order drawn from
+        the seed), which is then not trained on; with a truth and neither of them, on the training rows. preview: write ten
+        inputs and outputs per epoch, named after this file. on_slice(progress) is called every 50 ms or so. history: go on with
+        this one.
         Ctrl-C raises KeyboardInterrupt after the current batch;
         what was learned until then is in the network. A loss that stops being finite raises NumericError and leaves the
         parameters of the last good epoch.
         """
         history = History() if history is None else history
-        for progress in self._train(X, epochs, truth, shuffle, learning_rate, preview):
+        for progress in self._train(X, epochs, truth, shuffle, learning_rate, valid, holdout, preview):
             if on_slice is not None:
                 on_slice(progress)
             if progress.epoch_done:
@@ -225,12 +252,17 @@ class Network:
         truth: npt.ArrayLike | None,
         shuffle: bool,
         learning_rate: float | None,
+        valid: Any,
+        holdout: float,
         preview: Path | None,
     ) -> Iterator[Progress]:
-        x = self._finite(matrix(X, self.inputs))
-        y = None if truth is None else self._finite(matrix(truth, self._info().truths, "truth"), "truth")
-        if y is not None and len(y) != len(x):
-            raise errors.UsageError(f"X has {len(x)} rows, truth has {len(y)}")
+        x, y = self._rows_and_truth(X, truth)
+        pair = valid if isinstance(valid, tuple) else (valid, None)
+        if len(pair) != 2:
+            raise errors.UsageError(f"valid is a pair (X, truth), not {len(pair)} things")
+        held_x, held_y = (None, None) if valid is None else self._rows_and_truth(pair[0], pair[1], "valid ")
+        if held_x is not None and (held_y is None) != (y is None):
+            raise errors.UsageError("valid: training and held-out rows both have a truth, or neither")
         if epochs is not None and not 0 < epochs < 2**31:
             raise errors.UsageError(f"epochs={epochs} is not a positive number")
         if learning_rate is not None and not learning_rate > 0:
@@ -238,11 +270,14 @@ class Network:
         path = ffi.NULL if preview is None else ffi.new("char[]", to_bytes(preview))
         options = ffi.new(
             "dn_train_options *",
-            {"epochs": epochs or 0, "shuffle": int(shuffle), "learning_rate": learning_rate or 0, "preview_path": path},
-        )
+            {
+                "epochs": epochs or 0, "shuffle": int(shuffle), "learning_rate": learning_rate or 0, "preview_path": path,
+                "holdout": holdout, "valid_x": _lent(held_x), "valid_truth": _lent(held_y),
+                "valid_rows": 0 if held_x is None else len(held_x), "score": int(y is not None),
+            },
+        )  # fmt: skip
         out = ffi.new("dn_trainer **")
-        truth_pointer = ffi.NULL if y is None else pointer(y)
-        check(lib.dn_trainer_create(out, self._handle, pointer(x), truth_pointer, len(x), options))
+        check(lib.dn_trainer_create(out, self._handle, pointer(x), _lent(y), len(x), options))
         trainer = ffi.gc(out[0], lib.dn_trainer_destroy)
         p = ffi.new("dn_progress *")
         line = ffi.new("char[256]")
@@ -253,9 +288,17 @@ class Network:
                 yield Progress(
                     p.epoch, p.epochs, bool(p.epoch_done), bool(p.finished), p.rows_done, p.rows_total, p.image_loss,
                     p.latent_loss, p.total_loss, p.rows_per_second, p.seconds, p.eta_seconds, p.learning_rate, text(line),
+                    _items(lib.dn_progress_item, p),
                 )  # fmt: skip
         finally:
             ffi.release(trainer)
+
+    def _rows_and_truth(self, X: npt.ArrayLike, truth: npt.ArrayLike | None, what: str = "") -> tuple[Array, Array | None]:
+        x = self._finite(matrix(X, self.inputs, what + "X"), what + "X")
+        y = None if truth is None else self._finite(matrix(truth, self._info().truths, what + "truth"), what + "truth")
+        if y is not None and len(y) != len(x):
+            raise errors.UsageError(f"{what}X has {len(x)} rows, {what}truth has {len(y)}")
+        return x, y
 
     @staticmethod
     def _finite(array: Array, name: str = "X") -> Array:
@@ -290,6 +333,20 @@ class Network:
         self._rows = 0
         return mean, log_variance
 
+    def pick(self, outputs: npt.ArrayLike) -> npt.NDArray[np.int32]:
+        """The class of every row of outputs (n, outputs): its largest value; of a single one 1 above 1/2 (logits: above 0)."""
+        y = matrix(outputs, self.outputs, "outputs")
+        picked = np.empty(len(y), np.int32)
+        check(lib.dn_net_pick(self._handle, pointer(y), len(y), ffi.cast("int32_t *", picked.ctypes.data)))
+        return picked
+
+    def weights_name(self, supervised: bool = False) -> str:
+        """Where the command line's training writes its weights when nobody says."""
+        size = lib.dn_net_weights_name(self._handle, int(supervised), ffi.NULL, 0) + 1
+        buffer = ffi.new("char[]", size)
+        lib.dn_net_weights_name(self._handle, int(supervised), buffer, size)
+        return text(buffer)
+
     def reconstruct(self, X: npt.ArrayLike) -> Array:
         """Decode the mean of every row: (n, inputs) to (n, outputs). With a bce loss: probabilities, not logits."""
         return self._apply(lib.dn_net_reconstruct, X, self.inputs, self.outputs)
@@ -299,18 +356,16 @@ class Network:
         return self._apply(lib.dn_net_predict, X, self.inputs, self.outputs)
 
     def evaluate(self, X: npt.ArrayLike, truth: npt.ArrayLike | None = None) -> Losses:
-        """The losses per row, without noise (z is the mean) and with running statistics."""
+        """The losses per row, without noise (z is the mean) and with running statistics; with a truth also `accuracy` (losses
+        over classes), or `mse` and `r2`."""
         x = matrix(X, self.inputs)
         y = None if truth is None else matrix(truth, self._info().truths, "truth")
         if y is not None and len(y) != len(x):
             raise errors.UsageError(f"X has {len(x)} rows, truth has {len(y)}")
         losses = ffi.new("dn_losses *")
-        truth_pointer = ffi.NULL if y is None else pointer(y)
-        check(lib.dn_net_evaluate(self._handle, pointer(x), truth_pointer, len(x), losses))
+        check(lib.dn_net_evaluate(self._handle, pointer(x), _lent(y), len(x), losses))
         self._rows = 0
-        return {
-            "image_loss": losses.image_loss, "latent_loss": losses.latent_loss, "total_loss": losses.total_loss,
-        }  # fmt: skip
+        return cast(Losses, _items(lib.dn_losses_item, losses, 0))
 
     def detect(
         self,
@@ -344,8 +399,7 @@ class Network:
         y = None if truth is None else matrix(truth, self._info().truths, "truth")
         if y is not None and len(y) != len(rows):
             raise errors.UsageError(f"x has {len(rows)} rows, truth has {len(y)}")
-        truth_pointer = ffi.NULL if y is None else pointer(y)
-        check(lib.dn_net_forward(self._handle, pointer(rows), truth_pointer, len(rows), int(train)))
+        check(lib.dn_net_forward(self._handle, pointer(rows), _lent(y), len(rows), int(train)))
         self._rows = len(rows)
         outputs = [layer for layer in self.layers if layer.type != "cost"]
         return outputs[-1].output
@@ -410,6 +464,16 @@ class Network:
         return int(self._info().latent_size)
 
     @property
+    def supervised(self) -> bool:
+        """Its truth is not its input: a softmax, or another number of values."""
+        return bool(self._info().supervised)
+
+    @property
+    def truths(self) -> int:
+        """Values of truth per row that its losses read; 0: no loss."""
+        return int(self._info().truths)
+
+    @property
     def variational(self) -> bool:
         """It has a sampling layer, so a prior to draw from."""
         return bool(self._info().variational)
@@ -465,6 +529,18 @@ class Network:
     def __repr__(self) -> str:
         latent = f", {self.latent_size} latents" if self.latent_size else ""
         return f"<Network {self.cfg}: {len(self.layers)} layers, {self.inputs} -> {self.outputs}{latent}>"
+
+
+def _lent(array: Array | None) -> Any:
+    return ffi.NULL if array is None else pointer(array)
+
+
+def _items(call: Any, *arguments: Any) -> dict[str, float]:
+    """What the core tells by name, index by index."""
+    name, value, found = ffi.new("const char **"), ffi.new("double *"), {}
+    while call(*arguments, len(found), name, value):
+        found[text(name[0])] = float(value[0])
+    return found
 
 
 def sample_prior(n: int, latent_size: int, seed: int = 0) -> Array:

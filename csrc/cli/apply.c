@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 dn_status cli_network(const cli_args *args, int need_weights, dn_net **net) {
     char device[32] = "cpu";
@@ -24,15 +25,49 @@ dn_status cli_network(const cli_args *args, int need_weights, dn_net **net) {
     return status;
 }
 
-dn_status cli_table(const cli_args *args, const dn_net *net, int columns, dn_table *table) {
+dn_status cli_table(const cli_args *args, const dn_net *net, const char *path, int latents, dn_table *table) {
     dn_net_info info;
     dn_net_info_get(net, &info);
-    int latents = columns != info.inputs; /* latent vectors are not scaled and have no labels */
-    dn_csv_options options = {
+    dn_csv_options options = { /* latent vectors are not scaled and have neither labels nor targets */
         .label_column = args->label_column ? args->label_column : latents ? NULL : dn_net_label_column(net),
-        .label_optional = !args->label_column, .scale = args->scale > 0 ? args->scale : latents ? 1 : info.data_scale, .max_rows = args->rows,
-        .columns = columns};
-    return dn_csv_load(table, args->data, &options);
+        .label_optional = !args->label_column, .targets = latents ? NULL : args->target,
+        .scale = args->scale > 0 ? args->scale : latents ? 1 : info.data_scale, .max_rows = args->rows,
+        .columns = latents ? info.latent_size : info.inputs};
+    return dn_csv_load(table, path, &options);
+}
+
+int cli_supervised(const cli_args *args, const dn_net *net) {
+    dn_net_info info;
+    dn_net_info_get(net, &info);
+    return info.supervised || args->target;
+}
+
+/* The classes beside the weights; none when there is no such file. */
+static dn_status apply_classes(const cli_args *args, dn_classes *classes) {
+    char path[4096];
+    *classes = (dn_classes){0};
+    if (!args->weights || dn_classes_path(args->weights, path, sizeof path) >= sizeof path || access(path, F_OK)) return DN_OK;
+    return dn_classes_load(classes, path);
+}
+
+dn_status cli_truth(const cli_args *args, const dn_net *net, const char *path, const dn_table *table, dn_classes *classes,
+                    float **truth) {
+    dn_net_info info;
+    dn_net_info_get(net, &info);
+    dn_status status = classes->n ? DN_OK : apply_classes(args, classes);
+    if (status != DN_OK) return status;
+    size_t n = table->rows * (size_t)info.truths;
+    *truth = calloc(n ? n : 1, sizeof **truth);
+    if (!*truth) return cli_no_memory(table->rows);
+    return dn_net_truth(net, table, path, classes, *truth);
+}
+
+int cli_print(const cli_args *args, const cli_value *values, int n) {
+    for (int i = 0; i < n; i++)
+        printf(args->json ? "%s\"%s\": %.9g" : "%s%s %.7g", i ? args->json ? ", " : "  " : args->json ? "{" : "", values[i].name,
+               values[i].value);
+    puts(args->json ? "}" : "");
+    return fflush(stdout) ? DN_E_IO : DN_OK;
 }
 
 typedef dn_status (*apply_fn)(dn_net *net, const dn_table *table, float *out);
@@ -50,15 +85,25 @@ static dn_status apply_decode(dn_net *net, const dn_table *t, float *out) {
     return dn_net_decode(net, t->values, t->rows, out);
 }
 
-/* Rows in, rows out; `columns` of the input, `width` of the output. */
+static dn_status apply_save(const cli_args *args, const dn_net *net, const float *out, size_t rows, int width) {
+    dn_classes classes = {0};
+    if (!args->labels) return dn_csv_save(args->output, out, rows, (size_t)width);
+    dn_status status = apply_classes(args, &classes);
+    int32_t *picked = calloc(rows, sizeof *picked);
+    if (!picked) status = cli_no_memory(rows);
+    if (status == DN_OK) status = dn_net_pick(net, out, rows, picked);
+    if (status == DN_OK) status = dn_csv_save_picked(args->output, &classes, picked, out, rows, (size_t)width);
+    free(picked);
+    dn_classes_free(&classes);
+    return status;
+}
+
+/* Rows in, rows out; `width` of the output. */
 static int apply(const cli_args *args, dn_net *net, dn_table *table, int width, apply_fn fn) {
     float *out = malloc(table->rows * (size_t)width * sizeof *out);
-    dn_status status = DN_E_MEMORY;
-    if (!out)
-        fprintf(stderr, "darknet: out of memory for %zu rows\n", table->rows);
-    else if ((status = fn(net, table, out)) != DN_OK ||
-             (status = dn_csv_save(args->output, out, table->rows, (size_t)width)) != DN_OK)
-        cli_fail(status);
+    dn_status status = out ? fn(net, table, out) : cli_no_memory(table->rows);
+    if (status == DN_OK) status = apply_save(args, net, out, table->rows, width);
+    if (status != DN_OK) cli_fail(status);
     free(out);
     dn_table_free(table);
     dn_net_destroy(net);
@@ -77,7 +122,7 @@ static int apply_rows(const cli_args *args, int latent_out, apply_fn fn) {
         dn_net_destroy(net);
         return cli_usage("%s has no latent space to encode into", args->cfg);
     }
-    if ((status = cli_table(args, net, info.inputs, &table)) != DN_OK) {
+    if ((status = cli_table(args, net, args->data, 0, &table)) != DN_OK) {
         dn_net_destroy(net);
         return cli_fail(status);
     }
@@ -103,16 +148,14 @@ int cli_sample(const cli_args *args) {
                                 : cli_usage("%s has no latent space to sample from", args->cfg);
     }
     if (args->data) {
-        status = cli_table(args, net, info.latent_size, &table);
+        status = cli_table(args, net, args->data, 1, &table);
     } else { /* as a table of its own, so that both ways end alike */
         table.rows = (size_t)args->count, table.columns = (size_t)info.latent_size;
         table.values = malloc(table.rows * table.columns * sizeof *table.values);
-        if (table.values) dn_prior_sample(args->seed, table.rows, info.latent_size, table.values);
-        else {
-            fprintf(stderr, "darknet: out of memory for %ld rows\n", args->count);
-            dn_net_destroy(net);
-            return DN_E_MEMORY;
-        }
+        if (table.values)
+            dn_prior_sample(args->seed, table.rows, info.latent_size, table.values);
+        else
+            status = cli_no_memory(table.rows);
     }
     if (status != DN_OK) {
         dn_net_destroy(net);
@@ -123,23 +166,28 @@ int cli_sample(const cli_args *args) {
 
 int cli_evaluate(const cli_args *args) {
     dn_net *net;
-    dn_table table;
-    dn_net_info info;
+    dn_table table = {0};
+    dn_classes classes = {0};
     dn_losses losses;
+    cli_value values[8];
+    float *truth = NULL;
+    int n = 0;
     if (!args->cfg || !args->data) return cli_usage("evaluate: a CFG and a CSV are wanted");
     dn_status status = cli_network(args, 1, &net);
     if (status != DN_OK) return cli_fail(status);
-    dn_net_info_get(net, &info);
-    status = cli_table(args, net, info.inputs, &table);
+    int supervised = cli_supervised(args, net);
+    status = cli_table(args, net, args->data, 0, &table);
+    if (status == DN_OK && supervised) status = cli_truth(args, net, args->data, &table, &classes, &truth);
+    if (status == DN_OK) status = dn_net_evaluate(net, table.values, truth, table.rows, &losses);
     if (status == DN_OK) {
-        status = dn_net_evaluate(net, table.values, NULL, table.rows, &losses);
-        if (status == DN_OK)
-            printf(args->json ? "{\"image_loss\": %.9g, \"latent_loss\": %.9g, \"total_loss\": %.9g}\n"
-                              : "image_loss %.7g  latent_loss %.7g  total_loss %.7g\n",
-                   losses.image_loss, losses.latent_loss, losses.total_loss);
-        dn_table_free(&table);
+        while (n < 8 && dn_losses_item(&losses, supervised, n, &values[n].name, &values[n].value)) n++;
+        status = cli_print(args, values, n);
+    } else {
+        cli_fail(status);
     }
-    if (status != DN_OK) cli_fail(status);
+    free(truth);
+    dn_classes_free(&classes);
+    dn_table_free(&table);
     dn_net_destroy(net);
     return (int)status;
 }

@@ -13,9 +13,9 @@ static const struct verb {
     {"sample", cli_sample, "CFG [LATENTS.csv | -n 16 -seed 1] -weights W     decode latent vectors, or the prior"},
     {"encode", cli_encode, "CFG ROWS.csv -weights W                          latent means"},
     {"reconstruct", cli_reconstruct, "CFG ROWS.csv -weights W                     decode the mean of every row"},
-    {"evaluate", cli_evaluate, "CFG ROWS.csv -weights W                        the losses, per row"},
-    {"predict", cli_predict, "CFG ROWS.csv -weights W                         output of any network"},
-    {"inspect", cli_inspect, "CFG                                             the layers"},
+    {"evaluate", cli_evaluate, "CFG ROWS.csv -weights W                        the losses, per row; accuracy"},
+    {"predict", cli_predict, "CFG ROWS.csv -weights W [-labels]               output of any network"},
+    {"inspect", cli_inspect, "CFG [-json]                                     the layers"},
 };
 
 static int help(void) {
@@ -28,7 +28,14 @@ static int help(void) {
          "  -save PATH        where train writes the weights (vae.weights)\n"
          "  -epochs e  -batch b  -lr r  -seed s  -threads t  -no-shuffle\n"
          "  -scale s          divide the CSV by s    -label-column c   a column by name or index that is not data\n"
+         "  -valid F.csv      train: evaluate on these rows after every epoch; -holdout 0.2: on this part of TRAIN.csv,\n"
+         "                    which is then not trained on\n"
+         "  -target a,b,-1    columns to predict, in the file's units: names, or indexes from 0, negative from the end\n"
+         "  -labels           predict: the label in front of every row\n"
          "  -quiet  -json     -i N (GPU)  -nogpu\n\n"
+         "train takes its job from the network: a sampling layer makes a variational autoencoder; a softmax or logistic\n"
+         "loss over the label column, or -target, makes supervised training (CFG's name + .weights, .labels.txt); else\n"
+         "an autoencoder.\n\n"
          "exit codes: 0 fine, 1 numeric failure, 2 usage, 3 bad input file, 4 input/output, 5 out of memory,\n"
          "6 no such device, 130/143 interrupted");
     return 0;

@@ -16,6 +16,8 @@ static const struct option {
     {{"output", "o"}, TEXT, offsetof(cli_args, output)},
     {{"save"}, TEXT, offsetof(cli_args, save)},
     {{"label-column"}, TEXT, offsetof(cli_args, label_column)},
+    {{"target", "targets"}, TEXT, offsetof(cli_args, target)},
+    {{"valid"}, TEXT, offsetof(cli_args, valid)},
     {{"N", "rows"}, WHOLE, offsetof(cli_args, rows)},
     {{"n"}, WHOLE, offsetof(cli_args, count)},
     {{"epochs"}, WHOLE, offsetof(cli_args, epochs)},
@@ -25,14 +27,26 @@ static const struct option {
     {{"seed"}, SEED, offsetof(cli_args, seed)},
     {{"lr"}, NUMBER, offsetof(cli_args, learning_rate)},
     {{"scale"}, NUMBER, offsetof(cli_args, scale)},
+    {{"holdout"}, NUMBER, offsetof(cli_args, holdout)},
+    {{"labels"}, FLAG, offsetof(cli_args, labels)},
     {{"quiet", "q"}, FLAG, offsetof(cli_args, quiet)},
     {{"json"}, FLAG, offsetof(cli_args, json)},
     {{"nogpu", "cpu"}, FLAG, offsetof(cli_args, cpu)},
     {{"no-shuffle"}, FLAG, offsetof(cli_args, no_shuffle)},
 };
 
+static size_t rows_without_memory;
+
+dn_status cli_no_memory(size_t rows) {
+    rows_without_memory = rows;
+    return DN_E_MEMORY;
+}
+
 int cli_fail(dn_status status) {
-    fprintf(stderr, "darknet: %s\n", dn_error());
+    if (rows_without_memory)
+        fprintf(stderr, "darknet: out of memory for %zu rows\n", rows_without_memory);
+    else
+        fprintf(stderr, "darknet: %s\n", dn_error());
     return (int)status;
 }
 

@@ -11,7 +11,7 @@ static dn_status logistic_parse(dn_layer *l, dn_section *s) {
     (void)s;
     l->outputs = l->truths = l->inputs;
     l->out_height = l->height, l->out_width = l->width, l->out_channels = l->channels;
-    l->loss_scale = 1;
+    l->loss_scale = 1, l->truth_kind = DN_TRUTH_BINARY;
     return DN_OK;
 }
 static dn_status logistic_plan(dn_layer *l) {

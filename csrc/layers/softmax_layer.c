@@ -29,6 +29,7 @@ static dn_status softmax_parse(dn_layer *l, dn_section *s) {
     l->outputs = l->inputs;
     l->out_height = l->height, l->out_width = l->width, l->out_channels = l->channels;
     if (!st->noloss) l->truths = l->inputs, l->loss_scale = 1;
+    if (st->groups == 1 && !st->spatial && !st->tree.n) l->truth_kind = DN_TRUTH_CLASSES;
     return DN_OK;
 }
 

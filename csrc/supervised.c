@@ -1,0 +1,295 @@
+/* Supervised learning from tables: labels to classes, classes to one-hot rows and back, and how well outputs meet a truth. */
+#include "supervised.h"
+#include "number.h"
+#include "sys.h"
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- labels ---- */
+
+typedef struct label {
+    const char *text; /* ends at a newline or zero */
+    size_t size;
+    double number;
+    int numeric, index;
+} label;
+
+/* The next of the lines at *text, which moves behind it. */
+static label label_next(const char **text) {
+    label l = {.text = *text, .size = strcspn(*text, "\n")};
+    const char *end = l.size ? dn_number_parse(l.text, &l.number) : NULL;
+    l.numeric = end == l.text + l.size;
+    *text += l.size + (l.text[l.size] == '\n');
+    return l;
+}
+
+static int label_compare(const void *first, const void *second) {
+    const label *a = first, *b = second;
+    if (a->numeric != b->numeric) return a->numeric ? -1 : 1;
+    if (a->numeric) return a->number < b->number ? -1 : a->number > b->number;
+    int order = memcmp(a->text, b->text, a->size < b->size ? a->size : b->size);
+    return order ? order : (a->size > b->size) - (a->size < b->size);
+}
+
+static dn_status labels_sorted(const char *text, size_t n, label **out) {
+    if (!(*out = dn_alloc(n, sizeof **out))) return DN_E_MEMORY;
+    for (size_t i = 0; i < n; i++) {
+        (*out)[i] = label_next(&text);
+        (*out)[i].index = (int)i;
+    }
+    qsort(*out, n, sizeof **out, label_compare);
+    return DN_OK;
+}
+
+static dn_status classes_join(dn_classes *classes, const label *sorted, size_t n) {
+    size_t bytes = 1;
+    for (size_t i = 0; i < n; i++) bytes += sorted[i].size + 1;
+    char *to = classes->names = dn_alloc(bytes, 1);
+    if (!to) return DN_E_MEMORY;
+    for (size_t i = 0; i < n; i++) {
+        if (i && !label_compare(&sorted[i - 1], &sorted[i])) continue;
+        DN_CHECK(classes->n < INT_MAX, DN_E_USAGE, "too many different labels");
+        if (classes->n++) *to++ = '\n';
+        memcpy(to, sorted[i].text, sorted[i].size);
+        to += sorted[i].size;
+    }
+    return DN_OK;
+}
+
+dn_status dn_classes_find(dn_classes *classes, const char *labels, size_t rows) {
+    label *sorted;
+    *classes = (dn_classes){0};
+    DN_CHECK(rows <= INT_MAX, DN_E_USAGE, "%zu labels are too many", rows);
+    DN_TRY(labels_sorted(labels, rows, &sorted));
+    dn_status status = DN_OK;
+    for (size_t i = 0; i < rows && status == DN_OK; i++)
+        if (!sorted[i].size) status = dn_fail(DN_E_FORMAT, "the label of row %d is empty", sorted[i].index + 1);
+    if (status == DN_OK) status = classes_join(classes, sorted, rows);
+    dn_free(sorted);
+    if (status != DN_OK) dn_classes_free(classes);
+    return status;
+}
+
+void dn_classes_free(dn_classes *classes) {
+    dn_free(classes->names);
+    *classes = (dn_classes){0};
+}
+
+size_t dn_classes_path(const char *weights, char *text, size_t size) {
+    const char *dot = strrchr(weights, '.'), *slash = strrchr(weights, '/');
+    size_t stem = dot && dot != weights && (!slash || dot > slash + 1) ? (size_t)(dot - weights) : strlen(weights);
+    int n = snprintf(text, size, "%.*s.labels.txt", (int)stem, weights);
+    return n < 0 ? 0 : (size_t)n;
+}
+
+dn_status dn_classes_load(dn_classes *classes, const char *path) {
+    *classes = (dn_classes){0};
+    size_t size, to = 0;
+    DN_TRY(dn_file_read(path, &classes->names, &size));
+    for (size_t at = 0; at < size;) { /* in place, without returns and blank lines */
+        size_t n = strcspn(classes->names + at, "\r\n");
+        if (n && classes->n++) classes->names[to++] = '\n';
+        memmove(classes->names + to, classes->names + at, n);
+        to += n, at += n + 1;
+    }
+    classes->names[to] = 0;
+    if (classes->n) return DN_OK;
+    dn_classes_free(classes);
+    return dn_fail(DN_E_FORMAT, "%s: no labels", path);
+}
+
+dn_status dn_classes_save(const dn_classes *classes, const char *path) {
+    dn_writer *w;
+    DN_TRY(dn_writer_open(&w, path));
+    dn_status status = dn_writer_write(w, classes->names, strlen(classes->names));
+    if (status == DN_OK) status = dn_writer_write(w, "\n", 1);
+    if (status == DN_OK) return dn_writer_commit(w);
+    dn_writer_abort(w);
+    return status;
+}
+
+/* The first names, for messages. */
+static void classes_some(const dn_classes *classes, char *text, size_t size) {
+    size_t at = 0;
+    const char *names = classes->names;
+    for (int i = 0; i < classes->n && at + 8 < size; i++) {
+        label l = label_next(&names);
+        if (i == 12 || at + l.size + 8 > size) {
+            snprintf(text + at, size - at, ", ...");
+            return;
+        }
+        at += (size_t)snprintf(text + at, size - at, "%s%.*s", i ? ", " : "", (int)l.size, l.text);
+    }
+}
+
+static dn_status classes_fill(const dn_classes *classes, const label *sorted, const char *labels, size_t rows, int width,
+                              float *truth) {
+    memset(truth, 0, rows * (size_t)width * sizeof *truth);
+    for (size_t r = 0; r < rows; r++) {
+        label l = label_next(&labels), *found = bsearch(&l, sorted, (size_t)classes->n, sizeof *sorted, label_compare);
+        if (!found) {
+            char some[160] = "";
+            classes_some(classes, some, sizeof some);
+            return dn_fail(DN_E_FORMAT, "the label '%.*s' of row %zu is not one of %s", (int)(l.size < 40 ? l.size : 40), l.text,
+                           r + 1, some);
+        }
+        if (width == 1)
+            truth[r] = (float)found->index;
+        else
+            truth[r * (size_t)width + (size_t)found->index] = 1;
+    }
+    return DN_OK;
+}
+
+dn_status dn_classes_one_hot(const dn_classes *classes, const char *labels, size_t rows, int width, float *truth) {
+    char some[160] = "";
+    if (classes->n != (width == 1 ? 2 : width)) {
+        classes_some(classes, some, sizeof some);
+        return dn_fail(DN_E_USAGE, "%d different labels (%s), but the network's loss is over %d value%s: %d labels are wanted",
+                       classes->n, some, width, width == 1 ? "" : "s", width == 1 ? 2 : width);
+    }
+    label *sorted;
+    DN_TRY(labels_sorted(classes->names, (size_t)classes->n, &sorted));
+    dn_status status = classes_fill(classes, sorted, labels, rows, width, truth);
+    dn_free(sorted);
+    return status;
+}
+
+static int row_largest(const float *row, int width) {
+    int at = 0;
+    for (int k = 1; k < width; k++)
+        if (row[k] > row[at]) at = k;
+    return at;
+}
+
+dn_status dn_net_pick(const dn_net *net, const float *outputs, size_t rows, int32_t *picked) {
+    DN_CHECK(net->truths == net->outputs && net->truth_kind >= DN_TRUTH_BINARY, DN_E_USAGE,
+             "%s: no labels to predict: its loss is not over classes", net->cfg->path);
+    for (size_t r = 0; r < rows; r++) {
+        const float *row = outputs + r * (size_t)net->outputs;
+        picked[r] = net->outputs == 1 ? row[0] > (net->logits ? 0 : 0.5f) : row_largest(row, net->outputs);
+    }
+    return DN_OK;
+}
+
+size_t dn_net_weights_name(const dn_net *net, int supervised, char *text, size_t size) {
+    const char *slash = strrchr(net->cfg->path, '/'), *name = slash ? slash + 1 : net->cfg->path, *dot = strrchr(name, '.');
+    int stem = dot && dot > name ? (int)(dot - name) : (int)strlen(name);
+    int n = supervised ? snprintf(text, size, "%.*s.weights", stem, name) : snprintf(text, size, "vae.weights");
+    return n < 0 ? 0 : (size_t)n;
+}
+
+dn_status dn_net_truth(const dn_net *net, const dn_table *t, const char *path, dn_classes *classes, float *truth) {
+    const char *cfg = net->cfg->path;
+    DN_CHECK(net->truths, DN_E_USAGE, "%s: the network has no cost layer, so no loss", cfg);
+    if (t->truths) {
+        DN_CHECK(t->truths == (size_t)net->truths, DN_E_USAGE, "%s: %zu target column%s, but the loss of %s is over %d value%s", path,
+                 t->truths, t->truths == 1 ? "" : "s", cfg, net->truths, net->truths == 1 ? "" : "s");
+        memcpy(truth, t->truth, t->rows * t->truths * sizeof *truth);
+        return DN_OK;
+    }
+    int labels_fit = net->truth_kind == DN_TRUTH_BINARY || net->truth_kind == DN_TRUTH_CLASSES;
+    DN_CHECK(t->labels && labels_fit, DN_E_USAGE,
+             "%s: nothing to learn: %s wants %d value%s of truth per row, so name the %starget columns (-target)", path, cfg,
+             net->truths, net->truths == 1 ? "" : "s", labels_fit ? "label column (-label-column, or label_column in [net]) or " : "");
+    dn_status status = DN_OK;
+    if (!classes->n) status = dn_classes_find(classes, t->labels, t->rows);
+    if (status == DN_OK) status = dn_classes_one_hot(classes, t->labels, t->rows, net->truths, truth);
+    return status == DN_OK ? DN_OK : dn_fail_prefix(status, "%s: ", path);
+}
+
+/* ---- scores ---- */
+
+dn_status dn_scores_create(dn_scores *s, const dn_net *net) {
+    *s = (dn_scores){.kind = net->truth_kind, .logits = net->logits};
+    if (net->truths != net->outputs) return DN_OK;
+    s->width = net->truths;
+    s->sums = dn_alloc((size_t)s->width, 4 * sizeof *s->sums);
+    s->first = dn_alloc((size_t)s->width, sizeof *s->first);
+    s->out = dn_alloc((size_t)net->run.batch, (size_t)s->width * sizeof *s->out);
+    if (!s->sums || !s->first || !s->out) {
+        dn_scores_free(s);
+        return DN_E_MEMORY;
+    }
+    dn_scores_clear(s);
+    return DN_OK;
+}
+
+void dn_scores_free(dn_scores *s) {
+    dn_free(s->sums);
+    dn_free(s->first);
+    dn_free(s->out);
+    *s = (dn_scores){0};
+}
+
+void dn_scores_clear(dn_scores *s) {
+    s->rows = s->right_rows = s->right_values = 0, s->all_one_hot = 1;
+    if (s->sums) memset(s->sums, 0, (size_t)s->width * 4 * sizeof *s->sums);
+}
+
+static void scores_classes(dn_scores *s, const float *y, const float *t) {
+    int ones = 0, zeros = 0;
+    for (int k = 0; k < s->width; k++) {
+        ones += t[k] == 1, zeros += t[k] == 0;
+        s->right_values += (y[k] > (s->logits ? 0 : 0.5f)) == (t[k] > 0.5f);
+    }
+    s->all_one_hot &= s->width > 1 && ones == 1 && ones + zeros == s->width;
+    s->right_rows += row_largest(y, s->width) == row_largest(t, s->width);
+}
+
+static void scores_values(dn_scores *s, const float *y, const float *t) {
+    double *n = s->sums, *sum = n + s->width, *square = sum + s->width, *error = square + s->width;
+    for (int k = 0; k < s->width; k++) {
+        if (s->kind == DN_TRUTH_MASKED && t[k] == DN_MASKED) continue;
+        if (n[k]++ == 0) s->first[k] = t[k];
+        double d = (double)t[k] - s->first[k], e = (double)t[k] - y[k];
+        sum[k] += d, square[k] += d * d, error[k] += e * e;
+    }
+}
+
+void dn_scores_add(dn_scores *s, const dn_net *net, const float *truth, int rows) {
+    if (!s->width) return;
+    net->ops->download(net->pool, s->out, net->layers[net->output_layer].output, (size_t)rows * s->width * sizeof *s->out);
+    void (*add)(dn_scores *, const float *, const float *) = s->kind >= DN_TRUTH_BINARY ? scores_classes : scores_values;
+    for (int r = 0; r < rows; r++) add(s, s->out + (size_t)r * s->width, truth + (size_t)r * s->width);
+    s->rows += rows;
+}
+
+void dn_scores_result(const dn_scores *s, dn_losses *losses) {
+    losses->accuracy = losses->mse = losses->r2 = NAN;
+    if (!s->rows) return;
+    if (s->kind >= DN_TRUTH_BINARY) {
+        int whole = s->kind == DN_TRUTH_CLASSES || s->all_one_hot;
+        losses->accuracy = whole ? s->right_rows / s->rows : s->right_values / (s->rows * s->width);
+        return;
+    }
+    const double *n = s->sums, *sum = n + s->width, *square = sum + s->width, *error = square + s->width;
+    int known = 0;
+    losses->mse = losses->r2 = 0;
+    for (int k = 0; k < s->width; k++) {
+        if (!n[k]) continue;
+        known++;
+        losses->mse += error[k] / n[k];
+        losses->r2 += 1 - error[k] / (square[k] - sum[k] * sum[k] / n[k]); /* not finite for a truth that never changes */
+    }
+    losses->mse /= known, losses->r2 /= known;
+    if (!isfinite(losses->r2)) losses->r2 = NAN;
+}
+
+int dn_losses_item(const dn_losses *l, int supervised, int index, const char **name, double *value) {
+    const struct item {
+        const char *name;
+        double value;
+    } items[] = {{supervised ? "loss" : "image_loss", l->image_loss}, {"latent_loss", supervised ? NAN : l->latent_loss},
+                 {"total_loss", supervised ? NAN : l->total_loss}, {"accuracy", l->accuracy}, {"mse", l->mse}, {"r2", l->r2}};
+    for (size_t i = 0; i < sizeof items / sizeof *items; i++) {
+        if (i > 2 ? isnan(items[i].value) : supervised && i > 0) continue;
+        if (index-- > 0) continue;
+        *name = items[i].name, *value = items[i].value;
+        return 1;
+    }
+    return 0;
+}

@@ -188,7 +188,7 @@ struct dn_trainer {
     int recorded;        /* 1: recording or not, it has been tried */
     uint64_t first_batch, batches, max_batches; /* updates done; where to stop, 0: never */
     int epoch, passes, finished, previewed;
-    int batch, inputs; /* of the network at the start */
+    int layout; /* of the network at the start */
     double image, latent, weighted, started, epoch_started, epoch_trained;
     uint32_t *kept; /* NULL: all rows are trained; else those, then the held-out ones, each in their order */
     /* Rows for the evaluation after every epoch: scored 0 none, 1 the trained ones, 2 held-out ones. */
@@ -334,10 +334,11 @@ dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const float *x, const
     DN_CHECK(rows > 0 && rows <= UINT32_MAX, DN_E_USAGE, "cannot train on %zu rows", rows);
     DN_CHECK(options->epochs > 0 || net->schedule.max_batches > 0, DN_E_USAGE,
              "%s: when to stop? give epochs, or max_batches in [net]", net->cfg->path);
+    DN_TRY(dn_net_prepare_training(net));
     dn_trainer *t = dn_alloc(1, sizeof *t);
     if (!t) return DN_E_MEMORY;
     *t = (dn_trainer){.net = net, .x = x, .truth = truth, .rows = rows, .options = *options,
-                      .batch = net->run.batch, .inputs = net->inputs};
+                      .layout = net->layout};
     int preview = options->preview_path && *options->preview_path;
     if (preview) t->preview = trainer_stem(options->preview_path);
     t->options.preview_path = NULL;
@@ -503,7 +504,7 @@ static void trainer_report(const dn_trainer *t, dn_progress *p) {
 
 dn_status dn_trainer_run(dn_trainer *t, int max_ms, dn_progress *progress) {
     double until = dn_now() + max_ms * 1e-3;
-    DN_CHECK(t->batch == t->net->run.batch && t->inputs == t->net->inputs, DN_E_USAGE,
+    DN_CHECK(t->layout == t->net->layout, DN_E_USAGE,
              "the network was resized while it was training");
     if (!t->previewed) {
         t->previewed = 1;

@@ -242,8 +242,9 @@ static int cfg_distance(const char *a, const char *b) {
 
 void dn_cfg_report_unread(dn_cfg *cfg, dn_section *s) {
     for (int i = 0; i < s->n_options; i++) {
-        const dn_option *o = &s->options[i];
+        dn_option *o = &s->options[i];
         if (o->used) continue;
+        o->used = 1; /* told once, however often the section is read */
         const char *nearest = NULL;
         int best = 3;
         for (int k = 0; k < s->n_asked; k++) {

@@ -44,7 +44,7 @@ DN_API const char *dn_build_info(void);
 
 typedef struct dn_net_options {
     uint64_t seed;      /* start weights, noise, dropout, shuffling */
-    int batch;          /* rows in one pass; 0: the cfg's batch */
+    int batch;          /* rows in one pass; 0: the cfg's batch / subdivisions * time_steps */
     int threads;        /* 0: as many as this process may use */
     const char *device; /* NULL: "cpu"; "fence": the CPU with memory the host may not touch, for tests */
 } dn_net_options;
@@ -52,6 +52,11 @@ typedef struct dn_net_options {
 /* Build a network from the cfg file `path` with fresh parameters. `options` may be NULL. */
 DN_API dn_status dn_net_create(dn_net **out, const char *path, const dn_net_options *options);
 DN_API void dn_net_destroy(dn_net *net);
+
+/* Change the input image and the rows in one pass; 0 keeps one. Parameters, moments, running statistics and `seen` stay,
+ * recurrent state and what the last forward left go. A layer whose parameters depend on the input's size is an error; the
+ * network is then as it was. */
+DN_API dn_status dn_net_resize(dn_net *net, int height, int width, int batch);
 
 typedef struct dn_net_info {
     int batch; /* rows in one pass (batch / subdivisions * time_steps of the cfg) */
@@ -70,7 +75,8 @@ typedef struct dn_net_info {
     double objective;     /* what is descended, of the last forward: s * total_loss, summed over the rows (docs/numerics.md) */
     double learning_rate; /* at the present step */
     double data_scale;    /* [net] data_scale: divides CSV values; 1 when absent */
-    size_t n_params, memory_bytes;
+    size_t n_params, memory_bytes; /* bytes: what it holds now; gradients come with the first training */
+    size_t training_bytes;         /* what it holds when it trains */
     double flops; /* multiply-adds counted twice, one row forward */
     int threads;
 } dn_net_info;

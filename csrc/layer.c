@@ -88,6 +88,7 @@ dn_tensor *dn_layer_find(const dn_layer *l, const char *name) {
 
 static void layer_init(dn_layer *l, dn_tensor *t, int normal, float scale) {
     const dn_run *run = dn_layer_run(l);
+    if (l->net->resized_from) return; /* it has its values already */
     uint32_t stream = DN_STREAM_INIT + (uint32_t)l->index * DN_MAX_TENSORS + (uint32_t)(t - l->tensors);
     float part[1024];
     for (size_t i = 0; i < t->count; i += 1024) { /* in parts: no second copy of a large tensor */
@@ -111,5 +112,6 @@ void dn_layer_init_uniform(dn_layer *l, dn_tensor *t, float scale) { layer_init(
 void dn_layer_init_normal(dn_layer *l, dn_tensor *t, float scale) { layer_init(l, t, 1, scale); }
 void dn_layer_init_fill(dn_layer *l, dn_tensor *t, float value) {
     const dn_run *run = dn_layer_run(l);
+    if (l->net->resized_from) return;
     run->ops->fill(run->pool, t->count, value, t->value);
 }

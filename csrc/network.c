@@ -3,34 +3,49 @@
 #include "sys.h"
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { ALIGN = 16 }; /* floats: tensors begin at cache lines */
 static size_t net_pad(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
 
-static dn_status net_parse_header(dn_net *net, const dn_net_options *options) {
-    dn_section *s = &net->cfg->sections[0];
-    if (strcmp(s->name, "net") && strcmp(s->name, "network"))
-        return dn_cfg_error(s, NULL, "the first section must be [net]");
+typedef struct net_size { /* 0: as in the cfg */
+    int height, width, batch;
+} net_size;
+
+static dn_status net_parse_batch(dn_net *net, dn_section *s, int rows) {
     int batch;
-    double unused;
     DN_TRY(dn_cfg_int(s, "batch", 1, 1, 1 << 24, &batch));
-    if (options && options->batch > 0) batch = options->batch;
     DN_TRY(dn_cfg_int(s, "subdivisions", 1, 1, 1 << 24, &net->subdivisions));
     DN_TRY(dn_cfg_int(s, "time_steps", 1, 1, 1 << 20, &net->run.time_steps));
     if (batch % net->subdivisions)
         return dn_cfg_error(s, "subdivisions", "batch=%d is not a multiple of subdivisions=%d", batch, net->subdivisions);
     if ((int64_t)(batch / net->subdivisions) * net->run.time_steps > INT_MAX)
         return dn_cfg_error(s, "batch", "batch=%d with time_steps=%d is too large", batch, net->run.time_steps);
-    net->run.batch = batch / net->subdivisions * net->run.time_steps;
+    net->run.batch = rows ? rows : batch / net->subdivisions * net->run.time_steps;
+    DN_CHECK(net->run.batch % net->run.time_steps == 0, DN_E_USAGE,
+             "%s: %d rows in one pass are not whole sequences of time_steps=%d", net->cfg->path, rows, net->run.time_steps);
+    return DN_OK;
+}
+
+static dn_status net_parse_header(dn_net *net, net_size size) {
+    dn_section *s = &net->cfg->sections[0];
+    if (strcmp(s->name, "net") && strcmp(s->name, "network"))
+        return dn_cfg_error(s, NULL, "the first section must be [net]");
+    double unused;
+    DN_TRY(net_parse_batch(net, s, size.batch));
     DN_TRY(dn_cfg_int(s, "height", 0, 0, 1 << 20, &net->height));
     DN_TRY(dn_cfg_int(s, "width", 0, 0, 1 << 20, &net->width));
     DN_TRY(dn_cfg_int(s, "channels", 0, 0, 1 << 20, &net->channels));
+    int resized = size.height || size.width;
+    if (size.height) net->height = size.height;
+    if (size.width) net->width = size.width;
     size_t image;
     DN_TRY(dn_layer_size(s, &image, (size_t)net->height, (size_t)net->width, (size_t)net->channels, 1));
     if (image > INT_MAX) return dn_cfg_error(s, "height", "an image of %zu values is too large", image);
     DN_TRY(dn_cfg_int(s, "inputs", (int)image, 0, INT_MAX, &net->inputs));
+    if (resized) net->inputs = (int)image;
     if (!net->inputs) return dn_cfg_error(s, NULL, "no inputs: give inputs= or height=, width= and channels=");
     double momentum, eps;
     DN_TRY(dn_cfg_float(s, "momentum", 0.9, &momentum));
@@ -156,6 +171,34 @@ static void net_range(dn_range *ranges, int *n, const dn_tensor *t, float learni
     last->count = t->offset + net_pad(t->count) - last->offset;
 }
 
+static void net_shape(const dn_tensor *t, char *text, size_t size) {
+    size_t at = 0;
+    *text = 0;
+    for (int i = 0; i < t->n_dims && at < size; i++)
+        at += (size_t)snprintf(text + at, size - at, "%s%d", i ? " x " : "", t->dims[i]);
+}
+
+/* A resized network goes on with the parameters it had, so their shapes must not depend on the input's size. */
+static dn_status net_take_over(dn_net *net) {
+    const dn_net *from = net->resized_from;
+    for (int i = 0; i < net->n_layers; i++)
+        for (int k = 0; k < net->layers[i].n_tensors; k++) {
+            const dn_layer *l = &net->layers[i];
+            const dn_tensor *a = &from->layers[i].tensors[k], *b = &l->tensors[k];
+            if (a->n_dims == b->n_dims && !memcmp(a->dims, b->dims, sizeof a->dims)) continue;
+            char old[80], new[80];
+            net_shape(a, old, sizeof old);
+            net_shape(b, new, sizeof new);
+            return dn_fail(DN_E_USAGE, "%s:%d: layer %d [%s] has %s of %s, but for an input of %d x %d they would be %s", net->cfg->path,
+                           l->line, i, l->type->name, b->name, old, net->height, net->width, new);
+        }
+    net->values = from->values, net->statistics = from->statistics;
+    net->grads = from->grads, net->moment1 = from->moment1, net->moment2 = from->moment2;
+    int blocks = 1 + (net->grads != NULL) + (net->moment1 != NULL) + (net->moment2 != NULL);
+    net->memory_bytes += (blocks * net->n_values + net->n_statistics) * sizeof(float);
+    return DN_OK;
+}
+
 /* Decayed tensors of all layers first, then the other parameters; ranges collect neighbours with one learning rate. */
 static dn_status net_layout_parameters(dn_net *net) {
     size_t at = 0;
@@ -177,25 +220,57 @@ static dn_status net_layout_parameters(dn_net *net) {
             }
         }
     net->n_values = at;
-    net->values = net_block(net, at), net->grads = net_block(net, at), net->moment1 = net_block(net, at);
-    net->moment2 = net->run.optimizer.adam ? net_block(net, at) : NULL;
     for (int i = 0; i < net->n_layers; i++)
         for (int k = 0; k < net->layers[i].n_tensors; k++)
             if (net->layers[i].tensors[k].kind == DN_STATISTIC) {
                 net->layers[i].tensors[k].offset = net->n_statistics;
                 net->n_statistics += net_pad(net->layers[i].tensors[k].count);
             }
-    net->statistics = net_block(net, net->n_statistics);
-    if (!net->values || !net->grads || !net->moment1 || (net->run.optimizer.adam && !net->moment2) || !net->statistics)
-        return DN_E_MEMORY;
+    if (net->resized_from) {
+        DN_TRY(net_take_over(net));
+    } else {
+        net->values = net_block(net, at), net->statistics = net_block(net, net->n_statistics);
+        if (!net->values || !net->statistics) return DN_E_MEMORY;
+    }
     for (int i = 0; i < net->n_layers; i++)
         for (int k = 0; k < net->layers[i].n_tensors; k++) {
             dn_tensor *t = &net->layers[i].tensors[k];
             t->value = (t->kind == DN_STATISTIC ? net->statistics : net->values) + t->offset;
+        }
+    return DN_OK;
+}
+
+static void net_point_gradients(dn_net *net) {
+    float *added = net->deltas, *set = net->deltas + net->n_added_deltas;
+    for (int i = 0; i < net->n_layers; i++) {
+        dn_layer *l = &net->layers[i];
+        float **d = i + 1 < net->n_layers && net->layers[i + 1].sets_dx ? &set : &added;
+        l->delta = *d, *d += net_pad((size_t)net->run.batch * l->outputs);
+        l->dx = i ? net->layers[i - 1].delta : NULL;
+        for (int k = 0; k < l->n_tensors; k++) {
+            dn_tensor *t = &l->tensors[k];
             if (t->kind == DN_STATISTIC) continue;
             t->grad = net->grads + t->offset, t->moment1 = net->moment1 + t->offset;
             t->moment2 = net->moment2 ? net->moment2 + t->offset : NULL;
         }
+    }
+}
+
+dn_status dn_net_prepare_training(dn_net *net) {
+    if (net->deltas) return DN_OK;
+    size_t before = net->memory_bytes;
+    float *deltas = net_block(net, net->n_deltas), *blocks[3] = {net->grads, net->moment1, net->moment2};
+    int missing = !deltas, n = net->run.optimizer.adam ? 3 : 2;
+    for (int i = 0; !net->grads && i < n; i++) missing |= !(blocks[i] = net_block(net, net->n_values));
+    if (missing) {
+        for (int i = 0; !net->grads && i < n; i++)
+            if (blocks[i]) net->ops->free(net->pool, blocks[i]);
+        if (deltas) net->ops->free(net->pool, deltas);
+        net->memory_bytes = before;
+        return DN_E_MEMORY;
+    }
+    net->deltas = deltas, net->grads = blocks[0], net->moment1 = blocks[1], net->moment2 = blocks[2];
+    net_point_gradients(net);
     return DN_OK;
 }
 
@@ -217,21 +292,31 @@ static dn_status net_layout_activations(dn_net *net) {
     net->sums = dn_alloc(2 * (size_t)net->n_layers, sizeof *net->sums);
     net->run.step = net->step;
     if (!net->step || !net->run.sums || !net->sums) return DN_E_MEMORY;
-    net->activations = net_block(net, net->n_activations), net->deltas = net_block(net, net->n_deltas);
+    net->activations = net_block(net, net->n_activations);
     net->run.workspace = net_block(net, workspace);
-    if (!net->activations || !net->deltas || !net->run.workspace) return DN_E_MEMORY;
-    float *a = net->activations, *added = net->deltas, *set = net->deltas + net->n_added_deltas;
+    if (!net->activations || !net->run.workspace) return DN_E_MEMORY;
+    float *a = net->activations;
     net->input = a, a += net_pad(batch * net->inputs);
     net->truth = a, a += net_pad(batch * net->truths);
     for (int i = 0; i < net->n_layers; i++) {
         dn_layer *l = &net->layers[i];
         l->output = a, a += net_pad(batch * l->outputs);
-        float **d = i + 1 < net->n_layers && net->layers[i + 1].sets_dx ? &set : &added;
-        l->delta = *d, *d += net_pad(batch * l->outputs);
         for (int k = 0; k < l->n_buffers; k++) *l->buffers[k].where = a, a += net_pad(l->buffers[k].count);
         l->x = i ? net->layers[i - 1].output : net->input;
-        l->dx = i ? net->layers[i - 1].delta : NULL;
     }
+    return DN_OK;
+}
+
+/* From the cfg to a network ready to run; backend, pool and seed are there. */
+static dn_status net_assemble(dn_net *net, net_size size) {
+    DN_TRY(net_parse_header(net, size));
+    DN_TRY(net_parse_layers(net));
+    for (int i = 0; i < net->n_layers; i++)
+        if (net->layers[i].type->plan) DN_TRY(net->layers[i].type->plan(&net->layers[i]));
+    DN_TRY(net_layout_parameters(net));
+    DN_TRY(net_layout_activations(net));
+    for (int i = 0; i < net->n_layers; i++)
+        if (net->layers[i].type->init) DN_TRY(net->layers[i].type->init(&net->layers[i]));
     return DN_OK;
 }
 
@@ -245,15 +330,7 @@ static dn_status net_build(dn_net *net, const char *path, const dn_net_options *
     net->ops = net->run.ops = ops;
     net->run.pool = net->pool;
     net->seed = net->run.seed = options ? options->seed : 0;
-    DN_TRY(net_parse_header(net, options));
-    DN_TRY(net_parse_layers(net));
-    for (int i = 0; i < net->n_layers; i++)
-        if (net->layers[i].type->plan) DN_TRY(net->layers[i].type->plan(&net->layers[i]));
-    DN_TRY(net_layout_parameters(net));
-    DN_TRY(net_layout_activations(net));
-    for (int i = 0; i < net->n_layers; i++)
-        if (net->layers[i].type->init) DN_TRY(net->layers[i].type->init(&net->layers[i]));
-    return DN_OK;
+    return net_assemble(net, (net_size){.batch = options && options->batch > 0 ? options->batch : 0});
 }
 
 dn_status dn_net_create(dn_net **out, const char *path, const dn_net_options *options) {
@@ -268,28 +345,67 @@ dn_status dn_net_create(dn_net **out, const char *path, const dn_net_options *op
     return status;
 }
 
-void dn_net_destroy(dn_net *net) {
-    if (!net) return;
+/* What net_assemble made. */
+static void net_disassemble(dn_net *net) {
     for (int i = 0; i < net->n_layers; i++) {
         dn_layer *l = &net->layers[i];
         if (l->type && l->state && l->type->destroy) l->type->destroy(l);
         dn_free(l->state);
     }
-    if (net->ops) {
-        void *blocks[] = {net->values, net->grads, net->moment1, net->moment2, net->statistics, net->activations,
-                          net->deltas, net->run.workspace, net->step, net->run.sums};
-        for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
-            if (blocks[i]) net->ops->free(net->pool, blocks[i]);
-        if (net->ops->close) net->ops->close(net->pool);
-    }
+    void *blocks[] = {net->values, net->grads, net->moment1, net->moment2, net->statistics, net->activations,
+                      net->deltas, net->run.workspace, net->step, net->run.sums};
+    for (size_t i = 0; net->ops && i < sizeof blocks / sizeof *blocks; i++)
+        if (blocks[i]) net->ops->free(net->pool, blocks[i]);
     dn_free(net->sums);
     dn_free(net->ranges);
     dn_free(net->rest);
     dn_free(net->layers);
     dn_schedule_free(&net->schedule);
+}
+
+void dn_net_destroy(dn_net *net) {
+    if (!net) return;
+    net_disassemble(net);
+    if (net->ops && net->ops->close) net->ops->close(net->pool);
     dn_pool_destroy(net->pool);
     dn_cfg_free(net->cfg);
     dn_free(net);
+}
+
+/* The blocks of one layout belong to one network. */
+static void net_let_go(dn_net *net) {
+    net->values = net->statistics = net->grads = net->moment1 = net->moment2 = NULL;
+}
+
+dn_status dn_net_resize(dn_net *net, int height, int width, int batch) {
+    DN_CHECK(height >= 0 && width >= 0 && batch >= 0 && height <= 1 << 20 && width <= 1 << 20, DN_E_USAGE,
+             "resize to height %d, width %d, batch %d: sizes are above 0, and 0 keeps one", height, width, batch);
+    DN_CHECK((!height && !width) || net->height, DN_E_USAGE, "%s: the input is a vector of %d values, not an image to resize",
+             net->cfg->path, net->inputs);
+    net_size size = {height ? height : net->height, width ? width : net->width, batch ? batch : net->run.batch};
+    if (!net->height) size.height = size.width = 0;
+    dn_net *next = dn_alloc(1, sizeof *next);
+    if (!next) return DN_E_MEMORY;
+    *next = (dn_net){.cfg = net->cfg, .pool = net->pool, .ops = net->ops, .seed = net->seed, .seen = net->seen,
+                     .updates = net->updates, .rate_override = net->rate_override, .rows_since_update = net->rows_since_update,
+                     .layout = net->layout + 1, .resized_from = net,
+                     .run = {.ops = net->ops, .pool = net->pool, .seed = net->seed}};
+    dn_status status = net_assemble(next, size);
+    if (status == DN_OK && net->deltas) status = dn_net_prepare_training(next);
+    if (status != DN_OK) {
+        net_let_go(next);
+        net_disassemble(next);
+        dn_free(next);
+        return status;
+    }
+    dn_net old = *net;
+    *net = *next;
+    net->resized_from = NULL;
+    for (int i = 0; i < net->n_layers; i++) net->layers[i].net = net;
+    net_let_go(&old);
+    net_disassemble(&old);
+    dn_free(next);
+    return DN_OK;
 }
 
 /* ---- forward, backward, update ---- */
@@ -359,6 +475,7 @@ static dn_status net_backward_from(dn_net *net, int last) {
 
 dn_status dn_net_backward(dn_net *net) {
     DN_CHECK(net->run.rows > 0, DN_E_USAGE, "backward without a forward");
+    DN_TRY(dn_net_prepare_training(net));
     net->ops->fill(net->pool, net->n_added_deltas, 0, net->deltas);
     return net_backward_from(net, net->n_layers - 1);
 }
@@ -445,6 +562,12 @@ static int net_supervised(const dn_net *net) {
            (net->truth_kind == DN_TRUTH_CLASSES || net->truths != net->inputs);
 }
 
+/* What dn_net_prepare_training would still ask for. */
+static size_t net_untrained_bytes(const dn_net *net) {
+    size_t blocks = net->grads ? 0 : 2 + (net->run.optimizer.adam != 0);
+    return (blocks * net->n_values + (net->deltas ? 0 : net->n_deltas)) * sizeof(float);
+}
+
 void dn_net_info_get(const dn_net *net, dn_net_info *info) {
     const dn_layer *out = &net->layers[net->output_layer];
     *info = (dn_net_info){
@@ -455,7 +578,8 @@ void dn_net_info_get(const dn_net *net, dn_net_info *info) {
         .logits = net->logits, .supervised = net_supervised(net), .out_height = out->out_height, .out_width = out->out_width, .out_channels = out->out_channels,
         .seen = net->seen, .seed = net->seed, .max_batches = net->schedule.max_batches, .cost = net->cost,
         .objective = net->objective, .learning_rate = dn_net_rate(net), .data_scale = net->data_scale, .n_params = net->n_params,
-        .memory_bytes = net->memory_bytes, .threads = dn_pool_threads(net->pool)};
+        .memory_bytes = net->memory_bytes,
+        .training_bytes = net->memory_bytes + net_untrained_bytes(net), .threads = dn_pool_threads(net->pool)};
     for (int i = 0; i < net->n_layers; i++)
         if (net->layers[i].type->flops) info->flops += net->layers[i].type->flops(&net->layers[i]);
 }
@@ -523,6 +647,8 @@ dn_status dn_tensor_set(dn_net *net, int layer, const char *name, const float *v
 
 /* Darknet's sign: minus the gradient. 0 - g also turns -0 into 0. */
 static void net_negated(const dn_net *net, float *to, const float *from, size_t n) {
+    memset(to, 0, n * sizeof *to);
+    if (!from) return; /* never trained */
     net->ops->download(net->pool, to, from, n * sizeof *to);
     for (size_t i = 0; i < n; i++) to[i] = 0.0f - to[i];
 }
@@ -530,7 +656,7 @@ static void net_negated(const dn_net *net, float *to, const float *from, size_t 
 dn_status dn_gradient_get(const dn_net *net, int layer, const char *name, float *values, size_t count) {
     dn_tensor *t = NULL;
     DN_TRY(net_tensor(net, layer, name, count, &t));
-    DN_CHECK(t->grad, DN_E_USAGE, "layer %d: %s is a running statistic and has no gradient", layer, name);
+    DN_CHECK(t->kind != DN_STATISTIC, DN_E_USAGE, "layer %d: %s is a running statistic and has no gradient", layer, name);
     net_negated(net, values, t->grad, count);
     return DN_OK;
 }

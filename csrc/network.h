@@ -38,12 +38,16 @@ struct dn_net {
     size_t n_activations, n_deltas, n_added_deltas, memory_bytes; /* added: the first ones, cleared before backward */
     dn_step *step; /* on the device */
     double *sums;  /* the host's copy of run.sums */
+    const dn_net *resized_from; /* while a resized network is built: whose parameters it takes over */
+    int layout;                 /* how often memory has been laid out anew */
     dn_range *ranges, *rest;   /* of all parameters; of those of layers that do not update themselves */
     int n_ranges, n_rest, may_update_now;
     int rows_since_update;
     double cost, objective; /* of the last forward */
 };
 
+/* Gradients and moments of the optimiser, at the first call: a network that never trains does without. */
+dn_status dn_net_prepare_training(dn_net *net);
 /* Parts of dn_net_forward for the jobs in autoencoder.c: the rows already lie in net->input (and net->truth). */
 dn_status dn_net_run_layers(dn_net *net, int first, int last, int rows, int training, const float *truth);
 /* The sums of losses over all passes since the last clear; waits for the machine and reports its errors. */

@@ -155,7 +155,7 @@ static dn_status weights_parse(dn_net *net, const char *path, const char *data, 
     }
     net->seen = clear ? 0 : seen;
     net->updates = 0;
-    if (net->n_values) {
+    if (net->grads) {
         net->ops->fill(net->pool, net->n_values, 0, net->moment1);
         net->ops->fill(net->pool, net->n_values, 0, net->grads);
         if (net->moment2) net->ops->fill(net->pool, net->n_values, 0, net->moment2);

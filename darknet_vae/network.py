@@ -114,10 +114,15 @@ class Layer:
     """One layer of a network: a view, valid as long as the network."""
 
     def __init__(self, net: Network, index: int) -> None:
-        info = ffi.new("dn_layer_info *")
-        check(lib.dn_layer_info_get(net._handle, index, info))
         self._net = net
         self.index = index
+        self._read()
+
+    def _read(self) -> None:
+        """What it is; a resized network has other shapes."""
+        net, index = self._net, self.index
+        info = ffi.new("dn_layer_info *")
+        check(lib.dn_layer_info_get(net._handle, index, info))
         self.type = text(info.type)
         self.name = text(info.name)
         self.inputs = int(info.inputs)
@@ -205,6 +210,18 @@ class Network:
     def save(self, path: Path, cutoff: int | None = None) -> None:
         """Write a Darknet .weights file: the whole file or nothing; only layers i < cutoff if given."""
         check(lib.dn_net_save_range(self._handle, to_bytes(path), -1 if cutoff is None else cutoff), path)
+
+    def resize(self, height: int | None = None, width: int | None = None, batch: int | None = None) -> None:
+        """Change the size of the input image, or the rows in one pass. Parameters, the optimiser's moments, running statistics
+        and `seen` stay; recurrent state goes. A layer whose parameters depend on the size (a [connected] one behind an image)
+        is a UsageError, and the network is as it was."""
+        for name, value in (("height", height), ("width", width), ("batch", batch)):
+            if value is not None and not 0 < value < 2**31:
+                raise errors.UsageError(f"{name}={value} is not a positive number")
+        check(lib.dn_net_resize(self._handle, height or 0, width or 0, batch or 0))
+        self._rows = 0
+        for layer in self.layers:
+            layer._read()
 
     # ---- many rows
 
@@ -498,7 +515,13 @@ class Network:
 
     @property
     def memory_bytes(self) -> int:
+        """What it holds now."""
         return int(self._info().memory_bytes)
+
+    @property
+    def training_bytes(self) -> int:
+        """What it holds when it trains: gradients and moments come with the first training."""
+        return int(self._info().training_bytes)
 
     @property
     def data_scale(self) -> float:

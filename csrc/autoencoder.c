@@ -115,17 +115,10 @@ typedef struct job_sums {
     dn_scores scores;
 } job_sums;
 
-static void job_sums_clear(job_sums *sums) {
-    sums->image = sums->latent = sums->weighted = sums->rows = 0;
-    dn_scores_clear(&sums->scores);
-}
-
-/* Add what the passes since dn_net_losses_clear have lost. */
-static dn_status job_sums_add(job_sums *sums, dn_net *net, size_t rows) {
-    double image, latent, weighted;
-    DN_TRY(dn_net_losses(net, &image, &latent, &weighted));
-    sums->image += image, sums->latent += latent, sums->weighted += weighted, sums->rows += (double)rows;
-    return DN_OK;
+/* What the passes since dn_net_losses_clear have lost. */
+static dn_status job_sums_read(job_sums *sums, dn_net *net, size_t rows) {
+    sums->rows = (double)rows;
+    return dn_net_losses(net, &sums->image, &sums->latent, &sums->weighted);
 }
 
 static dn_losses job_result(const job_sums *sums) {
@@ -152,7 +145,7 @@ dn_status dn_net_evaluate(dn_net *net, const float *x, const float *truth, size_
     dn_net_losses_clear(net);
     for (size_t at = 0; at < rows && status == DN_OK; at += (size_t)net->run.batch)
         status = job_evaluate(net, &sums, x + at * net->inputs, truth ? truth + at * net->truths : NULL, job_rows(net, rows, at));
-    if (status == DN_OK) status = job_sums_add(&sums, net, rows);
+    if (status == DN_OK) status = job_sums_read(&sums, net, rows);
     if (status == DN_OK) *losses = job_result(&sums);
     dn_scores_free(&sums.scores);
     return status;
@@ -190,6 +183,7 @@ struct dn_trainer {
     int epoch, passes, finished, previewed;
     int layout; /* of the network at the start */
     double image, latent, weighted, started, epoch_started, epoch_trained;
+    double *sums; /* of the losses by layer, so far in this epoch or its evaluation */
     uint32_t *kept; /* NULL: all rows are trained; else those, then the held-out ones, each in their order */
     /* Rows for the evaluation after every epoch: scored 0 none, 1 the trained ones, 2 held-out ones. */
     int scored, scoring;
@@ -344,8 +338,9 @@ dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const float *x, const
     t->options.preview_path = NULL;
     dn_status status = trainer_prepare_scores(t, options);
     t->order = dn_alloc(t->rows, sizeof *t->order);
+    t->sums = dn_alloc(2 * (size_t)net->n_layers, sizeof *t->sums);
     t->good = net->ops->alloc(net->pool, (net->n_values + net->n_statistics) * sizeof *t->good);
-    if (status == DN_OK) status = t->order && t->good && !(preview && !t->preview) ? trainer_place_data(t) : DN_E_MEMORY;
+    if (status == DN_OK) status = t->order && t->good && t->sums && !(preview && !t->preview) ? trainer_place_data(t) : DN_E_MEMORY;
     if (status != DN_OK) {
         dn_trainer_destroy(t);
         return status;
@@ -375,6 +370,7 @@ void dn_trainer_destroy(dn_trainer *t) {
     dn_free(t->order);
     dn_free(t->kept);
     dn_free(t->score_staging);
+    dn_free(t->sums);
     dn_scores_free(&t->score_sums.scores);
     dn_free(t);
 }
@@ -442,25 +438,31 @@ static dn_status trainer_step(dn_trainer *t) {
     return DN_OK;
 }
 
+static void trainer_resume_losses(dn_trainer *t, size_t at) {
+    if (at)
+        dn_net_losses_resume(t->net, t->sums);
+    else
+        dn_net_losses_clear(t->net);
+}
+
 /* Steps until the time is up; then what the epoch has lost so far. It is added up over the whole epoch, so that its last
- * digits do not depend on when the time was up. */
+ * digits do not depend on when the time was up; others may have cleared the sums in between. */
 static dn_status trainer_steps(dn_trainer *t, double until) {
     dn_net *net = t->net;
-    double image, latent, weighted;
-    if (t->at == 0) dn_net_losses_clear(net);
+    trainer_resume_losses(t, t->at);
     int steps = 0;
     do {
         DN_TRY(trainer_step(t));
         if (net->ops->separate_memory && ++steps % STEPS_AHEAD == 0) DN_TRY(net->ops->finish(net->pool));
     } while (t->at < t->rows && !t->finished && dn_now() < until);
-    DN_TRY(dn_net_losses(net, &image, &latent, &weighted));
-    if (!isfinite(image + weighted)) {
+    DN_TRY(dn_net_losses(net, &t->image, &t->latent, &t->weighted));
+    dn_net_losses_keep(net, t->sums);
+    if (!isfinite(t->image + t->weighted)) {
         trainer_restore(t);
         return dn_fail(DN_E_NUMERIC,
                        "the loss became %g in epoch %d: a smaller learning rate may help; the weights of epoch %d are kept",
-                       image + weighted, t->epoch + 1, t->epoch);
+                       t->image + t->weighted, t->epoch + 1, t->epoch);
     }
-    t->image = image, t->latent = latent, t->weighted = weighted;
     return DN_OK;
 }
 
@@ -468,8 +470,8 @@ static dn_status trainer_steps(dn_trainer *t, double until) {
 static dn_status trainer_score(dn_trainer *t, double until) {
     dn_net *net = t->net;
     float *x = t->score_staging, *truth = t->score_truth ? x + (size_t)net->run.batch * net->inputs : NULL;
-    size_t first = t->score_at;
-    dn_net_losses_clear(net);
+    job_sums *sums = &t->score_sums;
+    trainer_resume_losses(t, t->score_at);
     do {
         size_t n = (size_t)job_rows(net, t->score_rows, t->score_at);
         for (size_t r = 0; r < n; r++) {
@@ -477,11 +479,13 @@ static dn_status trainer_score(dn_trainer *t, double until) {
             memcpy(x + r * net->inputs, t->score_x + row * net->inputs, (size_t)net->inputs * sizeof *x);
             if (truth) memcpy(truth + r * net->truths, t->score_truth + row * net->truths, (size_t)net->truths * sizeof *x);
         }
-        DN_TRY(job_evaluate(net, &t->score_sums, x, truth, (int)n));
+        DN_TRY(job_evaluate(net, sums, x, truth, (int)n));
         t->score_at += n;
     } while (t->score_at < t->score_rows && dn_now() < until);
     t->scoring = t->score_at < t->score_rows;
-    return job_sums_add(&t->score_sums, net, t->score_at - first);
+    DN_TRY(job_sums_read(sums, net, t->score_at));
+    dn_net_losses_keep(net, t->sums);
+    return DN_OK;
 }
 
 static void trainer_report(const dn_trainer *t, dn_progress *p) {
@@ -517,7 +521,7 @@ dn_status dn_trainer_run(dn_trainer *t, int max_ms, dn_progress *progress) {
         if (t->at == t->rows && t->options.epochs > 0 && t->epoch + 1 >= t->options.epochs) t->finished = 1;
         t->scoring = t->scored && (t->at == t->rows || t->finished);
         t->score_at = 0;
-        job_sums_clear(&t->score_sums);
+        dn_scores_clear(&t->score_sums.scores);
         if (t->at == t->rows || t->finished) trainer_keep(t);
     }
     if (t->scoring) DN_TRY(trainer_score(t, until));

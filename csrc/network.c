@@ -423,6 +423,16 @@ void dn_net_losses_clear(dn_net *net) {
     for (int i = 0; i < net->n_layers; i++) net->layers[i].host_cost = 0;
 }
 
+void dn_net_losses_keep(const dn_net *net, double *sums) {
+    for (int i = 0; i < net->n_layers; i++)
+        sums[2 * i] = net->layers[i].cost, sums[2 * i + 1] = net->layers[i].latent_loss;
+}
+
+void dn_net_losses_resume(dn_net *net, const double *sums) {
+    net->ops->upload(net->pool, net->run.sums, sums, 2 * (size_t)net->n_layers * sizeof *sums);
+    for (int i = 0; i < net->n_layers; i++) net->layers[i].host_cost = 0;
+}
+
 dn_status dn_net_losses(dn_net *net, double *image, double *latent, double *weighted) {
     double cost = 0;
     int n = 0;

@@ -76,7 +76,8 @@ typedef struct dn_net_info {
     double learning_rate; /* at the present step */
     double data_scale;    /* [net] data_scale: divides CSV values; 1 when absent */
     size_t n_params, memory_bytes; /* bytes: what it holds now; gradients come with the first training */
-    size_t training_bytes;         /* what it holds when it trains */
+    size_t predicting_bytes, training_bytes; /* what it holds when it never trains, and when it trains */
+    size_t weights_bytes;                    /* of its weights file */
     double flops; /* multiply-adds counted twice, one row forward */
     int threads;
 } dn_net_info;
@@ -113,6 +114,8 @@ DN_API dn_status dn_layer_info_get(const dn_net *net, int layer, dn_layer_info *
 DN_API dn_status dn_tensor_info_get(const dn_net *net, int layer, int index, dn_tensor_info *info);
 /* The layer table as text: at most `size` bytes with the final zero; returns the length of all of it. */
 DN_API size_t dn_net_table(const dn_net *net, char *text, size_t size);
+/* The same as JSON: {"batch", ..., "layers": [{"index", "type", ...}]}; shapes are [channels, height, width] or [values]. */
+DN_API size_t dn_net_json(const dn_net *net, char *text, size_t size);
 /* Copy `count` values; count must be the tensor's. Gradients are handed out in Darknet's sign: minus the derivative of
  * what is descended, summed over the rows since the last update. */
 DN_API dn_status dn_tensor_get(const dn_net *net, int layer, const char *name, float *values, size_t count);

@@ -28,20 +28,67 @@ size_t dn_net_table(const dn_net *net, char *text, size_t size) {
     table_text t = {text, text ? size : 0, 0};
     dn_net_info info;
     dn_net_info_get(net, &info);
-    table_add(&t, "%5s  %-16s %7s %12s  %-18s    %-18s %12s %10s\n", "layer", "type", "filters", "size/stride", "input",
+    table_add(&t, "%5s  %-16s %7s %12s  %-18s    %-18s %12s %12s\n", "layer", "type", "filters", "size/stride", "input",
               "output", "parameters", "MFLOP");
     for (int i = 0; i < info.n_layers; i++) {
         dn_layer_info l;
-        char in[48], out[48], window[32] = "", filters[16] = "";
+        char in[48], out[48], window[32] = "", filters[16] = "", params[24] = "", flops[24] = "";
         if (dn_layer_info_get(net, i, &l) != DN_OK) continue;
         table_shape(in, sizeof in, l.height, l.width, l.channels, l.inputs);
         table_shape(out, sizeof out, l.out_height, l.out_width, l.out_channels, l.outputs);
         if (l.filters) snprintf(filters, sizeof filters, "%d", l.filters);
         if (l.size) snprintf(window, sizeof window, "%d x %d / %d", l.size, l.size, l.stride);
-        table_add(&t, "%5d  %-16s %7s %12s  %-18s -> %-18s %12zu %10.3f\n", i, l.type, filters, window, in, out, l.n_params,
-                  l.flops * 1e-6);
+        if (l.n_params) snprintf(params, sizeof params, "%zu", l.n_params);
+        if (l.flops > 0) snprintf(flops, sizeof flops, "%.3f", l.flops * 1e-6);
+        table_add(&t, "%5d  %-16s %7s %12s  %-18s -> %-18s %12s %12s\n", i, l.type, filters, window, in, out, params, flops);
     }
-    table_add(&t, "batch %d, %zu parameters, %.3f MFLOP per row forward, %.1f MB\n", info.batch, info.n_params,
-              info.flops * 1e-6, (double)info.memory_bytes * 1e-6);
+    table_add(&t, "%5s  %-16s %7s %12s  %-18s    %-18s %12zu %12.3f\n", "total", "", "", "", "", "", info.n_params,
+              info.flops * 1e-6);
+    table_add(&t, "weights file: %zu bytes. One row forward: %.4g GFLOP. Memory at batch %d: %.1f MB to predict, %.1f MB to train.\n",
+              info.weights_bytes, info.flops * 1e-9, info.batch, (double)info.predicting_bytes * 1e-6,
+              (double)info.training_bytes * 1e-6);
+    return t.length;
+}
+
+/* A name from the cfg as a JSON string. */
+static void json_string(table_text *t, const char *text) {
+    table_add(t, "\"");
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\')
+            table_add(t, "\\%c", *text);
+        else if ((unsigned char)*text < ' ')
+            table_add(t, "\\u%04x", (unsigned)(unsigned char)*text);
+        else
+            table_add(t, "%c", *text);
+    }
+    table_add(t, "\"");
+}
+
+static void json_shape(table_text *t, const char *key, int height, int width, int channels, int values) {
+    if (height > 0)
+        table_add(t, ", \"%s\": [%d, %d, %d]", key, channels, height, width);
+    else
+        table_add(t, ", \"%s\": [%d]", key, values);
+}
+
+size_t dn_net_json(const dn_net *net, char *text, size_t size) {
+    table_text t = {text, text ? size : 0, 0};
+    dn_net_info info;
+    dn_net_info_get(net, &info);
+    table_add(&t, "{\"batch\": %d, \"inputs\": %d, \"outputs\": %d, \"truths\": %d, \"parameters\": %zu, \"weights_bytes\": %zu, "
+              "\"flops_per_row\": %.0f, \"memory_predict_bytes\": %zu, \"memory_train_bytes\": %zu,\n \"layers\": [",
+              info.batch, info.inputs, info.outputs, info.truths, info.n_params, info.weights_bytes, info.flops,
+              info.predicting_bytes, info.training_bytes);
+    for (int i = 0; i < info.n_layers; i++) {
+        dn_layer_info l;
+        if (dn_layer_info_get(net, i, &l) != DN_OK) continue;
+        table_add(&t, "%s\n  {\"index\": %d, \"type\": \"%s\", \"name\": ", i ? "," : "", i, l.type);
+        json_string(&t, l.name);
+        json_shape(&t, "input", l.height, l.width, l.channels, l.inputs);
+        json_shape(&t, "output", l.out_height, l.out_width, l.out_channels, l.outputs);
+        table_add(&t, ", \"filters\": %d, \"size\": %d, \"stride\": %d, \"parameters\": %zu, \"flops_per_row\": %.0f, \"line\": %d}",
+                  l.filters, l.size, l.stride, l.n_params, l.flops, l.line);
+    }
+    table_add(&t, "]}\n");
     return t.length;
 }

@@ -572,14 +572,15 @@ static int net_supervised(const dn_net *net) {
            (net->truth_kind == DN_TRUTH_CLASSES || net->truths != net->inputs);
 }
 
-/* What dn_net_prepare_training would still ask for. */
-static size_t net_untrained_bytes(const dn_net *net) {
-    size_t blocks = net->grads ? 0 : 2 + (net->run.optimizer.adam != 0);
-    return (blocks * net->n_values + (net->deltas ? 0 : net->n_deltas)) * sizeof(float);
+/* What dn_net_prepare_training asks for, in all and still. */
+static size_t net_training_bytes(const dn_net *net, int still) {
+    size_t blocks = still && net->grads ? 0 : 2 + (net->run.optimizer.adam != 0);
+    return (blocks * net->n_values + (still && net->deltas ? 0 : net->n_deltas)) * sizeof(float);
 }
 
 void dn_net_info_get(const dn_net *net, dn_net_info *info) {
     const dn_layer *out = &net->layers[net->output_layer];
+    size_t training_bytes = net->memory_bytes + net_training_bytes(net, 1);
     *info = (dn_net_info){
         .batch = net->run.batch, .subdivisions = net->subdivisions, .time_steps = net->run.time_steps,
         .n_layers = net->n_layers, .height = net->height, .width = net->width, .channels = net->channels,
@@ -589,7 +590,8 @@ void dn_net_info_get(const dn_net *net, dn_net_info *info) {
         .seen = net->seen, .seed = net->seed, .max_batches = net->schedule.max_batches, .cost = net->cost,
         .objective = net->objective, .learning_rate = dn_net_rate(net), .data_scale = net->data_scale, .n_params = net->n_params,
         .memory_bytes = net->memory_bytes,
-        .training_bytes = net->memory_bytes + net_untrained_bytes(net), .threads = dn_pool_threads(net->pool)};
+        .predicting_bytes = training_bytes - net_training_bytes(net, 0), .training_bytes = training_bytes,
+        .weights_bytes = dn_weights_bytes(net), .threads = dn_pool_threads(net->pool)};
     for (int i = 0; i < net->n_layers; i++)
         if (net->layers[i].type->flops) info->flops += net->layers[i].type->flops(&net->layers[i]);
 }

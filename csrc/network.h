@@ -64,6 +64,7 @@ void dn_net_set_step(dn_net *net, uint64_t pass, uint64_t at, int rows);
 dn_status dn_net_train_rows(dn_net *net, int rows, const float *truth, int update);
 /* dn_net_update for a step that is set. */
 void dn_net_apply_update(dn_net *net);
+size_t dn_weights_bytes(const dn_net *net); /* of the file that dn_net_save writes */
 double dn_sampling_beta(const dn_layer *layer);
 uint64_t dn_net_batch_number(const dn_net *net);
 double dn_net_rate(const dn_net *net);

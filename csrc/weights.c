@@ -39,6 +39,14 @@ static size_t weights_layer_floats(const dn_layer *l, int revision_025) {
     return n;
 }
 
+size_t dn_weights_bytes(const dn_net *net) {
+    size_t n = 0;
+    for (int i = 0; i < net->n_layers; i++)
+        for (int k = 0; k < net->layers[i].n_tensors && !net->layers[i].dont_save; k++)
+            n += weights_in_file(&net->layers[i], &net->layers[i].tensors[k], 0);
+    return 20 + n * sizeof(float);
+}
+
 dn_status dn_net_save_range(const dn_net *net, const char *path, int cutoff) {
     dn_writer *w;
     DN_TRY(dn_writer_open(&w, path));

@@ -98,7 +98,8 @@ def parser() -> argparse.ArgumentParser:
     sub = verb("evaluate", evaluate, "the losses per row; of supervised networks also accuracy, or mse and r2")
     sub.add_argument("data", metavar="ROWS.csv")
     _option(sub, "json", action="store_true", help="the result as JSON")
-    verb("inspect", inspect, "the layers: shapes, parameters, arithmetic", data=False)
+    sub = verb("inspect", inspect, "the layers: shapes, parameters, arithmetic, memory", data=False)
+    _option(sub, "json", action="store_true", help="the table as JSON")
 
     plot = verbs.add_parser("plot", help="pictures (extra: plot)", description="pictures with matplotlib")
     kinds = plot.add_subparsers(title="pictures", metavar="PICTURE", required=True, parser_class=Parser)
@@ -325,7 +326,8 @@ def evaluate(args: argparse.Namespace) -> int:
 
 
 def inspect(args: argparse.Namespace) -> int:
-    print(_network(args, weights_wanted=False).table(), end="")
+    net = _network(args, weights_wanted=False)
+    print(net.json() if args.json else net.table(), end="")
     return 0
 
 

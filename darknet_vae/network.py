@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -447,10 +448,22 @@ class Network:
         return info
 
     def table(self) -> str:
-        """The layers with shapes, parameters and arithmetic, as `darknet inspect` prints them."""
-        size = lib.dn_net_table(self._handle, ffi.NULL, 0) + 1
+        """The layers with shapes, parameters, arithmetic and memory, as `darknet inspect` prints them."""
+        return self._text(lib.dn_net_table)
+
+    def describe(self) -> dict[str, Any]:
+        """The table as a dictionary: parameters, weights_bytes, flops_per_row, memory_predict_bytes, ..., and `layers`, a list
+        of dictionaries; what `darknet inspect -json` prints."""
+        return dict(json.loads(self.json()))
+
+    def json(self) -> str:
+        """The table as JSON text."""
+        return self._text(lib.dn_net_json)
+
+    def _text(self, write: Any) -> str:
+        size = write(self._handle, ffi.NULL, 0) + 1
         buffer = ffi.new("char[]", size)
-        lib.dn_net_table(self._handle, buffer, size)
+        write(self._handle, buffer, size)
         return text(buffer)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -147,10 +148,40 @@ def test_the_version_is_quick() -> None:
 
 
 def test_inspect_prints_the_same_table_from_both() -> None:
-    tables = [run([*program(kind), "inspect", CFG]).stdout for kind in ("binary", "python")]
-    assert tables[0] == tables[1]
-    assert "33604 parameters" in tables[0]
-    assert len(tables[0].splitlines()) == 13
+    for options in ([], ["-json"]):
+        tables = [run([*program(kind), "inspect", CFG, *options]).stdout for kind in ("binary", "python")]
+        assert tables[0] == tables[1]
+    done = run([*program("binary"), "inspect", str(ROOT / "cfg" / "autoencoder.cfg")])
+    lines = done.stdout.splitlines()
+    net = dv.Network(ROOT / "cfg" / "autoencoder.cfg")
+    assert len(lines) == len(net.layers) + 3
+    ends = {line.rstrip().rfind("->") for line in lines[1 : 1 + len(net.layers)]}
+    assert len(ends) == 1  # aligned
+    assert lines[-2].split() == ["total", str(net.n_params), f"{sum(layer['flops_per_row'] for layer in rows(net)) * 1e-6:.3f}"]
+    net.save("w.weights")
+    assert f"weights file: {Path('w.weights').stat().st_size} bytes" in lines[-1]
+    assert f"{net.memory_bytes * 1e-6:.1f} MB to predict, {net.training_bytes * 1e-6:.1f} MB to train" in lines[-1]
+
+
+def rows(net: dv.Network) -> list[dict[str, object]]:
+    return list(net.describe()["layers"])
+
+
+def test_inspect_as_json_tells_shapes_arithmetic_and_memory() -> None:
+    text = '[net]\nbatch=2\nheight=6\nwidth=8\nchannels=3\n[conv]\nname=a\\"b\nfilters=4\nsize=3\nstride=2\npad=1\n'
+    Path("net.cfg").write_text(text + "batch_normalize=1\n[connected]\noutput=5\n[softmax]\n")
+    table = json.loads(run([*program("binary"), "inspect", "net.cfg", "-json"]).stdout)
+    net = dv.Network("net.cfg")
+    assert table == net.describe()
+    assert (table["parameters"], table["batch"], table["inputs"], table["truths"]) == (net.n_params, 2, 144, 5)
+    assert net.n_params == 4 * 27 + 8 + 5 * 48 + 5
+    assert table["weights_bytes"] == 20 + 4 * (net.n_params + 8)  # and running statistics
+    conv, dense, _ = table["layers"]
+    assert (conv["name"], conv["type"], conv["filters"], conv["size"], conv["stride"]) == ('a\\"b', "convolutional", 4, 3, 2)
+    assert (conv["input"], conv["output"]) == ([3, 6, 8], [4, 3, 4])
+    assert conv["flops_per_row"] == 2 * 4 * 12 * 27
+    assert dense["flops_per_row"] == 2 * 5 * 48
+    assert table["memory_train_bytes"] > table["memory_predict_bytes"] == net.memory_bytes
 
 
 def test_warnings_name_the_nearest_known_key() -> None:

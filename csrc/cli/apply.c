@@ -197,10 +197,11 @@ int cli_inspect(const cli_args *args) {
     if (!args->cfg) return cli_usage("inspect: a CFG is wanted");
     dn_status status = cli_network(args, 0, &net);
     if (status != DN_OK) return cli_fail(status);
-    size_t size = dn_net_table(net, NULL, 0) + 1;
+    size_t (*write)(const dn_net *, char *, size_t) = args->json ? dn_net_json : dn_net_table;
+    size_t size = write(net, NULL, 0) + 1;
     char *text = malloc(size);
     if (text) {
-        dn_net_table(net, text, size);
+        write(net, text, size);
         fputs(text, stdout);
     }
     free(text);

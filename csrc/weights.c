@@ -106,10 +106,22 @@ static dn_status weights_load_tensor(dn_net *net, const dn_layer *l, dn_tensor *
     return DN_OK;
 }
 
+/* The file ends within layer l: which of its tensors is it? */
+static dn_status weights_cut(const dn_layer *l, const char *path, int r025, size_t wanted, size_t left, size_t have) {
+    dn_tensor *order[DN_MAX_TENSORS];
+    int n = weights_order(l, r025, order), k = 0;
+    size_t at = left, needs = 0;
+    for (; k < n && (needs = weights_count(l, order[k], r025)) <= at; k++) at -= needs;
+    return dn_fail(DN_E_FORMAT,
+                   "%s: layer %d [%s] needs %zu values, the file has %zu left of %zu: it ends in the layer's %s (%zu of %zu), so it "
+                   "is cut short or of another network", path, l->index, l->type->name, wanted, left, have,
+                   k < n ? order[k]->name : "end", at, needs);
+}
+
 static dn_status weights_parse(dn_net *net, const char *path, const char *data, size_t size, int clear, int start,
                                int cutoff) {
     int32_t header[3];
-    DN_CHECK(size >= 16, DN_E_FORMAT, "%s: %zu bytes are too short for the header of a weights file", path, size);
+    DN_CHECK(size >= 16, DN_E_FORMAT, "%s: %zu bytes are too short for a weights file, whose header alone has 16 or 20", path, size);
     memcpy(header, data, sizeof header);
     int64_t version = (int64_t)header[0] * 10 + header[1];
     int r025 = header[0] == 0 && header[1] == 2 && header[2] == 5;
@@ -139,9 +151,7 @@ static dn_status weights_parse(dn_net *net, const char *path, const char *data, 
             dn_layer *l = &net->layers[i];
             if (l->dont_load || (l->dont_save && !unsaved_too)) continue;
             size_t wanted = weights_layer_floats(l, r025);
-            DN_CHECK(total + wanted <= have, DN_E_FORMAT,
-                     "%s: layer %d [%s] needs %zu values, the file has %zu left of %zu: it is cut short or of another "
-                     "network", path, i, l->type->name, wanted, have - total, have);
+            if (total + wanted > have) return weights_cut(l, path, r025, wanted, have - total, have);
             dn_tensor *order[DN_MAX_TENSORS];
             int n_tensors = weights_order(l, r025, order);
             for (int k = 0; pass && k < n_tensors; k++) {
@@ -152,13 +162,16 @@ static dn_status weights_parse(dn_net *net, const char *path, const char *data, 
             total += wanted;
         }
         int partial = start > 0 || cutoff >= 0;
-        DN_CHECK(partial || (total == have && (size - at) % sizeof(float) == 0), DN_E_FORMAT,
-                 "%s: the network has %zu values, the file %zu (%zu bytes after the header): it is of another network",
-                 path, total, have, size - at);
+        DN_CHECK(partial || total == have, DN_E_FORMAT,
+                 "%s: %zu values are left behind the last layer: the network has %zu, the file %zu: it is of another network",
+                 path, have - total, total, have);
+        DN_CHECK(partial || (size - at) % sizeof(float) == 0, DN_E_FORMAT,
+                 "%s: %zu bytes behind the %zu values of the network: it is damaged or of another network", path,
+                 (size - at) % sizeof(float), total);
         for (size_t p = 0; !pass && p < total; p++) {
             float v;
             memcpy(&v, data + at + p * sizeof v, sizeof v);
-            DN_CHECK(__builtin_isfinite(v), DN_E_FORMAT, "%s: value %zu is %g", path, p, (double)v);
+            DN_CHECK(__builtin_isfinite(v), DN_E_FORMAT, "%s: value %zu is %g: it is damaged or no weights file", path, p, (double)v);
         }
     }
     net->seen = clear ? 0 : seen;

@@ -49,8 +49,8 @@ def test_a_cut_file_names_layer_tensor_and_numbers_wherever_it_is_cut(kind: str,
             with pytest.raises(dv.errors.FormatError) as error:
                 net.load_weights(save("cut.weights", values[:cut]))
             found = re.search(
-                r"cut\.weights: layer (\d+) \[(\w+)\] needs (\d+) values, the file has (\d+) left of (\d+): it ends in the layer's "
-                r"([\w.]+) \((\d+) of (\d+)\)", str(error.value))  # fmt: skip
+                r"cut\.weights: layer (\d+) \[(\w+)\] needs (\d+) values, the file has (\d+) left of (\d+): it ends "
+                r"in the layer's ([\w.]+) \((\d+) of (\d+)\)", str(error.value))  # fmt: skip
             assert found, error.value
             assert (int(found[1]), found[2]) == (layer.index, layer.type)
             assert [int(found[k]) for k in (3, 4, 5)] == [end - first, cut - first, cut]

@@ -1,0 +1,76 @@
+"""Keys and names of Darknet's cfg files that many networks share, each against its meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import darknet_vae as dv
+
+Build = Callable[..., dv.Network]
+IMAGE = "[net]\nheight=5\nwidth=4\nchannels=3\nbatch=2\nlearning_rate=0.1\ndecay=0\n"
+CONV = IMAGE + "[convolutional]\nfilters=4\nsize={size}\npad=1\nactivation=linear\n{keys}[cost]\n"
+DENSE = "[connected]\noutput=3\nactivation=tanh\n"
+VECTOR = "[net]\ninputs=4\nbatch=2\nlearning_rate=0.1\nmomentum=0\ndecay=0\n"
+
+
+def step(net: dv.Network, seed: int = 0) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(net.batch, net.inputs)).astype(np.float32)
+    net.forward(x, random.normal(size=(net.batch, net.truths)), train=True)
+    net.backward()
+    return x
+
+
+@pytest.mark.parametrize(
+    ("alias", "name"),
+    [("conv", "convolutional"), ("deconv", "deconvolutional"), ("conn", "connected"), ("max", "maxpool"), ("avg", "avgpool"),
+     ("soft", "softmax"), ("lrn", "normalization")],
+)  # fmt: skip
+def test_short_section_names(alias: str, name: str, network: Build) -> None:
+    assert network(IMAGE + f"[{alias}]\n").layers[0].type == name
+    assert network(IMAGE.replace("[net]", "[network]") + f"[{name}]\n").layers[0].type == name
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_xnor_convolves_signs_with_the_mean_size_of_each_filter(size: int, network: Build) -> None:
+    """Rastegari et al., arXiv:1603.05279, without the scaling of inputs; the gradient is that of the real numbers."""
+    net, plain = (network(CONV.format(size=size, keys=keys), seed=1) for keys in ("xnor=1\n", ""))
+    x = step(net)
+    w = plain.layers[0].params["weights"]
+    binary = np.where(w > 0, 1, -1) * np.abs(w).mean(axis=(1, 2, 3), keepdims=True)
+    plain.layers[0].set("weights", binary)
+    signs = np.where(x > 0, 1, -1).astype(np.float32)
+    np.testing.assert_allclose(net.forward(x), plain.forward(signs), rtol=1e-5, atol=1e-6)
+
+
+def test_binary_has_no_effect_as_on_darknets_cpu_and_trains(network: Build) -> None:
+    nets = [network(CONV.format(size=3, keys=keys), seed=1) for keys in ("binary=1\n", "")]
+    for _ in range(2):
+        for net in nets:
+            step(net)
+            net.update()
+    np.testing.assert_array_equal(nets[0].layers[0].params["weights"], nets[1].layers[0].params["weights"])
+
+
+def test_stopbackward_ends_the_backward_pass_above_the_layer(network: Build) -> None:
+    net = network(VECTOR + DENSE + DENSE.replace("output=3", "output=3\nstopbackward=1") + DENSE + "[cost]\n")
+    step(net)
+    gradients = [layer.grads["weights"].any() for layer in net.layers[:3]]
+    assert gradients == [False, False, True]
+
+
+def test_a_layers_learning_rate_is_a_factor_of_the_networks(network: Build) -> None:
+    moves = []
+    for keys in ("", "learning_rate=0\n", "learning_rate=0.5\n"):
+        net = network(VECTOR + DENSE + keys + DENSE + "[cost]\n", seed=1)
+        before = [layer.params["weights"] for layer in net.layers[:2]]
+        step(net)
+        net.update()
+        moves.append([layer.params["weights"] - old for layer, old in zip(net.layers, before, strict=False)])
+    assert moves[0][0].any() and not moves[1][0].any()
+    np.testing.assert_allclose(moves[2][0], 0.5 * moves[0][0], rtol=1e-3, atol=1e-7)
+    for other in moves[1:]:
+        np.testing.assert_array_equal(other[1], moves[0][1])

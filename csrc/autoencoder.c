@@ -98,9 +98,10 @@ dn_status dn_net_decode(dn_net *net, const float *z, size_t rows, float *out) {
 static dn_status job_truth(const dn_net *net, const float *x, const float **truth) {
     DN_CHECK(net->truths, DN_E_USAGE, "%s: the network has no cost layer, so no loss", net->cfg->path);
     if (*truth) return DN_OK;
-    DN_CHECK(net->truths == net->inputs, DN_E_USAGE,
-             "the cost wants %d values per row, the input has %d: an autoencoder needs as many, or give a truth (-target)",
-             net->truths, net->inputs);
+    DN_CHECK(
+        net->truths == net->inputs, DN_E_USAGE,
+        "the cost wants %d values per row, the input has %d: an autoencoder needs as many, or give a truth (-target)",
+        net->truths, net->inputs);
     *truth = x;
     return DN_OK;
 }
@@ -144,7 +145,8 @@ dn_status dn_net_evaluate(dn_net *net, const float *x, const float *truth, size_
     dn_status status = DN_OK;
     dn_net_losses_clear(net);
     for (size_t at = 0; at < rows && status == DN_OK; at += (size_t)net->run.batch)
-        status = job_evaluate(net, &sums, x + at * net->inputs, truth ? truth + at * net->truths : NULL, job_rows(net, rows, at));
+        status = job_evaluate(net, &sums, x + at * net->inputs, truth ? truth + at * net->truths : NULL,
+                              job_rows(net, rows, at));
     if (status == DN_OK) status = job_sums_read(&sums, net, rows);
     if (status == DN_OK) *losses = job_result(&sums);
     dn_scores_free(&sums.scores);
@@ -183,7 +185,7 @@ struct dn_trainer {
     int epoch, passes, finished, previewed;
     int layout; /* of the network at the start */
     double image, latent, weighted, started, epoch_started, epoch_trained;
-    double *sums; /* of the losses by layer, so far in this epoch or its evaluation */
+    double *sums;   /* of the losses by layer, so far in this epoch or its evaluation */
     uint32_t *kept; /* NULL: all rows are trained; else those, then the held-out ones, each in their order */
     /* Rows for the evaluation after every epoch: scored 0 none, 1 the trained ones, 2 held-out ones. */
     int scored, scoring;
@@ -214,8 +216,8 @@ static void trainer_shuffle(dn_trainer *t) {
 static dn_status trainer_hold_out(dn_trainer *t, double part) {
     DN_CHECK(part > 0 && part < 1, DN_E_USAGE, "holdout=%g is not between 0 and 1", part);
     size_t held = (size_t)((double)t->rows * part + 0.5), rows = t->rows;
-    DN_CHECK(held >= 1 && held < rows, DN_E_USAGE, "holdout=%g of %zu rows leaves %zu to train on and %zu held out", part, rows,
-             rows - held, held);
+    DN_CHECK(held >= 1 && held < rows, DN_E_USAGE, "holdout=%g of %zu rows leaves %zu to train on and %zu held out",
+             part, rows, rows - held, held);
     unsigned char *out = dn_alloc(rows, 1);
     t->kept = dn_alloc(rows, sizeof *t->kept);
     if (!out || !t->kept) {
@@ -331,8 +333,7 @@ dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const float *x, const
     DN_TRY(dn_net_prepare_training(net));
     dn_trainer *t = dn_alloc(1, sizeof *t);
     if (!t) return DN_E_MEMORY;
-    *t = (dn_trainer){.net = net, .x = x, .truth = truth, .rows = rows, .options = *options,
-                      .layout = net->layout};
+    *t = (dn_trainer){.net = net, .x = x, .truth = truth, .rows = rows, .options = *options, .layout = net->layout};
     int preview = options->preview_path && *options->preview_path;
     if (preview) t->preview = trainer_stem(options->preview_path);
     t->options.preview_path = NULL;
@@ -340,7 +341,8 @@ dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const float *x, const
     t->order = dn_alloc(t->rows, sizeof *t->order);
     t->sums = dn_alloc(2 * (size_t)net->n_layers, sizeof *t->sums);
     t->good = net->ops->alloc(net->pool, (net->n_values + net->n_statistics) * sizeof *t->good);
-    if (status == DN_OK) status = t->order && t->good && t->sums && !(preview && !t->preview) ? trainer_place_data(t) : DN_E_MEMORY;
+    if (status == DN_OK)
+        status = t->order && t->good && t->sums && !(preview && !t->preview) ? trainer_place_data(t) : DN_E_MEMORY;
     if (status != DN_OK) {
         dn_trainer_destroy(t);
         return status;
@@ -445,8 +447,8 @@ static void trainer_resume_losses(dn_trainer *t, size_t at) {
         dn_net_losses_clear(t->net);
 }
 
-/* Steps until the time is up; then what the epoch has lost so far. It is added up over the whole epoch, so that its last
- * digits do not depend on when the time was up; others may have cleared the sums in between. */
+/* Steps until the time is up; then what the epoch has lost so far. It is added up over the whole epoch, so that its
+ * last digits do not depend on when the time was up; others may have cleared the sums in between. */
 static dn_status trainer_steps(dn_trainer *t, double until) {
     dn_net *net = t->net;
     trainer_resume_losses(t, t->at);
@@ -459,9 +461,10 @@ static dn_status trainer_steps(dn_trainer *t, double until) {
     dn_net_losses_keep(net, t->sums);
     if (!isfinite(t->image + t->weighted)) {
         trainer_restore(t);
-        return dn_fail(DN_E_NUMERIC,
-                       "the loss became %g in epoch %d: a smaller learning rate may help; the weights of epoch %d are kept",
-                       t->image + t->weighted, t->epoch + 1, t->epoch);
+        return dn_fail(
+            DN_E_NUMERIC,
+            "the loss became %g in epoch %d: a smaller learning rate may help; the weights of epoch %d are kept",
+            t->image + t->weighted, t->epoch + 1, t->epoch);
     }
     return DN_OK;
 }
@@ -477,7 +480,8 @@ static dn_status trainer_score(dn_trainer *t, double until) {
         for (size_t r = 0; r < n; r++) {
             size_t row = t->score_order ? t->score_order[t->score_at + r] : t->score_at + r;
             memcpy(x + r * net->inputs, t->score_x + row * net->inputs, (size_t)net->inputs * sizeof *x);
-            if (truth) memcpy(truth + r * net->truths, t->score_truth + row * net->truths, (size_t)net->truths * sizeof *x);
+            if (truth)
+                memcpy(truth + r * net->truths, t->score_truth + row * net->truths, (size_t)net->truths * sizeof *x);
         }
         DN_TRY(job_evaluate(net, sums, x, truth, (int)n));
         t->score_at += n;
@@ -491,11 +495,18 @@ static dn_status trainer_score(dn_trainer *t, double until) {
 static void trainer_report(const dn_trainer *t, dn_progress *p) {
     double now = dn_now(), rows = t->at ? (double)t->at : 1;
     dn_losses mean = job_mean(t->image, t->latent, t->weighted, rows);
-    *p = (dn_progress){.epoch = t->epoch, .epochs = t->options.epochs, .variational = t->net->sampling_layer >= 0,
+    *p = (dn_progress){.epoch = t->epoch,
+                       .epochs = t->options.epochs,
+                       .variational = t->net->sampling_layer >= 0,
                        .supervised = t->truth && t->net->sampling_layer < 0,
-                       .finished = t->finished && !t->scoring, .rows_done = t->at, .rows_total = t->rows,
-                       .image_loss = mean.image_loss, .latent_loss = mean.latent_loss, .total_loss = mean.total_loss,
-                       .seconds = now - t->started, .learning_rate = dn_net_rate(t->net)};
+                       .finished = t->finished && !t->scoring,
+                       .rows_done = t->at,
+                       .rows_total = t->rows,
+                       .image_loss = mean.image_loss,
+                       .latent_loss = mean.latent_loss,
+                       .total_loss = mean.total_loss,
+                       .seconds = now - t->started,
+                       .learning_rate = dn_net_rate(t->net)};
     double spent = t->epoch_trained - t->epoch_started;
     p->rows_per_second = spent > 0 ? (double)t->at / spent : 0;
     size_t steps_per_epoch = (t->rows + (size_t)t->net->run.batch - 1) / (size_t)t->net->run.batch;
@@ -508,8 +519,7 @@ static void trainer_report(const dn_trainer *t, dn_progress *p) {
 
 dn_status dn_trainer_run(dn_trainer *t, int max_ms, dn_progress *progress) {
     double until = dn_now() + max_ms * 1e-3;
-    DN_CHECK(t->layout == t->net->layout, DN_E_USAGE,
-             "the network was resized while it was training");
+    DN_CHECK(t->layout == t->net->layout, DN_E_USAGE, "the network was resized while it was training");
     if (!t->previewed) {
         t->previewed = 1;
         DN_TRY(trainer_preview(t));
@@ -558,7 +568,8 @@ int dn_progress_item(const dn_progress *p, int index, const char **name, double 
     int n = 0;
     while (dn_losses_item(&trained, p->supervised, n, name, value)) n++;
     if (index < n) return dn_losses_item(&trained, p->supervised, index, name, value);
-    const double scores[] = {plain ? p->scores.image_loss : p->scores.total_loss, p->scores.accuracy, p->scores.mse, p->scores.r2};
+    const double scores[] = {plain ? p->scores.image_loss : p->scores.total_loss, p->scores.accuracy, p->scores.mse,
+                             p->scores.r2};
     for (int i = 0; p->scored == 2 && i < 4; i++)
         if (!isnan(scores[i]) && index-- == n) {
             *name = held_out[i], *value = scores[i];

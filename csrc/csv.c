@@ -159,9 +159,10 @@ static int csv_listed(const char *list, const char *cell, size_t size) {
     return 0;
 }
 
-static dn_status csv_no_column(const csv_reader *r, const csv_plan *plan, const char *what, const char *name, size_t size) {
-    return dn_fail(DN_E_USAGE, "%s: no %s column '%.*s' among %d columns%s", r->path, what, (int)size, name, plan->columns,
-                   plan->has_header ? "" : " (the file has no header)");
+static dn_status csv_no_column(const csv_reader *r, const csv_plan *plan, const char *what, const char *name,
+                               size_t size) {
+    return dn_fail(DN_E_USAGE, "%s: no %s column '%.*s' among %d columns%s", r->path, what, (int)size, name,
+                   plan->columns, plan->has_header ? "" : " (the file has no header)");
 }
 
 static dn_status csv_roles(const csv_reader *r, const dn_csv_options *o, csv_plan *plan, dn_table *table) {
@@ -172,7 +173,8 @@ static dn_status csv_roles(const csv_reader *r, const dn_csv_options *o, csv_pla
         size_t n = strcspn(p, ",");
         column = csv_column(r, plan, p, n);
         if (column < 0) return csv_no_column(r, plan, "target", p, n);
-        DN_CHECK(plan->roles[column] == CSV_FEATURE, DN_E_USAGE, "%s: target column '%.*s' is named twice", r->path, (int)n, p);
+        DN_CHECK(plan->roles[column] == CSV_FEATURE, DN_E_USAGE, "%s: target column '%.*s' is named twice", r->path,
+                 (int)n, p);
         plan->roles[column] = (int)table->truths++;
         p += n + (p[n] == ',');
     }
@@ -180,19 +182,22 @@ static dn_status csv_roles(const csv_reader *r, const dn_csv_options *o, csv_pla
         column = csv_column(r, plan, name, strlen(name));
         if (o->label_optional && !plan->has_header && (size_t)plan->columns == (size_t)o->columns + table->truths)
             column = -1; /* an index, and a file that has the features alone */
-        if (o->label_optional && column >= 0 && plan->roles[column] != CSV_FEATURE) column = -1; /* asked for as a target */
+        if (o->label_optional && column >= 0 && plan->roles[column] != CSV_FEATURE)
+            column = -1; /* asked for as a target */
         if (column < 0 && !o->label_optional) return csv_no_column(r, plan, "label", name, strlen(name));
-        DN_CHECK(column < 0 || plan->roles[column] == CSV_FEATURE, DN_E_USAGE, "%s: column '%s' is the label and a target",
-                 r->path, name);
+        DN_CHECK(column < 0 || plan->roles[column] == CSV_FEATURE, DN_E_USAGE,
+                 "%s: column '%s' is the label and a target", r->path, name);
         if (column >= 0) plan->roles[column] = CSV_LABEL, labels = 1;
     }
     size_t others = table->truths + (size_t)labels;
     DN_CHECK((size_t)plan->columns > others, DN_E_FORMAT, "%s:%ld: no columns besides the %s", r->path, r->line,
              table->truths ? "targets" : "label");
     table->columns = (size_t)plan->columns - others;
-    DN_CHECK(!o->columns || (size_t)o->columns == table->columns, DN_E_FORMAT, "%s:%ld: %zu columns%s, the network takes %d",
-             r->path, r->line, table->columns,
-             !others ? "" : table->truths ? labels ? " besides label and targets" : " besides the targets" : " besides the label",
+    DN_CHECK(!o->columns || (size_t)o->columns == table->columns, DN_E_FORMAT,
+             "%s:%ld: %zu columns%s, the network takes %d", r->path, r->line, table->columns,
+             !others         ? ""
+             : table->truths ? labels ? " besides label and targets" : " besides the targets"
+                             : " besides the label",
              o->columns);
     return DN_OK;
 }
@@ -213,8 +218,8 @@ static dn_status csv_look(csv_reader *r, const dn_csv_options *o, csv_plan *plan
         names += size + 1;
         plan->columns++;
     }
-    /* a header has no numbers and at least one word, or a column that was asked for; one bad cell among numbers is an error,
-     * not a header */
+    /* a header has no numbers and at least one word, or a column that was asked for; one bad cell among numbers is an
+     * error, not a header */
     plan->has_header = named || (numbers == 0 && names > (size_t)plan->columns + 1);
     if (!(plan->roles = dn_alloc((size_t)plan->columns, sizeof *plan->roles))) return DN_E_MEMORY;
     DN_TRY(csv_roles(r, o, plan, table));
@@ -373,8 +378,8 @@ static dn_status csv_put_class(dn_writer *w, const dn_classes *classes, int32_t 
     return csv_put_name(w, name, strcspn(name, "\n"));
 }
 
-static dn_status csv_write(dn_writer *w, const dn_classes *classes, const int32_t *picked, const float *values, size_t rows,
-                           size_t columns) {
+static dn_status csv_write(dn_writer *w, const dn_classes *classes, const int32_t *picked, const float *values,
+                           size_t rows, size_t columns) {
     for (size_t r = 0; r < rows; r++) {
         if (picked) DN_TRY(csv_put_class(w, classes, picked[r]));
         for (size_t c = 0; c < columns; c++) {

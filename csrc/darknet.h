@@ -53,9 +53,9 @@ typedef struct dn_net_options {
 DN_API dn_status dn_net_create(dn_net **out, const char *path, const dn_net_options *options);
 DN_API void dn_net_destroy(dn_net *net);
 
-/* Change the input image and the rows in one pass; 0 keeps one. Parameters, moments, running statistics and `seen` stay,
- * recurrent state and what the last forward left go. A layer whose parameters depend on the input's size is an error; the
- * network is then as it was. */
+/* Change the input image and the rows in one pass; 0 keeps one. Parameters, moments, running statistics and `seen`
+ * stay, recurrent state and what the last forward left go. A layer whose parameters depend on the input's size is an
+ * error; the network is then as it was. */
 DN_API dn_status dn_net_resize(dn_net *net, int height, int width, int batch);
 
 typedef struct dn_net_info {
@@ -68,14 +68,15 @@ typedef struct dn_net_info {
     int variational; /* 1: has a sampling layer */
     int out_height, out_width, out_channels; /* of the output; 0 when it is a plain vector */
     int logits; /* 1: the output goes into a loss on logits (bce) */
-    int supervised; /* 1: its truth is not its input: a softmax, or another number of values; 0: an autoencoder or a VAE */
+    int supervised; /* 1: its truth is not its input: a softmax, or another number of values; 0: an autoencoder or a VAE
+                     */
     uint64_t seen, seed;
     int64_t max_batches;
     double cost;          /* of the last forward: mean of the layer costs, summed over the rows */
     double objective;     /* what is descended, of the last forward: s * total_loss, summed over the rows (docs/numerics.md) */
     double learning_rate; /* at the present step */
     double data_scale;    /* [net] data_scale: divides CSV values; 1 when absent */
-    size_t n_params, memory_bytes; /* bytes: what it holds now; gradients come with the first training */
+    size_t n_params, memory_bytes;           /* bytes: what it holds now; gradients come with the first training */
     size_t predicting_bytes, training_bytes; /* what it holds when it never trains, and when it trains */
     size_t weights_bytes;                    /* of its weights file */
     double flops; /* multiply-adds counted twice, one row forward */
@@ -114,7 +115,8 @@ DN_API dn_status dn_layer_info_get(const dn_net *net, int layer, dn_layer_info *
 DN_API dn_status dn_tensor_info_get(const dn_net *net, int layer, int index, dn_tensor_info *info);
 /* The layer table as text: at most `size` bytes with the final zero; returns the length of all of it. */
 DN_API size_t dn_net_table(const dn_net *net, char *text, size_t size);
-/* The same as JSON: {"batch", ..., "layers": [{"index", "type", ...}]}; shapes are [channels, height, width] or [values]. */
+/* The same as JSON: {"batch", ..., "layers": [{"index", "type", ...}]}; shapes are [channels, height, width] or
+ * [values]. */
 DN_API size_t dn_net_json(const dn_net *net, char *text, size_t size);
 /* Copy `count` values; count must be the tensor's. Gradients are handed out in Darknet's sign: minus the derivative of
  * what is descended, summed over the rows since the last update. */
@@ -228,7 +230,8 @@ DN_API dn_status dn_trainer_run(dn_trainer *trainer, int max_ms, dn_progress *pr
 DN_API void dn_trainer_destroy(dn_trainer *trainer);
 /* The progress line, the same from every program: at most `size` bytes with the final zero. */
 DN_API void dn_progress_line(const dn_progress *progress, char *line, size_t size);
-/* The result of an epoch by name, index 0, 1, ...: returns 0 behind the last. Values of held-out rows begin with valid_. */
+/* The result of an epoch by name, index 0, 1, ...: returns 0 behind the last. Values of held-out rows begin with
+ * valid_. */
 DN_API int dn_progress_item(const dn_progress *progress, int index, const char **name, double *value);
 
 /* ---- tables ---- */
@@ -248,7 +251,7 @@ typedef struct dn_table {
     char *labels;   /* the label column as written, rows joined by newlines, or NULL */
     char *header;   /* feature names joined by newlines, or NULL */
     size_t truths;
-    float *truth;   /* (rows, truths): the target columns in the order asked for, or NULL */
+    float *truth; /* (rows, truths): the target columns in the order asked for, or NULL */
 } dn_table;
 
 DN_API dn_status dn_csv_load(dn_table *table, const char *path, const dn_csv_options *options);
@@ -273,17 +276,20 @@ DN_API void dn_classes_free(dn_classes *classes);
  * returns the length of all of it. */
 DN_API size_t dn_classes_path(const char *weights, char *text, size_t size);
 /* Labels as rows (rows, width): 1 at their class, 0 elsewhere. Width 1 tells two classes apart: 0, 1. */
-DN_API dn_status dn_classes_one_hot(const dn_classes *classes, const char *labels, size_t rows, int width, float *truth);
+DN_API dn_status dn_classes_one_hot(const dn_classes *classes, const char *labels, size_t rows, int width,
+                                    float *truth);
 /* The class of every row of the network's outputs: its largest value; of a single one 1 above 1/2 (logits: above 0). */
 DN_API dn_status dn_net_pick(const dn_net *net, const float *outputs, size_t rows, int32_t *picked);
-/* Where training writes its weights when nobody says: "vae.weights", of supervised training the cfg's name + ".weights". */
+/* Where training writes its weights when nobody says: "vae.weights", of supervised training the cfg's name +
+ * ".weights". */
 DN_API size_t dn_net_weights_name(const dn_net *net, int supervised, char *text, size_t size);
-/* What the network learns from a table: its targets, or its labels as one-hot rows. Fills truth (rows, truths of the network).
- * classes->n = 0: they are found in the labels. `path` names the table in messages. */
-DN_API dn_status dn_net_truth(const dn_net *net, const dn_table *table, const char *path, dn_classes *classes, float *truth);
+/* What the network learns from a table: its targets, or its labels as one-hot rows. Fills truth (rows, truths of the
+ * network). classes->n = 0: they are found in the labels. `path` names the table in messages. */
+DN_API dn_status dn_net_truth(const dn_net *net, const dn_table *table, const char *path, dn_classes *classes,
+                              float *truth);
 /* As dn_csv_save, with the name of picked[row] in front of every row; no names: the numbers. */
-DN_API dn_status dn_csv_save_picked(const char *path, const dn_classes *classes, const int32_t *picked, const float *values,
-                                    size_t rows, size_t columns);
+DN_API dn_status dn_csv_save_picked(const char *path, const dn_classes *classes, const int32_t *picked,
+                                    const float *values, size_t rows, size_t columns);
 
 /* cffi:end */
 #ifdef __cplusplus

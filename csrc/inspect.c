@@ -40,11 +40,14 @@ size_t dn_net_table(const dn_net *net, char *text, size_t size) {
         if (l.size) snprintf(window, sizeof window, "%d x %d / %d", l.size, l.size, l.stride);
         if (l.n_params) snprintf(params, sizeof params, "%zu", l.n_params);
         if (l.flops > 0) snprintf(flops, sizeof flops, "%.3f", l.flops * 1e-6);
-        table_add(&t, "%5d  %-16s %7s %12s  %-18s -> %-18s %12s %12s\n", i, l.type, filters, window, in, out, params, flops);
+        table_add(&t, "%5d  %-16s %7s %12s  %-18s -> %-18s %12s %12s\n", i, l.type, filters, window, in, out, params,
+                  flops);
     }
     table_add(&t, "%5s  %-16s %7s %12s  %-18s    %-18s %12zu %12.3f\n", "total", "", "", "", "", "", info.n_params,
               info.flops * 1e-6);
-    table_add(&t, "weights file: %zu bytes. One row forward: %.4g GFLOP. Memory at batch %d: %.1f MB to predict, %.1f MB to train.\n",
+    table_add(&t,
+              "weights file: %zu bytes. One row forward: %.4g GFLOP. Memory at batch %d: %.1f MB to predict, %.1f MB "
+              "to train.\n",
               info.weights_bytes, info.flops * 1e-9, info.batch, (double)info.predicting_bytes * 1e-6,
               (double)info.training_bytes * 1e-6);
     return t.length;
@@ -75,10 +78,12 @@ size_t dn_net_json(const dn_net *net, char *text, size_t size) {
     table_text t = {text, text ? size : 0, 0};
     dn_net_info info;
     dn_net_info_get(net, &info);
-    table_add(&t, "{\"batch\": %d, \"inputs\": %d, \"outputs\": %d, \"truths\": %d, \"parameters\": %zu, \"weights_bytes\": %zu, "
-              "\"flops_per_row\": %.0f, \"memory_predict_bytes\": %zu, \"memory_train_bytes\": %zu,\n \"layers\": [",
-              info.batch, info.inputs, info.outputs, info.truths, info.n_params, info.weights_bytes, info.flops,
-              info.predicting_bytes, info.training_bytes);
+    table_add(
+        &t,
+        "{\"batch\": %d, \"inputs\": %d, \"outputs\": %d, \"truths\": %d, \"parameters\": %zu, \"weights_bytes\": %zu, "
+        "\"flops_per_row\": %.0f, \"memory_predict_bytes\": %zu, \"memory_train_bytes\": %zu,\n \"layers\": [",
+        info.batch, info.inputs, info.outputs, info.truths, info.n_params, info.weights_bytes, info.flops,
+        info.predicting_bytes, info.training_bytes);
     for (int i = 0; i < info.n_layers; i++) {
         dn_layer_info l;
         if (dn_layer_info_get(net, i, &l) != DN_OK) continue;
@@ -86,7 +91,9 @@ size_t dn_net_json(const dn_net *net, char *text, size_t size) {
         json_string(&t, l.name);
         json_shape(&t, "input", l.height, l.width, l.channels, l.inputs);
         json_shape(&t, "output", l.out_height, l.out_width, l.out_channels, l.outputs);
-        table_add(&t, ", \"filters\": %d, \"size\": %d, \"stride\": %d, \"parameters\": %zu, \"flops_per_row\": %.0f, \"line\": %d}",
+        table_add(&t,
+                  ", \"filters\": %d, \"size\": %d, \"stride\": %d, \"parameters\": %zu, \"flops_per_row\": %.0f, "
+                  "\"line\": %d}",
                   l.filters, l.size, l.stride, l.n_params, l.flops, l.line);
     }
     table_add(&t, "]}\n");

@@ -25,7 +25,8 @@ static dn_status net_parse_batch(dn_net *net, dn_section *s, int rows) {
         return dn_cfg_error(s, "batch", "batch=%d with time_steps=%d is too large", batch, net->run.time_steps);
     net->run.batch = rows ? rows : batch / net->subdivisions * net->run.time_steps;
     DN_CHECK(net->run.batch % net->run.time_steps == 0, DN_E_USAGE,
-             "%s: %d rows in one pass are not whole sequences of time_steps=%d", net->cfg->path, rows, net->run.time_steps);
+             "%s: %d rows in one pass are not whole sequences of time_steps=%d", net->cfg->path, rows,
+             net->run.time_steps);
     return DN_OK;
 }
 
@@ -189,8 +190,9 @@ static dn_status net_take_over(dn_net *net) {
             char old[80], new[80];
             net_shape(a, old, sizeof old);
             net_shape(b, new, sizeof new);
-            return dn_fail(DN_E_USAGE, "%s:%d: layer %d [%s] has %s of %s, but for an input of %d x %d they would be %s", net->cfg->path,
-                           l->line, i, l->type->name, b->name, old, net->height, net->width, new);
+            return dn_fail(DN_E_USAGE,
+                           "%s:%d: layer %d [%s] has %s of %s, but for an input of %d x %d they would be %s",
+                           net->cfg->path, l->line, i, l->type->name, b->name, old, net->height, net->width, new);
         }
     net->values = from->values, net->statistics = from->statistics;
     net->grads = from->grads, net->moment1 = from->moment1, net->moment2 = from->moment2;
@@ -352,8 +354,8 @@ static void net_disassemble(dn_net *net) {
         if (l->type && l->state && l->type->destroy) l->type->destroy(l);
         dn_free(l->state);
     }
-    void *blocks[] = {net->values, net->grads, net->moment1, net->moment2, net->statistics, net->activations,
-                      net->deltas, net->run.workspace, net->step, net->run.sums};
+    void *blocks[] = {net->values,      net->grads,  net->moment1,       net->moment2, net->statistics,
+                      net->activations, net->deltas, net->run.workspace, net->step,    net->run.sums};
     for (size_t i = 0; net->ops && i < sizeof blocks / sizeof *blocks; i++)
         if (blocks[i]) net->ops->free(net->pool, blocks[i]);
     dn_free(net->sums);
@@ -373,22 +375,27 @@ void dn_net_destroy(dn_net *net) {
 }
 
 /* The blocks of one layout belong to one network. */
-static void net_let_go(dn_net *net) {
-    net->values = net->statistics = net->grads = net->moment1 = net->moment2 = NULL;
-}
+static void net_let_go(dn_net *net) { net->values = net->statistics = net->grads = net->moment1 = net->moment2 = NULL; }
 
 dn_status dn_net_resize(dn_net *net, int height, int width, int batch) {
     DN_CHECK(height >= 0 && width >= 0 && batch >= 0 && height <= 1 << 20 && width <= 1 << 20, DN_E_USAGE,
              "resize to height %d, width %d, batch %d: sizes are above 0, and 0 keeps one", height, width, batch);
-    DN_CHECK((!height && !width) || net->height, DN_E_USAGE, "%s: the input is a vector of %d values, not an image to resize",
-             net->cfg->path, net->inputs);
+    DN_CHECK((!height && !width) || net->height, DN_E_USAGE,
+             "%s: the input is a vector of %d values, not an image to resize", net->cfg->path, net->inputs);
     net_size size = {height ? height : net->height, width ? width : net->width, batch ? batch : net->run.batch};
     if (!net->height) size.height = size.width = 0;
     dn_net *next = dn_alloc(1, sizeof *next);
     if (!next) return DN_E_MEMORY;
-    *next = (dn_net){.cfg = net->cfg, .pool = net->pool, .ops = net->ops, .seed = net->seed, .seen = net->seen,
-                     .updates = net->updates, .rate_override = net->rate_override, .rows_since_update = net->rows_since_update,
-                     .layout = net->layout + 1, .resized_from = net,
+    *next = (dn_net){.cfg = net->cfg,
+                     .pool = net->pool,
+                     .ops = net->ops,
+                     .seed = net->seed,
+                     .seen = net->seen,
+                     .updates = net->updates,
+                     .rate_override = net->rate_override,
+                     .rows_since_update = net->rows_since_update,
+                     .layout = net->layout + 1,
+                     .resized_from = net,
                      .run = {.ops = net->ops, .pool = net->pool, .seed = net->seed}};
     dn_status status = net_assemble(next, size);
     if (status == DN_OK && net->deltas) status = dn_net_prepare_training(next);
@@ -581,17 +588,36 @@ static size_t net_training_bytes(const dn_net *net, int still) {
 void dn_net_info_get(const dn_net *net, dn_net_info *info) {
     const dn_layer *out = &net->layers[net->output_layer];
     size_t training_bytes = net->memory_bytes + net_training_bytes(net, 1);
-    *info = (dn_net_info){
-        .batch = net->run.batch, .subdivisions = net->subdivisions, .time_steps = net->run.time_steps,
-        .n_layers = net->n_layers, .height = net->height, .width = net->width, .channels = net->channels,
-        .inputs = net->inputs, .outputs = net->outputs, .truths = net->truths,
-        .latent_size = net->latent_layer < 0 ? 0 : net->layers[net->latent_layer].outputs, .variational = net->sampling_layer >= 0,
-        .logits = net->logits, .supervised = net_supervised(net), .out_height = out->out_height, .out_width = out->out_width, .out_channels = out->out_channels,
-        .seen = net->seen, .seed = net->seed, .max_batches = net->schedule.max_batches, .cost = net->cost,
-        .objective = net->objective, .learning_rate = dn_net_rate(net), .data_scale = net->data_scale, .n_params = net->n_params,
-        .memory_bytes = net->memory_bytes,
-        .predicting_bytes = training_bytes - net_training_bytes(net, 0), .training_bytes = training_bytes,
-        .weights_bytes = dn_weights_bytes(net), .threads = dn_pool_threads(net->pool)};
+    *info = (dn_net_info){.batch = net->run.batch,
+                          .subdivisions = net->subdivisions,
+                          .time_steps = net->run.time_steps,
+                          .n_layers = net->n_layers,
+                          .height = net->height,
+                          .width = net->width,
+                          .channels = net->channels,
+                          .inputs = net->inputs,
+                          .outputs = net->outputs,
+                          .truths = net->truths,
+                          .latent_size = net->latent_layer < 0 ? 0 : net->layers[net->latent_layer].outputs,
+                          .variational = net->sampling_layer >= 0,
+                          .logits = net->logits,
+                          .supervised = net_supervised(net),
+                          .out_height = out->out_height,
+                          .out_width = out->out_width,
+                          .out_channels = out->out_channels,
+                          .seen = net->seen,
+                          .seed = net->seed,
+                          .max_batches = net->schedule.max_batches,
+                          .cost = net->cost,
+                          .objective = net->objective,
+                          .learning_rate = dn_net_rate(net),
+                          .data_scale = net->data_scale,
+                          .n_params = net->n_params,
+                          .memory_bytes = net->memory_bytes,
+                          .predicting_bytes = training_bytes - net_training_bytes(net, 0),
+                          .training_bytes = training_bytes,
+                          .weights_bytes = dn_weights_bytes(net),
+                          .threads = dn_pool_threads(net->pool)};
     for (int i = 0; i < net->n_layers; i++)
         if (net->layers[i].type->flops) info->flops += net->layers[i].type->flops(&net->layers[i]);
 }
@@ -668,7 +694,8 @@ static void net_negated(const dn_net *net, float *to, const float *from, size_t 
 dn_status dn_gradient_get(const dn_net *net, int layer, const char *name, float *values, size_t count) {
     dn_tensor *t = NULL;
     DN_TRY(net_tensor(net, layer, name, count, &t));
-    DN_CHECK(t->kind != DN_STATISTIC, DN_E_USAGE, "layer %d: %s is a running statistic and has no gradient", layer, name);
+    DN_CHECK(t->kind != DN_STATISTIC, DN_E_USAGE, "layer %d: %s is a running statistic and has no gradient", layer,
+             name);
     net_negated(net, values, t->grad, count);
     return DN_OK;
 }

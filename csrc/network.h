@@ -53,7 +53,8 @@ dn_status dn_net_run_layers(dn_net *net, int first, int last, int rows, int trai
 /* The sums of losses over all passes since the last clear; waits for the machine and reports its errors. */
 void dn_net_losses_clear(dn_net *net);
 dn_status dn_net_losses(dn_net *net, double *image, double *latent, double *weighted_latent);
-/* Sums (layers, 2) to go on with later, though others clear them in between: they do not depend on how work is sliced. */
+/* Sums (layers, 2) to go on with later, though others clear them in between: they do not depend on how work is sliced.
+ */
 void dn_net_losses_keep(const dn_net *net, double *sums);
 void dn_net_losses_resume(dn_net *net, const double *sums);
 /* What the next pass and update need to know: `pass` numbers the noise, `at` is its place in the epoch's order, `rows` are

@@ -11,8 +11,14 @@
 #endif
 
 /* Streams: who draws. Layer i of a network draws from DN_STREAM_LAYER + i. */
-enum { DN_STREAM_SHUFFLE = 1, DN_STREAM_PRIOR = 2, DN_STREAM_RATE = 3, DN_STREAM_HOLDOUT = 4, DN_STREAM_INIT = 0x10000,
-       DN_STREAM_LAYER = 0x20000 };
+enum {
+    DN_STREAM_SHUFFLE = 1,
+    DN_STREAM_PRIOR = 2,
+    DN_STREAM_RATE = 3,
+    DN_STREAM_HOLDOUT = 4,
+    DN_STREAM_INIT = 0x10000,
+    DN_STREAM_LAYER = 0x20000
+};
 
 DN_HD void dn_philox(uint64_t seed, uint32_t stream, uint64_t step, uint32_t block, uint32_t out[4]) {
     uint32_t c0 = block, c1 = stream, c2 = (uint32_t)step, c3 = (uint32_t)(step >> 32);

@@ -1,4 +1,5 @@
-/* Supervised learning from tables: labels to classes, classes to one-hot rows and back, and how well outputs meet a truth. */
+/* Supervised learning from tables: labels to classes, classes to one-hot rows and back, and how well outputs meet a
+ * truth. */
 #include "supervised.h"
 #include "number.h"
 #include "sys.h"
@@ -125,16 +126,16 @@ static void classes_some(const dn_classes *classes, char *text, size_t size) {
     }
 }
 
-static dn_status classes_fill(const dn_classes *classes, const label *sorted, const char *labels, size_t rows, int width,
-                              float *truth) {
+static dn_status classes_fill(const dn_classes *classes, const label *sorted, const char *labels, size_t rows,
+                              int width, float *truth) {
     memset(truth, 0, rows * (size_t)width * sizeof *truth);
     for (size_t r = 0; r < rows; r++) {
         label l = label_next(&labels), *found = bsearch(&l, sorted, (size_t)classes->n, sizeof *sorted, label_compare);
         if (!found) {
             char some[160] = "";
             classes_some(classes, some, sizeof some);
-            return dn_fail(DN_E_FORMAT, "the label '%.*s' of row %zu is not one of %s", (int)(l.size < 40 ? l.size : 40), l.text,
-                           r + 1, some);
+            return dn_fail(DN_E_FORMAT, "the label '%.*s' of row %zu is not one of %s",
+                           (int)(l.size < 40 ? l.size : 40), l.text, r + 1, some);
         }
         if (width == 1)
             truth[r] = (float)found->index;
@@ -148,7 +149,8 @@ dn_status dn_classes_one_hot(const dn_classes *classes, const char *labels, size
     char some[160] = "";
     if (classes->n != (width == 1 ? 2 : width)) {
         classes_some(classes, some, sizeof some);
-        return dn_fail(DN_E_USAGE, "%d different labels (%s), but the network's loss is over %d value%s: %d labels are wanted",
+        return dn_fail(DN_E_USAGE,
+                       "%d different labels (%s), but the network's loss is over %d value%s: %d labels are wanted",
                        classes->n, some, width, width == 1 ? "" : "s", width == 1 ? 2 : width);
     }
     label *sorted;
@@ -176,7 +178,8 @@ dn_status dn_net_pick(const dn_net *net, const float *outputs, size_t rows, int3
 }
 
 size_t dn_net_weights_name(const dn_net *net, int supervised, char *text, size_t size) {
-    const char *slash = strrchr(net->cfg->path, '/'), *name = slash ? slash + 1 : net->cfg->path, *dot = strrchr(name, '.');
+    const char *slash = strrchr(net->cfg->path, '/'), *name = slash ? slash + 1 : net->cfg->path,
+               *dot = strrchr(name, '.');
     int stem = dot && dot > name ? (int)(dot - name) : (int)strlen(name);
     int n = supervised ? snprintf(text, size, "%.*s.weights", stem, name) : snprintf(text, size, "vae.weights");
     return n < 0 ? 0 : (size_t)n;
@@ -186,15 +189,17 @@ dn_status dn_net_truth(const dn_net *net, const dn_table *t, const char *path, d
     const char *cfg = net->cfg->path;
     DN_CHECK(net->truths, DN_E_USAGE, "%s: the network has no cost layer, so no loss", cfg);
     if (t->truths) {
-        DN_CHECK(t->truths == (size_t)net->truths, DN_E_USAGE, "%s: %zu target column%s, but the loss of %s is over %d value%s", path,
-                 t->truths, t->truths == 1 ? "" : "s", cfg, net->truths, net->truths == 1 ? "" : "s");
+        DN_CHECK(t->truths == (size_t)net->truths, DN_E_USAGE,
+                 "%s: %zu target column%s, but the loss of %s is over %d value%s", path, t->truths,
+                 t->truths == 1 ? "" : "s", cfg, net->truths, net->truths == 1 ? "" : "s");
         memcpy(truth, t->truth, t->rows * t->truths * sizeof *truth);
         return DN_OK;
     }
     int labels_fit = net->truth_kind == DN_TRUTH_BINARY || net->truth_kind == DN_TRUTH_CLASSES;
     DN_CHECK(t->labels && labels_fit, DN_E_USAGE,
-             "%s: nothing to learn: %s wants %d value%s of truth per row, so name the %starget columns (-target)", path, cfg,
-             net->truths, net->truths == 1 ? "" : "s", labels_fit ? "label column (-label-column, or label_column in [net]) or " : "");
+             "%s: nothing to learn: %s wants %d value%s of truth per row, so name the %starget columns (-target)", path,
+             cfg, net->truths, net->truths == 1 ? "" : "s",
+             labels_fit ? "label column (-label-column, or label_column in [net]) or " : "");
     dn_status status = DN_OK;
     if (!classes->n) status = dn_classes_find(classes, t->labels, t->rows);
     if (status == DN_OK) status = dn_classes_one_hot(classes, t->labels, t->rows, net->truths, truth);
@@ -252,8 +257,10 @@ static void scores_values(dn_scores *s, const float *y, const float *t) {
 
 void dn_scores_add(dn_scores *s, const dn_net *net, const float *truth, int rows) {
     if (!s->width) return;
-    net->ops->download(net->pool, s->out, net->layers[net->output_layer].output, (size_t)rows * s->width * sizeof *s->out);
-    void (*add)(dn_scores *, const float *, const float *) = s->kind >= DN_TRUTH_BINARY ? scores_classes : scores_values;
+    net->ops->download(net->pool, s->out, net->layers[net->output_layer].output,
+                       (size_t)rows * s->width * sizeof *s->out);
+    void (*add)(dn_scores *, const float *, const float *) =
+        s->kind >= DN_TRUTH_BINARY ? scores_classes : scores_values;
     for (int r = 0; r < rows; r++) add(s, s->out + (size_t)r * s->width, truth + (size_t)r * s->width);
     s->rows += rows;
 }
@@ -273,7 +280,8 @@ void dn_scores_result(const dn_scores *s, dn_losses *losses) {
         if (!n[k]) continue;
         known++;
         losses->mse += error[k] / n[k];
-        losses->r2 += 1 - error[k] / (square[k] - sum[k] * sum[k] / n[k]); /* not finite for a truth that never changes */
+        losses->r2 +=
+            1 - error[k] / (square[k] - sum[k] * sum[k] / n[k]); /* not finite for a truth that never changes */
     }
     losses->mse /= known, losses->r2 /= known;
     if (!isfinite(losses->r2)) losses->r2 = NAN;
@@ -283,8 +291,12 @@ int dn_losses_item(const dn_losses *l, int supervised, int index, const char **n
     const struct item {
         const char *name;
         double value;
-    } items[] = {{supervised ? "loss" : "image_loss", l->image_loss}, {"latent_loss", supervised ? NAN : l->latent_loss},
-                 {"total_loss", supervised ? NAN : l->total_loss}, {"accuracy", l->accuracy}, {"mse", l->mse}, {"r2", l->r2}};
+    } items[] = {{supervised ? "loss" : "image_loss", l->image_loss},
+                 {"latent_loss", supervised ? NAN : l->latent_loss},
+                 {"total_loss", supervised ? NAN : l->total_loss},
+                 {"accuracy", l->accuracy},
+                 {"mse", l->mse},
+                 {"r2", l->r2}};
     for (size_t i = 0; i < sizeof items / sizeof *items; i++) {
         if (i > 2 ? isnan(items[i].value) : supervised && i > 0) continue;
         if (index-- > 0) continue;

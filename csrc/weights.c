@@ -113,15 +113,17 @@ static dn_status weights_cut(const dn_layer *l, const char *path, int r025, size
     size_t at = left, needs = 0;
     for (; k < n && (needs = weights_count(l, order[k], r025)) <= at; k++) at -= needs;
     return dn_fail(DN_E_FORMAT,
-                   "%s: layer %d [%s] needs %zu values, the file has %zu left of %zu: it ends in the layer's %s (%zu of %zu), so it "
-                   "is cut short or of another network", path, l->index, l->type->name, wanted, left, have,
-                   k < n ? order[k]->name : "end", at, needs);
+                   "%s: layer %d [%s] needs %zu values, the file has %zu left of %zu: it ends in the layer's %s (%zu "
+                   "of %zu), so it "
+                   "is cut short or of another network",
+                   path, l->index, l->type->name, wanted, left, have, k < n ? order[k]->name : "end", at, needs);
 }
 
 static dn_status weights_parse(dn_net *net, const char *path, const char *data, size_t size, int clear, int start,
                                int cutoff) {
     int32_t header[3];
-    DN_CHECK(size >= 16, DN_E_FORMAT, "%s: %zu bytes are too short for a weights file, whose header alone has 16 or 20", path, size);
+    DN_CHECK(size >= 16, DN_E_FORMAT, "%s: %zu bytes are too short for a weights file, whose header alone has 16 or 20",
+             path, size);
     memcpy(header, data, sizeof header);
     int64_t version = (int64_t)header[0] * 10 + header[1];
     int r025 = header[0] == 0 && header[1] == 2 && header[2] == 5;
@@ -163,7 +165,8 @@ static dn_status weights_parse(dn_net *net, const char *path, const char *data, 
         }
         int partial = start > 0 || cutoff >= 0;
         DN_CHECK(partial || total == have, DN_E_FORMAT,
-                 "%s: %zu values are left behind the last layer: the network has %zu, the file %zu: it is of another network",
+                 "%s: %zu values are left behind the last layer: the network has %zu, the file %zu: it is of another "
+                 "network",
                  path, have - total, total, have);
         DN_CHECK(partial || (size - at) % sizeof(float) == 0, DN_E_FORMAT,
                  "%s: %zu bytes behind the %zu values of the network: it is damaged or of another network", path,
@@ -171,7 +174,8 @@ static dn_status weights_parse(dn_net *net, const char *path, const char *data, 
         for (size_t p = 0; !pass && p < total; p++) {
             float v;
             memcpy(&v, data + at + p * sizeof v, sizeof v);
-            DN_CHECK(__builtin_isfinite(v), DN_E_FORMAT, "%s: value %zu is %g: it is damaged or no weights file", path, p, (double)v);
+            DN_CHECK(__builtin_isfinite(v), DN_E_FORMAT, "%s: value %zu is %g: it is damaged or no weights file", path,
+                     p, (double)v);
         }
     }
     net->seen = clear ? 0 : seen;

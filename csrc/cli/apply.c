@@ -28,11 +28,17 @@ dn_status cli_network(const cli_args *args, int need_weights, dn_net **net) {
 dn_status cli_table(const cli_args *args, const dn_net *net, const char *path, int latents, dn_table *table) {
     dn_net_info info;
     dn_net_info_get(net, &info);
-    dn_csv_options options = { /* latent vectors are not scaled and have neither labels nor targets */
-        .label_column = args->label_column ? args->label_column : latents ? NULL : dn_net_label_column(net),
-        .label_optional = !args->label_column, .targets = latents ? NULL : args->target,
-        .scale = args->scale > 0 ? args->scale : latents ? 1 : info.data_scale, .max_rows = args->rows,
-        .columns = latents ? info.latent_size : info.inputs};
+    dn_csv_options options = {/* latent vectors are not scaled and have neither labels nor targets */
+                              .label_column = args->label_column ? args->label_column
+                                              : latents          ? NULL
+                                                                 : dn_net_label_column(net),
+                              .label_optional = !args->label_column,
+                              .targets = latents ? NULL : args->target,
+                              .scale = args->scale > 0 ? args->scale
+                                       : latents       ? 1
+                                                       : info.data_scale,
+                              .max_rows = args->rows,
+                              .columns = latents ? info.latent_size : info.inputs};
     return dn_csv_load(table, path, &options);
 }
 
@@ -46,12 +52,13 @@ int cli_supervised(const cli_args *args, const dn_net *net) {
 static dn_status apply_classes(const cli_args *args, dn_classes *classes) {
     char path[4096];
     *classes = (dn_classes){0};
-    if (!args->weights || dn_classes_path(args->weights, path, sizeof path) >= sizeof path || access(path, F_OK)) return DN_OK;
+    if (!args->weights || dn_classes_path(args->weights, path, sizeof path) >= sizeof path || access(path, F_OK))
+        return DN_OK;
     return dn_classes_load(classes, path);
 }
 
-dn_status cli_truth(const cli_args *args, const dn_net *net, const char *path, const dn_table *table, dn_classes *classes,
-                    float **truth) {
+dn_status cli_truth(const cli_args *args, const dn_net *net, const char *path, const dn_table *table,
+                    dn_classes *classes, float **truth) {
     dn_net_info info;
     dn_net_info_get(net, &info);
     dn_status status = classes->n ? DN_OK : apply_classes(args, classes);
@@ -64,8 +71,11 @@ dn_status cli_truth(const cli_args *args, const dn_net *net, const char *path, c
 
 int cli_print(const cli_args *args, const cli_value *values, int n) {
     for (int i = 0; i < n; i++)
-        printf(args->json ? "%s\"%s\": %.9g" : "%s%s %.7g", i ? args->json ? ", " : "  " : args->json ? "{" : "", values[i].name,
-               values[i].value);
+        printf(args->json ? "%s\"%s\": %.9g" : "%s%s %.7g",
+               i            ? args->json ? ", " : "  "
+               : args->json ? "{"
+                            : "",
+               values[i].name, values[i].value);
     puts(args->json ? "}" : "");
     return fflush(stdout) ? DN_E_IO : DN_OK;
 }

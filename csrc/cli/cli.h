@@ -26,8 +26,8 @@ dn_status cli_table(const cli_args *args, const dn_net *net, const char *path, i
 /* Does the network learn a truth of its own from these arguments? */
 int cli_supervised(const cli_args *args, const dn_net *net);
 /* Its truth, (rows, truths) to be freed. Labels become classes; those beside the weights count, when there are any. */
-dn_status cli_truth(const cli_args *args, const dn_net *net, const char *path, const dn_table *table, dn_classes *classes,
-                    float **truth);
+dn_status cli_truth(const cli_args *args, const dn_net *net, const char *path, const dn_table *table,
+                    dn_classes *classes, float **truth);
 /* Named values on standard output: "name value  name value", or JSON. */
 typedef struct cli_value {
     const char *name;

@@ -21,23 +21,26 @@ static const struct verb {
 static int help(void) {
     puts("usage: darknet [vae|autoencoder] VERB CFG [CSV] [options]\n");
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) printf("  %-12s %s\n", verbs[i].name, verbs[i].help);
-    puts("\noptions, with one dash or two, anywhere after the verb:\n"
-         "  -weights W        start from, or use, these weights\n"
-         "  -N n              the first n rows only\n"
-         "  -output F         train: ten inputs and outputs per epoch, F_input_0.txt ...; else the result's file\n"
-         "  -save PATH        where train writes the weights (vae.weights)\n"
-         "  -epochs e  -batch b  -lr r  -seed s  -threads t  -no-shuffle\n"
-         "  -scale s          divide the CSV by s    -label-column c   a column by name or index that is not data\n"
-         "  -valid F.csv      train: evaluate on these rows after every epoch; -holdout 0.2: on this part of TRAIN.csv,\n"
-         "                    which is then not trained on\n"
-         "  -target a,b,-1    columns to predict, in the file's units: names, or indexes from 0, negative from the end\n"
-         "  -labels           predict: the label in front of every row\n"
-         "  -quiet  -json     -i N (GPU)  -nogpu\n\n"
-         "train takes its job from the network: a sampling layer makes a variational autoencoder; a softmax or logistic\n"
-         "loss over the label column, or -target, makes supervised training (CFG's name + .weights, .labels.txt); else\n"
-         "an autoencoder.\n\n"
-         "exit codes: 0 fine, 1 numeric failure, 2 usage, 3 bad input file, 4 input/output, 5 out of memory,\n"
-         "6 no such device, 130/143 interrupted");
+    puts(
+        "\noptions, with one dash or two, anywhere after the verb:\n"
+        "  -weights W        start from, or use, these weights\n"
+        "  -N n              the first n rows only\n"
+        "  -output F         train: ten inputs and outputs per epoch, F_input_0.txt ...; else the result's file\n"
+        "  -save PATH        where train writes the weights (vae.weights)\n"
+        "  -epochs e  -batch b  -lr r  -seed s  -threads t  -no-shuffle\n"
+        "  -scale s          divide the CSV by s    -label-column c   a column by name or index that is not data\n"
+        "  -valid F.csv      train: evaluate on these rows after every epoch; -holdout 0.2: on this part of "
+        "TRAIN.csv,\n"
+        "                    which is then not trained on\n"
+        "  -target a,b,-1    columns to predict, in the file's units: names, or indexes from 0, negative from the end\n"
+        "  -labels           predict: the label in front of every row\n"
+        "  -quiet  -json     -i N (GPU)  -nogpu\n\n"
+        "train takes its job from the network: a sampling layer makes a variational autoencoder; a softmax or "
+        "logistic\n"
+        "loss over the label column, or -target, makes supervised training (CFG's name + .weights, .labels.txt); else\n"
+        "an autoencoder.\n\n"
+        "exit codes: 0 fine, 1 numeric failure, 2 usage, 3 bad input file, 4 input/output, 5 out of memory,\n"
+        "6 no such device, 130/143 interrupted");
     return 0;
 }
 

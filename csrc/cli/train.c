@@ -54,20 +54,27 @@ typedef struct train_job {
 
 static dn_status train_data(const cli_args *args, train_job *j) {
     dn_status status = cli_table(args, j->net, args->data, 0, &j->table);
-    if (status == DN_OK && j->supervised) status = cli_truth(args, j->net, args->data, &j->table, &j->classes, &j->truth);
+    if (status == DN_OK && j->supervised)
+        status = cli_truth(args, j->net, args->data, &j->table, &j->classes, &j->truth);
     if (status != DN_OK || !args->valid) return status;
     status = cli_table(args, j->net, args->valid, 0, &j->valid);
-    if (status == DN_OK && j->supervised) status = cli_truth(args, j->net, args->valid, &j->valid, &j->classes, &j->valid_truth);
+    if (status == DN_OK && j->supervised)
+        status = cli_truth(args, j->net, args->valid, &j->valid, &j->classes, &j->valid_truth);
     return status;
 }
 
 static dn_status train_start(const cli_args *args, train_job *j) {
     dn_status status = train_data(args, j);
     if (status != DN_OK) return status;
-    dn_train_options options = {
-        .epochs = (int)args->epochs, .shuffle = !args->no_shuffle, .learning_rate = args->learning_rate,
-        .preview_path = args->output, .holdout = args->holdout, .valid_x = j->valid.values, .valid_truth = j->valid_truth,
-        .valid_rows = j->valid.rows, .score = j->supervised};
+    dn_train_options options = {.epochs = (int)args->epochs,
+                                .shuffle = !args->no_shuffle,
+                                .learning_rate = args->learning_rate,
+                                .preview_path = args->output,
+                                .holdout = args->holdout,
+                                .valid_x = j->valid.values,
+                                .valid_truth = j->valid_truth,
+                                .valid_rows = j->valid.rows,
+                                .score = j->supervised};
     return dn_trainer_create(&j->trainer, j->net, j->table.values, j->truth, j->table.rows, &options);
 }
 

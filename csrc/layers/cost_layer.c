@@ -42,7 +42,9 @@ static dn_status cost_parse(dn_layer *l, dn_section *s) {
     DN_TRY(dn_cfg_float(s, "thresh", 0, &unused));
     st->s = cost_types[i].s;
     l->on_logits = st->loss == DN_LOSS_BCE;
-    l->truth_kind = st->loss == DN_LOSS_BCE ? DN_TRUTH_BINARY : st->loss == DN_LOSS_MASKED ? DN_TRUTH_MASKED : DN_TRUTH_VALUES;
+    l->truth_kind = st->loss == DN_LOSS_BCE      ? DN_TRUTH_BINARY
+                    : st->loss == DN_LOSS_MASKED ? DN_TRUTH_MASKED
+                                                 : DN_TRUTH_VALUES;
     l->loss_scale = st->s * st->scale;
     l->truths = l->inputs;
     l->outputs = l->inputs;

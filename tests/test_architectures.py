@@ -18,7 +18,8 @@ import darknet_vae as dv
 
 
 def conv(filters: int, size: int, stride: int = 1, activation: str = "leaky", norm: int = 1) -> str:
-    return f"[convolutional]\nbatch_normalize={norm}\nfilters={filters}\nsize={size}\nstride={stride}\npad=1\nactivation={activation}\n"
+    shape = f"filters={filters}\nsize={size}\nstride={stride}\npad=1\n"
+    return f"[convolutional]\nbatch_normalize={norm}\n{shape}activation={activation}\n"
 
 
 def pool(size: int = 2, stride: int = 2) -> str:

@@ -130,7 +130,8 @@ def test_every_failing_allocation_leaves_the_network_as_it_was(network: Build) -
 
 
 def test_misuse_of_resize(network: Build) -> None:
-    net = network("[net]\ninputs=4\nbatchs=2\n[connected]\noutput=4\n[cost]\n")
+    with pytest.warns(UserWarning, match="batchs"):
+        net = network("[net]\ninputs=4\nbatchs=2\n[connected]\noutput=4\n[cost]\n")
     with pytest.raises(dv.errors.UsageError, match="vector of 4 values"):
         net.resize(height=3)
     with pytest.raises(ValueError, match="batch=0"):

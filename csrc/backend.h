@@ -22,6 +22,14 @@ typedef struct dn_conv_shape {
     int channels, height, width, size, stride, padding, out_height, out_width;
 } dn_conv_shape;
 
+/* The convolutions of a layer: `groups` independent ones, each of `group`'s channels and of `filters` filters.
+ * x (rows, groups*channels, height, width), y (rows, groups*filters, out_height, out_width), w (groups*filters, channels,
+ * size, size). A deconvolution is one too, with x and y changing places. */
+typedef struct dn_conv_layer {
+    dn_conv_shape group;
+    int groups, filters;
+} dn_conv_layer;
+
 typedef struct dn_shortcut_shape {
     size_t rows;
     int c1, h1, w1, c2, h2, w2, stride, sample; /* steps in the source and in y */
@@ -103,6 +111,15 @@ typedef struct dn_ops {
                  const float *b, int ldb, float beta, float *c, int ldc);
     void (*im2col)(dn_pool *, const dn_conv_shape *, const float *image, float *columns); /* set */
     void (*col2im)(dn_pool *, const dn_conv_shape *, const float *columns, float *image); /* add */
+    /* The three passes of a convolution: y = or += x * w, dx = or += (its transpose) dy, dw += dy x. All four NULL: composed
+     * of im2col and gemm (convolution.h). `workspace` holds as many floats as conv_workspace said for at least these rows. */
+    size_t (*conv_workspace)(dn_pool *, const dn_conv_layer *, size_t rows);
+    void (*conv_forward)(dn_pool *, const dn_conv_layer *, size_t rows, int add, const float *x, const float *w, float *y,
+                         float *workspace);
+    void (*conv_backward_data)(dn_pool *, const dn_conv_layer *, size_t rows, int add, const float *dy, const float *w,
+                               float *dx, float *workspace);
+    void (*conv_backward_weights)(dn_pool *, const dn_conv_layer *, size_t rows, const float *x, const float *dy, float *dw,
+                                  float *workspace);
     /* y (rows, channels, spatial) += bias[channel]; db[channel] += sums of dy */
     void (*bias_add)(dn_pool *, size_t rows, size_t channels, size_t spatial, const float *bias, float *y);
     void (*bias_gradient)(dn_pool *, size_t rows, size_t channels, size_t spatial, const float *dy, float *db);

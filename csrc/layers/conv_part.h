@@ -1,8 +1,5 @@
 /* Cross-correlation with W (filters, channels/groups, size, size), then normalisation or bias and the activation: the whole
- * of a convolutional layer, and the parts of crnn. out = (in + 2 padding - size) / stride + 1. Per row and group, with the
- * columns of im2col (k, n):
- *
- *   y = W cols        dW += dy cols^T        dx += col2im(W^T dy)
+ * of a convolutional layer, and the parts of crnn. out = (in + 2 padding - size) / stride + 1; convolution.h has the passes.
  *
  * xnor: the forward runs on sign(w) mean|w| of each filter and on the signs of the input; the gradient is that of the real
  * weights and inputs (straight through), as on Darknet's CPU. File: biases, normalisation, weights. */
@@ -14,7 +11,7 @@ typedef struct dn_conv {
     dn_norm_part norm; /* prefix, on and activation are the caller's to set, and what follows up to shape */
     int filters, groups, channels, xnor;
     dn_conv_shape shape; /* of one group; out_height and out_width by dn_conv_settle */
-    int plain;           /* 1x1, stride 1, no padding: the image is its own columns */
+    dn_conv_layer whole; /* by dn_conv_plan */
     dn_tensor *weights;
     float *signs, *binary; /* xnor: the input's and the weights' binary form */
 } dn_conv;

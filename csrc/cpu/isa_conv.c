@@ -1,0 +1,158 @@
+/* Kernels of convolutions in GCC vector extensions, compiled with -DDN_ISA=base, avx2, avx512; everything is static but the
+ * table. The product's left side is gathered by two tables of offsets while it runs: a pixel of an image and a tap of a
+ * kernel add up to an address, whichever of them is summed over, so one kernel serves the three passes of a convolution. */
+#include "cpu_conv_kernels.h"
+
+#ifndef DN_ISA
+#define DN_ISA base
+#endif
+#define CAT2(a, b) a##_##b
+#define CAT(a, b) CAT2(a, b)
+#define STR2(a) #a
+#define STR(a) STR2(a)
+#if defined(__AVX512F__)
+enum { VL = 16, MR = 14 }; /* 28 of 32 registers accumulate */
+#else
+#if defined(__AVX2__)
+enum { VL = 8, MR = 6 }; /* 12 of 16 */
+#else
+enum { VL = 4, MR = 6 };
+#endif
+#endif
+enum { NV = 2, NR = NV * VL, KC = 512 };
+typedef float vec __attribute__((vector_size(VL * 4)));
+typedef float vec_u __attribute__((vector_size(VL * 4), aligned(4)));
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 16")
+
+INLINE void tile(const int mr, const int nv, int k, const float *a, const int *rows, const int *cols, const float *b, int add,
+                 float *c, const int *to) {
+    vec acc[MR][NV];
+    const float *from[MR];
+    UNROLL for (int i = 0; i < mr; i++) {
+        from[i] = a + rows[i];
+        UNROLL for (int j = 0; j < nv; j++) acc[i][j] = (vec){0};
+    }
+    for (int p = 0; p < k; p++, b += NR) {
+        ptrdiff_t at = cols[p];
+        vec row[NV];
+        UNROLL for (int j = 0; j < nv; j++) row[j] = *(const vec *)(b + j * VL);
+        UNROLL for (int i = 0; i < mr; i++) {
+            vec x = from[i][at] - (vec){0};
+            UNROLL for (int j = 0; j < nv; j++) acc[i][j] += x * row[j];
+        }
+    }
+    UNROLL for (int i = 0; i < mr; i++) {
+        vec *out = (vec *)(c + (ptrdiff_t)(to ? to[i] : i) * NR);
+        UNROLL for (int j = 0; j < nv; j++) out[j] = add ? out[j] + acc[i][j] : acc[i][j];
+    }
+}
+
+typedef void (*tile_fn)(int k, const float *a, const int *rows, const int *cols, const float *b, int add, float *c,
+                        const int *to);
+#define TILE(mr, nv)                                                                                                   \
+    static void tile_##mr##_##nv(int k, const float *a, const int *rows, const int *cols, const float *b, int add, float *c, \
+                                 const int *to) {                                                                      \
+        tile(mr, nv, k, a, rows, cols, b, add, c, to);                                                                 \
+    }
+#define TILES(mr) TILE(mr, 1) TILE(mr, 2)
+#define PAIR(mr) {tile_##mr##_1, tile_##mr##_2}
+TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6)
+#if defined(__AVX512F__)
+TILES(7) TILES(8) TILES(9) TILES(10) TILES(11) TILES(12) TILES(13) TILES(14)
+#endif
+static const tile_fn tiles[MR][NV] = {
+    PAIR(1), PAIR(2), PAIR(3), PAIR(4), PAIR(5), PAIR(6),
+#if defined(__AVX512F__)
+    PAIR(7), PAIR(8), PAIR(9), PAIR(10), PAIR(11), PAIR(12), PAIR(13), PAIR(14),
+#endif
+};
+
+/* Tiles of nearly the same height rather than whole ones and a rest. */
+static void multiply(int m, int n, int k, const float *a, const int *rows, const int *cols, const float *b, int add, float *c,
+                     const int *to) {
+    int nv = (n + VL - 1) / VL, n_tiles = (m + MR - 1) / MR, n_blocks = k > KC ? (k + KC - 1) / KC : 1;
+    for (int q = 0; q < n_blocks; q++) {
+        int p = (int)((int64_t)k * q / n_blocks), kc = (int)((int64_t)k * (q + 1) / n_blocks) - p;
+        for (int t = 0; t < n_tiles; t++) {
+            int i = (int)((int64_t)m * t / n_tiles), mr = (int)((int64_t)m * (t + 1) / n_tiles) - i;
+            tiles[mr - 1][nv - 1](kc, a, rows + i, cols + p, b + (ptrdiff_t)p * NR, add || q, to ? c : c + (ptrdiff_t)i * NR,
+                                  to ? to + i : NULL);
+        }
+    }
+}
+
+/* ---- VL x VL blocks transposed in registers ---- */
+
+#if defined(__AVX512F__)
+#define LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif defined(__AVX2__)
+#define LOW 0, 8, 1, 9, 2, 10, 3, 11
+#define HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#else
+#define LOW 0, 4, 1, 5
+#define HIGH 2, 6, 3, 7
+#endif
+#if defined(__clang__) || __GNUC__ >= 12
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+typedef int vec_i __attribute__((vector_size(VL * 4)));
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (vec_i){__VA_ARGS__})
+#endif
+
+/* Interleaving the first half of the rows with the second moves one bit of the row number into the column number; after
+ * log2(VL) rounds rows and columns have changed places. */
+INLINE void transpose(vec *r) {
+    UNROLL for (int round = 1; round < VL; round *= 2) {
+        vec next[VL];
+        UNROLL for (int i = 0; i < VL / 2; i++) {
+            next[2 * i] = SHUFFLE(r[i], r[i + VL / 2], LOW);
+            next[2 * i + 1] = SHUFFLE(r[i], r[i + VL / 2], HIGH);
+        }
+        UNROLL for (int i = 0; i < VL; i++) r[i] = next[i];
+    }
+}
+
+static void to_panel(int n, int count, const float *x, ptrdiff_t ldx, const int *rows, float *panel) {
+    for (int i = 0; i < n; i += VL) {
+        int have = n - i < VL ? n - i : VL;
+        const float *from = x + i * ldx;
+        if (count < VL) {
+            for (int j = 0; j < count; j++)
+                for (int q = 0; q < VL; q++) panel[(ptrdiff_t)(rows ? rows[j] : j) * NR + i + q] = q < have ? from[q * ldx + j] : 0;
+            continue;
+        }
+        for (int done = 0; done < count; done += VL) {
+            int j = done + VL <= count ? done : count - VL; /* the last block overlaps */
+            vec r[VL];
+            if (have == VL) {
+                UNROLL for (int q = 0; q < VL; q++) r[q] = *(const vec_u *)(from + q * ldx + j);
+            } else {
+                for (int q = 0; q < VL; q++) r[q] = q < have ? *(const vec_u *)(from + q * ldx + j) : (vec){0};
+            }
+            transpose(r);
+            UNROLL for (int q = 0; q < VL; q++) *(vec *)(panel + (ptrdiff_t)(rows ? rows[j + q] : j + q) * NR + i) = r[q];
+        }
+    }
+}
+
+static void from_panel(int n, int count, const float *panel, int add, float *y, ptrdiff_t ldy) {
+    for (int i = 0; i < n; i += VL) {
+        int have = n - i < VL ? n - i : VL;
+        for (int j = 0; j < count; j += VL) {
+            vec r[VL];
+            UNROLL for (int q = 0; q < VL; q++) r[q] = *(const vec *)(panel + (ptrdiff_t)(j + q) * NR + i);
+            transpose(r);
+            float *to = y + i * ldy + j;
+            if (j + VL <= count) {
+                for (int q = 0; q < have; q++, to += ldy) *(vec_u *)to = add ? *(vec_u *)to + r[q] : r[q];
+            } else {
+                for (int q = 0; q < have; q++, to += ldy)
+                    for (int e = 0; e < count - j; e++) to[e] = add ? to[e] + r[q][e] : r[q][e];
+            }
+        }
+    }
+}
+
+const dn_cpu_conv_kernels CAT(dn_cpu_conv_kernels, DN_ISA) = {STR(DN_ISA), VL, NR, multiply, to_panel, from_panel};

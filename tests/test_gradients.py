@@ -310,13 +310,14 @@ def test_the_update_is_the_recipe_in_double_precision(adam: int, network: Build)
 
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_layer_leaves_the_devices_memory_alone(kind: str, network: Build) -> None:
-    """On the `fence` device the host may not touch what belongs to the device; the numbers are those of the CPU."""
+    """On the `fence` device the host may not touch what belongs to the device; the numbers are those of the CPU, but for the
+    rounding of convolutions, which are composed there."""
     problems = [problem_of(kind, 3, network, device=device) for device in ("cpu", "fence")]
     losses = [problem.loss() for problem in problems]
-    assert losses[0] == losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     for problem in problems:
         problem.net.backward()
         problem.net.update()
     for layer, name in problems[0].tensors:
         other = problems[1].net.layers[layer.index]
-        np.testing.assert_array_equal(other.params[name], layer.params[name])
+        np.testing.assert_allclose(other.params[name], layer.params[name], rtol=1e-4, atol=1e-5)

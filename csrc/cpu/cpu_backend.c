@@ -1,5 +1,6 @@
 /* The table of CPU operations, the choice of the instruction set, memory and GEMM. */
 #include "cpu_blas.h"
+#include "cpu_conv_kernels.h"
 #include "cpu_dense.h"
 #include "cpu_ops.h"
 #include "../sys.h"
@@ -39,6 +40,15 @@ const dn_dense_kernels *dn_cpu_dense_kernels(void) {
     if (k == &dn_cpu_kernels_avx2) return &dn_dense_kernels_avx2;
 #endif
     return &dn_dense_kernels_base;
+}
+
+const dn_cpu_conv_kernels *dn_cpu_conv_kernels_get(void) {
+#if defined(__x86_64__)
+    const dn_cpu_kernels *k = dn_cpu_kernels_get();
+    if (k == &dn_cpu_kernels_avx512) return &dn_cpu_conv_kernels_avx512;
+    if (k == &dn_cpu_kernels_avx2) return &dn_cpu_conv_kernels_avx2;
+#endif
+    return &dn_cpu_conv_kernels_base;
 }
 
 const char *dn_version(void) { return DN_VERSION; }
@@ -117,8 +127,10 @@ const dn_ops dn_cpu_ops = {
     .name = "cpu", .finish = cpu_finish, .alloc = cpu_alloc, .free = cpu_free, .upload = cpu_transfer,
     .download = cpu_transfer, .set_step = cpu_set_step, .gather_rows = cpu_gather_rows,
     .fill = cpu_fill, .copy = cpu_copy, .scale = cpu_scale, .axpy = cpu_axpy, .mul_add = cpu_mul_add, .copy_rows = cpu_copy_rows,
-    .add_rows = cpu_add_rows, .gemm = cpu_gemm, .im2col = cpu_im2col, .col2im = cpu_col2im, .bias_add = cpu_bias_add,
-    .bias_gradient = cpu_bias_gradient, .activate = cpu_activate, .activate_gradient = cpu_activate_gradient,
+    .add_rows = cpu_add_rows, .gemm = cpu_gemm, .im2col = cpu_im2col, .col2im = cpu_col2im,
+    .conv_workspace = cpu_conv_workspace, .conv_forward = cpu_conv_forward,
+    .conv_backward_data = cpu_conv_backward_data, .conv_backward_weights = cpu_conv_backward_weights,
+    .bias_add = cpu_bias_add, .bias_gradient = cpu_bias_gradient, .activate = cpu_activate, .activate_gradient = cpu_activate_gradient,
     .norm_forward = cpu_norm_forward, .norm_backward = cpu_norm_backward, .maxpool_forward = cpu_maxpool_forward,
     .maxpool_backward = cpu_maxpool_backward, .upsample_forward = cpu_upsample_forward,
     .upsample_backward = cpu_upsample_backward, .downsample_forward = cpu_downsample_forward,

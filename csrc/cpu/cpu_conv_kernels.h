@@ -15,7 +15,18 @@ typedef struct dn_cpu_conv_kernels {
     void (*to_panel)(int n, int count, const float *x, ptrdiff_t ldx, const int *rows, float *panel);
     /* y[i*ldy + j] = or += panel[j][i]; reads whole vectors of rows, up to width - 1 beyond count */
     void (*from_panel)(int n, int count, const float *panel, int add, float *y, ptrdiff_t ldy);
+    /* For results of a few channels, which would fill a panel badly: vectors along pixels instead. y[i*ldy + j] = sum over p
+     * of w[i*ldw + p] x[cols[p] + j], j < count; reads and writes up to DN_NARROW beyond count */
+    void (*narrow)(int m, int count, int k, const float *w, ptrdiff_t ldw, const float *x, const int *cols, float *y,
+                   ptrdiff_t ldy);
+    /* panel[i][j] = or += sum over q < count of x[rows[i] + q] y[j*ldy + q], j < n; count is whole vectors */
+    void (*dots)(int m, int n, int count, const float *x, const int *rows, const float *y, ptrdiff_t ldy, int add, float *panel);
+    /* `lines` lines of n values, ldx and ldy apart */
+    void (*copy_lines)(int lines, int n, const float *x, ptrdiff_t ldx, float *y, ptrdiff_t ldy);
 } dn_cpu_conv_kernels;
+enum { DN_NARROW = 64 };
 
+/* Of the same instruction set as dn_cpu_kernels_get's. */
+const dn_cpu_conv_kernels *dn_cpu_conv_kernels_get(void);
 extern const dn_cpu_conv_kernels dn_cpu_conv_kernels_base, dn_cpu_conv_kernels_avx2, dn_cpu_conv_kernels_avx512;
 #endif

@@ -12,6 +12,10 @@ void cpu_copy_rows(dn_pool *pool, size_t rows, size_t cols, const float *x, size
 void cpu_add_rows(dn_pool *pool, size_t rows, size_t cols, const float *x, size_t ldx, float *y, size_t ldy);
 void cpu_im2col(dn_pool *pool, const dn_conv_shape *shape, const float *image, float *columns);
 void cpu_col2im(dn_pool *pool, const dn_conv_shape *shape, const float *columns, float *image);
+size_t cpu_conv_workspace(dn_pool *pool, const dn_conv_layer *layer, size_t rows);
+void cpu_conv_forward(dn_pool *pool, const dn_conv_layer *layer, size_t rows, int add, const float *x, const float *w, float *y, float *workspace);
+void cpu_conv_backward_data(dn_pool *pool, const dn_conv_layer *layer, size_t rows, int add, const float *dy, const float *w, float *dx, float *workspace);
+void cpu_conv_backward_weights(dn_pool *pool, const dn_conv_layer *layer, size_t rows, const float *x, const float *dy, float *dw, float *workspace);
 void cpu_bias_add(dn_pool *pool, size_t rows, size_t channels, size_t spatial, const float *bias, float *y);
 void cpu_bias_gradient(dn_pool *pool, size_t rows, size_t channels, size_t spatial, const float *dy, float *db);
 void cpu_activate(dn_pool *pool, dn_activation activation, size_t n, float *x);

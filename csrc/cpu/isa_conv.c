@@ -2,6 +2,7 @@
  * table. The product's left side is gathered by two tables of offsets while it runs: a pixel of an image and a tap of a
  * kernel add up to an address, whichever of them is summed over, so one kernel serves the three passes of a convolution. */
 #include "cpu_conv_kernels.h"
+#include <string.h>
 
 #ifndef DN_ISA
 #define DN_ISA base
@@ -155,4 +156,104 @@ static void from_panel(int n, int count, const float *panel, int add, float *y, 
     }
 }
 
-const dn_cpu_conv_kernels CAT(dn_cpu_conv_kernels, DN_ISA) = {STR(DN_ISA), VL, NR, multiply, to_panel, from_panel};
+/* ---- results of a few channels ---- */
+
+INLINE void narrow_tile(const int mr, const int nv, int k, const float *w, ptrdiff_t ldw, const float *x, const int *cols,
+                        float *y, ptrdiff_t ldy) {
+    vec acc[3][4];
+    UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] = (vec){0};
+    for (int p = 0; p < k; p++) {
+        const float *from = x + cols[p];
+        vec row[4];
+        UNROLL for (int j = 0; j < nv; j++) row[j] = *(const vec_u *)(from + j * VL);
+        UNROLL for (int i = 0; i < mr; i++) {
+            vec a = w[i * ldw + p] - (vec){0};
+            UNROLL for (int j = 0; j < nv; j++) acc[i][j] += a * row[j];
+        }
+    }
+    UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) *(vec_u *)(y + i * ldy + j * VL) = acc[i][j];
+}
+
+static void narrow(int m, int count, int k, const float *w, ptrdiff_t ldw, const float *x, const int *cols, float *y,
+                   ptrdiff_t ldy) {
+    for (int i = 0, mr; i < m; i += mr, w += mr * ldw, y += mr * ldy) {
+        mr = m - i < 3 ? m - i : 3;
+        for (int j = 0; j < count;) {
+            int four = count - j > 3 * VL;
+            switch (mr * 2 + four) {
+            case 2: narrow_tile(1, 1, k, w, ldw, x + j, cols, y + j, ldy); break;
+            case 3: narrow_tile(1, 4, k, w, ldw, x + j, cols, y + j, ldy); break;
+            case 4: narrow_tile(2, 1, k, w, ldw, x + j, cols, y + j, ldy); break;
+            case 5: narrow_tile(2, 4, k, w, ldw, x + j, cols, y + j, ldy); break;
+            case 6: narrow_tile(3, 1, k, w, ldw, x + j, cols, y + j, ldy); break;
+            default: narrow_tile(3, 4, k, w, ldw, x + j, cols, y + j, ldy); break;
+            }
+            j += four ? 4 * VL : VL;
+        }
+    }
+}
+
+INLINE float sum(vec v) {
+    float s = 0;
+    for (int i = 0; i < VL; i++) s += v[i];
+    return s;
+}
+
+INLINE void dots_tile(const int mr, const int nr, int count, const float *x, const int *rows, const float *y, ptrdiff_t ldy,
+                      int add, float *panel) {
+    vec acc[4][2];
+    UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nr; j++) acc[i][j] = (vec){0};
+    for (int q = 0; q < count; q += VL) {
+        vec b[2];
+        UNROLL for (int j = 0; j < nr; j++) b[j] = *(const vec_u *)(y + j * ldy + q);
+        UNROLL for (int i = 0; i < mr; i++) {
+            vec a = *(const vec_u *)(x + rows[i] + q);
+            UNROLL for (int j = 0; j < nr; j++) acc[i][j] += a * b[j];
+        }
+    }
+    UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nr; j++) {
+        float *to = panel + i * NR + j;
+        *to = (add ? *to : 0) + sum(acc[i][j]);
+    }
+}
+
+static void dots(int m, int n, int count, const float *x, const int *rows, const float *y, ptrdiff_t ldy, int add,
+                 float *panel) {
+    for (int j = 0, nr; j < n; j += nr) {
+        nr = n - j < 2 ? n - j : 2;
+        for (int i = 0, mr; i < m; i += mr) {
+            mr = m - i < 4 ? 1 : 4;
+            const float *to = y + j * ldy;
+            float *out = panel + i * NR + j;
+            switch (mr * 2 + nr) {
+            case 3: dots_tile(1, 1, count, x, rows + i, to, ldy, add, out); break;
+            case 4: dots_tile(1, 2, count, x, rows + i, to, ldy, add, out); break;
+            case 9: dots_tile(4, 1, count, x, rows + i, to, ldy, add, out); break;
+            default: dots_tile(4, 2, count, x, rows + i, to, ldy, add, out); break;
+            }
+        }
+    }
+}
+
+/* Whole parts, and a last one that overlaps: lines are short, so what counts is the number of steps. */
+INLINE void copy_parts(const int part, int lines, int n, const float *x, ptrdiff_t ldx, float *y, ptrdiff_t ldy) {
+    for (int r = 0; r < lines; r++, x += ldx, y += ldy) {
+        for (int i = 0; i + part < n; i += part) memcpy(y + i, x + i, (size_t)part * sizeof *y);
+        memcpy(y + n - part, x + n - part, (size_t)part * sizeof *y);
+    }
+}
+
+static void copy_lines(int lines, int n, const float *x, ptrdiff_t ldx, float *y, ptrdiff_t ldy) {
+    if (n >= 16 && VL == 16)
+        copy_parts(16, lines, n, x, ldx, y, ldy);
+    else if (n >= 8)
+        copy_parts(8, lines, n, x, ldx, y, ldy);
+    else if (n >= 4)
+        copy_parts(4, lines, n, x, ldx, y, ldy);
+    else
+        copy_parts(1, lines, n, x, ldx, y, ldy);
+}
+
+const dn_cpu_conv_kernels CAT(dn_cpu_conv_kernels, DN_ISA) = {
+    STR(DN_ISA), VL, NR, multiply, to_panel, from_panel, narrow, dots, copy_lines,
+};

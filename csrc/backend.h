@@ -135,7 +135,7 @@ typedef struct dn_ops {
                           const float *xhat, const float *scale, const float *mean, const float *var, float *dy,
                           float *dscale, float *dbias);
     void (*maxpool_forward)(dn_pool *, size_t rows, const dn_conv_shape *, const float *x, float *y, int *index);
-    void (*maxpool_backward)(dn_pool *, size_t n, const int *index, const float *dy, float *dx);
+    void (*maxpool_backward)(dn_pool *, size_t rows, const dn_conv_shape *, const int *index, const float *dy, float *dx);
     void (*upsample_forward)(dn_pool *, size_t maps, int h, int w, int stride, float scale, const float *x, float *y);
     void (*upsample_backward)(dn_pool *, size_t maps, int h, int w, int stride, float scale, const float *dy, float *dx);
     void (*downsample_forward)(dn_pool *, size_t maps, int h, int w, int stride, float scale, const float *x, float *y);

@@ -23,7 +23,7 @@ void cpu_activate_gradient(dn_pool *pool, dn_activation activation, size_t n, co
 void cpu_norm_forward(dn_pool *pool, size_t rows, size_t channels, size_t spatial, int training, float eps, const float *x, const float *scale, const float *bias, float *mean, float *var, float *rolling_mean, float *rolling_var, float *xhat, float *y);
 void cpu_norm_backward(dn_pool *pool, size_t rows, size_t channels, size_t spatial, int training, float eps, const float *xhat, const float *scale, const float *mean, const float *var, float *dy, float *dscale, float *dbias);
 void cpu_maxpool_forward(dn_pool *pool, size_t rows, const dn_conv_shape *shape, const float *x, float *y, int *index);
-void cpu_maxpool_backward(dn_pool *pool, size_t n, const int *index, const float *dy, float *dx);
+void cpu_maxpool_backward(dn_pool *pool, size_t rows, const dn_conv_shape *shape, const int *index, const float *dy, float *dx);
 void cpu_upsample_forward(dn_pool *pool, size_t maps, int h, int w, int stride, float scale, const float *x, float *y);
 void cpu_upsample_backward(dn_pool *pool, size_t maps, int h, int w, int stride, float scale, const float *dy, float *dx);
 void cpu_downsample_forward(dn_pool *pool, size_t maps, int h, int w, int stride, float scale, const float *x, float *y);

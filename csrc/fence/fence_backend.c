@@ -97,8 +97,8 @@ OPERATION(norm_backward, (dn_pool *pool, size_t rows, size_t channels, size_t sp
           *dbias), pool, rows, channels, spatial, training, eps, xhat, scale, mean, var, dy, dscale, dbias)
 OPERATION(maxpool_forward, (dn_pool *pool, size_t rows, const dn_conv_shape *shape, const float *x, float *y, int
           *index), pool, rows, shape, x, y, index)
-OPERATION(maxpool_backward, (dn_pool *pool, size_t n, const int *index, const float *dy, float *dx), pool, n, index,
-          dy, dx)
+OPERATION(maxpool_backward, (dn_pool *pool, size_t rows, const dn_conv_shape *shape, const int *index, const float *dy,
+          float *dx), pool, rows, shape, index, dy, dx)
 OPERATION(upsample_forward, (dn_pool *pool, size_t maps, int h, int w, int stride, float scale, const float *x, float
           *y), pool, maps, h, w, stride, scale, x, y)
 OPERATION(upsample_backward, (dn_pool *pool, size_t maps, int h, int w, int stride, float scale, const float *dy,

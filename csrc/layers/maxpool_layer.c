@@ -39,7 +39,7 @@ static dn_status maxpool_backward(dn_layer *l) {
     maxpool_state *st = l->state;
     const dn_run *run = dn_layer_run(l);
     if (l->dx)
-        run->ops->maxpool_backward(run->pool, (size_t)run->rows * l->outputs, (int *)st->index, l->delta, l->dx);
+        run->ops->maxpool_backward(run->pool, (size_t)run->rows, &st->shape, (int *)st->index, l->delta, l->dx);
     return DN_OK;
 }
 const dn_layer_type dn_maxpool_layer = {

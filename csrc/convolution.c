@@ -9,8 +9,13 @@ typedef struct conv_place {
 
 static conv_place place_at(const dn_conv_layer *l, size_t row, int group) {
     const dn_conv_shape *s = &l->group;
-    conv_place at = {l->filters, s->out_height * s->out_width, s->channels * s->size * s->size,
-                     s->size == 1 && s->stride == 1 && s->padding == 0, 0, 0, 0};
+    conv_place at = {l->filters,
+                     s->out_height * s->out_width,
+                     s->channels * s->size * s->size,
+                     s->size == 1 && s->stride == 1 && s->padding == 0,
+                     0,
+                     0,
+                     0};
     size_t place = row * (size_t)l->groups + (size_t)group;
     at.x = place * s->channels * s->height * s->width;
     at.y = place * at.m * at.n;
@@ -30,8 +35,8 @@ size_t dn_conv_composed_workspace(const dn_conv_layer *l) {
     return at.plain ? 0 : (size_t)at.k * (size_t)at.n;
 }
 
-void dn_conv_composed_forward(const dn_ops *ops, dn_pool *pool, const dn_conv_layer *l, size_t rows, int add, const float *x,
-                              const float *w, float *y, float *workspace) {
+void dn_conv_composed_forward(const dn_ops *ops, dn_pool *pool, const dn_conv_layer *l, size_t rows, int add,
+                              const float *x, const float *w, float *y, float *workspace) {
     for (size_t r = 0; r < rows; r++)
         for (int g = 0; g < l->groups; g++) {
             conv_place at = place_at(l, r, g);
@@ -53,8 +58,8 @@ void dn_conv_composed_backward_data(const dn_ops *ops, dn_pool *pool, const dn_c
         }
 }
 
-void dn_conv_composed_backward_weights(const dn_ops *ops, dn_pool *pool, const dn_conv_layer *l, size_t rows, const float *x,
-                                       const float *dy, float *dw, float *workspace) {
+void dn_conv_composed_backward_weights(const dn_ops *ops, dn_pool *pool, const dn_conv_layer *l, size_t rows,
+                                       const float *x, const float *dy, float *dw, float *workspace) {
     for (size_t r = 0; r < rows; r++)
         for (int g = 0; g < l->groups; g++) {
             conv_place at = place_at(l, r, g);

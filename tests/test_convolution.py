@@ -114,7 +114,9 @@ def data_gradient(case: Case, dy: np.ndarray, w: np.ndarray, height: int, width:
     grouped = dy.reshape(len(dy), case.groups, -1, *dy.shape[2:])
     each = np.einsum("rgfhw,gfcij->rgcijhw", grouped, w.reshape(case.groups, -1, *w.shape[1:]), optimize=True)
     each = each.reshape(len(dy), -1, case.size, case.size, *dy.shape[2:])
-    room = [max((n - 1) * case.stride + case.size, m + 2 * case.padding) for n, m in zip(dy.shape[2:], (height, width), strict=True)]
+    room = [
+        max((n - 1) * case.stride + case.size, m + 2 * case.padding) for n, m in zip(dy.shape[2:], (height, width), strict=True)
+    ]
     frame = np.zeros((len(dy), each.shape[1], *room))
     for i in range(case.size):
         for j in range(case.size):
@@ -133,7 +135,12 @@ def passes(case: Case, path: Path, x: np.ndarray, w: np.ndarray, truth: np.ndarr
     net.forward(x.reshape(len(x), -1), truth.reshape(len(x), -1), train=True)
     net.backward()
     shape = (len(x), *layer.shape) if len(layer.shape) > 1 else (len(x), case.filters, 1, 1)
-    return [layer.output.reshape(shape), -layer.delta.reshape(shape), -net.layers[0].delta.reshape(x.shape), -layer.grads["weights"]]
+    return [
+        layer.output.reshape(shape),
+        -layer.delta.reshape(shape),
+        -net.layers[0].delta.reshape(x.shape),
+        -layer.grads["weights"],
+    ]
 
 
 def close(name: str, case: Case, ours: np.ndarray, wanted: np.ndarray, terms: np.ndarray) -> None:

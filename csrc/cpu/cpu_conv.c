@@ -1,4 +1,5 @@
-/* Images: columns for convolutions, pooling, resampling, shortcuts. Every map is one's own, so chunks are runs of maps. */
+/* Images: columns for convolutions, pooling, resampling, shortcuts. Every map is one's own, so chunks are runs of maps.
+ */
 #include "cpu_ops.h"
 #include <float.h>
 #include <string.h>
@@ -80,9 +81,7 @@ static void run_col2im(const image_job *j, size_t map) {
         }
 }
 
-static size_t column_values(const dn_conv_shape *s) {
-    return (size_t)s->size * s->size * s->out_height * s->out_width;
-}
+static size_t column_values(const dn_conv_shape *s) { return (size_t)s->size * s->size * s->out_height * s->out_width; }
 void cpu_im2col(dn_pool *pool, const dn_conv_shape *s, const float *image, float *columns) {
     image_run(pool, column_values(s),
               (image_job){.run = run_im2col, .maps = (size_t)s->channels, .shape = s, .x = image, .y = columns});
@@ -114,7 +113,8 @@ static void run_maxpool(const image_job *j, size_t m) {
 }
 void cpu_maxpool_forward(dn_pool *pool, size_t rows, const dn_conv_shape *s, const float *x, float *y, int *index) {
     image_run(pool, (size_t)s->out_height * s->out_width * least(s->size * s->size, 64),
-              (image_job){.run = run_maxpool, .maps = rows * (size_t)s->channels, .shape = s, .x = x, .y = y, .index = index});
+              (image_job){
+                  .run = run_maxpool, .maps = rows * (size_t)s->channels, .shape = s, .x = x, .y = y, .index = index});
 }
 
 static void run_maxpool_backward(const image_job *j, size_t m) {
@@ -122,10 +122,16 @@ static void run_maxpool_backward(const image_job *j, size_t m) {
     for (size_t i = m * n; i < (m + 1) * n; i++)
         if (j->index[i] >= 0) j->y[j->index[i]] += j->x[i];
 }
-void cpu_maxpool_backward(dn_pool *pool, size_t rows, const dn_conv_shape *s, const int *index, const float *dy, float *dx) {
+void cpu_maxpool_backward(dn_pool *pool, size_t rows, const dn_conv_shape *s, const int *index, const float *dy,
+                          float *dx) {
     image_run(pool, (size_t)s->out_height * s->out_width,
-              (image_job){.run = run_maxpool_backward, .maps = rows * (size_t)s->channels, .h = s->out_height,
-                          .w = s->out_width, .x = dy, .y = dx, .index = (int *)index});
+              (image_job){.run = run_maxpool_backward,
+                          .maps = rows * (size_t)s->channels,
+                          .h = s->out_height,
+                          .w = s->out_width,
+                          .x = dy,
+                          .y = dx,
+                          .index = (int *)index});
 }
 
 /* (h, w) is the size of the input map in all four; one loop for the stride of every network, one for the others */
@@ -143,7 +149,8 @@ static inline void add_line(int w, int stride, float scale, const float *from, f
         for (int k = 0; k < w; k++)
             for (int e = 0; e < stride; e++) to[k] += scale * from[k * stride + e];
 }
-static inline void spread_line(int w, int stride, float scale, const float *from, float *to) { /* its values += from[k] */
+static inline void spread_line(int w, int stride, float scale, const float *from,
+                               float *to) { /* its values += from[k] */
     for (int k = 0; k < w; k++)
         for (int e = 0; e < stride; e++) to[k * stride + e] += scale * from[k];
 }
@@ -158,14 +165,12 @@ static void run_upsample(const image_job *j, size_t m) {
 }
 static void run_upsample_backward(const image_job *j, size_t m) {
     int h = j->h, w = j->w, s = j->stride;
-    for (int i = 0; i < h * s; i++)
-        add_line(w, s, j->a, j->x + (m * h * s + i) * w * s, j->y + (m * h + i / s) * w);
+    for (int i = 0; i < h * s; i++) add_line(w, s, j->a, j->x + (m * h * s + i) * w * s, j->y + (m * h + i / s) * w);
 }
 static void run_downsample(const image_job *j, size_t m) {
     int s = j->stride, oh = j->h / s, ow = j->w / s;
     memset(j->y + m * oh * ow, 0, (size_t)oh * ow * sizeof *j->y);
-    for (int i = 0; i < oh * s; i++)
-        add_line(ow, s, j->a, j->x + (m * j->h + i) * j->w, j->y + (m * oh + i / s) * ow);
+    for (int i = 0; i < oh * s; i++) add_line(ow, s, j->a, j->x + (m * j->h + i) * j->w, j->y + (m * oh + i / s) * ow);
 }
 static void run_downsample_backward(const image_job *j, size_t m) {
     int s = j->stride, oh = j->h / s, ow = j->w / s;
@@ -175,13 +180,14 @@ static void run_downsample_backward(const image_job *j, size_t m) {
 
 #define RESAMPLE(name, function, values)                                                                               \
     void cpu_##name(dn_pool *pool, size_t maps, int h, int w, int stride, float scale, const float *x, float *y) {     \
-        image_run(pool, values,                                                                                        \
-                  (image_job){.run = function, .maps = maps, .h = h, .w = w, .stride = stride, .a = scale, .x = x, .y = y}); \
+        image_run(                                                                                                     \
+            pool, values,                                                                                              \
+            (image_job){.run = function, .maps = maps, .h = h, .w = w, .stride = stride, .a = scale, .x = x, .y = y}); \
     }
 RESAMPLE(upsample_forward, run_upsample, (size_t)h * w * stride * stride)
 RESAMPLE(upsample_backward, run_upsample_backward, (size_t)h * w * stride * stride)
-RESAMPLE(downsample_forward, run_downsample, (size_t)h * w)
-RESAMPLE(downsample_backward, run_downsample_backward, (size_t)h * w)
+RESAMPLE(downsample_forward, run_downsample, (size_t)h *w)
+RESAMPLE(downsample_backward, run_downsample_backward, (size_t)h *w)
 
 /* Map c2 of a row of y, and of dx; source maps beyond c1 do not exist. */
 static void run_shortcut(const image_job *j, size_t m) {
@@ -219,12 +225,20 @@ static void run_shortcut_backward(const image_job *j, size_t m) {
 }
 void cpu_shortcut_forward(dn_pool *pool, const dn_shortcut_shape *s, float alpha, float beta, const float *source,
                           float *y) {
-    image_run(pool, (size_t)s->h2 * s->w2,
-              (image_job){.run = run_shortcut, .maps = s->rows * s->c2, .shortcut = s, .a = alpha, .b = beta, .x = source, .y = y});
+    image_run(
+        pool, (size_t)s->h2 * s->w2,
+        (image_job){
+            .run = run_shortcut, .maps = s->rows * s->c2, .shortcut = s, .a = alpha, .b = beta, .x = source, .y = y});
 }
 void cpu_shortcut_backward(dn_pool *pool, const dn_shortcut_shape *s, float alpha, float beta, const float *dy,
                            float *dx, float *dsource) {
     image_run(pool, (size_t)s->h2 * s->w2,
-              (image_job){.run = run_shortcut_backward, .maps = s->rows * s->c2, .shortcut = s, .a = alpha, .b = beta, .x = dy,
-                          .y = dx, .z = dsource});
+              (image_job){.run = run_shortcut_backward,
+                          .maps = s->rows * s->c2,
+                          .shortcut = s,
+                          .a = alpha,
+                          .b = beta,
+                          .x = dy,
+                          .y = dx,
+                          .z = dsource});
 }

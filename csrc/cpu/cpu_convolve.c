@@ -6,12 +6,12 @@
  *              the pixels with one remainder by the stride meet the same taps
  *   weights    dw[tap][filter]   = sum over pixels  of x[tap + pixel]  dy[pixel][filter]
  *
- * Results of a few channels per group, as of depthwise convolutions and at the image end of an autoencoder, have their vectors
- * along the pixels of a frame instead; then a frame keeps the pixels of one remainder by the stride together.
+ * Results of a few channels per group, as of depthwise convolutions and at the image end of an autoencoder, have their
+ * vectors along the pixels of a frame instead; then a frame keeps the pixels of one remainder by the stride together.
  *
- * Images stay in CHW. A map with padding is copied into a frame with zero borders, the right side into panels, and products
- * come back through a transposition in registers. Work is cut by the shape alone into chunks of a few images, or bands of
- * one, by panels; weight gradients are summed in a fixed number of parts that are added in order. */
+ * Images stay in CHW. A map with padding is copied into a frame with zero borders, the right side into panels, and
+ * products come back through a transposition in registers. Work is cut by the shape alone into chunks of a few images,
+ * or bands of one, by panels; weight gradients are summed in a fixed number of parts that are added in order. */
 #include "../convolution.h"
 #include "cpu_conv_kernels.h"
 #include "cpu_ops.h"
@@ -25,7 +25,7 @@ enum {
     MAX_STRIDE = 8,        /* beyond it, and beyond the next, the composed passes do it */
     MAX_OFFSETS = 1 << 24, /* floats of a frame, entries of a table */
     MAX_SLOTS = 256,
-    SUM_PIXELS = 256,      /* pixels a weight gradient sums in registers */
+    SUM_PIXELS = 256, /* pixels a weight gradient sums in registers */
 };
 
 static size_t round_up(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
@@ -58,8 +58,8 @@ static int slots_wanted(dn_pool *pool) { return least(dn_pool_threads(pool), MAX
 
 /* ---- frames ---- */
 
-/* A window on the maps of a row and group: rows and columns from (y, x) on, zero outside. `whole`: the window lies inside
- * them and is read where it is. */
+/* A window on the maps of a row and group: rows and columns from (y, x) on, zero outside. `whole`: the window lies
+ * inside them and is read where it is. */
 typedef struct frame {
     int channels, height, width; /* of the maps */
     int rows, cols;              /* of the window */
@@ -83,7 +83,8 @@ static void frame_settle(frame *f, int y, int rows_of_all_bands, int split) {
 }
 
 /* The window's values from line y on; the border is zero already. `from` is the first of `channels` maps. */
-static void frame_fill(const dn_cpu_conv_kernels *k, const frame *f, const float *from, int y, int channels, float *to) {
+static void frame_fill(const dn_cpu_conv_kernels *k, const frame *f, const float *from, int y, int channels,
+                       float *to) {
     int first = most(0, -y), last = least(f->rows, f->height - y), left = most(0, -f->x);
     int n = least(f->cols, f->width - f->x) - left;
     if (n <= 0 || last <= first) return;
@@ -112,17 +113,17 @@ typedef struct phase {
 typedef struct gather {
     const dn_cpu_conv_kernels *kernels;
     const dn_conv_layer *layer;
-    int data, narrow;         /* the data pass; vectors along pixels */
-    int k, n, height, width;  /* taps, channels and size of the result, of one group */
-    int band, n_bands, step;  /* lines of the result a band has; between lines of a phase */
-    int band_y, y;            /* lines of the source from band to band, and where the first begins */
+    int data, narrow;        /* the data pass; vectors along pixels */
+    int k, n, height, width; /* taps, channels and size of the result, of one group */
+    int band, n_bands, step; /* lines of the result a band has; between lines of a phase */
+    int band_y, y;           /* lines of the source from band to band, and where the first begins */
     frame source;
     int n_phases, n_panels;
     phase phases[MAX_STRIDE * MAX_STRIDE];
-    size_t units, per_chunk;  /* bands of all rows and groups */
-    int ranges;               /* parts of the panels */
+    size_t units, per_chunk; /* bands of all rows and groups */
+    int ranges;              /* parts of the panels */
     size_t panel_floats, tile_floats, slot_floats, floats;
-    size_t flat;              /* narrow: between channels of a tile */
+    size_t flat; /* narrow: between channels of a tile */
     /* in the workspace */
     float *panels;
     int *taps, *from, *to; /* offsets in the window by tap, by pixel; pixel number in the band */
@@ -152,11 +153,17 @@ static void gather_phases(gather *g) {
     int first = 0, pixels = 0;
     for (int a = 0; a < s->stride; a++)
         for (int b = 0; b < s->stride; b++) {
-            int ny = s->size > a ? ceil_div(s->size - a, s->stride) : 0, nx = s->size > b ? ceil_div(s->size - b, s->stride) : 0;
+            int ny = s->size > a ? ceil_div(s->size - a, s->stride) : 0,
+                nx = s->size > b ? ceil_div(s->size - b, s->stride) : 0;
             int y = (a + s->stride - s->padding % s->stride) % s->stride;
             int x = (b + s->stride - s->padding % s->stride) % s->stride;
-            phase p = {first, g->layer->filters * ny * nx, y, x, g->band > y ? ceil_div(g->band - y, s->stride) : 0,
-                       g->width > x ? ceil_div(g->width - x, s->stride) : 0, pixels};
+            phase p = {first,
+                       g->layer->filters * ny * nx,
+                       y,
+                       x,
+                       g->band > y ? ceil_div(g->band - y, s->stride) : 0,
+                       g->width > x ? ceil_div(g->width - x, s->stride) : 0,
+                       pixels};
             g->phases[g->n_phases++] = p;
             first += p.k, pixels += p.tall * p.wide;
         }
@@ -174,8 +181,11 @@ static int gather_plan(gather *g, dn_pool *pool, const dn_conv_layer *l, size_t 
     g->height = data ? s->height : s->out_height, g->width = data ? s->width : s->out_width;
     g->step = data ? s->stride : 1;
     g->y = data ? s->padding / s->stride - reach : -s->padding;
-    g->source = (frame){.channels = channels, .height = data ? s->out_height : s->height,
-                        .width = data ? s->out_width : s->width, .cols = gather_lines(g, g->width), .x = g->y};
+    g->source = (frame){.channels = channels,
+                        .height = data ? s->out_height : s->height,
+                        .width = data ? s->out_width : s->width,
+                        .cols = gather_lines(g, g->width),
+                        .x = g->y};
     /* as many lines as stay in the cache, but enough pixels to be worth a walk through the weights */
     int room = most(FRAME / most(channels * g->source.cols, 1) - s->size, 1);
     int lines = data ? room * s->stride : room / s->stride;
@@ -205,8 +215,9 @@ static int gather_plan(gather *g, dn_pool *pool, const dn_conv_layer *l, size_t 
     g->flat = (size_t)g->source.plane + DN_NARROW;
     if (g->narrow) g->tile_floats = g->flat * g->n;
     g->slot_floats = padded(frame_floats(&g->source) + DN_NARROW) + padded(g->tile_floats);
-    g->floats = padded(g->panel_floats * g->n_panels * l->groups) + padded((size_t)g->k) + padded((size_t)s->size * s->size) +
-                2 * padded((size_t)g->band * g->width) + g->slot_floats * (size_t)slots_wanted(pool);
+    g->floats = padded(g->panel_floats * g->n_panels * l->groups) + padded((size_t)g->k) +
+                padded((size_t)s->size * s->size) + 2 * padded((size_t)g->band * g->width) +
+                g->slot_floats * (size_t)slots_wanted(pool);
     return 1;
 }
 
@@ -219,7 +230,8 @@ static void gather_tables(gather *g) {
             for (int ky = 0; ky < s->size; ky++)
                 for (int kx = 0; kx < s->size; kx++) *tap++ = frame_at(f, c, ky, kx);
         for (int y = 0, i = 0; y < g->band; y++)
-            for (int x = 0; x < g->width; x++, i++) g->from[i] = frame_at(f, 0, y * s->stride, x * s->stride), g->to[i] = i;
+            for (int x = 0; x < g->width; x++, i++)
+                g->from[i] = frame_at(f, 0, y * s->stride, x * s->stride), g->to[i] = i;
         return;
     }
     int reach = (s->size - 1) / s->stride, rest = s->padding % s->stride;
@@ -270,7 +282,8 @@ static void gather_pack(void *context, size_t index) {
 }
 
 /* A band of `lines` lines from the window to y, which is the band's first value of the group's first channel. */
-static void gather_wide(const gather *g, const float *window, const float *panels, int lines, int range, float *tile, float *y) {
+static void gather_wide(const gather *g, const float *window, const float *panels, int lines, int range, float *tile,
+                        float *y) {
     size_t map = (size_t)g->height * g->width;
     int panel = g->kernels->panel;
     for (int p = range * g->n_panels / g->ranges; p < (range + 1) * g->n_panels / g->ranges; p++) {
@@ -292,8 +305,8 @@ static void gather_narrow(const gather *g, const float *window, const float *w, 
         const phase *ph = &g->phases[i];
         int tall = lines > ph->y ? ceil_div(lines - ph->y, g->step) : 0;
         if (!tall || !ph->wide) continue;
-        g->kernels->narrow(g->n, (tall - 1) * pitch + ph->wide, ph->k, w + ph->first, g->k, window + g->from[ph->pixels],
-                           g->taps + ph->first, tile, (ptrdiff_t)g->flat);
+        g->kernels->narrow(g->n, (tall - 1) * pitch + ph->wide, ph->k, w + ph->first, g->k,
+                           window + g->from[ph->pixels], g->taps + ph->first, tile, (ptrdiff_t)g->flat);
         for (int c = 0; c < g->n; c++) {
             const float *from = tile + c * g->flat;
             float *to = y + ((size_t)c * g->height + ph->y) * g->width + ph->x;
@@ -314,8 +327,10 @@ static void gather_chunk(void *context, size_t chunk) {
     gather *g = context;
     const frame *f = &g->source;
     int range = (int)(chunk % g->ranges), slot = slots_claim(&g->scratch);
-    float *window = g->scratch.memory + (size_t)slot * g->scratch.floats, *tile = window + padded(frame_floats(f) + DN_NARROW);
-    size_t from = chunk / g->ranges * g->per_chunk, end = from + g->per_chunk < g->units ? from + g->per_chunk : g->units;
+    float *window = g->scratch.memory + (size_t)slot * g->scratch.floats,
+          *tile = window + padded(frame_floats(f) + DN_NARROW);
+    size_t from = chunk / g->ranges * g->per_chunk,
+           end = from + g->per_chunk < g->units ? from + g->per_chunk : g->units;
     for (size_t unit = from; unit < end; unit++) {
         size_t image = unit / g->n_bands, group = image % g->layer->groups;
         int band = (int)(unit % g->n_bands), line = band * g->band, lines = least(g->band, g->height - line);
@@ -377,9 +392,13 @@ static int scatter_plan(scatter *g, dn_pool *pool, const dn_conv_layer *l, size_
     size_t taps = (size_t)s->channels * s->size * s->size, map = (size_t)s->channels * s->height * s->width;
     if (s->size > 1 << 12 || s->padding > 1 << 12 || taps > MAX_OFFSETS) return 0;
     g->k = (int)taps;
-    g->source = (frame){.channels = s->channels, .height = s->height, .width = s->width,
-                        .cols = (s->out_width - 1) * s->stride + s->size, .x = -s->padding};
-    int lines = most(1, least(2 * SUM_PIXELS / s->out_width, FRAME / most(1, s->channels * g->source.cols * s->stride)));
+    g->source = (frame){.channels = s->channels,
+                        .height = s->height,
+                        .width = s->width,
+                        .cols = (s->out_width - 1) * s->stride + s->size,
+                        .x = -s->padding};
+    int lines =
+        most(1, least(2 * SUM_PIXELS / s->out_width, FRAME / most(1, s->channels * g->source.cols * s->stride)));
     g->n_bands = ceil_div(s->out_height, least(lines, s->out_height));
     g->band = ceil_div(s->out_height, g->n_bands);
     g->n_bands = ceil_div(s->out_height, g->band);
@@ -470,10 +489,11 @@ static void scatter_chunk(void *context, size_t chunk) {
             int count = (int)round_up((size_t)(lines - 1) * f->pitch + s->out_width, g->kernels->width);
             memset(right, 0, g->right_floats * sizeof *right);
             for (int c = 0; c < g->layer->filters; c++)
-                g->kernels->copy_lines(lines, s->out_width,
-                                       g->dy + (((row * g->layer->groups + group) * g->layer->filters + c) * s->out_height +
-                                                line) * s->out_width,
-                                       s->out_width, right + c * g->flat, f->pitch);
+                g->kernels->copy_lines(
+                    lines, s->out_width,
+                    g->dy + (((row * g->layer->groups + group) * g->layer->filters + c) * s->out_height + line) *
+                                s->out_width,
+                    s->out_width, right + c * g->flat, f->pitch);
             g->kernels->dots(channels * square, g->layer->filters, count, left, g->taps, right, (ptrdiff_t)g->flat,
                              piece > first, g->sums + sum * g->panel_floats + (size_t)c0 * square * panel);
             continue;
@@ -482,12 +502,13 @@ static void scatter_chunk(void *context, size_t chunk) {
             int n = least(g->layer->filters - p * panel, panel);
             float *out = g->sums + (sum * g->n_panels + p) * g->panel_floats + (size_t)c0 * square * panel;
             for (int i = 0; i < images; i++)
-                g->kernels->to_panel(n, pixels,
-                                     g->dy + (((row + i) * g->layer->groups + group) * g->layer->filters + p * panel) * out_map +
-                                         (size_t)line * s->out_width,
-                                     (ptrdiff_t)out_map, NULL, right + (size_t)i * pixels * panel);
-            g->kernels->multiply(channels * square, n, images * pixels, left, g->taps, g->pixels, right, piece > first, out,
-                                 NULL);
+                g->kernels->to_panel(
+                    n, pixels,
+                    g->dy + (((row + i) * g->layer->groups + group) * g->layer->filters + p * panel) * out_map +
+                        (size_t)line * s->out_width,
+                    (ptrdiff_t)out_map, NULL, right + (size_t)i * pixels * panel);
+            g->kernels->multiply(channels * square, n, images * pixels, left, g->taps, g->pixels, right, piece > first,
+                                 out, NULL);
         }
     }
     slots_return(&g->scratch, slot);
@@ -516,8 +537,8 @@ size_t cpu_conv_workspace(dn_pool *pool, const dn_conv_layer *l, size_t rows) {
     return most_floats;
 }
 
-void cpu_conv_forward(dn_pool *pool, const dn_conv_layer *l, size_t rows, int add, const float *x, const float *w, float *y,
-                      float *workspace) {
+void cpu_conv_forward(dn_pool *pool, const dn_conv_layer *l, size_t rows, int add, const float *x, const float *w,
+                      float *y, float *workspace) {
     gather g;
     if (gather_plan(&g, pool, l, rows, 0))
         gather_run(&g, pool, add, x, w, y, workspace);
@@ -525,8 +546,8 @@ void cpu_conv_forward(dn_pool *pool, const dn_conv_layer *l, size_t rows, int ad
         dn_conv_composed_forward(&dn_cpu_ops, pool, l, rows, add, x, w, y, workspace);
 }
 
-void cpu_conv_backward_data(dn_pool *pool, const dn_conv_layer *l, size_t rows, int add, const float *dy, const float *w,
-                            float *dx, float *workspace) {
+void cpu_conv_backward_data(dn_pool *pool, const dn_conv_layer *l, size_t rows, int add, const float *dy,
+                            const float *w, float *dx, float *workspace) {
     gather g;
     if (gather_plan(&g, pool, l, rows, 1))
         gather_run(&g, pool, add, dy, w, dx, workspace);
@@ -534,8 +555,8 @@ void cpu_conv_backward_data(dn_pool *pool, const dn_conv_layer *l, size_t rows, 
         dn_conv_composed_backward_data(&dn_cpu_ops, pool, l, rows, add, dy, w, dx, workspace);
 }
 
-void cpu_conv_backward_weights(dn_pool *pool, const dn_conv_layer *l, size_t rows, const float *x, const float *dy, float *dw,
-                               float *workspace) {
+void cpu_conv_backward_weights(dn_pool *pool, const dn_conv_layer *l, size_t rows, const float *x, const float *dy,
+                               float *dw, float *workspace) {
     scatter g;
     if (!scatter_plan(&g, pool, l, rows)) {
         dn_conv_composed_backward_weights(&dn_cpu_ops, pool, l, rows, x, dy, dw, workspace);

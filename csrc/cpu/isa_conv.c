@@ -1,6 +1,7 @@
-/* Kernels of convolutions in GCC vector extensions, compiled with -DDN_ISA=base, avx2, avx512; everything is static but the
- * table. The product's left side is gathered by two tables of offsets while it runs: a pixel of an image and a tap of a
- * kernel add up to an address, whichever of them is summed over, so one kernel serves the three passes of a convolution. */
+/* Kernels of convolutions in GCC vector extensions, compiled with -DDN_ISA=base, avx2, avx512; everything is static but
+ * the table. The product's left side is gathered by two tables of offsets while it runs: a pixel of an image and a tap
+ * of a kernel add up to an address, whichever of them is summed over, so one kernel serves the three passes of a
+ * convolution. */
 #include "cpu_conv_kernels.h"
 #include <string.h>
 
@@ -24,10 +25,14 @@ enum { NV = 2, NR = NV * VL, KC = 512 };
 typedef float vec __attribute__((vector_size(VL * 4)));
 typedef float vec_u __attribute__((vector_size(VL * 4), aligned(4)));
 #define INLINE static inline __attribute__((always_inline))
+#if defined(__clang__)
+#define UNROLL _Pragma("unroll")
+#else
 #define UNROLL _Pragma("GCC unroll 16")
+#endif
 
-INLINE void tile(const int mr, const int nv, int k, const float *a, const int *rows, const int *cols, const float *b, int add,
-                 float *c, const int *to) {
+INLINE void tile(const int mr, const int nv, int k, const float *a, const int *rows, const int *cols, const float *b,
+                 int add, float *c, const int *to) {
     vec acc[MR][NV];
     const float *from[MR];
     UNROLL for (int i = 0; i < mr; i++) {
@@ -51,13 +56,14 @@ INLINE void tile(const int mr, const int nv, int k, const float *a, const int *r
 
 typedef void (*tile_fn)(int k, const float *a, const int *rows, const int *cols, const float *b, int add, float *c,
                         const int *to);
-#define TILE(mr, nv)                                                                                                   \
-    static void tile_##mr##_##nv(int k, const float *a, const int *rows, const int *cols, const float *b, int add, float *c, \
-                                 const int *to) {                                                                      \
-        tile(mr, nv, k, a, rows, cols, b, add, c, to);                                                                 \
+#define TILE(mr, nv)                                                                                               \
+    static void tile_##mr##_##nv(int k, const float *a, const int *rows, const int *cols, const float *b, int add, \
+                                 float *c, const int *to) {                                                        \
+        tile(mr, nv, k, a, rows, cols, b, add, c, to);                                                             \
     }
 #define TILES(mr) TILE(mr, 1) TILE(mr, 2)
 #define PAIR(mr) {tile_##mr##_1, tile_##mr##_2}
+/* clang-format off */
 TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6)
 #if defined(__AVX512F__)
 TILES(7) TILES(8) TILES(9) TILES(10) TILES(11) TILES(12) TILES(13) TILES(14)
@@ -68,17 +74,18 @@ static const tile_fn tiles[MR][NV] = {
     PAIR(7), PAIR(8), PAIR(9), PAIR(10), PAIR(11), PAIR(12), PAIR(13), PAIR(14),
 #endif
 };
+/* clang-format on */
 
 /* Tiles of nearly the same height rather than whole ones and a rest. */
-static void multiply(int m, int n, int k, const float *a, const int *rows, const int *cols, const float *b, int add, float *c,
-                     const int *to) {
+static void multiply(int m, int n, int k, const float *a, const int *rows, const int *cols, const float *b, int add,
+                     float *c, const int *to) {
     int nv = (n + VL - 1) / VL, n_tiles = (m + MR - 1) / MR, n_blocks = k > KC ? (k + KC - 1) / KC : 1;
     for (int q = 0; q < n_blocks; q++) {
         int p = (int)((int64_t)k * q / n_blocks), kc = (int)((int64_t)k * (q + 1) / n_blocks) - p;
         for (int t = 0; t < n_tiles; t++) {
             int i = (int)((int64_t)m * t / n_tiles), mr = (int)((int64_t)m * (t + 1) / n_tiles) - i;
-            tiles[mr - 1][nv - 1](kc, a, rows + i, cols + p, b + (ptrdiff_t)p * NR, add || q, to ? c : c + (ptrdiff_t)i * NR,
-                                  to ? to + i : NULL);
+            tiles[mr - 1][nv - 1](kc, a, rows + i, cols + p, b + (ptrdiff_t)p * NR, add || q,
+                                  to ? c : c + (ptrdiff_t)i * NR, to ? to + i : NULL);
         }
     }
 }
@@ -121,7 +128,8 @@ static void to_panel(int n, int count, const float *x, ptrdiff_t ldx, const int 
         const float *from = x + i * ldx;
         if (count < VL) {
             for (int j = 0; j < count; j++)
-                for (int q = 0; q < VL; q++) panel[(ptrdiff_t)(rows ? rows[j] : j) * NR + i + q] = q < have ? from[q * ldx + j] : 0;
+                for (int q = 0; q < VL; q++)
+                    panel[(ptrdiff_t)(rows ? rows[j] : j) * NR + i + q] = q < have ? from[q * ldx + j] : 0;
             continue;
         }
         for (int done = 0; done < count; done += VL) {
@@ -133,7 +141,8 @@ static void to_panel(int n, int count, const float *x, ptrdiff_t ldx, const int 
                 for (int q = 0; q < VL; q++) r[q] = q < have ? *(const vec_u *)(from + q * ldx + j) : (vec){0};
             }
             transpose(r);
-            UNROLL for (int q = 0; q < VL; q++) *(vec *)(panel + (ptrdiff_t)(rows ? rows[j + q] : j + q) * NR + i) = r[q];
+            UNROLL for (int q = 0; q < VL; q++) * (vec *)(panel + (ptrdiff_t)(rows ? rows[j + q] : j + q) * NR + i) =
+                r[q];
         }
     }
 }
@@ -158,8 +167,8 @@ static void from_panel(int n, int count, const float *panel, int add, float *y, 
 
 /* ---- results of a few channels ---- */
 
-INLINE void narrow_tile(const int mr, const int nv, int k, const float *w, ptrdiff_t ldw, const float *x, const int *cols,
-                        float *y, ptrdiff_t ldy) {
+INLINE void narrow_tile(const int mr, const int nv, int k, const float *w, ptrdiff_t ldw, const float *x,
+                        const int *cols, float *y, ptrdiff_t ldy) {
     vec acc[3][4];
     UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] = (vec){0};
     for (int p = 0; p < k; p++) {
@@ -171,7 +180,8 @@ INLINE void narrow_tile(const int mr, const int nv, int k, const float *w, ptrdi
             UNROLL for (int j = 0; j < nv; j++) acc[i][j] += a * row[j];
         }
     }
-    UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) *(vec_u *)(y + i * ldy + j * VL) = acc[i][j];
+    UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) * (vec_u *)(y + i * ldy + j * VL) =
+        acc[i][j];
 }
 
 static void narrow(int m, int count, int k, const float *w, ptrdiff_t ldw, const float *x, const int *cols, float *y,
@@ -199,8 +209,8 @@ INLINE float sum(vec v) {
     return s;
 }
 
-INLINE void dots_tile(const int mr, const int nr, int count, const float *x, const int *rows, const float *y, ptrdiff_t ldy,
-                      int add, float *panel) {
+INLINE void dots_tile(const int mr, const int nr, int count, const float *x, const int *rows, const float *y,
+                      ptrdiff_t ldy, int add, float *panel) {
     vec acc[4][2];
     UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nr; j++) acc[i][j] = (vec){0};
     for (int q = 0; q < count; q += VL) {

@@ -3,7 +3,7 @@
 #include <math.h>
 
 dn_status dn_conv_settle(dn_layer *l, dn_section *s, dn_conv *p) {
-    dn_conv_shape *c = &p->shape;
+    dn_conv_shape *c = &p->whole.group;
     if (p->channels % p->groups || p->filters % p->groups)
         return dn_cfg_error(s, "groups", "groups=%d does not divide %d channels and %d filters", p->groups, p->channels,
                             p->filters);
@@ -12,6 +12,7 @@ dn_status dn_conv_settle(dn_layer *l, dn_section *s, dn_conv *p) {
         return dn_cfg_error(s, "size", "size=%d is larger than the input %d x %d with padding %d", c->size, c->height,
                             c->width, c->padding);
     c->channels = p->channels / p->groups;
+    p->whole.groups = p->groups, p->whole.filters = p->filters / p->groups;
     c->out_height = oh / c->stride + 1, c->out_width = ow / c->stride + 1;
     p->norm.channels = p->filters, p->norm.spatial = (size_t)c->out_height * c->out_width;
     size_t n;
@@ -20,15 +21,14 @@ dn_status dn_conv_settle(dn_layer *l, dn_section *s, dn_conv *p) {
     return dn_layer_size(s, &n, (size_t)c->size * c->size, (size_t)c->channels, (size_t)p->filters, sizeof(float));
 }
 
-static size_t conv_inputs(const dn_conv *p) { return (size_t)p->channels * p->shape.height * p->shape.width; }
-static size_t conv_taps(const dn_conv *p) { return (size_t)p->shape.channels * p->shape.size * p->shape.size; }
+static size_t conv_inputs(const dn_conv *p) { return (size_t)p->channels * p->whole.group.height * p->whole.group.width; }
+static size_t conv_taps(const dn_conv *p) { return (size_t)p->whole.group.channels * p->whole.group.size * p->whole.group.size; }
 
 dn_status dn_conv_plan(dn_layer *l, dn_conv *p, int steps) {
-    int dims[4] = {p->filters, p->shape.channels, p->shape.size, p->shape.size};
+    int dims[4] = {p->filters, p->whole.group.channels, p->whole.group.size, p->whole.group.size};
     DN_TRY(dn_norm_plan_biases(l, &p->norm));
     DN_TRY(dn_norm_plan(l, &p->norm, steps));
     const dn_run *run = dn_layer_run(l);
-    p->whole = (dn_conv_layer){p->shape, p->groups, p->filters / p->groups};
     dn_layer_workspace(l, dn_conv_workspace(run->ops, run->pool, &p->whole, (size_t)run->batch));
     if (p->xnor) {
         DN_TRY(dn_layer_buffer(l, &p->signs, (size_t)run->batch * conv_inputs(p)));

@@ -8,10 +8,9 @@
 #include "layer_norm_part.h"
 
 typedef struct dn_conv {
-    dn_norm_part norm; /* prefix, on and activation are the caller's to set, and what follows up to shape */
+    dn_norm_part norm; /* prefix, on and activation are the caller's to set, and what follows up to the image's shape */
     int filters, groups, channels, xnor;
-    dn_conv_shape shape; /* of one group; out_height and out_width by dn_conv_settle */
-    dn_conv_layer whole; /* by dn_conv_plan */
+    dn_conv_layer whole; /* group: image, size, stride and padding by the caller; the rest by dn_conv_settle */
     dn_tensor *weights;
     float *signs, *binary; /* xnor: the input's and the weights' binary form */
 } dn_conv;

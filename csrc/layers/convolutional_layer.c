@@ -11,7 +11,7 @@ static dn_status conv_parse(dn_layer *l, dn_section *s) {
     DN_TRY(dn_cfg_int(s, "size", 1, 1, 1 << 15, &l->size));
     DN_TRY(dn_cfg_int(s, "stride", 1, 1, 1 << 15, &l->stride));
     DN_TRY(dn_cfg_int(s, "pad", 0, INT_MIN, INT_MAX, &pad));
-    DN_TRY(dn_cfg_int(s, "padding", 0, 0, 1 << 15, &p->shape.padding));
+    DN_TRY(dn_cfg_int(s, "padding", 0, 0, 1 << 15, &p->whole.group.padding));
     DN_TRY(dn_cfg_int(s, "groups", 1, 1, INT_MAX, &p->groups));
     DN_TRY(dn_cfg_int(s, "batch_normalize", 0, 0, 1, &p->norm.on));
     DN_TRY(dn_layer_activation(s, "logistic", &p->norm.activation));
@@ -19,12 +19,12 @@ static dn_status conv_parse(dn_layer *l, dn_section *s) {
     DN_TRY(dn_cfg_int(s, "flipped", 0, 0, 1, &l->flipped));
     DN_TRY(dn_cfg_int(s, "xnor", 0, 0, 1, &p->xnor));
     DN_TRY(dn_cfg_float(s, "dot", 0, &unused));
-    if (pad) p->shape.padding = l->size / 2;
+    if (pad) p->whole.group.padding = l->size / 2;
     p->norm.prefix = "";
     p->filters = l->filters, p->channels = l->channels;
-    p->shape.height = l->height, p->shape.width = l->width, p->shape.size = l->size, p->shape.stride = l->stride;
+    p->whole.group.height = l->height, p->whole.group.width = l->width, p->whole.group.size = l->size, p->whole.group.stride = l->stride;
     DN_TRY(dn_conv_settle(l, s, p));
-    dn_layer_image_out(l, l->filters, p->shape.out_height, p->shape.out_width);
+    dn_layer_image_out(l, l->filters, p->whole.group.out_height, p->whole.group.out_width);
     return DN_OK;
 }
 

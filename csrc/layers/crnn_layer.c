@@ -36,7 +36,7 @@ static dn_status crnn_parse(dn_layer *l, dn_section *s) {
         dn_conv *p = parts[i].part;
         *p = (dn_conv){.norm = {parts[i].prefix, on, activation}, .channels = parts[i].channels,
                        .filters = parts[i].filters, .groups = 1};
-        p->shape = (dn_conv_shape){.height = l->height, .width = l->width, .size = 3, .stride = 1, .padding = 1};
+        p->whole.group = (dn_conv_shape){.height = l->height, .width = l->width, .size = 3, .stride = 1, .padding = 1};
         DN_TRY(dn_conv_settle(l, s, p));
     }
     st->recurrence.input = &st->input, st->recurrence.self = &st->self, st->recurrence.output = &st->output;

@@ -45,6 +45,17 @@ def test_fused_training_gives_the_parameters_of_plain_steps(rows: int, adam: int
     check(network, text, 37, 130, rows)
 
 
+@pytest.mark.parametrize("adam", [0, 1])
+@pytest.mark.parametrize("rows", [1, 4, 7, 16])
+def test_fused_training_of_narrow_layers_gives_the_parameters_of_plain_steps(rows: int, adam: int, network: Build) -> None:
+    text = HEAD.format(batch=rows, inputs=5, adam=adam) + (
+        "[connected]\noutput=130\nactivation=tanh\n[connected]\noutput=2\nactivation=linear\n"
+        "[connected]\noutput=70\nactivation=leaky\n[connected]\noutput=3\nactivation=linear\n"
+        "[connected]\noutput=67\nactivation=relu\n[cost]\ntype=sse\n"
+    )
+    check(network, text, 5, 67, rows)
+
+
 @pytest.mark.parametrize("loss", ["sse", "L1", "smooth", "bce", "masked"])
 @pytest.mark.parametrize("activation", ["linear", "relu", "elu"])
 def test_every_loss_behind_a_connected_layer_trains_as_plain_steps(loss: str, activation: str, network: Build) -> None:

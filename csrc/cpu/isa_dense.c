@@ -21,7 +21,7 @@ enum { VL = 8, TILE_W = 2 };
 #else
 enum { VL = 4, TILE_W = 2 };
 #endif
-enum { TILE_X = VL / TILE_W, BLOCK = DN_DENSE_BLOCK };
+enum { TILE_X = VL / TILE_W, BLOCK = DN_DENSE_BLOCK, NARROW = 8, STRIP = 64 };
 typedef float vec __attribute__((vector_size(VL * 4)));
 typedef float vec_u __attribute__((vector_size(VL * 4), aligned(4)));
 typedef int mask __attribute__((vector_size(VL * 4)));
@@ -110,27 +110,48 @@ static void block_dots(const dn_dense_shape *s, const float *x, size_t step, con
     }
 }
 
-/* For inputs narrower than a vector. */
-static void block_dots_narrow(const dn_dense_shape *s, const float *x, size_t step, const float *w, int n, float *out) {
-    for (int r = 0; r < s->rows; r++)
-        for (int o = 0; o < n; o++) {
-            float sum = 0;
-            for (int k = 0; k < s->inputs; k++) sum += x[(size_t)r * step + (size_t)k] * w[(size_t)o * s->inputs + k];
-            out[r * n + o] = sum;
-        }
-}
-
 /* out (rows, n) = act(x W^T + b) of the outputs from `at` on */
 static void block_forward(const dn_dense_shape *s, const float *x, size_t step, const float *w, const float *b, int at,
                           int n, float *out) {
     const float *rows = w + (size_t)at * s->inputs;
-    if (s->inputs < VL)
-        block_dots_narrow(s, x, step, rows, n, out);
-    else
-        block_dots(s, x, step, rows, n, out);
+    block_dots(s, x, step, rows, n, out);
     for (int r = 0; r < s->rows; r++)
         for (int i = 0; i < n; i++) out[r * n + i] += b[at + i];
     cpu_activate(NULL, s->activation, (size_t)s->rows * n, out);
+}
+
+/* ---- few inputs: outputs side by side in a vector, so weights are turned for a while: [input][output] ---- */
+
+typedef float strip[NARROW][STRIP]; /* lanes behind the last output are 0 */
+
+static void strip_load(strip to, const float *from, int inputs, int n) {
+    memset(to, 0, sizeof(strip));
+    for (int o = 0; o < n; o++)
+        for (int k = 0; k < inputs; k++) to[k][o] = from[o * inputs + k];
+}
+
+static void strip_store(float *to, strip from, int inputs, int n) {
+    for (int o = 0; o < n; o++)
+        for (int k = 0; k < inputs; k++) to[o * inputs + k] = from[k][o];
+}
+
+static int strip_size(int at, int to) { return to - at < STRIP ? to - at : STRIP; }
+
+static void narrow_forward(const dn_dense_shape *s, const float *x, size_t step, const float *w, const float *b, float *y,
+                           int from, int to) {
+    strip ws;
+    for (int at = from; at < to; at += STRIP) {
+        int n = strip_size(at, to);
+        strip_load(ws, w + (size_t)at * s->inputs, s->inputs, n);
+        for (int r = 0; r < s->rows; r++) {
+            float out[STRIP] = {0};
+            memcpy(out, b + at, (size_t)n * sizeof *out);
+            for (int k = 0; k < s->inputs; k++)
+                for (int o = 0; o < STRIP; o += VL) store(out + o, load(out + o) + x[(size_t)r * step + k] * load(ws[k] + o));
+            cpu_activate(NULL, s->activation, (size_t)n, out);
+            memcpy(y + (size_t)r * s->outputs + at, out, (size_t)n * sizeof *out);
+        }
+    }
 }
 
 static int block_size(int at, int to) { return to - at < BLOCK ? to - at : BLOCK; }
@@ -142,6 +163,10 @@ static void block_copy(int rows, int n, const float *from, size_t from_step, flo
 static void forward(const dn_dense_shape *s, const float *x, size_t step, const float *w, const float *b, float *y,
                     int from, int to) {
     float out[DN_DENSE_ROWS * BLOCK];
+    if (s->inputs <= NARROW) {
+        narrow_forward(s, x, step, w, b, y, from, to);
+        return;
+    }
     for (int at = from; at < to; at += BLOCK) {
         int n = block_size(at, to);
         block_forward(s, x, step, w, b, at, n, out);
@@ -285,8 +310,58 @@ static void block_gradient(const dn_dense_job *j, float scale, int n, int at, fl
     for (size_t i = 0; scale != 1 && i < count; i++) dy[i] *= scale;
 }
 
+/* The same for few inputs, where a strip of outputs has gradients for all rows at once. */
+static void narrow_train(const dn_dense_job *j, int from, int to, float *dx, double *sum) {
+    const dn_dense_pass *p = j->pass;
+    const dn_dense_shape *s = &p->shape;
+    const rule o = rule_of(p, p->decay);
+    const int inputs = s->inputs, rows = s->rows;
+    strip w, m, v;
+    float dy[DN_DENSE_ROWS][STRIP];
+    vec parts[DN_DENSE_ROWS][NARROW]; /* of dx */
+    memset(parts, 0, sizeof parts);
+    for (int at = from; at < to; at += STRIP) {
+        int n = strip_size(at, to);
+        size_t place = (size_t)at * (size_t)inputs;
+        memset(dy, 0, sizeof dy);
+        for (int b = 0; b < n; b += BLOCK) {
+            float block[DN_DENSE_ROWS * BLOCK];
+            int width = block_size(at + b, at + n);
+            block_gradient(j, o.scale, width, at + b, block, sum);
+            block_biases(p, width, block, at + b);
+            block_copy(rows, width, block, (size_t)width, dy[0] + b, STRIP);
+        }
+        strip_load(w, p->w + place, inputs, n), strip_load(m, p->w_m + place, inputs, n);
+        if (o.adam) strip_load(v, p->w_v + place, inputs, n);
+        for (int k = 0; k < inputs; k++)
+            for (int c = 0; c < STRIP; c += VL) {
+                vec ws = load(w[k] + c), ms = load(m[k] + c), vs = o.adam ? load(v[k] + c) : (vec){0};
+                vec g = begin(&o, o.adam, ws, ms);
+                for (int r = 0; r < rows; r++) {
+                    g += j->x[(size_t)r * j->step + k] * load(dy[r] + c);
+                    parts[r][k] += load(dy[r] + c) * ws;
+                }
+                end(&o, o.adam, &g, &ws, ms, &vs);
+                store(w[k] + c, ws), store(m[k] + c, g);
+                if (o.adam) store(v[k] + c, vs);
+            }
+        strip_store(p->w + place, w, inputs, n), strip_store(p->w_m + place, m, inputs, n);
+        if (o.adam) strip_store(p->w_v + place, v, inputs, n);
+    }
+    for (int r = 0; dx && r < rows; r++)
+        for (int k = 0; k < inputs; k++) {
+            float total = 0;
+            for (int l = 0; l < VL; l++) total += parts[r][k][l];
+            dx[(size_t)r * j->step + k] = total;
+        }
+}
+
 static void train(const dn_dense_job *j, int from, int to, float *dx, double *sum) {
     const dn_dense_pass *p = j->pass;
+    if (p->shape.inputs <= NARROW) {
+        narrow_train(j, from, to, dx, sum);
+        return;
+    }
     rule o = rule_of(p, p->decay);
     float dy[DN_DENSE_ROWS * BLOCK];
     for (int at = from; at < to; at += BLOCK) {

@@ -274,20 +274,25 @@ INLINE void columns_any(const dn_dense_job *j, const rule *o, const int n, const
     }
 }
 
-static void block_biases(const dn_dense_pass *p, int n, const float *dy, int at) {
-    rule o = rule_of(p, p->bias_decay);
-    float g[BLOCK] = {0};
-    for (int r = 0; r < p->shape.rows; r++)
-        for (int i = 0; i < n; i++) g[i] += dy[r * n + i];
+static void biases_update(const dn_dense_pass *p, const rule *o, const float *g, int n, int at) {
     for (int i = 0; i < n; i += VL) {
-        int part = n - i < VL ? n - i : VL, at_i = at + i;
-        vec w = load_part(p->b + at_i, part), m = load_part(p->b_m + at_i, part), v = {0};
-        if (o.adam) v = load_part(p->b_v + at_i, part);
-        vec sum = begin(&o, o.adam, w, m) + load_part(g + i, part);
-        end(&o, o.adam, &sum, &w, m, &v);
-        store_part(p->b + at_i, w, part), store_part(p->b_m + at_i, sum, part);
-        if (o.adam) store_part(p->b_v + at_i, v, part);
+        int part = n - i < VL ? n - i : VL;
+        float *to = p->b + at + i, *to_m = p->b_m + at + i, *to_v = o->adam ? p->b_v + at + i : to;
+        vec w = load_part(to, part), m = load_part(to_m, part), v = o->adam ? load_part(to_v, part) : (vec){0};
+        vec sum = begin(o, o->adam, w, m) + load_part(g + i, part);
+        end(o, o->adam, &sum, &w, m, &v);
+        store_part(to, w, part), store_part(to_m, sum, part);
+        if (o->adam) store_part(to_v, v, part);
     }
+}
+
+/* Bias gradients wait for a strip of them. */
+static void biases_add(const dn_dense_job *j, const rule *o, const float *dy, int n, int at, int from, int to, float g[STRIP]) {
+    int place = (at - from) % STRIP;
+    for (int i = 0; i < n; i++) g[place + i] = 0;
+    for (int r = 0; r < j->pass->shape.rows; r++)
+        for (int i = 0; i < n; i++) g[place + i] += dy[r * n + i];
+    if (place + n == STRIP || at + n == to) biases_update(j->pass, o, g, place + n, at - place);
 }
 
 /* dy (rows, n) times `scale`: from the layer above, or from the loss right behind this layer. */
@@ -314,7 +319,8 @@ static void block_gradient(const dn_dense_job *j, float scale, int n, int at, fl
 static void narrow_train(const dn_dense_job *j, int from, int to, float *dx, double *sum) {
     const dn_dense_pass *p = j->pass;
     const dn_dense_shape *s = &p->shape;
-    const rule o = rule_of(p, p->decay);
+    const rule o = rule_of(p, p->decay), of_biases = rule_of(p, p->bias_decay);
+    float g_biases[STRIP];
     const int inputs = s->inputs, rows = s->rows;
     strip w, m, v;
     float dy[DN_DENSE_ROWS][STRIP];
@@ -328,7 +334,7 @@ static void narrow_train(const dn_dense_job *j, int from, int to, float *dx, dou
             float block[DN_DENSE_ROWS * BLOCK];
             int width = block_size(at + b, at + n);
             block_gradient(j, o.scale, width, at + b, block, sum);
-            block_biases(p, width, block, at + b);
+            biases_add(j, &of_biases, block, width, at + b, from, to, g_biases);
             block_copy(rows, width, block, (size_t)width, dy[0] + b, STRIP);
         }
         strip_load(w, p->w + place, inputs, n), strip_load(m, p->w_m + place, inputs, n);
@@ -362,20 +368,21 @@ static void train(const dn_dense_job *j, int from, int to, float *dx, double *su
         narrow_train(j, from, to, dx, sum);
         return;
     }
-    rule o = rule_of(p, p->decay);
-    float dy[DN_DENSE_ROWS * BLOCK];
+    const rule o = rule_of(p, p->decay), of_biases = rule_of(p, p->bias_decay);
+    float dy[DN_DENSE_ROWS * BLOCK], g_biases[STRIP];
     for (int at = from; at < to; at += BLOCK) {
         int n = block_size(at, to);
         block_gradient(j, o.scale, n, at, dy, sum);
-        if (n == BLOCK)
+        biases_add(j, &of_biases, dy, n, at, from, to, g_biases);
+        if (n == BLOCK) {
             columns_any(j, &o, BLOCK, dy, (size_t)at, dx, at == from);
-        else
-            for (int i = 0; i < n; i++) { /* one by one; their dy are n apart */
-                float one[DN_DENSE_ROWS];
-                for (int r = 0; r < p->shape.rows; r++) one[r] = dy[r * n + i];
-                columns_any(j, &o, 1, one, (size_t)(at + i), dx, at == from && i == 0);
-            }
-        block_biases(p, n, dy, at);
+            continue;
+        }
+        for (int i = 0; i < n; i++) { /* one by one; their dy are n apart */
+            float one[DN_DENSE_ROWS];
+            for (int r = 0; r < p->shape.rows; r++) one[r] = dy[r * n + i];
+            columns_any(j, &o, 1, one, (size_t)(at + i), dx, at + i == from);
+        }
     }
 }
 

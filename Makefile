@@ -1,13 +1,18 @@
 # The only place of compile flags; setup.py calls it with B=<its build folder>.
-#   make        ./darknet and the library        make test   C-level smoke test and pytest
+#   make        ./darknet, the library and, where nvcc is, the CUDA plugin       make test   pytest
 #   make asan   the tests under sanitizers (after pip install)   make clean
+#   CUDA=0 leaves the plugin out; ARCHS="80 90" names the GPUs it is for; NVCC= where nvcc is
+#   make emulated parity    for tests: the plugin's kernels on a CPU, and the comparison of two devices
 MAKEFLAGS += --no-builtin-rules
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' darknet_vae/_version.py)
 CC ?= cc
 B ?= build/make
 OPT ?= -O3 -g -fno-math-errno -fno-trapping-math
 WARN := -Wall -Wextra $(if $(WERROR),-Werror)
-FLAGS := -std=gnu11 $(OPT) $(WARN) $(CFLAGS) -fPIC -fvisibility=hidden -pthread -Icsrc -DDN_VERSION='"$(VERSION)"'
+FLAGS = -std=gnu11 $(OPT) $(WARN) $(CFLAGS) -fPIC -fvisibility=hidden -pthread -Icsrc -DDN_ABI=$(ABI) \
+    -DDN_VERSION='"$(VERSION)"'
+# Core and plugin must know the same tables: a checksum of them.
+ABI := $(shell cat csrc/backend.h csrc/plugin.h | cksum | cut -d' ' -f1)u
 MACHINE := $(shell $(CC) -dumpmachine)
 ISAS := base
 ifneq (,$(filter x86_64%,$(MACHINE)))
@@ -32,7 +37,7 @@ PER_ISA := $(patsubst csrc/cpu/%.c,%,$(wildcard csrc/cpu/isa_*.c))
 OBJECTS := $(SOURCES:csrc/%.c=$(B)/%.o) $(foreach i,$(ISAS),$(PER_ISA:%=$(B)/cpu/%@$(i).o))
 CLI := $(patsubst csrc/%.c,$(B)/%.o,$(wildcard csrc/cli/*.c))
 
-all: bin lib
+all: bin lib cuda
 bin: $(B)/darknet
 	@if [ "$(B)" = build/make ]; then cp $(B)/darknet darknet; fi
 lib: $(B)/libdarknet.$(SO)
@@ -56,6 +61,64 @@ $(B)/libdarknet.$(SO): $(OBJECTS)
 $(B)/darknet: $(OBJECTS) $(CLI)
 	@echo '  LD  $@'; $(CC) $(LDFLAGS) -pthread $^ -o $@ $(LIBS)
 
+# ---- the CUDA plugin: no NEEDED on any library of NVIDIA ----
+comma := ,
+empty :=
+space := $(empty) $(empty)
+CUDA ?= auto
+NVCC ?= $(firstword $(shell command -v nvcc 2>/dev/null) $(wildcard /usr/local/cuda/bin/nvcc))
+PLUGIN := $(B)/libdarknet_cuda.so
+PLUGIN_OBJECTS := $(patsubst csrc/cuda/%,$(B)/cuda/%.o,$(wildcard csrc/cuda/*.cu csrc/cuda/*.c))
+HOST_FLAGS = -fPIC -fvisibility=hidden $(WARN)
+ifneq ($(CUDA),0)
+ifneq ($(NVCC),)
+# 8.9 runs what is for 8.6, 10.3 what is for 10.0; later ones compile the last for themselves
+WANTED_ARCHS := 75 80 86 90 100 120
+ARCHS ?= $(filter $(WANTED_ARCHS),$(patsubst compute_%,%,$(shell $(NVCC) --list-gpu-arch)))
+NVCC_FLAGS = -O3 $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) -DDN_ABI=$(ABI) -Icsrc \
+    -gencode arch=compute_$(lastword $(ARCHS)),code=compute_$(lastword $(ARCHS)) --threads 2 $(if $(WERROR),-Werror all-warnings)
+cuda: $(PLUGIN)
+	@if [ "$(B)" = build/make ]; then cp $(PLUGIN) .; fi
+else
+cuda:
+	@echo '  no nvcc: without the CUDA plugin (this build computes on CPUs)'
+endif
+else
+cuda:
+endif
+$(B)/cuda/flags: FORCE
+	@mkdir -p $(@D) && echo '$(NVCC) $(NVCC_FLAGS)' | cmp -s - $@ || echo '$(NVCC) $(NVCC_FLAGS)' > $@
+$(B)/cuda/%.cu.o: csrc/cuda/%.cu $(B)/cuda/flags
+	@echo '  NVCC  $<'; $(NVCC) $(NVCC_FLAGS) -std=c++17 --extended-lambda -Xcompiler=$(subst $(space),$(comma),$(HOST_FLAGS)) \
+	    -MMD -MP -MF $(@:.o=.d) -c $< -o $@
+$(B)/cuda/%.c.o: csrc/cuda/%.c $(B)/cuda/flags
+	@echo '  NVCC  $<'; $(NVCC) $(NVCC_FLAGS) -Xcompiler=$(subst $(space),$(comma),-std=gnu11 $(HOST_FLAGS)) \
+	    -MMD -MP -MF $(@:.o=.d) -c $< -o $@
+$(PLUGIN): $(PLUGIN_OBJECTS)
+	@echo '  LD  $@'; $(NVCC) -shared -cudart static -Xlinker --exclude-libs,ALL $^ -o $@ -ldl -lpthread -lrt
+
+# The same files on a CPU, for tests.
+CXX ?= c++
+EMULATED_FLAGS = -O3 -g $(HOST_FLAGS) -DDN_ABI=$(ABI) -Icsrc -Itests/cuda_emulation -pthread
+EMULATED_OBJECTS := $(patsubst csrc/cuda/%,$(B)/emulated/%.o,$(wildcard csrc/cuda/*.cu csrc/cuda/*.c)) $(B)/emulated/emulation.o
+$(B)/emulated/flags: FORCE
+	@mkdir -p $(@D) && echo '$(CXX) $(EMULATED_FLAGS)' | cmp -s - $@ || echo '$(CXX) $(EMULATED_FLAGS)' > $@
+$(B)/emulated/%.cu.o: csrc/cuda/%.cu $(B)/emulated/flags
+	@echo '  CXX  $< (emulated)'; $(CXX) -std=c++17 $(EMULATED_FLAGS) -Wno-unknown-pragmas -MMD -MP -x c++ -c $< -o $@
+$(B)/emulated/%.c.o: csrc/cuda/%.c $(B)/emulated/flags
+	@echo '  CC  $< (emulated)'; $(CC) -std=gnu11 $(EMULATED_FLAGS) -MMD -MP -c $< -o $@
+$(B)/emulated/emulation.o: tests/cuda_emulation/emulation.cpp $(B)/emulated/flags
+	@echo '  CXX  $<'; $(CXX) -std=c++17 $(EMULATED_FLAGS) -MMD -MP -c $< -o $@
+$(B)/libdarknet_cuda_emulated.so: $(EMULATED_OBJECTS)
+	@echo '  LD  $@'; $(CXX) -shared -pthread $^ -o $@ -ldl
+emulated: $(B)/libdarknet_cuda_emulated.so
+$(B)/cuda_parity: $(OBJECTS) $(B)/tests/cuda_parity.o
+	@echo '  LD  $@'; $(CC) $(LDFLAGS) -pthread $^ -o $@ $(LIBS)
+$(B)/tests/%.o: tests/c/%.c $(B)/flags
+	@mkdir -p $(@D)
+	@echo '  CC  $<'; $(CC) $(FLAGS) -MMD -MP -c $< -o $@
+parity: $(B)/cuda_parity
+
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 asan:
 	$(MAKE) B=build/asan OPT="-O1 -g $(SANITIZE)" LDFLAGS="$(SANITIZE)" bin lib
@@ -67,6 +130,6 @@ asan:
 test: all
 	pytest
 clean:
-	rm -rf build darknet
-.PHONY: all bin lib asan test clean FORCE
+	rm -rf build darknet libdarknet_cuda.so
+.PHONY: all bin lib cuda emulated parity asan test clean FORCE
 -include $(wildcard $(B)/*.d $(B)/*/*.d)

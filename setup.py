@@ -13,6 +13,7 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
 LIBRARY = "libdarknet.dylib" if sys.platform == "darwin" else "libdarknet.so"
+PLUGIN = "libdarknet_cuda.so"  # where nvcc is
 SHARE = ["cfg/*.cfg", "data/digits.csv"]  # also installed, for darknet_vae.bundled()
 
 
@@ -39,8 +40,10 @@ class BuildExt(build_ext):
         return Path(self.build_lib) / "darknet_vae"
 
     def run(self) -> None:
-        make(self.make_folder, "lib")
+        make(self.make_folder, "lib", "cuda")
         self.put(self.make_folder / LIBRARY, "lib")
+        if os.environ.get("CUDA") != "0" and (self.make_folder / PLUGIN).exists():
+            self.put(self.make_folder / PLUGIN, "lib")
         for pattern in SHARE:
             for path in ROOT.glob(pattern):
                 self.put(path, "share")

@@ -1,11 +1,112 @@
-/* Which machine a device name means. */
-#include "backend.h"
+/* Which machine a device name means. The CUDA operations are a plugin, libdarknet_cuda.so, opened at run time, so that
+ * one build serves machines with and without a GPU. */
+#define _GNU_SOURCE
+#include "plugin.h"
+#include "sys.h"
+#include <dlfcn.h>
+#include <glob.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-dn_status dn_backend_find(const char *device, const dn_ops **ops, int *index) {
+#define PLUGIN "libdarknet_cuda.so"
+
+/* `auto` takes a GPU only when a pass has at least this much arithmetic forward: below it the time goes into launching
+ * kernels, a few microseconds each, and two cores are about as fast. An estimate, not a measurement. */
+static const double AUTO_FLOPS = 20e6;
+
+/* dlopen PATH; a file that is there and does not open leaves its reason in `why`. */
+static void *plugin_try(const char *path, char *why, size_t size) {
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!library && (!strchr(path, '/') || access(path, F_OK) == 0)) {
+        const char *reason = dlerror();
+        if (!*why && strchr(path, '/')) snprintf(why, size, "%s", reason ? reason : path);
+    }
+    return library;
+}
+
+/* In the folder of `file`, with `way`, which may hold a wildcard, between. */
+static void *plugin_beside(const char *file, const char *way, char *why, size_t size) {
+    char pattern[PATH_MAX];
+    const char *slash = strrchr(file, '/');
+    void *library = NULL;
+    glob_t found;
+    if (!slash ||
+        snprintf(pattern, sizeof pattern, "%.*s/%s" PLUGIN, (int)(slash - file), file, way) >= (int)sizeof pattern)
+        return NULL;
+    if (!strchr(way, '*')) return plugin_try(pattern, why, size);
+    if (glob(pattern, 0, NULL, &found) == 0)
+        for (size_t i = 0; i < found.gl_pathc && !library; i++) library = plugin_try(found.gl_pathv[i], why, size);
+    globfree(&found);
+    return library;
+}
+
+static void *plugin_open(char *why, size_t size) {
+    *why = 0;
+    const char *wish = getenv("DARKNET_CUDA_PLUGIN");
+    if (wish && *wish) {
+        void *library = dlopen(wish, RTLD_NOW | RTLD_LOCAL);
+        if (!library) snprintf(why, size, "DARKNET_CUDA_PLUGIN: %s", dlerror());
+        return library;
+    }
+    static const char *const ways[] = {"", "../lib/", "../lib/python3*/site-packages/darknet_vae/lib/"};
+    char program[PATH_MAX] = "";
+    Dl_info self;
+    if (readlink("/proc/self/exe", program, sizeof program - 1) < 0) *program = 0;
+    const char *files[2] = {dladdr(&dn_cpu_ops, &self) && self.dli_fname ? self.dli_fname : "", program};
+    void *library = NULL;
+    for (size_t f = 0; f < 2; f++)
+        for (size_t w = 0; w < sizeof ways / sizeof *ways && !library; w++)
+            library = plugin_beside(files[f], ways[w], why, size);
+    if (!library) library = plugin_try(PLUGIN, why, size);
+    if (!library && !*why)
+        snprintf(why, size, "no " PLUGIN " was found (it is built where nvcc is; DARKNET_CUDA_PLUGIN may name one)");
+    return library;
+}
+
+/* The plugin's table and its devices, or NULL and a clause in `why`. */
+static const dn_plugin *plugin_get(int *devices, char *why, size_t size) {
+    static const dn_plugin_host host = {dn_fail, dn_pool_slot, dn_alloc, dn_free};
+    *devices = 0;
+    void *library = plugin_open(why, size); /* stays open: dlopen counts, and operations in use must not vanish */
+    if (!library) return NULL;
+    dn_plugin_get_fn get = NULL;
+    *(void **)&get = dlsym(library, DN_PLUGIN_SYMBOL);
+    Dl_info info;
+    const char *path = get && dladdr(*(void **)&get, &info) && info.dli_fname ? info.dli_fname : PLUGIN;
+    if (!get) {
+        const char *wish = getenv("DARKNET_CUDA_PLUGIN");
+        snprintf(why, size, "%s is no plugin of darknet-vae: it has no " DN_PLUGIN_SYMBOL,
+                 wish && *wish ? wish : PLUGIN);
+        return NULL;
+    }
+    const dn_plugin *plugin = get(&host);
+    if (!plugin || plugin->abi != DN_ABI) {
+        snprintf(why, size, "%s is of another build (interface %u, wanted %u): build both together", path,
+                 plugin ? plugin->abi : 0, DN_ABI);
+        return NULL;
+    }
+    *devices = plugin->devices(why, size);
+    return *devices > 0 ? plugin : NULL;
+}
+
+dn_status dn_backend_find(const char *device, double flops, const dn_ops **ops, int *index) {
     *index = 0;
     *ops = !strcmp(device, "fence") ? &dn_fence_ops : &dn_cpu_ops;
-    DN_CHECK(!strcmp(device, "fence") || !strcmp(device, "cpu") || !strcmp(device, "auto"), DN_E_DEVICE,
-             "device '%s' is not available: this build computes on the CPU", device);
+    if (!strcmp(device, "cpu") || !strcmp(device, "fence")) return DN_OK;
+    int automatic = !strcmp(device, "auto"), devices, end = 0;
+    char why[640];
+    if (automatic && flops < AUTO_FLOPS) return DN_OK;
+    if (!automatic && strcmp(device, "cuda"))
+        DN_CHECK(sscanf(device, "cuda:%9d%n", index, &end) == 1 && !device[end] && *index >= 0, DN_E_DEVICE,
+                 "device '%s' is unknown: cpu, cuda, cuda:N and auto are known", device);
+    const dn_plugin *plugin = plugin_get(&devices, why, sizeof why);
+    if (!plugin && automatic) return DN_OK;
+    DN_CHECK(plugin, DN_E_DEVICE, "device '%s' is not available: %s", device, why);
+    DN_CHECK(*index < devices, DN_E_DEVICE, "device '%s' is not available: there %s %d CUDA device%s, numbered from 0",
+             device, devices == 1 ? "is" : "are", devices, devices == 1 ? "" : "s");
+    *ops = plugin->ops;
     return DN_OK;
 }

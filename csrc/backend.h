@@ -81,6 +81,7 @@ typedef struct dn_dense_pass {
 typedef struct dn_ops {
     const char *name;
     int separate_memory; /* 1: the host cannot read this memory, so data sets are uploaded */
+    const char *(*describe)(dn_pool *pool); /* the device in use, for people; lent by it; NULL: the name says all */
     dn_status (*open)(dn_pool *pool, int index); /* of a device; NULL: nothing to do */
     void (*close)(dn_pool *pool);
     dn_status (*finish)(dn_pool *pool);
@@ -174,7 +175,7 @@ typedef struct dn_ops {
     void (*binarize)(dn_pool *, size_t rows, size_t n, int mean, const float *x, float *y);
     void (*avgpool_forward)(dn_pool *, size_t maps, size_t spatial, const float *x, float *y);
     void (*avgpool_backward)(dn_pool *, size_t maps, size_t spatial, const float *dy, float *dx);
-    /* y[i] = a x[index[i]] + b in every row, 0 where the index is -1; dx[index[i]] += a dy[i] */
+    /* y[i] = a x[index[i]] + b in every row, 0 where the index is -1; dx[index[i]] += a dy[i], for which no index stands twice */
     void (*gather)(dn_pool *, size_t rows, size_t n_in, size_t n_out, const int *index, float a, float b, const float
         *x, float *y);
     void (*scatter_add)(dn_pool *, size_t rows, size_t n_in, size_t n_out, const int *index, float a, const float *dy,
@@ -197,8 +198,9 @@ typedef struct dn_ops {
 
 extern const dn_ops dn_cpu_ops;
 extern const dn_ops dn_fence_ops; /* for tests: memory the host may not touch */
-/* The machine of a device name: cpu, cuda, cuda:1, fence, or auto. */
-dn_status dn_backend_find(const char *device, const dn_ops **ops, int *index);
+/* The machine of a device name: cpu, cuda, cuda:1, fence, or auto, which takes the first GPU when there is one and a pass with
+ * `flops` of arithmetic forward is long enough to gain by it. */
+dn_status dn_backend_find(const char *device, double flops, const dn_ops **ops, int *index);
 /* The names of the cfg; -1 when unknown. */
 int dn_activation_parse(const char *name);
 const char *dn_activation_name(dn_activation a);

@@ -46,7 +46,9 @@ typedef struct dn_net_options {
     uint64_t seed;      /* start weights, noise, dropout, shuffling */
     int batch;          /* rows in one pass; 0: the cfg's batch / subdivisions * time_steps */
     int threads;        /* 0: as many as this process may use */
-    const char *device; /* NULL: "cpu"; "fence": the CPU with memory the host may not touch, for tests */
+    /* NULL: "cpu"; "cuda" or "cuda:N": a GPU, DN_E_DEVICE when it is not there; "auto": the first GPU when there is one and the
+     * network is large enough to gain by it; "fence": the CPU with memory the host may not touch, for tests */
+    const char *device;
 } dn_net_options;
 
 /* Build a network from the cfg file `path` with fresh parameters. `options` may be NULL. */
@@ -84,6 +86,8 @@ typedef struct dn_net_info {
 } dn_net_info;
 
 DN_API void dn_net_info_get(const dn_net *net, dn_net_info *info);
+/* Where it computes: "cpu", or "cuda:0" and the GPU's name. Lent. */
+DN_API const char *dn_net_device(const dn_net *net);
 /* [net] label_column as written (name or index), "" when absent. Lent. */
 DN_API const char *dn_net_label_column(const dn_net *net);
 /* Warnings met while reading the cfg: "file:line: ..." */

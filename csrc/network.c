@@ -309,10 +309,32 @@ static dn_status net_layout_activations(dn_net *net) {
     return DN_OK;
 }
 
-/* From the cfg to a network ready to run; backend, pool and seed are there. */
-static dn_status net_assemble(dn_net *net, net_size size) {
+static double net_flops(const dn_net *net) {
+    double flops = 0;
+    for (int i = 0; i < net->n_layers; i++)
+        if (net->layers[i].type->flops) flops += net->layers[i].type->flops(&net->layers[i]);
+    return flops;
+}
+
+/* The device, when the shapes are known: `auto` looks at them. */
+static dn_status net_open(dn_net *net, const char *device) {
+    const dn_ops *ops;
+    int index;
+    DN_TRY(dn_backend_find(device, net_flops(net) * net->run.batch, &ops, &index));
+    dn_status status = ops->open ? ops->open(net->pool, index) : DN_OK;
+    if (status != DN_OK && !strcmp(device, "auto")) /* a GPU that cannot be had now */
+        DN_TRY(dn_backend_find("cpu", 0, &ops, &index));
+    else
+        DN_TRY(status);
+    net->ops = net->run.ops = ops;
+    return DN_OK;
+}
+
+/* From the cfg to a network ready to run; pool and seed are there, and the backend when `device` is NULL. */
+static dn_status net_assemble(dn_net *net, net_size size, const char *device) {
     DN_TRY(net_parse_header(net, size));
     DN_TRY(net_parse_layers(net));
+    if (device) DN_TRY(net_open(net, device));
     for (int i = 0; i < net->n_layers; i++)
         if (net->layers[i].type->plan) DN_TRY(net->layers[i].type->plan(&net->layers[i]));
     DN_TRY(net_layout_parameters(net));
@@ -324,15 +346,11 @@ static dn_status net_assemble(dn_net *net, net_size size) {
 
 static dn_status net_build(dn_net *net, const char *path, const dn_net_options *options) {
     DN_TRY(dn_cfg_load(&net->cfg, path));
-    const dn_ops *ops;
-    int index;
-    DN_TRY(dn_backend_find(options && options->device ? options->device : "cpu", &ops, &index));
     DN_TRY(dn_pool_create(&net->pool, options ? options->threads : 0));
-    if (ops->open) DN_TRY(ops->open(net->pool, index));
-    net->ops = net->run.ops = ops;
     net->run.pool = net->pool;
     net->seed = net->run.seed = options ? options->seed : 0;
-    return net_assemble(net, (net_size){.batch = options && options->batch > 0 ? options->batch : 0});
+    return net_assemble(net, (net_size){.batch = options && options->batch > 0 ? options->batch : 0},
+                        options && options->device ? options->device : "cpu");
 }
 
 dn_status dn_net_create(dn_net **out, const char *path, const dn_net_options *options) {
@@ -397,7 +415,7 @@ dn_status dn_net_resize(dn_net *net, int height, int width, int batch) {
                      .layout = net->layout + 1,
                      .resized_from = net,
                      .run = {.ops = net->ops, .pool = net->pool, .seed = net->seed}};
-    dn_status status = net_assemble(next, size);
+    dn_status status = net_assemble(next, size, NULL);
     if (status == DN_OK && net->deltas) status = dn_net_prepare_training(next);
     if (status != DN_OK) {
         net_let_go(next);
@@ -617,9 +635,12 @@ void dn_net_info_get(const dn_net *net, dn_net_info *info) {
                           .predicting_bytes = training_bytes - net_training_bytes(net, 0),
                           .training_bytes = training_bytes,
                           .weights_bytes = dn_weights_bytes(net),
-                          .threads = dn_pool_threads(net->pool)};
-    for (int i = 0; i < net->n_layers; i++)
-        if (net->layers[i].type->flops) info->flops += net->layers[i].type->flops(&net->layers[i]);
+                          .threads = dn_pool_threads(net->pool),
+                          .flops = net_flops(net)};
+}
+
+const char *dn_net_device(const dn_net *net) {
+    return net->ops->describe ? net->ops->describe(net->pool) : net->ops->name;
 }
 
 const char *dn_net_label_column(const dn_net *net) { return net->label_column; }

@@ -40,7 +40,7 @@ def _common(parser: argparse.ArgumentParser, data: bool = True) -> None:
     _option(parser, "seed", type=int, default=0, help="of start weights, noise and shuffling (0)")
     _option(parser, "threads", type=int, help="default: all this process may use")
     _option(parser, "batch", type=int, help="rows in one pass, instead of the cfg's")
-    _option(parser, "i", "gpu", type=int, metavar="N", help="use GPU N")
+    _option(parser, "i", "gpu", type=int, metavar="N", help="use GPU N (default: the first one, if the network gains by it)")
     _option(parser, "nogpu", "cpu", action="store_true", help="use the CPU")
     _option(parser, "quiet", "q", action="store_true", help="no progress, no warnings")
     if data:
@@ -138,7 +138,7 @@ def _network(args: argparse.Namespace, weights_wanted: bool = True) -> Network:
 
     from .network import Network
 
-    device = f"cuda:{args.i}" if args.i is not None and not args.nogpu else "cpu"
+    device = "cpu" if args.nogpu else "auto" if args.i is None else f"cuda:{args.i}"
     with warnings.catch_warnings(record=True) as met:
         warnings.simplefilter("always")
         net = Network(args.cfg, seed=args.seed, device=device, batch=args.batch, threads=args.threads)
@@ -147,6 +147,8 @@ def _network(args: argparse.Namespace, weights_wanted: bool = True) -> Network:
     if not args.quiet:
         for warning in met:
             print(f"darknet-vae: warning: {warning.message}", file=sys.stderr)
+        if net.device != "cpu":
+            print(f"darknet-vae: computing on {net.device}", file=sys.stderr)
         if weights_wanted and not args.weights:
             print("darknet-vae: warning: no -weights given, so the parameters are random", file=sys.stderr)
     return net

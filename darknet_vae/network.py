@@ -173,12 +173,13 @@ class Layer:
 class Network:
     """A network built from the cfg file `cfg` with fresh parameters.
 
-    seed: start weights, noise, dropout and shuffling are functions of it. batch: rows in one pass, instead of the cfg's.
+    seed: start weights, noise, dropout and shuffling are functions of it. device: "cpu"; "cuda" or "cuda:N", a GPU; "auto", a GPU
+    when there is one and the network is large enough to gain by it. batch: rows in one pass, instead of the cfg's.
     threads: None means all this process may use. Not for use by two threads at once; two networks are.
     """
 
     def __init__(
-        self, cfg: Path, seed: int = 0, device: str = "cpu", batch: int | None = None, threads: int | None = None
+        self, cfg: Path, seed: int = 0, device: str = "auto", batch: int | None = None, threads: int | None = None
     ) -> None:
         if not 0 <= seed < 2**64:
             raise errors.UsageError(f"seed={seed} is not in 0 .. 2**64 - 1")
@@ -475,6 +476,11 @@ class Network:
     def objective(self) -> float:
         """What is descended, of the last forward with a truth: s * total_loss summed over the rows (docs/numerics.md)."""
         return float(self._info().objective)
+
+    @property
+    def device(self) -> str:
+        """Where it computes: "cpu", or "cuda:0" and the GPU's name."""
+        return text(lib.dn_net_device(self._handle))
 
     @property
     def batch(self) -> int:

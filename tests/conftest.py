@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ROOT
+from helpers import ON_A_GPU, ROOT, emulated_plugin
 
 import darknet_vae as dv
 
@@ -35,3 +35,17 @@ def network(tmp_path: Path) -> Callable[..., dv.Network]:
         return dv.Network(path, **options)  # type: ignore[arg-type]
 
     return build
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The device name of a GPU: the emulated one, or with DARKNET_TEST_GPU=1 the machine's."""
+    if not ON_A_GPU:
+        monkeypatch.setenv("DARKNET_CUDA_PLUGIN", emulated_plugin())
+    return "cuda"
+
+
+@pytest.fixture(params=["cpu", "fence", "cuda"])
+def device(request: pytest.FixtureRequest) -> str:
+    """Each device in turn."""
+    return str(request.getfixturevalue("cuda")) if request.param == "cuda" else request.param

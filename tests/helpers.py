@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -26,6 +27,25 @@ def program(kind: str) -> list[str]:
 
 def run(words: list[str], **options: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True, timeout=120, **options)  # type: ignore[call-overload, no-any-return]
+
+
+ON_A_GPU = bool(os.environ.get("DARKNET_TEST_GPU"))
+"""The tests of the device `cuda` use this machine's GPU and the installed plugin, not the emulation."""
+
+
+@functools.cache
+def made(target: str, file: str) -> str:
+    """`make target`, in DARKNET_TEST_BUILD or the folder that `make` itself uses; the path of `file` there."""
+    folder = os.environ.get("DARKNET_TEST_BUILD", str(ROOT / "build" / "make"))
+    environment = {k: v for k, v in os.environ.items() if k not in ("LD_PRELOAD", "MAKEFLAGS", "LD_LIBRARY_PATH")}
+    done = subprocess.run(["make", "-j2", f"B={folder}", target], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, f"make {target} failed:\n{done.stdout}\n{done.stderr}"
+    return os.path.join(folder, file)
+
+
+def emulated_plugin() -> str:
+    """The CUDA plugin whose kernels run on the CPU (tests/cuda_emulation)."""
+    return made("emulated", "libdarknet_cuda_emulated.so")
 
 
 def knn_accuracy(z: np.ndarray, y: np.ndarray, k: int = 5, folds: int = 5) -> float:

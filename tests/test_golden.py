@@ -180,11 +180,12 @@ def gradients(case: Case, net: dv.Network) -> None:
 STEPPED = [Case(entry) for entry in CASES if "input_0" in entry["arrays"]]
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"], indirect=True)
 @pytest.mark.parametrize("case", STEPPED, ids=lambda case: case.name)
-def test_network_gives_the_numbers_of_the_original_engine(case: Case) -> None:
+def test_network_gives_the_numbers_of_the_original_engine(case: Case, device: str) -> None:
     if case.name in REASONS:
         pytest.skip(REASONS[case.name])
-    net = build(case)
+    net = build(case, device=device)
     net.save("again.weights")
     assert Path("again.weights").read_bytes()[20:] == case.bytes("weights_before")[20:]
     if case.compare.get("infer") and "infer_input" in case:
@@ -194,7 +195,7 @@ def test_network_gives_the_numbers_of_the_original_engine(case: Case) -> None:
         if "infer_again_out_0" in case:
             net.forward(x)
             outputs(case, net, r"infer_again_out_(\d+)")
-        net = build(case)
+        net = build(case, device=device)
     steps = len(case["cost"]) if "cost" in case else 0
     for step in range(steps if case.compare.get("later_steps") else min(steps, 1)):
         feed(case, net, step)

@@ -147,34 +147,43 @@ class Problem:
         self.net.backward()
         return [-layer.grads[name] for layer, name in self.tensors]
 
-    def slope(self, layer: dv.Layer, name: str, direction: np.ndarray) -> float:
+    def slope(self, moves: list[tuple[dv.Layer, str, np.ndarray]]) -> float:
         """Central difference of the loss along a direction, extrapolated once (Richardson). Rounding spoils small steps,
         curvature large ones: taken is the step whose rounding and difference to the next are least (after Ridders 1982)."""
-        start = layer.params[name]
+        starts = [layer.params[name] for layer, name, _ in moves]
         slopes = []
         for step in STEPS:
             values = []
             for sign in (1, -1):
-                layer.set(name, start + sign * step * direction)
+                for (layer, name, direction), start in zip(moves, starts, strict=True):
+                    layer.set(name, start + sign * step * direction)
                 values.append(self.loss())
             slopes.append((values[0] - values[1]) / (2 * step))
-        layer.set(name, start)
+        for (layer, name, _), start in zip(moves, starts, strict=True):
+            layer.set(name, start)
         better = [(4 * near - far) / 3 for near, far in pairwise(slopes)]
         rounding = [np.finfo(np.float32).eps * abs(values[0]) / step for step in STEPS]
         doubts = [abs(a - b) + noise for (a, b), noise in zip(pairwise(better), rounding, strict=False)]
         return better[int(np.argmin(doubts))]
 
 
-def check(problem: Problem, gradients: list[np.ndarray], directions: int = 3, tolerance: float = 4e-3) -> None:
+def check(
+    problem: Problem, gradients: list[np.ndarray], directions: int = 3, tolerance: float = 4e-3, together: bool = False
+) -> None:
+    """Along random directions of each tensor, or of all of them together."""
     assert problem.tensors, "nothing to check"
-    for (layer, name), gradient in zip(problem.tensors, gradients, strict=True):
-        assert np.isfinite(gradient).all()
+    every = [(layer, name, gradient) for (layer, name), gradient in zip(problem.tensors, gradients, strict=True)]
+    for group in [every] if together else [[one] for one in every]:
+        assert all(np.isfinite(gradient).all() for _, _, gradient in group)
+        size = np.sqrt(sum((gradient.astype(np.float64) ** 2).sum() for _, _, gradient in group))
         for _ in range(directions):
-            direction = problem.random.normal(size=gradient.shape)
-            direction /= np.linalg.norm(direction)
-            ours, wanted = float((gradient * direction).sum()), problem.slope(layer, name, direction)
-            room = tolerance * (np.linalg.norm(gradient) + 0.1)
-            assert abs(ours - wanted) <= room, f"layer {layer.index} [{layer.type}] {name}: {ours:.6g}, differences {wanted:.6g}"
+            moves = [(layer, name, problem.random.normal(size=gradient.shape)) for layer, name, gradient in group]
+            length = np.sqrt(sum((move**2).sum() for _, _, move in moves))
+            moves = [(layer, name, move / length) for layer, name, move in moves]
+            ours = sum(float((gradient * move).sum()) for (_, _, gradient), (_, _, move) in zip(group, moves, strict=True))
+            wanted = problem.slope(moves)
+            what = ", ".join(f"layer {layer.index} [{layer.type}] {name}" for layer, name, _ in group)
+            assert abs(ours - wanted) <= tolerance * (size + 0.1), f"{what}: {ours:.6g}, differences {wanted:.6g}"
 
 
 def test_every_layer_type_has_a_gradient_check() -> None:
@@ -189,10 +198,10 @@ def problem_of(kind: str, rows: int, network: Build, **options: object) -> Probl
 
 @pytest.mark.parametrize("rows", [3, 2])
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_gradient_of_layer(kind: str, rows: int, network: Build) -> None:
-    problem = problem_of(kind, rows, network)
+def test_gradient_of_layer(kind: str, rows: int, device: str, network: Build) -> None:
+    problem = problem_of(kind, rows, network, device=device)
     assert sum(layer.type == kind for layer in problem.net.layers) >= 1
-    check(problem, problem.gradients())
+    check(problem, problem.gradients(), together=device != "cpu")
 
 
 NO_SINGLE_ROW = ("connected", "rnn", "gru", "lstm")  # one row has no batch statistics
@@ -205,10 +214,9 @@ def test_gradient_of_layer_with_a_single_row(kind: str, network: Build) -> None:
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_gradient_of_loss(loss: str, network: Build) -> None:
-    problem = Problem(
-        network("[net]\nbatch=4\ninputs=6\n" + DENSE + "[connected]\noutput=9\nactivation=linear\n" + LOSSES[loss]), 4
-    )
+def test_gradient_of_loss(loss: str, device: str, network: Build) -> None:
+    text = "[net]\nbatch=4\ninputs=6\n" + DENSE + "[connected]\noutput=9\nactivation=linear\n" + LOSSES[loss]
+    problem = Problem(network(text, device=device), 4)
     if loss == "masked":
         assert problem.truth is not None
         problem.truth[:, 1::4] = -1234
@@ -217,9 +225,9 @@ def test_gradient_of_loss(loss: str, network: Build) -> None:
 
 @pytest.mark.parametrize("activation", ["linear", "logistic", "loggy", "elu", "selu", "tanh", "plse", "lhtan", "leaky", "relu",
                                         "relie", "ramp", "hardtan"])  # fmt: skip
-def test_gradient_of_activation(activation: str, network: Build) -> None:
+def test_gradient_of_activation(activation: str, device: str, network: Build) -> None:
     text = f"[net]\nbatch=2\ninputs=5\n[connected]\noutput=6\nactivation={activation}\n" + SSE
-    problem = Problem(network(text), 2, seed=3)
+    problem = Problem(network(text, device=device), 2, seed=3)
     check(problem, problem.gradients(), tolerance=2e-2)
 
 
@@ -284,8 +292,9 @@ def test_gradients_do_not_depend_on_how_a_batch_is_split(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("adam", [0, 1])
-def test_the_update_is_the_recipe_in_double_precision(adam: int, network: Build) -> None:
-    net = network(f"[net]\nbatch=4\ninputs=3\nlearning_rate=0.05\nmomentum=0.8\ndecay=0.01\nadam={adam}\n" + DENSE + SSE)
+def test_the_update_is_the_recipe_in_double_precision(adam: int, device: str, network: Build) -> None:
+    text = f"[net]\nbatch=4\ninputs=3\nlearning_rate=0.05\nmomentum=0.8\ndecay=0.01\nadam={adam}\n" + DENSE + SSE
+    net = network(text, device=device)
     random = np.random.default_rng(0)
     w = net.layers[0].params["weights"].astype(np.float64)
     b = net.layers[0].params["biases"].astype(np.float64)

@@ -6,14 +6,16 @@
 #include <unistd.h>
 
 dn_status cli_network(const cli_args *args, int need_weights, dn_net **net) {
-    char device[32] = "cpu";
-    if (args->gpu >= 0 && !args->cpu) snprintf(device, sizeof device, "cuda:%ld", args->gpu);
+    char device[32] = "auto";
+    if (args->gpu >= 0) snprintf(device, sizeof device, "cuda:%ld", args->gpu);
+    if (args->cpu) strcpy(device, "cpu");
     dn_net_options options = {.seed = args->seed, .batch = (int)args->batch, .threads = (int)args->threads,
                               .device = device};
     dn_status status = dn_net_create(net, args->cfg, &options);
     if (status != DN_OK) return status;
     for (int i = 0; !args->quiet && i < dn_net_warning_count(*net); i++)
         fprintf(stderr, "darknet: warning: %s\n", dn_net_warning(*net, i));
+    if (!args->quiet && strcmp(dn_net_device(*net), "cpu")) fprintf(stderr, "darknet: computing on %s\n", dn_net_device(*net));
     if (args->weights)
         status = dn_net_load(*net, args->weights, 1);
     else if (need_weights)

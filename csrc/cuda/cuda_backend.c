@@ -1,0 +1,249 @@
+/* The table of CUDA operations: devices, memory, errors, recordings, cuBLAS; the kernels lie in the .cu files.
+ *
+ * Everything runs in one stream per network. An operation that fails is kept, the ones behind it do nothing, and
+ * `finish` reports it. Recordings are CUDA graphs, captured from the stream. */
+#define _GNU_SOURCE
+#include "../plugin.h"
+#include "cuda_blas.h"
+#include "cuda_ops.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct cuda_context {
+    int device;
+    dn_cuda_place on;
+    dn_cuda_blas blas;
+    cudaError_t error;  /* the first since the last finish */
+    const char *failed; /* and its operation */
+    char description[400];
+} cuda_context;
+
+/* The core's functions, set when the core asks for the table. Every caller passes the same ones. */
+static const dn_plugin_host *host;
+
+/* The network's context, with its device made this thread's. */
+static cuda_context *cuda_enter(dn_pool *pool) {
+    cuda_context *c = *host->pool_slot(pool);
+    cudaError_t error = cudaSetDevice(c->device);
+    if (error != cudaSuccess && c->error == cudaSuccess) c->error = error, c->failed = "cudaSetDevice";
+    return c;
+}
+
+static void cuda_keep(cuda_context *c, cudaError_t error, const char *operation) {
+    if (error == cudaSuccess) return;
+    cudaGetLastError(); /* the runtime keeps it too */
+    if (c->error == cudaSuccess) c->error = error, c->failed = operation;
+}
+
+/* ---- devices ---- */
+
+static int cuda_devices(char *why, size_t size) {
+    int n = 0, driver = 0, runtime = 0;
+    cudaError_t error = cudaGetDeviceCount(&n);
+    if (error == cudaSuccess && n > 0) return n;
+    cudaGetLastError();
+    cudaDriverGetVersion(&driver);
+    cudaRuntimeGetVersion(&runtime);
+    if (error == cudaSuccess || error == cudaErrorNoDevice)
+        snprintf(why, size, "there is no CUDA device");
+    else if (driver == 0)
+        snprintf(why, size, "there is no NVIDIA driver");
+    else if (error == cudaErrorInsufficientDriver)
+        snprintf(why, size, "the NVIDIA driver is for CUDA %d.%d, wanted is one for %d.%d or newer", driver / 1000,
+                 driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+    else
+        snprintf(why, size, "the NVIDIA driver reports '%s'", cudaGetErrorString(error));
+    return 0;
+}
+
+static void cuda_close(dn_pool *pool) {
+    cuda_context *c = *host->pool_slot(pool);
+    if (!c) return;
+    cudaSetDevice(c->device);
+    if (c->on.stream) cudaStreamSynchronize(c->on.stream);
+    dn_cuda_blas_close(&c->blas);
+    if (c->on.sums) cudaFree(c->on.sums);
+    if (c->on.scratch) cudaFree(c->on.scratch);
+    if (c->on.stream) cudaStreamDestroy(c->on.stream);
+    cudaGetLastError();
+    host->free(c);
+    *host->pool_slot(pool) = NULL;
+}
+
+static cudaError_t cuda_prepare(cuda_context *c, struct cudaDeviceProp *properties) {
+    cudaError_t error = cudaSetDevice(c->device);
+    if (error == cudaSuccess) error = cudaGetDeviceProperties(properties, c->device);
+    if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&c->on.stream, cudaStreamNonBlocking);
+    if (error == cudaSuccess) error = cudaMalloc((void **)&c->on.sums, DN_CUDA_SUMS * sizeof *c->on.sums);
+    if (error == cudaSuccess) error = cudaMalloc((void **)&c->on.scratch, DN_CUDA_SCRATCH * sizeof *c->on.scratch);
+    /* once, to see that this plugin has kernels for this device */
+    if (error == cudaSuccess) error = dn_cuda_fill(&c->on, 1, 0, c->on.scratch);
+    if (error == cudaSuccess) error = cudaStreamSynchronize(c->on.stream);
+    return error;
+}
+
+static dn_status cuda_open(dn_pool *pool, int index) {
+    cuda_context *c = host->alloc(1, sizeof *c);
+    if (!c) return DN_E_MEMORY;
+    *host->pool_slot(pool) = c;
+    c->device = index;
+    struct cudaDeviceProp properties;
+    char why[256], blas[128] = "";
+    cudaError_t error = cuda_prepare(c, &properties);
+    dn_status status = DN_OK;
+    if (error != cudaSuccess) {
+        cudaGetLastError();
+        status = host->fail(error == cudaErrorMemoryAllocation ? DN_E_MEMORY : DN_E_DEVICE,
+                            "device 'cuda:%d' cannot be opened: %s", index, cudaGetErrorString(error));
+    } else {
+        c->on.processors = properties.multiProcessorCount;
+        if (dn_cuda_blas_open(&c->blas, c->on.stream, blas, sizeof blas, why, sizeof why) != 0)
+            status = host->fail(DN_E_DEVICE, "device 'cuda:%d' cannot be opened: %s", index, why);
+    }
+    if (status != DN_OK) {
+        cuda_close(pool);
+        return status;
+    }
+    snprintf(c->description, sizeof c->description, "cuda:%d (%s, %s)", index, properties.name, blas);
+    return DN_OK;
+}
+
+static const char *cuda_describe(dn_pool *pool) { return ((cuda_context *)*host->pool_slot(pool))->description; }
+
+static dn_status cuda_finish(dn_pool *pool) {
+    cuda_context *c = cuda_enter(pool);
+    cuda_keep(c, cudaStreamSynchronize(c->on.stream), "finish");
+    cudaError_t error = c->error;
+    c->error = cudaSuccess;
+    if (error == cudaSuccess) return DN_OK;
+    if (error == cudaErrorMemoryAllocation)
+        return host->fail(DN_E_MEMORY, "out of memory on cuda:%d in %s: a smaller batch needs less", c->device,
+                          c->failed);
+    return host->fail(DN_E_DEVICE, "cuda:%d failed in or before '%s': %s", c->device, c->failed,
+                      cudaGetErrorString(error));
+}
+
+/* ---- memory ---- */
+
+static void *cuda_alloc(dn_pool *pool, size_t bytes) {
+    cuda_context *c = cuda_enter(pool);
+    void *memory = NULL;
+    cudaError_t error = cudaMalloc(&memory, bytes ? bytes : 1);
+    if (error == cudaSuccess) error = cudaMemsetAsync(memory, 0, bytes, c->on.stream);
+    if (error == cudaSuccess) return memory;
+    cudaGetLastError();
+    if (memory) cudaFree(memory);
+    if (error == cudaErrorMemoryAllocation)
+        host->fail(DN_E_MEMORY, "out of memory on cuda:%d: %zu bytes wanted; a smaller batch needs less", c->device,
+                   bytes);
+    else
+        host->fail(DN_E_DEVICE, "cuda:%d failed to give memory: %s", c->device, cudaGetErrorString(error));
+    return NULL;
+}
+
+static void cuda_free(dn_pool *pool, void *memory) {
+    cuda_context *c = cuda_enter(pool);
+    cuda_keep(c, cudaFree(memory), "free");
+}
+
+/* Both wait: the host's memory may be changed or gone afterwards, and may be pinned, so that only the stream knows the
+ * end. */
+static void cuda_transfer(dn_pool *pool, void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
+                          const char *name) {
+    cuda_context *c = cuda_enter(pool);
+    if (!bytes || c->error != cudaSuccess) return;
+    cuda_keep(c, cudaMemcpyAsync(to, from, bytes, kind, c->on.stream), name);
+    if (c->error == cudaSuccess) cuda_keep(c, cudaStreamSynchronize(c->on.stream), name);
+}
+static void cuda_upload(dn_pool *pool, void *to, const void *from_host, size_t bytes) {
+    cuda_transfer(pool, to, from_host, bytes, cudaMemcpyHostToDevice, "upload");
+}
+static void cuda_download(dn_pool *pool, void *to_host, const void *from, size_t bytes) {
+    cuda_transfer(pool, to_host, from, bytes, cudaMemcpyDeviceToHost, "download");
+}
+
+/* ---- recordings ---- */
+
+static dn_status cuda_record_begin(dn_pool *pool) {
+    cuda_context *c = cuda_enter(pool);
+    if (c->error == cudaSuccess)
+        cuda_keep(c, cudaStreamBeginCapture(c->on.stream, cudaStreamCaptureModeThreadLocal), "record");
+    return c->error == cudaSuccess ? DN_OK : cuda_finish(pool);
+}
+
+static dn_status cuda_record_end(dn_pool *pool, void **recording) {
+    cuda_context *c = cuda_enter(pool);
+    cudaGraph_t graph = NULL;
+    cudaGraphExec_t ready = NULL;
+    *recording = NULL;
+    cuda_keep(c, cudaStreamEndCapture(c->on.stream, &graph), "record");
+    if (c->error == cudaSuccess) cuda_keep(c, cudaGraphInstantiateWithFlags(&ready, graph, 0), "record");
+    if (graph) cudaGraphDestroy(graph);
+    if (c->error != cudaSuccess) return cuda_finish(pool);
+    *recording = ready;
+    return DN_OK;
+}
+
+static void cuda_replay(dn_pool *pool, void *recording) {
+    cuda_context *c = cuda_enter(pool);
+    if (c->error == cudaSuccess) cuda_keep(c, cudaGraphLaunch(recording, c->on.stream), "replay");
+}
+
+static void cuda_record_free(dn_pool *pool, void *recording) {
+    cuda_context *c = cuda_enter(pool);
+    cudaStreamSynchronize(c->on.stream);
+    cuda_keep(c, cudaGraphExecDestroy(recording), "record_free");
+}
+
+/* ---- operations ---- */
+
+#define DN_OPERATION(name, parameters, arguments)                                                    \
+    static void cuda_##name(dn_pool *pool, DN_LIST parameters) {                                     \
+        cuda_context *c = cuda_enter(pool);                                                          \
+        if (c->error == cudaSuccess) cuda_keep(c, dn_cuda_##name(&c->on, DN_LIST arguments), #name); \
+    }
+DN_CUDA_OPS(DN_OPERATION)
+
+static void cuda_gemm(dn_pool *pool, int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a,
+                      int lda, const float *b, int ldb, float beta, float *c, int ldc) {
+    cuda_context *context = cuda_enter(pool);
+    if (context->error != cudaSuccess || m <= 0 || n <= 0) return;
+    cuda_keep(context,
+              context->blas.handle && k > 0
+                  ? dn_cuda_blas_gemm(&context->blas, trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+                  : dn_cuda_gemm(&context->on, trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc),
+              "gemm");
+}
+
+/* Convolutions lay out no columns. */
+static size_t cuda_conv_workspace(dn_pool *pool, const dn_conv_layer *layer, size_t rows) {
+    (void)pool, (void)layer, (void)rows;
+    return 0;
+}
+
+#define DN_ENTRY(name, parameters, arguments) .name = cuda_##name,
+static const dn_ops cuda_table = {.name = "cuda",
+                                  .separate_memory = 1,
+                                  .describe = cuda_describe,
+                                  .open = cuda_open,
+                                  .close = cuda_close,
+                                  .finish = cuda_finish,
+                                  .record_begin = cuda_record_begin,
+                                  .record_end = cuda_record_end,
+                                  .replay = cuda_replay,
+                                  .record_free = cuda_record_free,
+                                  .alloc = cuda_alloc,
+                                  .free = cuda_free,
+                                  .upload = cuda_upload,
+                                  .download = cuda_download,
+                                  .gemm = cuda_gemm,
+                                  .conv_workspace = cuda_conv_workspace,
+                                  DN_CUDA_OPS(DN_ENTRY)};
+
+static const dn_plugin plugin = {DN_ABI, &cuda_table, cuda_devices};
+
+DN_API const dn_plugin *dn_plugin_get(const dn_plugin_host *core) {
+    host = core;
+    return &plugin;
+}

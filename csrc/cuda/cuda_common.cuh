@@ -1,0 +1,107 @@
+/* What the kernels share: launching, loops over vectors, sums in a fixed order.
+ *
+ * Kernels are launched with DN_LAUNCH, or DN_LAUNCH_SYNC when their threads wait for each other; with nvcc both are
+ * <<<>>>. The same files compile as C++ against tests/cuda_emulation, where the two differ. No atomics: every sum has
+ * one order, so a run repeats bit for bit. */
+#ifndef DN_CUDA_COMMON_CUH
+#define DN_CUDA_COMMON_CUH
+#include "cuda_ops.h"
+#include <cuda_runtime.h>
+#ifndef DN_LAUNCH
+#define DN_LAUNCH(kernel, blocks, threads, stream, ...) kernel<<<blocks, threads, 0, stream>>>(__VA_ARGS__)
+#define DN_LAUNCH_SYNC DN_LAUNCH
+#endif
+
+static constexpr int DN_THREADS = 256;
+static constexpr size_t DN_MOST_BLOCKS = 1 << 20;
+
+/* Division by a number that is known at the launch: a multiplication and a shift (Granlund and Montgomery, Division by
+ * invariant integers using multiplication, PLDI 1994), for 0 <= n < 2^31. */
+struct dn_divisor {
+    unsigned d, factor, shift;
+    explicit dn_divisor(int by) : d((unsigned)by), factor(0), shift(0) {
+        while (shift < 31 && 1u << shift < d) shift++;
+        factor = (unsigned)((((uint64_t)1 << shift) - d) * ((uint64_t)1 << 32) / d + 1);
+    }
+    __device__ int of(int n) const { return (int)((__umulhi((unsigned)n, factor) + (unsigned)n) >> shift); }
+    __device__ int of(int n, int *rest) const {
+        int q = of(n);
+        *rest = n - q * (int)d;
+        return q;
+    }
+};
+
+static inline unsigned dn_blocks(size_t n, size_t most) {
+    size_t blocks = (n + DN_THREADS - 1) / DN_THREADS;
+    return (unsigned)(blocks < most ? blocks : most);
+}
+
+/* body(i) for i < n, in any order */
+template <class Body> __global__ void each_kernel(size_t n, Body body) {
+    size_t step = (size_t)gridDim.x * blockDim.x;
+    for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) body(i);
+}
+
+template <class Body> cudaError_t dn_each(const dn_cuda_place *on, size_t n, Body body) {
+    if (!n) return cudaSuccess;
+    DN_LAUNCH(each_kernel, dn_blocks(n, DN_MOST_BLOCKS), DN_THREADS, on->stream, n, body);
+    return cudaGetLastError();
+}
+
+/* The sum of `value` over the block, for every thread; all threads of the block call it. */
+template <int THREADS, class T> __device__ T dn_block_sum(T value) {
+    __shared__ T part[THREADS];
+    int t = (int)threadIdx.x;
+    part[t] = value;
+    for (int half = THREADS / 2; half; half /= 2) {
+        __syncthreads();
+        if (t < half) part[t] += part[t + half];
+    }
+    __syncthreads();
+    T sum = part[0];
+    __syncthreads(); /* part may be written again */
+    return sum;
+}
+
+template <class Body> __global__ void each_block_kernel(size_t n, Body body) {
+    for (size_t i = blockIdx.x; i < n; i += gridDim.x) body(i);
+}
+
+/* body(i) by all DN_THREADS threads of a block together, for i < n; the body may call dn_block_sum */
+template <class Body> cudaError_t dn_each_block(const dn_cuda_place *on, size_t n, Body body) {
+    if (!n) return cudaSuccess;
+    DN_LAUNCH_SYNC(each_block_kernel, (unsigned)(n < DN_MOST_BLOCKS ? n : DN_MOST_BLOCKS), DN_THREADS, on->stream, n,
+                   body);
+    return cudaGetLastError();
+}
+
+template <class Body> __global__ void sum_kernel(size_t n, double *sums, Body body) {
+    double sum = 0;
+    size_t step = (size_t)gridDim.x * blockDim.x;
+    for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) sum += body(i);
+    sum = dn_block_sum<DN_THREADS>(sum);
+    if (threadIdx.x == 0) sums[blockIdx.x] = sum;
+}
+
+static __global__ void sum_add_kernel(int n, const double *sums, double *to) {
+    double sum = 0;
+    for (int i = (int)threadIdx.x; i < n; i += DN_THREADS) sum += sums[i];
+    sum = dn_block_sum<DN_THREADS>(sum);
+    if (threadIdx.x == 0) *to += sum;
+}
+
+/* *to += n of on->sums */
+static inline cudaError_t dn_sums_add(const dn_cuda_place *on, int n, double *to) {
+    DN_LAUNCH_SYNC(sum_add_kernel, 1, DN_THREADS, on->stream, n, on->sums, to);
+    return cudaGetLastError();
+}
+
+/* *to += the sum of body(i) for i < n. The order of additions is a function of n alone. */
+template <class Body> cudaError_t dn_each_sum(const dn_cuda_place *on, size_t n, double *to, Body body) {
+    if (!n) return cudaSuccess;
+    unsigned blocks = dn_blocks(n, DN_CUDA_SUMS);
+    DN_LAUNCH_SYNC(sum_kernel, blocks, DN_THREADS, on->stream, n, on->sums, body);
+    cudaError_t error = cudaGetLastError();
+    return error != cudaSuccess ? error : dn_sums_add(on, (int)blocks, to);
+}
+#endif

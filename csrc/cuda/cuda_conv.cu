@@ -1,0 +1,264 @@
+/* Convolutions over all rows of a batch in one launch, as products whose columns are never laid out (implicit GEMM).
+ * There are three, seen from the image x (rows, groups channels, height, width) and the map y (rows, groups filters,
+ * out_height, out_width), with W (groups filters, channels, size, size):
+ *
+ *   map      += W image        i = filter,  j = pixel of the map of all rows,   p = tap (channel, ky, kx)
+ *   image    += W^T map        i = channel, j = pixel of the image of all rows, p = (filter, ky, kx)
+ *   dW       += map image^T    i = filter,  j = tap,                            p = pixel of the map of all rows
+ *
+ * A convolution is the first forward and the other two backward; a transposed one is the second forward, and its image
+ * and map change places. The second would multiply mostly zeros for strides above 1: pixels whose (y + padding, x +
+ * padding) leave the same rest meet the same taps, so each rest is a problem (slice) of its own with size/stride taps a
+ * side. */
+#include "cuda_tile.cuh"
+
+struct conv_geometry {
+    dn_conv_shape s;
+    int filters, groups, taps, pixels; /* filters of a group */
+    dn_divisor by_square, by_size, by_pixels, by_width;
+    explicit conv_geometry(const dn_conv_layer *l)
+        : s(l->group), filters(l->filters), groups(l->groups), taps(s.channels * s.size * s.size),
+          pixels(s.out_height * s.out_width), by_square(s.size * s.size), by_size(s.size), by_pixels(pixels),
+          by_width(s.out_width) {}
+    __device__ size_t image(int row, int group) const {
+        return ((size_t)row * groups + group) * s.channels * s.height * s.width;
+    }
+    __device__ size_t map(int row, int group, int filter) const {
+        return (((size_t)row * groups + group) * filters + filter) * pixels;
+    }
+    size_t image_row() const { return (size_t)groups * s.channels * s.height * s.width; }
+    size_t map_row() const { return (size_t)groups * filters * pixels; }
+};
+
+/* body(rows, image offset, map offset) for as many rows at a time as keep indexes of pixels below 2^30 */
+template <class Body> static cudaError_t conv_rows(const conv_geometry &g, size_t rows, Body body) {
+    size_t image = (size_t)(g.s.height + g.s.stride) * (g.s.width + g.s.stride), map = (size_t)g.pixels;
+    size_t most = ((size_t)1 << 30) / (image > map ? image : map);
+    if (most < 1) most = 1;
+    cudaError_t error = cudaSuccess;
+    for (size_t at = 0; at < rows && error == cudaSuccess; at += most)
+        error = body((int)(rows - at < most ? rows - at : most), at * g.image_row(), at * g.map_row());
+    return error;
+}
+
+/* W by filters: row i holds the taps of filter i. */
+struct conv_filter_rows {
+    static constexpr bool along_k = true;
+    typedef const float *Place;
+    conv_geometry g;
+    const float *w;
+    __device__ Place place(int group, int i) const {
+        return i < g.filters ? w + ((size_t)group * g.filters + i) * g.taps : nullptr;
+    }
+    __device__ float at(Place row, int p) const { return row ? row[p] : 0; }
+};
+
+/* The columns of the image: row j is a pixel of the map, p a tap. */
+struct conv_window_rows {
+    static constexpr bool along_k = false;
+    struct Place {
+        const float *image;
+        int y, x; /* of its first tap */
+    };
+    conv_geometry g;
+    const float *images;
+    int n;
+    __device__ Place place(int group, int j) const {
+        Place at = {images, -(1 << 29), 0};
+        if (j >= n) return at; /* no tap inside */
+        int pixel, ox, row = g.by_pixels.of(j, &pixel), oy = g.by_width.of(pixel, &ox);
+        at.image = images + g.image(row, group);
+        at.y = oy * g.s.stride - g.s.padding, at.x = ox * g.s.stride - g.s.padding;
+        return at;
+    }
+    __device__ float at(const Place &from, int p) const {
+        int tap, kx, c = g.by_square.of(p, &tap), ky = g.by_size.of(tap, &kx), y = from.y + ky, x = from.x + kx;
+        int inside = y >= 0 && y < g.s.height && x >= 0 && x < g.s.width;
+        return inside ? from.image[((size_t)c * g.s.height + y) * g.s.width + x] : 0;
+    }
+};
+
+struct conv_map_result {
+    conv_geometry g;
+    int add;
+    float *map;
+    __device__ void put(int group, int i, int j, float sum) const {
+        int pixel, row = g.by_pixels.of(j, &pixel);
+        float *to = map + g.map(row, group, i) + pixel;
+        *to = add ? *to + sum : sum;
+    }
+};
+
+extern "C" cudaError_t dn_cuda_conv_forward(const dn_cuda_place *on, const dn_conv_layer *layer, size_t rows, int add,
+                                            const float *x, const float *w, float *y, float *workspace) {
+    (void)workspace;
+    conv_geometry g(layer);
+    return conv_rows(g, rows, [&](int n_rows, size_t images, size_t maps) {
+        int n = n_rows * g.pixels;
+        return dn_tile_small(on, g.filters, n, g.taps, g.groups, conv_filter_rows{g, w},
+                             conv_window_rows{g, x + images, n}, conv_map_result{g, add, y + maps});
+    });
+}
+
+/* ---- W^T map, a slice per group and rest ---- */
+
+struct conv_phases {
+    int side, high, wide; /* taps a side, pixels of a rest */
+    dn_divisor by_side2, by_side, by_stride2, by_stride, by_area, by_wide;
+    explicit conv_phases(const dn_conv_shape *s)
+        : side((s->size + s->stride - 1) / s->stride), high((s->height + s->stride - 1) / s->stride),
+          wide((s->width + s->stride - 1) / s->stride), by_side2(side * side), by_side(side),
+          by_stride2(s->stride * s->stride), by_stride(s->stride), by_area(high * wide), by_wide(wide) {}
+    /* The slice's group and rests. */
+    __device__ int open(int slice, int *rest_y, int *rest_x) const {
+        int rest, group = by_stride2.of(slice, &rest);
+        *rest_y = by_stride.of(rest, rest_x);
+        return group;
+    }
+    /* The first pixel with this rest: (pixel + padding) % stride == rest. */
+    __device__ static int first(int rest, int padding, int stride) {
+        return (rest - padding % stride + stride) % stride;
+    }
+};
+
+/* Row i is channel i of all filters, at the taps of this rest. */
+struct conv_channel_rows {
+    static constexpr bool along_k = true;
+    struct Place {
+        const float *w;
+        int rest_y, rest_x;
+    };
+    conv_geometry g;
+    conv_phases h;
+    const float *w;
+    __device__ Place place(int slice, int i) const {
+        Place at = {nullptr, 0, 0};
+        int group = h.open(slice, &at.rest_y, &at.rest_x);
+        if (i < g.s.channels) at.w = w + (size_t)group * g.filters * g.taps + (size_t)i * g.s.size * g.s.size;
+        return at;
+    }
+    __device__ float at(const Place &from, int p) const {
+        int tap, kx, f = h.by_side2.of(p, &tap), ky = h.by_side.of(tap, &kx);
+        ky = from.rest_y + ky * g.s.stride, kx = from.rest_x + kx * g.s.stride;
+        if (!from.w || ky >= g.s.size || kx >= g.s.size) return 0;
+        return from.w[(size_t)f * g.taps + ky * g.s.size + kx];
+    }
+};
+
+/* Row j is a pixel of the image with this rest: what of the map its taps meet. */
+struct conv_reach_rows {
+    static constexpr bool along_k = false;
+    struct Place {
+        const float *map;
+        int y, x, rest_y, rest_x; /* the map's pixel that meets tap (rest_y, rest_x) */
+    };
+    conv_geometry g;
+    conv_phases h;
+    const float *maps;
+    int n;
+    __device__ Place place(int slice, int j) const {
+        Place at = {maps, -1, -1, 0, 0};
+        int group = h.open(slice, &at.rest_y, &at.rest_x);
+        if (j >= n) return at;
+        int pixel, sx, row = h.by_area.of(j, &pixel), sy = h.by_wide.of(pixel, &sx), stride = g.s.stride;
+        int y = sy * stride + h.first(at.rest_y, g.s.padding, stride),
+            x = sx * stride + h.first(at.rest_x, g.s.padding, stride);
+        at.map = maps + g.map(row, group, 0);
+        at.y = (y + g.s.padding - at.rest_y) / stride, at.x = (x + g.s.padding - at.rest_x) / stride;
+        return at;
+    }
+    __device__ float at(const Place &from, int p) const {
+        int tap, kx, f = h.by_side2.of(p, &tap), ky = h.by_side.of(tap, &kx), y = from.y - ky, x = from.x - kx;
+        if (y < 0 || y >= g.s.out_height || x < 0 || x >= g.s.out_width) return 0;
+        if (from.rest_y + ky * g.s.stride >= g.s.size || from.rest_x + kx * g.s.stride >= g.s.size) return 0;
+        return from.map[(size_t)f * g.pixels + y * g.s.out_width + x];
+    }
+};
+
+struct conv_image_result {
+    conv_geometry g;
+    conv_phases h;
+    int add;
+    float *images;
+    __device__ void put(int slice, int i, int j, float sum) const {
+        int rest_y, rest_x, pixel, sx, group = h.open(slice, &rest_y, &rest_x), row = h.by_area.of(j, &pixel);
+        int sy = h.by_wide.of(pixel, &sx), stride = g.s.stride;
+        int y = sy * stride + h.first(rest_y, g.s.padding, stride),
+            x = sx * stride + h.first(rest_x, g.s.padding, stride);
+        if (y >= g.s.height || x >= g.s.width) return;
+        float *to = images + g.image(row, group) + ((size_t)i * g.s.height + y) * g.s.width + x;
+        *to = add ? *to + sum : sum;
+    }
+};
+
+extern "C" cudaError_t dn_cuda_conv_backward_data(const dn_cuda_place *on, const dn_conv_layer *layer, size_t rows,
+                                                  int add, const float *dy, const float *w, float *dx,
+                                                  float *workspace) {
+    (void)workspace;
+    conv_geometry g(layer);
+    conv_phases h(&layer->group);
+    int slices = g.groups * g.s.stride * g.s.stride, k = g.filters * h.side * h.side;
+    return conv_rows(g, rows, [&](int n_rows, size_t images, size_t maps) {
+        int n = n_rows * h.high * h.wide;
+        return dn_tile_small(on, g.s.channels, n, k, slices, conv_channel_rows{g, h, w},
+                             conv_reach_rows{g, h, dy + maps, n}, conv_image_result{g, h, add, dx + images});
+    });
+}
+
+/* ---- map image^T ---- */
+
+/* Row i is filter i of the map at all pixels of all rows. */
+struct conv_map_rows {
+    static constexpr bool along_k = true;
+    typedef const float *Place;
+    conv_geometry g;
+    const float *maps;
+    __device__ Place place(int group, int i) const { return i < g.filters ? maps + g.map(0, group, i) : nullptr; }
+    __device__ float at(Place map, int p) const {
+        int pixel, row = g.by_pixels.of(p, &pixel);
+        return map ? map[(size_t)row * g.groups * g.filters * g.pixels + pixel] : 0;
+    }
+};
+
+/* Row j is tap j of the windows of all pixels of all rows. */
+struct conv_tap_rows {
+    static constexpr bool along_k = true;
+    struct Place {
+        const float *channel;
+        int y, x;
+    };
+    conv_geometry g;
+    const float *images;
+    __device__ Place place(int group, int j) const {
+        Place at = {images, -(1 << 29), 0};
+        if (j >= g.taps) return at;
+        int tap, kx, c = g.by_square.of(j, &tap), ky = g.by_size.of(tap, &kx);
+        at.channel = images + g.image(0, group) + (size_t)c * g.s.height * g.s.width;
+        at.y = ky - g.s.padding, at.x = kx - g.s.padding;
+        return at;
+    }
+    __device__ float at(const Place &from, int p) const {
+        int pixel, ox, row = g.by_pixels.of(p, &pixel), oy = g.by_width.of(pixel, &ox);
+        int y = oy * g.s.stride + from.y, x = ox * g.s.stride + from.x;
+        int inside = y >= 0 && y < g.s.height && x >= 0 && x < g.s.width;
+        return inside ? from.channel[g.image(row, 0) + (size_t)y * g.s.width + x] : 0;
+    }
+};
+
+struct conv_weight_result {
+    conv_geometry g;
+    float *dw;
+    __device__ void put(int group, int i, int j, float sum) const {
+        dw[((size_t)group * g.filters + i) * g.taps + j] += sum;
+    }
+};
+
+extern "C" cudaError_t dn_cuda_conv_backward_weights(const dn_cuda_place *on, const dn_conv_layer *layer, size_t rows,
+                                                     const float *x, const float *dy, float *dw, float *workspace) {
+    (void)workspace;
+    conv_geometry g(layer);
+    return conv_rows(g, rows, [&](int n_rows, size_t images, size_t maps) {
+        return dn_tile_small(on, g.filters, g.taps, n_rows * g.pixels, g.groups, conv_map_rows{g, dy + maps},
+                             conv_tap_rows{g, x + images}, conv_weight_result{g, dw});
+    });
+}

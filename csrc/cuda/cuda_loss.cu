@@ -1,0 +1,108 @@
+/* Losses, the reparameterisation, random numbers, steps and optimisers. */
+#include "../rng.h"
+#include "cuda_common.cuh"
+
+/* By value: the host's struct may be gone when the kernel runs. */
+extern "C" cudaError_t dn_cuda_set_step(const dn_cuda_place *on, dn_step *to, const dn_step *value) {
+    dn_step step = *value;
+    return dn_each(on, 1, [=] __device__(size_t) { *to = step; });
+}
+
+extern "C" cudaError_t dn_cuda_gather_rows(const dn_cuda_place *on, const dn_step *step, size_t rows, size_t cols,
+                                           const float *data, const uint32_t *order, float *to) {
+    return dn_each(on, rows * cols,
+                   [=] __device__(size_t i) { to[i] = data[(size_t)order[step->at + i / cols] * cols + i % cols]; });
+}
+
+static __device__ double loss_one(dn_loss kind, float x, float t, float *error, float *gradient) {
+    float d = t - x, sign = (float)((d > 0) - (d < 0));
+    switch (kind) {
+    case DN_LOSS_MASKED:
+        if (t == DN_MASKED) {
+            *error = *gradient = 0;
+            break;
+        } /* fall through */
+    case DN_LOSS_SSE: *error = d * d, *gradient = -d; break;
+    case DN_LOSS_L1: *error = fabsf(d), *gradient = -sign; break;
+    case DN_LOSS_SMOOTH:
+        *error = fabsf(d) < 1 ? d * d : 2 * fabsf(d) - 1;
+        *gradient = fabsf(d) < 1 ? -d : -sign;
+        break;
+    case DN_LOSS_BCE:
+        *error = (x > 0 ? x : 0) - x * t + log1pf(expf(-fabsf(x)));
+        *gradient = 1 / (1 + expf(-x)) - t;
+        break;
+    case DN_LOSS_COUNT: break;
+    }
+    return (double)*error;
+}
+
+extern "C" cudaError_t dn_cuda_loss(const dn_cuda_place *on, dn_loss kind, size_t n, const float *x, const float *truth,
+                                    float *error, float *gradient, double *sum) {
+    return dn_each_sum(on, n, sum,
+                       [=] __device__(size_t i) { return loss_one(kind, x[i], truth[i], error + i, gradient + i); });
+}
+
+extern "C" cudaError_t dn_cuda_mask(const dn_cuda_place *on, size_t n, const float *truth, float *x) {
+    return dn_each(on, n, [=] __device__(size_t i) {
+        if (truth[i] == DN_MASKED) x[i] = DN_MASKED;
+    });
+}
+
+extern "C" cudaError_t dn_cuda_reparameterise(const dn_cuda_place *on, size_t rows, size_t latent, const float *x,
+                                              const float *eps, float *z, double *kl) {
+    return dn_each_sum(on, rows * latent, kl, [=] __device__(size_t i) {
+        size_t at = i / latent * 2 * latent + i % latent;
+        float lv = x[at], mu = x[at + latent], e = eps ? eps[i] : 0;
+        z[i] = mu + expf(0.5f * lv) * e;
+        return 0.5 * (exp((double)lv) + (double)mu * mu - 1 - lv);
+    });
+}
+
+extern "C" cudaError_t dn_cuda_reparameterise_gradient(const dn_cuda_place *on, size_t rows, size_t latent,
+                                                       float kl_weight, const float *x, const float *eps,
+                                                       const float *dz, float *dx) {
+    return dn_each(on, rows * latent, [=] __device__(size_t i) {
+        size_t at = i / latent * 2 * latent + i % latent;
+        float lv = x[at], mu = x[at + latent], d = dz[i], e = eps ? eps[i] : 0;
+        dx[at] += d * 0.5f * expf(0.5f * lv) * e   /* through z */
+                  + kl_weight * 0.5f * expm1f(lv); /* through KL */
+        dx[at + latent] += d + kl_weight * mu;
+    });
+}
+
+/* Four numbers of one Philox block a thread. */
+extern "C" cudaError_t dn_cuda_normals(const dn_cuda_place *on, const dn_step *step, uint32_t number, size_t n,
+                                       float *eps) {
+    return dn_each(on, (n + 3) / 4, [=] __device__(size_t block) {
+        float four[4];
+        dn_normal4(step->seed, number, step->pass, (uint32_t)block, four);
+        for (size_t k = 0; k < 4 && 4 * block + k < n; k++) eps[4 * block + k] = four[k];
+    });
+}
+
+extern "C" cudaError_t dn_cuda_uniforms(const dn_cuda_place *on, const dn_step *step, uint32_t number, size_t n,
+                                        float *u) {
+    return dn_each(on, (n + 3) / 4, [=] __device__(size_t block) {
+        uint32_t bits[4];
+        dn_philox(step->seed, number, step->pass, (uint32_t)block, bits);
+        for (size_t k = 0; k < 4 && 4 * block + k < n; k++) u[4 * block + k] = dn_uniform_of(bits[k]);
+    });
+}
+
+extern "C" cudaError_t dn_cuda_update(const dn_cuda_place *on, const dn_optimizer *optimizer, const dn_step *step,
+                                      size_t n, float factor, float decay, float *w, float *m, float *v,
+                                      const float *g) {
+    dn_optimizer o = *optimizer;
+    if (o.adam)
+        return dn_each(on, n, [=] __device__(size_t i) {
+            float d = g[i] + decay * step->rows * w[i];
+            m[i] = o.b1 * m[i] + (1 - o.b1) * d;
+            v[i] = o.b2 * v[i] + (1 - o.b2) * d * d;
+            w[i] -= step->rate * factor * (m[i] / step->correction1) / (sqrtf(v[i] / step->correction2) + o.eps);
+        });
+    return dn_each(on, n, [=] __device__(size_t i) {
+        m[i] = o.momentum * m[i] + (g[i] / step->rows + decay * w[i]);
+        w[i] -= step->rate * factor * m[i];
+    });
+}

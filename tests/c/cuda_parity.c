@@ -1,0 +1,647 @@
+/* Every operation on a device against the same operation on the CPU, with random shapes and numbers:
+ *
+ *   cuda_parity DEVICE [SCALE [SEED]]      SCALE > 1: larger products
+ *
+ * Every operation runs twice on the device from the same start and must give the same bits; values beyond its arrays
+ * must stay. Exit code 0, or 1 after a line for each difference. */
+#include "../../csrc/convolution.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { GUARD = 8, MOST = 16 };
+typedef enum kind { FLOATS, INTS, DOUBLES, BYTES } kind;
+
+typedef struct array {
+    const char *name;
+    kind kind;
+    size_t n, bytes; /* values; of them and the guard */
+    char *start, *host, *device, *seen, *again;
+} array;
+
+static const dn_ops *cpu = &dn_cpu_ops, *gpu;
+static dn_pool *cpu_pool, *gpu_pool;
+static array arrays[MOST];
+static int n_arrays, on_device, failures, comparisons, scale = 1;
+static const char *operation;
+static uint64_t state;
+
+static uint64_t draw(void) {
+    state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+    return state;
+}
+static int whole(int low, int high) { return low + (int)(draw() >> 33) % (high - low + 1); }
+static float real(float low, float high) { return low + (high - low) * (float)(draw() >> 40) / 16777216.0f; }
+
+static void fail(const char *what, const array *a, size_t i, double ours, double wanted) {
+    if (failures++ < 20)
+        printf("%s: %s[%zu] %s: %.9g, wanted %.9g\n", operation, a ? a->name : "", i, what, ours, wanted);
+}
+
+static array *make(const char *name, kind kind, size_t n) {
+    static const size_t sizes[] = {4, 4, 8, 1};
+    array *a = &arrays[n_arrays++];
+    *a = (array){.name = name, .kind = kind, .n = n, .bytes = n * sizes[kind] + GUARD * 4};
+    a->start = malloc(a->bytes), a->host = malloc(a->bytes), a->seen = malloc(a->bytes), a->again = malloc(a->bytes);
+    a->device = gpu->alloc(gpu_pool, a->bytes);
+    if (!a->device || !a->start || !a->host || !a->seen || !a->again) {
+        printf("%s\n", dn_error());
+        exit(1);
+    }
+    memset(a->start, 0x41, a->bytes);
+    return a;
+}
+static array *floats(const char *name, size_t n, float low, float high) {
+    array *a = make(name, FLOATS, n);
+    for (size_t i = 0; i < n; i++) ((float *)a->start)[i] = real(low, high);
+    return a;
+}
+/* Numbers below `limit`, each once at most if `once`, and some -1. */
+static array *ints(const char *name, size_t n, int limit, int once) {
+    array *a = make(name, INTS, n);
+    int *values = (int *)a->start, offset = whole(0, limit - 1), stride = once ? 1 : whole(1, 9);
+    for (size_t i = 0; i < n; i++)
+        values[i] = i % 7 == 3 ? -1 : (int)((i * (size_t)stride + (size_t)offset) % (size_t)limit);
+    return a;
+}
+static array *sum_of(void) {
+    array *a = make("sum", DOUBLES, 1);
+    *(double *)a->start = 3.25;
+    return a;
+}
+static array *step_of(size_t rows) {
+    array *a = make("step", BYTES, sizeof(dn_step));
+    *(dn_step *)a->start = (dn_step){.seed = draw(),
+                                     .pass = draw(),
+                                     .at = (uint64_t)whole(0, 5),
+                                     .rate = real(0.001f, 0.1f),
+                                     .rows = (float)rows,
+                                     .correction1 = real(0.1f, 1),
+                                     .correction2 = real(0.1f, 1)};
+    return a;
+}
+
+static void begin(void) {
+    for (int i = 0; i < n_arrays; i++) {
+        memcpy(arrays[i].host, arrays[i].start, arrays[i].bytes);
+        gpu->upload(gpu_pool, arrays[i].device, arrays[i].start, arrays[i].bytes);
+    }
+}
+static void fetch(int again) {
+    for (int i = 0; i < n_arrays; i++)
+        gpu->download(gpu_pool, again ? arrays[i].again : arrays[i].seen, arrays[i].device, arrays[i].bytes);
+    if (gpu->finish(gpu_pool) != DN_OK) {
+        printf("%s: %s\n", operation, dn_error());
+        exit(1);
+    }
+}
+
+/* Against the largest value of the array: sums of many terms of both signs are compared, in another order. */
+static void compare_array(const array *a, double tolerance) {
+    size_t tail = a->bytes - GUARD * 4;
+    if (memcmp(a->seen, a->again, a->bytes) != 0) fail("differs from run to run", a, 0, 0, 0);
+    if (memcmp(a->seen + tail, a->start + tail, GUARD * 4) != 0) fail("is written behind its end", a, a->n, 0, 0);
+    if (a->kind == BYTES || a->kind == INTS) {
+        if (memcmp(a->seen, a->host, tail) != 0) fail("differs", a, 0, 0, 0);
+        return;
+    }
+    double largest = 1e-30;
+    for (size_t i = 0; a->kind == FLOATS && i < a->n; i++) largest = fmax(largest, fabs((double)((float *)a->host)[i]));
+    for (size_t i = 0; i < a->n; i++) {
+        double ours = a->kind == FLOATS ? ((float *)a->seen)[i] : ((double *)a->seen)[i];
+        double wanted = a->kind == FLOATS ? ((float *)a->host)[i] : ((double *)a->host)[i];
+        double room = a->kind == FLOATS ? tolerance * (fabs(wanted) + 0.1 * largest) : 1e-5 * fabs(wanted);
+        if (!(fabs(ours - wanted) <= room)) {
+            fail("is off", a, i, ours, wanted);
+            return;
+        }
+    }
+}
+static void compare(double tolerance) {
+    for (int i = 0; i < n_arrays; i++) {
+        compare_array(&arrays[i], tolerance);
+        gpu->free(gpu_pool, arrays[i].device);
+        free(arrays[i].start), free(arrays[i].host), free(arrays[i].seen), free(arrays[i].again);
+    }
+    n_arrays = 0, comparisons++;
+}
+
+/* An array's memory, and the pool, of the side that is running. */
+#define V(a) ((void *)(on_device ? (a)->device : (a)->host))
+#define P (on_device ? gpu_pool : cpu_pool)
+#define BOTH(call, tolerance) BOTH_WAYS(cpu->call, gpu->call, tolerance)
+#define BOTH_WAYS(call_cpu, call_gpu, tolerance)                                                                      \
+    do {                                                                                                              \
+        begin();                                                                                                      \
+        on_device = 0;                                                                                                \
+        call_cpu;                                                                                                     \
+        on_device = 1;                                                                                                \
+        call_gpu;                                                                                                     \
+        fetch(0);                                                                                                     \
+        for (int i = 0; i < n_arrays; i++) gpu->upload(gpu_pool, arrays[i].device, arrays[i].start, arrays[i].bytes); \
+        call_gpu;                                                                                                     \
+        fetch(1);                                                                                                     \
+        compare(tolerance);                                                                                           \
+    } while (0)
+
+static size_t length(void) { return (size_t)whole(1, 3) == 1 ? (size_t)whole(1, 40) : (size_t)whole(1000, 70000); }
+static const double EXACT = 1e-6, CLOSE = 2e-5;
+
+static void test_set_step(void) {
+    dn_step value = {.seed = draw(), .pass = 7, .at = 3, .rate = 0.5f, .rows = 4, .correction1 = 1, .correction2 = 2};
+    array *to = step_of(1);
+    BOTH(set_step(P, V(to), &value), EXACT);
+}
+static void test_gather_rows(void) {
+    size_t rows = (size_t)whole(1, 40), cols = (size_t)whole(1, 300), all = rows + 6;
+    array *step = step_of(rows), *data = floats("data", all * cols, -1, 1), *order = make("order", INTS, all);
+    for (size_t i = 0; i < all; i++) ((uint32_t *)order->start)[i] = (uint32_t)((i * 5 + 2) % all);
+    array *to = floats("to", rows * cols, -1, 1);
+    BOTH(gather_rows(P, V(step), rows, cols, V(data), V(order), V(to)), EXACT);
+}
+static void test_fill(void) {
+    size_t n = length();
+    array *x = floats("x", n, -1, 1);
+    float value = real(-1, 1);
+    BOTH(fill(P, n, value, V(x)), EXACT);
+}
+static void test_copy(void) {
+    size_t n = length();
+    array *x = floats("x", n, -1, 1), *y = floats("y", n, -1, 1);
+    BOTH(copy(P, n, V(x), V(y)), EXACT);
+}
+static void test_scale(void) {
+    size_t n = length();
+    array *x = floats("x", n, -1, 1);
+    BOTH(scale(P, n, 0.3f, V(x)), EXACT);
+}
+static void test_axpy(void) {
+    size_t n = length();
+    array *x = floats("x", n, -1, 1), *y = floats("y", n, -1, 1);
+    BOTH(axpy(P, n, -0.7f, V(x), V(y)), EXACT);
+}
+static void test_mul_add(void) {
+    size_t n = length();
+    array *x = floats("x", n, -1, 1), *y = floats("y", n, -1, 1), *z = floats("z", n, -1, 1);
+    BOTH(mul_add(P, n, 1.3f, V(x), V(y), V(z)), EXACT);
+}
+static void test_copy_rows(void) {
+    size_t rows = (size_t)whole(1, 30), cols = (size_t)whole(1, 90), ldx = cols + (size_t)whole(0, 9), ldy = cols + 4;
+    array *x = floats("x", rows * ldx, -1, 1), *y = floats("y", rows * ldy, -1, 1);
+    BOTH(copy_rows(P, rows, cols, V(x), ldx, V(y), ldy), EXACT);
+}
+static void test_add_rows(void) {
+    size_t rows = (size_t)whole(1, 30), cols = (size_t)whole(1, 90), ldx = cols + (size_t)whole(0, 9), ldy = cols + 4;
+    array *x = floats("x", rows * ldx, -1, 1), *y = floats("y", rows * ldy, -1, 1);
+    BOTH(add_rows(P, rows, cols, V(x), ldx, V(y), ldy), EXACT);
+}
+
+static void gemm_of(int trans_a, int trans_b, int m, int n, int k, float alpha, float beta) {
+    int lda = (trans_a ? m : k) + whole(0, 5), ldb = (trans_b ? k : n) + whole(0, 5), ldc = n + whole(0, 5);
+    array *a = floats("a", (size_t)(trans_a ? k : m) * (size_t)lda, -1, 1);
+    array *b = floats("b", (size_t)(trans_b ? n : k) * (size_t)ldb, -1, 1),
+          *c = floats("c", (size_t)m * (size_t)ldc, -1, 1);
+    if (beta == 0) ((float *)c->start)[0] = NAN; /* must not be read */
+    BOTH(gemm(P, trans_a, trans_b, m, n, k, alpha, V(a), lda, V(b), ldb, beta, V(c), ldc), CLOSE);
+}
+static void test_gemm(void) {
+    static const float betas[] = {0, 1, 0.5f};
+    for (int t = 0; t < 4; t++) {
+        gemm_of(t & 1, t >> 1, whole(1, 70), whole(1, 70), whole(1, 70), real(-2, 2), betas[whole(0, 2)]);
+        gemm_of(t & 1, t >> 1, whole(1, 9), whole(1, 9), whole(200, 900), 1, betas[whole(0, 2)]); /* cut along k */
+        gemm_of(t & 1, t >> 1, 96 + whole(50, 130) * scale, 96 + whole(50, 130) * scale, whole(1, 50) * scale, 1, 0);
+    }
+    gemm_of(0, 0, 64, 128, 16, 1, 0);
+    gemm_of(0, 1, 4, 5, 0, 1, 1);
+    gemm_of(0, 1, 4, 5, 0, 1, 0.5f);
+}
+
+static dn_conv_shape image_of(void) {
+    dn_conv_shape s = {.channels = whole(1, 5),
+                       .height = whole(1, 12),
+                       .width = whole(1, 12),
+                       .size = whole(1, 5),
+                       .stride = whole(1, 3),
+                       .padding = whole(0, 2)};
+    if (s.height + 2 * s.padding < s.size) s.height = s.size;
+    if (s.width + 2 * s.padding < s.size) s.width = s.size;
+    s.out_height = (s.height + 2 * s.padding - s.size) / s.stride + 1;
+    s.out_width = (s.width + 2 * s.padding - s.size) / s.stride + 1;
+    return s;
+}
+static size_t pixels(const dn_conv_shape *s) { return (size_t)s->channels * (size_t)s->height * (size_t)s->width; }
+static size_t out_pixels(const dn_conv_shape *s) { return (size_t)s->out_height * (size_t)s->out_width; }
+
+static void test_im2col(void) {
+    dn_conv_shape s = image_of();
+    size_t n = (size_t)(s.channels * s.size * s.size) * out_pixels(&s);
+    array *image = floats("image", pixels(&s), -1, 1), *columns = floats("columns", n, -1, 1);
+    BOTH(im2col(P, &s, V(image), V(columns)), EXACT);
+}
+static void test_col2im(void) {
+    dn_conv_shape s = image_of();
+    size_t n = (size_t)(s.channels * s.size * s.size) * out_pixels(&s);
+    array *image = floats("image", pixels(&s), -1, 1), *columns = floats("columns", n, -1, 1);
+    BOTH(col2im(P, &s, V(columns), V(image)), CLOSE);
+}
+/* The CPU's side is the composition of im2col and gemm. */
+static dn_conv_layer conv_of(void) {
+    dn_conv_layer l = {image_of(), whole(1, 3), whole(1, 6)};
+    if (whole(0, 3) == 0) l.filters = whole(60, 80); /* more than a tile */
+    return l;
+}
+static size_t image_values(const dn_conv_layer *l) { return pixels(&l->group) * (size_t)l->groups; }
+static size_t map_values(const dn_conv_layer *l) {
+    return (size_t)l->groups * (size_t)l->filters * out_pixels(&l->group);
+}
+static array *conv_weights(const char *name, const dn_conv_layer *l) {
+    return floats(name, (size_t)(l->groups * l->filters * l->group.channels * l->group.size * l->group.size), -1, 1);
+}
+/* For the layer `l` of `rows` rows, with the workspaces `host` and `device` for the calls. */
+#define CONVOLUTION(call_cpu, call_gpu)                                                                 \
+    do {                                                                                                \
+        float *host = malloc((dn_conv_composed_workspace(&l) + 1) * sizeof *host);                      \
+        float *device = gpu->alloc(gpu_pool, gpu->conv_workspace(gpu_pool, &l, rows) * sizeof *device); \
+        BOTH_WAYS(call_cpu, call_gpu, CLOSE);                                                           \
+        gpu->free(gpu_pool, device);                                                                    \
+        free(host);                                                                                     \
+    } while (0)
+static void test_conv_forward(void) {
+    for (int add = 0; add < 2 && gpu->conv_forward; add++) {
+        dn_conv_layer l = conv_of();
+        size_t rows = (size_t)whole(1, 6);
+        array *x = floats("x", rows * image_values(&l), -1, 1), *w = conv_weights("w", &l);
+        array *y = floats("y", rows * map_values(&l), -1, 1);
+        CONVOLUTION(dn_conv_composed_forward(cpu, P, &l, rows, add, V(x), V(w), V(y), host),
+                    gpu->conv_forward(P, &l, rows, add, V(x), V(w), V(y), device));
+    }
+}
+static void test_conv_backward_data(void) {
+    for (int add = 0; add < 2 && gpu->conv_backward_data; add++) {
+        dn_conv_layer l = conv_of();
+        size_t rows = (size_t)whole(1, 6);
+        array *dx = floats("dx", rows * image_values(&l), -1, 1), *w = conv_weights("w", &l);
+        array *dy = floats("dy", rows * map_values(&l), -1, 1);
+        CONVOLUTION(dn_conv_composed_backward_data(cpu, P, &l, rows, add, V(dy), V(w), V(dx), host),
+                    gpu->conv_backward_data(P, &l, rows, add, V(dy), V(w), V(dx), device));
+    }
+}
+static void test_conv_backward_weights(void) {
+    for (int time = 0; time < 2 && gpu->conv_backward_weights; time++) {
+        dn_conv_layer l = conv_of();
+        size_t rows = (size_t)(time ? whole(1, 6) : whole(10, 40)); /* many: cut along the pixels */
+        array *x = floats("x", rows * image_values(&l), -1, 1), *dw = conv_weights("dw", &l);
+        array *dy = floats("dy", rows * map_values(&l), -1, 1);
+        CONVOLUTION(dn_conv_composed_backward_weights(cpu, P, &l, rows, V(x), V(dy), V(dw), host),
+                    gpu->conv_backward_weights(P, &l, rows, V(x), V(dy), V(dw), device));
+    }
+}
+static void test_bias_add(void) {
+    size_t rows = (size_t)whole(1, 40), channels = (size_t)whole(1, 90),
+           spatial = (size_t)(whole(0, 1) ? 1 : whole(2, 30));
+    array *bias = floats("bias", channels, -1, 1), *y = floats("y", rows * channels * spatial, -1, 1);
+    BOTH(bias_add(P, rows, channels, spatial, V(bias), V(y)), EXACT);
+}
+static void test_bias_gradient(void) {
+    for (int vector = 0; vector < 2; vector++) {
+        size_t rows = (size_t)whole(1, 40), channels = (size_t)whole(1, 90),
+               spatial = (size_t)(vector ? 1 : whole(2, 30));
+        array *db = floats("db", channels, -1, 1), *dy = floats("dy", rows * channels * spatial, -1, 1);
+        BOTH(bias_gradient(P, rows, channels, spatial, V(dy), V(db)), CLOSE);
+    }
+}
+static void test_activate(void) {
+    for (int kind = 0; kind < DN_ACTIVATION_COUNT; kind++) {
+        size_t n = (size_t)whole(1, 3000);
+        array *x = floats("x", n, -6, 6);
+        BOTH(activate(P, (dn_activation)kind, n, V(x)), EXACT);
+    }
+}
+static void test_activate_gradient(void) {
+    for (int kind = 0; kind < DN_ACTIVATION_COUNT; kind++) {
+        size_t n = (size_t)whole(1, 3000);
+        array *y = floats("y", n, -2, 2), *dy = floats("dy", n, -1, 1);
+        BOTH(activate_gradient(P, (dn_activation)kind, n, V(y), V(dy)), EXACT);
+    }
+}
+static void test_norm_forward(void) {
+    static const float epsilons[] = {1e-5f, -1};
+    for (int way = 0; way < 4; way++) {
+        size_t rows = (size_t)whole(2, 20), c = (size_t)whole(1, 20),
+               spatial = (size_t)(whole(0, 1) ? 1 : whole(2, 40));
+        size_t n = rows * c * spatial;
+        array *x = floats("x", n, -1, 3), *scales = floats("scale", c, -1, 1), *bias = floats("bias", c, -1, 1);
+        array *mean = floats("mean", c, 0, 1), *var = floats("var", c, 0, 1),
+              *rolling_mean = floats("rolling_mean", c, 0, 1);
+        array *rolling_var = floats("rolling_var", c, 0.1f, 1), *xhat = floats("xhat", n, -1, 1),
+              *y = floats("y", n, -1, 1);
+        BOTH(norm_forward(P, rows, c, spatial, way % 2, epsilons[way / 2], V(x), V(scales), V(bias), V(mean), V(var),
+                          V(rolling_mean), V(rolling_var), V(xhat), V(y)),
+             CLOSE);
+    }
+}
+static void test_norm_backward(void) {
+    static const float epsilons[] = {1e-5f, -1};
+    for (int way = 0; way < 4; way++) {
+        size_t rows = (size_t)whole(2, 20), c = (size_t)whole(1, 20),
+               spatial = (size_t)(whole(0, 1) ? 1 : whole(2, 40));
+        size_t n = rows * c * spatial;
+        array *xhat = floats("xhat", n, -1, 1), *scales = floats("scale", c, -1, 1), *mean = floats("mean", c, -1, 1);
+        array *var = floats("var", c, 0.1f, 1), *dy = floats("dy", n, -1, 1), *dscale = floats("dscale", c, -1, 1);
+        array *dbias = floats("dbias", c, -1, 1);
+        BOTH(norm_backward(P, rows, c, spatial, way % 2, epsilons[way / 2], V(xhat), V(scales), V(mean), V(var), V(dy),
+                           V(dscale), V(dbias)),
+             CLOSE);
+    }
+}
+
+static dn_conv_shape pool_of(void) {
+    dn_conv_shape s = {.channels = whole(1, 4),
+                       .height = whole(3, 12),
+                       .width = whole(3, 12),
+                       .size = whole(1, 3),
+                       .stride = whole(1, 3)};
+    s.padding = whole(0, s.size - 1);
+    s.out_height = (s.height + s.padding - s.size) / s.stride + 1;
+    s.out_width = (s.width + s.padding - s.size) / s.stride + 1;
+    return s;
+}
+static void test_maxpool_forward(void) {
+    dn_conv_shape s = pool_of();
+    size_t rows = (size_t)whole(1, 5), n = rows * (size_t)s.channels * out_pixels(&s);
+    array *x = floats("x", rows * pixels(&s), -1, 1), *y = floats("y", n, -1, 1), *index = ints("index", n, 5, 0);
+    for (size_t i = 0; i < x->n; i += 3) ((float *)x->start)[i] = 0.5f; /* equal values: the first wins */
+    BOTH(maxpool_forward(P, rows, &s, V(x), V(y), V(index)), EXACT);
+}
+static void test_maxpool_backward(void) {
+    dn_conv_shape s = pool_of();
+    size_t rows = (size_t)whole(1, 5), n = rows * (size_t)s.channels * out_pixels(&s);
+    array *x = floats("x", rows * pixels(&s), -1, 1), *y = floats("y", n, -1, 1), *index = ints("index", n, 5, 0);
+    array *dy = floats("dy", n, -1, 1), *dx = floats("dx", rows * pixels(&s), -1, 1);
+    cpu->maxpool_forward(cpu_pool, rows, &s, (float *)x->start, (float *)y->start, (int *)index->start);
+    BOTH(maxpool_backward(P, rows, &s, V(index), V(dy), V(dx)), CLOSE);
+}
+static void test_resample(int down, int backward) {
+    int h = whole(3, 9), w = whole(3, 9), stride = whole(1, 3);
+    size_t maps = (size_t)whole(1, 12), in = maps * (size_t)(h * w);
+    size_t out = maps * (size_t)(down ? (h / stride) * (w / stride) : h * stride * w * stride);
+    array *x = floats("x", in, -1, 1), *y = floats("y", out, -1, 1);
+    if (!down && !backward) BOTH(upsample_forward(P, maps, h, w, stride, 0.7f, V(x), V(y)), EXACT);
+    if (!down && backward) BOTH(upsample_backward(P, maps, h, w, stride, 0.7f, V(y), V(x)), CLOSE);
+    if (down && !backward) BOTH(downsample_forward(P, maps, h, w, stride, 0.7f, V(x), V(y)), CLOSE);
+    if (down && backward) BOTH(downsample_backward(P, maps, h, w, stride, 0.7f, V(y), V(x)), EXACT);
+}
+static void test_upsample_forward(void) { test_resample(0, 0); }
+static void test_upsample_backward(void) { test_resample(0, 1); }
+static void test_downsample_forward(void) { test_resample(1, 0); }
+static void test_downsample_backward(void) { test_resample(1, 1); }
+
+static void test_normals(void) {
+    size_t n = length();
+    array *step = step_of(1), *eps = floats("eps", n, -1, 1);
+    BOTH(normals(P, V(step), 0x20003, n, V(eps)), CLOSE);
+}
+static void test_uniforms(void) {
+    size_t n = length();
+    array *step = step_of(1), *u = floats("u", n, -1, 1);
+    BOTH(uniforms(P, V(step), 0x20003, n, V(u)), 0);
+}
+static void test_dropout(void) {
+    size_t n = length();
+    array *u = floats("u", n, 0, 1), *x = floats("x", n, -1, 1), *y = floats("y", n, -1, 1);
+    BOTH(dropout(P, n, 0.3f, V(u), V(x), V(y)), EXACT);
+}
+static void test_dropout_gradient(void) {
+    size_t n = length();
+    array *u = floats("u", n, 0, 1), *dy = floats("dy", n, -1, 1), *dx = floats("dx", n, -1, 1);
+    BOTH(dropout_gradient(P, n, 0.3f, V(u), V(dy), V(dx)), EXACT);
+}
+static void test_reparameterise(void) {
+    for (int given = 0; given < 2; given++) {
+        size_t rows = (size_t)whole(1, 300), latent = (size_t)whole(1, 40);
+        array *x = floats("x", rows * 2 * latent, -2, 2), *eps = floats("eps", rows * latent, -2, 2);
+        array *z = floats("z", rows * latent, -1, 1), *sum = sum_of();
+        BOTH(reparameterise(P, rows, latent, V(x), given ? V(eps) : NULL, V(z), V(sum)), CLOSE);
+    }
+}
+static void test_reparameterise_gradient(void) {
+    for (int given = 0; given < 2; given++) {
+        size_t rows = (size_t)whole(1, 300), latent = (size_t)whole(1, 40);
+        array *x = floats("x", rows * 2 * latent, -2, 2), *eps = floats("eps", rows * latent, -2, 2);
+        array *dz = floats("dz", rows * latent, -1, 1), *dx = floats("dx", rows * 2 * latent, -1, 1);
+        BOTH(reparameterise_gradient(P, rows, latent, 0.4f, V(x), given ? V(eps) : NULL, V(dz), V(dx)), CLOSE);
+    }
+}
+static void test_loss(void) {
+    for (int kind = 0; kind < DN_LOSS_COUNT; kind++) {
+        size_t n = length();
+        array *x = floats("x", n, -3, 3), *truth = floats("truth", n, 0, 1), *error = floats("error", n, 0, 1);
+        array *gradient = floats("gradient", n, 0, 1), *sum = sum_of();
+        for (size_t i = 0; i < n; i += 5) ((float *)truth->start)[i] = kind == DN_LOSS_MASKED ? DN_MASKED : 0;
+        BOTH(loss(P, (dn_loss)kind, n, V(x), V(truth), V(error), V(gradient), V(sum)), CLOSE);
+    }
+}
+static void test_mask(void) {
+    size_t n = length();
+    array *truth = floats("truth", n, 0, 1), *x = floats("x", n, 0, 1);
+    for (size_t i = 0; i < n; i += 5) ((float *)truth->start)[i] = DN_MASKED;
+    BOTH(mask(P, n, V(truth), V(x)), EXACT);
+}
+static void test_update(void) {
+    for (int adam = 0; adam < 2; adam++) {
+        dn_optimizer o = {adam, 0.9f, 0.9f, 0.999f, 1e-7f};
+        size_t n = length();
+        array *step = step_of(4), *w = floats("w", n, -1, 1), *m = floats("m", n, -1, 1), *v = floats("v", n, 0.1f, 1);
+        array *g = floats("g", n, -1, 1);
+        BOTH(update(P, &o, V(step), n, 0.5f, 0.01f, V(w), V(m), V(v), V(g)), CLOSE);
+    }
+}
+
+static dn_shortcut_shape shortcut_of(void) {
+    dn_shortcut_shape s = {(size_t)whole(1, 4), whole(1, 5), whole(2, 8), whole(2, 8), whole(1, 5), 0, 0, 1, 1};
+    int way = whole(0, 2), factor = whole(1, 3);
+    s.h2 = way == 1 ? s.h1 * factor : s.h1, s.w2 = way == 1 ? s.w1 * factor : s.w1;
+    if (way == 2) s.h1 *= factor, s.w1 *= factor;
+    s.stride = way == 2 ? factor : 1, s.sample = way == 1 ? factor : 1;
+    return s;
+}
+static void test_shortcut_forward(void) {
+    dn_shortcut_shape s = shortcut_of();
+    array *source = floats("source", s.rows * (size_t)(s.c1 * s.h1 * s.w1), -1, 1);
+    array *y = floats("y", s.rows * (size_t)(s.c2 * s.h2 * s.w2), -1, 1);
+    BOTH(shortcut_forward(P, &s, 0.4f, 1.5f, V(source), V(y)), EXACT);
+}
+static void test_shortcut_backward(void) {
+    for (int passes = 0; passes < 2; passes++) {
+        dn_shortcut_shape s = shortcut_of();
+        size_t n = s.rows * (size_t)(s.c2 * s.h2 * s.w2);
+        array *dy = floats("dy", n, -1, 1), *dx = floats("dx", n, -1, 1);
+        array *dsource = floats("dsource", s.rows * (size_t)(s.c1 * s.h1 * s.w1), -1, 1);
+        BOTH(shortcut_backward(P, &s, 0.4f, 1.5f, V(dy), passes ? V(dx) : NULL, V(dsource)), CLOSE);
+    }
+}
+static void test_binarize(void) {
+    for (int mean = 0; mean < 2; mean++) {
+        size_t rows = (size_t)whole(1, 20), n = (size_t)whole(1, 600);
+        array *x = floats("x", rows * n, -1, 1), *y = floats("y", rows * n, -1, 1);
+        BOTH(binarize(P, rows, n, mean, V(x), V(y)), CLOSE);
+    }
+}
+static void test_avgpool_forward(void) {
+    size_t maps = (size_t)whole(1, 40), spatial = (size_t)whole(1, 500);
+    array *x = floats("x", maps * spatial, -1, 1), *y = floats("y", maps, -1, 1);
+    BOTH(avgpool_forward(P, maps, spatial, V(x), V(y)), CLOSE);
+}
+static void test_avgpool_backward(void) {
+    size_t maps = (size_t)whole(1, 40), spatial = (size_t)whole(1, 500);
+    array *dx = floats("dx", maps * spatial, -1, 1), *dy = floats("dy", maps, -1, 1);
+    BOTH(avgpool_backward(P, maps, spatial, V(dy), V(dx)), EXACT);
+}
+static void test_gather(void) {
+    size_t rows = (size_t)whole(1, 9), in = (size_t)whole(1, 300), out = (size_t)whole(1, 300);
+    array *index = ints("index", out, (int)in, 0), *x = floats("x", rows * in, -1, 1),
+          *y = floats("y", rows * out, -1, 1);
+    BOTH(gather(P, rows, in, out, V(index), 0.5f, 2, V(x), V(y)), EXACT);
+}
+static void test_scatter_add(void) {
+    size_t rows = (size_t)whole(1, 9), out = (size_t)whole(1, 300), in = out + (size_t)whole(0, 50);
+    array *index = ints("index", out, (int)in, 1), *dx = floats("dx", rows * in, -1, 1),
+          *dy = floats("dy", rows * out, -1, 1);
+    BOTH(scatter_add(P, rows, in, out, V(index), 0.5f, V(dy), V(dx)), EXACT);
+}
+
+/* Groups side by side, or one per pixel along the channels. */
+static dn_softmax_shape soft_of(size_t *size) {
+    size_t rows = (size_t)whole(1, 9), groups = (size_t)whole(1, 6),
+           n = (size_t)(whole(0, 1) ? whole(1, 9) : whole(60, 300));
+    *size = rows * groups * n;
+    if (whole(0, 1)) return (dn_softmax_shape){rows, groups * n, groups, n, n, 1};
+    return (dn_softmax_shape){rows, groups * n, groups, 1, n, groups};
+}
+static void test_softmax(void) {
+    size_t size;
+    dn_softmax_shape s = soft_of(&size);
+    array *x = floats("x", size, -5, 5), *y = floats("y", size, 0, 1);
+    BOTH(softmax(P, &s, 1.7f, V(x), V(y)), CLOSE);
+}
+static void test_softmax_gradient(void) {
+    size_t size;
+    dn_softmax_shape s = soft_of(&size);
+    array *y = floats("y", size, 0, 1), *dy = floats("dy", size, -1, 1), *dx = floats("dx", size, -1, 1);
+    BOTH(softmax_gradient(P, &s, 1.7f, V(y), V(dy), V(dx)), CLOSE);
+}
+static void test_softmax_loss(void) {
+    size_t size;
+    dn_softmax_shape s = soft_of(&size);
+    array *y = floats("y", size, 0, 1), *truth = floats("truth", size, 0, 1), *error = floats("error", size, -1, 1);
+    array *gradient = floats("gradient", size, -1, 1), *sum = sum_of();
+    for (size_t i = 0; i < size; i += 7) ((float *)truth->start)[i] = i % 4 == 0 ? DN_MASKED : 0;
+    ((float *)y->start)[size / 2] = 0;
+    BOTH(softmax_loss(P, &s, 1.7f, V(y), V(truth), V(error), V(gradient), V(sum)), CLOSE);
+}
+static void test_l2norm_forward(void) {
+    size_t rows = (size_t)whole(1, 9), c = (size_t)whole(1, 60), spatial = (size_t)whole(1, 20);
+    array *x = floats("x", rows * c * spatial, -1, 1), *y = floats("y", x->n, -1, 1);
+    array *norms = floats("norms", rows * spatial, 0, 1);
+    for (size_t i = 0; i < c; i++) ((float *)x->start)[i * spatial] = 0; /* a pixel without direction */
+    BOTH(l2norm_forward(P, rows, c, spatial, V(x), V(y), V(norms)), CLOSE);
+}
+static void test_l2norm_backward(void) {
+    size_t rows = (size_t)whole(1, 9), c = (size_t)whole(1, 60), spatial = (size_t)whole(1, 20);
+    array *y = floats("y", rows * c * spatial, -1, 1), *norms = floats("norms", rows * spatial, 0.1f, 1);
+    array *dy = floats("dy", y->n, -1, 1), *dx = floats("dx", y->n, -1, 1);
+    ((float *)norms->start)[0] = 0;
+    BOTH(l2norm_backward(P, rows, c, spatial, V(y), V(norms), V(dy), V(dx)), CLOSE);
+}
+static void test_lrn_forward(void) {
+    for (int size = 1; size <= 5; size++) {
+        size_t rows = (size_t)whole(1, 5), c = (size_t)whole(1, 12), spatial = (size_t)whole(1, 30);
+        array *x = floats("x", rows * c * spatial, -1, 1), *norms = floats("norms", x->n, 0, 1),
+              *y = floats("y", x->n, -1, 1);
+        BOTH(lrn_forward(P, rows, c, spatial, size, 0.3f, 0.75f, 1, V(x), V(norms), V(y)), CLOSE);
+    }
+}
+static void test_lrn_backward(void) {
+    for (int size = 1; size <= 5; size++) {
+        size_t rows = (size_t)whole(1, 5), c = (size_t)whole(1, 12), spatial = (size_t)whole(1, 30);
+        array *x = floats("x", rows * c * spatial, -1, 1), *norms = floats("norms", x->n, 0.5f, 2),
+              *dy = floats("dy", x->n, -1, 1);
+        array *dx = floats("dx", x->n, -1, 1);
+        BOTH(lrn_backward(P, rows, c, spatial, size, 0.3f, 0.75f, V(x), V(norms), V(dy), V(dx)), CLOSE);
+    }
+}
+
+/* In the order of the table. */
+#define TESTS(T)                                                                                                    \
+    T(set_step)                                                                                                     \
+    T(gather_rows) T(fill) T(copy) T(scale) T(axpy) T(mul_add) T(copy_rows) T(add_rows) T(gemm) T(im2col) T(col2im) \
+        T(conv_forward) T(conv_backward_data) T(conv_backward_weights) T(bias_add) T(bias_gradient) T(activate)     \
+            T(activate_gradient) T(norm_forward) T(norm_backward) T(maxpool_forward) T(maxpool_backward)            \
+                T(upsample_forward) T(upsample_backward) T(downsample_forward) T(downsample_backward) T(normals)    \
+                    T(uniforms) T(dropout) T(dropout_gradient) T(reparameterise) T(reparameterise_gradient) T(loss) \
+                        T(mask) T(update) T(shortcut_forward) T(shortcut_backward) T(binarize) T(avgpool_forward)   \
+                            T(avgpool_backward) T(gather) T(scatter_add) T(softmax) T(softmax_gradient)             \
+                                T(softmax_loss) T(l2norm_forward) T(l2norm_backward) T(lrn_forward) T(lrn_backward)
+
+/* A step of several operations, recorded and replayed, against doing it as often. */
+static void test_recording(void) {
+    operation = "recording";
+    if (!gpu->record_begin) return;
+    array *x = floats("x", 6 * 50, -1, 1), *w = floats("w", 50 * 40, -1, 1), *y = floats("y", 6 * 40, -1, 1),
+          *sum = sum_of();
+    array *truth = floats("truth", 6 * 40, -1, 1), *error = floats("error", 6 * 40, 0, 1),
+          *gradient = floats("g", 6 * 40, 0, 1);
+    void *recording = NULL;
+    begin();
+    for (int time = -1; time < 3; time++) { /* on the device -1 records and 0 to 2 replay */
+        on_device = 0;
+        for (int side = 0; side < 2; side++, on_device = 1) {
+            const dn_ops *ops = side ? gpu : cpu;
+            if (side ? time >= 0 : time < 0) continue;
+            if (side && gpu->record_begin(gpu_pool) != DN_OK) fail("cannot begin", NULL, 0, 0, 0);
+            ops->gemm(P, 0, 0, 6, 40, 50, 1, V(x), 50, V(w), 40, 0, V(y), 40);
+            ops->activate(P, DN_TANH, 240, V(y));
+            ops->loss(P, DN_LOSS_SSE, 240, V(y), V(truth), V(error), V(gradient), V(sum));
+            ops->gemm(P, 1, 0, 50, 40, 6, -0.01f, V(x), 50, V(gradient), 40, 1, V(w), 40);
+            ops->copy(P, 240, V(gradient), V(x));
+            if (side && gpu->record_end(gpu_pool, &recording) != DN_OK) fail("cannot end", NULL, 0, 0, 0);
+        }
+        if (time >= 0) gpu->replay(gpu_pool, recording);
+    }
+    fetch(0);
+    fetch(1);
+    gpu->record_free(gpu_pool, recording);
+    compare(1e-4);
+}
+
+int main(int argc, char **argv) {
+    int index, rounds = 4;
+    if (argc < 2) return 2;
+    scale = argc > 2 ? atoi(argv[2]) : 1;
+    state = (argc > 3 ? strtoull(argv[3], NULL, 10) : 1) * 0x9E3779B97F4A7C15u + 1;
+    if (dn_backend_find(argv[1], 0, &gpu, &index) != DN_OK || dn_pool_create(&cpu_pool, 1) != DN_OK ||
+        dn_pool_create(&gpu_pool, 1) != DN_OK || (gpu->open && gpu->open(gpu_pool, index) != DN_OK)) {
+        printf("%s\n", dn_error());
+        return 1;
+    }
+    int n = 0;
+    for (int round = 0; round < rounds; round++) {
+        n = 0;
+#define T(name)        \
+    operation = #name; \
+    n++, test_##name();
+        TESTS(T)
+        test_recording();
+    }
+    /* What lies before set_step in the table is no operation. Every pointer behind it has a test here, but
+     * conv_workspace and the four dense ones, which tests/test_fused.py compares where a backend has them. */
+    n += 5;
+    size_t all = (sizeof(dn_ops) - offsetof(dn_ops, set_step)) / sizeof(void (*)(void));
+    if ((size_t)n != all) printf("%d operations are compared, the table has %zu\n", n, all), failures++;
+    if (gpu->close) gpu->close(gpu_pool);
+    dn_pool_destroy(gpu_pool);
+    dn_pool_destroy(cpu_pool);
+    printf("%s: %d operations, %d comparisons, %d failures\n", argv[1], n, comparisons, failures);
+    return failures != 0;
+}

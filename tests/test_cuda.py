@@ -1,0 +1,326 @@
+"""The CUDA backend. Its kernels run here on an emulated GPU (tests/cuda_emulation), whose memory the host may not touch; with
+DARKNET_TEST_GPU=1 on the machine's own. Where no GPU is: every way of not finding one."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import ON_A_GPU, ROOT, emulated_plugin, made, program, run
+from test_gradients import NETWORKS, problem_of
+
+import darknet_vae as dv
+from darknet_vae import errors
+
+Build = Callable[..., dv.Network]
+CFG = str(ROOT / "cfg" / "vae_digits.cfg")
+CSV = str(ROOT / "data" / "digits.csv")
+DENSE = "[net]\nbatch=4\ninputs=6\n[connected]\noutput=3\nactivation=tanh\n[connected]\noutput=6\nactivation=linear\n[cost]\n"
+LARGE = "[net]\nbatch=512\ninputs=784\n[connected]\noutput=256\nactivation=linear\n"  # above the arithmetic that `auto` wants
+emulated_only = pytest.mark.skipif(ON_A_GPU, reason="is about the emulation's ways to fail")
+
+
+def device_error(**options: object) -> str:
+    with pytest.raises(errors.DeviceError) as caught:
+        dv.Network(CFG, device="cuda", **options)  # type: ignore[arg-type]
+    message = str(caught.value)
+    assert "\n" not in message and message.startswith("device 'cuda' is not available: "), message
+    return message
+
+
+# ---- the numbers
+
+
+@pytest.mark.parametrize("backward", ["0", "1"])
+def test_every_operation_gives_the_numbers_of_the_cpu(backward: str, cuda: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMULATION_FENCE", "1")  # the host may not touch the device's memory
+    monkeypatch.setenv("EMULATION_BACKWARD", backward)  # threads take their turns in the other order
+    done = run([made("parity", "cuda_parity"), cuda, "8" if ON_A_GPU else "1", str(1 + int(backward))])
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_layer_gives_the_numbers_of_the_cpu(kind: str, cuda: str, network: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMULATION_FENCE", "1")
+    problems = [problem_of(kind, 3, network, device=device) for device in ("cpu", cuda)]
+    losses = [problem.loss() for problem in problems]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    for problem in problems:
+        problem.net.backward()
+    for layer, name in problems[0].tensors:
+        ours, wanted = problems[1].net.layers[layer.index].grads[name], layer.grads[name]
+        np.testing.assert_allclose(ours, wanted, rtol=1e-4, atol=1e-5 * (1 + np.abs(wanted).max()), err_msg=f"{layer} {name}")
+    for problem in problems:
+        problem.net.update()
+    for layer, name in problems[0].tensors:
+        other = problems[1].net.layers[layer.index]
+        np.testing.assert_allclose(other.params[name], layer.params[name], rtol=1e-4, atol=1e-5)
+
+
+def losses_of(cfg: str | Path, X: np.ndarray, device: str, **options: object) -> list[float]:
+    net = dv.Network(cfg, device=device, seed=3, **options)  # type: ignore[arg-type]
+    return net.train(X, epochs=2).total_loss
+
+
+@pytest.mark.parametrize("name", ["vae_digits.cfg", "autoencoder.cfg"])
+def test_training_loses_what_it_loses_on_the_cpu(name: str, cuda: str, digits: tuple[np.ndarray, np.ndarray]) -> None:
+    """Noise, dropout and shuffling are the same numbers, so the losses agree epoch by epoch; most steps are replayed."""
+    X = digits[0][:330]
+    ours, wanted = (losses_of(ROOT / "cfg" / name, X, device) for device in (cuda, "cpu"))
+    assert ours == pytest.approx(wanted, rel=2e-4)
+
+
+def test_a_run_repeats_bit_for_bit(cuda: str, digits: tuple[np.ndarray, np.ndarray]) -> None:
+    weights = []
+    for _ in range(2):
+        net = dv.Network(CFG, device=cuda)
+        net.train(digits[0][:200], epochs=2)
+        net.save("w.weights")
+        weights.append(Path("w.weights").read_bytes())
+    assert weights[0] == weights[1]
+
+
+RECORDED = (
+    "[net]\nbatch=8\nheight=6\nwidth=6\nchannels=1\nadam={adam}\nlearning_rate=0.01\npolicy=steps\nsteps=4,9\nscales=.5,.5\n"
+    "[convolutional]\nfilters=3\nsize=3\npad=1\nbatch_normalize=1\nactivation=leaky\n[maxpool]\nsize=3\nstride=2\n"
+    "[dropout]\nprobability=0.3\n[connected]\noutput=4\nactivation=linear\n[sampling]\n[connected]\noutput=36\n"
+    "activation=linear\n[cost]\ntype={loss}\n"
+)
+
+
+@pytest.mark.parametrize(("adam", "loss"), [(0, "sse"), (1, "bce")])
+def test_replayed_steps_follow_rate_noise_and_rows(adam: int, loss: str, cuda: str, network: Build) -> None:
+    """A recorded step reads its learning rate, noise and place in the data from the device's memory."""
+    X = np.random.default_rng(0).uniform(size=(60, 36)).astype(np.float32)  # the last batch of an epoch is partial
+    text = RECORDED.format(adam=adam, loss=loss)
+    trained = []
+    for device in ("cpu", cuda):
+        net = network(text, device=device, seed=5)
+        history = net.train(X, epochs=3)
+        trained.append((history.total_loss, [layer.params[name] for layer in net.layers for name in layer.params]))
+    assert trained[1][0] == pytest.approx(trained[0][0], rel=2e-4)
+    for ours, wanted in zip(trained[1][1], trained[0][1], strict=True):
+        np.testing.assert_allclose(ours, wanted, rtol=2e-3, atol=2e-4)
+
+
+def test_data_that_do_not_fit_are_sent_batch_by_batch(cuda: str, network: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    if ON_A_GPU:
+        pytest.skip("fills an emulated GPU")
+    X = np.random.default_rng(0).uniform(size=(1000, 6)).astype(np.float32)
+    whole = network(DENSE, device=cuda).train(X, epochs=1).total_loss
+    net = network(DENSE, device=cuda)
+    memory = ctypes.CDLL(emulated_plugin()).emulated_memory_in_use
+    memory.restype = ctypes.c_size_t
+    monkeypatch.setenv("EMULATION_MEMORY", str(memory() + 3000))
+    assert net.train(X, epochs=1).total_loss == pytest.approx(whole, rel=1e-6)
+
+
+def test_jobs_give_the_numbers_of_the_cpu(cuda: str, digits: tuple[np.ndarray, np.ndarray]) -> None:
+    nets = [dv.Network(CFG, device=device, seed=1) for device in ("cpu", cuda)]
+    X = digits[0][:150]
+    for job in (lambda n: n.encode(X)[0], lambda n: n.reconstruct(X), lambda n: n.sample(np.eye(2)), lambda n: n.predict(X)):
+        np.testing.assert_allclose(job(nets[1]), job(nets[0]), rtol=1e-4, atol=1e-5)
+    for name, value in nets[0].evaluate(X).items():
+        assert nets[1].evaluate(X)[name] == pytest.approx(value, rel=1e-5)
+    for net in nets:
+        net.save(f"{net.device[:3]}.weights")
+    assert Path("cpu.weights").read_bytes() == Path("cud.weights").read_bytes()
+
+
+@emulated_only
+def test_cublas_is_called_with_its_arguments_in_the_right_order(
+    cuda: str, digits: tuple[np.ndarray, np.ndarray], network: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X = digits[0][:100]
+    own = losses_of(CFG, X, cuda)
+    monkeypatch.setenv("DARKNET_CUBLAS", emulated_plugin())  # which has a column-major product under cuBLAS's names
+    calls = ctypes.CDLL(emulated_plugin()).emulated_blas_calls
+    before = calls()
+    assert losses_of(CFG, X, cuda) == pytest.approx(own, rel=1e-4)
+    assert calls() > before
+    assert network(DENSE, device=cuda).device == "cuda:0 (emulated, cuBLAS)"
+    monkeypatch.setenv("DARKNET_PRECISION", "tf32")
+    assert network(DENSE, device=cuda).device == "cuda:0 (emulated, cuBLAS with TF32)"
+    done = run([made("parity", "cuda_parity"), cuda])
+    assert done.returncode == 0, done.stdout
+
+
+@emulated_only
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("DARKNET_CUBLAS", "/nowhere/libcublas.so", "DARKNET_CUBLAS: /nowhere/libcublas.so: cannot open"),
+        ("DARKNET_CUBLAS", "libm.so.6", "DARKNET_CUBLAS=libm.so.6 is no cuBLAS"),
+        ("DARKNET_PRECISION", "half", "DARKNET_PRECISION=half is neither float32 nor tf32"),
+    ],
+)
+def test_a_wish_for_cublas_that_cannot_be_met_is_an_error(
+    variable: str, value: str, message: str, cuda: str, network: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(errors.DeviceError, match=message):
+        network(DENSE, device=cuda)
+
+
+# ---- memory
+
+
+@emulated_only
+def test_a_network_takes_the_memory_that_it_tells_and_gives_it_back(
+    cuda: str, network: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = ctypes.CDLL(emulated_plugin()).emulated_memory_in_use
+    memory.restype = ctypes.c_size_t
+    gc.collect()
+    before = memory()
+    small, large = network(DENSE, device=cuda), network(RECORDED.format(adam=1, loss="bce"), device="cuda:1")
+    overhead = 16 * 2**20 + 8 * 1024  # scratch memory and partial sums of each
+    more = memory() - before - (small.memory_bytes + large.memory_bytes + 2 * overhead)
+    assert 0 <= more < 8, "empty blocks take a byte"
+    assert small.device == "cuda:0 (emulated, own kernels)" and large.device.startswith("cuda:1")
+    X = np.random.default_rng(0).uniform(size=(16, 6)).astype(np.float32)
+    alone = network(DENSE, device=cuda)
+    large.train(np.ones((16, 36), np.float32), epochs=1)
+    assert small.train(X, epochs=1).total_loss == alone.train(X, epochs=1).total_loss
+    del small, large, alone
+    gc.collect()  # networks and their layers know each other
+    assert memory() == before
+
+
+def test_running_out_of_memory_is_an_error_that_leaves_everything_usable(
+    cuda: str, network: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = network(DENSE, device=cuda)
+    X = np.random.default_rng(0).uniform(size=(8, 6)).astype(np.float32)
+    before = net.reconstruct(X)
+    limit = 10**9 if not ON_A_GPU else 10**12
+    monkeypatch.setenv("EMULATION_MEMORY", str(limit))
+    with pytest.raises(MemoryError, match=r"out of memory on cuda:0: \d+ bytes wanted; a smaller batch needs less"):
+        network(f"[net]\nbatch={limit // 10000}\ninputs=1000\n[connected]\noutput=2000\n", device=cuda)
+    np.testing.assert_array_equal(net.reconstruct(X), before)
+    assert network(DENSE, device=cuda).train(X, epochs=1).total_loss
+
+
+# ---- finding a device, or none
+
+
+@emulated_only
+def test_auto_takes_a_gpu_for_large_networks_only(cuda: str, network: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert network(DENSE, device="auto").device == "cpu"
+    assert network(LARGE, device="auto").device.startswith("cuda:0")
+    assert network(LARGE, device="cpu").device == "cpu"
+    monkeypatch.setenv("EMULATION_MEMORY", "1000")  # others use it
+    assert network(LARGE, device="auto").device == "cpu"
+    with pytest.raises(errors.OutOfMemoryError, match="device 'cuda:0' cannot be opened: out of memory"):
+        network(LARGE, device="cuda")
+    monkeypatch.delenv("EMULATION_MEMORY")
+    monkeypatch.setenv("EMULATION_DEVICES", "0")
+    assert network(LARGE, device="auto").device == "cpu"
+    monkeypatch.setenv("DARKNET_CUDA_PLUGIN", "/nowhere.so")
+    assert network(LARGE).device == "cpu"
+
+
+@emulated_only
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"EMULATION_DEVICES": "0"}, "there is no CUDA device"),
+        ({"EMULATION_DRIVER": "0"}, "there is no NVIDIA driver"),
+        ({"EMULATION_DRIVER": "12040"}, "the NVIDIA driver is for CUDA 12.4, wanted is one for 13.0 or newer"),
+    ],
+)
+def test_no_device_is_one_clear_sentence(
+    variables: dict[str, str], message: str, cuda: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert device_error().endswith(message)
+
+
+@emulated_only
+def test_a_device_number_beyond_the_last_is_an_error(cuda: str) -> None:
+    with pytest.raises(errors.DeviceError, match=r"device 'cuda:2' is not available: there are 2 CUDA devices, numbered from 0"):
+        dv.Network(CFG, device="cuda:2")
+
+
+def test_a_missing_or_foreign_plugin_is_one_clear_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARKNET_CUDA_PLUGIN", "/nowhere/plugin.so")
+    assert "DARKNET_CUDA_PLUGIN: /nowhere/plugin.so: cannot open" in device_error()
+    Path("text.so").write_text("this is no library")
+    monkeypatch.setenv("DARKNET_CUDA_PLUGIN", str(Path("text.so").absolute()))
+    assert "text.so" in device_error()
+    monkeypatch.setenv("DARKNET_CUDA_PLUGIN", "libm.so.6")
+    assert device_error().endswith("libm.so.6 is no plugin of darknet-vae: it has no dn_plugin_get")
+
+
+def test_a_plugin_of_another_build_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("old.c").write_text("static unsigned table[64] = {7}; void *dn_plugin_get(void *host) { return host ? table : 0; }")
+    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "old.c", "-o", "old.so"], check=True)
+    monkeypatch.setenv("DARKNET_CUDA_PLUGIN", str(Path("old.so").absolute()))
+    message = device_error()
+    assert "old.so is of another build (interface 7, wanted" in message and message.endswith("build both together")
+
+
+INSTALLED = Path(dv.__file__).parent / "lib" / "libdarknet_cuda.so"
+needs_plugin = pytest.mark.skipif(not INSTALLED.exists(), reason="built without nvcc: there is no CUDA plugin to look at")
+
+
+@needs_plugin
+def test_the_plugin_needs_no_library_of_nvidia() -> None:
+    dynamic = subprocess.run(["readelf", "-d", str(INSTALLED)], capture_output=True, text=True, check=True).stdout
+    needed = [line for line in dynamic.splitlines() if "NEEDED" in line]
+    assert needed and not [line for line in needed if "cuda" in line or "cublas" in line or "nvidia" in line]
+    symbols = subprocess.run(["nm", "-D", "--defined-only", str(INSTALLED)], capture_output=True, text=True, check=True).stdout
+    assert [line.split()[-1] for line in symbols.splitlines()] == ["dn_plugin_get"]
+
+
+@needs_plugin
+@pytest.mark.skipif("DARKNET_BINARY" in os.environ, reason="another build than the installed one is under test")
+@pytest.mark.skipif(ON_A_GPU or shutil.which("nvidia-smi") is not None, reason="this machine seems to have a GPU")
+def test_the_installed_plugin_is_found_and_says_why_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DARKNET_CUDA_PLUGIN", raising=False)
+    assert device_error().endswith(("there is no NVIDIA driver", "there is no CUDA device"))
+    assert dv.Network(CFG).device == "cpu"
+    copy = Path("copied.so")  # and by its name alone
+    shutil.copy2(INSTALLED, copy)
+    monkeypatch.setenv("DARKNET_CUDA_PLUGIN", str(copy.absolute()))
+    assert "NVIDIA driver" in device_error() or "CUDA device" in device_error()
+
+
+@pytest.mark.parametrize("kind", ["binary", "python"])
+def test_command_lines_know_the_device(kind: str, cuda: str, tmp_path: Path) -> None:
+    words = program(kind)
+    done = run([*words, "train", CFG, CSV, "-N", "64", "-epochs", "1", "-i", "0"])
+    assert done.returncode == 0 and "computing on cuda:0" in done.stderr, done.stderr
+    done = run([*words, "train", CFG, CSV, "-N", "64", "-epochs", "1", "-i", "0", "-nogpu"])
+    assert done.returncode == 0 and "computing on" not in done.stderr
+    done = run([*words, "train", CFG, CSV, "-N", "64", "-epochs", "1", "-quiet"])
+    assert done.returncode == 0 and not done.stderr
+    done = run([*words, "evaluate", CFG, CSV, "-i", "99"])
+    assert done.returncode == 6 and len(done.stderr.splitlines()) == 1 and "device 'cuda:99' is not available" in done.stderr
+    done = run([*words, "evaluate", CFG, CSV, "-i", "0"], env={**os.environ, "DARKNET_CUDA_PLUGIN": "/nowhere.so"})
+    assert done.returncode == 6 and "/nowhere.so" in done.stderr
+
+
+@emulated_only
+def test_two_threads_train_two_networks_on_one_device(cuda: str, digits: tuple[np.ndarray, np.ndarray]) -> None:
+    code = (
+        "import threading, sys, numpy as np, darknet_vae as dv\n"
+        "X = np.random.default_rng(0).uniform(size=(120, 64)).astype(np.float32)\n"
+        f"nets = [dv.Network({CFG!r}, device='cuda', seed=1) for _ in range(3)]\n"
+        "losses = {}\n"
+        "def work(i): losses[i] = nets[i].train(X, epochs=2).total_loss\n"
+        "threads = [threading.Thread(target=work, args=(i,)) for i in (0, 1)]\n"
+        "[t.start() for t in threads]; [t.join() for t in threads]; work(2)\n"
+        "assert losses[0] == losses[1] == losses[2], losses\n"
+    )
+    done = run([sys.executable, "-c", code])
+    assert done.returncode == 0, done.stderr

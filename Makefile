@@ -60,6 +60,9 @@ $(B)/libdarknet.$(SO): $(OBJECTS)
 	@echo '  LD  $@'; $(CC) $(SHARED) $(LDFLAGS) -pthread $^ -o $@ $(LIBS)
 $(B)/darknet: $(OBJECTS) $(CLI)
 	@echo '  LD  $@'; $(CC) $(LDFLAGS) -pthread $^ -o $@ $(LIBS)
+# The kernels against plain loops; run by tests/test_kernels.py.
+$(B)/test_kernels: tests/c/test_kernels.c $(OBJECTS)
+	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $^ -o $@ $(LIBS)
 
 # ---- the CUDA plugin: no NEEDED on any library of NVIDIA ----
 comma := ,
@@ -121,7 +124,7 @@ parity: $(B)/cuda_parity
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 asan:
-	$(MAKE) B=build/asan OPT="-O1 -g $(SANITIZE)" LDFLAGS="$(SANITIZE)" bin lib
+	$(MAKE) B=build/asan OPT="-O1 -g $(SANITIZE)" LDFLAGS="$(SANITIZE)" bin lib build/asan/test_kernels
 	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
 	LD_LIBRARY_PATH=$(CURDIR)/build/asan DARKNET_BINARY=$(CURDIR)/build/asan/darknet \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 pytest -m "not timing and not slow"

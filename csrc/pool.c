@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { SPINS = 2000, MAX_THREADS = 256 };
+enum { SPINS = 2000, MAX_THREADS = 256, STACK = 2 << 20 };
 
 /* Every thread has a share of the chunks and begins with it: the same chunk of the same loop then meets the same core's caches
  * again, and moving what it wrote to another core costs more than the work itself. Who is done with its share takes over those
@@ -38,6 +38,7 @@ struct dn_pool {
     _Atomic(void *) context;
     atomic_int sleeping, stop;
     atomic_uint job;
+    double alone_until; /* a worker's processor was busy: time of dn_now before which the caller works alone */
     void *slot;
 };
 
@@ -108,6 +109,32 @@ static void *pool_run(void *argument) {
     return NULL;
 }
 
+#ifdef __linux__
+/* The number in a file, or the `nth` of them; 0 when there is none ("max"). */
+static long pool_file_number(const char *path, int nth) {
+    long value = 0;
+    FILE *f = fopen(path, "r");
+    if (!f) return 0;
+    for (int i = 0; i <= nth; i++)
+        if (fscanf(f, "%ld", &value) != 1) {
+            value = 0;
+            break;
+        }
+    fclose(f);
+    return value;
+}
+
+/* Processors' worth of time that the control group grants, rounded up; 0: no limit. Version 2, then version 1. */
+static int pool_quota(void) {
+    long quota = pool_file_number("/sys/fs/cgroup/cpu.max", 0), period = pool_file_number("/sys/fs/cgroup/cpu.max", 1);
+    if (quota <= 0 || period <= 0) {
+        quota = pool_file_number("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", 0);
+        period = pool_file_number("/sys/fs/cgroup/cpu/cpu.cfs_period_us", 0);
+    }
+    return quota > 0 && period > 0 ? (int)((quota + period - 1) / period) : 0;
+}
+#endif
+
 static int pool_available(void) {
     const char *wish = getenv("DARKNET_THREADS");
     int n = wish ? atoi(wish) : 0;
@@ -115,15 +142,8 @@ static int pool_available(void) {
 #ifdef __linux__
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) == 0) n = CPU_COUNT(&set);
-    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "r");
-    if (f) {
-        long quota, period;
-        if (fscanf(f, "%ld %ld", &quota, &period) == 2 && quota > 0 && period > 0) {
-            int limit = (int)((quota + period - 1) / period);
-            if (limit < n) n = limit;
-        }
-        fclose(f);
-    }
+    int quota = pool_quota();
+    if (quota > 0 && quota < n) n = quota;
 #endif
     if (n < 1) n = (int)sysconf(_SC_NPROCESSORS_ONLN);
     return n < 1 ? 1 : n;
@@ -145,11 +165,15 @@ dn_status dn_pool_create(dn_pool **out, int threads) {
         dn_pool_destroy(p);
         return DN_E_MEMORY;
     }
+    pthread_attr_t attributes; /* some libraries give a thread less than kernels put on its stack */
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK);
     for (int i = 0; i + 1 < threads; i++) { /* fewer threads than asked for is slower, not wrong */
         p->workers[i] = (pool_worker){.pool = p, .number = i + 1};
-        if (pthread_create(&p->workers[i].thread, NULL, pool_run, &p->workers[i])) break;
+        if (pthread_create(&p->workers[i].thread, &attributes, pool_run, &p->workers[i])) break;
         p->n_workers++;
     }
+    pthread_attr_destroy(&attributes);
     *out = p;
     return DN_OK;
 }
@@ -174,8 +198,20 @@ void **dn_pool_slot(dn_pool *p) { return &p->slot; }
 
 int dn_pool_threads(const dn_pool *p) { return p ? p->threads : 1; }
 
+/* Wait for the chunks that workers have begun. A worker whose processor is taken away in the middle of one holds us up
+ * for a time slice; then the next jobs, for 20 times as long as we waited, are done without workers. */
+static void pool_wait(dn_pool *p, size_t n, double began) {
+    if (atomic_load(&p->done) >= n) return;
+    double from = dn_now();
+    while (atomic_load(&p->done) < n) sched_yield();
+    double waited = dn_now() - from;
+    if (waited > 2e-4 + (from - began)) p->alone_until = from + 21 * waited;
+}
+
 void dn_pool_run(dn_pool *p, size_t n, dn_chunk_fn fn, void *context) {
-    if (!p || p->n_workers == 0 || n <= 1 || n >= UINT32_MAX || p->owner != getpid()) {
+    double began = 0;
+    if (!p || p->n_workers == 0 || n <= 1 || n >= UINT32_MAX || p->owner != getpid() ||
+        (began = dn_now()) < p->alone_until) {
         for (size_t i = 0; i < n; i++) fn(context, i);
         return;
     }
@@ -194,5 +230,5 @@ void dn_pool_run(dn_pool *p, size_t n, dn_chunk_fn fn, void *context) {
         pthread_mutex_unlock(&p->lock);
     }
     pool_work(p, job, 0);
-    while (atomic_load(&p->done) < n) sched_yield(); /* only chunks that somebody has started */
+    pool_wait(p, n, began);
 }

@@ -1,4 +1,4 @@
-/* The table of CPU operations, the choice of the instruction set, memory and GEMM. */
+/* The table of CPU operations, the choice of the instruction set, memory. */
 #include "cpu_blas.h"
 #include "cpu_conv_kernels.h"
 #include "cpu_dense.h"
@@ -9,37 +9,39 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern const dn_cpu_kernels dn_cpu_kernels_base, dn_cpu_kernels_avx2, dn_cpu_kernels_avx512;
-extern const dn_dense_kernels dn_dense_kernels_base, dn_dense_kernels_avx2, dn_dense_kernels_avx512;
+DN_PER_ISA_EXTERN(dn_cpu_kernels, dn_cpu_kernels);
+DN_PER_ISA_EXTERN(dn_dense_kernels, dn_dense_kernels);
 
-static const dn_cpu_kernels *kernels_choose(void) {
-    const char *wish = getenv("DARKNET_ISA");
+static int isa_choose(void) {
+    int best = 0;
 #if defined(__x86_64__)
+    const char *wish = getenv("DARKNET_ISA");
     __builtin_cpu_init();
     int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     int avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
                  __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
-    if (avx512 && (!wish || !strcmp(wish, "avx512"))) return &dn_cpu_kernels_avx512;
-    if (avx2 && (!wish || strcmp(wish, "base"))) return &dn_cpu_kernels_avx2;
+    best = avx512 ? 2 : avx2;
+    int most = !wish ? 2 : !strcmp(wish, "base") ? 0 : !strcmp(wish, "avx2") ? 1 : 2;
+    if (best > most) best = most;
 #endif
-    (void)wish;
-    return &dn_cpu_kernels_base;
+    return best;
+}
+
+int dn_cpu_isa(void) {
+    static atomic_int chosen; /* 1 + the index; a pure function of the machine: a race writes the same value */
+    int isa = atomic_load(&chosen);
+    if (!isa) atomic_store(&chosen, isa = 1 + isa_choose());
+    return isa - 1;
 }
 
 const dn_cpu_kernels *dn_cpu_kernels_get(void) {
-    static _Atomic(const dn_cpu_kernels *) chosen; /* a pure function of the machine: a race writes the same value */
-    const dn_cpu_kernels *k = atomic_load(&chosen);
-    if (!k) atomic_store(&chosen, k = kernels_choose());
-    return k;
+    static const dn_cpu_kernels *const tables[] = DN_PER_ISA(dn_cpu_kernels);
+    return tables[dn_cpu_isa()];
 }
 
 const dn_dense_kernels *dn_cpu_dense_kernels(void) {
-#if defined(__x86_64__)
-    const dn_cpu_kernels *k = dn_cpu_kernels_get();
-    if (k == &dn_cpu_kernels_avx512) return &dn_dense_kernels_avx512;
-    if (k == &dn_cpu_kernels_avx2) return &dn_dense_kernels_avx2;
-#endif
-    return &dn_dense_kernels_base;
+    static const dn_dense_kernels *const tables[] = DN_PER_ISA(dn_dense_kernels);
+    return tables[dn_cpu_isa()];
 }
 
 const dn_cpu_conv_kernels *dn_cpu_conv_kernels_get(void) {
@@ -82,45 +84,6 @@ static void cpu_set_step(dn_pool *pool, dn_step *to, const dn_step *value) {
 static dn_status cpu_finish(dn_pool *pool) {
     (void)pool;
     return DN_OK;
-}
-
-/* ---- gemm: chunks of C by rows or by columns, a function of the shape alone ---- */
-
-typedef struct gemm_job {
-    const dn_cpu_kernels *kernels;
-    int trans_a, trans_b, m, n, k, lda, ldb, ldc, by_rows, part;
-    float alpha, beta, *c;
-    const float *a, *b;
-} gemm_job;
-
-static void gemm_chunk(void *context, size_t chunk) {
-    const gemm_job *j = context;
-    int at = (int)chunk * j->part, all = j->by_rows ? j->m : j->n, n = all - at < j->part ? all - at : j->part;
-    if (j->by_rows)
-        j->kernels->gemm(j->trans_a, j->trans_b, n, j->n, j->k, j->alpha,
-                         j->a + (j->trans_a ? (ptrdiff_t)at : (ptrdiff_t)at * j->lda), j->lda, j->b, j->ldb, j->beta,
-                         j->c + (ptrdiff_t)at * j->ldc, j->ldc);
-    else
-        j->kernels->gemm(j->trans_a, j->trans_b, j->m, n, j->k, j->alpha, j->a, j->lda,
-                         j->b + (j->trans_b ? (ptrdiff_t)at * j->ldb : (ptrdiff_t)at), j->ldb, j->beta, j->c + at, j->ldc);
-}
-
-static void cpu_gemm(dn_pool *pool, int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a, int lda,
-                     const float *b, int ldb, float beta, float *c, int ldc) {
-    if (m <= 0 || n <= 0) return;
-    dn_sgemm_fn blas = dn_cpu_blas();
-    if (blas) {
-        blas(101, trans_a ? 112 : 111, trans_b ? 112 : 111, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-        return;
-    }
-    gemm_job j = {dn_cpu_kernels_get(), trans_a, trans_b, m, n, k, lda, ldb, ldc, m > n, 0, alpha, beta, c, a, b};
-    double flops = 2.0 * m * n * k;
-    size_t chunks = (size_t)(flops / 2e6) + 1; /* about 30 us each at 60 GFLOP/s */
-    int all = j.by_rows ? m : n, unit = 48;
-    if (flops < 4e6) chunks = 1;
-    j.part = (int)(((size_t)all + chunks - 1) / chunks);
-    j.part = (j.part + unit - 1) / unit * unit;
-    dn_pool_run(pool, dn_chunks((size_t)all, (size_t)j.part), gemm_chunk, &j);
 }
 
 const dn_ops dn_cpu_ops = {

@@ -101,7 +101,7 @@ static void train_many(void *context, size_t chunk) {
     int o = (int)chunk * TILE_OUTPUTS, n = s->outputs - o < TILE_OUTPUTS ? s->outputs - o : TILE_OUTPUTS;
     for (int k = 0; k < s->inputs; k += TILE_INPUTS) {
         int m = s->inputs - k < TILE_INPUTS ? s->inputs - k : TILE_INPUTS;
-        dn_cpu_kernels_get()->gemm(1, 0, n, m, s->rows, 1, p->dy + o, s->outputs, p->x + k, s->inputs, 0, tile, m);
+        dn_cpu_gemm_kernel()->gemm(1, 0, n, m, s->rows, 1, p->dy + o, s->outputs, p->x + k, s->inputs, 0, tile, m);
         for (int i = 0; i < n; i++) {
             size_t at = (size_t)(o + i) * s->inputs + k;
             cpu_update(NULL, p->optimizer, p->step, (size_t)m, p->factor, p->decay, p->w + at, p->w_m + at,

@@ -5,8 +5,6 @@
 
 typedef struct dn_cpu_kernels {
     const char *name;
-    void (*gemm)(int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a, ptrdiff_t lda,
-                 const float *b, ptrdiff_t ldb, float beta, float *c, ptrdiff_t ldc);
     void (*axpy)(size_t n, float a, const float *x, float *y);
     void (*sgd)(size_t n, float rate, float momentum, float decay, float inverse_batch, float *w, float *v,
                 const float *g);
@@ -14,7 +12,23 @@ typedef struct dn_cpu_kernels {
                  float *m, float *v, const float *g);
 } dn_cpu_kernels;
 
-/* The fastest set this processor runs, or the one DARKNET_ISA names. */
+/* C (m, n) = alpha op(A) op(B) + beta C on the calling thread (isa_gemm.c) */
+typedef struct dn_gemm_kernel {
+    void (*gemm)(int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a, ptrdiff_t lda,
+                 const float *b, ptrdiff_t ldb, float beta, float *c, ptrdiff_t ldc);
+} dn_gemm_kernel;
+const dn_gemm_kernel *dn_cpu_gemm_kernel(void);
+
+/* The fastest instruction set this processor runs, or the one DARKNET_ISA names: an index into the tables below. */
+int dn_cpu_isa(void);
+/* The tables of one isa_*.c, in the order of dn_cpu_isa. */
+#if defined(__x86_64__)
+#define DN_PER_ISA(table) {&table##_base, &table##_avx2, &table##_avx512}
+#define DN_PER_ISA_EXTERN(type, table) extern const type table##_base, table##_avx2, table##_avx512
+#else
+#define DN_PER_ISA(table) {&table##_base}
+#define DN_PER_ISA_EXTERN(type, table) extern const type table##_base
+#endif
 const dn_cpu_kernels *dn_cpu_kernels_get(void);
 
 /* Ranges of a long vector, for dn_pool_run: `grain` values a chunk, whatever the thread count. */

@@ -10,6 +10,8 @@ void cpu_axpy(dn_pool *pool, size_t n, float a, const float *x, float *y);
 void cpu_mul_add(dn_pool *pool, size_t n, float a, const float *x, const float *y, float *z);
 void cpu_copy_rows(dn_pool *pool, size_t rows, size_t cols, const float *x, size_t ldx, float *y, size_t ldy);
 void cpu_add_rows(dn_pool *pool, size_t rows, size_t cols, const float *x, size_t ldx, float *y, size_t ldy);
+void cpu_gemm(dn_pool *pool, int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a, int lda,
+              const float *b, int ldb, float beta, float *c, int ldc);
 void cpu_im2col(dn_pool *pool, const dn_conv_shape *shape, const float *image, float *columns);
 void cpu_col2im(dn_pool *pool, const dn_conv_shape *shape, const float *columns, float *image);
 size_t cpu_conv_workspace(dn_pool *pool, const dn_conv_layer *layer, size_t rows);

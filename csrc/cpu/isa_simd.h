@@ -1,0 +1,87 @@
+/* What the isa_*.c files share: the vector type of the instruction set they are compiled for, and shuffles. GCC vector
+ * extensions only, so NEON and others compile the base form (VL = 4). Everything static: these files must not leave a
+ * wide copy of a shared function for the linker to pick. */
+#ifndef DN_ISA_SIMD_H
+#define DN_ISA_SIMD_H
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifndef DN_ISA
+#define DN_ISA base
+#endif
+#define CAT2(a, b) a##_##b
+#define CAT(a, b) CAT2(a, b)
+#define STR2(a) #a
+#define STR(a) STR2(a)
+#if defined(__AVX512F__)
+#define VL 16
+#elif defined(__AVX2__)
+#define VL 8
+#else
+#define VL 4
+#endif
+typedef float vec __attribute__((vector_size(VL * 4)));
+typedef float vec_u __attribute__((vector_size(VL * 4), aligned(4), may_alias));
+typedef int32_t ivec __attribute__((vector_size(VL * 4)));
+#define INLINE static inline __attribute__((always_inline))
+
+#define UNROLL _Pragma("GCC unroll 16")
+
+INLINE vec load(const float *p) { return *(const vec_u *)p; }
+INLINE void store(float *p, vec v) { *(vec_u *)p = v; }
+INLINE vec splat(float x) { return x - (vec){0}; }
+
+/* Lanes 0 .. VL - 1 of a shuffle: f(lane, d) for all of them. */
+#define LANES4(f, d, e) f(e, d), f(e + 1, d), f(e + 2, d), f(e + 3, d)
+#if VL == 16
+#define LANES(f, d) LANES4(f, d, 0), LANES4(f, d, 4), LANES4(f, d, 8), LANES4(f, d, 12)
+#elif VL == 8
+#define LANES(f, d) LANES4(f, d, 0), LANES4(f, d, 4)
+#else
+#define LANES(f, d) LANES4(f, d, 0)
+#endif
+#if defined(__clang__)
+#define SHUFFLE(a, b, f, d) __builtin_shufflevector(a, b, LANES(f, d))
+#else
+#define SHUFFLE(a, b, f, d) __builtin_shuffle(a, b, (ivec){LANES(f, d)})
+#endif
+#define LANE(e, d) (e)
+/* Of blocks of d lanes: the even ones of a and b in turn, and the odd ones. */
+#define EVEN(e, d) ((e) / (d) % 2 == 0 ? (e) : VL + (e) - (d))
+#define ODD(e, d) ((e) / (d) % 2 == 0 ? (e) + (d) : VL + (e))
+
+/* One round of a transpose (VL x VL) or of a sum of VL vectors, with partners d apart. */
+#define TRANSPOSE_ROUND(v, d)                                                                                          \
+    UNROLL for (int r = 0; r < VL; r++)                                                                                \
+        if (r / (d) % 2 == 0) {                                                                                        \
+            vec even = SHUFFLE(v[r], v[r + (d)], EVEN, d), odd = SHUFFLE(v[r], v[r + (d)], ODD, d);                    \
+            v[r] = even, v[r + (d)] = odd;                                                                             \
+        }
+#define SUM_ROUND(v, d)                                                                                                \
+    UNROLL for (int r = 0; r < (d); r++) v[r] = SHUFFLE(v[r], v[r + (d)], EVEN, d) + SHUFFLE(v[r], v[r + (d)], ODD, d);
+
+INLINE void transpose(vec v[VL]) {
+#if VL == 16
+    TRANSPOSE_ROUND(v, 8)
+#endif
+#if VL >= 8
+    TRANSPOSE_ROUND(v, 4)
+#endif
+    TRANSPOSE_ROUND(v, 2)
+    TRANSPOSE_ROUND(v, 1)
+}
+
+/* Lane i of the result: the sum of v[i]'s lanes. v is used up. */
+INLINE vec sums(vec v[VL]) {
+#if VL == 16
+    SUM_ROUND(v, 8)
+#endif
+#if VL >= 8
+    SUM_ROUND(v, 4)
+#endif
+    SUM_ROUND(v, 2)
+    SUM_ROUND(v, 1)
+    return v[0];
+}
+#endif

@@ -1,25 +1,22 @@
 /* Vectors, biases, activations and dropout. */
 #include "cpu_ops.h"
-#include <math.h>
 #include <string.h>
 
 /* One description for all loops over a long vector; `run` works on [from, to). */
 typedef struct vector_job vector_job;
 struct vector_job {
     void (*run)(const vector_job *, size_t from, size_t to);
-    size_t n;
     float a;
     const float *x, *u;
     float *y;
     dn_activation activation;
 };
 
-static void vector_chunk(void *context, size_t chunk) {
+static void vector_range(const void *context, size_t from, size_t to) {
     const vector_job *j = context;
-    j->run(j, chunk * DN_GRAIN, dn_chunk_end(chunk, DN_GRAIN, j->n));
+    j->run(j, from, to);
 }
-
-static void vector_run(dn_pool *pool, vector_job job) { dn_pool_run(pool, dn_chunks(job.n, DN_GRAIN), vector_chunk, &job); }
+static void vector_run(dn_pool *pool, size_t n, vector_job job) { dn_range_run(pool, n, DN_GRAIN, vector_range, &job); }
 
 static void run_fill(const vector_job *j, size_t from, size_t to) {
     if (j->a == 0)
@@ -31,133 +28,110 @@ static void run_copy(const vector_job *j, size_t from, size_t to) {
     memcpy(j->y + from, j->x + from, (to - from) * sizeof(float));
 }
 static void run_scale(const vector_job *j, size_t from, size_t to) {
-    for (size_t i = from; i < to; i++) j->y[i] *= j->a;
+    dn_cpu_kernels_get()->scale(to - from, j->a, j->y + from);
 }
 static void run_axpy(const vector_job *j, size_t from, size_t to) {
     dn_cpu_kernels_get()->axpy(to - from, j->a, j->x + from, j->y + from);
 }
+static void run_mul_add(const vector_job *j, size_t from, size_t to) {
+    dn_cpu_kernels_get()->mul_add(to - from, j->a, j->x + from, j->u + from, j->y + from);
+}
 
 void cpu_fill(dn_pool *pool, size_t n, float value, float *x) {
-    vector_run(pool, (vector_job){.run = run_fill, .n = n, .a = value, .y = x});
+    vector_run(pool, n, (vector_job){.run = run_fill, .a = value, .y = x});
 }
 void cpu_copy(dn_pool *pool, size_t n, const float *x, float *y) {
-    vector_run(pool, (vector_job){.run = run_copy, .n = n, .x = x, .y = y});
+    vector_run(pool, n, (vector_job){.run = run_copy, .x = x, .y = y});
 }
 void cpu_scale(dn_pool *pool, size_t n, float a, float *x) {
-    vector_run(pool, (vector_job){.run = run_scale, .n = n, .a = a, .y = x});
+    vector_run(pool, n, (vector_job){.run = run_scale, .a = a, .y = x});
 }
 void cpu_axpy(dn_pool *pool, size_t n, float a, const float *x, float *y) {
-    vector_run(pool, (vector_job){.run = run_axpy, .n = n, .a = a, .x = x, .y = y});
+    vector_run(pool, n, (vector_job){.run = run_axpy, .a = a, .x = x, .y = y});
 }
-
 void cpu_mul_add(dn_pool *pool, size_t n, float a, const float *x, const float *y, float *z) {
-    (void)pool;
-    for (size_t i = 0; i < n; i++) z[i] += a * x[i] * y[i];
+    vector_run(pool, n, (vector_job){.run = run_mul_add, .a = a, .x = x, .u = y, .y = z});
 }
 
+/* ---- rows ---- */
+
+typedef struct rows_job {
+    size_t rows, cols, ldx, ldy;
+    const float *x;
+    float *y;
+} rows_job;
+
+static void copy_rows(const void *context, size_t from, size_t to) {
+    const rows_job *j = context;
+    for (size_t r = from; r < to; r++) memcpy(j->y + r * j->ldy, j->x + r * j->ldx, j->cols * sizeof *j->y);
+}
+static void add_rows(const void *context, size_t from, size_t to) {
+    const rows_job *j = context;
+    for (size_t r = from; r < to; r++) dn_cpu_kernels_get()->axpy(j->cols, 1, j->x + r * j->ldx, j->y + r * j->ldy);
+}
 void cpu_copy_rows(dn_pool *pool, size_t rows, size_t cols, const float *x, size_t ldx, float *y, size_t ldy) {
-    (void)pool;
-    for (size_t r = 0; r < rows; r++) memcpy(y + r * ldy, x + r * ldx, cols * sizeof *y);
+    rows_job job = {rows, cols, ldx, ldy, x, y};
+    dn_range_run(pool, rows, dn_grain_of(cols), copy_rows, &job);
 }
 void cpu_add_rows(dn_pool *pool, size_t rows, size_t cols, const float *x, size_t ldx, float *y, size_t ldy) {
-    (void)pool;
-    for (size_t r = 0; r < rows; r++)
-        for (size_t i = 0; i < cols; i++) y[r * ldy + i] += x[r * ldx + i];
+    rows_job job = {rows, cols, ldx, ldy, x, y};
+    dn_range_run(pool, rows, dn_grain_of(cols), add_rows, &job);
 }
 
+/* x: the biases; cols: channels, ldx: values of one channel */
+static void bias_rows(const void *context, size_t from, size_t to) {
+    const rows_job *j = context;
+    const dn_cpu_kernels *k = dn_cpu_kernels_get();
+    float *y = j->y + from * j->cols * j->ldx;
+    for (size_t r = from; r < to; r++) {
+        if (j->ldx == 1) {
+            k->axpy(j->cols, 1, j->x, y);
+            y += j->cols;
+        } else
+            for (size_t c = 0; c < j->cols; c++, y += j->ldx) k->shift(j->ldx, j->x[c], y);
+    }
+}
 void cpu_bias_add(dn_pool *pool, size_t rows, size_t channels, size_t spatial, const float *bias, float *y) {
-    (void)pool;
-    for (size_t r = 0; r < rows; r++)
-        for (size_t c = 0; c < channels; c++, y += spatial)
-            for (size_t i = 0; i < spatial; i++) y[i] += bias[c];
+    rows_job job = {rows, channels, spatial, 0, bias, y};
+    dn_range_run(pool, rows, dn_grain_of(channels * spatial), bias_rows, &job);
 }
 
+/* cols: channels, ldx: values of one channel, y: the gradient; channels [from, to) */
+static void bias_sums(const void *context, size_t from, size_t to) {
+    const rows_job *j = context;
+    const dn_cpu_kernels *k = dn_cpu_kernels_get();
+    if (j->ldx == 1) {
+        k->column_sums(j->rows, to - from, j->cols, j->x + from, j->y + from);
+        return;
+    }
+    for (size_t c = from; c < to; c++) {
+        double sum = 0;
+        for (size_t r = 0; r < j->rows; r++) sum += k->sum(j->ldx, j->x + (r * j->cols + c) * j->ldx);
+        j->y[c] += (float)sum;
+    }
+}
 void cpu_bias_gradient(dn_pool *pool, size_t rows, size_t channels, size_t spatial, const float *dy, float *db) {
-    (void)pool;
-    for (size_t r = 0; r < rows; r++)
-        for (size_t c = 0; c < channels; c++, dy += spatial) {
-            float s = 0;
-            for (size_t i = 0; i < spatial; i++) s += dy[i];
-            db[c] += s;
-        }
+    rows_job job = {rows, channels, spatial, 0, dy, db};
+    size_t grain = dn_grain_of(rows * spatial);
+    if (spatial == 1) grain = (grain + 63) / 64 * 64; /* whole cache lines of a row */
+    dn_range_run(pool, channels, grain, bias_sums, &job);
 }
 
-static inline float logistic(float x) { return 1.0f / (1.0f + expf(-x)); }
-
-static float activate(dn_activation a, float x) {
-    switch (a) {
-    case DN_LINEAR: return x;
-    case DN_LOGISTIC: return logistic(x);
-    case DN_LOGGY: return 2 * logistic(x) - 1;
-    case DN_RELU: return x > 0 ? x : 0;
-    case DN_ELU: return x >= 0 ? x : expm1f(x);
-    case DN_SELU: return x >= 0 ? 1.0507f * x : 1.0507f * 1.6732f * expm1f(x);
-    case DN_RELIE: return x > 0 ? x : 0.01f * x;
-    case DN_RAMP: return x > 0 ? x + 0.1f * x : 0.1f * x;
-    case DN_LEAKY: return x > 0 ? x : 0.1f * x;
-    case DN_TANH: return tanhf(x);
-    case DN_PLSE: return x < -4 ? 0.01f * (x + 4) : x > 4 ? 0.01f * (x - 4) + 1 : 0.125f * x + 0.5f;
-    case DN_STAIR: {
-        float n = floorf(x), half = floorf(x / 2);
-        return fmodf(n, 2) == 0 ? half : (x - n) + half;
-    }
-    case DN_HARDTAN: return x < -1 ? -1 : x > 1 ? 1 : x;
-    case DN_LHTAN: return x < 0 ? 0.001f * x : x > 1 ? 0.001f * (x - 1) + 1 : x;
-    case DN_ACTIVATION_COUNT: break;
-    }
-    return x;
-}
-
-/* act'(x) from y = act(x), as Darknet defines it at the kinks */
-static float gradient(dn_activation a, float y) {
-    switch (a) {
-    case DN_LINEAR: return 1;
-    case DN_LOGISTIC: return y * (1 - y);
-    case DN_LOGGY: {
-        float p = (y + 1) / 2;
-        return 2 * p * (1 - p);
-    }
-    case DN_RELU: return y > 0;
-    case DN_ELU: return y >= 0 ? 1 : y + 1;
-    case DN_SELU: return y >= 0 ? 1.0507f : y + 1.0507f * 1.6732f;
-    case DN_RELIE: return y > 0 ? 1 : 0.01f;
-    case DN_RAMP: return (y > 0) + 0.1f;
-    case DN_LEAKY: return y > 0 ? 1 : 0.1f;
-    case DN_TANH: return 1 - y * y;
-    case DN_PLSE: return y < 0 || y > 1 ? 0.01f : 0.125f;
-    case DN_STAIR: return y == floorf(y) ? 0 : 1;
-    case DN_HARDTAN: return y > -1 && y < 1;
-    case DN_LHTAN: return y > 0 && y < 1 ? 1 : 0.001f;
-    case DN_ACTIVATION_COUNT: break;
-    }
-    return 1;
-}
+/* ---- activations and dropout ---- */
 
 static void run_activate(const vector_job *j, size_t from, size_t to) {
-    float *y = j->y;
-    if (j->activation == DN_LEAKY)
-        for (size_t i = from; i < to; i++) y[i] = y[i] > 0 ? y[i] : 0.1f * y[i];
-    else if (j->activation == DN_RELU)
-        for (size_t i = from; i < to; i++) y[i] = y[i] > 0 ? y[i] : 0;
-    else
-        for (size_t i = from; i < to; i++) y[i] = activate(j->activation, y[i]);
+    dn_cpu_kernels_get()->activate(j->activation, to - from, j->y + from);
 }
 static void run_gradient(const vector_job *j, size_t from, size_t to) {
-    const float *y = j->x;
-    float *dy = j->y;
-    if (j->activation == DN_LEAKY)
-        for (size_t i = from; i < to; i++) dy[i] = y[i] > 0 ? dy[i] : 0.1f * dy[i];
-    else
-        for (size_t i = from; i < to; i++) dy[i] *= gradient(j->activation, y[i]);
+    dn_cpu_kernels_get()->activate_gradient(j->activation, to - from, j->x + from, j->y + from);
 }
 
 void cpu_activate(dn_pool *pool, dn_activation activation, size_t n, float *x) {
-    if (activation != DN_LINEAR)
-        vector_run(pool, (vector_job){.run = run_activate, .n = n, .y = x, .activation = activation});
+    if (activation != DN_LINEAR) vector_run(pool, n, (vector_job){.run = run_activate, .y = x, .activation = activation});
 }
 void cpu_activate_gradient(dn_pool *pool, dn_activation activation, size_t n, const float *y, float *dy) {
     if (activation != DN_LINEAR)
-        vector_run(pool, (vector_job){.run = run_gradient, .n = n, .x = y, .y = dy, .activation = activation});
+        vector_run(pool, n, (vector_job){.run = run_gradient, .x = y, .y = dy, .activation = activation});
 }
 
 static void run_dropout(const vector_job *j, size_t from, size_t to) {
@@ -169,8 +143,8 @@ static void run_dropout_gradient(const vector_job *j, size_t from, size_t to) {
     for (size_t i = from; i < to; i++) j->y[i] += j->u[i] < j->a ? 0 : j->x[i] * keep;
 }
 void cpu_dropout(dn_pool *pool, size_t n, float p, const float *u, const float *x, float *y) {
-    vector_run(pool, (vector_job){.run = run_dropout, .n = n, .a = p, .u = u, .x = x, .y = y});
+    vector_run(pool, n, (vector_job){.run = run_dropout, .a = p, .u = u, .x = x, .y = y});
 }
 void cpu_dropout_gradient(dn_pool *pool, size_t n, float p, const float *u, const float *dy, float *dx) {
-    vector_run(pool, (vector_job){.run = run_dropout_gradient, .n = n, .a = p, .u = u, .x = dy, .y = dx});
+    vector_run(pool, n, (vector_job){.run = run_dropout_gradient, .a = p, .u = u, .x = dy, .y = dx});
 }

@@ -3,13 +3,39 @@
 #define DN_CPU_KERNELS_H
 #include "../backend.h"
 
+enum { DN_NORM_CHANNELS = 64 }; /* at most so many in one call of the norm_ kernels */
+typedef enum dn_math {
+    DN_MATH_EXP, DN_MATH_EXPM1, DN_MATH_LOG, DN_MATH_LOG1P, DN_MATH_TANH, DN_MATH_LOGISTIC, DN_MATH_COS, DN_MATH_SIN
+} dn_math; /* the last two: of 2 pi x, 0 <= x < 1 */
+
+/* Kernels over vectors (isa_kernels.c); what each computes stands there and in backend.h. */
 typedef struct dn_cpu_kernels {
     const char *name;
-    void (*axpy)(size_t n, float a, const float *x, float *y);
+    void (*scale)(size_t n, float a, float *x);                                    /* x *= a */
+    void (*axpy)(size_t n, float a, const float *x, float *y);                     /* y += a x */
+    void (*mul_add)(size_t n, float a, const float *x, const float *y, float *z);  /* z += a x y */
+    void (*shift)(size_t n, float a, float *x);                                    /* x += a */
+    double (*sum)(size_t n, const float *x);
+    void (*column_sums)(size_t rows, size_t cols, size_t ld, const float *x, float *to); /* added */
+    void (*activate)(dn_activation a, size_t n, float *x);
+    void (*activate_gradient)(dn_activation a, size_t n, const float *y, float *dy);
+    double (*loss)(dn_loss kind, size_t n, const float *x, const float *truth, float *error, float *gradient);
+    void (*softmax)(size_t n, float temperature, const float *x, float *y);
+    double (*reparameterise)(size_t n, const float *lv, const float *mu, const float *eps, float *z);
+    void (*reparameterise_gradient)(size_t n, float w, const float *lv, const float *mu, const float *eps, const float *dz,
+                                    float *dlv, float *dmu);
+    void (*random)(int normal, uint64_t seed, uint32_t stream, uint64_t step, uint32_t first_block, size_t n, float *to);
+    void (*norm_sums)(size_t rows, size_t channels, size_t spatial, size_t from, size_t to, const float *x, const float *w,
+                      const double *centre, double *first, double *second);
+    void (*norm_apply)(size_t rows, size_t channels, size_t spatial, size_t from, size_t to, const float *x,
+                       const float *mean, const float *root, const float *scale, const float *bias, float *xhat, float *y);
+    void (*norm_gradient)(size_t rows, size_t channels, size_t spatial, size_t from, size_t to, const float *a,
+                          const float *b, const float *d, const float *xhat, float *dy);
     void (*sgd)(size_t n, float rate, float momentum, float decay, float inverse_batch, float *w, float *v,
                 const float *g);
     void (*adam)(size_t n, float rate, float b1, float b2, float eps, float decay_batch, float c1, float c2, float *w,
                  float *m, float *v, const float *g);
+    void (*function)(int which, size_t n, const float *x, float *y); /* a dn_math, for tests */
 } dn_cpu_kernels;
 
 /* C (m, n) = alpha op(A) op(B) + beta C on the calling thread (isa_gemm.c) */
@@ -31,10 +57,14 @@ int dn_cpu_isa(void);
 #endif
 const dn_cpu_kernels *dn_cpu_kernels_get(void);
 
-/* Ranges of a long vector, for dn_pool_run: `grain` values a chunk, whatever the thread count. */
+/* Loops in chunks of `grain`, whatever the number of threads; one chunk below three. The sum is that of the chunks, of
+ * which there are at most 64 then, in order. */
 enum { DN_GRAIN = 1 << 15 };
 static inline size_t dn_chunks(size_t n, size_t grain) { return (n + grain - 1) / grain; }
-static inline size_t dn_chunk_end(size_t chunk, size_t grain, size_t n) {
-    return (chunk + 1) * grain < n ? (chunk + 1) * grain : n;
-}
+typedef void (*dn_range_fn)(const void *context, size_t from, size_t to);
+typedef double (*dn_range_sum_fn)(const void *context, size_t from, size_t to);
+void dn_range_run(dn_pool *pool, size_t n, size_t grain, dn_range_fn fn, const void *context);
+double dn_range_sum(dn_pool *pool, size_t n, size_t grain, dn_range_sum_fn fn, const void *context);
+/* Items of `size` values each: how many make a chunk. */
+static inline size_t dn_grain_of(size_t size) { return size >= DN_GRAIN ? 1 : DN_GRAIN / (size ? size : 1); }
 #endif

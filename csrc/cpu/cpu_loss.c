@@ -1,77 +1,117 @@
 /* Losses, the reparameterisation, random numbers and optimiser steps. Sums are kept per chunk and added in order. */
 #include "cpu_ops.h"
-#include "../rng.h"
-#include <math.h>
 #include <string.h>
 
-enum { SUM_GRAIN = 4096 };
+typedef struct loss_job {
+    dn_loss kind;
+    const float *x, *truth;
+    float *error, *gradient;
+} loss_job;
 
-static double loss_one(dn_loss kind, float x, float t, float *error, float *gradient) {
-    float d = t - x, sign = (float)((d > 0) - (d < 0));
-    switch (kind) {
-    case DN_LOSS_MASKED:
-        if (t == DN_MASKED) {
-            *error = *gradient = 0;
-            break;
-        } /* fall through */
-    case DN_LOSS_SSE: *error = d * d, *gradient = -d; break;
-    case DN_LOSS_L1: *error = fabsf(d), *gradient = -sign; break;
-    case DN_LOSS_SMOOTH:
-        *error = fabsf(d) < 1 ? d * d : 2 * fabsf(d) - 1;
-        *gradient = fabsf(d) < 1 ? -d : -sign;
-        break;
-    case DN_LOSS_BCE:
-        *error = (x > 0 ? x : 0) - x * t + log1pf(expf(-fabsf(x)));
-        *gradient = 1 / (1 + expf(-x)) - t;
-        break;
-    case DN_LOSS_COUNT: break;
-    }
-    return (double)*error;
+static double loss_range(const void *context, size_t from, size_t to) {
+    const loss_job *j = context;
+    return dn_cpu_kernels_get()->loss(j->kind, to - from, j->x + from, j->truth + from, j->error + from, j->gradient + from);
 }
-
 void cpu_loss(dn_pool *pool, dn_loss kind, size_t n, const float *x, const float *truth, float *error, float *gradient,
               double *sum) {
-    (void)pool;
-    double total = 0;
-    for (size_t at = 0; at < n; at += SUM_GRAIN) {
-        size_t end = at + SUM_GRAIN < n ? at + SUM_GRAIN : n;
-        double part = 0;
-        for (size_t i = at; i < end; i++) part += loss_one(kind, x[i], truth[i], error + i, gradient + i);
-        total += part;
-    }
-    *sum += total;
+    loss_job job = {kind, x, truth, error, gradient};
+    *sum += dn_range_sum(pool, n, DN_GRAIN / 2, loss_range, &job);
 }
 
+static void mask_range(const void *context, size_t from, size_t to) {
+    const loss_job *j = context;
+    for (size_t i = from; i < to; i++) j->error[i] = j->truth[i] == DN_MASKED ? DN_MASKED : j->error[i];
+}
 void cpu_mask(dn_pool *pool, size_t n, const float *truth, float *x) {
-    (void)pool;
-    for (size_t i = 0; i < n; i++)
-        if (truth[i] == DN_MASKED) x[i] = DN_MASKED;
+    loss_job job = {.truth = truth, .error = x};
+    dn_range_run(pool, n, DN_GRAIN, mask_range, &job);
+}
+
+/* ---- the reparameterisation: rows [lv | mu]; short ones are gathered into arrays that fill vectors ---- */
+
+enum { GATHERED = 256, LONG_ROW = 48, LATENT_GRAIN = 8192 };
+
+typedef struct latent_job {
+    size_t latent;
+    float w;
+    const float *x, *eps, *dz;
+    float *z, *dx;
+} latent_job;
+
+/* Of z's values [at, to) those in the row of `at`, when rows are long; *place: of the first in x. Else 0. */
+static size_t latent_row(const latent_job *j, size_t at, size_t to, size_t *place) {
+    size_t row = at / j->latent, column = at % j->latent, n = j->latent - column;
+    *place = row * 2 * j->latent + column;
+    return j->latent < LONG_ROW ? 0 : n < to - at ? n : to - at;
+}
+
+/* Values [at, at + n) of z: their places in x are next[i] and next[i] + latent. */
+static void latent_places(const latent_job *j, size_t at, size_t n, size_t place[GATHERED]) {
+    size_t row = at / j->latent, column = at % j->latent;
+    for (size_t i = 0; i < n; i++) {
+        place[i] = row * 2 * j->latent + column;
+        if (++column == j->latent) row++, column = 0;
+    }
+}
+
+static double latent_forward(const void *context, size_t from, size_t to) {
+    static const float zeros[GATHERED];
+    const latent_job *j = context;
+    const dn_cpu_kernels *k = dn_cpu_kernels_get();
+    double kl = 0;
+    for (size_t at = from, n; at < to; at += n) {
+        size_t place[GATHERED];
+        float lv[GATHERED], mu[GATHERED];
+        n = latent_row(j, at, to < at + GATHERED ? to : at + GATHERED, place);
+        if (n) {
+            const float *x = j->x + *place;
+            kl += k->reparameterise(n, x, x + j->latent, j->eps ? j->eps + at : zeros, j->z + at);
+            continue;
+        }
+        n = to - at < GATHERED ? to - at : GATHERED;
+        latent_places(j, at, n, place);
+        for (size_t i = 0; i < n; i++) lv[i] = j->x[place[i]], mu[i] = j->x[place[i] + j->latent];
+        kl += k->reparameterise(n, lv, mu, j->eps ? j->eps + at : zeros, j->z + at);
+    }
+    return kl;
 }
 
 void cpu_reparameterise(dn_pool *pool, size_t rows, size_t latent, const float *x, const float *eps, float *z,
                         double *sum) {
-    (void)pool;
-    double kl = 0;
-    for (size_t r = 0; r < rows; r++)
-        for (size_t j = 0; j < latent; j++) {
-            float lv = x[r * 2 * latent + j], mu = x[r * 2 * latent + latent + j], e = eps ? eps[r * latent + j] : 0;
-            z[r * latent + j] = mu + expf(0.5f * lv) * e;
-            kl += 0.5 * (exp((double)lv) + (double)mu * mu - 1 - lv);
+    latent_job job = {.latent = latent, .x = x, .eps = eps, .z = z};
+    *sum += dn_range_sum(pool, rows * latent, LATENT_GRAIN, latent_forward, &job);
+}
+
+static void latent_backward(const void *context, size_t from, size_t to) {
+    static const float zeros[GATHERED];
+    const latent_job *j = context;
+    const dn_cpu_kernels *k = dn_cpu_kernels_get();
+    for (size_t at = from, n; at < to; at += n) {
+        size_t place[GATHERED];
+        float lv[GATHERED], mu[GATHERED], dlv[GATHERED], dmu[GATHERED];
+        n = latent_row(j, at, to < at + GATHERED ? to : at + GATHERED, place);
+        if (n) {
+            const float *x = j->x + *place;
+            float *dx = j->dx + *place;
+            k->reparameterise_gradient(n, j->w, x, x + j->latent, j->eps ? j->eps + at : zeros, j->dz + at, dx,
+                                       dx + j->latent);
+            continue;
         }
-    *sum += kl;
+        n = to - at < GATHERED ? to - at : GATHERED;
+        latent_places(j, at, n, place);
+        for (size_t i = 0; i < n; i++) {
+            lv[i] = j->x[place[i]], mu[i] = j->x[place[i] + j->latent];
+            dlv[i] = j->dx[place[i]], dmu[i] = j->dx[place[i] + j->latent];
+        }
+        k->reparameterise_gradient(n, j->w, lv, mu, j->eps ? j->eps + at : zeros, j->dz + at, dlv, dmu);
+        for (size_t i = 0; i < n; i++) j->dx[place[i]] = dlv[i], j->dx[place[i] + j->latent] = dmu[i];
+    }
 }
 
 void cpu_reparameterise_gradient(dn_pool *pool, size_t rows, size_t latent, float kl_weight, const float *x,
                                  const float *eps, const float *dz, float *dx) {
-    (void)pool;
-    for (size_t r = 0; r < rows; r++)
-        for (size_t j = 0; j < latent; j++) {
-            float lv = x[r * 2 * latent + j], mu = x[r * 2 * latent + latent + j], d = dz[r * latent + j];
-            float e = eps ? eps[r * latent + j] : 0;
-            dx[r * 2 * latent + j] += d * 0.5f * expf(0.5f * lv) * e     /* through z */
-                                      + kl_weight * 0.5f * expm1f(lv);  /* through KL */
-            dx[r * 2 * latent + latent + j] += d + kl_weight * mu;
-        }
+    latent_job job = {.latent = latent, .w = kl_weight, .x = x, .eps = eps, .dz = dz, .dx = dx};
+    dn_range_run(pool, rows * latent, LATENT_GRAIN, latent_backward, &job);
 }
 
 void cpu_gather_rows(dn_pool *pool, const dn_step *step, size_t rows, size_t cols, const float *data,
@@ -80,37 +120,46 @@ void cpu_gather_rows(dn_pool *pool, const dn_step *step, size_t rows, size_t col
     for (size_t r = 0; r < rows; r++) memcpy(to + r * cols, data + (size_t)order[step->at + r] * cols, cols * sizeof *to);
 }
 
+/* ---- random numbers ---- */
+
+typedef struct random_job {
+    int normal;
+    const dn_step *step;
+    uint32_t stream;
+    size_t n;
+    float *to;
+} random_job;
+
+static void random_range(const void *context, size_t from, size_t to) { /* in blocks of four */
+    const random_job *j = context;
+    size_t end = to * 4 < j->n ? to * 4 : j->n;
+    dn_cpu_kernels_get()->random(j->normal, j->step->seed, j->stream, j->step->pass, (uint32_t)from, end - from * 4,
+                                 j->to + from * 4);
+}
+static void random_run(dn_pool *pool, random_job job) {
+    dn_range_run(pool, (job.n + 3) / 4, LATENT_GRAIN / 4, random_range, &job);
+}
 void cpu_normals(dn_pool *pool, const dn_step *step, uint32_t stream, size_t n, float *eps) {
-    (void)pool;
-    for (size_t i = 0; i < n; i += 4) {
-        float four[4];
-        dn_normal4(step->seed, stream, step->pass, (uint32_t)(i / 4), four);
-        for (size_t k = 0; k < 4 && i + k < n; k++) eps[i + k] = four[k];
-    }
+    random_run(pool, (random_job){1, step, stream, n, eps});
+}
+void cpu_uniforms(dn_pool *pool, const dn_step *step, uint32_t stream, size_t n, float *u) {
+    random_run(pool, (random_job){0, step, stream, n, u});
 }
 
-void cpu_uniforms(dn_pool *pool, const dn_step *step, uint32_t stream, size_t n, float *u) {
-    (void)pool;
-    for (size_t i = 0; i < n; i += 4) {
-        uint32_t bits[4];
-        dn_philox(step->seed, stream, step->pass, (uint32_t)(i / 4), bits);
-        for (size_t k = 0; k < 4 && i + k < n; k++) u[i + k] = dn_uniform_of(bits[k]);
-    }
-}
+/* ---- optimisers ---- */
 
 typedef struct update_job {
     const dn_optimizer *optimizer;
     const dn_step *step;
-    size_t n;
     float factor, decay, *w, *m, *v;
     const float *g;
 } update_job;
 
-static void update_chunk(void *context, size_t chunk) {
+static void update_range(const void *context, size_t at, size_t end) {
     const update_job *j = context;
     const dn_optimizer *o = j->optimizer;
     const dn_step *s = j->step;
-    size_t at = chunk * DN_GRAIN, n = dn_chunk_end(chunk, DN_GRAIN, j->n) - at;
+    size_t n = end - at;
     if (o->adam)
         dn_cpu_kernels_get()->adam(n, s->rate * j->factor, o->b1, o->b2, o->eps, j->decay * s->rows, s->correction1,
                                    s->correction2, j->w + at, j->m + at, j->v + at, j->g + at);
@@ -121,6 +170,6 @@ static void update_chunk(void *context, size_t chunk) {
 
 void cpu_update(dn_pool *pool, const dn_optimizer *optimizer, const dn_step *step, size_t n, float factor, float decay,
                 float *w, float *m, float *v, const float *g) {
-    update_job j = {optimizer, step, n, factor, decay, w, m, v, g};
-    dn_pool_run(pool, dn_chunks(n, DN_GRAIN), update_chunk, &j);
+    update_job j = {optimizer, step, factor, decay, w, m, v, g};
+    dn_range_run(pool, n, DN_GRAIN, update_range, &j);
 }

@@ -44,60 +44,95 @@ void cpu_scatter_add(dn_pool *pool, size_t rows, size_t n_in, size_t n_out, cons
             if (index[i] >= 0) dx[index[i]] += a * dy[i];
 }
 
-void cpu_softmax(dn_pool *pool, const dn_softmax_shape *s, float temperature, const float *x, float *y) {
-    (void)pool;
-    for (size_t r = 0; r < s->rows; r++)
+typedef struct softmax_job {
+    const dn_softmax_shape *shape;
+    float temperature;
+    const float *x, *y, *dy;
+    float *to, *error;
+} softmax_job;
+
+/* Rows [from, to). One softmax after the other where its values lie side by side; else they are gathered. */
+static void softmax_forward(const void *context, size_t from, size_t to) {
+    enum { GATHERED = 1024 };
+    const softmax_job *j = context;
+    const dn_softmax_shape *s = j->shape;
+    const dn_cpu_kernels *k = dn_cpu_kernels_get();
+    float values[GATHERED];
+    for (size_t r = from; r < to; r++)
         for (size_t g = 0; g < s->groups; g++) {
-            size_t at = r * s->row_step + g * s->group_step;
-            float largest = -FLT_MAX;
-            double sum = 0;
-            for (size_t i = 0; i < s->n; i++) largest = fmaxf(largest, x[at + i * s->step]);
-            for (size_t i = 0; i < s->n; i++) {
-                float e = expf((x[at + i * s->step] - largest) / temperature);
-                sum += e;
-                y[at + i * s->step] = e;
+            const float *x = j->x + r * s->row_step + g * s->group_step;
+            float *y = j->to + r * s->row_step + g * s->group_step;
+            if (s->step == 1) {
+                k->softmax(s->n, j->temperature, x, y);
+            } else if (s->n <= GATHERED) {
+                for (size_t i = 0; i < s->n; i++) values[i] = x[i * s->step];
+                k->softmax(s->n, j->temperature, values, values);
+                for (size_t i = 0; i < s->n; i++) y[i * s->step] = values[i];
+            } else {
+                float largest = -FLT_MAX;
+                double sum = 0;
+                for (size_t i = 0; i < s->n; i++) largest = fmaxf(largest, x[i * s->step]);
+                for (size_t i = 0; i < s->n; i++)
+                    sum += y[i * s->step] = expf((x[i * s->step] - largest) / j->temperature);
+                for (size_t i = 0; i < s->n; i++) y[i * s->step] = (float)(y[i * s->step] / sum);
             }
-            for (size_t i = 0; i < s->n; i++) y[at + i * s->step] = (float)(y[at + i * s->step] / sum);
         }
 }
 
-void cpu_softmax_gradient(dn_pool *pool, const dn_softmax_shape *s, float temperature, const float *y, const float *dy,
-                          float *dx) {
-    (void)pool;
-    for (size_t r = 0; r < s->rows; r++)
+static void softmax_backward(const void *context, size_t from, size_t to) {
+    const softmax_job *j = context;
+    const dn_softmax_shape *s = j->shape;
+    for (size_t r = from; r < to; r++)
         for (size_t g = 0; g < s->groups; g++) {
             size_t at = r * s->row_step + g * s->group_step;
             double dot = 0;
-            for (size_t i = 0; i < s->n; i++) dot += (double)y[at + i * s->step] * dy[at + i * s->step];
+            for (size_t i = 0; i < s->n; i++) dot += (double)j->y[at + i * s->step] * j->dy[at + i * s->step];
             for (size_t i = 0; i < s->n; i++) {
                 size_t k = at + i * s->step;
-                dx[k] += y[k] * (dy[k] - (float)dot) / temperature;
+                j->to[k] += j->y[k] * (j->dy[k] - (float)dot) / j->temperature;
             }
         }
 }
 
-void cpu_softmax_loss(dn_pool *pool, const dn_softmax_shape *s, float temperature, const float *y, const float *truth,
-                      float *error, float *gradient, double *all) {
-    (void)pool;
+static double softmax_errors(const void *context, size_t from, size_t to) { /* dy: the truth */
+    const softmax_job *j = context;
+    const dn_softmax_shape *s = j->shape;
     double total = 0;
-    for (size_t r = 0; r < s->rows; r++)
+    for (size_t r = from; r < to; r++)
         for (size_t g = 0; g < s->groups; g++) {
             size_t at = r * s->row_step + g * s->group_step;
             double sum = 0;
             int masked = 0;
             for (size_t i = 0; i < s->n; i++) {
-                float t = truth[at + i * s->step];
+                float t = j->dy[at + i * s->step];
                 sum += t, masked |= t == DN_MASKED;
             }
             for (size_t i = 0; i < s->n; i++) {
                 size_t k = at + i * s->step;
-                float t = truth[k];
-                error[k] = masked || t == 0 ? 0 : -t * logf(fmaxf(y[k], FLT_MIN));
-                gradient[k] = masked ? 0 : (y[k] * (float)sum - t) / temperature;
-                total += error[k];
+                float t = j->dy[k];
+                j->error[k] = masked || t == 0 ? 0 : -t * logf(fmaxf(j->y[k], FLT_MIN));
+                j->to[k] = masked ? 0 : (j->y[k] * (float)sum - t) / j->temperature;
+                total += j->error[k];
             }
         }
-    *all += total;
+    return total;
+}
+
+static size_t softmax_grain(const dn_softmax_shape *s) { return dn_grain_of(4 * s->groups * s->n); }
+
+void cpu_softmax(dn_pool *pool, const dn_softmax_shape *s, float temperature, const float *x, float *y) {
+    softmax_job job = {.shape = s, .temperature = temperature, .x = x, .to = y};
+    dn_range_run(pool, s->rows, softmax_grain(s), softmax_forward, &job);
+}
+void cpu_softmax_gradient(dn_pool *pool, const dn_softmax_shape *s, float temperature, const float *y, const float *dy,
+                          float *dx) {
+    softmax_job job = {.shape = s, .temperature = temperature, .y = y, .dy = dy, .to = dx};
+    dn_range_run(pool, s->rows, softmax_grain(s), softmax_backward, &job);
+}
+void cpu_softmax_loss(dn_pool *pool, const dn_softmax_shape *s, float temperature, const float *y, const float *truth,
+                      float *error, float *gradient, double *sum) {
+    softmax_job job = {.shape = s, .temperature = temperature, .y = y, .dy = truth, .to = gradient, .error = error};
+    *sum += dn_range_sum(pool, s->rows, softmax_grain(s), softmax_errors, &job);
 }
 
 void cpu_l2norm_forward(dn_pool *pool, size_t rows, size_t channels, size_t spatial, const float *x, float *y,

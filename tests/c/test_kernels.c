@@ -104,10 +104,416 @@ static void test_gemm(void) {
     printf("gemm: %.2f of the limit\n", worst);
 }
 
+/* ---- elementary functions ---- */
+
+typedef struct function_case {
+    const char *name;
+    dn_math which;
+    double (*exact)(double);
+    double low, high, ulps; /* arguments, and units in the last place */
+} function_case;
+
+static double exact_logistic(double x) { return 1 / (1 + exp(-x)); }
+static double exact_cos(double u) { return cos(2 * acos(-1) * u); }
+static double exact_sin(double u) { return sin(2 * acos(-1) * u); }
+
+static const function_case functions[] = {
+    {"exp", DN_MATH_EXP, exp, -110, 90, 2},         {"exp near 0", DN_MATH_EXP, exp, -1, 1, 2},
+    {"expm1", DN_MATH_EXPM1, expm1, -40, 90, 2},    {"expm1 near 0", DN_MATH_EXPM1, expm1, -0.7, 0.7, 2},
+    {"log", DN_MATH_LOG, log, 0, 1e6, 2},           {"log near 1", DN_MATH_LOG, log, 0.5, 2, 2},
+    {"log of denormals", DN_MATH_LOG, log, 0, 1e-37, 2},
+    {"log1p", DN_MATH_LOG1P, log1p, 0, 1, 2},       {"log1p near 0", DN_MATH_LOG1P, log1p, 0, 1e-5, 2},
+    {"tanh", DN_MATH_TANH, tanh, -12, 12, 3},       {"tanh near 0", DN_MATH_TANH, tanh, -0.01, 0.01, 3},
+    {"logistic", DN_MATH_LOGISTIC, exact_logistic, -110, 30, 3},
+    {"cos", DN_MATH_COS, exact_cos, 0, 1, 0},       {"sin", DN_MATH_SIN, exact_sin, 0, 1, 0}, /* absolute: 1e-7 */
+};
+
+/* Units in the last place of `exact`, of which denormals have as many as the smallest normal number. */
+static double ulps_off(float got, double exact) {
+    if (isnan(exact)) return isnan(got) ? 0 : INFINITY;
+    if (isinf((float)exact) || isinf(got)) return (float)exact == got ? 0 : fabs(exact) > 3.4e38 ? 0 : INFINITY;
+    int exponent;
+    frexp(exact, &exponent);
+    return fabs(got - exact) / ldexp(1, (exponent < -125 ? -125 : exponent) - 24);
+}
+
+static void test_functions(void) {
+    enum { N = 200003 };
+    const dn_cpu_kernels *k = dn_cpu_kernels_get();
+    float *x = vector(N), *y = vector(N);
+    for (size_t f = 0; f < sizeof functions / sizeof *functions; f++) {
+        const function_case *c = &functions[f];
+        double worst = 0, absolute = 0;
+        for (int i = 0; i < N; i++) x[i] = (float)(c->low + (c->high - c->low) * i / N);
+        k->function(c->which, N, x, y);
+        for (int i = 0; i < N; i++) {
+            double exact = c->exact(x[i]), off = ulps_off(y[i], exact);
+            absolute = fmax(absolute, fabs(y[i] - exact));
+            if (c->ulps > 0 && !(off <= c->ulps)) fail(c->name, "is off", y[i], exact);
+            if (c->ulps == 0 && !(fabs(y[i] - exact) <= 1e-7)) fail(c->name, "is off", y[i], exact);
+            worst = fmax(worst, off);
+        }
+        if (c->ulps > 0)
+            printf("%s: %.2f ulp\n", c->name, worst);
+        else
+            printf("%s: %.2g\n", c->name, absolute);
+    }
+    const float special[] = {0, -0.0f, INFINITY, -INFINITY, NAN, 1e-40f, -1e-40f, 1e-45f, 3e38f, -3e38f, FLT_MIN, 88.7f,
+                             88.8f, -103.9f, -104.5f, -87.4f, 1, -1};
+    enum { SPECIAL = sizeof special / sizeof *special };
+    for (size_t f = 0; f < sizeof functions / sizeof *functions; f++) {
+        const function_case *c = &functions[f];
+        if (c->which == DN_MATH_COS || c->which == DN_MATH_SIN) continue;
+        k->function(c->which, SPECIAL, special, y);
+        for (int i = 0; i < SPECIAL; i++) {
+            if (c->which == DN_MATH_LOG1P && !(special[i] <= 1 && !signbit(special[i]))) continue; /* not its range */
+            double exact = c->exact(special[i]);
+            if (!(ulps_off(y[i], exact) <= c->ulps)) fail(c->name, "is wrong at a special value", y[i], exact);
+            if (exact == 0 && special[i] == 0 && !signbit(y[i]) != !signbit(exact)) fail(c->name, "sign of 0", y[i], exact);
+        }
+    }
+    dn_free(x), dn_free(y);
+}
+
+/* ---- operations: `run` on every pool from the same memory, the same bits wanted, then compared ---- */
+
+static void near(const char *what, const float *got, const double *wanted, size_t n, double relative, double absolute) {
+    for (size_t i = 0; i < n; i++)
+        if (!(fabs(got[i] - wanted[i]) <= relative * fabs(wanted[i]) + absolute)) fail(what, "is wrong", got[i], wanted[i]);
+}
+static void near_sum(const char *what, double got, double wanted) {
+    if (!(fabs(got - wanted) <= 1e-6 * fabs(wanted) + 1e-5)) fail(what, "sum is wrong", got, wanted);
+}
+static double *doubles(size_t n) {
+    double *x = dn_alloc(n + 1, sizeof *x);
+    if (!x) exit(2);
+    return x;
+}
+
+static double exact_activation(dn_activation a, double x) {
+    switch (a) {
+    case DN_LINEAR: return x;
+    case DN_LOGISTIC: return exact_logistic(x);
+    case DN_LOGGY: return 2 * exact_logistic(x) - 1;
+    case DN_RELU: return x > 0 ? x : 0;
+    case DN_ELU: return x >= 0 ? x : expm1(x);
+    case DN_SELU: return x >= 0 ? 1.0507 * x : 1.0507 * 1.6732 * expm1(x);
+    case DN_RELIE: return x > 0 ? x : 0.01 * x;
+    case DN_RAMP: return x > 0 ? x + 0.1 * x : 0.1 * x;
+    case DN_LEAKY: return x > 0 ? x : 0.1 * x;
+    case DN_TANH: return tanh(x);
+    case DN_PLSE: return x < -4 ? 0.01 * (x + 4) : x > 4 ? 0.01 * (x - 4) + 1 : 0.125 * x + 0.5;
+    case DN_STAIR: {
+        double n = floor(x), half = floor(x / 2);
+        return fmod(n, 2) == 0 ? half : (x - n) + half;
+    }
+    case DN_HARDTAN: return x < -1 ? -1 : x > 1 ? 1 : x;
+    case DN_LHTAN: return x < 0 ? 0.001 * x : x > 1 ? 0.001 * (x - 1) + 1 : x;
+    case DN_ACTIVATION_COUNT: break;
+    }
+    return x;
+}
+static double exact_slope(dn_activation a, double y) {
+    switch (a) {
+    case DN_LINEAR: return 1;
+    case DN_LOGISTIC: return y * (1 - y);
+    case DN_LOGGY: return (1 + y) * (1 - y) / 2;
+    case DN_RELU: return y > 0;
+    case DN_ELU: return y >= 0 ? 1 : y + 1;
+    case DN_SELU: return y >= 0 ? 1.0507 : y + 1.0507 * 1.6732;
+    case DN_RELIE: return y > 0 ? 1 : 0.01;
+    case DN_RAMP: return (y > 0) + 0.1;
+    case DN_LEAKY: return y > 0 ? 1 : 0.1;
+    case DN_TANH: return 1 - y * y;
+    case DN_PLSE: return y < 0 || y > 1 ? 0.01 : 0.125;
+    case DN_STAIR: return y == floor(y) ? 0 : 1;
+    case DN_HARDTAN: return y > -1 && y < 1;
+    case DN_LHTAN: return y > 0 && y < 1 ? 1 : 0.001;
+    case DN_ACTIVATION_COUNT: break;
+    }
+    return 1;
+}
+
+static void test_activations(void) {
+    static const size_t lengths[] = {1, 2, 3, 5, 7, 15, 16, 17, 33, 1000, 200001};
+    for (int a = 0; a < DN_ACTIVATION_COUNT; a++)
+        for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++) {
+            size_t n = lengths[l];
+            float *x = vector(n), *dy = random_vector(n, -1, 1), *y[POOLS], *dx[POOLS];
+            double *wanted = doubles(n), *slopes = doubles(n);
+            for (size_t i = 0; i < n; i++) x[i] = i % 3 ? uniform(-6, 6) : 0.5f * (float)between(-12, 12); /* kinks too */
+            for (int t = 0; t < POOLS; t++) {
+                y[t] = vector(n + 1), dx[t] = vector(n + 1);
+                memcpy(y[t], x, n * sizeof *x), memcpy(dx[t], dy, n * sizeof *x);
+                y[t][n] = dx[t][n] = 77;
+                cpu_activate(pools[t], (dn_activation)a, n, y[t]);
+                cpu_activate_gradient(pools[t], (dn_activation)a, n, y[t], dx[t]);
+                if (y[t][n] != 77 || dx[t][n] != 77) fail(dn_activation_name(a), "wrote beyond the end", y[t][n], 77);
+                if (t) same_bits("activation", y[0], y[t], n), same_bits("activation gradient", dx[0], dx[t], n);
+            }
+            for (size_t i = 0; i < n; i++) {
+                wanted[i] = exact_activation((dn_activation)a, x[i]);
+                slopes[i] = exact_slope((dn_activation)a, y[0][i]) * dy[i];
+            }
+            near(dn_activation_name((dn_activation)a), y[0], wanted, n, 4e-7, 3e-7);
+            near("activation gradient", dx[0], slopes, n, 4e-7, 3e-7);
+            for (int t = 0; t < POOLS; t++) dn_free(y[t]), dn_free(dx[t]);
+            dn_free(x), dn_free(dy), dn_free(wanted), dn_free(slopes);
+        }
+    printf("activations: right\n");
+}
+
+static double exact_loss(dn_loss kind, double x, double t, double *gradient) {
+    double d = t - x, sign = (d > 0) - (d < 0);
+    switch (kind) {
+    case DN_LOSS_MASKED:
+        if ((float)t == DN_MASKED) return *gradient = 0;
+        *gradient = -d;
+        return d * d;
+    case DN_LOSS_L1: *gradient = -sign; return fabs(d);
+    case DN_LOSS_SMOOTH: *gradient = fabs(d) < 1 ? -d : -sign; return fabs(d) < 1 ? d * d : 2 * fabs(d) - 1;
+    case DN_LOSS_BCE:
+        *gradient = exact_logistic(x) - t;
+        return fmax(x, 0) - x * t + log1p(exp(-fabs(x)));
+    default: *gradient = -d; return d * d;
+    }
+}
+
+static void test_losses(void) {
+    static const size_t lengths[] = {1, 3, 16, 31, 784, 50000, 1200001};
+    for (int kind = 0; kind < DN_LOSS_COUNT; kind++)
+        for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++) {
+            size_t n = lengths[l];
+            float *x = random_vector(n, -9, 9), *truth = random_vector(n, 0, 1), *error[POOLS], *gradient[POOLS];
+            double *errors = doubles(n), *gradients = doubles(n), sums[POOLS] = {0}, total = 0;
+            for (size_t i = 0; i < n; i++) {
+                if (i % 5 == 0) truth[i] = kind == DN_LOSS_MASKED ? DN_MASKED : x[i];
+                if (kind == DN_LOSS_BCE && i % 7 == 0) x[i] *= 30, truth[i] = i % 2;
+                total += errors[i] = exact_loss((dn_loss)kind, x[i], truth[i], &gradients[i]);
+            }
+            for (int t = 0; t < POOLS; t++) {
+                error[t] = vector(n), gradient[t] = vector(n), sums[t] = 1;
+                cpu_loss(pools[t], (dn_loss)kind, n, x, truth, error[t], gradient[t], &sums[t]);
+                if (sums[t] != sums[0]) fail("loss", "another sum with more threads", sums[t], sums[0]);
+                if (t) same_bits("loss", error[0], error[t], n), same_bits("loss gradient", gradient[0], gradient[t], n);
+            }
+            near("loss error", error[0], errors, n, 1e-6, 2e-6);
+            near("loss gradient", gradient[0], gradients, n, 1e-6, 2e-7);
+            near_sum("loss", sums[0] - 1, total);
+            for (int t = 0; t < POOLS; t++) dn_free(error[t]), dn_free(gradient[t]);
+            dn_free(x), dn_free(truth), dn_free(errors), dn_free(gradients);
+        }
+    printf("losses: right\n");
+}
+
+static void test_reparameterise(void) {
+    static const size_t shapes[][2] = {{1, 1}, {3, 2}, {64, 2}, {250, 20}, {5, 300}, {4000, 10}};
+    for (size_t s = 0; s < 12; s++) {
+        size_t rows = shapes[s / 2][0], latent = shapes[s / 2][1], n = rows * latent;
+        int noisy = s & 1;
+        float *x = random_vector(2 * n, -4, 4), *eps = random_vector(n, -3, 3), *dz = random_vector(n, -1, 1);
+        float *z[POOLS], *dx[POOLS];
+        double *exact_z = doubles(n), *exact_dx = doubles(2 * n), sums[POOLS], kl = 0;
+        for (int t = 0; t < POOLS; t++) {
+            z[t] = vector(n), dx[t] = vector(2 * n), sums[t] = 0;
+            for (size_t i = 0; i < 2 * n; i++) dx[t][i] = 1;
+            cpu_reparameterise(pools[t], rows, latent, x, noisy ? eps : NULL, z[t], &sums[t]);
+            cpu_reparameterise_gradient(pools[t], rows, latent, 0.7f, x, noisy ? eps : NULL, dz, dx[t]);
+            if (sums[t] != sums[0]) fail("reparameterise", "another sum with more threads", sums[t], sums[0]);
+            if (t) same_bits("reparameterise", z[0], z[t], n), same_bits("its gradient", dx[0], dx[t], 2 * n);
+        }
+        for (size_t i = 0; i < n; i++) {
+            size_t at = i / latent * 2 * latent + i % latent;
+            double lv = x[at], mu = x[at + latent], e = noisy ? eps[i] : 0, sigma = exp(lv / 2);
+            exact_z[i] = mu + sigma * e;
+            kl += 0.5 * (exp(lv) + mu * mu - 1 - lv);
+            exact_dx[at] = 1 + dz[i] * 0.5 * sigma * e + 0.7f * 0.5 * expm1(lv);
+            exact_dx[at + latent] = 1 + dz[i] + 0.7f * mu;
+        }
+        near("reparameterise", z[0], exact_z, n, 1e-6, 1e-6);
+        near("reparameterise gradient", dx[0], exact_dx, 2 * n, 1e-6, 1e-6);
+        near_sum("KL", sums[0], kl);
+        for (int t = 0; t < POOLS; t++) dn_free(z[t]), dn_free(dx[t]);
+        dn_free(x), dn_free(eps), dn_free(dz), dn_free(exact_z), dn_free(exact_dx);
+    }
+    printf("reparameterise: right\n");
+}
+
+static void test_random(void) {
+    static const size_t lengths[] = {1, 2, 5, 256, 257, 1023, 100003};
+    for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++) {
+        size_t n = lengths[l];
+        dn_step step = {.seed = 0x123456789abcdefull + l, .pass = 0x500000001ull * l};
+        float *eps[POOLS], *u[POOLS];
+        for (int t = 0; t < POOLS; t++) {
+            eps[t] = vector(n + 1), u[t] = vector(n + 1);
+            eps[t][n] = u[t][n] = 77;
+            cpu_normals(pools[t], &step, 3, n, eps[t]);
+            cpu_uniforms(pools[t], &step, 3, n, u[t]);
+            if (eps[t][n] != 77 || u[t][n] != 77) fail("random", "wrote beyond the end", eps[t][n], 77);
+            if (t) same_bits("normals", eps[0], eps[t], n), same_bits("uniforms", u[0], u[t], n);
+        }
+        for (size_t i = 0; i < n; i++) {
+            float four[4];
+            dn_normal4(step.seed, 3, step.pass, (uint32_t)(i / 4), four);
+            if (!(fabsf(eps[0][i] - four[i % 4]) <= 4e-6f)) fail("normals", "is not that of rng.h", eps[0][i], four[i % 4]);
+            float uniform_there = dn_uniform_at(step.seed, 3, step.pass, i);
+            if (u[0][i] != uniform_there) fail("uniforms", "is not that of rng.h", u[0][i], uniform_there);
+        }
+        for (int t = 0; t < POOLS; t++) dn_free(eps[t]), dn_free(u[t]);
+    }
+    printf("random: right\n");
+}
+
+static void test_softmax(void) {
+    static const dn_softmax_shape shapes[] = {{3, 10, 1, 10, 10, 1}, {2, 12, 3, 4, 4, 1}, {2, 12, 4, 1, 3, 4},
+                                              {4000, 37, 1, 37, 37, 1}, {2, 3000, 2, 1, 1500, 2}};
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+        for (int hot = 1; hot < 3; hot++) {
+            const dn_softmax_shape *q = &shapes[s];
+            size_t n = q->rows * q->row_step;
+            float *x = random_vector(n, -30, 30), *y[POOLS];
+            double *wanted = doubles(n);
+            for (int t = 0; t < POOLS; t++) {
+                y[t] = vector(n);
+                cpu_softmax(pools[t], q, 0.5f * (float)hot, x, y[t]);
+                if (t) same_bits("softmax", y[0], y[t], n);
+            }
+            for (size_t r = 0; r < q->rows; r++)
+                for (size_t g = 0; g < q->groups; g++) {
+                    size_t at = r * q->row_step + g * q->group_step;
+                    double total = 0;
+                    for (size_t i = 0; i < q->n; i++) total += exp((x[at + i * q->step] - 30) / (0.5 * hot));
+                    for (size_t i = 0; i < q->n; i++)
+                        wanted[at + i * q->step] = exp((x[at + i * q->step] - 30) / (0.5 * hot)) / total;
+                }
+            near("softmax", y[0], wanted, n, 1e-5, 1e-8); /* x / temperature is rounded before exp */
+            for (int t = 0; t < POOLS; t++) dn_free(y[t]);
+            dn_free(x), dn_free(wanted);
+        }
+    printf("softmax: right\n");
+}
+
+static void test_biases(void) {
+    static const size_t shapes[][3] = {{1, 1, 1}, {3, 5, 1}, {250, 784, 1}, {64, 130, 1}, {7, 3, 10}, {64, 32, 196}, {2, 1, 40000}};
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        size_t rows = shapes[s][0], channels = shapes[s][1], spatial = shapes[s][2], n = rows * channels * spatial;
+        float *bias = random_vector(channels, -1, 1), *x = random_vector(n, -1, 1), *y[POOLS], *db[POOLS];
+        double *sums = doubles(channels), *wanted = doubles(n);
+        for (int t = 0; t < POOLS; t++) {
+            y[t] = vector(n), db[t] = vector(channels);
+            memcpy(y[t], x, n * sizeof *x), memcpy(db[t], bias, channels * sizeof *bias);
+            cpu_bias_add(pools[t], rows, channels, spatial, bias, y[t]);
+            cpu_bias_gradient(pools[t], rows, channels, spatial, x, db[t]);
+            if (t) same_bits("bias_add", y[0], y[t], n), same_bits("bias_gradient", db[0], db[t], channels);
+        }
+        for (size_t i = 0; i < n; i++) wanted[i] = (double)x[i] + bias[i / spatial % channels];
+        for (size_t c = 0; c < channels; c++) sums[c] = bias[c];
+        for (size_t i = 0; i < n; i++) sums[i / spatial % channels] += x[i];
+        near("bias_add", y[0], wanted, n, 1e-7, 1e-7);
+        near("bias_gradient", db[0], sums, channels, 1e-6, 1e-6 * sqrt((double)(rows * spatial)));
+        for (int t = 0; t < POOLS; t++) dn_free(y[t]), dn_free(db[t]);
+        dn_free(bias), dn_free(x), dn_free(sums), dn_free(wanted);
+    }
+    printf("biases: right\n");
+}
+
+static void test_rows(void) {
+    enum { ROWS = 700, COLS = 203, LDX = 210, LDY = 207 };
+    size_t nx = ROWS * LDX, ny = ROWS * LDY, n = 300007;
+    float *x = random_vector(nx, -1, 1), *y = random_vector(ny, -1, 1), *copied[POOLS], *added[POOLS];
+    float *a = random_vector(n, -1, 1), *b = random_vector(n, -1, 1), *c = random_vector(n, -1, 1), *products[POOLS];
+    for (int t = 0; t < POOLS; t++) {
+        copied[t] = vector(ny), added[t] = vector(ny), products[t] = vector(n);
+        memcpy(copied[t], y, ny * sizeof *y), memcpy(added[t], y, ny * sizeof *y), memcpy(products[t], c, n * sizeof *c);
+        cpu_copy_rows(pools[t], ROWS, COLS, x, LDX, copied[t], LDY);
+        cpu_add_rows(pools[t], ROWS, COLS, x, LDX, added[t], LDY);
+        cpu_mul_add(pools[t], n, 0.5f, a, b, products[t]);
+        if (t) same_bits("mul_add", products[0], products[t], n);
+        for (size_t i = 0; i < ny; i++) {
+            float from = i % LDY < COLS ? x[i / LDY * LDX + i % LDY] : 0;
+            if (copied[t][i] != (i % LDY < COLS ? from : y[i])) fail("copy_rows", "is wrong", copied[t][i], from);
+            if (fabsf(added[t][i] - (y[i] + from)) > 1e-6f) fail("add_rows", "is wrong", added[t][i], y[i] + from);
+        }
+        for (size_t i = 0; i < n; i++)
+            if (fabs(products[t][i] - (c[i] + 0.5 * a[i] * b[i])) > 2e-7) fail("mul_add", "is wrong", products[t][i], c[i]);
+    }
+    for (int t = 0; t < POOLS; t++) dn_free(copied[t]), dn_free(added[t]), dn_free(products[t]);
+    dn_free(x), dn_free(y), dn_free(a), dn_free(b), dn_free(c);
+    printf("rows: right\n");
+}
+
+/* Forward against the formula; backward against it too, training and not, both forms of the root. */
+static void test_norm(void) {
+    static const size_t shapes[][3] = {{1, 3, 1}, {2, 5, 1}, {250, 200, 1}, {64, 70, 1}, {3, 4, 25}, {64, 33, 49}, {5, 2, 700}};
+    for (size_t s = 0; s < 4 * sizeof shapes / sizeof *shapes; s++) {
+        size_t rows = shapes[s / 4][0], channels = shapes[s / 4][1], spatial = shapes[s / 4][2], n = rows * channels * spatial;
+        int training = s & 1;
+        float eps = s & 2 ? -1 : 1e-5f, *x = random_vector(n, -1, 3), *g = random_vector(n, -1, 1);
+        float *scale = random_vector(channels, 0.5f, 2), *bias = random_vector(channels, -1, 1), *got[POOLS][9];
+        size_t sizes[9] = {n, n, n, channels, channels, channels, channels, channels, channels};
+        enum { Y, XHAT, DY, MEAN, VAR, ROLLING_MEAN, ROLLING_VAR, DSCALE, DBIAS };
+        double *wanted[9];
+        for (int t = 0; t < POOLS; t++) {
+            for (int i = 0; i < 9; i++) got[t][i] = vector(sizes[i]);
+            float **v = got[t];
+            for (size_t c = 0; c < channels; c++) v[ROLLING_MEAN][c] = 0.5f, v[ROLLING_VAR][c] = 2;
+            memcpy(v[DY], g, n * sizeof *g);
+            cpu_norm_forward(pools[t], rows, channels, spatial, training, eps, x, scale, bias, v[MEAN], v[VAR],
+                             v[ROLLING_MEAN], v[ROLLING_VAR], v[XHAT], v[Y]);
+            if (!training) memcpy(v[VAR], v[ROLLING_VAR], channels * sizeof *v[VAR]);
+            cpu_norm_backward(pools[t], rows, channels, spatial, training, eps, v[XHAT], scale, v[MEAN], v[VAR], v[DY],
+                              v[DSCALE], v[DBIAS]);
+            for (int i = 0; t && i < 9; i++) same_bits("norm", got[0][i], got[t][i], sizes[i]);
+        }
+        for (int i = 0; i < 9; i++) wanted[i] = doubles(sizes[i]);
+        double count = (double)(rows * spatial);
+        for (size_t c = 0; c < channels; c++) {
+            double m = 0, v = 0, sum = 0, dot = 0;
+#define EACH(at) for (size_t at = c * spatial, q = 0; q < rows * spatial; q++, at = (q / spatial * channels + c) * spatial + q % spatial)
+            EACH(at) m += x[at] / count;
+            EACH(at) v += count > 1 ? (x[at] - m) * (x[at] - m) / (count - 1) : 0;
+            wanted[ROLLING_MEAN][c] = training ? 0.99 * 0.5 + 0.01 * m : 0.5;
+            wanted[ROLLING_VAR][c] = training ? 0.99 * 2 + 0.01 * v : 2;
+            if (!training) m = 0.5, v = 2;
+            wanted[MEAN][c] = training ? m : 0, wanted[VAR][c] = v;
+            double root = eps < 0 ? 1 / (sqrt(v) + 1e-6) : 1 / sqrt(v + eps);
+            double k = eps < 0 ? (v > 0 ? root * root / sqrt(v) : 0) : root * root * root;
+            EACH(at) {
+                wanted[XHAT][at] = (x[at] - m) * root, wanted[Y][at] = wanted[XHAT][at] * scale[c] + bias[c];
+                sum += g[at], dot += g[at] * (x[at] - m);
+            }
+            wanted[DBIAS][c] = sum, wanted[DSCALE][c] = dot * root;
+            EACH(at) {
+                double d = root * (g[at] - (training ? sum / count : 0));
+                if (training && count > 1) d -= (x[at] - m) * k * dot / (count - 1);
+                wanted[DY][at] = scale[c] * d;
+            }
+        }
+        int single = training && rows * spatial == 1; /* its root is 1e6 or 316: rounding of the mean shows */
+        for (int i = 0; i < 9; i++)
+            if (!single || i >= MEAN) near("norm", got[0][i], wanted[i], sizes[i], 1e-5, 2e-5);
+        for (int t = 0; t < POOLS; t++)
+            for (int i = 0; i < 9; i++) dn_free(got[t][i]);
+        for (int i = 0; i < 9; i++) dn_free(wanted[i]);
+        dn_free(x), dn_free(g), dn_free(scale), dn_free(bias);
+    }
+    printf("norm: right\n");
+}
+
 int main(void) {
     for (int t = 0; t < POOLS; t++)
         if (dn_pool_create(&pools[t], 1 << t) != DN_OK) return 2;
     printf("kernels %s\n", dn_cpu_kernels_get()->name);
+    test_functions();
+    test_activations();
+    test_losses();
+    test_reparameterise();
+    test_random();
+    test_softmax();
+    test_biases();
+    test_rows();
+    test_norm();
     test_gemm();
     for (int t = 0; t < POOLS; t++) dn_pool_destroy(pools[t]);
     return 0;

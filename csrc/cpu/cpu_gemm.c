@@ -36,7 +36,8 @@ static int even_part(int all, double part, int unit) {
 }
 
 /* One block up to 50 us at 100 GFLOP/s, else blocks of 20 to 100 us, longer only in products of many milliseconds.
- * Packing op(B) costs a block the more the fewer rows it has, transposing it the most: few columns and many rows then. */
+ * Packing op(B) costs a block the more the fewer rows it has, transposing it the most: few columns and many rows then.
+ */
 static void gemm_cut(gemm_job *j) {
     enum { UNIT = 48 };
     double area = 2 * (j->k + 4.0), work = area * j->m * j->n; /* 4: reading and writing C */
@@ -59,8 +60,20 @@ void cpu_gemm(dn_pool *pool, int trans_a, int trans_b, int m, int n, int k, floa
         blas(101, trans_a ? 112 : 111, trans_b ? 112 : 111, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
         return;
     }
-    gemm_job j = {.kernel = dn_cpu_gemm_kernel(), .trans_a = trans_a, .trans_b = trans_b, .m = m, .n = n, .k = k,
-                  .lda = lda, .ldb = ldb, .ldc = ldc, .alpha = alpha, .beta = beta, .c = c, .a = a, .b = b};
+    gemm_job j = {.kernel = dn_cpu_gemm_kernel(),
+                  .trans_a = trans_a,
+                  .trans_b = trans_b,
+                  .m = m,
+                  .n = n,
+                  .k = k,
+                  .lda = lda,
+                  .ldb = ldb,
+                  .ldc = ldc,
+                  .alpha = alpha,
+                  .beta = beta,
+                  .c = c,
+                  .a = a,
+                  .b = b};
     gemm_cut(&j);
     j.down = (m + j.rows - 1) / j.rows;
     dn_pool_run(pool, (size_t)j.down * (size_t)((n + j.cols - 1) / j.cols), gemm_chunk, &j);

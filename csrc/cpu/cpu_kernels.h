@@ -5,16 +5,23 @@
 
 enum { DN_NORM_CHANNELS = 64 }; /* at most so many in one call of the norm_ kernels */
 typedef enum dn_math {
-    DN_MATH_EXP, DN_MATH_EXPM1, DN_MATH_LOG, DN_MATH_LOG1P, DN_MATH_TANH, DN_MATH_LOGISTIC, DN_MATH_COS, DN_MATH_SIN
+    DN_MATH_EXP,
+    DN_MATH_EXPM1,
+    DN_MATH_LOG,
+    DN_MATH_LOG1P,
+    DN_MATH_TANH,
+    DN_MATH_LOGISTIC,
+    DN_MATH_COS,
+    DN_MATH_SIN
 } dn_math; /* the last two: of 2 pi x, 0 <= x < 1 */
 
 /* Kernels over vectors (isa_kernels.c); what each computes stands there and in backend.h. */
 typedef struct dn_cpu_kernels {
     const char *name;
-    void (*scale)(size_t n, float a, float *x);                                    /* x *= a */
-    void (*axpy)(size_t n, float a, const float *x, float *y);                     /* y += a x */
-    void (*mul_add)(size_t n, float a, const float *x, const float *y, float *z);  /* z += a x y */
-    void (*shift)(size_t n, float a, float *x);                                    /* x += a */
+    void (*scale)(size_t n, float a, float *x);                                   /* x *= a */
+    void (*axpy)(size_t n, float a, const float *x, float *y);                    /* y += a x */
+    void (*mul_add)(size_t n, float a, const float *x, const float *y, float *z); /* z += a x y */
+    void (*shift)(size_t n, float a, float *x);                                   /* x += a */
     double (*sum)(size_t n, const float *x);
     void (*column_sums)(size_t rows, size_t cols, size_t ld, const float *x, float *to); /* added */
     void (*activate)(dn_activation a, size_t n, float *x);
@@ -22,13 +29,15 @@ typedef struct dn_cpu_kernels {
     double (*loss)(dn_loss kind, size_t n, const float *x, const float *truth, float *error, float *gradient);
     void (*softmax)(size_t n, float temperature, const float *x, float *y);
     double (*reparameterise)(size_t n, const float *lv, const float *mu, const float *eps, float *z);
-    void (*reparameterise_gradient)(size_t n, float w, const float *lv, const float *mu, const float *eps, const float *dz,
-                                    float *dlv, float *dmu);
-    void (*random)(int normal, uint64_t seed, uint32_t stream, uint64_t step, uint32_t first_block, size_t n, float *to);
-    void (*norm_sums)(size_t rows, size_t channels, size_t spatial, size_t from, size_t to, const float *x, const float *w,
-                      const double *centre, double *first, double *second);
+    void (*reparameterise_gradient)(size_t n, float w, const float *lv, const float *mu, const float *eps,
+                                    const float *dz, float *dlv, float *dmu);
+    void (*random)(int normal, uint64_t seed, uint32_t stream, uint64_t step, uint32_t first_block, size_t n,
+                   float *to);
+    void (*norm_sums)(size_t rows, size_t channels, size_t spatial, size_t from, size_t to, const float *x,
+                      const float *w, const double *centre, double *first, double *second);
     void (*norm_apply)(size_t rows, size_t channels, size_t spatial, size_t from, size_t to, const float *x,
-                       const float *mean, const float *root, const float *scale, const float *bias, float *xhat, float *y);
+                       const float *mean, const float *root, const float *scale, const float *bias, float *xhat,
+                       float *y);
     void (*norm_gradient)(size_t rows, size_t channels, size_t spatial, size_t from, size_t to, const float *a,
                           const float *b, const float *d, const float *xhat, float *dy);
     void (*sgd)(size_t n, float rate, float momentum, float decay, float inverse_batch, float *w, float *v,

@@ -10,7 +10,8 @@ typedef struct loss_job {
 
 static double loss_range(const void *context, size_t from, size_t to) {
     const loss_job *j = context;
-    return dn_cpu_kernels_get()->loss(j->kind, to - from, j->x + from, j->truth + from, j->error + from, j->gradient + from);
+    return dn_cpu_kernels_get()->loss(j->kind, to - from, j->x + from, j->truth + from, j->error + from,
+                                      j->gradient + from);
 }
 void cpu_loss(dn_pool *pool, dn_loss kind, size_t n, const float *x, const float *truth, float *error, float *gradient,
               double *sum) {
@@ -117,7 +118,8 @@ void cpu_reparameterise_gradient(dn_pool *pool, size_t rows, size_t latent, floa
 void cpu_gather_rows(dn_pool *pool, const dn_step *step, size_t rows, size_t cols, const float *data,
                      const uint32_t *order, float *to) {
     (void)pool;
-    for (size_t r = 0; r < rows; r++) memcpy(to + r * cols, data + (size_t)order[step->at + r] * cols, cols * sizeof *to);
+    for (size_t r = 0; r < rows; r++)
+        memcpy(to + r * cols, data + (size_t)order[step->at + r] * cols, cols * sizeof *to);
 }
 
 /* ---- random numbers ---- */

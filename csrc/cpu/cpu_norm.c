@@ -9,9 +9,7 @@
 #include "cpu_ops.h"
 #include <math.h>
 
-static inline float norm_root(float eps, float v) {
-    return eps < 0 ? 1 / (sqrtf(v) + 1e-6f) : 1 / sqrtf(v + eps);
-}
+static inline float norm_root(float eps, float v) { return eps < 0 ? 1 / (sqrtf(v) + 1e-6f) : 1 / sqrtf(v + eps); }
 
 typedef struct norm_job {
     size_t rows, channels, spatial;
@@ -82,9 +80,20 @@ static void norm_run(dn_pool *pool, dn_range_fn fn, const norm_job *job) {
 void cpu_norm_forward(dn_pool *pool, size_t rows, size_t channels, size_t spatial, int training, float eps,
                       const float *x, const float *scale, const float *bias, float *mean, float *var,
                       float *rolling_mean, float *rolling_var, float *xhat, float *y) {
-    norm_job job = {.rows = rows, .channels = channels, .spatial = spatial, .training = training, .eps = eps, .x = x,
-                    .scale = scale, .bias = bias, .mean = mean, .var = var, .rolling_mean = rolling_mean,
-                    .rolling_var = rolling_var, .xhat = xhat, .y = y};
+    norm_job job = {.rows = rows,
+                    .channels = channels,
+                    .spatial = spatial,
+                    .training = training,
+                    .eps = eps,
+                    .x = x,
+                    .scale = scale,
+                    .bias = bias,
+                    .mean = mean,
+                    .var = var,
+                    .rolling_mean = rolling_mean,
+                    .rolling_var = rolling_var,
+                    .xhat = xhat,
+                    .y = y};
     norm_run(pool, norm_forward_range, &job);
 }
 
@@ -92,7 +101,16 @@ void cpu_norm_backward(dn_pool *pool, size_t rows, size_t channels, size_t spati
                        const float *xhat, const float *scale, const float *mean, const float *var, float *dy,
                        float *dscale, float *dbias) {
     (void)mean;
-    norm_job job = {.rows = rows, .channels = channels, .spatial = spatial, .training = training, .eps = eps, .x = xhat,
-                    .scale = scale, .var_in = var, .y = dy, .dscale = dscale, .dbias = dbias};
+    norm_job job = {.rows = rows,
+                    .channels = channels,
+                    .spatial = spatial,
+                    .training = training,
+                    .eps = eps,
+                    .x = xhat,
+                    .scale = scale,
+                    .var_in = var,
+                    .y = dy,
+                    .dscale = dscale,
+                    .dbias = dbias};
     norm_run(pool, norm_backward_range, &job);
 }

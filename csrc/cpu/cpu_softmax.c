@@ -29,8 +29,8 @@ void cpu_avgpool_backward(dn_pool *pool, size_t maps, size_t spatial, const floa
         for (size_t i = 0; i < spatial; i++) dx[m * spatial + i] += dy[m] / (float)spatial;
 }
 
-void cpu_gather(dn_pool *pool, size_t rows, size_t n_in, size_t n_out, const int *index, float a, float b, const float *x,
-                float *y) {
+void cpu_gather(dn_pool *pool, size_t rows, size_t n_in, size_t n_out, const int *index, float a, float b,
+                const float *x, float *y) {
     (void)pool;
     for (size_t r = 0; r < rows; r++, x += n_in, y += n_out)
         for (size_t i = 0; i < n_out; i++) y[i] = index[i] < 0 ? 0 : a * x[index[i]] + b;
@@ -135,10 +135,21 @@ void cpu_softmax_loss(dn_pool *pool, const dn_softmax_shape *s, float temperatur
     *sum += dn_range_sum(pool, s->rows, softmax_grain(s), softmax_errors, &job);
 }
 
-void cpu_l2norm_forward(dn_pool *pool, size_t rows, size_t channels, size_t spatial, const float *x, float *y,
-                        float *norms) {
-    (void)pool;
-    for (size_t r = 0; r < rows; r++)
+/* Norms across channels; rows [from, to) in each. */
+typedef struct across_job {
+    size_t channels, spatial;
+    int size;
+    float alpha, beta, kappa;
+    const float *x, *kept, *dy; /* kept: the norms of the forward */
+    float *y, *norms;
+} across_job;
+
+static void l2norm_forward(const void *context, size_t from, size_t to) {
+    const across_job *j = context;
+    size_t channels = j->channels, spatial = j->spatial;
+    const float *x = j->x;
+    float *y = j->y, *norms = j->norms;
+    for (size_t r = from; r < to; r++)
         for (size_t i = 0; i < spatial; i++) {
             double square = 0;
             for (size_t c = 0; c < channels; c++) {
@@ -152,11 +163,18 @@ void cpu_l2norm_forward(dn_pool *pool, size_t rows, size_t channels, size_t spat
             }
         }
 }
+void cpu_l2norm_forward(dn_pool *pool, size_t rows, size_t channels, size_t spatial, const float *x, float *y,
+                        float *norms) {
+    across_job job = {.channels = channels, .spatial = spatial, .x = x, .y = y, .norms = norms};
+    dn_range_run(pool, rows, dn_grain_of(4 * channels * spatial), l2norm_forward, &job);
+}
 
-void cpu_l2norm_backward(dn_pool *pool, size_t rows, size_t channels, size_t spatial, const float *y, const float *norms,
-                         const float *dy, float *dx) {
-    (void)pool;
-    for (size_t r = 0; r < rows; r++)
+static void l2norm_backward(const void *context, size_t from, size_t to) {
+    const across_job *j = context;
+    size_t channels = j->channels, spatial = j->spatial;
+    const float *y = j->x, *norms = j->kept, *dy = j->dy;
+    float *dx = j->y;
+    for (size_t r = from; r < to; r++)
         for (size_t i = 0; i < spatial; i++) {
             float norm = norms[r * spatial + i];
             double dot = 0;
@@ -171,18 +189,28 @@ void cpu_l2norm_backward(dn_pool *pool, size_t rows, size_t channels, size_t spa
             }
         }
 }
+void cpu_l2norm_backward(dn_pool *pool, size_t rows, size_t channels, size_t spatial, const float *y,
+                         const float *norms, const float *dy, float *dx) {
+    across_job job = {.channels = channels, .spatial = spatial, .x = y, .kept = norms, .dy = dy, .y = dx};
+    dn_range_run(pool, rows, dn_grain_of(4 * channels * spatial), l2norm_backward, &job);
+}
 
 /* The window of channel c: c - (size - 1)/2 to c + size/2, within the image. */
-static inline size_t lrn_first(size_t c, int size) { return c < (size_t)(size - 1) / 2 ? 0 : c - (size_t)(size - 1) / 2; }
+static inline size_t lrn_first(size_t c, int size) {
+    return c < (size_t)(size - 1) / 2 ? 0 : c - (size_t)(size - 1) / 2;
+}
 static inline size_t lrn_end(size_t c, int size, size_t channels) {
     size_t end = c + (size_t)size / 2 + 1;
     return end < channels ? end : channels;
 }
 
-void cpu_lrn_forward(dn_pool *pool, size_t rows, size_t channels, size_t spatial, int size, float alpha, float beta,
-                     float kappa, const float *x, float *norms, float *y) {
-    (void)pool;
-    for (size_t r = 0; r < rows; r++)
+static void lrn_forward(const void *context, size_t from, size_t to) {
+    const across_job *j = context;
+    size_t channels = j->channels, spatial = j->spatial;
+    const float *x = j->x;
+    float *y = j->y, *norms = j->norms, alpha = j->alpha, beta = j->beta, kappa = j->kappa;
+    int size = j->size;
+    for (size_t r = from; r < to; r++)
         for (size_t c = 0; c < channels; c++)
             for (size_t i = 0; i < spatial; i++) {
                 double square = 0;
@@ -195,12 +223,28 @@ void cpu_lrn_forward(dn_pool *pool, size_t rows, size_t channels, size_t spatial
                 y[at] = x[at] * powf(norms[at], -beta);
             }
 }
+void cpu_lrn_forward(dn_pool *pool, size_t rows, size_t channels, size_t spatial, int size, float alpha, float beta,
+                     float kappa, const float *x, float *norms, float *y) {
+    across_job job = {.channels = channels,
+                      .spatial = spatial,
+                      .size = size,
+                      .alpha = alpha,
+                      .beta = beta,
+                      .kappa = kappa,
+                      .x = x,
+                      .y = y,
+                      .norms = norms};
+    dn_range_run(pool, rows, dn_grain_of(4 * channels * spatial), lrn_forward, &job);
+}
 
 /* dx_j += dy_j n_j^-beta - 2 alpha beta x_j sum over k with j in k's window of dy_k x_k n_k^(-beta - 1) */
-void cpu_lrn_backward(dn_pool *pool, size_t rows, size_t channels, size_t spatial, int size, float alpha, float beta,
-                      const float *x, const float *norms, const float *dy, float *dx) {
-    (void)pool;
-    for (size_t r = 0; r < rows; r++)
+static void lrn_backward(const void *context, size_t from, size_t to) {
+    const across_job *j = context;
+    size_t channels = j->channels, spatial = j->spatial;
+    const float *x = j->x, *norms = j->kept, *dy = j->dy;
+    float *dx = j->y, alpha = j->alpha, beta = j->beta;
+    int size = j->size;
+    for (size_t r = from; r < to; r++)
         for (size_t i = 0; i < spatial; i++)
             for (size_t k = 0; k < channels; k++) {
                 size_t at = (r * channels + k) * spatial + i;
@@ -209,4 +253,17 @@ void cpu_lrn_backward(dn_pool *pool, size_t rows, size_t channels, size_t spatia
                 for (size_t j = lrn_first(k, size); j < lrn_end(k, size, channels); j++)
                     dx[(r * channels + j) * spatial + i] += shared * x[(r * channels + j) * spatial + i];
             }
+}
+void cpu_lrn_backward(dn_pool *pool, size_t rows, size_t channels, size_t spatial, int size, float alpha, float beta,
+                      const float *x, const float *norms, const float *dy, float *dx) {
+    across_job job = {.channels = channels,
+                      .spatial = spatial,
+                      .size = size,
+                      .alpha = alpha,
+                      .beta = beta,
+                      .x = x,
+                      .kept = norms,
+                      .dy = dy,
+                      .y = dx};
+    dn_range_run(pool, rows, dn_grain_of(4 * channels * spatial), lrn_backward, &job);
 }

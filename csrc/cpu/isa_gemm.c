@@ -3,7 +3,8 @@
  *   dots     A (m, k) and B^T (n, k) are both read along k, nothing is packed: few rows, as in a connected forward
  *   tile     MR x NR of C in registers, A(i, p) broadcast from where it lies, rows of B loaded; op(B) goes through a
  *            packed block (KC, <= NC) on the stack that stays in the L2 cache, unless it is used too seldom
- *   turned   C^T = B^T A^T for a C of fewer columns than a vector has lanes, when A has its rows in the lanes' direction
+ *   turned   C^T = B^T A^T for a C of fewer columns than a vector has lanes, when A has its rows in the lanes'
+ * direction
  *
  * Strips narrower than NR columns are padded with zeros in the packed block, so every element is summed in the same
  * order wherever it stands. The caller (cpu_gemm.c) cuts large products into blocks of which this does one. */
@@ -32,19 +33,18 @@ typedef struct gemm_args {
 
 /* ---- tiles ---- */
 
-#define TILE_ARGS                                                                                                      \
-    int k, float alpha, const float *a, ptrdiff_t ars, ptrdiff_t acs, const float *b, ptrdiff_t ldb, float beta, float *c, \
-        ptrdiff_t ldc
+#define TILE_ARGS                                                                                                \
+    int k, float alpha, const float *a, ptrdiff_t ars, ptrdiff_t acs, const float *b, ptrdiff_t ldb, float beta, \
+        float *c, ptrdiff_t ldc
 
 /* C (mr, nv VL) = beta C + alpha A B, rows of B `ldb` apart. The unroll pragmas put acc into registers. */
 INLINE void tile(const int mr, const int nv, TILE_ARGS) {
     vec acc[MR][WIDE];
-    UNROLL for (int i = 0; i < mr; i++)
-        UNROLL for (int j = 0; j < nv; j++) acc[i][j] = (vec){0};
+    UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] = (vec){0};
     if (k >= 16) {
         const float *to = c;
-        UNROLL for (int i = 0; i < mr; i++, to += ldc)
-            UNROLL for (int j = 0; j < nv * VL; j += 16) __builtin_prefetch(to + j, 1);
+        UNROLL for (int i = 0; i < mr; i++, to += ldc) UNROLL for (int j = 0; j < nv * VL; j += 16)
+            __builtin_prefetch(to + j, 1);
     }
     for (int p = 0; p < k; p++) {
         vec row[WIDE];
@@ -54,21 +54,18 @@ INLINE void tile(const int mr, const int nv, TILE_ARGS) {
             UNROLL for (int j = 0; j < nv; j++) acc[i][j] += x * row[j];
         }
     }
-    if (alpha != 1)
-        UNROLL for (int i = 0; i < mr; i++)
-            UNROLL for (int j = 0; j < nv; j++) acc[i][j] *= alpha;
+    if (alpha != 1) UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] *= alpha;
     if (beta == 0)
-        UNROLL for (int i = 0; i < mr; i++, c += ldc)
-            UNROLL for (int j = 0; j < nv; j++) store(c + j * VL, acc[i][j]);
+        UNROLL for (int i = 0; i < mr; i++, c += ldc) UNROLL for (int j = 0; j < nv; j++) store(c + j * VL, acc[i][j]);
     else
-        UNROLL for (int i = 0; i < mr; i++, c += ldc)
-            UNROLL for (int j = 0; j < nv; j++) store(c + j * VL, beta * load(c + j * VL) + acc[i][j]);
+        UNROLL for (int i = 0; i < mr; i++, c += ldc) UNROLL for (int j = 0; j < nv; j++)
+            store(c + j * VL, beta * load(c + j * VL) + acc[i][j]);
 }
 
 /* One function for each shape: they do not share registers, or the compiler spills. */
-#define TILE(r, v)                                                                                                     \
-    static __attribute__((noinline)) void tile_##r##_##v(TILE_ARGS) {                                                  \
-        tile(r, v, k, alpha, a, ars, acs, b, ldb, beta, c, ldc);                                                       \
+#define TILE(r, v)                                                    \
+    static __attribute__((noinline)) void tile_##r##_##v(TILE_ARGS) { \
+        tile(r, v, k, alpha, a, ars, acs, b, ldb, beta, c, ldc);      \
     }
 #define ENTRY(r, v) [v][r] = tile_##r##_##v,
 #define UP_TO_4(f, v) f(1, v) f(2, v) f(3, v) f(4, v)
@@ -89,8 +86,8 @@ INLINE float scaled(float beta, float c) { return beta == 0 ? 0 : beta * c; }
 static inline int least(int a, int b) { return a < b ? a : b; }
 static inline int whole(int n) { return (n + VL - 1) / VL * VL; } /* n rounded up to vectors */
 
-/* The m <= MR rows of a strip of n <= NR columns, n not a multiple of VL: through a buffer. cs 1 and rs the row step of C,
- * or the other way about to write C turned. */
+/* The m <= MR rows of a strip of n <= NR columns, n not a multiple of VL: through a buffer. cs 1 and rs the row step of
+ * C, or the other way about to write C turned. */
 static void tile_edge(int m, int n, int k, float alpha, const float *a, ptrdiff_t ars, ptrdiff_t acs, const float *b,
                       ptrdiff_t ldb, float beta, float *c, ptrdiff_t rs, ptrdiff_t cs) {
     float out[MR * NR > 2 * WIDE * VL ? MR * NR : 2 * WIDE * VL] __attribute__((aligned(64)));
@@ -158,12 +155,12 @@ static void pack_block(int kc, int n, const float *b, ptrdiff_t brs, ptrdiff_t b
 }
 
 /* Rows of C against a packed block (kc, n). Tiles go along the rows of C, which are read and written in order, and A's
- * rows stay in the L1 cache. A^T is packed, a cache line of rows at a time: its steps are often powers of two, which share
- * few sets of a cache. */
+ * rows stay in the L1 cache. A^T is packed, a cache line of rows at a time: its steps are often powers of two, which
+ * share few sets of a cache. */
 static void gemm_block(const gemm_args *g, int p0, int kc, int j0, int n, const float *block) {
     float packed[LINE * KC] __attribute__((aligned(64)));
     float beta = p0 ? 1 : g->beta;
-    int pack_a = g->ars == 1 && n > NR, have = 0, next = 0; /* packed, and asked for in advance */ /* packed, and asked for in advance */
+    int pack_a = g->ars == 1 && n > NR, have = 0, next = 0; /* rows packed, and lines asked for */
     for (int i = 0; i < g->m; i += MR) {
         int mr = least(MR, g->m - i);
         const float *a = g->a + i * g->ars + p0 * g->acs, *strip = block;
@@ -226,8 +223,9 @@ static void gemm_direct(const gemm_args *g) {
 /* x with the lanes kept that `keep` has set */
 INLINE vec masked(vec x, ivec keep) { return (vec)((ivec)x & keep); }
 
-#define DOTS_ARGS                                                                                                      \
-    int k, float alpha, const float *a, ptrdiff_t lda, const float *b, ptrdiff_t ldb, float beta, float *c, ptrdiff_t ldc
+#define DOTS_ARGS                                                                                           \
+    int k, float alpha, const float *a, ptrdiff_t lda, const float *b, ptrdiff_t ldb, float beta, float *c, \
+        ptrdiff_t ldc
 
 /* C (rows, cols) = beta C + alpha A B^T; A (rows, k), B (cols, k), k >= VL */
 INLINE void dots(const int rows, const int cols, DOTS_ARGS) {
@@ -265,9 +263,9 @@ INLINE void dots(const int rows, const int cols, DOTS_ARGS) {
     }
 }
 
-#define DOTS(r, q)                                                                                                     \
-    static __attribute__((noinline)) void dots_##r##_##q(DOTS_ARGS) {                                                  \
-        dots(r, q, k, alpha, a, lda, b, ldb, beta, c, ldc);                                                            \
+#define DOTS(r, q)                                                    \
+    static __attribute__((noinline)) void dots_##r##_##q(DOTS_ARGS) { \
+        dots(r, q, k, alpha, a, lda, b, ldb, beta, c, ldc);           \
     }
 #define DOTS_ENTRY(r, q) [r][q] = dots_##r##_##q,
 #define ALL_DOTS(f) UP_TO_4(f, 1) UP_TO_4(f, 2) UP_TO_4(f, 3) UP_TO_4(f, 4) f(6, 2) f(8, 2) f(2, 8) f(1, 8)
@@ -323,8 +321,8 @@ static void gemm_turned(const gemm_args *g) {
 
 static void gemm(int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a, ptrdiff_t lda,
                  const float *b, ptrdiff_t ldb, float beta, float *c, ptrdiff_t ldc) {
-    gemm_args g = {m, n, k, alpha, beta, a, b, trans_a ? 1 : lda, trans_a ? lda : 1, trans_b ? 1 : ldb, trans_b ? ldb : 1,
-                   ldc, c};
+    gemm_args g = {
+        m, n, k, alpha, beta, a, b, trans_a ? 1 : lda, trans_a ? lda : 1, trans_b ? 1 : ldb, trans_b ? ldb : 1, ldc, c};
     int rest = n % VL;
     if (k == 0) {
         for (int i = 0; i < m; i++)

@@ -1,6 +1,6 @@
 /* Kernels over vectors, compiled once per instruction set with -DDN_ISA=base, avx2, avx512. Formulas stand in
- * docs/numerics.md; tests/c/test_kernels.c has them in plain double precision. Sums are kept in double precision, one for
- * each lane, and the lanes are added in order. */
+ * docs/numerics.md; tests/c/test_kernels.c has them in plain double precision. Sums are kept in double precision, one
+ * for each lane, and the lanes are added in order. */
 #include "cpu_kernels.h"
 #include "isa_math.h"
 #include <math.h>
@@ -90,8 +90,7 @@ INLINE vec activation(const dn_activation a, vec x) {
     case DN_RAMP: return select(x > 0, x, zero) + 0.1f * x;
     case DN_LEAKY: return select(x > 0, x, 0.1f * x);
     case DN_TANH: return vec_tanh(x);
-    case DN_PLSE:
-        return select(x < -4, 0.01f * (x + 4), select(x > 4, 0.01f * (x - 4) + 1, 0.125f * x + 0.5f));
+    case DN_PLSE: return select(x < -4, 0.01f * (x + 4), select(x > 4, 0.01f * (x - 4) + 1, 0.125f * x + 0.5f));
     case DN_STAIR: {
         vec n = vec_floor(x), half = vec_floor(0.5f * x);
         return select(n - 2 * half == 0, half, (x - n) + half);
@@ -126,16 +125,14 @@ INLINE vec slope(const dn_activation a, vec y) {
     }
 }
 
-#define EACH_ACTIVATION(f)                                                                                             \
-    f(DN_LOGISTIC) f(DN_LOGGY) f(DN_RELU) f(DN_ELU) f(DN_SELU) f(DN_RELIE) f(DN_RAMP) f(DN_LEAKY) f(DN_TANH) f(DN_PLSE)  \
-    f(DN_STAIR) f(DN_HARDTAN) f(DN_LHTAN)
+#define EACH_ACTIVATION(f)                                                                                   \
+    f(DN_LOGISTIC) f(DN_LOGGY) f(DN_RELU) f(DN_ELU) f(DN_SELU) f(DN_RELIE) f(DN_RAMP) f(DN_LEAKY) f(DN_TANH) \
+        f(DN_PLSE) f(DN_STAIR) f(DN_HARDTAN) f(DN_LHTAN)
 
 static void activate(dn_activation a, size_t n, float *x) {
     switch (a) {
-#define CASE(A)                                                                                                        \
-    case A:                                                                                                            \
-        EACH_VECTOR(i, n, left) store_n(x + i, activation(A, load_n(x + i, left)), left);                              \
-        break;
+#define CASE(A) \
+    case A: EACH_VECTOR(i, n, left) store_n(x + i, activation(A, load_n(x + i, left)), left); break;
         EACH_ACTIVATION(CASE)
 #undef CASE
     default: break;
@@ -144,10 +141,8 @@ static void activate(dn_activation a, size_t n, float *x) {
 
 static void activate_gradient(dn_activation a, size_t n, const float *y, float *dy) {
     switch (a) {
-#define CASE(A)                                                                                                        \
-    case A:                                                                                                            \
-        EACH_VECTOR(i, n, left) store_n(dy + i, load_n(dy + i, left) * slope(A, load_n(y + i, left)), left);           \
-        break;
+#define CASE(A) \
+    case A: EACH_VECTOR(i, n, left) store_n(dy + i, load_n(dy + i, left) * slope(A, load_n(y + i, left)), left); break;
         EACH_ACTIVATION(CASE)
 #undef CASE
     default: break;
@@ -239,8 +234,8 @@ static double reparameterise(size_t n, const float *lv, const float *mu, const f
 }
 
 /* dlv += dz eps exp(lv/2) / 2 + w (exp(lv) - 1) / 2, dmu += dz + w mu */
-static void reparameterise_gradient(size_t n, float w, const float *lv, const float *mu, const float *eps, const float *dz,
-                                    float *dlv, float *dmu) {
+static void reparameterise_gradient(size_t n, float w, const float *lv, const float *mu, const float *eps,
+                                    const float *dz, float *dlv, float *dmu) {
     EACH_VECTOR(i, n, left) {
         vec l = load_n(lv + i, left), d = load_n(dz + i, left);
         vec through_z = d * 0.5f * vec_exp(0.5f * l) * load_n(eps + i, left), through_kl = w * 0.5f * vec_expm1(l);
@@ -274,7 +269,8 @@ INLINE vec unit(const uint32_t *bits, float add) {
 }
 
 /* n numbers from block `first` on: uniform in [0, 1), or normal by pairs (Box and Muller). */
-static void random_numbers(int normal, uint64_t seed, uint32_t stream, uint64_t step, uint32_t first, size_t n, float *to) {
+static void random_numbers(int normal, uint64_t seed, uint32_t stream, uint64_t step, uint32_t first, size_t n,
+                           float *to) {
     uint32_t bits[4][SIDE] __attribute__((aligned(64)));
     float out[4][SIDE] __attribute__((aligned(64)));
     for (size_t at = 0; at < n; at += 4 * SIDE, first += SIDE) {
@@ -300,10 +296,10 @@ static void random_numbers(int normal, uint64_t seed, uint32_t stream, uint64_t 
 
 /* ---- batch normalisation of channels [from, to) of x (rows, channels, spatial); see cpu_norm.c ---- */
 
-/* first[c - from] = sum of (x - m) and second[c - from] = sum of (x - m) (w - m') over rows and places, with m = m' = *centre
- * and w = x (the variance), or m = m' = 0 (the rest) */
-static void norm_sums(size_t rows, size_t channels, size_t spatial, size_t from, size_t to, const float *x, const float *w,
-                      const double *centre, double *first, double *second) {
+/* first[c - from] = sum of (x - m) and second[c - from] = sum of (x - m) (w - m') over rows and places, with m = m' =
+ * *centre and w = x (the variance), or m = m' = 0 (the rest) */
+static void norm_sums(size_t rows, size_t channels, size_t spatial, size_t from, size_t to, const float *x,
+                      const float *w, const double *centre, double *first, double *second) {
     if (spatial == 1) { /* lanes are channels */
         EACH_VECTOR(c, to - from, left) {
             dvec a = {{0}, {0}}, b = {{0}, {0}}, m = {{0}, {0}};
@@ -337,7 +333,8 @@ static void norm_sums(size_t rows, size_t channels, size_t spatial, size_t from,
 
 /* xhat = (x - mean) root, y = xhat scale + bias */
 static void norm_apply(size_t rows, size_t channels, size_t spatial, size_t from, size_t to, const float *x,
-                       const float *mean, const float *root, const float *scales, const float *bias, float *xhat, float *y) {
+                       const float *mean, const float *root, const float *scales, const float *bias, float *xhat,
+                       float *y) {
     size_t n = to - from;
     for (size_t r = 0; r < rows; r++) {
         size_t at = (r * channels + from) * spatial;
@@ -413,9 +410,24 @@ static void function(int which, size_t n, const float *x, float *y) {
 }
 
 const dn_cpu_kernels CAT(dn_cpu_kernels, DN_ISA) = {
-    .name = STR(DN_ISA), .scale = scale, .axpy = axpy, .mul_add = mul_add, .shift = shift, .sum = sum,
-    .column_sums = column_sums, .activate = activate, .activate_gradient = activate_gradient, .loss = loss,
-    .softmax = softmax, .reparameterise = reparameterise, .reparameterise_gradient = reparameterise_gradient,
-    .random = random_numbers, .norm_sums = norm_sums, .norm_apply = norm_apply, .norm_gradient = norm_gradient,
-    .sgd = sgd, .adam = adam, .function = function,
+    .name = STR(DN_ISA),
+    .scale = scale,
+    .axpy = axpy,
+    .mul_add = mul_add,
+    .shift = shift,
+    .sum = sum,
+    .column_sums = column_sums,
+    .activate = activate,
+    .activate_gradient = activate_gradient,
+    .loss = loss,
+    .softmax = softmax,
+    .reparameterise = reparameterise,
+    .reparameterise_gradient = reparameterise_gradient,
+    .random = random_numbers,
+    .norm_sums = norm_sums,
+    .norm_apply = norm_apply,
+    .norm_gradient = norm_gradient,
+    .sgd = sgd,
+    .adam = adam,
+    .function = function,
 };

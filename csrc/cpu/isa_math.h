@@ -1,6 +1,7 @@
 /* Elementary functions over vectors, within 2 units in the last place of the true value (3 for tanh), right at 0, the
- * infinities, NaN, and where results or arguments are denormal. Polynomials were fitted by weighted least squares to the
- * smallest largest relative error, which stays under a tenth of a unit; tests/c/test_kernels.c measures the whole. */
+ * infinities, NaN, and where results or arguments are denormal. Polynomials were fitted by weighted least squares to
+ * the smallest largest relative error, which stays under a tenth of a unit; tests/c/test_kernels.c measures the whole.
+ */
 #ifndef DN_ISA_MATH_H
 #define DN_ISA_MATH_H
 #include "isa_simd.h"

@@ -52,25 +52,22 @@ INLINE vec splat(float x) { return x - (vec){0}; }
 #define ODD(e, d) ((e) / (d) % 2 == 0 ? (e) + (d) : VL + (e))
 
 /* One round of a transpose (VL x VL) or of a sum of VL vectors, with partners d apart. */
-#define TRANSPOSE_ROUND(v, d)                                                                                          \
-    UNROLL for (int r = 0; r < VL; r++)                                                                                \
-        if (r / (d) % 2 == 0) {                                                                                        \
-            vec even = SHUFFLE(v[r], v[r + (d)], EVEN, d), odd = SHUFFLE(v[r], v[r + (d)], ODD, d);                    \
-            v[r] = even, v[r + (d)] = odd;                                                                             \
-        }
-#define SUM_ROUND(v, d)                                                                                                \
+#define TRANSPOSE_ROUND(v, d)                                                                   \
+    UNROLL for (int r = 0; r < VL; r++) if (r / (d) % 2 == 0) {                                 \
+        vec even = SHUFFLE(v[r], v[r + (d)], EVEN, d), odd = SHUFFLE(v[r], v[r + (d)], ODD, d); \
+        v[r] = even, v[r + (d)] = odd;                                                          \
+    }
+#define SUM_ROUND(v, d) \
     UNROLL for (int r = 0; r < (d); r++) v[r] = SHUFFLE(v[r], v[r + (d)], EVEN, d) + SHUFFLE(v[r], v[r + (d)], ODD, d);
 
-INLINE void transpose(vec v[VL]) {
+INLINE void transpose(vec v[VL]){
 #if VL == 16
     TRANSPOSE_ROUND(v, 8)
 #endif
 #if VL >= 8
-    TRANSPOSE_ROUND(v, 4)
+        TRANSPOSE_ROUND(v, 4)
 #endif
-    TRANSPOSE_ROUND(v, 2)
-    TRANSPOSE_ROUND(v, 1)
-}
+            TRANSPOSE_ROUND(v, 2) TRANSPOSE_ROUND(v, 1)}
 
 /* Lane i of the result: the sum of v[i]'s lanes. v is used up. */
 INLINE vec sums(vec v[VL]) {

@@ -1,5 +1,6 @@
-/* The CPU kernels against plain double-precision loops, for the instruction set that DARKNET_ISA names, on one, two and four
- * threads, whose results must be the same bits. Prints the worst case of each kernel; exits 1 at the first wrong one. */
+/* The CPU kernels against plain double-precision loops, for the instruction set that DARKNET_ISA names, on one, two and
+ * four threads, whose results must be the same bits. Prints the worst case of each kernel; exits 1 at the first wrong
+ * one. */
 #include "cpu/cpu_ops.h"
 #include "rng.h"
 #include "sys.h"
@@ -87,8 +88,9 @@ static double gemm_one(int ta, int tb, int m, int n, int k, float alpha, float b
 
 static void test_gemm(void) {
     static const int sizes[] = {1, 2, 3, 4, 5, 7, 8, 10, 15, 16, 17, 20, 24, 31, 33, 47, 48, 49, 64, 65, 100, 129, 196};
-    static const int large[][3] = {{4, 512, 784}, {250, 512, 130}, {130, 784, 250}, {512, 784, 8}, {70, 2, 1100}, {1000, 96, 300},
-                                   {300, 20, 700}, {512, 2, 250}, {2, 512, 250}, {256, 256, 600}, {3, 3000, 20}};
+    static const int large[][3] = {{4, 512, 784}, {250, 512, 130}, {130, 784, 250}, {512, 784, 8},
+                                   {70, 2, 1100}, {1000, 96, 300}, {300, 20, 700},  {512, 2, 250},
+                                   {2, 512, 250}, {256, 256, 600}, {3, 3000, 20}};
     static const float alphas[] = {1, 1, 0.5f, -2}, betas[] = {0, 1, 1, 0.25f};
     double worst = 0;
     enum { SIZES = sizeof sizes / sizeof *sizes, LARGE = sizeof large / sizeof *large };
@@ -118,14 +120,20 @@ static double exact_cos(double u) { return cos(2 * acos(-1) * u); }
 static double exact_sin(double u) { return sin(2 * acos(-1) * u); }
 
 static const function_case functions[] = {
-    {"exp", DN_MATH_EXP, exp, -110, 90, 2},         {"exp near 0", DN_MATH_EXP, exp, -1, 1, 2},
-    {"expm1", DN_MATH_EXPM1, expm1, -40, 90, 2},    {"expm1 near 0", DN_MATH_EXPM1, expm1, -0.7, 0.7, 2},
-    {"log", DN_MATH_LOG, log, 0, 1e6, 2},           {"log near 1", DN_MATH_LOG, log, 0.5, 2, 2},
+    {"exp", DN_MATH_EXP, exp, -110, 90, 2},
+    {"exp near 0", DN_MATH_EXP, exp, -1, 1, 2},
+    {"expm1", DN_MATH_EXPM1, expm1, -40, 90, 2},
+    {"expm1 near 0", DN_MATH_EXPM1, expm1, -0.7, 0.7, 2},
+    {"log", DN_MATH_LOG, log, 0, 1e6, 2},
+    {"log near 1", DN_MATH_LOG, log, 0.5, 2, 2},
     {"log of denormals", DN_MATH_LOG, log, 0, 1e-37, 2},
-    {"log1p", DN_MATH_LOG1P, log1p, 0, 1, 2},       {"log1p near 0", DN_MATH_LOG1P, log1p, 0, 1e-5, 2},
-    {"tanh", DN_MATH_TANH, tanh, -12, 12, 3},       {"tanh near 0", DN_MATH_TANH, tanh, -0.01, 0.01, 3},
+    {"log1p", DN_MATH_LOG1P, log1p, 0, 1, 2},
+    {"log1p near 0", DN_MATH_LOG1P, log1p, 0, 1e-5, 2},
+    {"tanh", DN_MATH_TANH, tanh, -12, 12, 3},
+    {"tanh near 0", DN_MATH_TANH, tanh, -0.01, 0.01, 3},
     {"logistic", DN_MATH_LOGISTIC, exact_logistic, -110, 30, 3},
-    {"cos", DN_MATH_COS, exact_cos, 0, 1, 0},       {"sin", DN_MATH_SIN, exact_sin, 0, 1, 0}, /* absolute: 1e-7 */
+    {"cos", DN_MATH_COS, exact_cos, 0, 1, 0},
+    {"sin", DN_MATH_SIN, exact_sin, 0, 1, 0}, /* absolute: 1e-7 */
 };
 
 /* Units in the last place of `exact`, of which denormals have as many as the smallest normal number. */
@@ -158,8 +166,8 @@ static void test_functions(void) {
         else
             printf("%s: %.2g\n", c->name, absolute);
     }
-    const float special[] = {0, -0.0f, INFINITY, -INFINITY, NAN, 1e-40f, -1e-40f, 1e-45f, 3e38f, -3e38f, FLT_MIN, 88.7f,
-                             88.8f, -103.9f, -104.5f, -87.4f, 1, -1};
+    const float special[] = {0,      -0.0f,   INFINITY, -INFINITY, NAN,     1e-40f,  -1e-40f, 1e-45f, 3e38f,
+                             -3e38f, FLT_MIN, 88.7f,    88.8f,     -103.9f, -104.5f, -87.4f,  1,      -1};
     enum { SPECIAL = sizeof special / sizeof *special };
     for (size_t f = 0; f < sizeof functions / sizeof *functions; f++) {
         const function_case *c = &functions[f];
@@ -169,7 +177,8 @@ static void test_functions(void) {
             if (c->which == DN_MATH_LOG1P && !(special[i] <= 1 && !signbit(special[i]))) continue; /* not its range */
             double exact = c->exact(special[i]);
             if (!(ulps_off(y[i], exact) <= c->ulps)) fail(c->name, "is wrong at a special value", y[i], exact);
-            if (exact == 0 && special[i] == 0 && !signbit(y[i]) != !signbit(exact)) fail(c->name, "sign of 0", y[i], exact);
+            if (exact == 0 && special[i] == 0 && !signbit(y[i]) != !signbit(exact))
+                fail(c->name, "sign of 0", y[i], exact);
         }
     }
     dn_free(x), dn_free(y);
@@ -179,7 +188,8 @@ static void test_functions(void) {
 
 static void near(const char *what, const float *got, const double *wanted, size_t n, double relative, double absolute) {
     for (size_t i = 0; i < n; i++)
-        if (!(fabs(got[i] - wanted[i]) <= relative * fabs(wanted[i]) + absolute)) fail(what, "is wrong", got[i], wanted[i]);
+        if (!(fabs(got[i] - wanted[i]) <= relative * fabs(wanted[i]) + absolute))
+            fail(what, "is wrong", got[i], wanted[i]);
 }
 static void near_sum(const char *what, double got, double wanted) {
     if (!(fabs(got - wanted) <= 1e-6 * fabs(wanted) + 1e-5)) fail(what, "sum is wrong", got, wanted);
@@ -241,7 +251,8 @@ static void test_activations(void) {
             size_t n = lengths[l];
             float *x = vector(n), *dy = random_vector(n, -1, 1), *y[POOLS], *dx[POOLS];
             double *wanted = doubles(n), *slopes = doubles(n);
-            for (size_t i = 0; i < n; i++) x[i] = i % 3 ? uniform(-6, 6) : 0.5f * (float)between(-12, 12); /* kinks too */
+            for (size_t i = 0; i < n; i++)
+                x[i] = i % 3 ? uniform(-6, 6) : 0.5f * (float)between(-12, 12); /* kinks too */
             for (int t = 0; t < POOLS; t++) {
                 y[t] = vector(n + 1), dx[t] = vector(n + 1);
                 memcpy(y[t], x, n * sizeof *x), memcpy(dx[t], dy, n * sizeof *x);
@@ -272,9 +283,7 @@ static double exact_loss(dn_loss kind, double x, double t, double *gradient) {
         return d * d;
     case DN_LOSS_L1: *gradient = -sign; return fabs(d);
     case DN_LOSS_SMOOTH: *gradient = fabs(d) < 1 ? -d : -sign; return fabs(d) < 1 ? d * d : 2 * fabs(d) - 1;
-    case DN_LOSS_BCE:
-        *gradient = exact_logistic(x) - t;
-        return fmax(x, 0) - x * t + log1p(exp(-fabs(x)));
+    case DN_LOSS_BCE: *gradient = exact_logistic(x) - t; return fmax(x, 0) - x * t + log1p(exp(-fabs(x)));
     default: *gradient = -d; return d * d;
     }
 }
@@ -295,7 +304,8 @@ static void test_losses(void) {
                 error[t] = vector(n), gradient[t] = vector(n), sums[t] = 1;
                 cpu_loss(pools[t], (dn_loss)kind, n, x, truth, error[t], gradient[t], &sums[t]);
                 if (sums[t] != sums[0]) fail("loss", "another sum with more threads", sums[t], sums[0]);
-                if (t) same_bits("loss", error[0], error[t], n), same_bits("loss gradient", gradient[0], gradient[t], n);
+                if (t)
+                    same_bits("loss", error[0], error[t], n), same_bits("loss gradient", gradient[0], gradient[t], n);
             }
             near("loss error", error[0], errors, n, 1e-6, 2e-6);
             near("loss gradient", gradient[0], gradients, n, 1e-6, 2e-7);
@@ -356,7 +366,8 @@ static void test_random(void) {
         for (size_t i = 0; i < n; i++) {
             float four[4];
             dn_normal4(step.seed, 3, step.pass, (uint32_t)(i / 4), four);
-            if (!(fabsf(eps[0][i] - four[i % 4]) <= 4e-6f)) fail("normals", "is not that of rng.h", eps[0][i], four[i % 4]);
+            if (!(fabsf(eps[0][i] - four[i % 4]) <= 4e-6f))
+                fail("normals", "is not that of rng.h", eps[0][i], four[i % 4]);
             float uniform_there = dn_uniform_at(step.seed, 3, step.pass, i);
             if (u[0][i] != uniform_there) fail("uniforms", "is not that of rng.h", u[0][i], uniform_there);
         }
@@ -366,8 +377,11 @@ static void test_random(void) {
 }
 
 static void test_softmax(void) {
-    static const dn_softmax_shape shapes[] = {{3, 10, 1, 10, 10, 1}, {2, 12, 3, 4, 4, 1}, {2, 12, 4, 1, 3, 4},
-                                              {4000, 37, 1, 37, 37, 1}, {2, 3000, 2, 1, 1500, 2}};
+    static const dn_softmax_shape shapes[] = {{3, 10, 1, 10, 10, 1},
+                                              {2, 12, 3, 4, 4, 1},
+                                              {2, 12, 4, 1, 3, 4},
+                                              {4000, 37, 1, 37, 37, 1},
+                                              {2, 3000, 2, 1, 1500, 2}};
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
         for (int hot = 1; hot < 3; hot++) {
             const dn_softmax_shape *q = &shapes[s];
@@ -395,7 +409,8 @@ static void test_softmax(void) {
 }
 
 static void test_biases(void) {
-    static const size_t shapes[][3] = {{1, 1, 1}, {3, 5, 1}, {250, 784, 1}, {64, 130, 1}, {7, 3, 10}, {64, 32, 196}, {2, 1, 40000}};
+    static const size_t shapes[][3] = {{1, 1, 1},  {3, 5, 1},     {250, 784, 1}, {64, 130, 1},
+                                       {7, 3, 10}, {64, 32, 196}, {2, 1, 40000}};
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
         size_t rows = shapes[s][0], channels = shapes[s][1], spatial = shapes[s][2], n = rows * channels * spatial;
         float *bias = random_vector(channels, -1, 1), *x = random_vector(n, -1, 1), *y[POOLS], *db[POOLS];
@@ -425,7 +440,8 @@ static void test_rows(void) {
     float *a = random_vector(n, -1, 1), *b = random_vector(n, -1, 1), *c = random_vector(n, -1, 1), *products[POOLS];
     for (int t = 0; t < POOLS; t++) {
         copied[t] = vector(ny), added[t] = vector(ny), products[t] = vector(n);
-        memcpy(copied[t], y, ny * sizeof *y), memcpy(added[t], y, ny * sizeof *y), memcpy(products[t], c, n * sizeof *c);
+        memcpy(copied[t], y, ny * sizeof *y), memcpy(added[t], y, ny * sizeof *y),
+            memcpy(products[t], c, n * sizeof *c);
         cpu_copy_rows(pools[t], ROWS, COLS, x, LDX, copied[t], LDY);
         cpu_add_rows(pools[t], ROWS, COLS, x, LDX, added[t], LDY);
         cpu_mul_add(pools[t], n, 0.5f, a, b, products[t]);
@@ -436,7 +452,8 @@ static void test_rows(void) {
             if (fabsf(added[t][i] - (y[i] + from)) > 1e-6f) fail("add_rows", "is wrong", added[t][i], y[i] + from);
         }
         for (size_t i = 0; i < n; i++)
-            if (fabs(products[t][i] - (c[i] + 0.5 * a[i] * b[i])) > 2e-7) fail("mul_add", "is wrong", products[t][i], c[i]);
+            if (fabs(products[t][i] - (c[i] + 0.5 * a[i] * b[i])) > 2e-7)
+                fail("mul_add", "is wrong", products[t][i], c[i]);
     }
     for (int t = 0; t < POOLS; t++) dn_free(copied[t]), dn_free(added[t]), dn_free(products[t]);
     dn_free(x), dn_free(y), dn_free(a), dn_free(b), dn_free(c);
@@ -445,9 +462,11 @@ static void test_rows(void) {
 
 /* Forward against the formula; backward against it too, training and not, both forms of the root. */
 static void test_norm(void) {
-    static const size_t shapes[][3] = {{1, 3, 1}, {2, 5, 1}, {250, 200, 1}, {64, 70, 1}, {3, 4, 25}, {64, 33, 49}, {5, 2, 700}};
+    static const size_t shapes[][3] = {{1, 3, 1},  {2, 5, 1},    {250, 200, 1}, {64, 70, 1},
+                                       {3, 4, 25}, {64, 33, 49}, {5, 2, 700}};
     for (size_t s = 0; s < 4 * sizeof shapes / sizeof *shapes; s++) {
-        size_t rows = shapes[s / 4][0], channels = shapes[s / 4][1], spatial = shapes[s / 4][2], n = rows * channels * spatial;
+        size_t rows = shapes[s / 4][0], channels = shapes[s / 4][1], spatial = shapes[s / 4][2],
+               n = rows * channels * spatial;
         int training = s & 1;
         float eps = s & 2 ? -1 : 1e-5f, *x = random_vector(n, -1, 3), *g = random_vector(n, -1, 1);
         float *scale = random_vector(channels, 0.5f, 2), *bias = random_vector(channels, -1, 1), *got[POOLS][9];
@@ -470,7 +489,9 @@ static void test_norm(void) {
         double count = (double)(rows * spatial);
         for (size_t c = 0; c < channels; c++) {
             double m = 0, v = 0, sum = 0, dot = 0;
-#define EACH(at) for (size_t at = c * spatial, q = 0; q < rows * spatial; q++, at = (q / spatial * channels + c) * spatial + q % spatial)
+#define EACH(at)                                             \
+    for (size_t at = c * spatial, q = 0; q < rows * spatial; \
+         q++, at = (q / spatial * channels + c) * spatial + q % spatial)
             EACH(at) m += x[at] / count;
             EACH(at) v += count > 1 ? (x[at] - m) * (x[at] - m) / (count - 1) : 0;
             wanted[ROLLING_MEAN][c] = training ? 0.99 * 0.5 + 0.01 * m : 0.5;

@@ -70,6 +70,9 @@ const dn_cpu_kernels *dn_cpu_kernels_get(void);
  * which there are at most 64 then, in order. */
 enum { DN_GRAIN = 1 << 15 };
 static inline size_t dn_chunks(size_t n, size_t grain) { return (n + grain - 1) / grain; }
+static inline size_t dn_chunk_end(size_t chunk, size_t grain, size_t n) {
+    return (chunk + 1) * grain < n ? (chunk + 1) * grain : n;
+}
 typedef void (*dn_range_fn)(const void *context, size_t from, size_t to);
 typedef double (*dn_range_sum_fn)(const void *context, size_t from, size_t to);
 void dn_range_run(dn_pool *pool, size_t n, size_t grain, dn_range_fn fn, const void *context);

@@ -315,7 +315,7 @@ static void test_activate(void) {
     for (int kind = 0; kind < DN_ACTIVATION_COUNT; kind++) {
         size_t n = (size_t)whole(1, 3000);
         array *x = floats("x", n, -6, 6);
-        BOTH(activate(P, (dn_activation)kind, n, V(x)), EXACT);
+        BOTH(activate(P, (dn_activation)kind, n, V(x)), CLOSE); /* loggy is 2 logistic - 1: near 0 its digits cancel */
     }
 }
 static void test_activate_gradient(void) {

@@ -45,12 +45,8 @@ const dn_dense_kernels *dn_cpu_dense_kernels(void) {
 }
 
 const dn_cpu_conv_kernels *dn_cpu_conv_kernels_get(void) {
-#if defined(__x86_64__)
-    const dn_cpu_kernels *k = dn_cpu_kernels_get();
-    if (k == &dn_cpu_kernels_avx512) return &dn_cpu_conv_kernels_avx512;
-    if (k == &dn_cpu_kernels_avx2) return &dn_cpu_conv_kernels_avx2;
-#endif
-    return &dn_cpu_conv_kernels_base;
+    static const dn_cpu_conv_kernels *const tables[] = DN_PER_ISA(dn_cpu_conv_kernels);
+    return tables[dn_cpu_isa()];
 }
 
 const char *dn_version(void) { return DN_VERSION; }

@@ -8,16 +8,20 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { SPINS = 2000, MAX_THREADS = 256, STACK = 2 << 20 };
+enum { MAX_THREADS = 256, STACK = 2 << 20, APART = 128 /* bytes: cache lines come in pairs */ };
+
+/* Seconds. A worker that sleeps is woken by the system, which takes about as long as it looked out for work before. */
+static const double LOOK_OUT = 1e-4, LATE = 1e-5, BACK_OFF = 20;
 
 /* Every thread has a share of the chunks and begins with it: the same chunk of the same loop then meets the same core's caches
- * again, and moving what it wrote to another core costs more than the work itself. Who is done with its share takes over those
- * that nobody has begun; to others it leaves half as much time as it took itself, then takes from them too. A ticket holds the job's number above and the next chunk of the
- * share below, so a worker that wakes late for an old job finds a ticket of another job and leaves without touching anything
- * of either. */
+ * again, and moving what it wrote to another core costs more than the work itself. Who is done with its share leaves others as
+ * much time again as it took itself, then takes over from their ends. A ticket holds the job's number and the chunks that are
+ * left of the share, so a worker that wakes late for an old job finds a ticket of another job and leaves without touching
+ * anything of either. */
 typedef struct pool_share {
-    _Atomic uint64_t ticket;
-    char apart[64 - sizeof(uint64_t)]; /* cache lines of their own */
+    _Atomic uint64_t ticket; /* job, next piece, end */
+    _Atomic uint64_t done;   /* job, pieces that this share's thread has finished, of whichever share */
+    char apart[APART - 2 * sizeof(uint64_t)];
 } pool_share;
 
 typedef struct pool_worker {
@@ -26,6 +30,15 @@ typedef struct pool_worker {
     int number; /* the caller is 0 */
 } pool_worker;
 
+/* What is to be done: `n` pieces of `size` chunks, the last may have fewer. */
+typedef struct pool_job {
+    _Atomic uint32_t n;
+    atomic_size_t size, n_chunks;
+    _Atomic(dn_chunk_fn) fn;
+    _Atomic(void *) context;
+    char apart[APART - 5 * sizeof(uint64_t)];
+} pool_job;
+
 struct dn_pool {
     int threads, n_workers;
     pid_t owner;
@@ -33,78 +46,137 @@ struct dn_pool {
     pool_share *shares; /* (threads) */
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    atomic_size_t n_chunks, done;
-    _Atomic(dn_chunk_fn) fn;
-    _Atomic(void *) context;
-    atomic_int sleeping, stop;
-    atomic_uint job;
     double alone_until; /* a worker's processor was busy: time of dn_now before which the caller works alone */
     void *slot;
+    char apart[APART];
+    _Atomic uint64_t number; /* of the present job; workers look at it all the time */
+    char apart_too[APART];
+    pool_job jobs[2]; /* by the last bit of the number: the next one is written beside the last one */
+    atomic_int sleeping, stop;
 };
 
-enum { CHUNK_BITS = 32 };
+/* A job as one thread saw it. */
+typedef struct pool_view {
+    uint64_t number;
+    uint32_t n;
+    size_t size, n_chunks;
+    dn_chunk_fn fn;
+    void *context;
+} pool_view;
 
-static uint32_t pool_begin(size_t n, int threads, int share) {
-    return (uint32_t)(n * (size_t)share / (size_t)threads);
+enum { PIECE_BITS = 16, MAX_PIECES = 1 << 15 /* of a share */, COUNT_BITS = 24 /* of MAX_PIECES MAX_THREADS */ };
+
+static uint64_t ticket_of(uint64_t job, uint32_t next, uint32_t end) {
+    return job << 2 * PIECE_BITS | (uint64_t)next << PIECE_BITS | end;
+}
+static int ticket_is(uint64_t t, uint64_t job) { return (uint32_t)(t >> 2 * PIECE_BITS) == (uint32_t)job; }
+static uint32_t ticket_next(uint64_t t) { return (uint32_t)(t >> PIECE_BITS) & ((1u << PIECE_BITS) - 1); }
+static uint32_t ticket_end(uint64_t t) { return (uint32_t)t & ((1u << PIECE_BITS) - 1); }
+
+/* Where a share's pieces begin. */
+static size_t pool_begin(uint32_t n, int threads, int share) { return (size_t)n * (size_t)share / (size_t)threads; }
+
+/* 0: the job was over while we looked, nothing of it can be used. */
+static int pool_see(const dn_pool *p, uint64_t number, pool_view *v) {
+    const pool_job *job = &p->jobs[number % 2];
+    v->number = number;
+    v->n = atomic_load_explicit(&job->n, memory_order_relaxed);
+    v->size = atomic_load_explicit(&job->size, memory_order_relaxed);
+    v->n_chunks = atomic_load_explicit(&job->n_chunks, memory_order_relaxed);
+    v->fn = atomic_load_explicit(&job->fn, memory_order_relaxed);
+    v->context = atomic_load_explicit(&job->context, memory_order_relaxed);
+    atomic_thread_fence(memory_order_acquire);
+    return atomic_load_explicit(&p->number, memory_order_relaxed) == number;
 }
 
-static void pool_take(dn_pool *p, unsigned job, int number) {
-    for (;;) {
-        uint64_t t = atomic_load(&p->shares[number].ticket);
-        if ((unsigned)(t >> CHUNK_BITS) != job) return;
-        size_t n = atomic_load(&p->n_chunks);
-        dn_chunk_fn fn = atomic_load(&p->fn);
-        void *context = atomic_load(&p->context);
-        if ((uint32_t)t >= pool_begin(n, p->threads, number + 1)) return;
-        /* success proves that the job is still this one, and so are n, fn and context */
-        if (!atomic_compare_exchange_weak(&p->shares[number].ticket, &t, t + 1)) continue;
-        fn(context, (uint32_t)t);
-        atomic_fetch_add(&p->done, 1);
+/* Do what is left of a share, from its beginning or, for others, from its end; returns the pieces done. */
+static uint32_t pool_take(dn_pool *p, const pool_view *v, int share, int from_end, int most) {
+    uint32_t pieces = 0;
+    uint64_t t = atomic_load(&p->shares[share].ticket);
+    while (most > 0 && ticket_is(t, v->number) && ticket_next(t) < ticket_end(t)) {
+        uint32_t next = ticket_next(t), end = ticket_end(t);
+        /* success proves that the job is still this one */
+        if (!atomic_compare_exchange_weak(&p->shares[share].ticket, &t,
+                                          ticket_of(v->number, next + !from_end, end - (uint32_t)from_end)))
+            continue;
+        size_t piece = pool_begin(v->n, p->threads, share) + (from_end ? end - 1 : next);
+        size_t last = (piece + 1) * v->size < v->n_chunks ? (piece + 1) * v->size : v->n_chunks;
+        for (size_t i = piece * v->size; i < last; i++) v->fn(v->context, i);
+        pieces++, most--;
+        t = atomic_load(&p->shares[share].ticket);
     }
+    return pieces;
 }
 
 static void pool_pause(void) {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
 #endif
 }
 
-/* Has somebody begun with this share, and not yet claimed all of it? */
-static int pool_in_work(const dn_pool *p, unsigned job, int number) {
-    uint64_t t = atomic_load(&p->shares[number].ticket);
-    size_t n = atomic_load(&p->n_chunks);
-    return (unsigned)(t >> CHUNK_BITS) == job && (uint32_t)t > pool_begin(n, p->threads, number) &&
-           (uint32_t)t < pool_begin(n, p->threads, number + 1);
+/* Has anybody pieces of this share left to begin? */
+static int pool_has_work(const dn_pool *p, uint64_t job, int share) {
+    uint64_t t = atomic_load(&p->shares[share].ticket);
+    return ticket_is(t, job) && ticket_next(t) < ticket_end(t);
 }
 
-static void pool_work(dn_pool *p, unsigned job, int number) {
-    double began = p->threads > 1 ? dn_now() : 0;
-    pool_take(p, job, number);
-    if (p->threads == 1) return;
-    double done = dn_now(), until = done + (done - began) / 2;
+static int pool_begun(const dn_pool *p, const pool_view *v, int share) {
+    uint64_t t = atomic_load(&p->shares[share].ticket);
+    return ticket_is(t, v->number) && ticket_next(t) > 0;
+}
+
+static void pool_report(dn_pool *p, const pool_view *v, int me, uint32_t *all, uint32_t pieces) {
+    *all += pieces;
+    if (pieces) atomic_store_explicit(&p->shares[me].done, v->number << COUNT_BITS | *all, memory_order_release);
+}
+
+/* Returns the time at which nothing was left to begin. */
+static double pool_work(dn_pool *p, const pool_view *v, int me, double began) {
+    uint32_t all = 0;
+    pool_report(p, v, me, &all, pool_take(p, v, me, 0, MAX_PIECES));
+    double now = dn_now(), patience = now + (now - began) + LATE;
     for (int i = 1; i < p->threads; i++) {
-        int other = (number + i) % p->threads;
-        while (pool_in_work(p, job, other) && dn_now() < until) pool_pause();
-        pool_take(p, job, other);
+        int other = (me + i) % p->threads;
+        /* One that has begun goes on, unless its processor was taken away; one that has not is asleep or about to begin. */
+        while (pool_has_work(p, v->number, other)) {
+            int begun = pool_begun(p, v, other), late = now > (begun ? patience : began + LATE);
+            if (late || (!begun && atomic_load(&p->sleeping)))
+                pool_report(p, v, me, &all, pool_take(p, v, other, 1, 1));
+            else
+                pool_pause();
+            now = dn_now();
+        }
     }
+    return now;
+}
+
+/* Wait for another job than the last one; 0: the pool is being destroyed. */
+static int pool_look_out(dn_pool *p, uint64_t last, double idle_since, uint64_t *number) {
+    int spins = 0;
+    while (!atomic_load_explicit(&p->stop, memory_order_relaxed)) {
+        *number = atomic_load_explicit(&p->number, memory_order_acquire);
+        if (*number != last) return 1;
+        pool_pause();
+        if (++spins % 64 || dn_now() < idle_since + LOOK_OUT) continue;
+        pthread_mutex_lock(&p->lock);
+        atomic_fetch_add(&p->sleeping, 1);
+        while (atomic_load(&p->number) == last && !atomic_load(&p->stop)) pthread_cond_wait(&p->wake, &p->lock);
+        atomic_fetch_sub(&p->sleeping, 1);
+        pthread_mutex_unlock(&p->lock);
+    }
+    return 0;
 }
 
 static void *pool_run(void *argument) {
     pool_worker *w = argument;
     dn_pool *p = w->pool;
-    unsigned seen = 0;
-    while (!atomic_load(&p->stop)) {
-        int spins = 0;
-        while (atomic_load(&p->job) == seen && !atomic_load(&p->stop) && spins++ < SPINS) pool_pause();
-        if (atomic_load(&p->job) == seen) {
-            pthread_mutex_lock(&p->lock);
-            atomic_fetch_add(&p->sleeping, 1);
-            while (atomic_load(&p->job) == seen && !atomic_load(&p->stop)) pthread_cond_wait(&p->wake, &p->lock);
-            atomic_fetch_sub(&p->sleeping, 1);
-            pthread_mutex_unlock(&p->lock);
-        }
-        seen = atomic_load(&p->job);
-        if (!atomic_load(&p->stop)) pool_work(p, seen, w->number);
+    uint64_t number = 0;
+    double idle_since = dn_now();
+    while (pool_look_out(p, number, idle_since, &number)) {
+        pool_view v;
+        if (pool_see(p, number, &v)) idle_since = pool_work(p, &v, w->number, dn_now());
     }
     return NULL;
 }
@@ -198,37 +270,54 @@ void **dn_pool_slot(dn_pool *p) { return &p->slot; }
 
 int dn_pool_threads(const dn_pool *p) { return p ? p->threads : 1; }
 
+static int pool_finished(const dn_pool *p, const pool_view *v) {
+    uint32_t done = 0;
+    for (int i = 0; i < p->threads; i++) {
+        uint64_t d = atomic_load_explicit(&p->shares[i].done, memory_order_acquire);
+        if (d >> COUNT_BITS == v->number) done += (uint32_t)d & ((1u << COUNT_BITS) - 1);
+    }
+    return done == v->n;
+}
+
 /* Wait for the chunks that workers have begun. A worker whose processor is taken away in the middle of one holds us up
  * for a time slice; then the next jobs, for 20 times as long as we waited, are done without workers. */
-static void pool_wait(dn_pool *p, size_t n, double began) {
-    if (atomic_load(&p->done) >= n) return;
-    double from = dn_now();
-    while (atomic_load(&p->done) < n) sched_yield();
-    double waited = dn_now() - from;
-    if (waited > 2e-4 + (from - began)) p->alone_until = from + 21 * waited;
+static void pool_wait(dn_pool *p, const pool_view *v, double began, double from) {
+    double now = from, own = from - began;
+    while (!pool_finished(p, v)) {
+        if ((now = dn_now()) < from + own + LOOK_OUT)
+            pool_pause();
+        else
+            sched_yield();
+    }
+    if (now > from + own + 2 * LOOK_OUT) p->alone_until = now + BACK_OFF * (now - from);
 }
 
 void dn_pool_run(dn_pool *p, size_t n, dn_chunk_fn fn, void *context) {
     double began = 0;
-    if (!p || p->n_workers == 0 || n <= 1 || n >= UINT32_MAX || p->owner != getpid() ||
-        (began = dn_now()) < p->alone_until) {
+    if (!p || p->n_workers == 0 || n <= 1 || p->owner != getpid() || (began = dn_now()) < p->alone_until) {
         for (size_t i = 0; i < n; i++) fn(context, i);
         return;
     }
-    unsigned job = atomic_load(&p->job) + 1;
-    atomic_store(&p->n_chunks, 0); /* late workers of the last job find nothing while this one is set up */
-    for (int i = 0; i < p->threads; i++)
-        atomic_store(&p->shares[i].ticket, (uint64_t)job << CHUNK_BITS | pool_begin(n, p->threads, i));
-    atomic_store(&p->done, 0);
-    atomic_store(&p->fn, fn);
-    atomic_store(&p->context, context);
-    atomic_store(&p->n_chunks, n);
-    atomic_store(&p->job, job);
+    size_t most = (size_t)MAX_PIECES * (size_t)p->threads, size = (n + most - 1) / most;
+    pool_view v = {.number = atomic_load_explicit(&p->number, memory_order_relaxed) + 1, .n = (uint32_t)((n + size - 1) / size),
+                   .size = size, .n_chunks = n, .fn = fn, .context = context};
+    pool_job *job = &p->jobs[v.number % 2];
+    atomic_thread_fence(memory_order_release); /* who sees one of these sees the last number too: see pool_see */
+    atomic_store_explicit(&job->n, v.n, memory_order_relaxed);
+    atomic_store_explicit(&job->size, size, memory_order_relaxed);
+    atomic_store_explicit(&job->n_chunks, n, memory_order_relaxed);
+    atomic_store_explicit(&job->fn, fn, memory_order_relaxed);
+    atomic_store_explicit(&job->context, context, memory_order_relaxed);
+    for (int i = 0; i < p->threads; i++) {
+        size_t pieces = pool_begin(v.n, p->threads, i + 1) - pool_begin(v.n, p->threads, i);
+        atomic_store_explicit(&p->shares[i].ticket, ticket_of(v.number, 0, (uint32_t)pieces), memory_order_relaxed);
+    }
+    atomic_store(&p->number, v.number);
     if (atomic_load(&p->sleeping)) {
         pthread_mutex_lock(&p->lock);
         pthread_cond_broadcast(&p->wake);
         pthread_mutex_unlock(&p->lock);
     }
-    pool_work(p, job, 0);
-    pool_wait(p, n, began);
+    double worked = pool_work(p, &v, 0, began);
+    pool_wait(p, &v, began, worked);
 }

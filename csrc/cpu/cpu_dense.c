@@ -1,11 +1,12 @@
 /* Dense layers: with few rows by the kernels of isa_dense.c, chunk by chunk of outputs; with many by gemm. */
 #include "cpu_dense.h"
 #include "cpu_ops.h"
+#include <stdatomic.h>
 #include <string.h>
 
 enum {
     CHUNK_BYTES = 1 << 18, /* of weights: about 10 us */
-    MAX_CHUNKS = 32,
+    MAX_CHUNKS = 32, PAIRINGS = 6, /* 2^PAIRINGS > MAX_CHUNKS */
     TILE_OUTPUTS = 32, TILE_INPUTS = 512 /* of the weight gradient, which stays in the cache until it is used up */
 };
 
@@ -59,38 +60,56 @@ size_t cpu_dense_scratch(const dn_dense_shape *s) {
     return with_few > (size_t)s->outputs ? with_few : (size_t)s->outputs;
 }
 
+/* The chunks' parts of dx and of the loss are added up by pairs, pairs of pairs and so on, by whoever is done last with
+ * the second of a pair: most sums are of what one core has just computed, and none waits for the caller. */
 typedef struct train_job {
     dn_dense_job job;
     int part;
+    size_t chunks;
     float *dx; /* (chunks, rows, step) or NULL */
-    double sums[MAX_CHUNKS + 1];
+    struct {
+        double sum;
+        atomic_int halves[PAIRINGS]; /* that are done, of the group of 2, 4, ... chunks that begins with this one */
+        char apart[64 - sizeof(double) - PAIRINGS * sizeof(atomic_int)];
+    } at[MAX_CHUNKS + 1];
 } train_job;
 
 static void train_few(void *context, size_t chunk) {
     train_job *j = context;
-    const dn_dense_shape *s = &j->job.pass->shape;
+    const dn_dense_pass *p = j->job.pass;
+    const dn_dense_shape *s = &p->shape;
+    size_t rows = (size_t)s->rows, inputs = (size_t)s->inputs, step = j->job.step, size = rows * step;
     int from = (int)chunk * j->part, to = from + j->part;
-    j->sums[chunk] = 0;
-    dn_cpu_dense_kernels()->train(&j->job, from, to < s->outputs ? to : s->outputs,
-                                  j->dx ? j->dx + chunk * (size_t)s->rows * j->job.step : NULL, &j->sums[chunk]);
+    float *dx = j->dx ? j->dx + chunk * size : NULL;
+    j->at[chunk].sum = 0;
+    dn_cpu_dense_kernels()->train(&j->job, from, to < s->outputs ? to : s->outputs, dx, &j->at[chunk].sum);
+    int level = 0;
+    for (size_t width = 1; width < j->chunks; width *= 2, level++) {
+        size_t first = chunk / (2 * width) * (2 * width), second = first + width;
+        if (second >= j->chunks) continue; /* a group without a second half */
+        if (!atomic_fetch_add(&j->at[first].halves[level], 1)) return;
+        j->at[first].sum += j->at[second].sum;
+        if (dx) dn_cpu_kernels_get()->axpy(size, 1, j->dx + second * size, j->dx + first * size);
+    }
+    if (p->loss >= 0) *p->sum += j->at[0].sum;
+    if (!dx) return;
+    float scale = p->optimizer->adam ? 1 : p->step->rows;
+    for (size_t r = 0; r < rows; r++) {
+        if (p->set_dx) memset(p->dx + r * inputs, 0, inputs * sizeof *p->dx);
+        dn_cpu_kernels_get()->axpy(inputs, scale, j->dx + r * step, p->dx + r * inputs);
+    }
 }
 
 static void dense_train_few(dn_pool *pool, const dn_dense_pass *p) {
     const dn_dense_shape *s = &p->shape;
     size_t chunks = dense_chunks(s), rows = (size_t)s->rows, inputs = (size_t)s->inputs, step = dense_step(s);
-    train_job j = {{p, p->x, step}, dense_chunk(s), p->dx ? p->scratch + rows * step : NULL, {0}};
+    train_job j = {.job = {p, p->x, step}, .part = dense_chunk(s), .chunks = chunks,
+                   .dx = p->dx ? p->scratch + rows * step : NULL};
     if (step != inputs) {
         cpu_copy_rows(NULL, rows, inputs, p->x, inputs, p->scratch, step);
         j.job.x = p->scratch;
     }
     dn_pool_run(pool, chunks, train_few, &j);
-    for (size_t c = 0; p->loss >= 0 && c < chunks; c++) *p->sum += j.sums[c];
-    if (!p->dx) return;
-    if (p->set_dx) memset(p->dx, 0, rows * inputs * sizeof *p->dx);
-    float scale = p->optimizer->adam ? 1 : p->step->rows;
-    for (size_t c = 0; c < chunks; c++)
-        for (size_t r = 0; r < rows; r++)
-            dn_cpu_kernels_get()->axpy(inputs, scale, j.dx + (c * rows + r) * step, p->dx + r * inputs);
 }
 
 /* The weight gradient tile by tile, each used up while it is in the cache. */

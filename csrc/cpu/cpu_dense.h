@@ -4,7 +4,7 @@
 #include "../backend.h"
 
 enum {
-    DN_DENSE_BLOCK = 4, /* outputs that are worked on together; chunks begin at multiples of it */
+    DN_DENSE_BLOCK = 8, /* outputs that are worked on together; chunks begin at multiples of it */
     DN_DENSE_ROWS = 16  /* rows up to which these kernels are used; above, gemm is faster */
 };
 

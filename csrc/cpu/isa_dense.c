@@ -21,22 +21,31 @@ enum { VL = 8, TILE_W = 2 };
 #else
 enum { VL = 4, TILE_W = 2 };
 #endif
-enum { TILE_X = VL / TILE_W, BLOCK = DN_DENSE_BLOCK, NARROW = 8, STRIP = 64 };
+enum { TILE_X = VL / TILE_W, BLOCK = DN_DENSE_BLOCK, NARROW = 8, STRIP = 64, WIDE = STRIP + VL };
 typedef float vec __attribute__((vector_size(VL * 4)));
 typedef float vec_u __attribute__((vector_size(VL * 4), aligned(4)));
 typedef int mask __attribute__((vector_size(VL * 4)));
-/* Into the second level: rows are short, and the processor's own prefetching begins anew with each. */
-#define PREFETCH(p) __builtin_prefetch(p, 0, 2)
+/* The processor prefetches along a row by itself, but begins anew with each. */
+#define PREFETCH_HEAD(p)                                                                                               \
+    do                                                                                                                 \
+        for (int line_ = 0; line_ < 2; line_++) __builtin_prefetch((p) + 16 * line_, 0, 2);                            \
+    while (0)
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE vec load(const float *p) { return *(const vec_u *)p; }
 INLINE void store(float *p, vec v) { *(vec_u *)p = v; }
 INLINE vec load_part(const float *p, int n) {
+    if (n == VL) return load(p);
     vec v = {0};
     memcpy(&v, p, (size_t)n * sizeof *p);
     return v;
 }
-INLINE void store_part(float *p, vec v, int n) { memcpy(p, &v, (size_t)n * sizeof *p); }
+INLINE void store_part(float *p, vec v, int n) {
+    if (n == VL)
+        store(p, v);
+    else
+        memcpy(p, &v, (size_t)n * sizeof *p);
+}
 
 /* Lane l of the result is the sum of two lanes l and l ^ s of one vector: of a where bit s of l is 0, else of b. */
 #define LOW(l, s) ((l) / (2 * (s)) * 2 * (s) + (l) % (s) + ((l) & (s) ? VL : 0))
@@ -73,15 +82,15 @@ INLINE vec sums(vec v[VL]) {
 INLINE vec dots(const float *const w[TILE_W], const float *const x[TILE_X], int n) {
     vec acc[VL];
     for (int i = 0; i < VL; i++) acc[i] = (vec){0};
-    int k = 0;
+    int k = 0, middle = n / VL / 2 * VL;
     for (; k + VL <= n; k += VL) {
         vec xs[TILE_X];
         for (int j = 0; j < TILE_X; j++) xs[j] = load(x[j] + k);
         for (int i = 0; i < TILE_W; i++) {
             vec ws = load(w[i] + k);
-            PREFETCH(w[i] + k + TILE_W * n);
             for (int j = 0; j < TILE_X; j++) acc[i * TILE_X + j] += ws * xs[j];
         }
+        for (int i = 0; k == middle && i < TILE_W; i++) PREFETCH_HEAD(w[i] + TILE_W * n);
     }
     if (k < n) {
         vec xs[TILE_X];
@@ -94,8 +103,8 @@ INLINE vec dots(const float *const w[TILE_W], const float *const x[TILE_X], int 
     return sums(acc);
 }
 
-/* out[row * n + i] = x[row] . w[i] for n <= BLOCK outputs; rows of x are `step` apart */
-static void block_dots(const dn_dense_shape *s, const float *x, size_t step, const float *w, int n, float *out) {
+/* out[row][i] = x[row] . w[i] for n outputs; rows of x are `step` apart */
+static void strip_dots(const dn_dense_shape *s, const float *x, size_t step, const float *w, int n, float out[][WIDE]) {
     size_t inputs = (size_t)s->inputs;
     for (int o = 0; o < n; o += TILE_W) {
         const float *ws[TILE_W];
@@ -105,19 +114,9 @@ static void block_dots(const dn_dense_shape *s, const float *x, size_t step, con
             for (int j = 0; j < TILE_X; j++) xs[j] = x + (size_t)(r + j < s->rows ? r + j : s->rows - 1) * step;
             vec found = dots(ws, xs, s->inputs);
             for (int i = 0; i < TILE_W && o + i < n; i++)
-                for (int j = 0; j < TILE_X && r + j < s->rows; j++) out[(r + j) * n + o + i] = found[i * TILE_X + j];
+                for (int j = 0; j < TILE_X && r + j < s->rows; j++) out[r + j][o + i] = found[i * TILE_X + j];
         }
     }
-}
-
-/* out (rows, n) = act(x W^T + b) of the outputs from `at` on */
-static void block_forward(const dn_dense_shape *s, const float *x, size_t step, const float *w, const float *b, int at,
-                          int n, float *out) {
-    const float *rows = w + (size_t)at * s->inputs;
-    block_dots(s, x, step, rows, n, out);
-    for (int r = 0; r < s->rows; r++)
-        for (int i = 0; i < n; i++) out[r * n + i] += b[at + i];
-    cpu_activate(NULL, s->activation, (size_t)s->rows * n, out);
 }
 
 /* ---- few inputs: outputs side by side in a vector, so weights are turned for a while: [input][output] ---- */
@@ -130,47 +129,39 @@ static void strip_load(strip to, const float *from, int inputs, int n) {
         for (int k = 0; k < inputs; k++) to[k][o] = from[o * inputs + k];
 }
 
-static void strip_store(float *to, strip from, int inputs, int n) {
-    for (int o = 0; o < n; o++)
-        for (int k = 0; k < inputs; k++) to[o * inputs + k] = from[k][o];
-}
-
 static int strip_size(int at, int to) { return to - at < STRIP ? to - at : STRIP; }
 
-static void narrow_forward(const dn_dense_shape *s, const float *x, size_t step, const float *w, const float *b, float *y,
-                           int from, int to) {
+static void narrow_dots(const dn_dense_shape *s, const float *x, size_t step, const float *w, int n, float y[][WIDE]) {
     strip ws;
-    for (int at = from; at < to; at += STRIP) {
-        int n = strip_size(at, to);
-        strip_load(ws, w + (size_t)at * s->inputs, s->inputs, n);
-        for (int r = 0; r < s->rows; r++) {
-            float out[STRIP] = {0};
-            memcpy(out, b + at, (size_t)n * sizeof *out);
-            for (int k = 0; k < s->inputs; k++)
-                for (int o = 0; o < STRIP; o += VL) store(out + o, load(out + o) + x[(size_t)r * step + k] * load(ws[k] + o));
-            cpu_activate(NULL, s->activation, (size_t)n, out);
-            memcpy(y + (size_t)r * s->outputs + at, out, (size_t)n * sizeof *out);
+    strip_load(ws, w, s->inputs, n);
+    for (int r = 0; r < s->rows; r++)
+        for (int o = 0; o < STRIP; o += VL) {
+            vec sum = {0};
+            for (int k = 0; k < s->inputs; k++) sum += x[(size_t)r * step + k] * load(ws[k] + o);
+            store(y[r] + o, sum);
         }
-    }
 }
 
-static int block_size(int at, int to) { return to - at < BLOCK ? to - at : BLOCK; }
-
-static void block_copy(int rows, int n, const float *from, size_t from_step, float *to, size_t to_step) {
-    for (int r = 0; r < rows; r++) memcpy(to + (size_t)r * to_step, from + (size_t)r * from_step, (size_t)n * sizeof *to);
+/* y (rows, WIDE) = act(x W^T + b) of n outputs from `at` on */
+static void strip_forward(const dn_dense_shape *s, const float *x, size_t step, const float *w, const float *b, int at,
+                          int n, float y[][WIDE]) {
+    if (s->inputs <= NARROW)
+        narrow_dots(s, x, step, w + (size_t)at * s->inputs, n, y);
+    else
+        strip_dots(s, x, step, w + (size_t)at * s->inputs, n, y);
+    for (int r = 0; r < s->rows; r++) {
+        for (int i = 0; i < n; i++) y[r][i] += b[at + i];
+        dn_cpu_kernels_get()->activate(s->activation, (size_t)n, y[r]);
+    }
 }
 
 static void forward(const dn_dense_shape *s, const float *x, size_t step, const float *w, const float *b, float *y,
                     int from, int to) {
-    float out[DN_DENSE_ROWS * BLOCK];
-    if (s->inputs <= NARROW) {
-        narrow_forward(s, x, step, w, b, y, from, to);
-        return;
-    }
-    for (int at = from; at < to; at += BLOCK) {
-        int n = block_size(at, to);
-        block_forward(s, x, step, w, b, at, n, out);
-        block_copy(s->rows, n, out, (size_t)n, y + at, (size_t)s->outputs);
+    float out[DN_DENSE_ROWS][WIDE] __attribute__((aligned(64)));
+    for (int at = from; at < to; at += STRIP) {
+        int n = strip_size(at, to);
+        strip_forward(s, x, step, w, b, at, n, out);
+        for (int r = 0; r < s->rows; r++) memcpy(y + (size_t)r * s->outputs + at, out[r], (size_t)n * sizeof **out);
     }
 }
 
@@ -212,178 +203,182 @@ INLINE void end(const rule *o, const int adam, vec *g, vec *w, vec m, vec *v) {
     }
 }
 
-INLINE vec take(const float *p, const int cols) { return cols == VL ? load(p) : load_part(p, cols); }
-INLINE void give(float *p, vec v, const int cols) {
-    if (cols == VL)
-        store(p, v);
-    else
-        store_part(p, v, cols);
-}
-
 /* One vector of columns, `cols` of them real, of n weight rows that are `inputs` apart; rows of x and dx are `step` apart. */
 INLINE void column(const rule *o, const int adam, const int n, const int with_dx, const int first, const int cols, int rows,
                    size_t inputs, size_t step, const float *dy, const float *x, float *dx, float *w, float *m, float *v) {
     vec ws[BLOCK], g[BLOCK];
     for (int i = 0; i < n; i++) {
-        ws[i] = take(w + (size_t)i * inputs, cols);
-        PREFETCH(w + (size_t)(n + i) * inputs);
-        PREFETCH(m + (size_t)(n + i) * inputs);
-        g[i] = begin(o, adam, ws[i], adam ? (vec){0} : take(m + (size_t)i * inputs, cols));
+        ws[i] = load_part(w + (size_t)i * inputs, cols);
+        g[i] = begin(o, adam, ws[i], adam ? (vec){0} : load_part(m + (size_t)i * inputs, cols));
     }
-    for (int r = 0; r < rows; r++, x += step, dx += step, dy += n) {
-        vec xs = take(x, cols);
+    for (int r = 0; r < rows; r++, x += step, dx += step, dy += WIDE) {
+        vec xs = load_part(x, cols);
         for (int i = 0; i < n; i++) g[i] += dy[i] * xs;
         if (!with_dx) continue;
-        vec e = first ? (vec){0} : take(dx, cols);
+        vec e = first ? (vec){0} : load_part(dx, cols);
         for (int i = 0; i < n; i++) e += dy[i] * ws[i];
-        give(dx, e, cols);
+        store_part(dx, e, cols);
     }
     for (int i = 0; i < n; i++) {
         size_t at = (size_t)i * inputs;
-        vec ms = adam ? take(m + at, cols) : (vec){0}, vs = adam ? take(v + at, cols) : (vec){0};
+        vec ms = adam ? load_part(m + at, cols) : (vec){0}, vs = adam ? load_part(v + at, cols) : (vec){0};
         end(o, adam, &g[i], &ws[i], ms, &vs);
-        give(w + at, ws[i], cols), give(m + at, g[i], cols);
-        if (adam) give(v + at, vs, cols);
+        store_part(w + at, ws[i], cols), store_part(m + at, g[i], cols);
+        if (adam) store_part(v + at, vs, cols);
     }
 }
 
 INLINE void columns(const dn_dense_job *j, const rule *rule, const int adam, const int n, const int with_dx,
-                    const int first, const float *dy, size_t at, float *dx) {
+                    const int first, const int rows, const float *dy, size_t at, float *dx) {
     const dn_dense_pass *p = j->pass;
-    size_t inputs = (size_t)p->shape.inputs, step = j->step, k = 0;
-    const int rows = p->shape.rows;
+    size_t inputs = (size_t)p->shape.inputs, step = j->step, k = 0, middle = inputs / VL / 2 * VL;
     const float *x = j->x;
     float *w = p->w + at * inputs, *m = p->w_m + at * inputs, *v = adam ? p->w_v + at * inputs : w;
     const struct rule o = *rule;
     if (!with_dx) dx = w; /* not touched */
-    for (; k + VL <= inputs; k += VL)
+    for (; k + VL <= inputs; k += VL) {
         column(&o, adam, n, with_dx, first, VL, rows, inputs, step, dy, x + k, dx + k, w + k, m + k, v + k);
+        for (int i = 0; k == middle && i < n; i++) {
+            size_t next = (size_t)(n + i) * inputs;
+            PREFETCH_HEAD(w + next);
+            PREFETCH_HEAD(m + next);
+            if (adam) PREFETCH_HEAD(v + next);
+        }
+    }
     if (k < inputs)
         column(&o, adam, n, with_dx, first, (int)(inputs - k), rows, inputs, step, dy, x + k, dx + k, w + k, m + k, v + k);
+}
+
+/* The published networks train with four rows: then everything that is known stays in registers. */
+INLINE void columns_rows(const dn_dense_job *j, const rule *o, const int adam, const int n, const int with_dx,
+                         const int first, const float *dy, size_t at, float *dx) {
+    if (j->pass->shape.rows == 4 && n == BLOCK)
+        columns(j, o, adam, n, with_dx, first, 4, dy, at, dx);
+    else
+        columns(j, o, adam, n, with_dx, first, j->pass->shape.rows, dy, at, dx);
 }
 
 INLINE void columns_any(const dn_dense_job *j, const rule *o, const int n, const float *dy, size_t at, float *dx,
                         int first) {
     switch (o->adam * 4 + (dx ? 2 + first : 0)) {
-    case 0: columns(j, o, 0, n, 0, 0, dy, at, dx); break;
-    case 2: columns(j, o, 0, n, 1, 0, dy, at, dx); break;
-    case 3: columns(j, o, 0, n, 1, 1, dy, at, dx); break;
-    case 4: columns(j, o, 1, n, 0, 0, dy, at, dx); break;
-    case 6: columns(j, o, 1, n, 1, 0, dy, at, dx); break;
-    default: columns(j, o, 1, n, 1, 1, dy, at, dx); break;
+    case 0: columns_rows(j, o, 0, n, 0, 0, dy, at, dx); break;
+    case 2: columns_rows(j, o, 0, n, 1, 0, dy, at, dx); break;
+    case 3: columns_rows(j, o, 0, n, 1, 1, dy, at, dx); break;
+    case 4: columns_rows(j, o, 1, n, 0, 0, dy, at, dx); break;
+    case 6: columns_rows(j, o, 1, n, 1, 0, dy, at, dx); break;
+    default: columns_rows(j, o, 1, n, 1, 1, dy, at, dx); break;
     }
 }
 
-static void biases_update(const dn_dense_pass *p, const rule *o, const float *g, int n, int at) {
+/* Gradients of n biases, at most STRIP, from dy (rows, WIDE). */
+static void biases_update(const dn_dense_pass *p, const rule *o, float dy[][WIDE], int at, int n) {
     for (int i = 0; i < n; i += VL) {
         int part = n - i < VL ? n - i : VL;
         float *to = p->b + at + i, *to_m = p->b_m + at + i, *to_v = o->adam ? p->b_v + at + i : to;
-        vec w = load_part(to, part), m = load_part(to_m, part), v = o->adam ? load_part(to_v, part) : (vec){0};
-        vec sum = begin(o, o->adam, w, m) + load_part(g + i, part);
-        end(o, o->adam, &sum, &w, m, &v);
-        store_part(to, w, part), store_part(to_m, sum, part);
+        vec w = load_part(to, part), m = load_part(to_m, part), v = o->adam ? load_part(to_v, part) : (vec){0}, g = {0};
+        for (int r = 0; r < p->shape.rows; r++) g += load(dy[r] + i);
+        g += begin(o, o->adam, w, m);
+        end(o, o->adam, &g, &w, m, &v);
+        store_part(to, w, part), store_part(to_m, g, part);
         if (o->adam) store_part(to_v, v, part);
     }
 }
 
-/* Bias gradients wait for a strip of them. */
-static void biases_add(const dn_dense_job *j, const rule *o, const float *dy, int n, int at, int from, int to, float g[STRIP]) {
-    int place = (at - from) % STRIP;
-    for (int i = 0; i < n; i++) g[place + i] = 0;
-    for (int r = 0; r < j->pass->shape.rows; r++)
-        for (int i = 0; i < n; i++) g[place + i] += dy[r * n + i];
-    if (place + n == STRIP || at + n == to) biases_update(j->pass, o, g, place + n, at - place);
-}
-
-/* dy (rows, n) times `scale`: from the layer above, or from the loss right behind this layer. */
-static void block_gradient(const dn_dense_job *j, float scale, int n, int at, float *dy, double *sum) {
+/* Gradients of a strip's outputs before the activation, times `scale`: dy (rows, WIDE), zeros behind the last. They come
+ * from the layer above, or from the loss right behind this layer. */
+static void strip_gradient(const dn_dense_job *j, const rule *o, int n, int at, float dy[][WIDE], double *sum) {
     const dn_dense_pass *p = j->pass;
     const dn_dense_shape *s = &p->shape;
-    size_t outputs = (size_t)s->outputs, count = (size_t)s->rows * n;
-    float y[DN_DENSE_ROWS * BLOCK], truth[DN_DENSE_ROWS * BLOCK], error[DN_DENSE_ROWS * BLOCK];
+    size_t outputs = (size_t)s->outputs;
+    float scale = o->scale;
+    float y[DN_DENSE_ROWS][WIDE], other[STRIP];
     if (p->loss >= 0) {
-        block_forward(s, j->x, j->step, p->w, p->b, at, n, y);
-        block_copy(s->rows, n, y, (size_t)n, p->y + at, outputs);
-        block_copy(s->rows, n, p->truth + at, outputs, truth, (size_t)n);
-        cpu_loss(NULL, (dn_loss)p->loss, count, y, truth, error, dy, sum);
+        strip_forward(s, j->x, j->step, p->w, p->b, at, n, y);
         scale *= p->loss_scale;
-    } else {
-        block_copy(s->rows, n, p->dy + at, outputs, dy, (size_t)n);
-        if (s->activation != DN_LINEAR) block_copy(s->rows, n, p->y + at, outputs, y, (size_t)n);
     }
-    cpu_activate_gradient(NULL, s->activation, count, y, dy);
-    for (size_t i = 0; scale != 1 && i < count; i++) dy[i] *= scale;
+    for (int r = 0; r < s->rows; r++) {
+        const float *y_row = p->y + (size_t)r * outputs + at;
+        if (p->loss >= 0) { /* all lanes are read below */
+            memcpy(p->y + (size_t)r * outputs + at, y[r], (size_t)n * sizeof **y);
+            memcpy(other, p->truth + (size_t)r * outputs + at, (size_t)n * sizeof *other);
+            *sum += dn_cpu_kernels_get()->loss((dn_loss)p->loss, (size_t)n, y[r], other, other, dy[r]);
+            y_row = y[r];
+        } else {
+            memcpy(dy[r], p->dy + (size_t)r * outputs + at, (size_t)n * sizeof **dy);
+        }
+        dn_cpu_kernels_get()->activate_gradient(s->activation, (size_t)n, y_row, dy[r]);
+        for (int i = 0; scale != 1 && i < n; i++) dy[r][i] *= scale;
+        memset(dy[r] + n, 0, (size_t)(WIDE - n) * sizeof **dy);
+    }
 }
 
-/* The same for few inputs, where a strip of outputs has gradients for all rows at once. */
-static void narrow_train(const dn_dense_job *j, int from, int to, float *dx, double *sum) {
-    const dn_dense_pass *p = j->pass;
-    const dn_dense_shape *s = &p->shape;
-    const rule o = rule_of(p, p->decay), of_biases = rule_of(p, p->bias_decay);
-    float g_biases[STRIP];
-    const int inputs = s->inputs, rows = s->rows;
-    strip w, m, v;
-    float dy[DN_DENSE_ROWS][STRIP];
-    vec parts[DN_DENSE_ROWS][NARROW]; /* of dx */
-    memset(parts, 0, sizeof parts);
-    for (int at = from; at < to; at += STRIP) {
-        int n = strip_size(at, to);
-        size_t place = (size_t)at * (size_t)inputs;
-        memset(dy, 0, sizeof dy);
-        for (int b = 0; b < n; b += BLOCK) {
-            float block[DN_DENSE_ROWS * BLOCK];
-            int width = block_size(at + b, at + n);
-            block_gradient(j, o.scale, width, at + b, block, sum);
-            biases_add(j, &of_biases, block, width, at + b, from, to, g_biases);
-            block_copy(rows, width, block, (size_t)width, dy[0] + b, STRIP);
+/* Few inputs: VL outputs have `inputs` vectors of weights, one behind the other, in which lane l of vector j is of output
+ * (j VL + l) / inputs and of input (j VL + l) % inputs. `x` and `parts` (of dx) are in that order too, `turn` brings
+ * gradients of outputs into it. */
+typedef struct narrow {
+    vec x[DN_DENSE_ROWS][NARROW], parts[DN_DENSE_ROWS][NARROW];
+    mask turn[NARROW];
+} narrow;
+
+static void narrow_begin(narrow *t, const dn_dense_job *j) {
+    const int inputs = j->pass->shape.inputs;
+    for (int i = 0; i < inputs; i++)
+        for (int l = 0; l < VL; l++) {
+            t->turn[i][l] = (i * VL + l) / inputs - i * VL / inputs;
+            for (int r = 0; r < j->pass->shape.rows; r++)
+                t->x[r][i][l] = j->x[(size_t)r * j->step + (i * VL + l) % inputs], t->parts[r][i][l] = 0;
         }
-        strip_load(w, p->w + place, inputs, n), strip_load(m, p->w_m + place, inputs, n);
-        if (o.adam) strip_load(v, p->w_v + place, inputs, n);
-        for (int k = 0; k < inputs; k++)
-            for (int c = 0; c < STRIP; c += VL) {
-                vec ws = load(w[k] + c), ms = load(m[k] + c), vs = o.adam ? load(v[k] + c) : (vec){0};
-                vec g = begin(&o, o.adam, ws, ms);
-                for (int r = 0; r < rows; r++) {
-                    g += j->x[(size_t)r * j->step + k] * load(dy[r] + c);
-                    parts[r][k] += load(dy[r] + c) * ws;
-                }
-                end(&o, o.adam, &g, &ws, ms, &vs);
-                store(w[k] + c, ws), store(m[k] + c, g);
-                if (o.adam) store(v[k] + c, vs);
-            }
-        strip_store(p->w + place, w, inputs, n), strip_store(p->w_m + place, m, inputs, n);
-        if (o.adam) strip_store(p->w_v + place, v, inputs, n);
+}
+
+static void narrow_train(narrow *t, const dn_dense_pass *p, const rule *rule, int at, int n, float dy[][WIDE]) {
+    const struct rule o = *rule;
+    const int inputs = p->shape.inputs, rows = p->shape.rows;
+    size_t place = (size_t)at * (size_t)inputs;
+    float *w = p->w + place, *m = p->w_m + place, *v = o.adam ? p->w_v + place : w;
+    for (int e = 0, i = 0; e < n * inputs; e += VL, i = i + 1 < inputs ? i + 1 : 0) {
+        const int part = n * inputs - e < VL ? n * inputs - e : VL;
+        vec ws = load_part(w + e, part), ms = load_part(m + e, part), vs = o.adam ? load_part(v + e, part) : (vec){0};
+        vec g = begin(&o, o.adam, ws, ms);
+        for (int r = 0; r < rows; r++) {
+            vec d = __builtin_shuffle(load(dy[r] + e / inputs), t->turn[i]);
+            g += t->x[r][i] * d;
+            t->parts[r][i] += d * ws;
+        }
+        end(&o, o.adam, &g, &ws, ms, &vs);
+        store_part(w + e, ws, part), store_part(m + e, g, part);
+        if (o.adam) store_part(v + e, vs, part);
     }
-    for (int r = 0; dx && r < rows; r++)
-        for (int k = 0; k < inputs; k++) {
-            float total = 0;
-            for (int l = 0; l < VL; l++) total += parts[r][k][l];
-            dx[(size_t)r * j->step + k] = total;
-        }
+}
+
+static void narrow_end(const narrow *t, const dn_dense_job *j, float *dx) {
+    const int inputs = j->pass->shape.inputs;
+    for (int r = 0; r < j->pass->shape.rows; r++) {
+        float *to = dx + (size_t)r * j->step;
+        memset(to, 0, (size_t)inputs * sizeof *to);
+        for (int i = 0; i < inputs; i++)
+            for (int l = 0; l < VL; l++) to[(i * VL + l) % inputs] += t->parts[r][i][l];
+    }
 }
 
 static void train(const dn_dense_job *j, int from, int to, float *dx, double *sum) {
     const dn_dense_pass *p = j->pass;
-    if (p->shape.inputs <= NARROW) {
-        narrow_train(j, from, to, dx, sum);
-        return;
-    }
     const rule o = rule_of(p, p->decay), of_biases = rule_of(p, p->bias_decay);
-    float dy[DN_DENSE_ROWS * BLOCK], g_biases[STRIP];
-    for (int at = from; at < to; at += BLOCK) {
-        int n = block_size(at, to);
-        block_gradient(j, o.scale, n, at, dy, sum);
-        biases_add(j, &of_biases, dy, n, at, from, to, g_biases);
-        if (n == BLOCK) {
-            columns_any(j, &o, BLOCK, dy, (size_t)at, dx, at == from);
+    float dy[DN_DENSE_ROWS][WIDE] __attribute__((aligned(64))); /* vectors may begin anywhere in a strip */
+    const int few_inputs = p->shape.inputs <= NARROW;
+    narrow turned;
+    if (few_inputs) narrow_begin(&turned, j);
+    for (int at = from; at < to; at += STRIP) {
+        int n = strip_size(at, to), i = 0;
+        strip_gradient(j, &o, n, at, dy, sum);
+        biases_update(p, &of_biases, dy, at, n);
+        if (few_inputs) {
+            narrow_train(&turned, p, &o, at, n, dy);
             continue;
         }
-        for (int i = 0; i < n; i++) { /* one by one; their dy are n apart */
-            float one[DN_DENSE_ROWS];
-            for (int r = 0; r < p->shape.rows; r++) one[r] = dy[r * n + i];
-            columns_any(j, &o, 1, one, (size_t)(at + i), dx, at + i == from);
-        }
+        for (; i + BLOCK <= n; i += BLOCK) columns_any(j, &o, BLOCK, dy[0] + i, (size_t)(at + i), dx, at + i == from);
+        for (; i < n; i++) columns_any(j, &o, 1, dy[0] + i, (size_t)(at + i), dx, at + i == from);
     }
+    if (few_inputs && dx) narrow_end(&turned, j, dx);
 }
 
 const dn_dense_kernels CAT(dn_dense_kernels, DN_ISA) = {forward, train};

@@ -1,6 +1,6 @@
 # The only place of compile flags; setup.py calls it with B=<its build folder>.
 #   make        ./darknet, the library and, where nvcc is, the CUDA plugin       make test   pytest
-#   make asan   the tests under sanitizers (after pip install)   make clean
+#   make asan   the tests under sanitizers (after pip install)   make tsan   the threads   make clean
 #   CUDA=0 leaves the plugin out; ARCHS="80 90" names the GPUs it is for; NVCC= where nvcc is
 #   make emulated parity    for tests: the plugin's kernels on a CPU, and the comparison of two devices
 MAKEFLAGS += --no-builtin-rules
@@ -64,6 +64,9 @@ $(B)/darknet: $(OBJECTS) $(CLI)
 $(B)/test_kernels: tests/c/test_kernels.c $(OBJECTS)
 	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $^ -o $@ $(LIBS)
 
+$(B)/test_pool: tests/c/test_pool.c $(addprefix $(B)/,pool.o sys.o status.o)
+	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $^ -o $@ $(LIBS)
+
 # ---- the CUDA plugin: no NEEDED on any library of NVIDIA ----
 comma := ,
 empty :=
@@ -124,15 +127,19 @@ parity: $(B)/cuda_parity
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 asan:
-	$(MAKE) B=build/asan OPT="-O1 -g $(SANITIZE)" LDFLAGS="$(SANITIZE)" bin lib build/asan/test_kernels
+	$(MAKE) B=build/asan OPT="-O1 -g $(SANITIZE)" LDFLAGS="$(SANITIZE)" bin lib build/asan/test_kernels build/asan/test_pool
 	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
 	LD_LIBRARY_PATH=$(CURDIR)/build/asan DARKNET_BINARY=$(CURDIR)/build/asan/darknet \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 pytest -m "not timing and not slow"
 	ASAN_OPTIONS=detect_leaks=1 build/asan/darknet vae train cfg/autoencoder.cfg data/digits.csv -epochs 1 -quiet \
 	    -save build/asan/leaks.weights
+# The pool under ThreadSanitizer.
+tsan:
+	$(MAKE) B=build/tsan OPT="-O1 -g -fsanitize=thread" LDFLAGS="-fsanitize=thread" build/tsan/test_pool
+	build/tsan/test_pool 2000
 test: all
 	pytest
 clean:
 	rm -rf build darknet libdarknet_cuda.so
-.PHONY: all bin lib cuda emulated parity asan test clean FORCE
+.PHONY: all bin lib cuda emulated parity asan tsan test clean FORCE
 -include $(wildcard $(B)/*.d $(B)/*/*.d)

@@ -453,8 +453,10 @@ static dn_status trainer_steps(dn_trainer *t, double until) {
     dn_net *net = t->net;
     trainer_resume_losses(t, t->at);
     int steps = 0;
+    dn_pool_pace(net->pool, 0);
     do {
         DN_TRY(trainer_step(t));
+        dn_pool_pace(net->pool, 1);
         if (net->ops->separate_memory && ++steps % STEPS_AHEAD == 0) DN_TRY(net->ops->finish(net->pool));
     } while (t->at < t->rows && !t->finished && dn_now() < until);
     DN_TRY(dn_net_losses(net, &t->image, &t->latent, &t->weighted));

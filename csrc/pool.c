@@ -39,6 +39,15 @@ typedef struct pool_job {
     char apart[APART - 5 * sizeof(uint64_t)];
 } pool_job;
 
+/* How fast steps are with all threads and with one, see dn_pool_pace. */
+typedef struct pool_pace {
+    int single, trying; /* one thread now; for a trial */
+    int steps;          /* since the last change; the first one is not timed, it moves data between cores */
+    double last, spent; /* time of the last call, in timed steps */
+    double usual;       /* seconds per step when it is no trial */
+    double stay;        /* seconds until the next trial */
+} pool_pace;
+
 struct dn_pool {
     int threads, n_workers;
     pid_t owner;
@@ -47,6 +56,7 @@ struct dn_pool {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     double alone_until; /* a worker's processor was busy: time of dn_now before which the caller works alone */
+    pool_pace pace;
     void *slot;
     char apart[APART];
     _Atomic uint64_t number; /* of the present job; workers look at it all the time */
@@ -76,16 +86,16 @@ static uint32_t ticket_end(uint64_t t) { return (uint32_t)t & ((1u << PIECE_BITS
 /* Where a share's pieces begin. */
 static size_t pool_begin(uint32_t n, int threads, int share) { return (size_t)n * (size_t)share / (size_t)threads; }
 
-/* 0: the job was over while we looked, nothing of it can be used. */
-static int pool_see(const dn_pool *p, uint64_t number, pool_view *v) {
-    const pool_job *job = &p->jobs[number % 2];
+/* 0: the job was over while we looked, nothing of it can be used. Who sees a value of a later job sees its number's
+ * predecessor too, as they are released and acquired. */
+static int pool_see(dn_pool *p, uint64_t number, pool_view *v) {
+    pool_job *job = &p->jobs[number % 2];
     v->number = number;
-    v->n = atomic_load_explicit(&job->n, memory_order_relaxed);
-    v->size = atomic_load_explicit(&job->size, memory_order_relaxed);
-    v->n_chunks = atomic_load_explicit(&job->n_chunks, memory_order_relaxed);
-    v->fn = atomic_load_explicit(&job->fn, memory_order_relaxed);
-    v->context = atomic_load_explicit(&job->context, memory_order_relaxed);
-    atomic_thread_fence(memory_order_acquire);
+    v->n = atomic_load_explicit(&job->n, memory_order_acquire);
+    v->size = atomic_load_explicit(&job->size, memory_order_acquire);
+    v->n_chunks = atomic_load_explicit(&job->n_chunks, memory_order_acquire);
+    v->fn = atomic_load_explicit(&job->fn, memory_order_acquire);
+    v->context = atomic_load_explicit(&job->context, memory_order_acquire);
     return atomic_load_explicit(&p->number, memory_order_relaxed) == number;
 }
 
@@ -280,7 +290,7 @@ static int pool_finished(const dn_pool *p, const pool_view *v) {
 }
 
 /* Wait for the chunks that workers have begun. A worker whose processor is taken away in the middle of one holds us up
- * for a time slice; then the next jobs, for 20 times as long as we waited, are done without workers. */
+ * for a time slice; then the next jobs, for BACK_OFF times as long as we waited, are done without workers. */
 static void pool_wait(dn_pool *p, const pool_view *v, double began, double from) {
     double now = from, own = from - began;
     while (!pool_finished(p, v)) {
@@ -294,7 +304,7 @@ static void pool_wait(dn_pool *p, const pool_view *v, double began, double from)
 
 void dn_pool_run(dn_pool *p, size_t n, dn_chunk_fn fn, void *context) {
     double began = 0;
-    if (!p || p->n_workers == 0 || n <= 1 || p->owner != getpid() || (began = dn_now()) < p->alone_until) {
+    if (!p || p->n_workers == 0 || n <= 1 || p->owner != getpid() || p->pace.single || (began = dn_now()) < p->alone_until) {
         for (size_t i = 0; i < n; i++) fn(context, i);
         return;
     }
@@ -302,12 +312,11 @@ void dn_pool_run(dn_pool *p, size_t n, dn_chunk_fn fn, void *context) {
     pool_view v = {.number = atomic_load_explicit(&p->number, memory_order_relaxed) + 1, .n = (uint32_t)((n + size - 1) / size),
                    .size = size, .n_chunks = n, .fn = fn, .context = context};
     pool_job *job = &p->jobs[v.number % 2];
-    atomic_thread_fence(memory_order_release); /* who sees one of these sees the last number too: see pool_see */
-    atomic_store_explicit(&job->n, v.n, memory_order_relaxed);
-    atomic_store_explicit(&job->size, size, memory_order_relaxed);
-    atomic_store_explicit(&job->n_chunks, n, memory_order_relaxed);
-    atomic_store_explicit(&job->fn, fn, memory_order_relaxed);
-    atomic_store_explicit(&job->context, context, memory_order_relaxed);
+    atomic_store_explicit(&job->n, v.n, memory_order_release);
+    atomic_store_explicit(&job->size, size, memory_order_release);
+    atomic_store_explicit(&job->n_chunks, n, memory_order_release);
+    atomic_store_explicit(&job->fn, fn, memory_order_release);
+    atomic_store_explicit(&job->context, context, memory_order_release);
     for (int i = 0; i < p->threads; i++) {
         size_t pieces = pool_begin(v.n, p->threads, i + 1) - pool_begin(v.n, p->threads, i);
         atomic_store_explicit(&p->shares[i].ticket, ticket_of(v.number, 0, (uint32_t)pieces), memory_order_relaxed);
@@ -320,4 +329,36 @@ void dn_pool_run(dn_pool *p, size_t n, dn_chunk_fn fn, void *context) {
     }
     double worked = pool_work(p, &v, 0, began);
     pool_wait(p, &v, began, worked);
+}
+
+static const double STAY_FIRST = 0.01, STAY_MOST = 1, TRIAL = 0.002, LONG_STEP = 0.001, WORTH = 0.97, HOPELESS = 1.2;
+
+static void pace_begin(pool_pace *t, int single, int trying, double stay) {
+    t->single = single, t->trying = trying, t->stay = stay;
+    t->steps = 0, t->spent = 0;
+}
+
+void dn_pool_pace(dn_pool *p, int step_done) {
+    pool_pace *t = &p->pace;
+    double now = dn_now(), took = now - t->last;
+    t->last = now;
+    if (p->n_workers == 0 || !step_done) return;
+    if (!t->stay) t->stay = STAY_FIRST;
+    if (t->steps++ == 0) return;
+    t->spent += took;
+    double mean = t->spent / (t->steps - 1);
+    if (t->trying) {
+        int hopeless = mean > HOPELESS * t->usual;
+        if (t->spent < TRIAL && !hopeless) return;
+        if (mean < WORTH * t->usual)
+            pace_begin(t, t->single, 0, STAY_FIRST);
+        else
+            pace_begin(t, !t->single, 0, 2 * t->stay < STAY_MOST ? 2 * t->stay : STAY_MOST);
+    } else if (t->spent >= t->stay) {
+        t->usual = mean;
+        if (mean < LONG_STEP || t->single)
+            pace_begin(t, !t->single, 1, t->stay);
+        else
+            t->steps = 1, t->spent = 0;
+    }
 }

@@ -14,16 +14,25 @@ from helpers import ROOT
 ISAS = ["base", "avx2", "avx512"]
 
 
-@pytest.fixture(scope="module")
-def kernel_test() -> Path:
-    """The program, built by the Makefile; under sanitizers the one beside the binary under test."""
+def c_test(name: str) -> Path:
+    """A test program, built by the Makefile; under sanitizers the one beside the binary under test."""
     if not shutil.which("make") or not shutil.which(os.environ.get("CC", "cc")):
         pytest.skip("make or a C compiler is missing")
     binary = Path(os.environ.get("DARKNET_BINARY", ""))
-    if (binary.parent / "test_kernels").exists():
-        return binary.parent / "test_kernels"
-    subprocess.run(["make", "-C", str(ROOT), "-j2", "build/make/test_kernels"], check=True, capture_output=True)
-    return ROOT / "build" / "make" / "test_kernels"
+    if (binary.parent / name).exists():
+        return binary.parent / name
+    subprocess.run(["make", "-C", str(ROOT), "-j2", f"build/make/{name}"], check=True, capture_output=True)
+    return ROOT / "build" / "make" / name
+
+
+@pytest.fixture(scope="module")
+def kernel_test() -> Path:
+    return c_test("test_kernels")
+
+
+def test_the_pool_runs_every_chunk_once() -> None:
+    done = subprocess.run([str(c_test("test_pool")), "5000"], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("isa", ISAS)

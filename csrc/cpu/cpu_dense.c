@@ -47,7 +47,8 @@ void cpu_dense_forward(dn_pool *pool, const dn_dense_shape *s, const float *x, c
 
 /* ---- backward and update ---- */
 
-enum { LINE = 16 }; /* floats */
+/* Floats. Processors fetch ahead within a page: other cores reading x must not take away the part that is being added to. */
+enum { LINE = 16, PAGE = 1024, LINE_BYTES = 64 };
 
 static size_t dense_step(const dn_dense_shape *s) {
     size_t lines = ((size_t)s->inputs + LINE - 1) / LINE;
@@ -56,21 +57,20 @@ static size_t dense_step(const dn_dense_shape *s) {
 
 size_t cpu_dense_scratch(const dn_dense_shape *s) {
     size_t few = (size_t)(s->rows < DN_DENSE_ROWS ? s->rows : DN_DENSE_ROWS), x = few * dense_step(s);
-    size_t with_few = (dense_chunks(s) + 1) * x; /* x, and the parts of dx */
+    size_t with_few = (dense_chunks(s) + 1) * x + PAGE; /* x, and the parts of dx */
     return with_few > (size_t)s->outputs ? with_few : (size_t)s->outputs;
 }
 
 /* The chunks' parts of dx and of the loss are added up by pairs, pairs of pairs and so on, by whoever is done last with
- * the second of a pair: most sums are of what one core has just computed, and none waits for the caller. */
+ * the second of a pair: these sums are of what one core has just computed. The last two are the caller's. */
 typedef struct train_job {
     dn_dense_job job;
     int part;
     size_t chunks;
     float *dx; /* (chunks, rows, step) or NULL */
-    struct {
+    struct __attribute__((aligned(2 * LINE_BYTES))) { /* what others write must not lie beside what is read all the time */
         double sum;
         atomic_int halves[PAIRINGS]; /* that are done, of the group of 2, 4, ... chunks that begins with this one */
-        char apart[64 - sizeof(double) - PAIRINGS * sizeof(atomic_int)];
     } at[MAX_CHUNKS + 1];
 } train_job;
 
@@ -78,25 +78,19 @@ static void train_few(void *context, size_t chunk) {
     train_job *j = context;
     const dn_dense_pass *p = j->job.pass;
     const dn_dense_shape *s = &p->shape;
-    size_t rows = (size_t)s->rows, inputs = (size_t)s->inputs, step = j->job.step, size = rows * step;
+    size_t step = j->job.step, size = (size_t)s->rows * step;
     int from = (int)chunk * j->part, to = from + j->part;
     float *dx = j->dx ? j->dx + chunk * size : NULL;
-    j->at[chunk].sum = 0;
-    dn_cpu_dense_kernels()->train(&j->job, from, to < s->outputs ? to : s->outputs, dx, &j->at[chunk].sum);
+    double sum = 0;
+    dn_cpu_dense_kernels()->train(&j->job, from, to < s->outputs ? to : s->outputs, dx, &sum);
+    j->at[chunk].sum = sum;
     int level = 0;
-    for (size_t width = 1; width < j->chunks; width *= 2, level++) {
+    for (size_t width = 1; 2 * width < j->chunks; width *= 2, level++) {
         size_t first = chunk / (2 * width) * (2 * width), second = first + width;
         if (second >= j->chunks) continue; /* a group without a second half */
         if (!atomic_fetch_add(&j->at[first].halves[level], 1)) return;
         j->at[first].sum += j->at[second].sum;
         if (dx) dn_cpu_kernels_get()->axpy(size, 1, j->dx + second * size, j->dx + first * size);
-    }
-    if (p->loss >= 0) *p->sum += j->at[0].sum;
-    if (!dx) return;
-    float scale = p->optimizer->adam ? 1 : p->step->rows;
-    for (size_t r = 0; r < rows; r++) {
-        if (p->set_dx) memset(p->dx + r * inputs, 0, inputs * sizeof *p->dx);
-        dn_cpu_kernels_get()->axpy(inputs, scale, j->dx + r * step, p->dx + r * inputs);
     }
 }
 
@@ -104,12 +98,21 @@ static void dense_train_few(dn_pool *pool, const dn_dense_pass *p) {
     const dn_dense_shape *s = &p->shape;
     size_t chunks = dense_chunks(s), rows = (size_t)s->rows, inputs = (size_t)s->inputs, step = dense_step(s);
     train_job j = {.job = {p, p->x, step}, .part = dense_chunk(s), .chunks = chunks,
-                   .dx = p->dx ? p->scratch + rows * step : NULL};
+                   .dx = p->dx ? p->scratch + rows * step + PAGE : NULL};
     if (step != inputs) {
         cpu_copy_rows(NULL, rows, inputs, p->x, inputs, p->scratch, step);
         j.job.x = p->scratch;
     }
     dn_pool_run(pool, chunks, train_few, &j);
+    size_t half = 1;
+    while (2 * half < chunks) half *= 2;
+    if (p->loss >= 0) *p->sum += j.at[0].sum + (chunks > 1 ? j.at[half].sum : 0);
+    if (!p->dx) return;
+    if (p->set_dx) memset(p->dx, 0, rows * inputs * sizeof *p->dx);
+    float scale = p->optimizer->adam ? 1 : p->step->rows;
+    for (size_t part = 0; part < chunks; part += half)
+        for (size_t r = 0; r < rows; r++)
+            dn_cpu_kernels_get()->axpy(inputs, scale, j.dx + part * rows * step + r * step, p->dx + r * inputs);
 }
 
 /* The weight gradient tile by tile, each used up while it is in the cache. */

@@ -13,11 +13,11 @@ enum { MAX_THREADS = 256, STACK = 2 << 20, APART = 128 /* bytes: cache lines com
 /* Seconds. A worker that sleeps is woken by the system, which takes about as long as it looked out for work before. */
 static const double LOOK_OUT = 1e-4, LATE = 1e-5, BACK_OFF = 20;
 
-/* Every thread has a share of the chunks and begins with it: the same chunk of the same loop then meets the same core's caches
- * again, and moving what it wrote to another core costs more than the work itself. Who is done with its share leaves others as
- * much time again as it took itself, then takes over from their ends. A ticket holds the job's number and the chunks that are
- * left of the share, so a worker that wakes late for an old job finds a ticket of another job and leaves without touching
- * anything of either. */
+/* Every thread has a share of the chunks and begins with it: the same chunk of the same loop then meets the same core's
+ * caches again, and moving what it wrote to another core costs more than the work itself. Who is done with its share
+ * leaves others as much time again as it took itself, then takes over from their ends. A ticket holds the job's number
+ * and the chunks that are left of the share, so a worker that wakes late for an old job finds a ticket of another job
+ * and leaves without touching anything of either. */
 typedef struct pool_share {
     _Atomic uint64_t ticket; /* job, next piece, end */
     _Atomic uint64_t done;   /* job, pieces that this share's thread has finished, of whichever share */
@@ -149,7 +149,8 @@ static double pool_work(dn_pool *p, const pool_view *v, int me, double began) {
     double now = dn_now(), patience = now + (now - began) + LATE;
     for (int i = 1; i < p->threads; i++) {
         int other = (me + i) % p->threads;
-        /* One that has begun goes on, unless its processor was taken away; one that has not is asleep or about to begin. */
+        /* One that has begun goes on, unless its processor was taken away; one that has not is asleep or about to
+         * begin. */
         while (pool_has_work(p, v->number, other)) {
             int begun = pool_begun(p, v, other), late = now > (begun ? patience : began + LATE);
             if (late || (!begun && atomic_load(&p->sleeping)))
@@ -304,13 +305,18 @@ static void pool_wait(dn_pool *p, const pool_view *v, double began, double from)
 
 void dn_pool_run(dn_pool *p, size_t n, dn_chunk_fn fn, void *context) {
     double began = 0;
-    if (!p || p->n_workers == 0 || n <= 1 || p->owner != getpid() || p->pace.single || (began = dn_now()) < p->alone_until) {
+    if (!p || p->n_workers == 0 || n <= 1 || p->owner != getpid() || p->pace.single ||
+        (began = dn_now()) < p->alone_until) {
         for (size_t i = 0; i < n; i++) fn(context, i);
         return;
     }
     size_t most = (size_t)MAX_PIECES * (size_t)p->threads, size = (n + most - 1) / most;
-    pool_view v = {.number = atomic_load_explicit(&p->number, memory_order_relaxed) + 1, .n = (uint32_t)((n + size - 1) / size),
-                   .size = size, .n_chunks = n, .fn = fn, .context = context};
+    pool_view v = {.number = atomic_load_explicit(&p->number, memory_order_relaxed) + 1,
+                   .n = (uint32_t)((n + size - 1) / size),
+                   .size = size,
+                   .n_chunks = n,
+                   .fn = fn,
+                   .context = context};
     pool_job *job = &p->jobs[v.number % 2];
     atomic_store_explicit(&job->n, v.n, memory_order_release);
     atomic_store_explicit(&job->size, size, memory_order_release);

@@ -17,8 +17,8 @@ int dn_pool_threads(const dn_pool *pool);
 void **dn_pool_slot(dn_pool *pool);
 /* Run `n` chunks; returns when all are done. pool NULL: on the caller alone. */
 void dn_pool_run(dn_pool *pool, size_t n, dn_chunk_fn fn, void *context);
-/* For work that comes in steps of the same kind, below a millisecond: whether more threads pay depends on how far apart the
- * cores are and who else uses them. Call with 0 before the first of some steps that follow on each other, with 1 after
- * each: the pool tries now and then whether one thread is faster, and works with one while it is. */
+/* For work that comes in steps of the same kind, below a millisecond: whether more threads pay depends on how far apart
+ * the cores are and who else uses them. Call with 0 before the first of some steps that follow on each other, with 1
+ * after each: the pool tries now and then whether one thread is faster, and works with one while it is. */
 void dn_pool_pace(dn_pool *pool, int step_done);
 #endif

@@ -43,10 +43,9 @@ def test_kernels_equal_plain_loops_on_any_number_of_threads(isa: str, kernel_tes
 
 @pytest.mark.parametrize("isa", ["base", "avx2"])  # the suite itself runs with the widest
 def test_gradients_and_golden_numbers_hold_in_every_instruction_set(isa: str) -> None:
-    some = "(gradient_of or golden or original) and (activation or loss or act_grid or connected or batchnorm or softmax or vae)"
-    words = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "-k", some, "test_gradients.py", "test_golden.py"]
+    words = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "test_gradients.py", "test_golden.py"]
     done = subprocess.run(
-        words, cwd=ROOT / "tests", env={**os.environ, "DARKNET_ISA": isa}, capture_output=True, text=True, timeout=300
+        words, cwd=ROOT / "tests", env={**os.environ, "DARKNET_ISA": isa}, capture_output=True, text=True, timeout=900
     )
     assert done.returncode == 0, done.stdout[-3000:]
     assert "passed" in done.stdout

@@ -6,8 +6,10 @@
 
 enum {
     CHUNK_BYTES = 1 << 18, /* of weights: about 10 us */
-    MAX_CHUNKS = 32, PAIRINGS = 6, /* 2^PAIRINGS > MAX_CHUNKS */
-    TILE_OUTPUTS = 32, TILE_INPUTS = 512 /* of the weight gradient, which stays in the cache until it is used up */
+    MAX_CHUNKS = 32,
+    PAIRINGS = 6, /* 2^PAIRINGS > MAX_CHUNKS */
+    TILE_OUTPUTS = 32,
+    TILE_INPUTS = 512 /* of the weight gradient, which stays in the cache until it is used up */
 };
 
 /* Outputs in a chunk. A power of two of chunks, so that 2, 4 or 8 threads have equal shares. */
@@ -34,7 +36,8 @@ static void forward_few(void *context, size_t chunk) {
                                     to < j->shape->outputs ? to : j->shape->outputs);
 }
 
-void cpu_dense_forward(dn_pool *pool, const dn_dense_shape *s, const float *x, const float *w, const float *b, float *y) {
+void cpu_dense_forward(dn_pool *pool, const dn_dense_shape *s, const float *x, const float *w, const float *b,
+                       float *y) {
     if (s->rows <= DN_DENSE_ROWS) {
         forward_job j = {s, x, w, b, y, dense_chunk(s)};
         dn_pool_run(pool, dense_chunks(s), forward_few, &j);
@@ -47,7 +50,8 @@ void cpu_dense_forward(dn_pool *pool, const dn_dense_shape *s, const float *x, c
 
 /* ---- backward and update ---- */
 
-/* Floats. Processors fetch ahead within a page: other cores reading x must not take away the part that is being added to. */
+/* Floats. Processors fetch ahead within a page: other cores reading x must not take away the part that is being added
+ * to. */
 enum { LINE = 16, PAGE = 1024, LINE_BYTES = 64 };
 
 static size_t dense_step(const dn_dense_shape *s) {
@@ -68,7 +72,8 @@ typedef struct train_job {
     int part;
     size_t chunks;
     float *dx; /* (chunks, rows, step) or NULL */
-    struct __attribute__((aligned(2 * LINE_BYTES))) { /* what others write must not lie beside what is read all the time */
+    struct __attribute__((
+        aligned(2 * LINE_BYTES))) { /* what others write must not lie beside what is read all the time */
         double sum;
         atomic_int halves[PAIRINGS]; /* that are done, of the group of 2, 4, ... chunks that begins with this one */
     } at[MAX_CHUNKS + 1];
@@ -97,7 +102,9 @@ static void train_few(void *context, size_t chunk) {
 static void dense_train_few(dn_pool *pool, const dn_dense_pass *p) {
     const dn_dense_shape *s = &p->shape;
     size_t chunks = dense_chunks(s), rows = (size_t)s->rows, inputs = (size_t)s->inputs, step = dense_step(s);
-    train_job j = {.job = {p, p->x, step}, .part = dense_chunk(s), .chunks = chunks,
+    train_job j = {.job = {p, p->x, step},
+                   .part = dense_chunk(s),
+                   .chunks = chunks,
                    .dx = p->dx ? p->scratch + rows * step + PAGE : NULL};
     if (step != inputs) {
         cpu_copy_rows(NULL, rows, inputs, p->x, inputs, p->scratch, step);

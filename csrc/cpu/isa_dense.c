@@ -1,9 +1,9 @@
 /* Dense layers with few rows: what counts is how often the weights come from memory. Compiled once per instruction set.
  *
- * forward: a tile of TILE_W weight rows times TILE_X rows of x is VL dot products, which a tree of shuffles adds up into one
- * vector. train: a block of eight weight rows is read once together with its moments; gradient, update and the input's
- * gradient come from registers, so a step moves every weight and moment once in and once out. With a loss behind the
- * layer the block's outputs and their gradient are computed first, while it is in the nearest cache. */
+ * forward: a tile of TILE_W weight rows times TILE_X rows of x is VL dot products, which a tree of shuffles adds up
+ * into one vector. train: a block of eight weight rows is read once together with its moments; gradient, update and the
+ * input's gradient come from registers, so a step moves every weight and moment once in and once out. With a loss
+ * behind the layer the block's outputs and their gradient are computed first, while it is in the nearest cache. */
 #include "cpu_dense.h"
 #include "cpu_ops.h"
 #include <math.h>
@@ -26,9 +26,9 @@ typedef float vec __attribute__((vector_size(VL * 4)));
 typedef float vec_u __attribute__((vector_size(VL * 4), aligned(4)));
 typedef int mask __attribute__((vector_size(VL * 4)));
 /* The processor prefetches along a row by itself, but begins anew with each. */
-#define PREFETCH_HEAD(p)                                                                                               \
-    do                                                                                                                 \
-        for (int line_ = 0; line_ < 2; line_++) __builtin_prefetch((p) + 16 * line_, 0, 2);                            \
+#define PREFETCH_HEAD(p)                                                                    \
+    do                                                                                      \
+        for (int line_ = 0; line_ < 2; line_++) __builtin_prefetch((p) + 16 * line_, 0, 2); \
     while (0)
 #define INLINE static inline __attribute__((always_inline))
 
@@ -50,19 +50,20 @@ INLINE void store_part(float *p, vec v, int n) {
 /* Lane l of the result is the sum of two lanes l and l ^ s of one vector: of a where bit s of l is 0, else of b. */
 #define LOW(l, s) ((l) / (2 * (s)) * 2 * (s) + (l) % (s) + ((l) & (s) ? VL : 0))
 #if defined(__AVX512F__)
-#define LANES(s, o)                                                                                                    \
-    LOW(0, s) + o, LOW(1, s) + o, LOW(2, s) + o, LOW(3, s) + o, LOW(4, s) + o, LOW(5, s) + o, LOW(6, s) + o,           \
-        LOW(7, s) + o, LOW(8, s) + o, LOW(9, s) + o, LOW(10, s) + o, LOW(11, s) + o, LOW(12, s) + o, LOW(13, s) + o,   \
+#define LANES(s, o)                                                                                                  \
+    LOW(0, s) + o, LOW(1, s) + o, LOW(2, s) + o, LOW(3, s) + o, LOW(4, s) + o, LOW(5, s) + o, LOW(6, s) + o,         \
+        LOW(7, s) + o, LOW(8, s) + o, LOW(9, s) + o, LOW(10, s) + o, LOW(11, s) + o, LOW(12, s) + o, LOW(13, s) + o, \
         LOW(14, s) + o, LOW(15, s) + o
 #elif defined(__AVX2__)
-#define LANES(s, o)                                                                                                    \
-    LOW(0, s) + o, LOW(1, s) + o, LOW(2, s) + o, LOW(3, s) + o, LOW(4, s) + o, LOW(5, s) + o, LOW(6, s) + o, LOW(7, s) + o
+#define LANES(s, o)                                                                                          \
+    LOW(0, s) + o, LOW(1, s) + o, LOW(2, s) + o, LOW(3, s) + o, LOW(4, s) + o, LOW(5, s) + o, LOW(6, s) + o, \
+        LOW(7, s) + o
 #else
 #define LANES(s, o) LOW(0, s) + o, LOW(1, s) + o, LOW(2, s) + o, LOW(3, s) + o
 #endif
-#define FOLD(s)                                                                                                        \
-    for (int i = 0; i < VL / (2 * s); i++)                                                                             \
-    v[i] = __builtin_shuffle(v[2 * i], v[2 * i + 1], (mask){LANES(s, 0)}) +                                            \
+#define FOLD(s)                                                             \
+    for (int i = 0; i < VL / (2 * s); i++)                                  \
+    v[i] = __builtin_shuffle(v[2 * i], v[2 * i + 1], (mask){LANES(s, 0)}) + \
            __builtin_shuffle(v[2 * i], v[2 * i + 1], (mask){LANES(s, s)})
 
 /* Lane i: the sum of all lanes of v[i]. */
@@ -182,9 +183,16 @@ typedef struct rule {
 static rule rule_of(const dn_dense_pass *p, float decay) {
     const dn_optimizer *o = p->optimizer;
     const dn_step *s = p->step;
-    return (rule){.adam = o->adam, .scale = o->adam ? 1 : 1 / s->rows, .rate = s->rate * p->factor, .momentum = o->momentum,
-                  .decay = o->adam ? decay * s->rows : decay, .b1 = o->b1, .b2 = o->b2, .eps = o->eps,
-                  .inverse1 = 1 / s->correction1, .inverse_root2 = 1 / sqrtf(s->correction2)};
+    return (rule){.adam = o->adam,
+                  .scale = o->adam ? 1 : 1 / s->rows,
+                  .rate = s->rate * p->factor,
+                  .momentum = o->momentum,
+                  .decay = o->adam ? decay * s->rows : decay,
+                  .b1 = o->b1,
+                  .b2 = o->b2,
+                  .eps = o->eps,
+                  .inverse1 = 1 / s->correction1,
+                  .inverse_root2 = 1 / sqrtf(s->correction2)};
 }
 
 /* What the gradient is added to, */
@@ -203,9 +211,11 @@ INLINE void end(const rule *o, const int adam, vec *g, vec *w, vec m, vec *v) {
     }
 }
 
-/* One vector of columns, `cols` of them real, of n weight rows that are `inputs` apart; rows of x and dx are `step` apart. */
-INLINE void column(const rule *o, const int adam, const int n, const int with_dx, const int first, const int cols, int rows,
-                   size_t inputs, size_t step, const float *dy, const float *x, float *dx, float *w, float *m, float *v) {
+/* One vector of columns, `cols` of them real, of n weight rows that are `inputs` apart; rows of x and dx are `step`
+ * apart. */
+INLINE void column(const rule *o, const int adam, const int n, const int with_dx, const int first, const int cols,
+                   int rows, size_t inputs, size_t step, const float *dy, const float *x, float *dx, float *w, float *m,
+                   float *v) {
     vec ws[BLOCK], g[BLOCK];
     for (int i = 0; i < n; i++) {
         ws[i] = load_part(w + (size_t)i * inputs, cols);
@@ -246,7 +256,8 @@ INLINE void columns(const dn_dense_job *j, const rule *rule, const int adam, con
         }
     }
     if (k < inputs)
-        column(&o, adam, n, with_dx, first, (int)(inputs - k), rows, inputs, step, dy, x + k, dx + k, w + k, m + k, v + k);
+        column(&o, adam, n, with_dx, first, (int)(inputs - k), rows, inputs, step, dy, x + k, dx + k, w + k, m + k,
+               v + k);
 }
 
 /* The published networks train with four rows: then everything that is known stays in registers. */
@@ -284,8 +295,8 @@ static void biases_update(const dn_dense_pass *p, const rule *o, float dy[][WIDE
     }
 }
 
-/* Gradients of a strip's outputs before the activation, times `scale`: dy (rows, WIDE), zeros behind the last. They come
- * from the layer above, or from the loss right behind this layer. */
+/* Gradients of a strip's outputs before the activation, times `scale`: dy (rows, WIDE), zeros behind the last. They
+ * come from the layer above, or from the loss right behind this layer. */
 static void strip_gradient(const dn_dense_job *j, const rule *o, int n, int at, float dy[][WIDE], double *sum) {
     const dn_dense_pass *p = j->pass;
     const dn_dense_shape *s = &p->shape;
@@ -312,9 +323,9 @@ static void strip_gradient(const dn_dense_job *j, const rule *o, int n, int at, 
     }
 }
 
-/* Few inputs: VL outputs have `inputs` vectors of weights, one behind the other, in which lane l of vector j is of output
- * (j VL + l) / inputs and of input (j VL + l) % inputs. `x` and `parts` (of dx) are in that order too, `turn` brings
- * gradients of outputs into it. */
+/* Few inputs: VL outputs have `inputs` vectors of weights, one behind the other, in which lane l of vector j is of
+ * output (j VL + l) / inputs and of input (j VL + l) % inputs. `x` and `parts` (of dx) are in that order too, `turn`
+ * brings gradients of outputs into it. */
 typedef struct narrow {
     vec x[DN_DENSE_ROWS][NARROW], parts[DN_DENSE_ROWS][NARROW];
     mask turn[NARROW];

@@ -1,6 +1,6 @@
-/* The pool: every chunk of every job runs exactly once, whatever the threads, the number of chunks and the pace; also in a
- * child after a fork, and with a share's thread held up in the middle of a chunk. Run by tests/test_kernels.py, and under
- * ThreadSanitizer by `make tsan`. */
+/* The pool: every chunk of every job runs exactly once, whatever the threads, the number of chunks and the pace; also
+ * in a child after a fork, and with a share's thread held up in the middle of a chunk. Run by tests/test_kernels.py,
+ * and under ThreadSanitizer by `make tsan`. */
 #define _GNU_SOURCE
 #include "../../csrc/pool.h"
 #include "../../csrc/sys.h"

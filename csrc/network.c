@@ -499,8 +499,11 @@ static dn_status net_backward_from(dn_net *net, int last) {
     net->rows_since_update += net->run.rows;
     for (int i = last; i >= 0; i--) {
         dn_layer *l = &net->layers[i];
-        if (l->stop_backward) { /* what would have been set below */
-            net->ops->fill(net->pool, net->n_deltas - net->n_added_deltas, 0, net->deltas + net->n_added_deltas);
+        if (l->stop_backward) { /* what would have been set below; its own has arrived */
+            for (int below = 0; below < i; below++)
+                if (net->layers[below + 1].sets_dx)
+                    net->ops->fill(net->pool, (size_t)net->run.batch * net->layers[below].outputs, 0,
+                                   net->layers[below].delta);
             break;
         }
         if (l->type->backward) DN_TRY(l->type->backward(l));

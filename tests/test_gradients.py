@@ -330,3 +330,20 @@ def test_layer_leaves_the_devices_memory_alone(kind: str, network: Build) -> Non
     for layer, name in problems[0].tensors:
         other = problems[1].net.layers[layer.index]
         np.testing.assert_allclose(other.params[name], layer.params[name], rtol=1e-4, atol=1e-5)
+
+
+def test_stopbackward_leaves_what_arrived_and_clears_what_lies_below(network: Build) -> None:
+    """As in Darknet: the layer's own delta is what the layers above handed down, nothing goes on from there."""
+    text = "[net]\nbatch=2\ninputs=3\n" + DENSE + "[connected]\noutput=4\nactivation=linear\n{}[connected]\noutput=2\n" + SSE
+    random = np.random.default_rng(0)
+    x, truth = random.normal(size=(2, 3)), random.normal(size=(2, 2))
+    nets = [network(text.format(key)) for key in ("", "stopbackward=1\n")]
+    for net in nets:
+        for _ in range(2):  # the second pass may not show the first one's
+            net.forward(x, truth, train=True)
+            net.backward()
+    whole, stopped = nets
+    np.testing.assert_allclose(stopped.layers[1].delta, whole.layers[1].delta, rtol=1e-6)
+    assert np.abs(stopped.layers[1].delta).max() > 0
+    assert not stopped.layers[0].delta.any()
+    assert not stopped.layers[1].grads["weights"].any() and stopped.layers[2].grads["weights"].any()

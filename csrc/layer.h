@@ -23,6 +23,9 @@ typedef enum dn_tensor_kind {
 /* Bits of `flags`: where a tensor stands in Darknet files. */
 enum { DN_NOT_IN_FILE = 1, DN_BN_TENSOR = 2 };
 
+/* Bits of a type's `file_keys`. As in Darknet, other types, recurrent parts included, are whole in every file. */
+enum { DN_NUMLOAD = 1, DN_DONTLOADSCALES = 2 };
+
 typedef struct dn_tensor {
     char name[32];
     dn_tensor_kind kind;
@@ -69,6 +72,7 @@ typedef struct dn_layer_type {
     int (*plain_loss)(const dn_layer *layer, dn_loss_behind *out);
     void (*destroy)(dn_layer *layer);       /* frees what parse allocated */
     double (*flops)(const dn_layer *layer); /* NULL: 0 */
+    int file_keys;                          /* DN_NUMLOAD, DN_DONTLOADSCALES: which of these keys it follows */
     int has_loss;                           /* sets layer->cost when there is a truth */
     int is_cost;                            /* never the network's output */
     int recurrent;

@@ -9,8 +9,10 @@
 /* Does the file hold this tensor, and how many of its values? */
 static size_t weights_in_file(const dn_layer *l, const dn_tensor *t, int loading) {
     if (t->flags & DN_NOT_IN_FILE) return 0;
-    if (loading && l->dont_load_scales && (t->flags & DN_BN_TENSOR)) return 0;
-    if (loading && l->n_load > 0 && t->n_dims > 0 && l->n_load < t->dims[0])
+    if (!loading) return t->count;
+    int keys = l->type->file_keys;
+    if ((keys & DN_DONTLOADSCALES) && l->dont_load_scales && (t->flags & DN_BN_TENSOR)) return 0;
+    if ((keys & DN_NUMLOAD) && l->n_load > 0)
         return t->count / (size_t)t->dims[0] * (size_t)l->n_load;
     return t->count;
 }

@@ -196,3 +196,27 @@ def test_start_and_cutoff_load_and_save_some_layers(network: Build) -> None:
         net.load_weights("tail.weights", cutoff=1)
     with pytest.raises(dv.errors.FormatError, match=r"layer 1 \[convolutional\] needs 15 values, the file has 0 left of 88"):
         net.load_weights("first.weights")
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        "[batchnorm]\n",
+        "[crnn]\noutput_filters=3\nhidden_filters=2\nbatch_normalize=1\n",
+        "[gru]\noutput=3\nbatch_normalize=1\n",
+        "[local]\nfilters=3\nsize=3\n",
+    ],
+)
+def test_numload_and_dontloadscales_are_for_the_layers_that_darknet_has_them_for(section: str, network: Build) -> None:
+    text = "[net]\nheight=5\nwidth=4\nchannels=2\n" + section + "{}"
+    plain, keyed = network(text.format(""), seed=1), network(text.format("numload=1\ndontloadscales=1\n"), seed=2)
+    plain.save("whole.weights")
+    keyed.load_weights("whole.weights")
+    np.testing.assert_array_equal(values_of(keyed), values_of(plain))
+
+
+def test_more_filters_to_load_than_there_are_is_an_error(network: Build) -> None:
+    with pytest.raises(dv.errors.FormatError, match=r"net\.cfg:\d+: \[conv\] numload=5 is more than filters=4"):
+        network(CONV.format("numload=5\n"))
+    whole = network(CONV.format("numload=4\n"))
+    whole.load_weights(save("whole.weights", values_of(whole)))

@@ -61,4 +61,5 @@ const dn_layer_type dn_connected_layer = {
     .name = "connected", .aliases = {"conn"}, .state_size = sizeof(dn_dense), .parse = connected_parse,
     .plan = connected_plan, .init = connected_init, .forward = connected_forward, .backward = connected_backward,
     .takes_loss = connected_takes_loss, .train_with_loss = connected_train_with_loss, .flops = connected_flops,
+    .file_keys = DN_DONTLOADSCALES,
 };

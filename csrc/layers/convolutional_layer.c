@@ -19,6 +19,8 @@ static dn_status conv_parse(dn_layer *l, dn_section *s) {
     DN_TRY(dn_cfg_int(s, "flipped", 0, 0, 1, &l->flipped));
     DN_TRY(dn_cfg_int(s, "xnor", 0, 0, 1, &p->xnor));
     DN_TRY(dn_cfg_float(s, "dot", 0, &unused));
+    if (l->n_load > l->filters)
+        return dn_cfg_error(s, "numload", "numload=%d is more than filters=%d", l->n_load, l->filters);
     if (pad) p->whole.group.padding = l->size / 2;
     p->norm.prefix = "";
     p->filters = l->filters, p->channels = l->channels;
@@ -50,4 +52,5 @@ static double conv_flops(const dn_layer *l) { return dn_conv_flops(l->state); }
 const dn_layer_type dn_convolutional_layer = {
     .name = "convolutional", .aliases = {"conv"}, .state_size = sizeof(dn_conv), .parse = conv_parse,
     .plan = conv_plan, .init = conv_init, .forward = conv_forward, .backward = conv_backward, .flops = conv_flops,
+    .file_keys = DN_NUMLOAD | DN_DONTLOADSCALES,
 };

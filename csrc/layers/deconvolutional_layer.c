@@ -97,4 +97,5 @@ const dn_layer_type dn_deconvolutional_layer = {
     .name = "deconvolutional", .aliases = {"deconv"}, .state_size = sizeof(deconv_state), .parse = deconv_parse,
     .plan = deconv_plan, .init = deconv_init, .forward = deconv_forward, .backward = deconv_backward,
     .flops = deconv_flops,
+    .file_keys = DN_DONTLOADSCALES,
 };

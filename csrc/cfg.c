@@ -23,6 +23,8 @@ void dn_cfg_warn(dn_cfg *cfg, const char *format, ...) {
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    for (int i = 0; i < cfg->n_warnings; i++) /* told once, however often a section is read */
+        if (!strcmp(cfg->warnings[i], text)) return;
     if (cfg_grow((void **)&cfg->warnings, cfg->n_warnings, sizeof *cfg->warnings) != DN_OK) return;
     char *copy = dn_strdup(text);
     if (copy) cfg->warnings[cfg->n_warnings++] = copy;
@@ -244,7 +246,6 @@ void dn_cfg_report_unread(dn_cfg *cfg, dn_section *s) {
     for (int i = 0; i < s->n_options; i++) {
         dn_option *o = &s->options[i];
         if (o->used) continue;
-        o->used = 1; /* told once, however often the section is read */
         const char *nearest = NULL;
         int best = 3;
         for (int k = 0; k < s->n_asked; k++) {

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import darknet_vae as dv
+from darknet_vae._lib import lib, text
 
 Build = Callable[..., dv.Network]
 IMAGE = "[net]\nheight=5\nwidth=4\nchannels=3\nbatch=2\nlearning_rate=0.1\ndecay=0\n"
@@ -74,3 +75,44 @@ def test_a_layers_learning_rate_is_a_factor_of_the_networks(network: Build) -> N
     np.testing.assert_allclose(moves[2][0], 0.5 * moves[0][0], rtol=1e-3, atol=1e-7)
     for other in moves[1:]:
         np.testing.assert_array_equal(other[1], moves[0][1])
+
+
+def warnings_of(net: dv.Network) -> list[str]:
+    return [text(lib.dn_net_warning(net._handle, i)) for i in range(lib.dn_net_warning_count(net._handle))]
+
+
+def test_a_cost_behind_a_loss_is_told_because_both_act(network: Build) -> None:
+    """As resnet101's cfg has it; its reported cost is the mean of both."""
+    text_of = VECTOR + DENSE + "[softmax]\n{}"
+    with pytest.warns(UserWarning, match=r"net\.cfg:\d+: \[cost\] behind \[softmax\], which has a loss of its own"):
+        double = network(text_of.format("[cost]\n"), seed=1)
+    plain = network(text_of.format(""), seed=1)
+    assert not warnings_of(plain)
+    assert not warnings_of(network(text_of.format("noloss=1\n[cost]\n")))
+    x, truth = np.ones((2, 4)), np.eye(3)[:2]
+    p = double.forward(x, truth)
+    plain.forward(x, truth)
+    assert double.cost == pytest.approx((plain.cost + float(((truth - p) ** 2).sum())) / 2, rel=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_warnings_are_told_once_though_a_resized_network_reads_its_cfg_again(network: Build) -> None:
+    net = network(IMAGE + "[conv]\nfilter=2\n[softmax]\n[cost]\n")
+    before = warnings_of(net)
+    assert len(before) == 2
+    net.resize(height=9)
+    assert warnings_of(net) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[net]\nheight=1048576\nwidth=1\nchannels=1\n[upsample]\nstride=32768\n", "stride=32768 makes too much of 1048576 x 1"),
+        (IMAGE + "[upsample]\nstride=-5\n", "blocks of stride=-5 are larger than the input 5 x 4"),
+        (IMAGE + "[upsample]\nstride=0\n", "stride=0 gives no output"),
+        (IMAGE + "[upsample]\nstride=32768\n" * 4, "makes too much|values|large"),
+    ],
+)
+def test_upsampling_beyond_what_can_be_counted_is_an_error(text: str, message: str, network: Build) -> None:
+    with pytest.raises(dv.errors.FormatError, match=message):
+        network(text)

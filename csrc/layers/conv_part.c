@@ -1,5 +1,6 @@
 #include "conv_part.h"
 #include "../convolution.h"
+#include <limits.h>
 #include <math.h>
 
 dn_status dn_conv_settle(dn_layer *l, dn_section *s, dn_conv *p) {
@@ -7,13 +8,14 @@ dn_status dn_conv_settle(dn_layer *l, dn_section *s, dn_conv *p) {
     if (p->channels % p->groups || p->filters % p->groups)
         return dn_cfg_error(s, "groups", "groups=%d does not divide %d channels and %d filters", p->groups, p->channels,
                             p->filters);
-    int oh = c->height + 2 * c->padding - c->size, ow = c->width + 2 * c->padding - c->size;
+    int64_t oh = (int64_t)c->height + 2 * c->padding - c->size, ow = (int64_t)c->width + 2 * c->padding - c->size;
+    if (oh >= INT_MAX || ow >= INT_MAX) return dn_cfg_error(s, NULL, "its output would be %lld x %lld", (long long)oh, (long long)ow);
     if (oh < 0 || ow < 0)
         return dn_cfg_error(s, "size", "size=%d is larger than the input %d x %d with padding %d", c->size, c->height,
                             c->width, c->padding);
     c->channels = p->channels / p->groups;
     p->whole.groups = p->groups, p->whole.filters = p->filters / p->groups;
-    c->out_height = oh / c->stride + 1, c->out_width = ow / c->stride + 1;
+    c->out_height = (int)(oh / c->stride) + 1, c->out_width = (int)(ow / c->stride) + 1;
     p->norm.channels = p->filters, p->norm.spatial = (size_t)c->out_height * c->out_width;
     size_t n;
     DN_TRY(dn_layer_size(s, &n, p->norm.spatial, (size_t)p->filters, sizeof(float), (size_t)dn_layer_run(l)->batch));

@@ -10,7 +10,7 @@
  * `scale` multiplies the gradient handed down, not the reported cost. A layer behind a cost takes the errors as its input and
  * hands its gradient back through their derivative, gradient / s. As in Darknet, masked entries of the input read -1234
  * afterwards. */
-#include "../layer.h"
+#include "../network.h"
 #include <string.h>
 
 typedef struct cost_state {
@@ -41,6 +41,10 @@ static dn_status cost_parse(dn_layer *l, dn_section *s) {
     DN_TRY(dn_cfg_float(s, "noobj", 1, &unused));
     DN_TRY(dn_cfg_float(s, "thresh", 0, &unused));
     st->s = cost_types[i].s;
+    const dn_layer *before = dn_layer_at(l, l->index - 1);
+    if (before && before->type->has_loss && before->truths && !before->type->is_cost)
+        dn_cfg_warn(l->net->cfg, "%s:%d: [%s] behind [%s], which has a loss of its own: both gradients act", s->path, s->line,
+                    s->name, before->type->name);
     l->on_logits = st->loss == DN_LOSS_BCE;
     l->truth_kind = st->loss == DN_LOSS_BCE      ? DN_TRUTH_BINARY
                     : st->loss == DN_LOSS_MASKED ? DN_TRUTH_MASKED

@@ -1,5 +1,6 @@
 /* [upsample]: stride s > 0 repeats every pixel s x s times; s < 0 sums blocks of |s| x |s|; both times `scale`. */
 #include "../layer.h"
+#include <limits.h>
 #include <stdlib.h>
 
 typedef struct upsample_state {
@@ -14,6 +15,10 @@ static dn_status upsample_parse(dn_layer *l, dn_section *s) {
     if (!l->stride) return dn_cfg_error(s, "stride", "stride=0 gives no output");
     DN_TRY(dn_layer_need_image(l, s));
     st->down = l->stride < 0, st->stride = abs(l->stride);
+    if (!st->down && ((int64_t)l->height * st->stride > INT_MAX || (int64_t)l->width * st->stride > INT_MAX))
+        return dn_cfg_error(s, "stride", "stride=%d makes too much of %d x %d", st->stride, l->height, l->width);
+    if (st->down && (st->stride > l->height || st->stride > l->width))
+        return dn_cfg_error(s, "stride", "blocks of stride=%d are larger than the input %d x %d", l->stride, l->height, l->width);
     if (st->down)
         dn_layer_image_out(l, l->channels, l->height / st->stride, l->width / st->stride);
     else

@@ -5,12 +5,44 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- many rows, batch by batch, without noise ---- */
+/* ---- many rows, batch by batch, without noise ----
+ * A recurrent network takes a table as sequences of time_steps rows. A pass has several of them side by side, step by
+ * step (dn_net_place); each begins with no state and leaves none. */
 
+static dn_status job_whole(const dn_net *net, size_t rows) {
+    size_t steps = (size_t)dn_net_steps(net);
+    DN_CHECK(rows % steps == 0, DN_E_USAGE,
+             "%s: %zu rows are not whole sequences of time_steps=%zu rows: %zu are left over, %zu more would fill one",
+             net->cfg->path, rows, steps, rows % steps, steps - rows % steps);
+    return DN_OK;
+}
+
+static int job_interleaves(const dn_net *net, int rows) { return dn_net_steps(net) > 1 && rows > dn_net_steps(net); }
+
+static void job_put(dn_net *net, const float *from, int width, int rows, float *to) {
+    size_t n = (size_t)width;
+    if (!job_interleaves(net, rows)) net->ops->upload(net->pool, to, from, (size_t)rows * n * sizeof *to);
+    for (size_t i = 0; job_interleaves(net, rows) && i < (size_t)rows; i++)
+        net->ops->upload(net->pool, to + dn_net_place(net, (size_t)rows, i) * n, from + i * n, n * sizeof *to);
+}
+
+static void job_get(dn_net *net, const float *from, int width, int rows, float *to) {
+    size_t n = (size_t)width;
+    if (!job_interleaves(net, rows)) net->ops->download(net->pool, to, from, (size_t)rows * n * sizeof *to);
+    for (size_t i = 0; job_interleaves(net, rows) && i < (size_t)rows; i++)
+        net->ops->download(net->pool, to + i * n, from + dn_net_place(net, (size_t)rows, i) * n, n * sizeof *to);
+}
 
 static void job_upload(dn_net *net, const float *x, const float *truth, int rows) {
-    net->ops->upload(net->pool, net->input, x, (size_t)rows * net->inputs * sizeof *x);
-    if (truth) net->ops->upload(net->pool, net->truth, truth, (size_t)rows * net->truths * sizeof *truth);
+    job_put(net, x, net->inputs, rows, net->input);
+    if (truth) job_put(net, truth, net->truths, rows, net->truth);
+}
+
+static dn_status job_run(dn_net *net, int first, int last, int rows, const float *truth) {
+    dn_net_reset_state(net);
+    dn_status status = dn_net_run_layers(net, first, last, rows, 0, truth);
+    dn_net_reset_state(net);
+    return status;
 }
 
 static int job_rows(const dn_net *net, size_t rows, size_t at) {
@@ -19,11 +51,12 @@ static int job_rows(const dn_net *net, size_t rows, size_t at) {
 
 dn_status dn_net_predict(dn_net *net, const float *x, size_t rows, float *out) {
     const float *y = net->layers[net->output_layer].output;
+    DN_TRY(job_whole(net, rows));
     for (size_t at = 0; at < rows; at += (size_t)net->run.batch) {
         int n = job_rows(net, rows, at);
         job_upload(net, x + at * net->inputs, NULL, n);
-        DN_TRY(dn_net_run_layers(net, 0, net->output_layer, n, 0, NULL));
-        net->ops->download(net->pool, out + at * net->outputs, y, (size_t)n * net->outputs * sizeof *out);
+        DN_TRY(job_run(net, 0, net->output_layer, n, NULL));
+        job_get(net, y, net->outputs, n, out + at * net->outputs);
     }
     return net->ops->finish(net->pool);
 }
@@ -57,6 +90,7 @@ static dn_status job_need_latent(const dn_net *net) {
 
 dn_status dn_net_encode(dn_net *net, const float *x, size_t rows, float *mean, float *log_variance) {
     DN_TRY(job_need_encoder(net));
+    DN_TRY(job_whole(net, rows));
     const dn_layer *l = &net->layers[net->latent_layer];
     int variational = net->latent_layer == net->sampling_layer, last = net->latent_layer - variational;
     size_t z = (size_t)l->outputs, width = variational ? 2 * z : z;
@@ -67,9 +101,9 @@ dn_status dn_net_encode(dn_net *net, const float *x, size_t rows, float *mean, f
     for (size_t at = 0; at < rows && status == DN_OK; at += (size_t)net->run.batch) {
         int n = job_rows(net, rows, at);
         job_upload(net, x + at * net->inputs, NULL, n);
-        status = dn_net_run_layers(net, 0, last, n, 0, NULL);
+        status = job_run(net, 0, last, n, NULL);
         if (status != DN_OK) break;
-        net->ops->download(net->pool, both, from, (size_t)n * width * sizeof *both);
+        job_get(net, from, (int)width, n, both);
         for (size_t r = 0; r < (size_t)n; r++) {
             const float *row = both + r * width;
             if (mean) memcpy(mean + (at + r) * z, row + (width - z), z * sizeof *both);
@@ -82,13 +116,14 @@ dn_status dn_net_encode(dn_net *net, const float *x, size_t rows, float *mean, f
 
 dn_status dn_net_decode(dn_net *net, const float *z, size_t rows, float *out) {
     DN_TRY(job_need_latent(net));
+    DN_TRY(job_whole(net, rows));
     dn_layer *l = &net->layers[net->latent_layer];
     const float *y = net->layers[net->output_layer].output;
     for (size_t at = 0; at < rows; at += (size_t)net->run.batch) {
         int n = job_rows(net, rows, at);
-        net->ops->upload(net->pool, l->output, z + at * l->outputs, (size_t)n * l->outputs * sizeof *z);
-        DN_TRY(dn_net_run_layers(net, net->latent_layer + 1, net->output_layer, n, 0, NULL));
-        net->ops->download(net->pool, out + at * net->outputs, y, (size_t)n * net->outputs * sizeof *out);
+        job_put(net, z + at * l->outputs, l->outputs, n, l->output);
+        DN_TRY(job_run(net, net->latent_layer + 1, net->output_layer, n, NULL));
+        job_get(net, y, net->outputs, n, out + at * net->outputs);
     }
     DN_TRY(net->ops->finish(net->pool));
     job_data(net, rows, out);
@@ -131,7 +166,7 @@ static dn_losses job_result(const job_sums *sums) {
 /* A pass without noise over rows on the host; with a truth of their own, its scores. */
 static dn_status job_evaluate(dn_net *net, job_sums *sums, const float *x, const float *truth, int rows) {
     job_upload(net, x, truth, rows);
-    DN_TRY(dn_net_run_layers(net, 0, net->n_layers - 1, rows, 0, truth ? net->truth : net->input));
+    DN_TRY(job_run(net, 0, net->n_layers - 1, rows, truth ? net->truth : net->input));
     if (truth) dn_scores_add(&sums->scores, net, truth, rows);
     return DN_OK;
 }
@@ -141,6 +176,7 @@ dn_status dn_net_evaluate(dn_net *net, const float *x, const float *truth, size_
     const float *targets = truth;
     DN_TRY(job_truth(net, x, &targets));
     DN_CHECK(rows > 0, DN_E_USAGE, "evaluate: no rows");
+    DN_TRY(job_whole(net, rows));
     if (truth) DN_TRY(dn_scores_create(&sums.scores, net));
     dn_status status = DN_OK;
     dn_net_losses_clear(net);
@@ -172,7 +208,8 @@ struct dn_trainer {
     size_t rows, at; /* at: rows done in this epoch */
     dn_train_options options;
     char *preview; /* stem */
-    uint32_t *order;
+    uint32_t *order;     /* of rows; a recurrent network's are in passes, step by step */
+    uint32_t *sequences; /* the order of sequences behind it; NULL where a row is one */
     const float *data, *data_truth; /* x and truth where the backend can read them; NULL: batches are gathered and uploaded */
     const uint32_t *data_order;
     float *data_block;   /* of both; NULL when the backend reads the caller's arrays */
@@ -186,11 +223,11 @@ struct dn_trainer {
     int layout; /* of the network at the start */
     double image, latent, weighted, started, epoch_started, epoch_trained;
     double *sums;   /* of the losses by layer, so far in this epoch or its evaluation */
-    uint32_t *kept; /* NULL: all rows are trained; else those, then the held-out ones, each in their order */
+    uint32_t *kept; /* NULL: all sequences are trained; else those, then the held-out ones, each in their order */
     /* Rows for the evaluation after every epoch: scored 0 none, 1 the trained ones, 2 held-out ones. */
     int scored, scoring;
     const float *score_x, *score_truth;
-    const uint32_t *score_order; /* NULL: all of score_x */
+    const uint32_t *score_order; /* of sequences; NULL: all of score_x */
     size_t score_rows, score_at;
     float *score_staging; /* (batch, inputs), (batch, truths) */
     job_sums score_sums;
@@ -207,33 +244,40 @@ static void order_shuffle(uint64_t seed, uint32_t stream, uint64_t step, size_t 
 }
 
 static void trainer_shuffle(dn_trainer *t) {
-    for (size_t i = 0; i < t->rows; i++) t->order[i] = t->kept ? t->kept[i] : (uint32_t)i;
-    if (t->options.shuffle) order_shuffle(t->net->seed, DN_STREAM_SHUFFLE, (uint64_t)t->epoch, t->rows, t->order);
+    size_t steps = (size_t)dn_net_steps(t->net), n = t->rows / steps;
+    uint32_t *order = t->sequences ? t->sequences : t->order;
+    for (size_t i = 0; i < n; i++) order[i] = t->kept ? t->kept[i] : (uint32_t)i;
+    if (t->options.shuffle) order_shuffle(t->net->seed, DN_STREAM_SHUFFLE, (uint64_t)t->epoch, n, order);
+    for (size_t at = 0; t->sequences && at < t->rows; at += (size_t)t->net->run.batch) {
+        size_t pass = (size_t)job_rows(t->net, t->rows, at);
+        for (size_t i = 0; i < pass; i++)
+            t->order[at + dn_net_place(t->net, pass, i)] = (uint32_t)(order[(at + i) / steps] * steps + i % steps);
+    }
     if (t->order_block) t->net->ops->upload(t->net->pool, t->order_block, t->order, t->rows * sizeof *t->order);
 }
 
-/* Split the rows: the last of a drawn order are held out. */
+/* Split the sequences, of other networks the rows: the last of a drawn order are held out. */
 static dn_status trainer_hold_out(dn_trainer *t, double part) {
     DN_CHECK(part > 0 && part < 1, DN_E_USAGE, "holdout=%g is not between 0 and 1", part);
-    size_t held = (size_t)((double)t->rows * part + 0.5), rows = t->rows;
-    DN_CHECK(held >= 1 && held < rows, DN_E_USAGE, "holdout=%g of %zu rows leaves %zu to train on and %zu held out",
-             part, rows, rows - held, held);
-    unsigned char *out = dn_alloc(rows, 1);
-    t->kept = dn_alloc(rows, sizeof *t->kept);
+    size_t steps = (size_t)dn_net_steps(t->net), n = t->rows / steps, held = (size_t)((double)n * part + 0.5);
+    DN_CHECK(held >= 1 && held < n, DN_E_USAGE, "holdout=%g of %zu %s leaves %zu to train on and %zu held out", part, n,
+             steps > 1 ? "sequences" : "rows", n - held, held);
+    unsigned char *out = dn_alloc(n, 1);
+    t->kept = dn_alloc(n, sizeof *t->kept);
     if (!out || !t->kept) {
         dn_free(out);
         return DN_E_MEMORY;
     }
-    for (size_t i = 0; i < rows; i++) t->kept[i] = (uint32_t)i;
-    order_shuffle(t->net->seed, DN_STREAM_HOLDOUT, 0, rows, t->kept);
-    for (size_t i = rows - held; i < rows; i++) out[t->kept[i]] = 1;
+    for (size_t i = 0; i < n; i++) t->kept[i] = (uint32_t)i;
+    order_shuffle(t->net->seed, DN_STREAM_HOLDOUT, 0, n, t->kept);
+    for (size_t i = n - held; i < n; i++) out[t->kept[i]] = 1;
     size_t to = 0;
     for (int side = 0; side < 2; side++)
-        for (size_t i = 0; i < rows; i++)
+        for (size_t i = 0; i < n; i++)
             if (out[i] == side) t->kept[to++] = (uint32_t)i;
     dn_free(out);
-    t->rows -= held;
-    t->score_order = t->kept + t->rows, t->score_rows = held, t->scored = 2;
+    t->rows -= held * steps;
+    t->score_order = t->kept + (n - held), t->score_rows = held * steps, t->scored = 2;
     return DN_OK;
 }
 
@@ -247,6 +291,7 @@ static dn_status trainer_prepare_scores(dn_trainer *t, const dn_train_options *o
     } else if (o->valid_x) {
         t->score_x = o->valid_x, t->score_truth = o->valid_truth, t->score_rows = o->valid_rows, t->scored = 2;
         DN_CHECK(t->score_rows > 0, DN_E_USAGE, "no rows for validation");
+        DN_TRY(job_whole(net, t->score_rows));
         const float *targets = t->score_truth;
         DN_TRY(job_truth(net, t->score_x, &targets));
         DN_CHECK(!t->score_truth == !t->truth, DN_E_USAGE, "training and held-out rows both have a truth, or neither");
@@ -305,7 +350,8 @@ static char *trainer_stem(const char *path) { /* F without its extension */
 static dn_status trainer_preview(dn_trainer *t) {
     if (!t->preview) return DN_OK;
     dn_net *net = t->net;
-    size_t rows = t->rows < PREVIEW_ROWS ? t->rows : PREVIEW_ROWS;
+    size_t steps = (size_t)dn_net_steps(net), some = PREVIEW_ROWS < steps ? steps : PREVIEW_ROWS / steps * steps;
+    size_t rows = t->rows < some ? t->rows : some;
     float *out = dn_alloc(rows, (size_t)net->outputs * sizeof *out);
     char *path = dn_alloc(strlen(t->preview) + 40, 1);
     dn_status status = out && path ? dn_net_reconstruct(net, t->x, rows, out) : DN_E_MEMORY;
@@ -328,6 +374,7 @@ dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const float *x, const
     const float *targets = truth;
     DN_TRY(job_truth(net, x, &targets));
     DN_CHECK(rows > 0 && rows <= UINT32_MAX, DN_E_USAGE, "cannot train on %zu rows", rows);
+    DN_TRY(job_whole(net, rows));
     DN_CHECK(options->epochs > 0 || net->schedule.max_batches > 0, DN_E_USAGE,
              "%s: when to stop? give epochs, or max_batches in [net]", net->cfg->path);
     DN_TRY(dn_net_prepare_training(net));
@@ -339,10 +386,14 @@ dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const float *x, const
     t->options.preview_path = NULL;
     dn_status status = trainer_prepare_scores(t, options);
     t->order = dn_alloc(t->rows, sizeof *t->order);
+    int steps = dn_net_steps(net);
+    if (steps > 1) t->sequences = dn_alloc(t->rows / (size_t)steps, sizeof *t->sequences);
     t->sums = dn_alloc(2 * (size_t)net->n_layers, sizeof *t->sums);
     t->good = net->ops->alloc(net->pool, (net->n_values + net->n_statistics) * sizeof *t->good);
     if (status == DN_OK)
-        status = t->order && t->good && t->sums && !(preview && !t->preview) ? trainer_place_data(t) : DN_E_MEMORY;
+        status = t->order && (steps == 1 || t->sequences) && t->good && t->sums && !(preview && !t->preview)
+                     ? trainer_place_data(t)
+                     : DN_E_MEMORY;
     if (status != DN_OK) {
         dn_trainer_destroy(t);
         return status;
@@ -370,6 +421,7 @@ void dn_trainer_destroy(dn_trainer *t) {
     dn_free(t->staging);
     dn_free(t->preview);
     dn_free(t->order);
+    dn_free(t->sequences);
     dn_free(t->kept);
     dn_free(t->score_staging);
     dn_free(t->sums);
@@ -476,11 +528,12 @@ static dn_status trainer_score(dn_trainer *t, double until) {
     dn_net *net = t->net;
     float *x = t->score_staging, *truth = t->score_truth ? x + (size_t)net->run.batch * net->inputs : NULL;
     job_sums *sums = &t->score_sums;
+    size_t steps = (size_t)dn_net_steps(net);
     trainer_resume_losses(t, t->score_at);
     do {
         size_t n = (size_t)job_rows(net, t->score_rows, t->score_at);
         for (size_t r = 0; r < n; r++) {
-            size_t row = t->score_order ? t->score_order[t->score_at + r] : t->score_at + r;
+            size_t at = t->score_at + r, row = t->score_order ? t->score_order[at / steps] * steps + at % steps : at;
             memcpy(x + r * net->inputs, t->score_x + row * net->inputs, (size_t)net->inputs * sizeof *x);
             if (truth)
                 memcpy(truth + r * net->truths, t->score_truth + row * net->truths, (size_t)net->truths * sizeof *x);

@@ -443,6 +443,13 @@ dn_status dn_net_run_layers(dn_net *net, int first, int last, int rows, int trai
     return DN_OK;
 }
 
+int dn_net_steps(const dn_net *net) { return net->recurrent ? net->run.time_steps : 1; }
+
+size_t dn_net_place(const dn_net *net, size_t rows, size_t i) {
+    size_t steps = (size_t)dn_net_steps(net), sequences = rows / steps;
+    return i % steps * sequences + i / steps;
+}
+
 void dn_net_losses_clear(dn_net *net) {
     net->ops->fill(net->pool, 4 * (size_t)net->n_layers, 0, (float *)net->run.sums); /* as floats: 0 has the same bits */
     for (int i = 0; i < net->n_layers; i++) net->layers[i].host_cost = 0;

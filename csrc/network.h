@@ -67,6 +67,10 @@ dn_status dn_net_train_rows(dn_net *net, int rows, const float *truth, int updat
 void dn_net_apply_update(dn_net *net);
 size_t dn_weights_bytes(const dn_net *net); /* of the file that dn_net_save writes */
 double dn_sampling_beta(const dn_layer *layer);
+/* Tables of recurrent networks: sequence after sequence of so many rows; 1 for other networks. */
+int dn_net_steps(const dn_net *net);
+/* Where row i of a table's part stands in a pass of `rows` rows, which goes step by step through whole sequences. */
+size_t dn_net_place(const dn_net *net, size_t rows, size_t i);
 uint64_t dn_net_batch_number(const dn_net *net);
 double dn_net_rate(const dn_net *net);
 #endif

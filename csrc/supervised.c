@@ -261,7 +261,8 @@ void dn_scores_add(dn_scores *s, const dn_net *net, const float *truth, int rows
                        (size_t)rows * s->width * sizeof *s->out);
     void (*add)(dn_scores *, const float *, const float *) =
         s->kind >= DN_TRUTH_BINARY ? scores_classes : scores_values;
-    for (int r = 0; r < rows; r++) add(s, s->out + (size_t)r * s->width, truth + (size_t)r * s->width);
+    for (size_t r = 0; r < (size_t)rows; r++)
+        add(s, s->out + dn_net_place(net, (size_t)rows, r) * (size_t)s->width, truth + r * (size_t)s->width);
     s->rows += rows;
 }
 

@@ -14,7 +14,7 @@ typedef struct dn_scores {
 /* For the network's present batch. A network whose truth is not of its output's size has no scores: width 0. */
 dn_status dn_scores_create(dn_scores *scores, const dn_net *net);
 void dn_scores_clear(dn_scores *scores);
-/* The output of the last forward against `truth` (rows, width), on the host. */
+/* The output of the last forward against `truth` (rows, width), on the host, in the order of the table. */
 void dn_scores_add(dn_scores *scores, const dn_net *net, const float *truth, int rows);
 void dn_scores_result(const dn_scores *scores, dn_losses *losses);
 void dn_scores_free(dn_scores *scores);

@@ -175,8 +175,9 @@ class Network:
 
     seed: start weights, noise, dropout and shuffling are functions of it. device: "cpu"; "cuda" or "cuda:N", a GPU; "auto", a GPU
     when there is one and the network is large enough to gain by it. batch: rows in one pass, instead of the cfg's.
-    threads: None means all this process may use. With recurrent layers, tables of rows (train, predict, evaluate, encode, ...) are
-    sequences of time_steps rows, one after the other, and every sequence begins with no state. Not for use by two threads at once; two networks are.
+    threads: None means all this process may use. With recurrent layers, tables (train, predict, encode, ...) are sequences
+    of time_steps rows, one after the other, and every sequence begins with no state. Not for use by two threads at once; two
+    networks are.
     """
 
     def __init__(

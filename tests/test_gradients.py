@@ -6,6 +6,7 @@ by the core; what remains is float32 rounding in the layers, which the step is c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -19,8 +20,8 @@ import darknet_vae as dv
 Build = Callable[..., dv.Network]
 STEPS = [1e-3 * 2**k for k in range(7)]
 
-# One network for each layer type, at odd sizes, with the layer where gradients pass through it to parameters below, and a
-# second time behind a fan-out. {activation} is smooth: kinks have no derivative to compare with.
+# One network for each layer type, at odd sizes, which has the type at least twice, where gradients pass through it to parameters
+# below. Activations are smooth: kinks have no derivative to compare with.
 IMAGE = "[net]\nbatch=3\nheight=5\nwidth=7\nchannels=2\n"
 CONV = "[convolutional]\nfilters=4\nsize=3\nstride=1\npad=1\nactivation=tanh\n"
 DENSE = "[connected]\noutput=5\nactivation=tanh\n"
@@ -45,7 +46,13 @@ NETWORKS: dict[str, str] = {
     "activation": IMAGE + CONV + "[activation]\nactivation=logistic\n[route]\nlayers=-1,-2\n[activation]\nactivation=elu\n" + SSE,
     "dropout": IMAGE + CONV + "[dropout]\nprobability=0.4\n" + CONV + "[dropout]\nprobability=0.2\n" + SSE,
     "batchnorm": IMAGE + CONV + "[batchnorm]\n[route]\nlayers=-1,-2\n" + CONV + "[batchnorm]\n" + SSE,
-    "reshape": IMAGE + CONV + "[reshape]\nheight=7\nwidth=5\nchannels=4\n[route]\nlayers=-1\n" + CONV + SSE,
+    "reshape": IMAGE
+    + CONV
+    + "[reshape]\nheight=7\nwidth=5\nchannels=4\n[route]\nlayers=-1\n"
+    + CONV
+    + "[reshape]\nheight=4\nwidth=7\nchannels=5\n"
+    + CONV
+    + SSE,
     "sampling": "[net]\nbatch=3\ninputs=7\n" + DENSE + "[connected]\noutput=6\nactivation=linear\n[sampling]\nbeta=0.7\n"
     "[connected]\noutput=4\nactivation=linear\n[sampling]\nbeta=0.3\n" + DENSE + SSE,
     "avgpool": IMAGE + CONV + "[avgpool]\n[route]\nlayers=-1,-1\n[avgpool]\n" + DENSE + SSE,
@@ -69,20 +76,23 @@ NETWORKS: dict[str, str] = {
     "gru": SEQUENCE + DENSE + "[gru]\noutput=4\ntanh=1\n[route]\nlayers=-1,-2\n[gru]\noutput=3\nbatch_normalize=1\n" + SSE,
     "lstm": SEQUENCE + DENSE + "[lstm]\noutput=4\n[route]\nlayers=-1,-2\n[lstm]\noutput=3\nbatch_normalize=1\n" + SSE,
     "yolo": IMAGE + CONV + LINEAR.format(16) + "[yolo]\nmask=0,2\nanchors=2,3, 4,3, 3,4\nnum=3\nclasses=3\nignore_thresh=0.3\n"
-    "truth_thresh=0.6\n[route]\nlayers=-1,-3\n" + CONV + LINEAR.format(8) + "[yolo]\nmask=1\nanchors=2,3, 4,3, 3,4\nnum=3\n"
+    "truth_thresh=0.6\n[route]\nlayers=-1,-2,-3\n" + CONV + LINEAR.format(8) + "[yolo]\nmask=1\nanchors=2,3, 4,3, 3,4\nnum=3\n"
     "classes=3\n",
     "region": IMAGE + CONV + LINEAR.format(18) + "[region]\nanchors=1,2, 3,2\nnum=2\nclasses=3\ncoords=5\nsoftmax=1\nrescore=1\n"
-    "object_scale=5\n[route]\nlayers=-1,-3\n" + CONV + LINEAR.format(9) + "[region]\nanchors=2,2\nclasses=3\ncoords=5\n"
+    "object_scale=5\n[route]\nlayers=-1,-2,-3\n" + CONV + LINEAR.format(9) + "[region]\nanchors=2,2\nclasses=3\ncoords=5\n"
     "bias_match=1\nthresh=0.3\nmask_scale=0.7\n",
     "detection": "[net]\nbatch=3\ninputs=7\n"
     + DENSE
     + FLAT
     + "[detection]\nside=2\nnum=2\nclasses=3\nsoftmax=1\nsqrt=1\nrescore=1\n"
-    "coord_scale=3\n[route]\nlayers=-1,-3\n" + DENSE + FLAT + "[detection]\nside=2\nnum=2\nclasses=3\nforced=1\nobject_scale=2\n",
+    "coord_scale=3\n[route]\nlayers=-1,-2,-3\n"
+    + DENSE
+    + FLAT
+    + "[detection]\nside=2\nnum=2\nclasses=3\nforced=1\nobject_scale=2\n",
     "iseg": IMAGE
     + CONV
     + LINEAR.format(5)
-    + "[iseg]\nclasses=2\nids=3\n[route]\nlayers=-1,-3\n"
+    + "[iseg]\nclasses=2\nids=3\n[route]\nlayers=-1,-2,-3\n"
     + CONV
     + LINEAR.format(4)
     + "[iseg]\nclasses=2\nids=2\n",
@@ -200,17 +210,53 @@ def problem_of(kind: str, rows: int, network: Build, **options: object) -> Probl
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_gradient_of_layer(kind: str, rows: int, device: str, network: Build) -> None:
     problem = problem_of(kind, rows, network, device=device)
-    assert sum(layer.type == kind for layer in problem.net.layers) >= 1
+    assert sum(layer.type == kind for layer in problem.net.layers) >= 2
     check(problem, problem.gradients(), together=device != "cpu")
 
 
 NO_SINGLE_ROW = ("connected", "rnn", "gru", "lstm")  # one row has no batch statistics
 
 
-@pytest.mark.parametrize("kind", [kind for kind in NETWORKS if kind not in NO_SINGLE_ROW])
+@pytest.mark.parametrize("kind", NETWORKS)
 def test_gradient_of_layer_with_a_single_row(kind: str, network: Build) -> None:
-    problem = problem_of(kind, 1, network)
+    text = NETWORKS[kind].replace("batch_normalize=1\n", "" if kind in NO_SINGLE_ROW else "batch_normalize=1\n")
+    net = network(text)
+    problem = Problem(net, net._info().time_steps)
     check(problem, problem.gradients())
+
+
+HEADS = ("yolo", "region", "detection", "iseg")  # in NETWORKS a route reads the first one's input and output
+
+
+def shared(kind: str, truths: int) -> str:
+    """The type's network, where behind every layer of the type another loss reads its input and its output too."""
+    header, *sections = re.split(r"^(?=\[)", NETWORKS[kind], flags=re.M)[1:]
+    now: list[int] = []  # where layer i of the original stands
+    out = [header]
+    for i, section in enumerate(sections):
+
+        def moved(match: re.Match[str], i: int = i) -> str:
+            return match[1] + ",".join(str(now[int(v) if int(v) >= 0 else i + int(v)]) for v in match[2].split(","))
+
+        if section.startswith(("[route]", "[shortcut]")):
+            section = re.sub(r"^(layers=|from=)(\S+)", moved, section, flags=re.M)
+        out.append(section)
+        at = len(out) - 2
+        now.append(at)
+        name = section[1 : section.index("]")]
+        if i and name in (kind, {"normalization": "lrn"}.get(kind)):
+            out += [f"[route]\nlayers={at - 1},{at}\n", f"[connected]\noutput={truths}\nactivation=linear\n", SSE]
+            out.append(f"[route]\nlayers={at}\n")
+            now[-1] = at + 4
+    return "".join(out)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in NETWORKS if kind not in HEADS])
+def test_gradient_of_layer_whose_input_and_output_have_other_readers(kind: str, network: Build) -> None:
+    net = network(shared(kind, network(NETWORKS[kind]).truths))
+    assert sum(layer.type == "route" for layer in net.layers) >= 2
+    problem = Problem(net, 2 * net._info().time_steps)
+    check(problem, problem.gradients(), directions=1, tolerance=6e-3)
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -151,7 +151,7 @@ def test_rows_that_are_no_whole_sequences_are_refused(network: Build) -> None:
     for call, numbers in calls:
         with pytest.raises(dv.errors.UsageError, match=message.format(*numbers)):
             call()
-    with pytest.raises(dv.errors.UsageError, match="holdout=0.9 of 2 sequences leaves 0 to train on and 2 held out"):
+    with pytest.raises(dv.errors.UsageError, match=r"holdout=0\.9 of 2 sequences leaves 0 to train on and 2 held out"):
         net.train(table(2), epochs=1, holdout=0.9)
 
 

@@ -189,6 +189,77 @@ dn_status dn_net_evaluate(dn_net *net, const float *x, const float *truth, size_
     return status;
 }
 
+/* Whose losses can be told row by row, how many there are, and the widest row that is summed up. */
+static dn_status job_row_losses(const dn_net *net, int *n_losses, int *width) {
+    *n_losses = 0, *width = 1;
+    for (int i = 0; i < net->n_layers; i++) {
+        const dn_layer *l = &net->layers[i];
+        int latent = !strcmp(l->type->name, "sampling");
+        DN_CHECK(!l->type->has_loss || l->type->row_errors, DN_E_USAGE, "%s:%d: the loss of a [%s] is not known by row",
+                 net->cfg->path, l->line, l->type->name);
+        *n_losses += l->type->has_loss;
+        if ((l->type->has_loss || latent) && l->inputs > *width) *width = l->inputs;
+    }
+    return DN_OK;
+}
+
+static double row_sum(const float *row, int n) {
+    double sum = 0;
+    for (int k = 0; k < n; k++) sum += row[k];
+    return sum;
+}
+
+static double row_kl(const float *row, int z) { /* log-variances, then means */
+    double kl = 0;
+    for (int k = 0; k < z; k++) kl += 0.5 * (exp(row[k]) + (double)row[z + k] * row[z + k] - 1 - row[k]);
+    return kl;
+}
+
+/* After a pass: what its rows have lost. `host` takes the values of a layer. */
+static void job_add_row_losses(dn_net *net, int rows, int n_losses, float *host, float *image, float *latent,
+                               float *total) {
+    for (int i = 0; i < net->n_layers; i++) {
+        const dn_layer *l = &net->layers[i];
+        const float *errors = l->type->has_loss ? l->type->row_errors(l) : NULL;
+        int sampling = !strcmp(l->type->name, "sampling"), n = l->inputs;
+        if (!errors && !sampling) continue;
+        job_get(net, errors ? errors : l->x, n, rows, host);
+        for (int r = 0; r < rows; r++) {
+            const float *row = host + (size_t)r * n;
+            double loss = errors ? row_sum(row, n) / n_losses : row_kl(row, n / 2);
+            float *part = errors ? image : latent;
+            if (part) part[r] += (float)loss;
+            if (total) total[r] += (float)(errors ? loss : dn_sampling_beta(l) * loss);
+        }
+    }
+}
+
+dn_status dn_net_evaluate_rows(dn_net *net, const float *x, const float *truth, size_t rows, float *image,
+                               float *latent, float *total) {
+    const float *targets = truth;
+    float *outs[] = {image, latent, total};
+    int n_losses, width;
+    DN_TRY(job_truth(net, x, &targets));
+    DN_TRY(job_whole(net, rows));
+    DN_TRY(job_row_losses(net, &n_losses, &width));
+    float *host = dn_alloc((size_t)net->run.batch, (size_t)width * sizeof *host);
+    if (!host) return DN_E_MEMORY;
+    for (int k = 0; k < 3; k++)
+        if (outs[k]) memset(outs[k], 0, rows * sizeof *outs[k]);
+    dn_status status = DN_OK;
+    dn_net_losses_clear(net);
+    for (size_t at = 0; at < rows && status == DN_OK; at += (size_t)net->run.batch) {
+        int n = job_rows(net, rows, at);
+        job_upload(net, x + at * net->inputs, truth ? truth + at * net->truths : NULL, n);
+        status = job_run(net, 0, net->n_layers - 1, n, truth ? net->truth : net->input);
+        if (status == DN_OK)
+            job_add_row_losses(net, n, n_losses, host, image ? image + at : NULL, latent ? latent + at : NULL,
+                               total ? total + at : NULL);
+    }
+    dn_free(host);
+    return status == DN_OK ? net->ops->finish(net->pool) : status;
+}
+
 void dn_prior_sample(uint64_t seed, size_t rows, int latent, float *z) {
     size_t n = rows * (size_t)latent;
     for (size_t i = 0; i < n; i += 4) {

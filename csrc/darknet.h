@@ -163,6 +163,10 @@ DN_API dn_status dn_net_encode(dn_net *net, const float *x, size_t rows, float *
 DN_API dn_status dn_net_decode(dn_net *net, const float *z, size_t rows, float *out);
 /* truth NULL: the rows themselves. */
 DN_API dn_status dn_net_evaluate(dn_net *net, const float *x, const float *truth, size_t rows, dn_losses *losses);
+/* The same losses of every row by itself, (rows) each, or NULL: what is unlike the rows trained on loses more. Not for
+ * detector heads. */
+DN_API dn_status dn_net_evaluate_rows(dn_net *net, const float *x, const float *truth, size_t rows, float *image_loss,
+                                      float *latent_loss, float *total_loss);
 /* n latent rows from the prior N(0, 1): a function of (seed, row, column) alone. z: (rows, latent) */
 DN_API void dn_prior_sample(uint64_t seed, size_t rows, int latent, float *z);
 

@@ -70,6 +70,8 @@ typedef struct dn_layer_type {
     dn_status (*train_with_loss)(dn_layer *layer, const dn_loss_behind *behind);
     /* Is this layer such a loss and nothing else? */
     int (*plain_loss)(const dn_layer *layer, dn_loss_behind *out);
+    /* (rows, inputs), what its loss of the last forward is the sum of; NULL: no loss. Without the hook: not known */
+    const float *(*row_errors)(const dn_layer *layer);
     void (*destroy)(dn_layer *layer);       /* frees what parse allocated */
     double (*flops)(const dn_layer *layer); /* NULL: 0 */
     int file_keys;                          /* DN_NUMLOAD, DN_DONTLOADSCALES: which of these keys it follows */

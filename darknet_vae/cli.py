@@ -95,8 +95,9 @@ def parser() -> argparse.ArgumentParser:
         _option(sub, "output", "o", metavar="F", help="a file for the rows, instead of standard output")
         if name == "predict":
             _option(sub, "labels", action="store_true", help="the label in front of every row")
-    sub = verb("evaluate", evaluate, "the losses per row; of supervised networks also accuracy, or mse and r2")
+    sub = verb("evaluate", evaluate, "the losses, means per row; of supervised networks also accuracy, or mse and r2")
     sub.add_argument("data", metavar="ROWS.csv")
+    _option(sub, "output", "o", metavar="F", help="a file for the total loss of every row, an anomaly score")
     _option(sub, "json", action="store_true", help="the result as JSON")
     sub = verb("inspect", inspect, "the layers: shapes, parameters, arithmetic, memory", data=False)
     _option(sub, "json", action="store_true", help="the table as JSON")
@@ -320,9 +321,13 @@ def predict(args: argparse.Namespace) -> int:
 def evaluate(args: argparse.Namespace) -> int:
     net = _network(args)
     table = _table(args, net)
-    if not (net.supervised or args.target):
-        return _print(args, dict(net.evaluate(table.X)))
-    losses = dict(net.evaluate(table.X, _truth(net, table, args.data, _classes(args))))
+    supervised = net.supervised or args.target
+    truth = _truth(net, table, args.data, _classes(args)) if supervised else None
+    losses = dict(net.evaluate(table.X, truth))
+    if args.output:
+        _write(args, net.row_losses(table.X, truth)["total_loss"][:, None])
+    if not supervised:
+        return _print(args, losses)
     loss = losses.pop("image_loss")
     return _print(args, {"loss": loss, **{name: v for name, v in losses.items() if name not in ("latent_loss", "total_loss")}})
 

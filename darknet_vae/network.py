@@ -388,6 +388,17 @@ class Network:
         self._rows = 0
         return cast(Losses, _items(lib.dn_losses_item, losses, 0))
 
+    def row_losses(self, X: npt.ArrayLike, truth: npt.ArrayLike | None = None) -> dict[str, Array]:
+        """The losses of every row by itself: image_loss, latent_loss and total_loss, each (n,); their means are those of
+        `evaluate`. The total loss is an anomaly score: rows unlike those it was trained on lose more."""
+        x, y = matrix(X, self.inputs), None if truth is None else matrix(truth, self._info().truths, "truth")
+        if y is not None and len(y) != len(x):
+            raise errors.UsageError(f"X has {len(x)} rows, truth has {len(y)}")
+        losses = {name: np.empty(len(x), np.float32) for name in ("image_loss", "latent_loss", "total_loss")}
+        check(lib.dn_net_evaluate_rows(self._handle, pointer(x), _lent(y), len(x), *map(pointer, losses.values())))
+        self._rows = 0
+        return losses
+
     def detect(
         self,
         image: npt.ArrayLike,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -142,3 +143,60 @@ def test_training_stops_at_max_batches_and_takes_a_last_partial_batch(network: o
     assert len(history.image_loss) == 3
     assert net.seen == 24
     assert len(net.train(X, epochs=2).image_loss) == 2
+
+
+ROWS = "[net]\nbatch=4\ninputs=6\n"
+CODE = "[connected]\noutput=4\nactivation=tanh\n[sampling]\nbeta=0.7\n[connected]\noutput=6\nactivation=linear\n"
+LOSSES = {
+    "vae": ROWS + CODE + "[cost]\ntype=sse\n",
+    "bce": ROWS + CODE + "[cost]\ntype=bce\nscale=0.5\n",
+    "two_costs": ROWS + CODE + "[cost]\ntype=L1\n[route]\nlayers=-2\n[cost]\ntype=smooth\n",
+    "silent": ROWS + CODE + "[softmax]\nnoloss=1\n[cost]\n",
+    "softmax": ROWS + "[connected]\noutput=6\nactivation=linear\n[softmax]\ngroups=2\ntemperature=2\n",
+    "logistic": ROWS + "[connected]\noutput=6\nactivation=linear\n[logistic]\n",
+    "sequences": ROWS + "time_steps=3\n[gru]\noutput=6\n[cost]\n",
+}
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_the_losses_of_rows_are_those_of_each_alone(kind: str, device: str, network: Callable[..., dv.Network]) -> None:
+    net = network(LOSSES[kind], seed=1, device=device)
+    random = np.random.default_rng(0)
+    X, truth = random.uniform(0.1, 0.9, size=(2, 15, 6))
+    for t in (None, truth):
+        rows, mean = net.row_losses(X, t), net.evaluate(X, t)
+        for name in ("image_loss", "latent_loss", "total_loss"):
+            assert rows[name].shape == (15,) and rows[name].dtype == np.float32
+            assert rows[name].mean() == pytest.approx(mean[name], rel=1e-5, abs=1e-6)
+        for at in range(0, 15, 3):
+            alone = net.evaluate(X[at : at + 3], None if t is None else t[at : at + 3])
+            assert rows["total_loss"][at : at + 3].mean() == pytest.approx(alone["total_loss"], rel=1e-5)
+
+
+def test_losses_of_rows_are_refused_where_they_make_no_sense(network: Callable[..., dv.Network]) -> None:
+    head = network("[net]\nheight=3\nwidth=3\nchannels=8\n[yolo]\nanchors=1,1\nclasses=3\n")
+    with pytest.raises(dv.errors.UsageError, match=r"net\.cfg:5: the loss of a \[yolo\] is not known by row"):
+        head.row_losses(np.zeros((1, 72)), np.zeros((1, 450)))
+    with pytest.raises(dv.errors.UsageError, match="X has 2 rows, truth has 1"):
+        network(LOSSES["vae"]).row_losses(np.zeros((2, 6)), np.zeros((1, 6)))
+    with pytest.raises(dv.errors.UsageError, match="has no cost layer"):
+        network(ROWS + "[connected]\n").row_losses(np.zeros((1, 6)))
+
+
+@pytest.mark.parametrize("kind", ["binary", "python"])
+def test_anomaly_scores_find_the_rows_that_do_not_belong(kind: str) -> None:
+    """Digits upside down lose more than the digits that the network was trained on."""
+    cfg, data = ROOT / "cfg" / "vae_digits.cfg", ROOT / "data" / "digits.csv"
+    words = program(kind)
+    assert run([*words, "train", str(cfg), str(data), "-epochs", "40", "-quiet"]).returncode == 0
+    table = dv.load_table(data, label_column="label")
+    dv.save_csv("turned.csv", table.X[:300, ::-1])
+    scores = {}
+    for name, path in (("as_they_are", str(data)), ("turned", "turned.csv")):
+        done = run([*words, "evaluate", str(cfg), path, "-weights", "vae.weights", "-N", "300", "-output", f"{name}.txt"])
+        assert done.returncode == 0 and "total_loss" in done.stdout, done.stderr
+        scores[name] = dv.load_csv(f"{name}.txt")
+        assert scores[name].shape == (300, 1)
+        assert float(done.stdout.split("total_loss")[1]) == pytest.approx(scores[name].mean(), rel=1e-4)
+    ranks = (scores["turned"] > scores["as_they_are"].T).mean()  # area under the ROC curve
+    assert ranks > 0.8

@@ -176,6 +176,15 @@ int cli_sample(const cli_args *args) {
     return apply(args, net, &table, info.outputs, apply_decode);
 }
 
+static dn_status evaluate_rows(const cli_args *args, dn_net *net, const dn_table *table, const float *truth) {
+    float *total = malloc(table->rows * sizeof *total);
+    if (!total) return cli_no_memory(table->rows);
+    dn_status status = dn_net_evaluate_rows(net, table->values, truth, table->rows, NULL, NULL, total);
+    if (status == DN_OK) status = dn_csv_save(args->output, total, table->rows, 1);
+    free(total);
+    return status;
+}
+
 int cli_evaluate(const cli_args *args) {
     dn_net *net;
     dn_table table = {0};
@@ -191,6 +200,7 @@ int cli_evaluate(const cli_args *args) {
     status = cli_table(args, net, args->data, 0, &table);
     if (status == DN_OK && supervised) status = cli_truth(args, net, args->data, &table, &classes, &truth);
     if (status == DN_OK) status = dn_net_evaluate(net, table.values, truth, table.rows, &losses);
+    if (status == DN_OK && args->output) status = evaluate_rows(args, net, &table, truth);
     if (status == DN_OK) {
         while (n < 8 && dn_losses_item(&losses, supervised, n, &values[n].name, &values[n].value)) n++;
         status = cli_print(args, values, n);

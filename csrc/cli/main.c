@@ -9,13 +9,13 @@ static const struct verb {
     int (*run)(const cli_args *);
     const char *help;
 } verbs[] = {
-    {"train", cli_train, "CFG TRAIN.csv [-weights W] [-N n] [-output F]   train; writes vae.weights, latent_space.txt"},
-    {"sample", cli_sample, "CFG [LATENTS.csv | -n 16 -seed 1] -weights W     decode latent vectors, or the prior"},
-    {"encode", cli_encode, "CFG ROWS.csv -weights W                          latent means"},
-    {"reconstruct", cli_reconstruct, "CFG ROWS.csv -weights W                     decode the mean of every row"},
-    {"evaluate", cli_evaluate, "CFG ROWS.csv -weights W                        the losses, per row; accuracy"},
-    {"predict", cli_predict, "CFG ROWS.csv -weights W [-labels]               output of any network"},
-    {"inspect", cli_inspect, "CFG [-json]                                     the layers"},
+    {"train", cli_train, "CFG TRAIN.csv [-weights W] [-N n] [-output F]  train; writes vae.weights, latent_space.txt"},
+    {"sample", cli_sample, "CFG [LATENTS.csv | -n 16 -seed 1] -weights W   decode latent vectors, or the prior"},
+    {"encode", cli_encode, "CFG ROWS.csv -weights W                        latent means"},
+    {"reconstruct", cli_reconstruct, "CFG ROWS.csv -weights W                        decode the mean of every row"},
+    {"evaluate", cli_evaluate, "CFG ROWS.csv -weights W [-output F]            the losses; F: of every row, as scores"},
+    {"predict", cli_predict, "CFG ROWS.csv -weights W [-labels]              output of any network"},
+    {"inspect", cli_inspect, "CFG [-json]                                    the layers"},
 };
 
 static int help(void) {

@@ -90,7 +90,10 @@ static int cost_plain_loss(const dn_layer *l, dn_loss_behind *out) {
     return 1;
 }
 
+static const float *cost_row_errors(const dn_layer *l) { return l->output; }
+
 const dn_layer_type dn_cost_layer = {
     .name = "cost", .state_size = sizeof(cost_state), .parse = cost_parse, .plan = cost_plan, .forward = cost_forward,
-    .backward = cost_backward, .plain_loss = cost_plain_loss, .has_loss = 1, .is_cost = 1,
+    .backward = cost_backward, .plain_loss = cost_plain_loss, .row_errors = cost_row_errors, .has_loss = 1,
+    .is_cost = 1,
 };

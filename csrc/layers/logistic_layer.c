@@ -40,7 +40,9 @@ static dn_status logistic_backward(dn_layer *l) {
     if (l->dx) run->ops->axpy(run->pool, n, 1, l->delta, l->dx);
     return DN_OK;
 }
+static const float *logistic_row_errors(const dn_layer *l) { return ((const logistic_state *)l->state)->error; }
 const dn_layer_type dn_logistic_layer = {
     .name = "logistic", .state_size = sizeof(logistic_state), .parse = logistic_parse, .plan = logistic_plan,
     .forward = logistic_forward, .backward = logistic_backward, .has_loss = 1,
+    .row_errors = logistic_row_errors,
 };

@@ -91,8 +91,10 @@ static dn_status softmax_backward(dn_layer *l) {
     return DN_OK;
 }
 
+static const float *softmax_row_errors(const dn_layer *l) { return ((const softmax_state *)l->state)->error; }
+
 const dn_layer_type dn_softmax_layer = {
     .name = "softmax", .aliases = {"soft"}, .state_size = sizeof(softmax_state), .parse = softmax_parse,
     .plan = softmax_plan, .forward = softmax_forward, .backward = softmax_backward, .destroy = softmax_destroy,
-    .has_loss = 1,
+    .has_loss = 1, .row_errors = softmax_row_errors,
 };

@@ -238,7 +238,7 @@ class Network:
         callback: Callable[[Progress], bool | None] | None = None,
         *,
         learning_rate: float | None = None,
-        valid: tuple[npt.ArrayLike, npt.ArrayLike] | npt.ArrayLike | None = None,
+        valid: tuple[npt.ArrayLike, npt.ArrayLike | None] | npt.ArrayLike | None = None,
         holdout: float = 0,
         preview: Path | None = None,
         on_slice: Callable[[Progress], None] | None = None,
@@ -592,7 +592,8 @@ def _lent(array: Array | None) -> Any:
 
 def _items(call: Any, *arguments: Any) -> dict[str, float]:
     """What the core tells by name, index by index."""
-    name, value, found = ffi.new("const char **"), ffi.new("double *"), {}
+    name, value = ffi.new("const char **"), ffi.new("double *")
+    found: dict[str, float] = {}
     while call(*arguments, len(found), name, value):
         found[text(name[0])] = float(value[0])
     return found
@@ -607,7 +608,7 @@ def sample_prior(n: int, latent_size: int, seed: int = 0) -> Array:
 
 def layer_types() -> list[str]:
     """The section names of all layer types."""
-    names = []
+    names: list[str] = []
     while (name := lib.dn_layer_type_name(len(names))) != ffi.NULL:
         names.append(text(name))
     return names

@@ -42,10 +42,10 @@ static dn_status cfg_add_section(dn_cfg *cfg, const char *name, int line) {
 }
 
 static dn_status cfg_add_option(dn_cfg *cfg, char *text, int line) {
-    DN_CHECK(cfg->n_sections, DN_E_FORMAT, "%s:%d: '%s' stands before the first section", cfg->path, line, text);
+    DN_CHECK(cfg->n_sections, DN_E_FORMAT, "%s:%d: '%.60s' stands before the first section", cfg->path, line, text);
     dn_section *s = &cfg->sections[cfg->n_sections - 1];
     char *equals = strchr(text, '=');
-    DN_CHECK(equals && equals != text && equals[1], DN_E_FORMAT, "%s:%d: [%s] '%s' is not key=value", cfg->path, line,
+    DN_CHECK(equals && equals != text && equals[1], DN_E_FORMAT, "%s:%d: [%s] '%.60s' is not key=value", cfg->path, line,
              s->name, text);
     *equals = 0;
     for (int i = 0; i < s->n_options; i++)
@@ -68,7 +68,7 @@ static dn_status cfg_line(dn_cfg *cfg, char *text, int line) {
     *to = 0;
     if (!*text) return DN_OK;
     if (*text != '[') return cfg_add_option(cfg, text, line);
-    DN_CHECK(to[-1] == ']' && to - text > 2, DN_E_FORMAT, "%s:%d: '%s' is not a [section]", cfg->path, line, text);
+    DN_CHECK(to[-1] == ']' && to - text > 2, DN_E_FORMAT, "%s:%d: '%.60s' is not a [section]", cfg->path, line, text);
     to[-1] = 0;
     return cfg_add_section(cfg, text + 1, line);
 }

@@ -46,10 +46,10 @@ size_t dn_net_table(const dn_net *net, char *text, size_t size) {
     table_add(&t, "%5s  %-16s %7s %12s  %-18s    %-18s %12zu %12.3f\n", "total", "", "", "", "", "", info.n_params,
               info.flops * 1e-6);
     table_add(&t,
-              "weights file: %zu bytes. One row forward: %.4g GFLOP. Memory at batch %d: %.1f MB to predict, %.1f MB "
-              "to train.\n",
-              info.weights_bytes, info.flops * 1e-9, info.batch, (double)info.predicting_bytes * 1e-6,
-              (double)info.training_bytes * 1e-6);
+              "weights file: %zu values, %zu bytes. One row forward: %.4g GFLOP. Memory at batch %d: %.1f MB to "
+              "predict, %.1f MB to train.\n",
+              (info.weights_bytes - 20) / sizeof(float), info.weights_bytes, info.flops * 1e-9, info.batch,
+              (double)info.predicting_bytes * 1e-6, (double)info.training_bytes * 1e-6);
     return t.length;
 }
 

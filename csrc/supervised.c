@@ -197,8 +197,8 @@ dn_status dn_net_truth(const dn_net *net, const dn_table *t, const char *path, d
     }
     int labels_fit = net->truth_kind == DN_TRUTH_BINARY || net->truth_kind == DN_TRUTH_CLASSES;
     DN_CHECK(t->labels && labels_fit, DN_E_USAGE,
-             "%s: nothing to learn: %s wants %d value%s of truth per row, so name the %starget columns (-target)", path,
-             cfg, net->truths, net->truths == 1 ? "" : "s",
+             "%s: no truth: the loss of %s is over %d value%s per row, so name the %starget columns (-target)", path, cfg,
+             net->truths, net->truths == 1 ? "" : "s",
              labels_fit ? "label column (-label-column, or label_column in [net]) or " : "");
     dn_status status = DN_OK;
     if (!classes->n) status = dn_classes_find(classes, t->labels, t->rows);

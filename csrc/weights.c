@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { MAX_VERSION = 1 << 24 }; /* four letters are more */
+
 /* Does the file hold this tensor, and how many of its values? */
 static size_t weights_in_file(const dn_layer *l, const dn_tensor *t, int loading) {
     if (t->flags & DN_NOT_IN_FILE) return 0;
@@ -132,6 +134,8 @@ static dn_status weights_parse(dn_net *net, const char *path, const char *data, 
     int old = header[0] > 1000 || header[1] > 1000;
     int wide = version >= 2 && header[0] < 1000 && header[1] < 1000;
     size_t at = wide ? 20 : 16, total = 0;
+    DN_CHECK(header[0] >= 0 && header[0] <= MAX_VERSION && header[1] >= 0 && header[1] <= MAX_VERSION, DN_E_FORMAT,
+             "%s: no weights file: it begins with %d and %d, which are no version", path, header[0], header[1]);
     DN_CHECK(size >= at, DN_E_FORMAT, "%s: %zu bytes are too short for the header of a weights file", path, size);
     uint64_t seen;
     if (wide) {

@@ -45,6 +45,8 @@ def load_table(
     if not (math.isfinite(scale) and scale != 0):
         raise errors.UsageError(f"scale={scale} cannot divide")
     listed = [] if targets is None else [targets] if isinstance(targets, str | int) else targets
+    if rows is not None and rows < 1:
+        raise errors.UsageError(f"rows={rows} is not a positive number")
     label = ffi.new("char[]", b"" if label_column is None else str(label_column).encode())
     target = ffi.new("char[]", ",".join(map(str, listed)).encode())
     options = ffi.new(

@@ -64,6 +64,15 @@ def test_bad_input_ends_in_one_line_and_the_documented_code(kind: str) -> None:
 
 
 @BOTH
+@pytest.mark.parametrize("option", ["-epochs", "-N", "-batch", "-threads"])
+@pytest.mark.parametrize("value", ["0", "-3", "abc", "1.5"])
+def test_counts_are_whole_numbers_above_0(kind: str, option: str, value: str) -> None:
+    if kind == "python" and (value, option) not in (("0", "-N"), ("0", "-batch"), ("-3", "-epochs"), ("1.5", "-N")):
+        pytest.skip("a process of Python for every value would take long; four stand for all")
+    failure([*program(kind), "train", CFG, CSV, option, value], 2, value)
+
+
+@BOTH
 def test_one_dash_or_two_and_options_anywhere(kind: str) -> None:
     words = program(kind)
     first = run([*words, "train", CFG, CSV, "-epochs", "1", "-seed", "5", "-quiet"])
@@ -159,7 +168,8 @@ def test_inspect_prints_the_same_table_from_both() -> None:
     assert len(ends) == 1  # aligned
     assert lines[-2].split() == ["total", str(net.n_params), f"{sum(layer['flops_per_row'] for layer in rows(net)) * 1e-6:.3f}"]
     net.save("w.weights")
-    assert f"weights file: {Path('w.weights').stat().st_size} bytes" in lines[-1]
+    size = Path("w.weights").stat().st_size
+    assert f"weights file: {(size - 20) // 4} values, {size} bytes" in lines[-1]
     assert f"{net.memory_bytes * 1e-6:.1f} MB to predict, {net.training_bytes * 1e-6:.1f} MB to train" in lines[-1]
 
 

@@ -109,10 +109,11 @@ def test_warnings_are_told_once_though_a_resized_network_reads_its_cfg_again(net
     [
         ("[net]\nheight=1048576\nwidth=1\nchannels=1\n[upsample]\nstride=32768\n", "stride=32768 makes too much of 1048576 x 1"),
         (IMAGE + "[upsample]\nstride=-5\n", "blocks of stride=-5 are larger than the input 5 x 4"),
+        (VECTOR + "[connected]\noutput=2147483647\n" + DENSE + "[route]\nlayers=-1,-2\n", "2147483650 outputs are too many"),
         (IMAGE + "[upsample]\nstride=0\n", "stride=0 gives no output"),
         (IMAGE + "[upsample]\nstride=32768\n" * 4, "makes too much|values|large"),
     ],
 )
-def test_upsampling_beyond_what_can_be_counted_is_an_error(text: str, message: str, network: Build) -> None:
+def test_sizes_beyond_what_can_be_counted_are_errors(text: str, message: str, network: Build) -> None:
     with pytest.raises(dv.errors.FormatError, match=message):
         network(text)

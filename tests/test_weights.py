@@ -86,6 +86,7 @@ def test_what_else_can_be_wrong_with_a_file(network: Build) -> None:
             :20
         ]: r"layer 0 \[convolutional\] needs 88 values, the file has 0 left of 0: it ends in the layer's biases \(0 of 4\)",
         whole + b"1234": rf"1 values are left behind the last layer: the network has {count}, the file {count + 1}",
+        b"a,b,c\n" + whole: "no weights file: it begins with 744631393 and 2659, which are no version",
         whole + b"12": rf"2 bytes behind the {count} values",
         whole[:24] + np.float32(np.inf).tobytes() + whole[28:]: "value 1 is inf",
     }

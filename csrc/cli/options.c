@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum option_kind { TEXT, WHOLE, SEED, NUMBER, FLAG } option_kind;
+typedef enum option_kind { TEXT, WHOLE, COUNT, SEED, NUMBER, FLAG } option_kind;
 static const struct option {
     const char *names[3];
     option_kind kind;
@@ -18,11 +18,11 @@ static const struct option {
     {{"label-column"}, TEXT, offsetof(cli_args, label_column)},
     {{"target", "targets"}, TEXT, offsetof(cli_args, target)},
     {{"valid"}, TEXT, offsetof(cli_args, valid)},
-    {{"N", "rows"}, WHOLE, offsetof(cli_args, rows)},
-    {{"n"}, WHOLE, offsetof(cli_args, count)},
-    {{"epochs"}, WHOLE, offsetof(cli_args, epochs)},
-    {{"threads"}, WHOLE, offsetof(cli_args, threads)},
-    {{"batch"}, WHOLE, offsetof(cli_args, batch)},
+    {{"N", "rows"}, COUNT, offsetof(cli_args, rows)},
+    {{"n"}, COUNT, offsetof(cli_args, count)},
+    {{"epochs"}, COUNT, offsetof(cli_args, epochs)},
+    {{"threads"}, COUNT, offsetof(cli_args, threads)},
+    {{"batch"}, COUNT, offsetof(cli_args, batch)},
     {{"i", "gpu"}, WHOLE, offsetof(cli_args, gpu)},
     {{"seed"}, SEED, offsetof(cli_args, seed)},
     {{"lr"}, NUMBER, offsetof(cli_args, learning_rate)},
@@ -74,7 +74,10 @@ static int option_set(cli_args *args, const struct option *o, const char *value)
     switch (o->kind) {
     case TEXT: *(const char **)to = value; return 1;
     case FLAG: *(int *)to = 1; return 1;
-    case WHOLE: *(long *)to = strtol(value, &end, 10); return !errno && end != value && !*end && *(long *)to >= 0;
+    case WHOLE:
+    case COUNT:
+        *(long *)to = strtol(value, &end, 10);
+        return !errno && end != value && !*end && *(long *)to >= (o->kind == COUNT);
     case SEED:
         *(unsigned long long *)to = strtoull(value, &end, 10);
         return !errno && end != value && !*end && *value != '-';

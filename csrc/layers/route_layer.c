@@ -11,8 +11,8 @@ static dn_status route_parse(dn_layer *l, dn_section *s) {
     route_state *st = l->state;
     DN_TRY(dn_cfg_ints(s, "layers", &st->sources, &st->n));
     if (!st->n) return dn_cfg_error(s, NULL, "layers= is missing");
-    int64_t outputs = 0;
-    int channels = 0, image = 1;
+    int64_t outputs = 0, channels = 0;
+    int image = 1;
     const dn_layer *first = NULL;
     for (int i = 0; i < st->n; i++) {
         int index = st->sources[i] < 0 ? l->index + st->sources[i] : st->sources[i];
@@ -28,7 +28,7 @@ static dn_status route_parse(dn_layer *l, dn_section *s) {
     }
     if (outputs > INT_MAX) return dn_cfg_error(s, "layers", "%lld outputs are too many", (long long)outputs);
     l->outputs = (int)outputs;
-    if (image) l->out_height = first->out_height, l->out_width = first->out_width, l->out_channels = channels;
+    if (image) l->out_height = first->out_height, l->out_width = first->out_width, l->out_channels = (int)channels;
     return DN_OK;
 }
 static dn_status route_forward(dn_layer *l) {

@@ -9,15 +9,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_gradients import NETWORKS, problem_of
+from test_gradients import CONV, IMAGE, NETWORKS, SSE, problem_of
 
 import darknet_vae as dv
 from darknet_vae._lib import lib
 
 Build = Callable[..., dv.Network]
-# A connected or local layer behind an image, or a reshape, has one size of input.
-FIXED = {"softmax", "local", "reshape", "l2norm"}
-IMAGES = [kind for kind, text in NETWORKS.items() if "height" in text and kind not in FIXED]
+# A connected or local layer behind an image, or a reshape, has one size of input; so others stand for these networks.
+ANY_SIZE = {
+    "softmax": IMAGE + CONV + "[softmax]\nspatial=1\nnoloss=1\n" + CONV + "[softmax]\nspatial=1\n",
+    "l2norm": IMAGE + CONV + "[l2norm]\n[route]\nlayers=-1,-2\n[l2norm]\n" + CONV + SSE,
+    "logistic": IMAGE + CONV + "[logistic]\n",
+    "connected": IMAGE + CONV + "[avgpool]\n[connected]\noutput=3\n" + SSE,
+    "gru": IMAGE + "time_steps=2\n" + CONV + "[avgpool]\n[gru]\noutput=3\n" + SSE,
+}
+FIXED = {"local", "reshape"}
+IMAGES = sorted({kind for kind, text in NETWORKS.items() if "height" in text} - FIXED | set(ANY_SIZE))
 
 
 def train_a_little(net: dv.Network, rows: int, seed: int = 0) -> None:
@@ -52,7 +59,7 @@ def assert_same(one: dv.Network, two: dv.Network) -> None:
 @pytest.mark.parametrize("device", ["cpu", "fence"])
 @pytest.mark.parametrize("kind", IMAGES)
 def test_an_image_network_resized_there_and_back_is_the_same(kind: str, device: str, network: Build) -> None:
-    nets = [network(NETWORKS[kind], seed=1, device=device) for _ in range(2)]
+    nets = [network(ANY_SIZE.get(kind, NETWORKS[kind]), seed=1, device=device) for _ in range(2)]
     for net in nets:
         train_a_little(net, net.batch)
     shape, batch = nets[0].input_shape, nets[0].batch

@@ -63,8 +63,9 @@ INLINE vec vec_expm1(vec x) {
 INLINE vec vec_log(vec x) {
     ivec tiny = x < 1.17549435e-38f;
     vec scaled = select(tiny, x * 8388608.0f, x);
-    ivec bits = (ivec)scaled, e = ((bits - 0x3f3504f3) >> 23); /* 0x3f3504f3: sqrt(1/2) */
-    vec f = (vec)(bits - (e << 23)) - 1;
+    uvec bits = (uvec)scaled; /* unsigned: negative lanes, which do not count, would overflow */
+    ivec e = (ivec)(bits - 0x3f3504f3) >> 23; /* 0x3f3504f3: sqrt(1/2) */
+    vec f = (vec)(bits - ((uvec)e << 23)) - 1;
     vec power = __builtin_convertvector(e - (tiny & 23), vec);
     vec q = splat(0.06746601313352585f);
     q = q * f - 0.11675640940666199f;

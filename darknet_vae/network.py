@@ -151,6 +151,11 @@ class Layer:
         check(lib.dn_tensor_set(self._net._handle, self.index, name.encode(), pointer(array), array.size))
 
     def _rows(self, fetch: Any) -> Array:
+        if not self._net._rows:
+            raise errors.UsageError(
+                f"layer {self.index} [{self.type}]: outputs and deltas are those of a forward(x), and there was none "
+                "since the network was made, resized or given a table"
+            )
         out = np.empty((self._net._rows, self.outputs), np.float32)
         check(fetch(self._net._handle, self.index, pointer(out), out.size))
         return out
@@ -304,6 +309,7 @@ class Network:
         line = ffi.new("char[256]")
         try:
             while not p.finished:
+                self._rows = 0
                 check(lib.dn_trainer_run(trainer, SLICE_MS, p), preview)
                 lib.dn_progress_line(p, line, 256)
                 yield Progress(

@@ -187,3 +187,22 @@ def test_importing_is_quick() -> None:
 def test_the_package_is_typed() -> None:
     assert (Path(dv.__file__).parent / "py.typed").exists()
     assert dv.__version__ == dv.build_info().split()[1].rstrip(",")
+
+
+def test_layers_without_a_forward_say_so(network: Build) -> None:
+    net = network("[net]\nbatch=4\ninputs=3\n[connected]\noutput=2\n[connected]\noutput=3\n[cost]\n")
+    X = np.zeros((3, 3))
+    calls: list[Callable[[], object]] = [
+        lambda: None,
+        lambda: net.predict(X),
+        lambda: net.evaluate(X),
+        lambda: net.encode(X),
+        lambda: net.train(X, epochs=1),
+        lambda: net.resize(batch=2),
+    ]
+    for call in calls:
+        call()
+        with pytest.raises(dv.errors.UsageError, match=r"layer 1 \[connected\]: outputs and deltas are those of a forward\(x\)"):
+            _ = net.layers[1].output
+        net.forward(X[:2])
+        assert net.layers[1].output.shape == (2, 3)

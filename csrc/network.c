@@ -30,6 +30,28 @@ static dn_status net_parse_batch(dn_net *net, dn_section *s, int rows) {
     return DN_OK;
 }
 
+static dn_status net_parse_optimizer(dn_net *net, dn_section *s) {
+    double momentum, eps;
+    DN_TRY(dn_cfg_float(s, "momentum", 0.9, &momentum));
+    DN_TRY(dn_cfg_float(s, "decay", 0.0001, &net->decay));
+    DN_TRY(dn_cfg_int(s, "adam", 0, 0, 1, &net->run.optimizer.adam));
+    DN_TRY(dn_cfg_float(s, "B1", 0.9, &net->b1));
+    DN_TRY(dn_cfg_float(s, "B2", 0.999, &net->b2));
+    DN_TRY(dn_cfg_float(s, "eps", 1e-7, &eps));
+    const struct {
+        const char *key;
+        double value;
+    } parts[] = {{"momentum", momentum}, {"B1", net->b1}, {"B2", net->b2}};
+    for (int i = 0; i < 3; i++)
+        if (parts[i].value < 0 || parts[i].value >= 1)
+            return dn_cfg_error(s, parts[i].key, "%s=%g is not in [0, 1)", parts[i].key, parts[i].value);
+    if (eps <= 0) return dn_cfg_error(s, "eps", "eps=%g is not above 0", eps);
+    net->run.decay = (float)net->decay;
+    net->run.optimizer.momentum = (float)momentum, net->run.optimizer.eps = (float)eps;
+    net->run.optimizer.b1 = (float)net->b1, net->run.optimizer.b2 = (float)net->b2;
+    return DN_OK;
+}
+
 static dn_status net_parse_header(dn_net *net, net_size size) {
     dn_section *s = &net->cfg->sections[0];
     if (strcmp(s->name, "net") && strcmp(s->name, "network"))
@@ -48,16 +70,8 @@ static dn_status net_parse_header(dn_net *net, net_size size) {
     DN_TRY(dn_cfg_int(s, "inputs", (int)image, 0, INT_MAX, &net->inputs));
     if (resized) net->inputs = (int)image;
     if (!net->inputs) return dn_cfg_error(s, NULL, "no inputs: give inputs= or height=, width= and channels=");
-    double momentum, eps;
-    DN_TRY(dn_cfg_float(s, "momentum", 0.9, &momentum));
-    DN_TRY(dn_cfg_float(s, "decay", 0.0001, &net->decay));
-    net->run.decay = (float)net->decay;
-    DN_TRY(dn_cfg_int(s, "adam", 0, 0, 1, &net->run.optimizer.adam));
-    DN_TRY(dn_cfg_float(s, "B1", 0.9, &net->b1));
-    DN_TRY(dn_cfg_float(s, "B2", 0.999, &net->b2));
-    DN_TRY(dn_cfg_float(s, "eps", 1e-7, &eps));
-    net->run.optimizer.momentum = (float)momentum, net->run.optimizer.eps = (float)eps;
-    net->run.optimizer.b1 = (float)net->b1, net->run.optimizer.b2 = (float)net->b2;
+    double eps;
+    DN_TRY(net_parse_optimizer(net, s));
     DN_TRY(dn_cfg_float(s, "data_scale", 1, &net->data_scale));
     if (net->data_scale == 0) return dn_cfg_error(s, "data_scale", "data_scale=0 cannot divide");
     net->label_column = dn_cfg_string(s, "label_column", "");

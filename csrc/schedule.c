@@ -23,6 +23,7 @@ dn_status dn_schedule_parse(dn_section *s, dn_schedule *o) {
         return dn_cfg_error(s, "policy", "policy=%s is not one of constant, step, exp, poly, steps, sigmoid, random", name);
     o->policy = (dn_policy)policy;
     DN_TRY(dn_cfg_float(s, "learning_rate", 0.001, &o->learning_rate));
+    if (o->learning_rate < 0) return dn_cfg_error(s, "learning_rate", "learning_rate=%g is below 0", o->learning_rate);
     DN_TRY(dn_cfg_float(s, "power", 4, &o->power));
     DN_TRY(dn_cfg_float(s, "scale", 1, &o->scale));
     DN_TRY(dn_cfg_float(s, "gamma", 1, &o->gamma));

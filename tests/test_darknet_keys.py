@@ -104,6 +104,33 @@ def test_warnings_are_told_once_though_a_resized_network_reads_its_cfg_again(net
     assert warnings_of(net) == before
 
 
+def test_settings_of_the_optimiser_that_cannot_train_are_errors(network: Build) -> None:
+    net = "[net]\ninputs=3\n{}[connected]\n[cost]\n"
+    for key, message in {
+        "learning_rate=-0.1": "learning_rate=-0.1 is below 0",
+        "momentum=1": r"momentum=1 is not in \[0, 1\)",
+        "momentum=-0.9": r"momentum=-0.9 is not in \[0, 1\)",
+        "B1=1.5": r"B1=1.5 is not in \[0, 1\)",
+        "B2=1": r"B2=1 is not in \[0, 1\)",
+        "eps=0": "eps=0 is not above 0",
+        "learning_rate=nan": "learning_rate=nan is not a number",
+        "policy=cosine": "policy=cosine is not one of",
+        "policy=steps\nsteps=1,2\nscales=0.1": "got 2 and 1",
+        "policy=poly": "policy=poly needs max_batches",
+        "policy=step\nstep=0": "step=0 is below 1",
+    }.items():
+        with pytest.raises(dv.errors.FormatError, match=r"net\.cfg:\d+: \[net\] .*" + message):
+            network(net.format(key + "\n"))
+
+
+def test_padding_of_local_layers_may_be_said_in_pixels(network: Build) -> None:
+    nets = [network(IMAGE + f"[local]\nfilters=2\nsize=5\npad={pad}\n", seed=1) for pad in (1, 2)]
+    x = np.random.default_rng(0).normal(size=(2, nets[0].inputs))
+    np.testing.assert_array_equal(nets[0].predict(x), nets[1].predict(x))
+    with pytest.raises(dv.errors.FormatError, match="pad=3 is neither 0 nor 1 nor size/2=2 pixels"):
+        network(IMAGE + "[local]\nfilters=2\nsize=5\npad=3\n")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

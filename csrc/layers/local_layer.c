@@ -19,7 +19,9 @@ static dn_status local_parse(dn_layer *l, dn_section *s) {
     DN_TRY(dn_cfg_int(s, "filters", 1, 1, 1 << 24, &l->filters));
     DN_TRY(dn_cfg_int(s, "size", 1, 1, 1 << 15, &l->size));
     DN_TRY(dn_cfg_int(s, "stride", 1, 1, 1 << 15, &l->stride));
-    DN_TRY(dn_cfg_int(s, "pad", 0, 0, 1, &pad));
+    DN_TRY(dn_cfg_int(s, "pad", 0, 0, 1 << 15, &pad));
+    if (pad > 1 && pad != l->size / 2)
+        return dn_cfg_error(s, "pad", "pad=%d is neither 0 nor 1 nor size/2=%d pixels", pad, l->size / 2);
     DN_TRY(dn_layer_activation(s, "logistic", &st->activation));
     int padding = pad ? l->size / 2 : 0;
     int oh = l->height + 2 * padding - l->size, ow = l->width + 2 * padding - l->size;

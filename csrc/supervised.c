@@ -74,6 +74,23 @@ dn_status dn_classes_find(dn_classes *classes, const char *labels, size_t rows) 
     return status;
 }
 
+/* Labels that are numbers of classes as Darknet counts them, 0 to n - 1, some of which no row has: then all of those. */
+static dn_status classes_count(dn_classes *classes, int n) {
+    const char *names = classes->names;
+    if (classes->n >= n) return DN_OK;
+    for (int i = 0; i < classes->n; i++) {
+        label l = label_next(&names);
+        if (!l.numeric || l.number != floor(l.number) || l.number < 0 || l.number >= n) return DN_OK;
+    }
+    size_t size = 12 * (size_t)n, at = 0;
+    char *all = dn_alloc(size, 1);
+    if (!all) return DN_E_MEMORY;
+    for (int i = 0; i < n; i++) at += (size_t)snprintf(all + at, size - at, "%s%d", i ? "\n" : "", i);
+    dn_classes_free(classes);
+    *classes = (dn_classes){.names = all, .n = n};
+    return DN_OK;
+}
+
 void dn_classes_free(dn_classes *classes) {
     dn_free(classes->names);
     *classes = (dn_classes){0};
@@ -201,7 +218,10 @@ dn_status dn_net_truth(const dn_net *net, const dn_table *t, const char *path, d
              net->truths, net->truths == 1 ? "" : "s",
              labels_fit ? "label column (-label-column, or label_column in [net]) or " : "");
     dn_status status = DN_OK;
-    if (!classes->n) status = dn_classes_find(classes, t->labels, t->rows);
+    if (!classes->n) {
+        status = dn_classes_find(classes, t->labels, t->rows);
+        if (status == DN_OK) status = classes_count(classes, net->truths == 1 ? 2 : net->truths);
+    }
     if (status == DN_OK) status = dn_classes_one_hot(classes, t->labels, t->rows, net->truths, truth);
     return status == DN_OK ? DN_OK : dn_fail_prefix(status, "%s: ", path);
 }

@@ -84,6 +84,37 @@ def test_csv_files_work_or_fail_in_one_clear_line(item: dict[str, Any]) -> None:
             assert path.name in str(error)
 
 
+@pytest.mark.parametrize("item", cases("catcsv"))
+def test_tables_with_labels_train_a_classifier_or_fail_in_one_clear_line(item: dict[str, Any]) -> None:
+    column, classes = item["arguments"]
+    Path("net.cfg").write_text(f"[net]\ninputs=2\n[connected]\noutput={classes}\nactivation=linear\n[softmax]\n")
+    assert BINARY
+    done = run([BINARY, "train", "net.cfg", str(path_of(item)), "-label-column", column, "-epochs", "1", "-quiet"])
+    if item["expected_of_rebuilt_core"] == "works":
+        assert done.returncode == 0, done.stderr
+        assert Path("net.labels.txt").read_text().split() == [str(k) for k in range(int(classes))]
+    else:
+        assert done.returncode in (2, 3)
+        assert path_of(item).name in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("item", cases("missing", "csvmissing"))
+def test_a_file_that_is_not_there_is_named(item: dict[str, Any]) -> None:
+    with pytest.raises(FileNotFoundError, match=r"nothere\.(cfg|csv)"):
+        dv.Network("nothere.cfg") if item["action"] == "missing" else dv.load_csv("nothere.csv")
+
+
+@pytest.mark.parametrize("item", cases("predictzero"))
+def test_rows_of_zeros_give_finite_outputs(item: dict[str, Any]) -> None:
+    net = dv.Network(path_of(item))
+    assert np.isfinite(net.predict(np.zeros((net.batch, net.inputs)))).all()
+
+
+def test_no_kind_of_case_is_left_out() -> None:
+    kinds = {"parse", "predict", "train", "csv", "catcsv", "missing", "csvmissing", "predictzero"}
+    assert {item["action"] for item in INDEX} <= kinds
+
+
 @pytest.mark.parametrize("item", [case for case in cases("parse", "predict") if case.values[0]["file"] is not None])
 @pytest.mark.parametrize("words", [[BINARY], MODULE], ids=["binary", "python"])
 def test_the_command_line_ends_with_the_status_and_no_traceback(item: dict[str, Any], words: list[str]) -> None:

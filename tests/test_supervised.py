@@ -304,3 +304,19 @@ def test_labels_with_separators_are_written_in_quotes() -> None:
         assert done.returncode == 0, done.stderr
         again = dv.load_table("p.csv", label_column=0)
         assert again.labels is not None and again.labels.tolist() == labels
+
+
+@BOTH
+def test_a_class_may_be_without_rows_when_labels_are_numbers_from_0(kind: str) -> None:
+    """The first five digits are 0 to 4 only, but the network has ten classes."""
+    words = words_of(kind)
+    done = run([*words, "train", CFG, CSV, "-N", "5", "-epochs", "30", "-quiet", "-save", "five.weights"])
+    assert done.returncode == 0, done.stderr
+    assert Path("five.labels.txt").read_text().split() == [str(k) for k in range(10)]
+    done = run([*words, "predict", CFG, CSV, "-N", "5", "-weights", "five.weights", "-labels"])
+    assert [line.split(",")[0] for line in done.stdout.splitlines()] == [str(k) for k in range(5)]
+    for rows in ("7,8,10\n1,2,3\n", "7,8,a\n1,2,b\n", "7,8,0.5\n1,2,1\n"):
+        Path("few.csv").write_text(rows)
+        Path("net.cfg").write_text("[net]\ninputs=2\n[connected]\noutput=10\n[softmax]\n")
+        done = run([*words, "train", "net.cfg", "few.csv", "-label-column", "2", "-epochs", "1", "-quiet"])
+        assert done.returncode == 2 and "10 labels are wanted" in done.stderr

@@ -92,6 +92,21 @@ static const dn_plugin *plugin_get(int *devices, char *why, size_t size) {
     return *devices > 0 ? plugin : NULL;
 }
 
+static const char *const precisions[DN_PRECISION_COUNT] = {"float32", "tf32", "bf16"};
+
+const char *dn_precision_name(dn_precision precision) { return precisions[precision]; }
+
+dn_status dn_precision_parse(const char *name, dn_precision *precision) {
+    *precision = DN_FLOAT32;
+    if (!name || !*name) return DN_OK;
+    for (int i = 0; i < DN_PRECISION_COUNT; i++)
+        if (!strcmp(name, precisions[i])) {
+            *precision = (dn_precision)i;
+            return DN_OK;
+        }
+    return dn_fail(DN_E_USAGE, "precision '%.40s' is unknown: float32, tf32 and bf16 are known", name);
+}
+
 dn_status dn_backend_find(const char *device, double flops, const dn_ops **ops, int *index) {
     *index = 0;
     *ops = !strcmp(device, "fence") ? &dn_fence_ops : &dn_cpu_ops;

@@ -15,6 +15,10 @@ typedef enum dn_activation {
 
 typedef enum dn_loss { DN_LOSS_SSE, DN_LOSS_L1, DN_LOSS_SMOOTH, DN_LOSS_BCE, DN_LOSS_MASKED, DN_LOSS_COUNT } dn_loss;
 
+/* Of the factors in products of matrices; sums and everything else are float32. TF32 has 10 bits of mantissa,
+ * bfloat16 7. */
+typedef enum dn_precision { DN_FLOAT32, DN_TF32, DN_BF16, DN_PRECISION_COUNT } dn_precision;
+
 #define DN_MASKED (-1234.0f) /* a truth that does not count, in masked losses */
 
 /* A convolution seen from its image side: image (c, h, w), columns (c*size*size, out_h*out_w). */
@@ -82,8 +86,9 @@ typedef struct dn_ops {
     const char *name;
     int separate_memory; /* 1: the host cannot read this memory, so data sets are uploaded */
     const char *(*describe)(dn_pool *pool); /* the device in use, for people; lent by it; NULL: the name says all */
-    dn_status (*open)(dn_pool *pool, int index); /* of a device; NULL: nothing to do */
+    dn_status (*open)(dn_pool *pool, int index, dn_precision precision); /* of a device; NULL: nothing to do */
     void (*close)(dn_pool *pool);
+    size_t (*own_bytes)(dn_pool *pool); /* of the device's memory that `open` took; NULL: none */
     dn_status (*finish)(dn_pool *pool);
     /* Record operations instead of doing them, to be replayed any number of times; NULL: cannot. */
     dn_status (*record_begin)(dn_pool *pool);
@@ -126,6 +131,11 @@ typedef struct dn_ops {
     void (*bias_gradient)(dn_pool *, size_t rows, size_t channels, size_t spatial, const float *dy, float *db);
     void (*activate)(dn_pool *, dn_activation, size_t n, float *x);                        /* in place */
     void (*activate_gradient)(dn_pool *, dn_activation, size_t n, const float *y, float *dy); /* dy *= act'(y) */
+    /* These in one; NULL: composed. y = act(y + bias[channel]); dy *= act'(y), db[channel] += sums of that dy */
+    void (*bias_activate)(dn_pool *, size_t rows, size_t channels, size_t spatial, dn_activation, const float *bias,
+                          float *y);
+    void (*bias_activate_gradient)(dn_pool *, size_t rows, size_t channels, size_t spatial, dn_activation,
+                                   const float *y, float *dy, float *db);
     /* batch normalisation, x (rows, channels, spatial). legacy: 1/(sqrt(v)+1e-6), else 1/sqrt(v+eps).
      * train: mean, var set (unbiased), rolling mixed by .99/.01; y = xhat*scale + bias, xhat kept */
     void (*norm_forward)(dn_pool *, size_t rows, size_t channels, size_t spatial, int training, float eps,
@@ -201,6 +211,9 @@ extern const dn_ops dn_fence_ops; /* for tests: memory the host may not touch */
 /* The machine of a device name: cpu, cuda, cuda:1, fence, or auto, which takes the first GPU when there is one and a pass with
  * `flops` of arithmetic forward is long enough to gain by it. */
 dn_status dn_backend_find(const char *device, double flops, const dn_ops **ops, int *index);
+/* float32 (also NULL and ""), tf32, bf16. A backend whose `open` is NULL computes in float32 alone. */
+dn_status dn_precision_parse(const char *name, dn_precision *precision);
+const char *dn_precision_name(dn_precision precision);
 /* The names of the cfg; -1 when unknown. */
 int dn_activation_parse(const char *name);
 const char *dn_activation_name(dn_activation a);

@@ -49,6 +49,9 @@ typedef struct dn_net_options {
     /* NULL: "cpu"; "cuda" or "cuda:N": a GPU, DN_E_DEVICE when it is not there; "auto": the first GPU when there is one and the
      * network is large enough to gain by it; "fence": the CPU with memory the host may not touch, for tests */
     const char *device;
+    /* NULL: "float32". "tf32" or "bf16": fewer bits of the factors in products of matrices, on GPUs that have them;
+     * elsewhere an error */
+    const char *precision;
 } dn_net_options;
 
 /* Build a network from the cfg file `path` with fresh parameters. `options` may be NULL. */

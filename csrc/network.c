@@ -331,24 +331,33 @@ static double net_flops(const dn_net *net) {
 }
 
 /* The device, when the shapes are known: `auto` looks at them. */
-static dn_status net_open(dn_net *net, const char *device) {
+static dn_status net_open(dn_net *net, const char *device, const char *precision_name) {
     const dn_ops *ops;
+    dn_precision precision;
     int index;
-    DN_TRY(dn_backend_find(device, net_flops(net) * net->run.batch, &ops, &index));
-    dn_status status = ops->open ? ops->open(net->pool, index) : DN_OK;
+    DN_TRY(dn_precision_parse(precision_name, &precision));
+    double flops = precision == DN_FLOAT32 ? net_flops(net) * net->run.batch : 1e300; /* only a GPU has the others */
+    DN_TRY(dn_backend_find(device, flops, &ops, &index));
+    dn_status status = ops->open ? ops->open(net->pool, index, precision) : DN_OK;
     if (status != DN_OK && !strcmp(device, "auto")) /* a GPU that cannot be had now */
         DN_TRY(dn_backend_find("cpu", 0, &ops, &index));
     else
         DN_TRY(status);
+    if (!ops->open && precision != DN_FLOAT32) {
+        if (status != DN_OK) return status; /* of the GPU */
+        return dn_fail(DN_E_DEVICE, "precision '%s' needs a GPU: device '%s' computes in float32",
+                       dn_precision_name(precision), ops->name);
+    }
     net->ops = net->run.ops = ops;
     return DN_OK;
 }
 
 /* From the cfg to a network ready to run; pool and seed are there, and the backend when `device` is NULL. */
-static dn_status net_assemble(dn_net *net, net_size size, const char *device) {
+static dn_status net_assemble(dn_net *net, net_size size, const char *device, const char *precision) {
     DN_TRY(net_parse_header(net, size));
     DN_TRY(net_parse_layers(net));
-    if (device) DN_TRY(net_open(net, device));
+    if (device) DN_TRY(net_open(net, device, precision));
+    if (net->ops->own_bytes) net->memory_bytes += net->ops->own_bytes(net->pool);
     for (int i = 0; i < net->n_layers; i++)
         if (net->layers[i].type->plan) DN_TRY(net->layers[i].type->plan(&net->layers[i]));
     DN_TRY(net_layout_parameters(net));
@@ -364,7 +373,7 @@ static dn_status net_build(dn_net *net, const char *path, const dn_net_options *
     net->run.pool = net->pool;
     net->seed = net->run.seed = options ? options->seed : 0;
     return net_assemble(net, (net_size){.batch = options && options->batch > 0 ? options->batch : 0},
-                        options && options->device ? options->device : "cpu");
+                        options && options->device ? options->device : "cpu", options ? options->precision : NULL);
 }
 
 dn_status dn_net_create(dn_net **out, const char *path, const dn_net_options *options) {
@@ -429,7 +438,7 @@ dn_status dn_net_resize(dn_net *net, int height, int width, int batch) {
                      .layout = net->layout + 1,
                      .resized_from = net,
                      .run = {.ops = net->ops, .pool = net->pool, .seed = net->seed}};
-    dn_status status = net_assemble(next, size, NULL);
+    dn_status status = net_assemble(next, size, NULL, NULL);
     if (status == DN_OK && net->deltas) status = dn_net_prepare_training(next);
     if (status != DN_OK) {
         net_let_go(next);

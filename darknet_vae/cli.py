@@ -42,6 +42,7 @@ def _common(parser: argparse.ArgumentParser, data: bool = True) -> None:
     _option(parser, "batch", type=int, help="rows in one pass, instead of the cfg's")
     _option(parser, "i", "gpu", type=int, metavar="N", help="use GPU N (default: the first one, if the network gains by it)")
     _option(parser, "nogpu", "cpu", action="store_true", help="use the CPU")
+    _option(parser, "precision", choices=["float32", "tf32", "bf16"], help="of products of matrices, on a GPU (float32)")
     _option(parser, "quiet", "q", action="store_true", help="no progress, no warnings")
     if data:
         _option(parser, "N", "rows", type=int, metavar="n", help="the first n rows of the CSV only")
@@ -142,7 +143,8 @@ def _network(args: argparse.Namespace, weights_wanted: bool = True) -> Network:
     device = "cpu" if args.nogpu else "auto" if args.i is None else f"cuda:{args.i}"
     with warnings.catch_warnings(record=True) as met:
         warnings.simplefilter("always")
-        net = Network(args.cfg, seed=args.seed, device=device, batch=args.batch, threads=args.threads)
+        net = Network(args.cfg, seed=args.seed, device=device, batch=args.batch, threads=args.threads,
+                      precision=args.precision)  # fmt: skip
     if args.weights:
         net.load_weights(args.weights, clear=True)
     if not args.quiet:

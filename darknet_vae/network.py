@@ -180,21 +180,23 @@ class Network:
 
     seed: start weights, noise, dropout and shuffling are functions of it. device: "cpu"; "cuda" or "cuda:N", a GPU; "auto", a GPU
     when there is one and the network is large enough to gain by it. batch: rows in one pass, instead of the cfg's.
-    threads: None means all this process may use. With recurrent layers, tables (train, predict, encode, ...) are sequences
-    of time_steps rows, one after the other, and every sequence begins with no state. Not for use by two threads at once; two
-    networks are.
+    threads: None means all this process may use. precision: of products of matrices, "float32"; "tf32" or "bf16" on GPUs that
+    have them, elsewhere a DeviceError. With recurrent layers, tables (train, predict, encode, ...) are sequences of time_steps
+    rows, one after the other, and every sequence begins with no state. Not for use by two threads at once; two networks are.
     """
 
     def __init__(
-        self, cfg: Path, seed: int = 0, device: str = "auto", batch: int | None = None, threads: int | None = None
-    ) -> None:
+        self, cfg: Path, seed: int = 0, device: str = "auto", batch: int | None = None, threads: int | None = None,
+        precision: str | None = None,
+    ) -> None:  # fmt: skip
         if not 0 <= seed < 2**64:
             raise errors.UsageError(f"seed={seed} is not in 0 .. 2**64 - 1")
         for name, value in (("batch", batch), ("threads", threads)):
             if value is not None and not 0 < value < 2**31:
                 raise errors.UsageError(f"{name}={value} is not a positive number")
-        name = ffi.new("char[]", device.encode())
-        options = ffi.new("dn_net_options *", {"seed": seed, "batch": batch or 0, "threads": threads or 0, "device": name})
+        names = [ffi.new("char[]", word.encode()) for word in (device, precision or "")]
+        given = {"seed": seed, "batch": batch or 0, "threads": threads or 0, "device": names[0], "precision": names[1]}
+        options = ffi.new("dn_net_options *", given)
         out = ffi.new("dn_net **")
         check(lib.dn_net_create(out, to_bytes(cfg), options), cfg)
         self._handle = ffi.gc(out[0], lib.dn_net_destroy)

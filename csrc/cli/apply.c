@@ -10,7 +10,7 @@ dn_status cli_network(const cli_args *args, int need_weights, dn_net **net) {
     if (args->gpu >= 0) snprintf(device, sizeof device, "cuda:%ld", args->gpu);
     if (args->cpu) strcpy(device, "cpu");
     dn_net_options options = {.seed = args->seed, .batch = (int)args->batch, .threads = (int)args->threads,
-                              .device = device};
+                              .device = device, .precision = args->precision};
     dn_status status = dn_net_create(net, args->cfg, &options);
     if (status != DN_OK) return status;
     for (int i = 0; !args->quiet && i < dn_net_warning_count(*net); i++)

@@ -5,7 +5,7 @@
 
 typedef struct cli_args {
     const char *cfg, *data; /* positional */
-    const char *weights, *output, *save, *label_column, *target, *valid;
+    const char *weights, *output, *save, *label_column, *target, *valid, *precision;
     long rows, epochs, threads, batch, count, gpu;
     unsigned long long seed;
     double learning_rate, scale, holdout;

@@ -34,7 +34,7 @@ static int help(void) {
         "                    which is then not trained on\n"
         "  -target a,b,-1    columns to predict, in the file's units: names, or indexes from 0, negative from the end\n"
         "  -labels           predict: the label in front of every row\n"
-        "  -quiet  -json     -i N (GPU)  -nogpu\n\n"
+        "  -quiet  -json     -i N (GPU)  -nogpu  -precision float32|tf32|bf16 (of products, on a GPU)\n\n"
         "train takes its job from the network: a sampling layer makes a variational autoencoder; a softmax or "
         "logistic\n"
         "loss over the label column, or -target, makes supervised training (CFG's name + .weights, .labels.txt); else\n"

@@ -17,6 +17,7 @@ static const struct option {
     {{"save"}, TEXT, offsetof(cli_args, save)},
     {{"label-column"}, TEXT, offsetof(cli_args, label_column)},
     {{"target", "targets"}, TEXT, offsetof(cli_args, target)},
+    {{"precision"}, TEXT, offsetof(cli_args, precision)},
     {{"valid"}, TEXT, offsetof(cli_args, valid)},
     {{"N", "rows"}, COUNT, offsetof(cli_args, rows)},
     {{"n"}, COUNT, offsetof(cli_args, count)},

@@ -83,7 +83,8 @@ static cudaError_t cuda_prepare(cuda_context *c, struct cudaDeviceProp *properti
     return error;
 }
 
-static dn_status cuda_open(dn_pool *pool, int index) {
+static dn_status cuda_open(dn_pool *pool, int index, dn_precision precision) {
+    (void)precision;
     cuda_context *c = host->alloc(1, sizeof *c);
     if (!c) return DN_E_MEMORY;
     *host->pool_slot(pool) = c;

@@ -41,6 +41,10 @@ void dn_norm_init(dn_layer *l, dn_norm_part *p) {
 void dn_norm_forward(dn_layer *l, dn_norm_part *p, int step, int rows, float *y) {
     const dn_run *run = dn_layer_run(l);
     size_t n = (size_t)rows, channels = (size_t)p->channels, values = n * channels * p->spatial;
+    if (!p->on && run->ops->bias_activate) {
+        run->ops->bias_activate(run->pool, n, channels, p->spatial, p->activation, p->biases->value, y);
+        return;
+    }
     if (p->on)
         run->ops->norm_forward(run->pool, n, channels, p->spatial, run->training, run->bn_eps, y, p->scales->value,
                                p->biases->value, p->mean + (size_t)step * channels, p->var + (size_t)step * channels,
@@ -53,6 +57,10 @@ void dn_norm_forward(dn_layer *l, dn_norm_part *p, int step, int rows, float *y)
 void dn_norm_backward(dn_layer *l, dn_norm_part *p, int step, int rows, const float *y, float *dy) {
     const dn_run *run = dn_layer_run(l);
     size_t n = (size_t)rows, channels = (size_t)p->channels, values = n * channels * p->spatial;
+    if (!p->on && run->ops->bias_activate_gradient) {
+        run->ops->bias_activate_gradient(run->pool, n, channels, p->spatial, p->activation, y, dy, p->biases->grad);
+        return;
+    }
     run->ops->activate_gradient(run->pool, p->activation, values, y, dy);
     if (p->on)
         run->ops->norm_backward(run->pool, n, channels, p->spatial, run->training, run->bn_eps,

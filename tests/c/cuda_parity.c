@@ -621,7 +621,7 @@ int main(int argc, char **argv) {
     scale = argc > 2 ? atoi(argv[2]) : 1;
     state = (argc > 3 ? strtoull(argv[3], NULL, 10) : 1) * 0x9E3779B97F4A7C15u + 1;
     if (dn_backend_find(argv[1], 0, &gpu, &index) != DN_OK || dn_pool_create(&cpu_pool, 1) != DN_OK ||
-        dn_pool_create(&gpu_pool, 1) != DN_OK || (gpu->open && gpu->open(gpu_pool, index) != DN_OK)) {
+        dn_pool_create(&gpu_pool, 1) != DN_OK || (gpu->open && gpu->open(gpu_pool, index, DN_FLOAT32) != DN_OK)) {
         printf("%s\n", dn_error());
         return 1;
     }
@@ -635,8 +635,9 @@ int main(int argc, char **argv) {
         test_recording();
     }
     /* What lies before set_step in the table is no operation. Every pointer behind it has a test here, but
-     * conv_workspace and the four dense ones, which tests/test_fused.py compares where a backend has them. */
-    n += 5;
+     * conv_workspace, the two of bias and activation in one, and the four dense ones, which tests/test_fused.py
+     * compares where a backend has them. */
+    n += 7;
     size_t all = (sizeof(dn_ops) - offsetof(dn_ops, set_step)) / sizeof(void (*)(void));
     if ((size_t)n != all) printf("%d operations are compared, the table has %zu\n", n, all), failures++;
     if (gpu->close) gpu->close(gpu_pool);

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import test_fused
 from helpers import ON_A_GPU, ROOT, emulated_plugin, made, program, run
 from test_gradients import NETWORKS, problem_of
 
@@ -88,6 +89,52 @@ def test_a_run_repeats_bit_for_bit(cuda: str, digits: tuple[np.ndarray, np.ndarr
     assert weights[0] == weights[1]
 
 
+@pytest.mark.parametrize("cublas", [False, True])
+@pytest.mark.parametrize("adam", [0, 1])
+@pytest.mark.parametrize("rows", [1, 3, 4, 5, 16, 17, 70])
+def test_fused_training_gives_the_parameters_of_plain_steps(
+    rows: int, adam: int, cublas: bool, cuda: str, network: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up to 16 rows, and more; 530 inputs are more than one block of the update has, 130 outputs more than a tile."""
+    if not ON_A_GPU:
+        monkeypatch.setenv("DARKNET_CUBLAS", emulated_plugin() if cublas else "off")
+    text = test_fused.HEAD.format(batch=rows, inputs=37, adam=adam) + (
+        "[connected]\noutput=530\nactivation=tanh\n[connected]\noutput=3\nactivation=linear\n"
+        "[route]\nlayers=-1,-2\n[connected]\noutput=21\nactivation=leaky\n[connected]\noutput=130\nactivation=logistic\n"
+        "[cost]\ntype=sse\nscale=0.5\n"
+    )
+    test_fused.check(lambda text, **options: network(text, device=cuda, **options), text, 37, 130, rows)
+
+
+@pytest.mark.parametrize("rows", [4, 20])
+@pytest.mark.parametrize("loss", ["sse", "L1", "smooth", "bce", "masked"])
+def test_every_loss_behind_a_connected_layer_trains_as_on_the_cpu(loss: str, rows: int, cuda: str, network: Build) -> None:
+    text = test_fused.HEAD.format(batch=rows, inputs=64, adam=0) + (
+        f"[connected]\noutput=90\nactivation=elu\n[connected]\noutput=19\nactivation=elu\n[cost]\ntype={loss}\nscale=0.7\n"
+    )
+    random = np.random.default_rng(0)
+    X, truth = (random.uniform(size=(5 * rows, n)).astype(np.float32) for n in (64, 19))
+    truth[::3, 4] = -1234 if loss == "masked" else 0
+    nets = [network(text, device=device, seed=2) for device in ("cpu", cuda)]
+    losses = [net.train(X, epochs=2, truth=truth).total_loss for net in nets]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    for ours, wanted in zip(nets[1].layers, nets[0].layers, strict=True):
+        for name in wanted.params:
+            np.testing.assert_allclose(ours.params[name], wanted.params[name], rtol=2e-4, atol=2e-5)
+
+
+@emulated_only
+@pytest.mark.parametrize(
+    ("name", "batch", "launches"), [("vae_connected", 4, 25), ("vae_connected", 256, 48), ("vae_conv", 32, 70)]
+)
+def test_a_step_is_few_kernels(name: str, batch: int, launches: int, cuda: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels, copies and fills of a whole step: rows gathered, forward, backward, update. On a GPU with 132 processors."""
+    monkeypatch.setenv("EMULATION_PROCESSORS", "132")
+    net = dv.Network(ROOT / "cfg" / f"{name}.cfg", device=cuda, batch=batch)
+    net.train(np.zeros((2 * batch, 784), np.float32), epochs=1)
+    assert ctypes.CDLL(emulated_plugin()).emulated_recorded() <= launches
+
+
 RECORDED = (
     "[net]\nbatch=8\nheight=6\nwidth=6\nchannels=1\nadam={adam}\nlearning_rate=0.01\npolicy=steps\nsteps=4,9\nscales=.5,.5\n"
     "[convolutional]\nfilters=3\nsize=3\npad=1\nbatch_normalize=1\nactivation=leaky\n[maxpool]\nsize=3\nstride=2\n"
@@ -147,8 +194,6 @@ def test_cublas_is_called_with_its_arguments_in_the_right_order(
     assert losses_of(CFG, X, cuda) == pytest.approx(own, rel=1e-4)
     assert calls() > before
     assert network(DENSE, device=cuda).device == "cuda:0 (emulated, cuBLAS)"
-    monkeypatch.setenv("DARKNET_PRECISION", "tf32")
-    assert network(DENSE, device=cuda).device == "cuda:0 (emulated, cuBLAS with TF32)"
     done = run([made("parity", "cuda_parity"), cuda])
     assert done.returncode == 0, done.stdout
 
@@ -158,8 +203,7 @@ def test_cublas_is_called_with_its_arguments_in_the_right_order(
     ("variable", "value", "message"),
     [
         ("DARKNET_CUBLAS", "/nowhere/libcublas.so", "DARKNET_CUBLAS: /nowhere/libcublas.so: cannot open"),
-        ("DARKNET_CUBLAS", "libm.so.6", "DARKNET_CUBLAS=libm.so.6 is no cuBLAS"),
-        ("DARKNET_PRECISION", "half", "DARKNET_PRECISION=half is neither float32 nor tf32"),
+        ("DARKNET_CUBLAS", "libm.so.6", "libm.so.6 is no cuBLAS"),
     ],
 )
 def test_a_wish_for_cublas_that_cannot_be_met_is_an_error(
@@ -168,6 +212,49 @@ def test_a_wish_for_cublas_that_cannot_be_met_is_an_error(
     monkeypatch.setenv(variable, value)
     with pytest.raises(errors.DeviceError, match=message):
         network(DENSE, device=cuda)
+
+
+@emulated_only
+@pytest.mark.parametrize(("precision", "words", "bits"), [("tf32", "TF32", 10), ("bf16", "bfloat16", 7)])
+def test_a_precision_is_that_of_the_factors_of_products(
+    precision: str, words: str, bits: int, cuda: str, network: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DARKNET_CUBLAS", emulated_plugin())
+    text = "[net]\nbatch=40\ninputs=64\n[connected]\noutput=50\nactivation=linear\n"
+    X = np.random.default_rng(0).uniform(size=(40, 64)).astype(np.float32)
+    net = network(text, device=cuda, precision=precision)
+    assert net.device == f"cuda:0 (emulated, cuBLAS with {words})"
+    exact = network(text, device=cuda, precision="float32")
+    assert exact.device == "cuda:0 (emulated, cuBLAS)"
+    off = np.abs(net.predict(X) - exact.predict(X)).max() / np.abs(exact.predict(X)).max()
+    assert 2.0 ** -(bits + 5) < off < 2.0**-bits
+
+
+@emulated_only
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_a_precision_that_cannot_be_had_is_one_clear_sentence(
+    precision: str, cuda: str, network: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def error(device: str) -> str:
+        with pytest.raises(errors.DeviceError) as caught:
+            network(DENSE, device=device, precision=precision)
+        return str(caught.value)
+
+    wanted = f"device 'cuda:0' cannot be opened: precision {precision} needs "
+    assert error("cuda").startswith(wanted + "cuBLAS, which is not there")
+    assert error("auto") == error("cuda"), "only a GPU can do it, so `auto` takes one whatever the network's size"
+    monkeypatch.setenv("DARKNET_CUBLAS", "off")
+    assert error("cuda") == wanted + "cuBLAS, which DARKNET_CUBLAS=off forbids"
+    monkeypatch.setenv("DARKNET_CUBLAS", emulated_plugin())
+    assert network(DENSE, device="auto", precision=precision).device.startswith("cuda:0")
+    monkeypatch.setenv("EMULATION_CAPABILITY", "75")
+    assert error("cuda") == wanted + "a GPU of compute capability 8.0 or newer, this one has 7.5"
+    assert network(DENSE, device=cuda).device == "cuda:0 (emulated, cuBLAS)"
+    monkeypatch.setenv("EMULATION_DEVICES", "0")
+    for device in ("auto", "cpu"):
+        assert error(device) == f"precision '{precision}' needs a GPU: device 'cpu' computes in float32"
+    with pytest.raises(errors.UsageError, match="precision 'half' is unknown: float32, tf32 and bf16 are known"):
+        network(DENSE, device="cpu", precision="half")
 
 
 # ---- memory
@@ -182,17 +269,81 @@ def test_a_network_takes_the_memory_that_it_tells_and_gives_it_back(
     gc.collect()
     before = memory()
     small, large = network(DENSE, device=cuda), network(RECORDED.format(adam=1, loss="bce"), device="cuda:1")
-    overhead = 16 * 2**20 + 8 * 1024  # scratch memory and partial sums of each
-    more = memory() - before - (small.memory_bytes + large.memory_bytes + 2 * overhead)
-    assert 0 <= more < 8, "empty blocks take a byte"
+    assert 0 <= memory() - before - (small.memory_bytes + large.memory_bytes) < 8, "empty blocks take a byte"
     assert small.device == "cuda:0 (emulated, own kernels)" and large.device.startswith("cuda:1")
     X = np.random.default_rng(0).uniform(size=(16, 6)).astype(np.float32)
+    planned, others, held = large.training_bytes, before + small.memory_bytes, []
+    large.train(np.ones((16, 36), np.float32), epochs=1, callback=lambda _: held.append(memory() - others))
+    assert large.memory_bytes == planned
+    values = sum(-(-array.size // 16) * 16 for layer in large.layers for array in layer.params.values())
+    data = 4 * (16 * 36 + 16 + values)  # the rows, their order, the parameters of the last good epoch
+    assert 0 <= held[0] - planned - data < 8
     alone = network(DENSE, device=cuda)
-    large.train(np.ones((16, 36), np.float32), epochs=1)
     assert small.train(X, epochs=1).total_loss == alone.train(X, epochs=1).total_loss
     del small, large, alone
     gc.collect()  # networks and their layers know each other
     assert memory() == before
+
+
+@emulated_only
+def test_the_workspace_of_cublas_counts_as_memory_of_the_network(
+    cuda: str, network: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = ctypes.CDLL(emulated_plugin()).emulated_memory_in_use
+    memory.restype = ctypes.c_size_t
+    gc.collect()
+    before = memory()
+    own = network(DENSE, device=cuda).memory_bytes
+    gc.collect()
+    monkeypatch.setenv("DARKNET_CUBLAS", emulated_plugin())
+    net = network(DENSE, device=cuda)
+    assert net.memory_bytes == own + 32 * 2**20
+    net.resize(batch=8)
+    assert 0 <= memory() - before - net.memory_bytes < 8
+    monkeypatch.setenv("EMULATION_MEMORY", str(memory() + 20 * 2**20))  # enough for a context, not for the workspace
+    with pytest.raises(MemoryError, match="device 'cuda:0' cannot be opened: out of memory for cuBLAS"):
+        network(DENSE, device=cuda)
+    assert 0 <= memory() - before - net.memory_bytes < 8, "what was taken is given back"
+
+
+@emulated_only
+def test_every_allocation_may_fail_while_training_starts(cuda: str, network: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever memory ends, the network says so, and trains when there is some again."""
+    memory = ctypes.CDLL(emulated_plugin()).emulated_memory_in_use
+    memory.restype = ctypes.c_size_t
+    X = np.random.default_rng(0).uniform(size=(64, 36)).astype(np.float32)
+    text, refused = RECORDED.format(adam=1, loss="bce"), 0
+    wanted = network(text, device=cuda).train(X, epochs=1).total_loss
+    for room in range(0, 60000, 3000):
+        net = network(text, device=cuda)
+        monkeypatch.setenv("EMULATION_MEMORY", str(memory() + room))
+        try:
+            losses = net.train(X, epochs=1).total_loss
+        except MemoryError as error:
+            assert "out of memory on cuda:0" in str(error)
+            refused += 1
+            monkeypatch.delenv("EMULATION_MEMORY")
+            losses = net.train(X, epochs=1).total_loss
+        monkeypatch.delenv("EMULATION_MEMORY", raising=False)
+        assert losses == pytest.approx(wanted, rel=1e-6)
+    assert 0 < refused < 20
+
+
+@emulated_only
+@pytest.mark.parametrize("text", [
+    "[net]\nbatch=300000\ninputs=1\n[connected]\noutput=1\nactivation=tanh\n[cost]\n",
+    "[net]\nbatch=300000\nheight=1\nwidth=1\nchannels=1\n[convolutional]\nfilters=1\nbatch_normalize=1\nactivation=leaky\n[cost]\n",
+    "[net]\nbatch=300000\ninputs=1\n[connected]\noutput=2\nactivation=linear\n[sampling]\n[connected]\noutput=1\n[cost]\n",
+])  # fmt: skip
+def test_a_batch_of_very_many_rows_is_that_of_the_cpu(text: str, cuda: str, network: Build) -> None:
+    """More blocks than there are partial sums, than 65,535, than one chunk of rows."""
+    X = np.random.default_rng(0).normal(size=(300_000, 1)).astype(np.float32)
+    nets = [network(text, device=device, seed=1) for device in ("cpu", cuda)]
+    losses = [net.train(X, epochs=2).total_loss for net in nets]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    for ours, wanted in zip(nets[1].layers, nets[0].layers, strict=True):
+        for name in wanted.params:
+            np.testing.assert_allclose(ours.params[name], wanted.params[name], rtol=1e-4, atol=1e-5)
 
 
 def test_running_out_of_memory_is_an_error_that_leaves_everything_usable(
@@ -308,6 +459,10 @@ def test_command_lines_know_the_device(kind: str, cuda: str, tmp_path: Path) -> 
     assert done.returncode == 6 and len(done.stderr.splitlines()) == 1 and "device 'cuda:99' is not available" in done.stderr
     done = run([*words, "evaluate", CFG, CSV, "-i", "0"], env={**os.environ, "DARKNET_CUDA_PLUGIN": "/nowhere.so"})
     assert done.returncode == 6 and "/nowhere.so" in done.stderr
+    done = run([*words, "evaluate", CFG, CSV, "-nogpu", "-precision", "bf16"])
+    assert done.returncode == 6 and done.stderr.endswith("precision 'bf16' needs a GPU: device 'cpu' computes in float32\n")
+    done = run([*words, "evaluate", CFG, CSV, "-nogpu", "-precision", "double"])
+    assert done.returncode == 2 and "double" in done.stderr
 
 
 @emulated_only

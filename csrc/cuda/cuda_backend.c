@@ -71,6 +71,12 @@ static void cuda_close(dn_pool *pool) {
     *host->pool_slot(pool) = NULL;
 }
 
+static size_t cuda_own_bytes(dn_pool *pool) {
+    const cuda_context *c = *host->pool_slot(pool);
+    return DN_CUDA_SUMS * sizeof *c->on.sums + DN_CUDA_SCRATCH * sizeof *c->on.scratch +
+           (c->blas.workspace ? DN_CUDA_BLAS_WORKSPACE : 0);
+}
+
 static cudaError_t cuda_prepare(cuda_context *c, struct cudaDeviceProp *properties) {
     cudaError_t error = cudaSetDevice(c->device);
     if (error == cudaSuccess) error = cudaGetDeviceProperties(properties, c->device);
@@ -84,13 +90,12 @@ static cudaError_t cuda_prepare(cuda_context *c, struct cudaDeviceProp *properti
 }
 
 static dn_status cuda_open(dn_pool *pool, int index, dn_precision precision) {
-    (void)precision;
     cuda_context *c = host->alloc(1, sizeof *c);
     if (!c) return DN_E_MEMORY;
     *host->pool_slot(pool) = c;
     c->device = index;
     struct cudaDeviceProp properties;
-    char why[256], blas[128] = "";
+    char why[256];
     cudaError_t error = cuda_prepare(c, &properties);
     dn_status status = DN_OK;
     if (error != cudaSuccess) {
@@ -98,15 +103,18 @@ static dn_status cuda_open(dn_pool *pool, int index, dn_precision precision) {
         status = host->fail(error == cudaErrorMemoryAllocation ? DN_E_MEMORY : DN_E_DEVICE,
                             "device 'cuda:%d' cannot be opened: %s", index, cudaGetErrorString(error));
     } else {
-        c->on.processors = properties.multiProcessorCount;
-        if (dn_cuda_blas_open(&c->blas, c->on.stream, blas, sizeof blas, why, sizeof why) != 0)
-            status = host->fail(DN_E_DEVICE, "device 'cuda:%d' cannot be opened: %s", index, why);
+        c->on.processors = properties.multiProcessorCount, c->on.blas = &c->blas;
+        int capability = properties.major * 10 + properties.minor;
+        status = dn_cuda_blas_open(&c->blas, c->on.stream, precision, capability, why, sizeof why);
+        if (status != DN_OK) host->fail(status, "device 'cuda:%d' cannot be opened: %s", index, why);
     }
     if (status != DN_OK) {
         cuda_close(pool);
         return status;
     }
-    snprintf(c->description, sizeof c->description, "cuda:%d (%s, %s)", index, properties.name, blas);
+    static const char *const ways[DN_PRECISION_COUNT] = {"cuBLAS", "cuBLAS with TF32", "cuBLAS with bfloat16"};
+    snprintf(c->description, sizeof c->description, "cuda:%d (%s, %s)", index, properties.name,
+             c->blas.handle ? ways[precision] : "own kernels");
     return DN_OK;
 }
 
@@ -209,12 +217,10 @@ DN_CUDA_OPS(DN_OPERATION)
 static void cuda_gemm(dn_pool *pool, int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a,
                       int lda, const float *b, int ldb, float beta, float *c, int ldc) {
     cuda_context *context = cuda_enter(pool);
-    if (context->error != cudaSuccess || m <= 0 || n <= 0) return;
-    cuda_keep(context,
-              context->blas.handle && k > 0
-                  ? dn_cuda_blas_gemm(&context->blas, trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
-                  : dn_cuda_gemm(&context->on, trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc),
-              "gemm");
+    if (context->error == cudaSuccess)
+        cuda_keep(context,
+                  dn_cuda_product(&context->on, trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc),
+                  "gemm");
 }
 
 /* Convolutions lay out no columns. */
@@ -223,12 +229,24 @@ static size_t cuda_conv_workspace(dn_pool *pool, const dn_conv_layer *layer, siz
     return 0;
 }
 
+/* Neither do dense layers: what they need is in the context's scratch memory. */
+static size_t cuda_dense_scratch(const dn_dense_shape *shape) {
+    (void)shape;
+    return 0;
+}
+/* A masked loss changes its input. */
+static int cuda_dense_takes_loss(const dn_dense_shape *shape, dn_loss loss) {
+    (void)shape;
+    return loss != DN_LOSS_MASKED;
+}
+
 #define DN_ENTRY(name, parameters, arguments) .name = cuda_##name,
 static const dn_ops cuda_table = {.name = "cuda",
                                   .separate_memory = 1,
                                   .describe = cuda_describe,
                                   .open = cuda_open,
                                   .close = cuda_close,
+                                  .own_bytes = cuda_own_bytes,
                                   .finish = cuda_finish,
                                   .record_begin = cuda_record_begin,
                                   .record_end = cuda_record_end,
@@ -240,6 +258,8 @@ static const dn_ops cuda_table = {.name = "cuda",
                                   .download = cuda_download,
                                   .gemm = cuda_gemm,
                                   .conv_workspace = cuda_conv_workspace,
+                                  .dense_scratch = cuda_dense_scratch,
+                                  .dense_takes_loss = cuda_dense_takes_loss,
                                   DN_CUDA_OPS(DN_ENTRY)};
 
 static const dn_plugin plugin = {DN_ABI, &cuda_table, cuda_devices};

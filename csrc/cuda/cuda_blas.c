@@ -6,8 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Numbers of cuBLAS's interface, which its header would give. */
-enum { OP_N = 0, OP_T = 1, MATH_DEFAULT = 0, MATH_TF32 = 3, WORKSPACE = 32 << 20 };
+/* Numbers of cuBLAS's interface, which its header would give: cublasOperation_t, cudaDataType_t, cublasComputeType_t,
+ * cublasGemmAlgo_t, cublasStatus_t. All of them are for arrays of float32; the precision is that of the factors within
+ * a product. */
+enum { OP_N = 0, OP_T = 1, REAL_32F = 0, ALGORITHM_DEFAULT = -1, STATUS_ALLOC_FAILED = 3, STATUS_NOT_SUPPORTED = 15 };
+static const int compute_types[DN_PRECISION_COUNT] = {
+    [DN_FLOAT32] = 68, /* COMPUTE_32F */
+    [DN_TF32] = 77,    /* COMPUTE_32F_FAST_TF32 */
+    [DN_BF16] = 75,    /* COMPUTE_32F_FAST_16BF */
+};
+static const char *const precisions[DN_PRECISION_COUNT] = {"float32", "tf32", "bf16"};
 
 static void *blas_library(char *why, size_t size) {
     const char *wish = getenv("DARKNET_CUBLAS");
@@ -32,57 +40,64 @@ static void *blas_library(char *why, size_t size) {
 }
 
 typedef struct blas_functions {
-    int (*create)(void **handle), (*set_stream)(void *handle, cudaStream_t stream), (*set_math)(void *handle, int mode);
+    int (*create)(void **handle), (*set_stream)(void *handle, cudaStream_t stream);
     int (*set_workspace)(void *handle, void *memory, size_t bytes);
 } blas_functions;
 
 static int blas_symbols(void *library, dn_cuda_blas *blas, blas_functions *f) {
     *(void **)&f->create = dlsym(library, "cublasCreate_v2");
     *(void **)&f->set_stream = dlsym(library, "cublasSetStream_v2");
-    *(void **)&f->set_math = dlsym(library, "cublasSetMathMode");
     *(void **)&f->set_workspace = dlsym(library, "cublasSetWorkspace_v2");
     *(void **)&blas->destroy = dlsym(library, "cublasDestroy_v2");
-    *(void **)&blas->sgemm = dlsym(library, "cublasSgemm_v2");
-    return f->create && f->set_stream && f->set_math && f->set_workspace && blas->destroy && blas->sgemm;
+    *(void **)&blas->gemm = dlsym(library, "cublasGemmEx");
+    return f->create && f->set_stream && f->set_workspace && blas->destroy && blas->gemm;
 }
 
-/* A workspace of our own: cuBLAS then allocates nothing, which a recording could not hold. */
-static int blas_settle(dn_cuda_blas *blas, const blas_functions *f, cudaStream_t stream, int tf32) {
-    if (f->create(&blas->handle) != 0) {
-        blas->handle = NULL;
-        return 0;
+/* A workspace of our own: cuBLAS then allocates nothing, which a recording could not hold. After the stream, whose
+ * setting takes the workspace back. */
+static dn_status blas_settle(dn_cuda_blas *blas, const blas_functions *f, cudaStream_t stream, char *why, size_t size) {
+    int status = f->create(&blas->handle);
+    if (status != 0) blas->handle = NULL;
+    if (status == 0 && cudaMalloc(&blas->workspace, DN_CUDA_BLAS_WORKSPACE) != cudaSuccess) {
+        cudaGetLastError();
+        status = STATUS_ALLOC_FAILED;
     }
-    return cudaMalloc(&blas->workspace, WORKSPACE) == cudaSuccess && f->set_stream(blas->handle, stream) == 0 &&
-           f->set_workspace(blas->handle, blas->workspace, WORKSPACE) == 0 &&
-           f->set_math(blas->handle, tf32 ? MATH_TF32 : MATH_DEFAULT) == 0;
+    if (status == 0) status = f->set_stream(blas->handle, stream);
+    if (status == 0) status = f->set_workspace(blas->handle, blas->workspace, DN_CUDA_BLAS_WORKSPACE);
+    if (status == 0) return DN_OK;
+    dn_cuda_blas_close(blas);
+    snprintf(why, size,
+             status == STATUS_ALLOC_FAILED ? "out of memory for cuBLAS" : "cuBLAS does not start (status %d)", status);
+    return status == STATUS_ALLOC_FAILED ? DN_E_MEMORY : DN_E_DEVICE;
 }
 
-int dn_cuda_blas_open(dn_cuda_blas *blas, cudaStream_t stream, char *name, size_t name_size, char *why, size_t size) {
-    const char *wish = getenv("DARKNET_CUBLAS"), *precision = getenv("DARKNET_PRECISION");
-    int tf32 = precision && !strcmp(precision, "tf32"), wanted = wish && *wish && strcmp(wish, "off");
-    memset(blas, 0, sizeof *blas);
-    if (precision && *precision && !tf32 && strcmp(precision, "float32")) {
-        snprintf(why, size, "DARKNET_PRECISION=%.40s is neither float32 nor tf32", precision);
-        return -1;
-    }
+dn_status dn_cuda_blas_open(dn_cuda_blas *blas, cudaStream_t stream, dn_precision precision, int capability, char *why,
+                            size_t size) {
+    const char *wish = getenv("DARKNET_CUBLAS");
+    int off = wish && !strcmp(wish, "off"), wanted = wish && *wish && !off;
     blas_functions functions;
+    memset(blas, 0, sizeof *blas);
     *why = 0;
-    void *library = wish && !strcmp(wish, "off") ? NULL : blas_library(why, size);
+    if (precision != DN_FLOAT32 && capability < 80) {
+        snprintf(why, size, "precision %s needs a GPU of compute capability 8.0 or newer, this one has %d.%d",
+                 precisions[precision], capability / 10, capability % 10);
+        return DN_E_DEVICE;
+    }
+    void *library = off ? NULL : blas_library(why, size);
     if (library && !blas_symbols(library, blas, &functions)) {
-        snprintf(why, size, "DARKNET_CUBLAS=%.160s is no cuBLAS", wanted ? wish : "");
-        library = NULL;
-    } else if (library && !blas_settle(blas, &functions, stream, tf32)) {
-        dn_cuda_blas_close(blas);
-        snprintf(why, size, "cuBLAS does not start");
+        snprintf(why, size, "%.160s is no cuBLAS", wanted ? wish : "the one found");
+        memset(blas, 0, sizeof *blas);
         library = NULL;
     }
-    if (!library && (wanted || tf32)) {
-        if (!wanted || !*why) snprintf(why, size, "DARKNET_PRECISION=tf32 needs cuBLAS, which is not there");
-        return -1;
+    if (library) {
+        blas->compute = compute_types[precision];
+        return blas_settle(blas, &functions, stream, why, size);
     }
-    if (!library) memset(blas, 0, sizeof *blas);
-    snprintf(name, name_size, "%s", !library ? "own kernels" : tf32 ? "cuBLAS with TF32" : "cuBLAS");
-    return 0;
+    if (wanted) return DN_E_DEVICE;
+    if (precision == DN_FLOAT32) return DN_OK;
+    snprintf(why, size, "precision %s needs cuBLAS, which %s", precisions[precision],
+             off ? "DARKNET_CUBLAS=off forbids" : "is not there (pip install nvidia-cublas)");
+    return DN_E_DEVICE;
 }
 
 void dn_cuda_blas_close(dn_cuda_blas *blas) {
@@ -94,7 +109,18 @@ void dn_cuda_blas_close(dn_cuda_blas *blas) {
 /* cuBLAS is column-major, so it sees C^T = op(B)^T op(A)^T. */
 cudaError_t dn_cuda_blas_gemm(const dn_cuda_blas *blas, int trans_a, int trans_b, int m, int n, int k, float alpha,
                               const float *a, int lda, const float *b, int ldb, float beta, float *c, int ldc) {
-    int status = blas->sgemm(blas->handle, trans_b ? OP_T : OP_N, trans_a ? OP_T : OP_N, n, m, k, &alpha, b, ldb, a,
-                             lda, &beta, c, ldc);
-    return status == 0 ? cudaSuccess : cudaErrorUnknown;
+    int status = blas->gemm(blas->handle, trans_b ? OP_T : OP_N, trans_a ? OP_T : OP_N, n, m, k, &alpha, b, REAL_32F,
+                            ldb, a, REAL_32F, lda, &beta, c, REAL_32F, ldc, blas->compute, ALGORITHM_DEFAULT);
+    return status == 0                      ? cudaSuccess
+           : status == STATUS_ALLOC_FAILED  ? cudaErrorMemoryAllocation
+           : status == STATUS_NOT_SUPPORTED ? cudaErrorNotSupported
+                                            : cudaErrorUnknown;
+}
+
+cudaError_t dn_cuda_product(const dn_cuda_place *on, int trans_a, int trans_b, int m, int n, int k, float alpha,
+                            const float *a, int lda, const float *b, int ldb, float beta, float *c, int ldc) {
+    if (m <= 0 || n <= 0) return cudaSuccess;
+    if (on->blas->handle && k > 0)
+        return dn_cuda_blas_gemm(on->blas, trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+    return dn_cuda_gemm(on, trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }

@@ -1,23 +1,36 @@
 /* cuBLAS, opened at run time when it is there: one function of it. */
 #ifndef DN_CUDA_BLAS_H
 #define DN_CUDA_BLAS_H
-#include <cuda_runtime_api.h>
-#include <stddef.h>
+#include "cuda_ops.h"
+#ifdef __cplusplus
+extern "C" {
+#endif
 
-typedef struct dn_cuda_blas {
+enum { DN_CUDA_BLAS_WORKSPACE = 32 << 20 };
+
+struct dn_cuda_blas {
     void *handle; /* NULL: not there */
     void *workspace;
+    int compute; /* cublasComputeType_t */
     int (*destroy)(void *handle);
-    int (*sgemm)(void *handle, int op_a, int op_b, int m, int n, int k, const float *alpha, const float *a, int lda,
-                 const float *b, int ldb, const float *beta, float *c, int ldc);
-} dn_cuda_blas;
+    int (*gemm)(void *handle, int op_a, int op_b, int m, int n, int k, const void *alpha, const void *a, int type_a,
+                int lda, const void *b, int type_b, int ldb, const void *beta, void *c, int type_c, int ldc,
+                int compute, int algorithm);
+};
 
-/* Look for cuBLAS: DARKNET_CUBLAS (a path, or `off`), where pip puts it beside this plugin, the system's. `name`
- * becomes a few words on what gemm uses. Not finding it is fine; a wish that cannot be met is not: -1 and a clause in
- * `why`. */
-int dn_cuda_blas_open(dn_cuda_blas *blas, cudaStream_t stream, char *name, size_t name_size, char *why, size_t size);
+/* Look for cuBLAS: DARKNET_CUBLAS (a path, or `off`), where pip puts it beside this plugin, the system's. `capability`
+ * is the device's, 75 or more. Not finding it is fine; a wish that cannot be met, also for a precision, is not: then
+ * not DN_OK and a clause in `why`. DN_E_MEMORY: the device has no room for its workspace. */
+dn_status dn_cuda_blas_open(dn_cuda_blas *blas, cudaStream_t stream, dn_precision precision, int capability, char *why,
+                            size_t size);
 void dn_cuda_blas_close(dn_cuda_blas *blas);
 /* As gemm of backend.h, row-major. */
 cudaError_t dn_cuda_blas_gemm(const dn_cuda_blas *blas, int trans_a, int trans_b, int m, int n, int k, float alpha,
                               const float *a, int lda, const float *b, int ldb, float beta, float *c, int ldc);
+/* The same by cuBLAS where it is there, else by our own kernel. */
+cudaError_t dn_cuda_product(const dn_cuda_place *on, int trans_a, int trans_b, int m, int n, int k, float alpha,
+                            const float *a, int lda, const float *b, int ldb, float beta, float *c, int ldc);
+#ifdef __cplusplus
+}
+#endif
 #endif

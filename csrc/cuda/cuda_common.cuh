@@ -10,6 +10,7 @@
 #ifndef DN_LAUNCH
 #define DN_LAUNCH(kernel, blocks, threads, stream, ...) kernel<<<blocks, threads, 0, stream>>>(__VA_ARGS__)
 #define DN_LAUNCH_SYNC DN_LAUNCH
+#define DN_NOINLINE __noinline__
 #endif
 
 static constexpr int DN_THREADS = 256;
@@ -27,6 +28,22 @@ struct dn_divisor {
     __device__ int of(int n, int *rest) const {
         int q = of(n);
         *rest = n - q * (int)d;
+        return q;
+    }
+};
+
+/* The same for any n below `count`, with the shift where it will do: a 64-bit division takes about a hundred
+ * instructions.
+ */
+struct dn_split {
+    dn_divisor fast;
+    size_t by;
+    bool small;
+    dn_split(size_t count, size_t by)
+        : fast(by && by < 1u << 31 ? (int)by : 1), by(by ? by : 1), small(count < 1u << 31 && by < 1u << 31) {}
+    __device__ size_t of(size_t n, size_t *rest) const {
+        size_t q = small ? (size_t)fast.of((int)n) : n / by;
+        *rest = n - q * by;
         return q;
     }
 };
@@ -63,6 +80,12 @@ template <int THREADS, class T> __device__ T dn_block_sum(T value) {
     return sum;
 }
 
+/* The sum over a warp, for every lane. All threads of the block call it. */
+static inline __device__ float dn_warp_sum(float value) {
+    for (int d = 16; d; d /= 2) value += __shfl_xor_sync(0xffffffffu, value, d);
+    return value;
+}
+
 template <class Body> __global__ void each_block_kernel(size_t n, Body body) {
     for (size_t i = blockIdx.x; i < n; i += gridDim.x) body(i);
 }
@@ -75,20 +98,28 @@ template <class Body> cudaError_t dn_each_block(const dn_cuda_place *on, size_t 
     return cudaGetLastError();
 }
 
-template <class Body> __global__ void sum_kernel(size_t n, double *sums, Body body) {
+/* A single block adds to *to at once. */
+template <class Body> __global__ void sum_kernel(size_t n, double *sums, double *to, Body body) {
     double sum = 0;
     size_t step = (size_t)gridDim.x * blockDim.x;
     for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) sum += body(i);
     sum = dn_block_sum<DN_THREADS>(sum);
-    if (threadIdx.x == 0) sums[blockIdx.x] = sum;
+    if (threadIdx.x != 0) return;
+    if (gridDim.x == 1)
+        *to += sum;
+    else
+        sums[blockIdx.x] = sum;
 }
 
-static __global__ void sum_add_kernel(int n, const double *sums, double *to) {
+/* *to += n values of `sums`, by one block */
+static inline __device__ void dn_block_add(int n, const double *sums, double *to) {
     double sum = 0;
     for (int i = (int)threadIdx.x; i < n; i += DN_THREADS) sum += sums[i];
     sum = dn_block_sum<DN_THREADS>(sum);
     if (threadIdx.x == 0) *to += sum;
 }
+
+static __global__ void sum_add_kernel(int n, const double *sums, double *to) { dn_block_add(n, sums, to); }
 
 /* *to += n of on->sums */
 static inline cudaError_t dn_sums_add(const dn_cuda_place *on, int n, double *to) {
@@ -96,12 +127,12 @@ static inline cudaError_t dn_sums_add(const dn_cuda_place *on, int n, double *to
     return cudaGetLastError();
 }
 
-/* *to += the sum of body(i) for i < n. The order of additions is a function of n alone. */
+/* *to += the sum of body(i) for i < n. The order of additions is a function of n alone. Small sums are one launch. */
 template <class Body> cudaError_t dn_each_sum(const dn_cuda_place *on, size_t n, double *to, Body body) {
     if (!n) return cudaSuccess;
-    unsigned blocks = dn_blocks(n, DN_CUDA_SUMS);
-    DN_LAUNCH_SYNC(sum_kernel, blocks, DN_THREADS, on->stream, n, on->sums, body);
+    unsigned blocks = n <= 8 * DN_THREADS ? 1 : dn_blocks(n, DN_CUDA_SUMS);
+    DN_LAUNCH_SYNC(sum_kernel, blocks, DN_THREADS, on->stream, n, on->sums, to, body);
     cudaError_t error = cudaGetLastError();
-    return error != cudaSuccess ? error : dn_sums_add(on, (int)blocks, to);
+    return error != cudaSuccess || blocks == 1 ? error : dn_sums_add(on, (int)blocks, to);
 }
 #endif

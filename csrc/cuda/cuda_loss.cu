@@ -1,6 +1,6 @@
 /* Losses, the reparameterisation, random numbers, steps and optimisers. */
 #include "../rng.h"
-#include "cuda_common.cuh"
+#include "cuda_values.cuh"
 
 /* By value: the host's struct may be gone when the kernel runs. */
 extern "C" cudaError_t dn_cuda_set_step(const dn_cuda_place *on, dn_step *to, const dn_step *value) {
@@ -10,37 +10,17 @@ extern "C" cudaError_t dn_cuda_set_step(const dn_cuda_place *on, dn_step *to, co
 
 extern "C" cudaError_t dn_cuda_gather_rows(const dn_cuda_place *on, const dn_step *step, size_t rows, size_t cols,
                                            const float *data, const uint32_t *order, float *to) {
-    return dn_each(on, rows * cols,
-                   [=] __device__(size_t i) { to[i] = data[(size_t)order[step->at + i / cols] * cols + i % cols]; });
-}
-
-static __device__ double loss_one(dn_loss kind, float x, float t, float *error, float *gradient) {
-    float d = t - x, sign = (float)((d > 0) - (d < 0));
-    switch (kind) {
-    case DN_LOSS_MASKED:
-        if (t == DN_MASKED) {
-            *error = *gradient = 0;
-            break;
-        } /* fall through */
-    case DN_LOSS_SSE: *error = d * d, *gradient = -d; break;
-    case DN_LOSS_L1: *error = fabsf(d), *gradient = -sign; break;
-    case DN_LOSS_SMOOTH:
-        *error = fabsf(d) < 1 ? d * d : 2 * fabsf(d) - 1;
-        *gradient = fabsf(d) < 1 ? -d : -sign;
-        break;
-    case DN_LOSS_BCE:
-        *error = (x > 0 ? x : 0) - x * t + log1pf(expf(-fabsf(x)));
-        *gradient = 1 / (1 + expf(-x)) - t;
-        break;
-    case DN_LOSS_COUNT: break;
-    }
-    return (double)*error;
+    dn_split by_cols(rows * cols, cols);
+    return dn_each(on, rows * cols, [=] __device__(size_t i) {
+        size_t c, r = by_cols.of(i, &c);
+        to[i] = data[(size_t)order[step->at + r] * cols + c];
+    });
 }
 
 extern "C" cudaError_t dn_cuda_loss(const dn_cuda_place *on, dn_loss kind, size_t n, const float *x, const float *truth,
                                     float *error, float *gradient, double *sum) {
     return dn_each_sum(on, n, sum,
-                       [=] __device__(size_t i) { return loss_one(kind, x[i], truth[i], error + i, gradient + i); });
+                       [=] __device__(size_t i) { return dn_loss_one(kind, x[i], truth[i], error + i, gradient + i); });
 }
 
 extern "C" cudaError_t dn_cuda_mask(const dn_cuda_place *on, size_t n, const float *truth, float *x) {
@@ -93,16 +73,6 @@ extern "C" cudaError_t dn_cuda_uniforms(const dn_cuda_place *on, const dn_step *
 extern "C" cudaError_t dn_cuda_update(const dn_cuda_place *on, const dn_optimizer *optimizer, const dn_step *step,
                                       size_t n, float factor, float decay, float *w, float *m, float *v,
                                       const float *g) {
-    dn_optimizer o = *optimizer;
-    if (o.adam)
-        return dn_each(on, n, [=] __device__(size_t i) {
-            float d = g[i] + decay * step->rows * w[i];
-            m[i] = o.b1 * m[i] + (1 - o.b1) * d;
-            v[i] = o.b2 * v[i] + (1 - o.b2) * d * d;
-            w[i] -= step->rate * factor * (m[i] / step->correction1) / (sqrtf(v[i] / step->correction2) + o.eps);
-        });
-    return dn_each(on, n, [=] __device__(size_t i) {
-        m[i] = o.momentum * m[i] + (g[i] / step->rows + decay * w[i]);
-        w[i] -= step->rate * factor * m[i];
-    });
+    dn_updater one = {*optimizer, step, factor, decay, w, m, v};
+    return dn_each(on, n, [=] __device__(size_t i) { one.at(i, g[i]); });
 }

@@ -6,12 +6,15 @@
 #include "../backend.h"
 #include <cuda_runtime_api.h>
 
+typedef struct dn_cuda_blas dn_cuda_blas; /* cuda_blas.h */
+
 /* Where a launch goes, and scratch memory that one launcher uses at a time: the stream keeps the order. */
 typedef struct dn_cuda_place {
     cudaStream_t stream;
     int processors; /* multiprocessors of the device */
     double *sums;   /* DN_CUDA_SUMS */
     float *scratch; /* DN_CUDA_SCRATCH */
+    const dn_cuda_blas *blas;
 } dn_cuda_place;
 
 enum { DN_CUDA_SUMS = 1024, DN_CUDA_SCRATCH = 4 << 20 };
@@ -50,6 +53,14 @@ enum { DN_CUDA_SUMS = 1024, DN_CUDA_SCRATCH = 4 << 20 };
        (rows, channels, spatial, dy, db))                                                                              \
     OP(activate, (dn_activation kind, size_t n, float *x), (kind, n, x))                                               \
     OP(activate_gradient, (dn_activation kind, size_t n, const float *y, float *dy), (kind, n, y, dy))                 \
+    OP(bias_activate, (size_t rows, size_t channels, size_t spatial, dn_activation kind, const float *bias, float *y), \
+       (rows, channels, spatial, kind, bias, y))                                                                       \
+    OP(bias_activate_gradient,                                                                                         \
+       (size_t rows, size_t channels, size_t spatial, dn_activation kind, const float *y, float *dy, float *db),       \
+       (rows, channels, spatial, kind, y, dy, db))                                                                     \
+    OP(dense_forward, (const dn_dense_shape *shape, const float *x, const float *w, const float *b, float *y),         \
+       (shape, x, w, b, y))                                                                                            \
+    OP(dense_train, (const dn_dense_pass *pass), (pass))                                                               \
     OP(norm_forward,                                                                                                   \
        (size_t rows, size_t channels, size_t spatial, int training, float eps, const float *x, const float *scale,     \
         const float *bias, float *mean, float *var, float *rolling_mean, float *rolling_var, float *xhat, float *y),   \

@@ -123,8 +123,9 @@ template <int T, int K, class A, class B, class C>
 cudaError_t dn_tile_launch(const dn_cuda_place *on, dn_tiling t, const A &a, const B &b, const C &c) {
     dn_tiling_settle(&t, on, T);
     auto kernel = tile_kernel<T, K, A, B, C>;
-    unsigned blocks = (unsigned)t.tiles_m * (unsigned)t.tiles_n * (unsigned)t.parts * (unsigned)t.slices;
-    DN_LAUNCH_SYNC(kernel, blocks, DN_THREADS, on->stream, t, a, b, c, on->scratch);
+    size_t blocks = (size_t)t.tiles_m * (size_t)t.tiles_n * (size_t)t.parts * (size_t)t.slices;
+    if (blocks > INT32_MAX) return cudaErrorInvalidConfiguration;
+    DN_LAUNCH_SYNC(kernel, (unsigned)blocks, DN_THREADS, on->stream, t, a, b, c, on->scratch);
     cudaError_t error = cudaGetLastError();
     if (error != cudaSuccess || t.parts == 1) return error;
     auto add = tile_parts_kernel<C>;
@@ -146,4 +147,18 @@ cudaError_t dn_tile(const dn_cuda_place *on, int m, int n, int k, int slices, co
         return dn_tile_launch<128, 8>(on, dn_tiling{m, n, k, slices, 0, 0, 1, 0}, a, b, c);
     return dn_tile_small(on, m, n, k, slices, a, b, c);
 }
+
+/* ---- matrices in memory ---- */
+
+/* Row i of op(A), or column i of op(B): values at i * outer + p * inner, where one of the two is 1. */
+template <bool ALONG> struct dn_plain_side {
+    static constexpr bool along_k = ALONG;
+    typedef const float *Place;
+    const float *values;
+    int rows, ld;
+    __device__ Place place(int, int i) const {
+        return i < rows ? values + (ALONG ? (size_t)i * (size_t)ld : (size_t)i) : nullptr;
+    }
+    __device__ float at(Place row, int p) const { return row ? row[ALONG ? (size_t)p : (size_t)p * (size_t)ld] : 0; }
+};
 #endif

@@ -325,6 +325,29 @@ static void test_activate_gradient(void) {
         BOTH(activate_gradient(P, (dn_activation)kind, n, V(y), V(dy)), EXACT);
     }
 }
+/* The CPU's side is composed. Sometimes of many rows or few channels, which are summed in chunks. */
+static size_t plane_of(size_t *rows, size_t *channels, size_t *spatial) {
+    *rows = (size_t)whole(1, 20), *channels = (size_t)whole(1, 80), *spatial = (size_t)(whole(0, 1) ? 1 : whole(2, 40));
+    if (whole(0, 1)) *rows *= 40, *channels = *channels / 20 + 1;
+    return *rows * *channels * *spatial;
+}
+static void test_bias_activate(void) {
+    for (int kind = 0; kind < DN_ACTIVATION_COUNT; kind++) {
+        size_t rows, c, spatial, n = plane_of(&rows, &c, &spatial);
+        array *bias = floats("bias", c, -1, 1), *y = floats("y", n, -3, 3);
+        BOTH_WAYS((cpu->bias_add(P, rows, c, spatial, V(bias), V(y)), cpu->activate(P, (dn_activation)kind, n, V(y))),
+                  gpu->bias_activate(P, rows, c, spatial, (dn_activation)kind, V(bias), V(y)), CLOSE);
+    }
+}
+static void test_bias_activate_gradient(void) {
+    for (int kind = 0; kind < DN_ACTIVATION_COUNT; kind++) {
+        size_t rows, c, spatial, n = plane_of(&rows, &c, &spatial);
+        array *y = floats("y", n, -1, 1), *dy = floats("dy", n, -1, 1), *db = floats("db", c, -1, 1);
+        BOTH_WAYS((cpu->activate_gradient(P, (dn_activation)kind, n, V(y), V(dy)),
+                   cpu->bias_gradient(P, rows, c, spatial, V(dy), V(db))),
+                  gpu->bias_activate_gradient(P, rows, c, spatial, (dn_activation)kind, V(y), V(dy), V(db)), CLOSE);
+    }
+}
 static void test_norm_forward(void) {
     static const float epsilons[] = {1e-5f, -1};
     for (int way = 0; way < 4; way++) {
@@ -573,16 +596,18 @@ static void test_lrn_backward(void) {
 }
 
 /* In the order of the table. */
-#define TESTS(T)                                                                                                    \
-    T(set_step)                                                                                                     \
-    T(gather_rows) T(fill) T(copy) T(scale) T(axpy) T(mul_add) T(copy_rows) T(add_rows) T(gemm) T(im2col) T(col2im) \
-        T(conv_forward) T(conv_backward_data) T(conv_backward_weights) T(bias_add) T(bias_gradient) T(activate)     \
-            T(activate_gradient) T(norm_forward) T(norm_backward) T(maxpool_forward) T(maxpool_backward)            \
-                T(upsample_forward) T(upsample_backward) T(downsample_forward) T(downsample_backward) T(normals)    \
-                    T(uniforms) T(dropout) T(dropout_gradient) T(reparameterise) T(reparameterise_gradient) T(loss) \
-                        T(mask) T(update) T(shortcut_forward) T(shortcut_backward) T(binarize) T(avgpool_forward)   \
-                            T(avgpool_backward) T(gather) T(scatter_add) T(softmax) T(softmax_gradient)             \
-                                T(softmax_loss) T(l2norm_forward) T(l2norm_backward) T(lrn_forward) T(lrn_backward)
+#define TESTS(T)                                                                                                      \
+    T(set_step)                                                                                                       \
+    T(gather_rows)                                                                                                    \
+    T(fill) T(copy) T(scale) T(axpy) T(mul_add) T(copy_rows) T(add_rows) T(gemm) T(im2col) T(col2im) T(conv_forward)  \
+        T(conv_backward_data) T(conv_backward_weights) T(bias_add) T(bias_gradient) T(bias_activate)                  \
+            T(bias_activate_gradient) T(activate) T(activate_gradient) T(norm_forward) T(norm_backward)               \
+                T(maxpool_forward) T(maxpool_backward) T(upsample_forward) T(upsample_backward) T(downsample_forward) \
+                    T(downsample_backward) T(normals) T(uniforms) T(dropout) T(dropout_gradient) T(reparameterise)    \
+                        T(reparameterise_gradient) T(loss) T(mask) T(update) T(shortcut_forward) T(shortcut_backward) \
+                            T(binarize) T(avgpool_forward) T(avgpool_backward) T(gather) T(scatter_add) T(softmax)    \
+                                T(softmax_gradient) T(softmax_loss) T(l2norm_forward) T(l2norm_backward)              \
+                                    T(lrn_forward) T(lrn_backward)
 
 /* A step of several operations, recorded and replayed, against doing it as often. */
 static void test_recording(void) {
@@ -635,9 +660,8 @@ int main(int argc, char **argv) {
         test_recording();
     }
     /* What lies before set_step in the table is no operation. Every pointer behind it has a test here, but
-     * conv_workspace, the two of bias and activation in one, and the four dense ones, which tests/test_fused.py
-     * compares where a backend has them. */
-    n += 7;
+     * conv_workspace and the four dense ones, which tests/test_fused.py compares where a backend has them. */
+    n += 5;
     size_t all = (sizeof(dn_ops) - offsetof(dn_ops, set_step)) / sizeof(void (*)(void));
     if ((size_t)n != all) printf("%d operations are compared, the table has %zu\n", n, all), failures++;
     if (gpu->close) gpu->close(gpu_pool);

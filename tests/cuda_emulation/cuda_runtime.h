@@ -14,6 +14,7 @@
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(threads)
+#define DN_NOINLINE __attribute__((noinline))
 #define __shared__ static thread_local
 
 namespace emulation {
@@ -25,12 +26,18 @@ struct place {
 };
 extern thread_local place here;
 void barrier();
+void refuse(); /* a launch of a shape that no device takes */
 /* Run now, or keep it when the stream records. `work` touches device memory. */
 cudaError_t submit(cudaStream_t stream, std::function<void()> work);
+extern thread_local uint32_t lanes[1024]; /* what the threads of a block show each other */
 void block_of_fibers(unsigned threads, const std::function<void()> &thread);
 
 template <class Kernel, class... Arguments>
 void launch(Kernel kernel, unsigned blocks, unsigned threads, bool sync, cudaStream_t stream, Arguments... arguments) {
+    if (blocks < 1 || blocks > INT32_MAX || threads < 1 || threads > 1024) {
+        refuse();
+        return;
+    }
     submit(stream, [=]() {
         here.block_dim.x = threads, here.grid_dim.x = blocks;
         for (unsigned b = 0; b < blocks; b++) {
@@ -56,5 +63,15 @@ void launch(Kernel kernel, unsigned blocks, unsigned threads, bool sync, cudaStr
 #define blockDim emulation::here.block_dim
 #define gridDim emulation::here.grid_dim
 #define __syncthreads emulation::barrier
+/* All threads of the block must take part, not only those of the warp. */
+static inline float __shfl_xor_sync(unsigned, float value, int distance) {
+    unsigned t = threadIdx.x;
+    float other;
+    __builtin_memcpy(&emulation::lanes[t], &value, sizeof value);
+    emulation::barrier();
+    __builtin_memcpy(&other, &emulation::lanes[t ^ (unsigned)distance], sizeof other);
+    emulation::barrier();
+    return other;
+}
 static inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)((uint64_t)a * b >> 32); }
 #endif

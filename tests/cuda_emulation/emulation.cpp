@@ -22,6 +22,7 @@ struct emulated_stream {
 
 namespace emulation {
 thread_local place here;
+thread_local uint32_t lanes[1024];
 static thread_local cudaError_t last_error;
 
 static cudaError_t say(cudaError_t error) {
@@ -58,6 +59,8 @@ static void run(const std::function<void()> &work) {
     closed = wish("EMULATION_FENCE", 0) != 0;
     if (closed) protect(PROT_NONE);
 }
+
+void refuse() { say(cudaErrorInvalidConfiguration); }
 
 cudaError_t submit(cudaStream_t stream, std::function<void()> work) {
     if (stream->recording)
@@ -191,7 +194,9 @@ cudaError_t cudaSetDevice(int device) {
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int) {
     strcpy(properties->name, "emulated");
-    properties->multiProcessorCount = 4;
+    properties->multiProcessorCount = (int)wish("EMULATION_PROCESSORS", 4);
+    properties->major = (int)wish("EMULATION_CAPABILITY", 90) / 10;
+    properties->minor = (int)wish("EMULATION_CAPABILITY", 90) % 10;
     return cudaSuccess;
 }
 cudaError_t cudaGetLastError() {
@@ -229,7 +234,11 @@ cudaError_t cudaFree(void *memory) {
     blocks.erase(found);
     return cudaSuccess;
 }
-extern "C" __attribute__((visibility("default"))) size_t emulated_memory_in_use(void) { return in_use; }
+#define EXPORT extern "C" __attribute__((visibility("default")))
+EXPORT size_t emulated_memory_in_use(void) { return in_use; }
+static long recorded;
+/* Kernels, copies and fills in the recording made last. */
+EXPORT long emulated_recorded(void) { return recorded; }
 
 /* [at, at + bytes) lies in one block of device memory, or in none of it. */
 static bool is_device(const void *at, size_t bytes, bool *whole) {
@@ -279,6 +288,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph) {
 }
 cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t *ready, cudaGraph_t graph, unsigned long long) {
     *ready = new emulated_graph(*graph);
+    recorded = (long)graph->work.size();
     return cudaSuccess;
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t) {
@@ -298,10 +308,9 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
 
 struct emulated_blas {
     cudaStream_t stream;
-    int math;
+    void *workspace;
 };
 static thread_local long blas_calls;
-#define EXPORT extern "C" __attribute__((visibility("default")))
 EXPORT long emulated_blas_calls(void) { return blas_calls; }
 EXPORT int cublasCreate_v2(void **handle) {
     *handle = new emulated_blas{};
@@ -312,26 +321,41 @@ EXPORT int cublasDestroy_v2(void *handle) {
     return 0;
 }
 EXPORT int cublasSetStream_v2(void *handle, cudaStream_t stream) {
-    ((emulated_blas *)handle)->stream = stream;
+    *(emulated_blas *)handle = {stream, nullptr}; /* as cuBLAS: its own workspace again */
     return 0;
 }
-EXPORT int cublasSetWorkspace_v2(void *, void *memory, size_t bytes) { return memory && bytes ? 0 : 1; }
-EXPORT int cublasSetMathMode(void *handle, int mode) {
-    ((emulated_blas *)handle)->math = mode;
-    return 0;
+EXPORT int cublasSetWorkspace_v2(void *handle, void *memory, size_t bytes) {
+    ((emulated_blas *)handle)->workspace = memory;
+    return memory && bytes ? 0 : 1;
 }
-EXPORT int cublasSgemm_v2(void *handle, int op_a, int op_b, int m, int n, int k, const float *alpha, const float *a,
-                          int lda, const float *b, int ldb, const float *beta, float *c, int ldc) {
+/* What the compute type keeps of a factor: all of it, 10 or 7 bits of its mantissa, rounded to even. */
+static float rounded(float x, int drop) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    if (drop) bits += (1u << (drop - 1)) - 1 + (bits >> drop & 1), bits &= ~((1u << drop) - 1);
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+EXPORT int cublasGemmEx(void *handle, int op_a, int op_b, int m, int n, int k, const void *alpha, const void *from_a,
+                        int type_a, int lda, const void *from_b, int type_b, int ldb, const void *beta, void *to,
+                        int type_c, int ldc, int compute, int algorithm) {
     if (m < 0 || n < 0 || k < 0 || lda < (op_a ? k : m) || ldb < (op_b ? n : k) || ldc < m) return 7;
-    float al = *alpha, be = *beta;
+    if (type_a || type_b || type_c || algorithm != -1) return 15;
+    if (compute != 68 && compute != 75 && compute != 77) return 15;
+    emulated_blas *blas = (emulated_blas *)handle;
+    if (blas->stream->recording && !blas->workspace) return 14; /* it would have to allocate */
+    float al = *(const float *)alpha, be = *(const float *)beta;
+    const float *a = (const float *)from_a, *b = (const float *)from_b;
+    float *c = (float *)to;
+    int drop = compute == 68 ? 0 : compute == 77 ? 13 : 16;
     blas_calls++;
-    submit(((emulated_blas *)handle)->stream, [=]() {
+    submit(blas->stream, [=]() {
         for (int j = 0; j < n; j++)
             for (int i = 0; i < m; i++) {
                 float sum = 0;
                 for (int p = 0; p < k; p++)
-                    sum += a[op_a ? p + (size_t)i * lda : i + (size_t)p * lda] *
-                           b[op_b ? j + (size_t)p * ldb : p + (size_t)j * ldb];
+                    sum += rounded(a[op_a ? p + (size_t)i * lda : i + (size_t)p * lda], drop) *
+                           rounded(b[op_b ? j + (size_t)p * ldb : p + (size_t)j * ldb], drop);
                 float *to = c + i + (size_t)j * ldc;
                 *to = be == 0 ? al * sum : be * *to + al * sum;
             }

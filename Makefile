@@ -78,11 +78,14 @@ PLUGIN_OBJECTS := $(patsubst csrc/cuda/%,$(B)/cuda/%.o,$(wildcard csrc/cuda/*.cu
 HOST_FLAGS = -fPIC -fvisibility=hidden $(WARN)
 ifneq ($(CUDA),0)
 ifneq ($(NVCC),)
-# 8.9 runs what is for 8.6, 10.3 what is for 10.0; later ones compile the last for themselves
-WANTED_ARCHS := 75 80 86 90 100 120
+# Those of them that this toolkit knows. 8.7 and 8.9 run what is for 8.6, 10.3 what is for 10.0; later ones compile the
+# last for themselves. 10.1 became 11.0 in CUDA 13.
+WANTED_ARCHS := 75 80 86 90 100 101 110 120
 ARCHS ?= $(filter $(WANTED_ARCHS),$(patsubst compute_%,%,$(shell $(NVCC) --list-gpu-arch)))
 NVCC_FLAGS = -O3 $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) -DDN_ABI=$(ABI) -Icsrc \
     -gencode arch=compute_$(lastword $(ARCHS)),code=compute_$(lastword $(ARCHS)) --threads 2 $(if $(WERROR),-Werror all-warnings)
+# where the wheels of NVIDIA put the static runtime
+NVCC_LIBS = $(patsubst %,-L%,$(wildcard $(dir $(NVCC))../lib))
 cuda: $(PLUGIN)
 	@if [ "$(B)" = build/make ]; then cp $(PLUGIN) .; fi
 else
@@ -101,7 +104,7 @@ $(B)/cuda/%.c.o: csrc/cuda/%.c $(B)/cuda/flags
 	@echo '  NVCC  $<'; $(NVCC) $(NVCC_FLAGS) -Xcompiler=$(subst $(space),$(comma),-std=gnu11 $(HOST_FLAGS)) \
 	    -MMD -MP -MF $(@:.o=.d) -c $< -o $@
 $(PLUGIN): $(PLUGIN_OBJECTS)
-	@echo '  LD  $@'; $(NVCC) -shared -cudart static -Xlinker --exclude-libs,ALL $^ -o $@ -ldl -lpthread -lrt
+	@echo '  LD  $@'; $(NVCC) -shared -cudart static -Xlinker --exclude-libs,ALL $(NVCC_LIBS) $^ -o $@ -ldl -lpthread -lrt
 
 # The same files on a CPU, for tests.
 CXX ?= c++

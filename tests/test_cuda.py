@@ -420,6 +420,23 @@ def test_a_plugin_of_another_build_is_refused(monkeypatch: pytest.MonkeyPatch) -
     assert "old.so is of another build (interface 7, wanted" in message and message.endswith("build both together")
 
 
+@pytest.mark.parametrize(("known", "wanted"), [
+    ("52 60 70 75 80 86 87 89 90", "75 80 86 90"),  # CUDA 12.0
+    ("50 75 80 86 87 89 90 100 101 103 120 121", "75 80 86 90 100 101 120"),  # 12.9
+    ("75 80 86 87 88 89 90 100 110 103 120 121", "75 80 86 90 100 110 120"),  # 13.0
+])  # fmt: skip
+def test_the_plugin_is_for_the_gpus_that_the_toolkit_knows(known: str, wanted: str) -> None:
+    compiler = Path("nvcc").absolute()
+    compiler.write_text(f"#!/bin/sh\nfor a in {known}; do echo compute_$a; done\n")
+    compiler.chmod(0o755)
+    clean = {name: value for name, value in os.environ.items() if name not in ("ARCHS", "CUDA", "MAKEFLAGS")}
+    done = run(["make", "-n", f"B={Path('b').absolute()}", f"NVCC={compiler}", "cuda"], cwd=ROOT, env=clean)
+    compiling = [line for line in done.stdout.splitlines() if "NVCC" in line and "-gencode" in line]
+    words = [word.split("arch=")[1] for word in compiling[0].split() if word.startswith("arch=")]
+    last = wanted.split()[-1]
+    assert words == [f"compute_{a},code=sm_{a}" for a in wanted.split()] + [f"compute_{last},code=compute_{last}"]
+
+
 INSTALLED = Path(dv.__file__).parent / "lib" / "libdarknet_cuda.so"
 needs_plugin = pytest.mark.skipif(not INSTALLED.exists(), reason="built without nvcc: there is no CUDA plugin to look at")
 

@@ -1,13 +1,15 @@
-"""Seconds for one epoch of 60,000 rows on the device cuda, beside PyTorch's where it is installed with CUDA.
+"""Seconds for one epoch of 60,000 rows on the device cuda beside PyTorch's, where it is installed with CUDA, and the goals.
 
-    python tests/gpu/bench_cuda.py > report.md
+    python tests/gpu/bench_cuda.py [--into docs/performance.md]
 
-Prints Markdown with the date and the GPU's name. All data lie on the GPU in both; both run float32 without TF32; the median of
-three epochs after one to warm up. "compiled" is torch.compile(mode="reduce-overhead"): fused kernels in CUDA graphs.
+Prints Markdown with the date and the GPU's name; --into also puts it in place of that file's section "GPUs". Both have all data
+on the GPU; the median of three epochs after one to warm up. PyTorch eager, and with torch.compile and the whole step, optimiser
+included, in one CUDA graph; images channels-last.
 """
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import os
 import statistics
@@ -24,14 +26,27 @@ import darknet_vae as dv
 CFG = Path(__file__).resolve().parents[2] / "cfg"
 ROWS, REPEATS = 60_000, 3
 CASES = [("vae_connected", 4, 6_000), ("vae_connected", 256, ROWS), ("vae_connected", 4096, ROWS), ("vae_conv", 512, ROWS)]
+# (network, batch): times faster than PyTorch eager, than PyTorch in a graph; seconds for an epoch
+GOALS: dict[tuple[str, int], tuple[float, float, float | None]] = {
+    ("vae_connected", 4): (10, 2, None),
+    ("vae_connected", 256): (1.2, 1.2, 0.1),
+    ("vae_connected", 4096): (1.2, 1.2, None),
+    ("vae_conv", 512): (1, 1, None),
+}
 
 
-def ours(name: str, batch: int, X: np.ndarray, cublas: bool) -> tuple[float, str]:
+def ours(name: str, batch: int, X: np.ndarray, cublas: bool, precision: str = "float32") -> float | None:
+    """None: this way is not there."""
     if cublas:
         os.environ.pop("DARKNET_CUBLAS", None)
     else:
         os.environ["DARKNET_CUBLAS"] = "off"
-    net = dv.Network(CFG / f"{name}.cfg", device="cuda", batch=batch)
+    try:
+        net = dv.Network(CFG / f"{name}.cfg", device="cuda", batch=batch, precision=precision)
+    except dv.errors.DeviceError:
+        return None
+    if cublas and "cuBLAS" not in net.device:
+        return None
     seconds: list[float] = []
     last = time.perf_counter()
 
@@ -42,7 +57,7 @@ def ours(name: str, batch: int, X: np.ndarray, cublas: bool) -> tuple[float, str
         last = now
 
     net.train(X, epochs=REPEATS + 1, learning_rate=1e-6, callback=epoch)
-    return statistics.median(seconds[1:]), net.device
+    return statistics.median(seconds[1:])
 
 
 def torch_model(name: str) -> Any:
@@ -82,32 +97,50 @@ def torch_model(name: str) -> Any:
     return Vae()
 
 
-def theirs(name: str, batch: int, X: np.ndarray, compiled: bool) -> float:
+def theirs(name: str, batch: int, X: np.ndarray, graph: bool, tf32: bool = False) -> float:
     import torch
 
     torch.manual_seed(0)
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cudnn.benchmark = True
-    model = torch_model(name).cuda()
+    model = torch_model(name).cuda().to(memory_format=torch.channels_last)
     if name == "vae_connected":
         optimizer: Any = torch.optim.SGD(model.parameters(), lr=1e-6, momentum=0.9, weight_decay=1e-4)
     else:
-        optimizer = torch.optim.Adam(model.parameters(), lr=1e-6, fused=True)
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-6, fused=True, capturable=graph)
     data = torch.from_numpy(X).cuda()
-    loss_of: Callable[[Any], Any] = torch.compile(model, mode="reduce-overhead") if compiled else model
+    x = data[:batch].clone()
+    total = torch.zeros((), device="cuda")
+    loss_of: Callable[[Any], Any] = torch.compile(model) if graph else model
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        loss = loss_of(x)
+        (loss / batch).backward()
+        optimizer.step()
+        total.add_(loss.detach())
+
+    run: Callable[[], None] = step
+    if graph:
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(5):
+                step()
+        torch.cuda.current_stream().wait_stream(side)
+        recorded = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(recorded):
+            step()
+        run = recorded.replay
     seconds = []
     for _ in range(REPEATS + 1):
         torch.cuda.synchronize()
         start = time.perf_counter()
-        total = torch.zeros((), device="cuda")
         order = torch.randperm(len(X), device="cuda")
-        for at in range(0, len(X) - batch + 1, batch):  # whole batches: a compiled graph has one shape
-            loss = loss_of(data[order[at : at + batch]])
-            (loss / batch).backward()
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            total += loss.detach()
+        for at in range(0, len(X) - batch + 1, batch):  # whole batches: a graph has one shape
+            torch.index_select(data, 0, order[at : at + batch], out=x)
+            run()
         total.item()
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds[1:])
@@ -121,28 +154,81 @@ def have_torch() -> bool:
     return bool(torch.cuda.is_available())
 
 
-def main() -> None:
+def shown(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds:.3f}"
+
+
+def verdict(name: str, batch: int, best: float, eager: float | None, graph: float | None) -> list[str]:
+    """A line for each goal of a case."""
+    times_eager, times_graph, most = GOALS[name, batch]
+    lines = []
+    for words, other, times in (("PyTorch eager", eager, times_eager), ("PyTorch in a graph", graph, times_graph)):
+        if other is None:
+            lines.append(f"- {name}, batch {batch}: {times:g} times as fast as {words}: not measured")
+        else:
+            end = "reached" if other / best >= times else "missed"
+            lines.append(f"- {name}, batch {batch}: {times:g} times as fast as {words}: {other / best:.2f}, {end}")
+    if most is not None:
+        end = "reached" if best < most else "missed"
+        lines.append(f"- {name}, batch {batch}: an epoch in less than {most:g} s: {best:.3f}, {end}")
+    return lines
+
+
+def section() -> str:
     X = np.random.default_rng(0).uniform(size=(ROWS, 784)).astype(np.float32)
     torch_there = have_torch()
+    device = dv.Network(CFG / "vae_digits.cfg", device="cuda").device
+    versions = f"darknet-vae {dv.__version__}"
+    if torch_there:
+        import torch
+
+        versions += f", PyTorch {torch.__version__}"
+    text = [
+        "## GPUs",
+        "",
+        f"{datetime.date.today()}, {device}, {versions}; `tests/gpu/run.sh`.",
+        f"Seconds for an epoch of {ROWS:,} rows of 784 values:",
+        "",
+        "| network | batch | precision | own kernels | with cuBLAS | PyTorch eager | PyTorch in a graph |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    goals = []
+    for name, batch, rows in CASES:
+        part, scale = X[:rows], ROWS / rows  # small batches: a tenth, times ten
+        for precision in ("float32", "tf32"):
+            values: list[float | None] = [ours(name, batch, part, cublas, precision) for cublas in (False, True)]
+            values += [theirs(name, batch, part, graph, precision == "tf32") if torch_there else None for graph in (False, True)]
+            values = [value if value is None else scale * value for value in values]
+            text.append(f"| {name} | {batch} | {precision} | " + " | ".join(map(shown, values)) + " |")
+            mine = [value for value in values[:2] if value is not None]
+            if precision == "float32":
+                goals += verdict(name, batch, min(mine), values[2], values[3])
+    return "\n".join([*text, "", "Goals, in float32 with the faster of our two ways:", "", *goals, ""])
+
+
+def put(text: str, path: Path) -> None:
+    """In place of the section of the same heading, else at the end."""
+    before = path.read_text() if path.exists() else ""
+    heading = text.splitlines()[0]
+    at = f"\n{before}".find(f"\n{heading}\n")
+    if at < 0:
+        path.write_text(before + ("\n" if before else "") + text)
+        return
+    end = before.find("\n## ", at + 1)
+    path.write_text(before[:at] + text + ("" if end < 0 else before[end:]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--into", type=Path)
+    into = parser.parse_args().into
+    into = into and into.absolute()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        device = dv.Network(CFG / "vae_digits.cfg", device="cuda").device
-        print(f"{datetime.date.today()}, {device}, darknet-vae {dv.__version__}", end="")
-        if torch_there:
-            import torch
-
-            print(f", PyTorch {torch.__version__}", end="")
-        print(f"; seconds for an epoch of {ROWS:,} rows of 784\n")
-        print("| network | batch | own kernels | with cuBLAS | PyTorch eager | PyTorch compiled |\n|---|---|---|---|---|---|")
-        for name, batch, rows in CASES:
-            part, scale = X[:rows], ROWS / rows  # small batches: a tenth, times ten
-            own = scale * ours(name, batch, part, cublas=False)[0]
-            time_blas, used = ours(name, batch, part, cublas=True)
-            blas = f"{scale * time_blas:.3f}" if "cuBLAS" in used else "not there"
-            others = [
-                f"{scale * theirs(name, batch, part, compiled):.3f}" if torch_there else "not there" for compiled in (False, True)
-            ]
-            print(f"| {name} | {batch} | {own:.3f} | {blas} | {others[0]} | {others[1]} |", flush=True)
+        text = section()
+    print(text)
+    if into:
+        put(text, into)
 
 
 if __name__ == "__main__":

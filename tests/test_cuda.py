@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import test_fused
 from helpers import ON_A_GPU, ROOT, emulated_plugin, made, program, run
+from test_fused import HEAD, check
 from test_gradients import NETWORKS, problem_of
 
 import darknet_vae as dv
@@ -46,6 +46,36 @@ def test_every_operation_gives_the_numbers_of_the_cpu(backward: str, cuda: str, 
     monkeypatch.setenv("EMULATION_BACKWARD", backward)  # threads take their turns in the other order
     done = run([made("parity", "cuda_parity"), cuda, "8" if ON_A_GPU else "1", str(1 + int(backward))])
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@emulated_only
+@pytest.mark.parametrize("rows", [4, 20])
+def test_every_launch_that_fails_is_reported_and_leaves_the_network_usable(rows: int, cuda: str, network: Build) -> None:
+    """Also while a step is recorded, and of the steps that are done by hand."""
+    refuse = ctypes.CDLL(emulated_plugin()).emulated_refuse
+    refuse.argtypes, refuse.restype = [ctypes.c_long], ctypes.c_long
+    text = HEAD.format(batch=rows, inputs=20, adam=1) + (
+        "[connected]\noutput=8\nactivation=tanh\n[sampling]\n[connected]\noutput=20\nactivation=leaky\n[cost]\n"
+    )
+    X = np.random.default_rng(0).uniform(size=(3 * rows + 1, 20)).astype(np.float32)
+    refuse(0)
+    wanted = network(text, device=cuda).train(X, epochs=1).total_loss
+    launches, net = refuse(0), network(text, device=cuda)
+    refuse(0)
+    net.train(X, epochs=1)
+    training = refuse(0)
+    assert 20 < training < launches
+    for nth in range(1, training + 1):
+        net = network(text, device=cuda)
+        refuse(nth)
+        with pytest.raises(errors.DeviceError, match="cuda:0 failed in or before"):
+            net.train(X, epochs=1)
+        refuse(0)
+        other = network(text, device=cuda)
+        for layer, from_layer in zip(net.layers, other.layers, strict=True):
+            for name, value in from_layer.params.items():
+                layer.set(name, value)
+        assert net.train(X, epochs=1).total_loss[0] == pytest.approx(wanted[0], rel=0.2)
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
@@ -98,18 +128,18 @@ def test_fused_training_gives_the_parameters_of_plain_steps(
     """Up to 16 rows, and more; 530 inputs are more than one block of the update has, 130 outputs more than a tile."""
     if not ON_A_GPU:
         monkeypatch.setenv("DARKNET_CUBLAS", emulated_plugin() if cublas else "off")
-    text = test_fused.HEAD.format(batch=rows, inputs=37, adam=adam) + (
+    text = HEAD.format(batch=rows, inputs=37, adam=adam) + (
         "[connected]\noutput=530\nactivation=tanh\n[connected]\noutput=3\nactivation=linear\n"
         "[route]\nlayers=-1,-2\n[connected]\noutput=21\nactivation=leaky\n[connected]\noutput=130\nactivation=logistic\n"
         "[cost]\ntype=sse\nscale=0.5\n"
     )
-    test_fused.check(lambda text, **options: network(text, device=cuda, **options), text, 37, 130, rows)
+    check(lambda text, **options: network(text, device=cuda, **options), text, 37, 130, rows)
 
 
 @pytest.mark.parametrize("rows", [4, 20])
 @pytest.mark.parametrize("loss", ["sse", "L1", "smooth", "bce", "masked"])
 def test_every_loss_behind_a_connected_layer_trains_as_on_the_cpu(loss: str, rows: int, cuda: str, network: Build) -> None:
-    text = test_fused.HEAD.format(batch=rows, inputs=64, adam=0) + (
+    text = HEAD.format(batch=rows, inputs=64, adam=0) + (
         f"[connected]\noutput=90\nactivation=elu\n[connected]\noutput=19\nactivation=elu\n[cost]\ntype={loss}\nscale=0.7\n"
     )
     random = np.random.default_rng(0)

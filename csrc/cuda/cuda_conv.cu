@@ -9,8 +9,13 @@
  * A convolution is the first forward and the other two backward; a transposed one is the second forward, and its image
  * and map change places. The second would multiply mostly zeros for strides above 1: pixels whose (y + padding, x +
  * padding) leave the same rest meet the same taps, so each rest is a problem (slice) of its own with size/stride taps a
- * side. */
+ * side.
+ *
+ * Tiles would be nearly empty for layers of up to FEW filters (or channels): there a thread per pixel does them all,
+ * and a block per weight sums its gradient. */
 #include "cuda_tile.cuh"
+
+static constexpr int FEW = 4;
 
 struct conv_geometry {
     dn_conv_shape s;
@@ -89,10 +94,47 @@ struct conv_map_result {
     }
 };
 
+/* Is a thread per pixel, along k values, quicker than tiles of `across` rows? */
+static bool conv_few(int across, size_t pixels, size_t k) { return across <= FEW && (pixels >= 16384 || k <= 256); }
+
+static cudaError_t conv_forward_few(const dn_cuda_place *on, const conv_geometry &g, size_t rows, int add,
+                                    const float *x, const float *w, float *y) {
+    size_t n = rows * (size_t)g.groups * (size_t)g.pixels;
+    dn_split by_pixels(n, (size_t)g.pixels), by_groups(n, (size_t)g.groups);
+    return dn_each(on, n, [=] __device__(size_t i) {
+        size_t pixel, group, image = by_pixels.of(i, &pixel);
+        by_groups.of(image, &group);
+        int ox, oy = g.by_width.of((int)pixel, &ox);
+        int y0 = oy * g.s.stride - g.s.padding, x0 = ox * g.s.stride - g.s.padding;
+        const float *from = x + image * (size_t)g.s.channels * g.s.height * g.s.width;
+        const float *weights = w + group * (size_t)g.filters * g.taps;
+        float sums[FEW] = {};
+        for (int c = 0; c < g.s.channels; c++)
+            for (int ky = 0; ky < g.s.size; ky++)
+                for (int kx = 0; kx < g.s.size; kx++) {
+                    int py = y0 + ky, px = x0 + kx;
+                    if (py < 0 || py >= g.s.height || px < 0 || px >= g.s.width) continue;
+                    float v = from[((size_t)c * g.s.height + py) * g.s.width + px];
+#pragma unroll
+                    for (int f = 0; f < FEW; f++)
+                        if (f < g.filters)
+                            sums[f] += v * weights[(size_t)f * g.taps + (c * g.s.size + ky) * g.s.size + kx];
+                }
+#pragma unroll
+        for (int f = 0; f < FEW; f++)
+            if (f < g.filters) {
+                float *to = y + (image * (size_t)g.filters + f) * g.pixels + pixel;
+                *to = add ? *to + sums[f] : sums[f];
+            }
+    });
+}
+
 extern "C" cudaError_t dn_cuda_conv_forward(const dn_cuda_place *on, const dn_conv_layer *layer, size_t rows, int add,
                                             const float *x, const float *w, float *y, float *workspace) {
     (void)workspace;
     conv_geometry g(layer);
+    if (conv_few(g.filters, rows * (size_t)g.groups * (size_t)g.pixels, (size_t)g.taps))
+        return conv_forward_few(on, g, rows, add, x, w, y);
     return conv_rows(g, rows, [&](int n_rows, size_t images, size_t maps) {
         int n = n_rows * g.pixels;
         return dn_tile_small(on, g.filters, n, g.taps, g.groups, conv_filter_rows{g, w},
@@ -191,11 +233,45 @@ struct conv_image_result {
     }
 };
 
+static cudaError_t conv_data_few(const dn_cuda_place *on, const conv_geometry &g, size_t rows, int add, const float *dy,
+                                 const float *w, float *dx) {
+    size_t area = (size_t)g.s.height * (size_t)g.s.width, n = rows * (size_t)g.groups * area;
+    dn_split by_area(n, area), by_groups(n, (size_t)g.groups);
+    dn_divisor by_wide(g.s.width), by_stride(g.s.stride);
+    return dn_each(on, n, [=] __device__(size_t i) {
+        size_t pixel, group, image = by_area.of(i, &pixel);
+        by_groups.of(image, &group);
+        int px, py = by_wide.of((int)pixel, &px), rest_y, rest_x;
+        int oy = by_stride.of(py + g.s.padding, &rest_y), ox = by_stride.of(px + g.s.padding, &rest_x);
+        const float *from = dy + image * (size_t)g.filters * g.pixels;
+        const float *weights = w + group * (size_t)g.filters * g.taps;
+        float sums[FEW] = {};
+        for (int f = 0; f < g.filters; f++)
+            for (int ky = rest_y, sy = oy; ky < g.s.size && sy >= 0; ky += g.s.stride, sy--)
+                for (int kx = rest_x, sx = ox; kx < g.s.size && sx >= 0; kx += g.s.stride, sx--) {
+                    if (sy >= g.s.out_height || sx >= g.s.out_width) continue;
+                    float v = from[(size_t)f * g.pixels + sy * g.s.out_width + sx];
+#pragma unroll
+                    for (int c = 0; c < FEW; c++)
+                        if (c < g.s.channels)
+                            sums[c] += v * weights[(size_t)f * g.taps + (c * g.s.size + ky) * g.s.size + kx];
+                }
+#pragma unroll
+        for (int c = 0; c < FEW; c++)
+            if (c < g.s.channels) {
+                float *to = dx + (image * (size_t)g.s.channels + c) * area + pixel;
+                *to = add ? *to + sums[c] : sums[c];
+            }
+    });
+}
+
 extern "C" cudaError_t dn_cuda_conv_backward_data(const dn_cuda_place *on, const dn_conv_layer *layer, size_t rows,
                                                   int add, const float *dy, const float *w, float *dx,
                                                   float *workspace) {
     (void)workspace;
     conv_geometry g(layer);
+    if (conv_few(g.s.channels, rows * (size_t)g.groups * (size_t)(g.s.height * g.s.width), (size_t)g.filters * g.taps))
+        return conv_data_few(on, g, rows, add, dy, w, dx);
     conv_phases h(&layer->group);
     int slices = g.groups * g.s.stride * g.s.stride, k = g.filters * h.side * h.side;
     return conv_rows(g, rows, [&](int n_rows, size_t images, size_t maps) {
@@ -253,11 +329,32 @@ struct conv_weight_result {
     }
 };
 
+static cudaError_t conv_weights_few(const dn_cuda_place *on, const conv_geometry &g, int rows, const float *x,
+                                    const float *dy, float *dw) {
+    int n = rows * g.pixels;
+    return dn_each_block(on, (size_t)g.groups * (size_t)g.filters * (size_t)g.taps, [=] __device__(size_t weight) {
+        int tap = (int)(weight % g.taps), kx, rest, c = g.by_square.of(tap, &rest), ky = g.by_size.of(rest, &kx);
+        size_t filter = weight / g.taps, group = filter / g.filters;
+        float sum = 0;
+        for (int i = (int)threadIdx.x; i < n; i += DN_THREADS) {
+            int pixel, ox, row = g.by_pixels.of(i, &pixel), oy = g.by_width.of(pixel, &ox);
+            int py = oy * g.s.stride - g.s.padding + ky, px = ox * g.s.stride - g.s.padding + kx;
+            if (py < 0 || py >= g.s.height || px < 0 || px >= g.s.width) continue;
+            sum += x[g.image(row, (int)group) + ((size_t)c * g.s.height + py) * g.s.width + px] *
+                   dy[g.map(row, 0, 0) + filter * g.pixels + pixel];
+        }
+        sum = dn_block_sum<DN_THREADS>(sum);
+        if (threadIdx.x == 0) dw[weight] += sum;
+    });
+}
+
 extern "C" cudaError_t dn_cuda_conv_backward_weights(const dn_cuda_place *on, const dn_conv_layer *layer, size_t rows,
                                                      const float *x, const float *dy, float *dw, float *workspace) {
     (void)workspace;
     conv_geometry g(layer);
     return conv_rows(g, rows, [&](int n_rows, size_t images, size_t maps) {
+        if (g.filters * g.taps <= 256 && g.groups * g.filters * g.taps >= 2 * on->processors)
+            return conv_weights_few(on, g, n_rows, x + images, dy + maps, dw);
         return dn_tile_small(on, g.filters, g.taps, n_rows * g.pixels, g.groups, conv_map_rows{g, dy + maps},
                              conv_tap_rows{g, x + images}, conv_weight_result{g, dw});
     });

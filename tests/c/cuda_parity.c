@@ -3,8 +3,10 @@
  *   cuda_parity DEVICE [SCALE [SEED]]      SCALE > 1: larger products
  *
  * Every operation runs twice on the device from the same start and must give the same bits; values beyond its arrays
- * must stay. Exit code 0, or 1 after a line for each difference. */
+ * must stay. On the emulated GPU every launch of it is then refused in turn, which must be reported. Exit code 0, or 1
+ * after a line for each difference. */
 #include "../../csrc/convolution.h"
+#include <dlfcn.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,8 +25,9 @@ typedef struct array {
 static const dn_ops *cpu = &dn_cpu_ops, *gpu;
 static dn_pool *cpu_pool, *gpu_pool;
 static array arrays[MOST];
-static int n_arrays, on_device, failures, comparisons, scale = 1;
+static int n_arrays, on_device, failures, comparisons, refusals, scale = 1;
 static const char *operation;
+static long (*refuse)(long n); /* of the emulated GPU, see there */
 static uint64_t state;
 
 static uint64_t draw(void) {
@@ -127,22 +130,34 @@ static void compare(double tolerance) {
     n_arrays = 0, comparisons++;
 }
 
+static void start_again(void) {
+    for (int i = 0; i < n_arrays; i++) gpu->upload(gpu_pool, arrays[i].device, arrays[i].start, arrays[i].bytes);
+}
+
 /* An array's memory, and the pool, of the side that is running. */
 #define V(a) ((void *)(on_device ? (a)->device : (a)->host))
 #define P (on_device ? gpu_pool : cpu_pool)
 #define BOTH(call, tolerance) BOTH_WAYS(cpu->call, gpu->call, tolerance)
-#define BOTH_WAYS(call_cpu, call_gpu, tolerance)                                                                      \
-    do {                                                                                                              \
-        begin();                                                                                                      \
-        on_device = 0;                                                                                                \
-        call_cpu;                                                                                                     \
-        on_device = 1;                                                                                                \
-        call_gpu;                                                                                                     \
-        fetch(0);                                                                                                     \
-        for (int i = 0; i < n_arrays; i++) gpu->upload(gpu_pool, arrays[i].device, arrays[i].start, arrays[i].bytes); \
-        call_gpu;                                                                                                     \
-        fetch(1);                                                                                                     \
-        compare(tolerance);                                                                                           \
+#define BOTH_WAYS(call_cpu, call_gpu, tolerance)                                                                       \
+    do {                                                                                                               \
+        begin();                                                                                                       \
+        on_device = 0;                                                                                                 \
+        call_cpu;                                                                                                      \
+        on_device = 1;                                                                                                 \
+        call_gpu;                                                                                                      \
+        fetch(0);                                                                                                      \
+        start_again();                                                                                                 \
+        if (refuse) refuse(0);                                                                                         \
+        call_gpu;                                                                                                      \
+        long all = refuse ? refuse(0) : 0;                                                                             \
+        fetch(1);                                                                                                      \
+        for (long nth = 1; nth <= all; nth++) {                                                                        \
+            refuse(nth), refusals++;                                                                                   \
+            call_gpu;                                                                                                  \
+            if (gpu->finish(gpu_pool) == DN_OK) fail("a launch that failed is not reported", NULL, (size_t)nth, 0, 0); \
+            refuse(0);                                                                                                 \
+        }                                                                                                              \
+        compare(tolerance);                                                                                            \
     } while (0)
 
 static size_t length(void) { return (size_t)whole(1, 3) == 1 ? (size_t)whole(1, 40) : (size_t)whole(1000, 70000); }
@@ -599,7 +614,9 @@ static void test_lrn_backward(void) {
 #define TESTS(T)                                                                                                      \
     T(set_step)                                                                                                       \
     T(gather_rows)                                                                                                    \
-    T(fill) T(copy) T(scale) T(axpy) T(mul_add) T(copy_rows) T(add_rows) T(gemm) T(im2col) T(col2im) T(conv_forward)  \
+    T(fill)                                                                                                           \
+    T(copy)                                                                                                           \
+    T(scale) T(axpy) T(mul_add) T(copy_rows) T(add_rows) T(gemm) T(im2col) T(col2im) T(conv_forward)                  \
         T(conv_backward_data) T(conv_backward_weights) T(bias_add) T(bias_gradient) T(bias_activate)                  \
             T(bias_activate_gradient) T(activate) T(activate_gradient) T(norm_forward) T(norm_backward)               \
                 T(maxpool_forward) T(maxpool_backward) T(upsample_forward) T(upsample_backward) T(downsample_forward) \
@@ -650,6 +667,9 @@ int main(int argc, char **argv) {
         printf("%s\n", dn_error());
         return 1;
     }
+    const char *plugin = getenv("DARKNET_CUDA_PLUGIN");
+    void *library = plugin ? dlopen(plugin, RTLD_NOW | RTLD_NOLOAD) : NULL;
+    if (library) *(void **)&refuse = dlsym(library, "emulated_refuse");
     int n = 0;
     for (int round = 0; round < rounds; round++) {
         n = 0;
@@ -667,6 +687,7 @@ int main(int argc, char **argv) {
     if (gpu->close) gpu->close(gpu_pool);
     dn_pool_destroy(gpu_pool);
     dn_pool_destroy(cpu_pool);
-    printf("%s: %d operations, %d comparisons, %d failures\n", argv[1], n, comparisons, failures);
+    printf("%s: %d operations, %d comparisons, %d launches refused, %d failures\n", argv[1], n, comparisons, refusals,
+           failures);
     return failures != 0;
 }

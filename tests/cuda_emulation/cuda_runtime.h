@@ -26,7 +26,8 @@ struct place {
 };
 extern thread_local place here;
 void barrier();
-void refuse(); /* a launch of a shape that no device takes */
+/* Is this launch to be refused, for its shape or at a test's wish? Then the runtime says so. */
+bool refused(size_t blocks, unsigned threads);
 /* Run now, or keep it when the stream records. `work` touches device memory. */
 cudaError_t submit(cudaStream_t stream, std::function<void()> work);
 extern thread_local uint32_t lanes[1024]; /* what the threads of a block show each other */
@@ -34,10 +35,7 @@ void block_of_fibers(unsigned threads, const std::function<void()> &thread);
 
 template <class Kernel, class... Arguments>
 void launch(Kernel kernel, unsigned blocks, unsigned threads, bool sync, cudaStream_t stream, Arguments... arguments) {
-    if (blocks < 1 || blocks > INT32_MAX || threads < 1 || threads > 1024) {
-        refuse();
-        return;
-    }
+    if (refused(blocks, threads)) return;
     submit(stream, [=]() {
         here.block_dim.x = threads, here.grid_dim.x = blocks;
         for (unsigned b = 0; b < blocks; b++) {

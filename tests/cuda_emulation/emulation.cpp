@@ -60,7 +60,18 @@ static void run(const std::function<void()> &work) {
     if (closed) protect(PROT_NONE);
 }
 
-void refuse() { say(cudaErrorInvalidConfiguration); }
+static thread_local long launches, refuse_at;
+bool refused(size_t blocks, unsigned threads) {
+    if (++launches != refuse_at && blocks >= 1 && blocks <= INT32_MAX && threads >= 1 && threads <= 1024) return false;
+    say(cudaErrorInvalidConfiguration);
+    return true;
+}
+/* Refuse the n-th launch from here on, 0: none; returns the launches since the last call. */
+extern "C" __attribute__((visibility("default"))) long emulated_refuse(long n) {
+    long made = launches;
+    launches = 0, refuse_at = n;
+    return made;
+}
 
 cudaError_t submit(cudaStream_t stream, std::function<void()> work) {
     if (stream->recording)

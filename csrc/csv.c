@@ -1,81 +1,123 @@
-/* CSV to a float32 matrix and back. The separator, a header and quotes are found out; anything that is not a finite number
- * is refused with file, line, column and value. */
+/* CSV to a float32 matrix and back. The separator, a header and quotes are found out; anything that is not a finite
+ * number is refused with file, line, column and value. */
 #include "number.h"
+#include "pool.h"
 #include "sys.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_COLUMNS = 1 << 24, WINDOW = 1 << 20 };
+enum { MAX_COLUMNS = 1 << 24, WINDOW = 1 << 21, CHUNK = 1 << 17 };
 
-/* A window on the file that always holds the whole present line, so that a table costs no second copy of its text. */
+/* A window on the file that always holds the whole present line, so that a table costs no second copy of its text. The
+ * next one is read while the lines of this one become numbers. */
 typedef struct csv_reader {
     const char *path, *p, *end;
     const char *whole; /* lines that begin before it are whole */
     char separator;    /* ' ' stands for runs of blanks and tabs */
     long line;         /* of p */
-    char *window;
-    size_t room;
     int fd, at_end;
+    struct csv_window {
+        char *text;
+        size_t room;
+    } window, next;
+    size_t left, wanted, got; /* bytes in `next`: taken over from the window, asked for, read */
+    dn_status reading;
+    char failure[512];
 } csv_reader;
 
 static int csv_blank(char c) { return c == ' ' || c == '\t'; }
 static int csv_newline(char c) { return c == '\n' || c == '\r'; }
 
-static void csv_end_line(csv_reader *r) {
-    if (r->p < r->end && *r->p == '\r') {
-        r->p++;
-        if (r->p < r->end && *r->p == '\n') r->p++;
-    } else if (r->p < r->end) {
-        r->p++;
+static const char *csv_line_end(const char *p, const char *end) {
+    const uint64_t ones = 0x0101010101010101u, high = ones << 7;
+    for (; end - p >= 8; p += 8) {
+        uint64_t w;
+        memcpy(&w, p, sizeof w);
+        uint64_t a = w ^ ones * '\n', b = w ^ ones * '\r';
+        if ((((a - ones) & ~a) | ((b - ones) & ~b)) & high) break; /* one of the bytes is 0 in a or b */
     }
-    r->line++;
+    while (p < end && !csv_newline(*p)) p++;
+    return p;
+}
+
+static const char *csv_over_line_end(const char *p, const char *end) {
+    return p + (p < end ? 1 + (*p == '\r' && p + 1 < end && p[1] == '\n') : 0);
+}
+
+/* Does a row begin here, or an empty line or a comment? */
+static int csv_is_row(const char *p, const char *end, char separator) {
+    while (p < end && csv_blank(*p) && separator != '\t') p++;
+    return p < end && *p != '#' && !csv_newline(*p);
+}
+
+/* ---- windows ---- */
+
+/* Make room for the next window and begin it with the rest of this one. */
+static dn_status csv_read_prepare(csv_reader *r) {
+    const char *rest = r->p > r->whole ? r->p : r->whole;
+    r->left = (size_t)(r->end - rest);
+    r->wanted = r->left > WINDOW ? r->left : WINDOW; /* lines longer than windows */
+    r->got = 0;
+    if (r->left + r->wanted + DN_NUMBER_PADDING > r->next.room) {
+        dn_free(r->next.text);
+        r->next.room = r->left + r->wanted + DN_NUMBER_PADDING;
+        if (!(r->next.text = dn_realloc(NULL, r->next.room, 1))) {
+            r->next.room = 0;
+            return DN_E_MEMORY;
+        }
+    }
+    if (r->left) memcpy(r->next.text, rest, r->left);
+    return DN_OK;
+}
+
+/* On any thread. */
+static void csv_read(csv_reader *r) {
+    r->reading = dn_reader_read(r->fd, r->path, r->next.text + r->left, r->wanted, &r->got);
+    if (r->reading != DN_OK) snprintf(r->failure, sizeof r->failure, "%s", dn_error());
+}
+
+static dn_status csv_read_finish(csv_reader *r) {
+    if (r->reading != DN_OK) return dn_fail(r->reading, "%s", r->failure);
+    struct csv_window last = r->window;
+    r->window = r->next, r->next = last;
+    char *text = r->window.text;
+    DN_CHECK(!memchr(text + r->left, 0, r->got), DN_E_FORMAT, "%s:%ld: a zero byte here or later: this is not text",
+             r->path, r->line);
+    r->at_end = r->got < r->wanted;
+    r->p = text, r->end = text + r->left + r->got;
+    memset(text + r->left + r->got, 0, DN_NUMBER_PADDING); /* stops the number parser */
+    r->whole = r->end;
+    if (!r->at_end) { /* a return at the end may be half of a line end */
+        r->whole -= r->whole > r->p && r->whole[-1] == '\r';
+        while (r->whole > r->p && !csv_newline(r->whole[-1])) r->whole--;
+    }
+    return DN_OK;
 }
 
 /* Move the window so that the line at p is whole. */
 static dn_status csv_fill(csv_reader *r) {
     while (r->p >= r->whole && !r->at_end) {
-        size_t left = (size_t)(r->end - r->p), got;
-        if (left) memmove(r->window, r->p, left);
-        if (left + WINDOW + 1 > r->room) { /* at first, and for lines longer than the window */
-            size_t room = 2 * left + 2 * WINDOW;
-            char *grown = dn_realloc(r->window, room, 1);
-            if (!grown) return DN_E_MEMORY;
-            r->window = grown, r->room = room;
-        }
-        DN_TRY(dn_reader_read(r->fd, r->path, r->window + left, WINDOW, &got));
-        const char *zero = memchr(r->window + left, 0, got);
-        DN_CHECK(!zero, DN_E_FORMAT, "%s:%ld: a zero byte here or later: this is not text", r->path, r->line);
-        r->at_end = got < WINDOW;
-        r->p = r->window, r->end = r->window + left + got;
-        *(char *)r->end = 0; /* stops the number parser */
-        r->whole = r->end;
-        if (!r->at_end) { /* a return at the end may be half of a line end */
-            r->whole -= r->whole > r->p && r->whole[-1] == '\r';
-            while (r->whole > r->p && !csv_newline(r->whole[-1])) r->whole--;
-        }
+        DN_TRY(csv_read_prepare(r));
+        csv_read(r);
+        DN_TRY(csv_read_finish(r));
     }
     return DN_OK;
 }
 
 /* To the first character of the next row that holds something; *found = 0 at the end. */
 static dn_status csv_next_row(csv_reader *r, int *found) {
-    for (*found = 0;;) {
+    for (;;) {
         DN_TRY(csv_fill(r));
-        const char *start = r->p;
-        while (r->p < r->end && csv_blank(*r->p) && r->separator != '\t') r->p++;
-        if (r->p == r->end) return DN_OK;
-        if (*r->p == '#')
-            while (r->p < r->end && !csv_newline(*r->p)) r->p++;
-        else if (!csv_newline(*r->p)) {
-            r->p = start;
-            *found = 1;
-            return DN_OK;
-        }
-        csv_end_line(r);
+        *found = csv_is_row(r->p, r->end, r->separator);
+        if (*found || r->p == r->end) return DN_OK;
+        r->p = csv_over_line_end(csv_line_end(r->p, r->end), r->end);
+        r->line++;
     }
 }
+
+/* ---- cells ---- */
 
 static char csv_separator(const char *p, const char *end) {
     char found = ' ';
@@ -118,7 +160,7 @@ static void csv_cell(csv_reader *r, const char **cell, size_t *size, int *last) 
 
 static int csv_number(const char *cell, size_t size, double *value) {
     if (!size) return 0;
-    const char *end = dn_number_parse(cell, value); /* the file ends in a zero byte, so this stops */
+    const char *end = dn_number_parse_padded(cell, value); /* the window ends in zero bytes, so this stops */
     return end == cell + size;
 }
 
@@ -126,7 +168,11 @@ static int csv_number(const char *cell, size_t size, double *value) {
 enum { CSV_FEATURE = -1, CSV_LABEL = -2 };
 typedef struct csv_plan {
     int columns, has_header;
-    int *roles; /* (columns) */
+    int *roles;       /* (columns) */
+    int *runs;        /* (columns): features from here on that have another cell behind them */
+    double scale;     /* of features */
+    int plain;        /* whole numbers of up to seven digits stay finite when they are divided by it */
+    float digits[10]; /* divided by it */
 } csv_plan;
 
 /* The column of a name, of a header or an index; -1: none. */
@@ -221,8 +267,11 @@ static dn_status csv_look(csv_reader *r, const dn_csv_options *o, csv_plan *plan
     /* a header has no numbers and at least one word, or a column that was asked for; one bad cell among numbers is an
      * error, not a header */
     plan->has_header = named || (numbers == 0 && names > (size_t)plan->columns + 1);
-    if (!(plan->roles = dn_alloc((size_t)plan->columns, sizeof *plan->roles))) return DN_E_MEMORY;
+    if (!(plan->roles = dn_alloc((size_t)plan->columns, 2 * sizeof *plan->roles))) return DN_E_MEMORY;
+    plan->runs = plan->roles + plan->columns;
     DN_TRY(csv_roles(r, o, plan, table));
+    for (int c = plan->columns - 2; c >= 0; c--)
+        if (plan->roles[c] == CSV_FEATURE) plan->runs[c] = plan->runs[c + 1] + 1;
     if (!plan->has_header) return DN_OK;
     char *to = table->header = dn_alloc(names + 1, 1);
     if (!to) return DN_E_MEMORY;
@@ -237,43 +286,67 @@ static dn_status csv_look(csv_reader *r, const dn_csv_options *o, csv_plan *plan
     return DN_OK;
 }
 
-/* What grows while rows arrive. */
-typedef struct csv_store {
-    size_t room; /* rows */
-    size_t labels, labels_room;
-} csv_store;
+/* ---- rows ---- */
 
-static dn_status csv_room(csv_store *store, dn_table *t) {
-    if (t->rows < store->room) return DN_OK;
-    size_t room = store->room ? 2 * store->room : 256, count;
-    DN_TRY(dn_size_mul(&count, room, t->columns));
-    float *grown = dn_realloc(t->values, count, sizeof *grown);
+/* A part of a window, of whole lines, for one thread. */
+typedef struct csv_chunk {
+    const char *p, *end;
+    size_t rows, first; /* rows in it; the number of the first one in the table */
+    long lines, line;
+    char *labels; /* each with a newline before it */
+    size_t labels_size, labels_room;
+    const char *bad; /* the row that is an error, in line `line` */
+} csv_chunk;
+
+static dn_status csv_grow(char **text, size_t *room, size_t wanted) {
+    if (wanted <= *room) return DN_OK;
+    size_t n = 2 * wanted + 4096;
+    char *grown = dn_realloc(*text, n, 1);
     if (!grown) return DN_E_MEMORY;
-    t->values = grown;
-    if (t->truths) {
-        if (!(grown = dn_realloc(t->truth, room, t->truths * sizeof *grown))) return DN_E_MEMORY;
-        t->truth = grown;
-    }
-    store->room = room;
+    *text = grown, *room = n;
     return DN_OK;
 }
 
-static dn_status csv_label(csv_store *store, dn_table *t, const char *cell, size_t size) {
-    if (store->labels + size + 2 > store->labels_room) {
-        size_t room = 2 * (store->labels + size) + 4096;
-        char *grown = dn_realloc(t->labels, room, 1);
-        if (!grown) return DN_E_MEMORY;
-        t->labels = grown, store->labels_room = room;
-    }
-    if (t->rows) t->labels[store->labels++] = '\n';
-    memcpy(t->labels + store->labels, cell, size);
-    t->labels[store->labels += size] = 0;
+static dn_status csv_label(csv_chunk *c, const char *cell, size_t size) {
+    DN_TRY(csv_grow(&c->labels, &c->labels_room, c->labels_size + size + 1));
+    c->labels[c->labels_size++] = '\n';
+    memcpy(c->labels + c->labels_size, cell, size);
+    c->labels_size += size;
     return DN_OK;
 }
 
-static dn_status csv_row(csv_reader *r, const csv_plan *plan, double scale, csv_store *store, dn_table *t) {
-    DN_TRY(csv_room(store, t));
-    float *values = t->values + t->rows * t->columns, *truth = t->truth + t->rows * t->truths;
+/* Cells in a row's beginning, each a number and the separator behind it. NULL: some are written in another way. */
+static const char *csv_numbers(const csv_plan *plan, const char *p, char separator, int n, float *to) {
+    const uint64_t commas = 0x0001000100010001u * (uint64_t)((unsigned char)separator ^ '0') << 8;
+    while (n > 0) {
+        uint64_t word = dn_digits_load(p);
+        /* four cells of one digit each: images are full of zeros */
+        uint64_t four = word ^ commas;
+        if (n >= 4 && !((four | (four + 0x0076007600760076u)) & 0xff80ff80ff80ff80u)) {
+            for (int i = 0; i < 4; i++) to[i] = plan->digits[(four >> (16 * i)) & 15];
+            p += 8, to += 4, n -= 4;
+            continue;
+        }
+        unsigned count = dn_digits_count(word);
+        double v;
+        if (count - 1 < 7 && p[count] == separator && plan->plain) {
+            *to = (float)((double)dn_digits_value(word, count) / plan->scale);
+            p += count;
+        } else {
+            while (*p == ' ') p++;
+            p = dn_number_parse_padded(p, &v);
+            if (!p || *p != separator) return NULL;
+            *to = (float)(v / plan->scale);
+            if (!isfinite(*to)) return NULL;
+        }
+        p++, to++, n--;
+    }
+    return p;
+}
+
+/* A row cell by cell; every form, and every error. */
+static dn_status csv_row(csv_reader *r, const csv_plan *plan, size_t row, csv_chunk *chunk, dn_table *t) {
+    float *values = t->values + row * t->columns, *truth = t->truth + row * t->truths;
     const char *cell;
     size_t size;
     int last = 0, c = 0;
@@ -282,21 +355,199 @@ static dn_status csv_row(csv_reader *r, const csv_plan *plan, double scale, csv_
         if (c >= plan->columns) continue;
         int role = plan->roles[c];
         if (role == CSV_LABEL) {
-            DN_TRY(csv_label(store, t, cell, size));
+            DN_TRY(csv_label(chunk, cell, size));
             continue;
         }
-        double v, divisor = role == CSV_FEATURE ? scale : 1;
+        double v, divisor = role == CSV_FEATURE ? plan->scale : 1;
         DN_CHECK(csv_number(cell, size, &v) && isfinite((float)(v / divisor)), DN_E_FORMAT,
                  "%s:%ld: column %d%s: '%.*s' is not a finite number", r->path, r->line, c + 1,
                  role == CSV_FEATURE ? "" : " (a target)", (int)(size < 40 ? size : 40), cell);
         *(role == CSV_FEATURE ? values++ : truth + role) = (float)(v / divisor);
     }
     DN_CHECK(c == plan->columns, DN_E_FORMAT, "%s:%ld: %d columns, expected %d", r->path, r->line, c, plan->columns);
-    t->rows++;
     return DN_OK;
 }
 
-static dn_status csv_parse(csv_reader *r, const dn_csv_options *o, csv_plan *plan, dn_table *table) {
+/* The same for the most common form: bare numbers, one separator between them. 0: it is not of that form, or an error.
+ */
+static int csv_row_plain(csv_reader *r, const csv_plan *plan, size_t row, csv_chunk *chunk, dn_table *t) {
+    float *values = t->values + row * t->columns, *truth = t->truth + row * t->truths;
+    const int *roles = plan->roles;
+    int last = 0, c = 0;
+    while (c < plan->columns && !last) {
+        int n = plan->runs[c];
+        if (n) {
+            const char *p = csv_numbers(plan, r->p, r->separator, n, values);
+            if (!p) return 0;
+            r->p = p, values += n, c += n;
+            continue;
+        }
+        const char *cell;
+        size_t size;
+        double v, divisor = roles[c] == CSV_FEATURE ? plan->scale : 1;
+        csv_cell(r, &cell, &size, &last);
+        if (roles[c] == CSV_LABEL) {
+            if (csv_label(chunk, cell, size) != DN_OK) return 0;
+        } else {
+            if (!csv_number(cell, size, &v) || !isfinite((float)(v / divisor))) return 0;
+            *(roles[c] == CSV_FEATURE ? values++ : truth + roles[c]) = (float)(v / divisor);
+        }
+        c++;
+    }
+    return last && c == plan->columns;
+}
+
+/* ---- all rows ---- */
+
+typedef struct csv_load {
+    csv_reader *reader;
+    const csv_plan *plan;
+    dn_table *table;
+    dn_pool *pool;
+    size_t room; /* rows */
+    size_t limit, labels_size, labels_room;
+    csv_chunk *chunks;
+    size_t n_chunks, chunks_room;
+    int ahead; /* the next window is read meanwhile */
+} csv_load;
+
+static void csv_count(void *context, size_t index) {
+    const csv_load *j = context;
+    csv_chunk *c = &j->chunks[index];
+    c->rows = 0, c->lines = 0;
+    for (const char *p = c->p; p < c->end; c->lines++) {
+        c->rows += (size_t)csv_is_row(p, c->end, j->reader->separator);
+        p = csv_over_line_end(csv_line_end(p, c->end), c->end);
+    }
+}
+
+static void csv_chunk_parse(const csv_load *j, csv_chunk *c) {
+    csv_reader r = {
+        .path = j->reader->path, .p = c->p, .end = c->end, .separator = j->reader->separator, .line = c->line};
+    for (size_t i = 0; i < c->rows; r.line++) {
+        if (csv_is_row(r.p, r.end, r.separator)) {
+            const char *start = r.p;
+            size_t labels = c->labels_size;
+            if (!csv_row_plain(&r, j->plan, c->first + i, c, j->table)) {
+                r.p = start, c->labels_size = labels;
+                if (csv_row(&r, j->plan, c->first + i, c, j->table) != DN_OK) {
+                    c->bad = start, c->line = r.line;
+                    return;
+                }
+            }
+            i++;
+        } else {
+            r.p = csv_line_end(r.p, r.end);
+        }
+        r.p = csv_over_line_end(r.p, r.end);
+    }
+}
+
+static void csv_parse_chunk(void *context, size_t index) {
+    const csv_load *j = context;
+    if (j->ahead && index == 0) {
+        csv_read(j->reader);
+        return;
+    }
+    csv_chunk_parse(j, &j->chunks[index - (size_t)j->ahead]);
+}
+
+/* Cut the window's whole lines. */
+static dn_status csv_cut(csv_load *j) {
+    csv_reader *r = j->reader;
+    size_t most = (size_t)(r->whole - r->p) / CHUNK + 1;
+    if (most > j->chunks_room) {
+        csv_chunk *grown = dn_realloc(j->chunks, most, sizeof *grown);
+        if (!grown) return DN_E_MEMORY;
+        memset(grown + j->chunks_room, 0, (most - j->chunks_room) * sizeof *grown);
+        j->chunks = grown, j->chunks_room = most;
+    }
+    j->n_chunks = 0;
+    for (const char *p = r->p; p < r->whole;) {
+        const char *end = r->whole - p > CHUNK ? csv_line_end(p + CHUNK - 1, r->whole) : r->whole;
+        csv_chunk *c = &j->chunks[j->n_chunks++];
+        c->p = p, c->end = p = csv_over_line_end(end, r->whole);
+        c->labels_size = 0, c->bad = NULL;
+    }
+    return DN_OK;
+}
+
+/* Room for `rows` more; at once for as many as the rest of the file has when its lines are as long as these. */
+static dn_status csv_room(csv_load *j, size_t rows) {
+    dn_table *t = j->table;
+    const csv_reader *r = j->reader;
+    size_t need = t->rows + rows, count;
+    if (need <= j->room) return DN_OK;
+    double left = (double)(r->end - r->whole) + (double)dn_reader_left(r->fd), bytes = (double)(r->whole - r->p);
+    size_t room = need + (r->at_end ? 0 : (size_t)(left / bytes * (double)rows * 1.01) + need / 8);
+    if (room > j->limit) room = j->limit;
+    DN_TRY(dn_size_mul(&count, room, t->columns));
+    float *grown = dn_realloc(t->values, count, sizeof *grown);
+    if (!grown) return DN_E_MEMORY;
+    t->values = grown;
+    dn_memory_expect(grown, count * sizeof *grown);
+    if (t->truths) {
+        if (!(grown = dn_realloc(t->truth, room, t->truths * sizeof *grown))) return DN_E_MEMORY;
+        t->truth = grown;
+    }
+    j->room = room;
+    return DN_OK;
+}
+
+static dn_status csv_collect(csv_load *j) {
+    dn_table *t = j->table;
+    for (size_t i = 0; i < j->n_chunks; i++) {
+        csv_chunk *c = &j->chunks[i];
+        if (c->bad) { /* once more, for the sentence */
+            csv_reader r = *j->reader;
+            r.p = c->bad, r.end = c->end, r.line = c->line;
+            DN_TRY(csv_row(&r, j->plan, c->first, c, t));
+            return dn_fail(DN_E_MEMORY, "%s:%ld: out of memory", r.path, r.line);
+        }
+        t->rows += c->rows;
+        if (!c->labels_size) continue;
+        DN_TRY(csv_grow(&t->labels, &j->labels_room, j->labels_size + c->labels_size + 1));
+        size_t skip = j->labels_size == 0; /* no newline before the first */
+        memcpy(t->labels + j->labels_size, c->labels + skip, c->labels_size - skip);
+        t->labels[j->labels_size += c->labels_size - skip] = 0;
+    }
+    return DN_OK;
+}
+
+/* The whole lines of the window, while the next one is read. */
+static dn_status csv_window(csv_load *j) {
+    csv_reader *r = j->reader;
+    DN_TRY(csv_cut(j));
+    dn_pool_run(j->pool, j->n_chunks, csv_count, j);
+    size_t rows = 0;
+    for (size_t i = 0; i < j->n_chunks; i++) {
+        csv_chunk *c = &j->chunks[i];
+        size_t left = j->limit - j->table->rows - rows;
+        if (c->rows > left) c->rows = left;
+        c->first = j->table->rows + rows, c->line = r->line;
+        rows += c->rows, r->line += c->lines;
+    }
+    if (rows) DN_TRY(csv_room(j, rows));
+    j->ahead = !r->at_end && j->table->rows + rows < j->limit;
+    if (j->ahead) {
+        r->p = r->whole;
+        DN_TRY(csv_read_prepare(r));
+    }
+    dn_pool_run(j->pool, j->n_chunks + (size_t)j->ahead, csv_parse_chunk, j);
+    DN_TRY(csv_collect(j));
+    r->p = r->whole;
+    return j->ahead ? csv_read_finish(r) : DN_OK;
+}
+
+static void csv_plan_scale(csv_plan *plan, double scale) {
+    plan->scale = scale != 0 ? scale : 1;
+    plan->plain = isfinite((float)(9999999 / plan->scale));
+    for (int i = 0; i < 10; i++) plan->digits[i] = (float)(i / plan->scale);
+}
+
+static dn_status csv_parse(csv_load *j, const dn_csv_options *o, csv_plan *plan) {
+    csv_reader *r = j->reader;
+    dn_table *t = j->table;
     int found;
     r->separator = ',';
     DN_TRY(csv_fill(r));
@@ -304,18 +555,18 @@ static dn_status csv_parse(csv_reader *r, const dn_csv_options *o, csv_plan *pla
     DN_TRY(csv_next_row(r, &found));
     DN_CHECK(found, DN_E_FORMAT, "%s: no rows", r->path);
     r->separator = csv_separator(r->p, r->end);
-    csv_store store = {0};
-    DN_TRY(csv_look(r, o, plan, table));
-    size_t limit = o->max_rows > 0 ? (size_t)o->max_rows : SIZE_MAX;
-    double scale = o->scale != 0 ? o->scale : 1;
-    while (table->rows < limit) {
-        DN_TRY(csv_next_row(r, &found));
-        if (!found) break;
-        DN_TRY(csv_row(r, plan, scale, &store, table));
+    DN_TRY(csv_look(r, o, plan, t));
+    csv_plan_scale(plan, o->scale);
+    j->limit = o->max_rows > 0 ? (size_t)o->max_rows : SIZE_MAX;
+    if (!r->at_end) DN_TRY(dn_pool_create(&j->pool, 0));
+    while (t->rows < j->limit) {
+        DN_TRY(csv_fill(r));
+        if (r->p == r->end) break;
+        DN_TRY(csv_window(j));
     }
-    DN_CHECK(table->rows, DN_E_FORMAT, "%s: a header, but no rows", r->path);
-    float *fit = dn_realloc(table->values, table->rows * table->columns, sizeof *fit); /* give back what is over */
-    if (fit) table->values = fit;
+    DN_CHECK(t->rows, DN_E_FORMAT, "%s: a header, but no rows", r->path);
+    float *fit = dn_realloc(t->values, t->rows * t->columns, sizeof *fit); /* give back what is over */
+    if (fit) t->values = fit;
     return DN_OK;
 }
 
@@ -323,11 +574,16 @@ dn_status dn_csv_load(dn_table *table, const char *path, const dn_csv_options *o
     static const dn_csv_options defaults;
     csv_reader reader = {.path = path, .line = 1};
     csv_plan plan = {0};
+    csv_load load = {.reader = &reader, .plan = &plan, .table = table};
     memset(table, 0, sizeof *table);
     DN_TRY(dn_reader_open(&reader.fd, path));
-    dn_status status = csv_parse(&reader, options ? options : &defaults, &plan, table);
+    dn_status status = csv_parse(&load, options ? options : &defaults, &plan);
+    dn_pool_destroy(load.pool);
     dn_reader_close(reader.fd);
-    dn_free(reader.window);
+    for (size_t i = 0; i < load.chunks_room; i++) dn_free(load.chunks[i].labels);
+    dn_free(load.chunks);
+    dn_free(reader.window.text);
+    dn_free(reader.next.text);
     dn_free(plan.roles);
     if (status != DN_OK) dn_table_free(table);
     return status;

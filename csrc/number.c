@@ -1,40 +1,148 @@
+/* Text to numbers. A mantissa of up to 19 digits becomes a double and is multiplied by a power of ten, which is right
+ * to a few ulps. That is enough for a float32 unless the midpoint of two of them is as near; then the digits and the
+ * midpoint are compared exactly, as whole numbers of any size, and the double is put on the right side. */
 #include "number.h"
+#include <assert.h>
 #include <math.h>
-#include <stdint.h>
 
-/* Powers of ten that a double holds exactly: with at most 19 digits the product is rounded at most twice, far below the
- * float32 that the value becomes. */
-static double number_power(int e) {
-    static const double exact[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-                                   1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-    return e <= 22 ? exact[e] : pow(10, e);
+enum { EXACT_POWERS = 22 }; /* the largest power of ten that a double holds exactly */
+static const double power_of_ten[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                      1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
+typedef struct number {
+    uint64_t mantissa; /* the first 19 digits or less */
+    int exponent, found;
+} number;
+
+#define MANTISSA_FULL 1000000000000000000u /* no room for another digit */
+#define MANTISSA_OCTET 10000000000u        /* below it there is room for eight */
+
+/* Digits before (after = 0) or behind the point. */
+static inline const char *number_digits(const char *p, number *n, int after, int padded) {
+    static const uint32_t powers[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
+    while (padded && n->mantissa < MANTISSA_OCTET) {
+        uint64_t word = dn_digits_load(p);
+        unsigned count = dn_digits_count(word);
+        n->mantissa = n->mantissa * powers[count] + dn_digits_value(word, count);
+        n->exponent -= after ? (int)count : 0;
+        n->found |= count > 0;
+        p += count;
+        if (count < 8) return p;
+    }
+    for (; *p >= '0' && *p <= '9'; p++) {
+        n->found = 1;
+        if (n->mantissa < MANTISSA_FULL)
+            n->mantissa = n->mantissa * 10 + (uint64_t)(*p - '0'), n->exponent -= after;
+        else
+            n->exponent += !after;
+    }
+    return p;
 }
 
-const char *dn_number_parse(const char *p, double *value) {
-    int negative = *p == '-', digits = 0, exponent = 0;
-    uint64_t mantissa = 0;
+/* e[+-]digits, if there is one; NULL: an e without digits. */
+static const char *number_exponent(const char *p, int *exponent) {
+    if (*p != 'e' && *p != 'E') return p;
+    int minus = *++p == '-', e = 0;
     if (*p == '-' || *p == '+') p++;
-    for (; *p >= '0' && *p <= '9'; p++, digits++) {
-        if (mantissa < 1000000000000000000u) mantissa = mantissa * 10 + (uint64_t)(*p - '0');
-        else exponent++;
+    if (*p < '0' || *p > '9') return NULL;
+    for (; *p >= '0' && *p <= '9'; p++) e = e < 100000 ? e * 10 + (*p - '0') : e;
+    *exponent += minus ? -e : e;
+    return p;
+}
+
+/* ---- exact comparison ---- */
+
+/* Floats' midpoints have at most 113 digits; what follows can only make the text the larger one. With them 2^202 times
+ * 10^130 is as large as a product here gets. */
+enum { BIG_DIGITS = 130, BIG_LIMBS = 40 };
+
+typedef struct big {
+    uint32_t limbs[BIG_LIMBS];
+    int n;
+} big;
+
+static void big_multiply_add(big *b, uint32_t factor, uint32_t carry) {
+    for (int i = 0; i < b->n; i++) {
+        uint64_t product = (uint64_t)b->limbs[i] * factor + carry;
+        b->limbs[i] = (uint32_t)product, carry = (uint32_t)(product >> 32);
     }
-    if (*p == '.')
-        for (p++; *p >= '0' && *p <= '9'; p++, digits++)
-            if (mantissa < 1000000000000000000u) mantissa = mantissa * 10 + (uint64_t)(*p - '0'), exponent--;
-    if (!digits) return NULL;
-    if (*p == 'e' || *p == 'E') {
-        const char *q = p + 1;
-        int minus = *q == '-', e = 0;
-        if (*q == '-' || *q == '+') q++;
-        if (*q < '0' || *q > '9') return NULL;
-        for (; *q >= '0' && *q <= '9'; q++) e = e < 100000 ? e * 10 + (*q - '0') : e;
-        exponent += minus ? -e : e;
-        p = q;
+    assert(b->n < BIG_LIMBS || !carry);
+    if (carry) b->limbs[b->n++] = carry;
+}
+
+static void big_power(big *b, uint32_t base, int exponent) {
+    for (; exponent > 0; exponent--) big_multiply_add(b, base, 0);
+}
+
+static int big_compare(const big *a, const big *b) {
+    if (a->n != b->n) return a->n < b->n ? -1 : 1;
+    for (int i = a->n - 1; i >= 0; i--)
+        if (a->limbs[i] != b->limbs[i]) return a->limbs[i] < b->limbs[i] ? -1 : 1;
+    return 0;
+}
+
+/* The unsigned number at p against a midpoint of floats. */
+static int number_compare(const char *p, double midpoint) {
+    int exponent = 0, digits = 0, rest = 0, after = 0, binary;
+    uint64_t mantissa = (uint64_t)ldexp(frexp(midpoint, &binary), 53);
+    big a = {.n = 0}, b = {{(uint32_t)mantissa, (uint32_t)(mantissa >> 32)}, 2};
+    for (; (*p >= '0' && *p <= '9') || (*p == '.' && !after); p++) {
+        if (*p == '.') {
+            after = 1;
+        } else if (digits < BIG_DIGITS) {
+            big_multiply_add(&a, 10, (uint32_t)(*p - '0'));
+            digits += a.n > 0, exponent -= after;
+        } else {
+            rest |= *p != '0', exponent += !after;
+        }
     }
+    number_exponent(p, &exponent);
+    binary -= 53;
+    big_power(exponent < 0 ? &b : &a, 10, exponent < 0 ? -exponent : exponent);
+    big_power(binary < 0 ? &a : &b, 2, binary < 0 ? -binary : binary);
+    int order = big_compare(&a, &b);
+    return order ? order : rest;
+}
+
+/* ---- value ---- */
+
+/* v is within 2^-50 of the text; make its rounding to float32 the text's. */
+static double number_settle(const char *text, double v) {
+    float below = (float)(v * (1 - 0x1p-49)), above = (float)(v * (1 + 0x1p-49));
+    if (below == above) return v;
+    double midpoint = isinf(above) ? 0x1.ffffffp127 : ((double)below + (double)above) / 2;
+    int order = number_compare(text, midpoint);
+    if (order == 0) return midpoint;
+    if (order < 0) return v < midpoint ? v : nextafter(midpoint, 0);
+    return v > midpoint ? v : nextafter(midpoint, INFINITY);
+}
+
+static double number_scale(uint64_t mantissa, int e) {
     double v = (double)mantissa;
-    if (mantissa && exponent < 0) v = exponent < -340 ? v * 1e-300 * pow(10, exponent + 300) : v / number_power(-exponent);
-    if (mantissa && exponent > 0) v = exponent > 400 ? INFINITY : v * number_power(exponent);
-    if (!isfinite(v)) return NULL;
+    if (e > 400) e = 400;
+    if (e < -400) e = -400;
+    for (; e > EXACT_POWERS; e -= EXACT_POWERS) v *= power_of_ten[EXACT_POWERS];
+    for (; e < -EXACT_POWERS; e += EXACT_POWERS) v /= power_of_ten[EXACT_POWERS];
+    return e < 0 ? v / power_of_ten[-e] : v * power_of_ten[e];
+}
+
+static inline const char *number_parse(const char *p, double *value, int padded) {
+    number n = {0};
+    int negative = *p == '-';
+    if (*p == '-' || *p == '+') p++;
+    const char *text = p;
+    p = number_digits(p, &n, 0, padded);
+    if (*p == '.') p = number_digits(p + 1, &n, 1, padded);
+    if (!n.found || !(p = number_exponent(p, &n.exponent))) return NULL;
+    double v = (double)n.mantissa;
+    if (n.mantissa && (n.exponent || n.mantissa > (uint64_t)1 << 53)) {
+        v = number_scale(n.mantissa, n.exponent);
+        if (!isfinite(v)) return NULL;
+        v = number_settle(text, v);
+    }
     *value = negative ? -v : v;
     return p;
 }
+
+const char *dn_number_parse(const char *text, double *value) { return number_parse(text, value, 0); }
+const char *dn_number_parse_padded(const char *text, double *value) { return number_parse(text, value, 1); }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -50,6 +51,16 @@ void *dn_realloc(void *old, size_t n, size_t size) {
 
 void dn_free(void *p) { free(p); }
 
+void dn_memory_expect(void *p, size_t bytes) {
+#ifdef MADV_HUGEPAGE
+    enum { WORTH_IT = 4 << 20 };
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = ((uintptr_t)p + page - 1) / page * page;
+    if (bytes >= WORTH_IT) (void)!madvise((void *)from, ((uintptr_t)p + bytes - from) / page * page, MADV_HUGEPAGE);
+#else
+    (void)p, (void)bytes;
+#endif
+}
+
 char *dn_strdup(const char *text) {
     size_t n = strlen(text) + 1;
     char *copy = dn_realloc(NULL, n, 1);
@@ -66,6 +77,12 @@ dn_status dn_reader_open(int *fd, const char *path) {
         return dn_fail(DN_E_IO, "cannot read %s: it is a folder", path);
     }
     return DN_OK;
+}
+
+size_t dn_reader_left(int fd) {
+    struct stat info;
+    off_t at = fstat(fd, &info) == 0 && S_ISREG(info.st_mode) ? lseek(fd, 0, SEEK_CUR) : -1;
+    return at >= 0 && at < info.st_size ? (size_t)(info.st_size - at) : 0;
 }
 
 dn_status dn_reader_read(int fd, const char *path, void *to, size_t room, size_t *got) {

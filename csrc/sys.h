@@ -3,17 +3,22 @@
 #ifndef DN_SYS_H
 #define DN_SYS_H
 #include "status.h"
+#include <stdint.h>
 
 /* 64-byte aligned, zeroed; NULL with a message when n * size overflows or memory is out. n = 0 gives 1 element. */
 void *dn_alloc(size_t n, size_t size);
 void *dn_realloc(void *old, size_t n, size_t size); /* for growing plain arrays; memory of dn_realloc only */
 void dn_free(void *p);
+/* Memory that is about to be filled for the first time, anybody's: large pages where the system has them, because a page
+ * fault for every 4 KB costs more than filling it. */
+void dn_memory_expect(void *p, size_t bytes);
 char *dn_strdup(const char *text);
 /* *out = a * b, or DN_E_MEMORY with a message. */
 dn_status dn_size_mul(size_t *out, size_t a, size_t b);
 
 /* A file or pipe in pieces: `got` is less than `room` only at the end. */
 dn_status dn_reader_open(int *fd, const char *path);
+size_t dn_reader_left(int fd); /* bytes still to come; 0: none, or nobody knows */
 dn_status dn_reader_read(int fd, const char *path, void *to, size_t room, size_t *got);
 void dn_reader_close(int fd);
 /* The whole file, zero-terminated, to be freed with dn_free. */

@@ -1,6 +1,7 @@
 # The only place of compile flags; setup.py calls it with B=<its build folder>.
 #   make        ./darknet, the library and, where nvcc is, the CUDA plugin       make test   pytest
 #   make asan   the tests under sanitizers (after pip install)   make tsan   the threads   make clean
+#   make bench  measure the installed package beside its peers and write docs/performance.md
 #   CUDA=0 leaves the plugin out; ARCHS="80 90" names the GPUs it is for; NVCC= where nvcc is
 #   make emulated parity    for tests: the plugin's kernels on a CPU, and the comparison of two devices
 MAKEFLAGS += --no-builtin-rules
@@ -142,7 +143,9 @@ tsan:
 	build/tsan/test_pool 2000
 test: all
 	pytest
+bench:
+	python -m bench --output docs/performance.md
 clean:
 	rm -rf build darknet libdarknet_cuda.so
-.PHONY: all bin lib cuda emulated parity asan tsan test clean FORCE
+.PHONY: all bin lib cuda emulated parity asan tsan test bench clean FORCE
 -include $(wildcard $(B)/*.d $(B)/*/*.d)

@@ -1,0 +1,76 @@
+"""python -m bench [JOB ...]: measure, and print a report in Markdown."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+from . import report
+from .jobs import JOBS
+from .limits import Limits
+from .measure import available_cores, available_memory, count, processor, say, versions
+from .setting import Bench
+
+PEERS = ["torch", "jax", "pandas", "polars"]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure ours beside PyTorch, JAX, pandas and polars.")
+    parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"all, or some of: {', '.join(JOBS)}")
+    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="rounds in which every contender runs once (5)")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="replace the measured part of this file; else print")
+    parser.add_argument("--without", action="append", default=[], choices=PEERS, help="leave a peer out")
+    parser.add_argument("--quick", action="store_true", help="tiny data and one round: does it all work?")
+    options = parser.parse_args()
+    for name in options.jobs:
+        if name not in JOBS:
+            parser.error(f"no job '{name}'; there are: {', '.join(JOBS)}")
+    if options.repeats < 1:
+        parser.error(f"--repeats {options.repeats} is not a positive number")
+    repeats = 1 if options.quick else options.repeats
+
+    limits = Limits()
+    about = conditions(repeats, options.quick)
+    results = {}
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder), repeats, options.quick, frozenset(options.without), limits)
+        say("the machine's limits")
+        for _ in range(min(2, repeats)):
+            for threads in sorted({1, bench.threads}):
+                limits.measure(threads, options.quick)
+        for name in options.jobs or JOBS:
+            say(name)
+            results[name] = JOBS[name](bench)
+    text = report.markdown(about, limits, results)
+    if options.output:
+        report.write(options.output, text)
+    else:
+        print(text, end="")
+    errors = [f"{name}: {error}" for name, result in results.items() for error in result.errors]
+    for error in errors:
+        say(f"error: {error}")
+    return 1 if errors else 0
+
+
+def conditions(repeats: int, quick: bool) -> list[str]:
+    """When, where and with what."""
+    memory = available_memory()
+    cores = available_cores()
+    where = f"{processor()}, {count(cores, 'core')} for this process"
+    if memory:
+        where += f", {memory / 1e9:.0f} GB of memory free"
+    load = f", load {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else ""
+    return [
+        f"{datetime.date.today()}; {'a quick run on tiny data: no figures to quote' if quick else count(repeats, 'round')}",
+        f"{where}; {platform.system()} {platform.release()}{load}",
+        versions(PEERS),
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,24 @@
+"""The jobs by name: each takes the Bench and returns a Result with a row per contender."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from .data import csv, decode
+from .report import Result
+from .setting import Bench
+from .training import conv, epoch, process, threads
+
+JOBS: dict[str, Callable[[Bench], Result]] = {
+    "epoch4": partial(epoch, batch=4, epochs=3, torch_goal=15, jax_goal=3),
+    "epoch50": partial(epoch, batch=50, epochs=5, torch_goal=3.5, jax_goal=1.3),
+    "epoch250": partial(epoch, batch=250, epochs=10, torch_goal=1.9, jax_goal=1.15),
+    "conv32": partial(conv, batch=32),
+    "conv128": partial(conv, batch=128),
+    "process": process,
+    "decode": partial(decode, rows=100_000),
+    "decode_million": partial(decode, rows=1_000_000),
+    "csv": csv,
+    "threads": threads,
+}

@@ -1,0 +1,119 @@
+"""bench/ works from end to end on tiny data, and an unfair race is an error. Nothing here looks at times."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import ROOT
+
+sys.path.append(str(ROOT))
+
+from bench.__main__ import PEERS, main
+from bench.jobs import JOBS
+from bench.limits import Limits
+from bench.measure import Spread, better
+from bench.peers import Losses, Ours, Recipe
+from bench.report import MARK, Goal, Result
+from bench.setting import PUBLISHED, Bench
+from bench.training import NEAR, disagreement, race
+
+pytestmark = pytest.mark.timing  # not for runs under sanitizers: threads, processes and memory are measured
+
+
+def bench(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "bench", *words], cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+def cells(report: str, job: str) -> dict[str, list[str]]:
+    """The rows of a job's table by their first cell."""
+    section = report.split(f"`python -m bench {job}`.")[1].split("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("|")]
+    return {row[0]: row[1:] for row in rows[2:]}
+
+
+def test_every_job_runs_without_peers_and_says_that_they_are_missing(tmp_path: Path) -> None:
+    path = tmp_path / "report.md"
+    done = bench("--quick", "--output", str(path), *(word for peer in PEERS for word in ("--without", peer)))
+    assert done.returncode == 0, done.stderr
+    report = path.read_text()
+    assert "**Error" not in report
+    for job in JOBS:
+        rows = cells(report, job)
+        ours = [row for who, row in rows.items() if who.startswith(("darknet-vae", "batch"))]
+        assert ours and float(ours[0][0].split()[0]) > 0, f"{job}: {rows}"
+        peers = {"pandas", "polars"} if job == "csv" else {"PyTorch", "JAX"} if "epoch" in job else {"PyTorch"}
+        if job not in ("process", "threads"):
+            assert {who for who, row in rows.items() if row[-1] == "left out (--without)"} == peers, job
+
+
+@pytest.mark.parametrize(("peer", "job", "row"), [
+    ("torch", "epoch50", "PyTorch, fused SGD, 1 thread"), ("torch", "conv128", "PyTorch, the better"),
+    ("torch", "decode", "PyTorch in batches"), ("jax", "epoch50", "JAX, jitted epoch"),
+    ("pandas", "csv", "pandas, 1 thread"), ("polars", "csv", "polars, 1 thread"),
+])  # fmt: skip
+def test_a_peer_that_is_there_agrees_with_ours(peer: str, job: str, row: str) -> None:
+    if importlib.util.find_spec(peer) is None:
+        pytest.skip(f"{peer} is not installed (pip install '.[bench]')")
+    others = [word for other in PEERS if other != peer for word in ("--without", other)]
+    done = bench(job, "--quick", *others)
+    assert done.returncode == 0, done.stderr
+    assert float(cells(done.stdout, job)[row][1].split()[0]) > 0
+
+
+def test_a_peer_that_computes_something_else_is_an_error(tmp_path: Path) -> None:
+    setting = Bench(tmp_path, repeats=1, quick=True, without=frozenset(), limits=Limits())
+    other = tmp_path / "other.cfg"
+    other.write_text(PUBLISHED.read_text().replace("beta=0.5", "beta=1"))
+    wrong = Ours(Recipe(other, 50), setting.X, 1)
+    wrong.name = "a peer"
+    result = Result("a race", "")
+    race(setting, result, Ours(Recipe(PUBLISHED, 50), setting.X, 1), [wrong], epochs=1)
+    assert len(result.errors) == 1 and "8 equal steps" in result.errors[0]
+
+
+def test_losses_that_differ_by_more_than_noise_are_an_error() -> None:
+    ours = Losses(40, 3.5, 0.5)
+    assert disagreement(ours, Losses(41, 3.4, 0.5), "a peer", NEAR) is None
+    assert "total loss" in str(disagreement(ours, Losses(44, 3.5, 0.5), "a peer", NEAR))
+    assert "latent loss" in str(disagreement(ours, Losses(40, 2.5, 0.5), "a peer", NEAR))
+    assert disagreement(ours, Losses(np.nan, 3.5, 0.5), "a peer", NEAR)
+
+
+def test_an_error_is_in_the_report_and_in_the_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(JOBS, "csv", lambda _: Result("Reading", "", errors=["read 3 rows, not 4"]))
+    monkeypatch.setattr(sys, "argv", ["bench", "--quick", "csv"])
+    assert main() == 1
+    out, err = capsys.readouterr()
+    assert "**Error: read 3 rows, not 4**" in out and "csv: read 3 rows, not 4" in err
+
+
+def test_the_report_keeps_what_stands_above_its_mark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(JOBS, "csv", lambda _: Result("Reading", ""))
+    path = tmp_path / "performance.md"
+    for head in ("# Performance\n\n", "# Fast\n\nBecause.\n\n"):
+        path.write_text(f"{head}{MARK}\n\nold figures\n")
+        monkeypatch.setattr(sys, "argv", ["bench", "--quick", "csv", "--output", str(path)])
+        assert main() == 0
+        text = path.read_text()
+        assert text.startswith(head + MARK) and "## Reading" in text and "old figures" not in text
+
+
+def test_ratios_are_formed_round_by_round() -> None:
+    ours, peer, other = Spread((1, 2, 4)), Spread((3, 4, 4)), Spread((2, 8, 9))
+    assert peer.per(ours).values == (3, 2, 1)
+    assert better(peer, other).values == (2, 4, 4)
+    assert str(peer.per(ours)) == "2 (1..3)"
+    assert Goal(2).met(peer.per(ours)) and not Goal(2.1).met(peer.per(ours)) and Goal(2, at_most=True).met(peer.per(ours))
+
+
+def test_a_job_that_is_not_there_is_refused_with_the_names_of_the_others() -> None:
+    done = bench("epoch5")
+    assert done.returncode == 2
+    assert "no job 'epoch5'" in done.stderr and "epoch50" in done.stderr

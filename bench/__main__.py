@@ -13,7 +13,7 @@ from pathlib import Path
 from . import report
 from .jobs import JOBS
 from .limits import Limits
-from .measure import available_cores, available_memory, count, processor, say, versions
+from .measure import available_cores, available_memory, count, processor, say, tuning, versions
 from .setting import Bench
 
 PEERS = ["torch", "jax", "pandas", "polars"]
@@ -69,6 +69,7 @@ def conditions(repeats: int, quick: bool) -> list[str]:
         f"{datetime.date.today()}; {'a quick run on tiny data: no figures to quote' if quick else count(repeats, 'round')}",
         f"{where}; {platform.system()} {platform.release()}{load}",
         versions(PEERS),
+        *([tuning()] if tuning() else []),
     ]
 
 

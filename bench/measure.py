@@ -87,8 +87,12 @@ def say(line: str) -> None:
 
 
 def available_cores() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The cores this process may use: by its affinity, and by the quota of its container."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        cores = min(cores, max(1, int(quota) // int(period)))  # without a quota the first is the word max
+    return cores
 
 
 def available_memory() -> int | None:
@@ -115,6 +119,12 @@ def processor() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
+
+
+def tuning() -> str:
+    """Environment variables that change how fast something is."""
+    names = [name for name in os.environ if name.startswith(("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "XLA_", "DARKNET_"))]
+    return ", ".join(f"{name}={os.environ[name]}" for name in sorted(names) if name != "DARKNET_VAE_MNIST")
 
 
 def versions(modules: list[str]) -> str:

@@ -31,14 +31,14 @@ NEAR = {"total": 0.04, "latent": 0.2}
 NEAR_QUICK = {"total": 0.4, "latent": 1.0}
 
 
-def same_arithmetic(bench: Bench, ours: Ours, peer: Trainer, batch: int) -> str | None:
+def same_arithmetic(bench: Bench, ours: Ours, peer: Trainer) -> str | None:
     """A few steps on given rows with given noise, then the losses: they differ by rounding only, or this says how."""
     rng = np.random.default_rng(0)
     for trainer in (ours, peer):
         trainer.start(0)
     for _ in range(SAME_STEPS):
-        x = bench.X[rng.choice(len(bench.X), batch, replace=False)]
-        noise = rng.standard_normal((batch, ours.net.latent_size), np.float32)
+        x = bench.X[rng.choice(len(bench.X), ours.recipe.batch, replace=False)]
+        noise = rng.standard_normal((len(x), ours.net.latent_size), np.float32)
         for trainer in (ours, peer):
             trainer.step(x, noise)
     a, b = ours.losses(), peer.losses()
@@ -72,7 +72,7 @@ def race(bench: Bench, result: Result, ours: Ours, peers: list[Trainer], epochs:
         found[trainer.name].append(trainer.losses())
         return seconds / epochs
 
-    errors = [same_arithmetic(bench, ours, peer, ours.recipe.batch) for peer in peers]
+    errors = [same_arithmetic(bench, ours, peer) for peer in peers]
     runs: dict[str, Run] = {trainer.name: partial(one, trainer) for trainer in trainers}
     seconds = interleave(runs, bench.repeats)
     after = {name: typical(losses) for name, losses in found.items()}
@@ -240,15 +240,15 @@ def threads(bench: Bench) -> Result:
         X = bench.X[: bench.few(rows, 100)]
         losses: dict[str, float] = {}
 
-        def one(name: str, count: int, batch: int, epochs: int, X: Array, losses: dict[str, float], number: int) -> float:
+        def one(name: str, n_threads: int, batch: int, epochs: int, X: Array, losses: dict[str, float], number: int) -> float:
             with one_core_busy() if "busy" in name else contextlib.nullcontext():
-                net = dv.Network(PUBLISHED, seed=0, device="cpu", batch=batch, threads=count)
+                net = dv.Network(PUBLISHED, seed=0, device="cpu", batch=batch, threads=n_threads)
                 seconds = timed(lambda: net.train(X, epochs=epochs))
             losses[name] = net.evaluate(X)["total_loss"]
             return seconds
 
         names = {f"batch {batch}, 1 thread": 1, f"batch {batch}, 2 threads": 2, f"batch {batch}, 2 threads, a core busy": 2}
-        runs: dict[str, Run] = {name: partial(one, name, count, batch, epochs, X, losses) for name, count in names.items()}
+        runs: dict[str, Run] = {name: partial(one, name, n, batch, epochs, X, losses) for name, n in names.items()}
         seconds = interleave(runs, bench.repeats)
         single, double, disturbed = names
         result.add(single, seconds[single], result=f"{losses[single]:.3f}")

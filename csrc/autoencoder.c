@@ -5,9 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- many rows, batch by batch, without noise ----
- * A recurrent network takes a table as sequences of time_steps rows. A pass has several of them side by side, step by
- * step (dn_net_place); each begins with no state and leaves none. */
+/* ---- many rows, pass by pass, without noise ----
+ *
+ * Jobs of more rows than the batch run on the network's wide plan (dn_net_for_job). Where the machine computes in the
+ * host's memory, layers read the caller's rows and write the caller's result themselves. A recurrent network takes a
+ * table as sequences of time_steps rows. A pass has several of them side by side, step by step (dn_net_place), so its
+ * rows are copied; each sequence begins with no state and leaves none. */
 
 static dn_status job_whole(const dn_net *net, size_t rows) {
     size_t steps = (size_t)dn_net_steps(net);
@@ -17,59 +20,97 @@ static dn_status job_whole(const dn_net *net, size_t rows) {
     return DN_OK;
 }
 
-static int job_interleaves(const dn_net *net, int rows) { return dn_net_steps(net) > 1 && rows > dn_net_steps(net); }
-
-static void job_put(dn_net *net, const float *from, int width, int rows, float *to) {
-    size_t n = (size_t)width;
-    if (!job_interleaves(net, rows)) net->ops->upload(net->pool, to, from, (size_t)rows * n * sizeof *to);
-    for (size_t i = 0; job_interleaves(net, rows) && i < (size_t)rows; i++)
-        net->ops->upload(net->pool, to + dn_net_place(net, (size_t)rows, i) * n, from + i * n, n * sizeof *to);
+static size_t job_rows(const dn_net *net, size_t rows, size_t at) {
+    return rows - at < (size_t)net->run.batch ? rows - at : (size_t)net->run.batch;
 }
 
-static void job_get(dn_net *net, const float *from, int width, int rows, float *to) {
-    size_t n = (size_t)width;
-    if (!job_interleaves(net, rows)) net->ops->download(net->pool, to, from, (size_t)rows * n * sizeof *to);
-    for (size_t i = 0; job_interleaves(net, rows) && i < (size_t)rows; i++)
-        net->ops->download(net->pool, to + i * n, from + dn_net_place(net, (size_t)rows, i) * n, n * sizeof *to);
+/* Rows in a pass: about as many in each. */
+static size_t job_step(const dn_net *net, size_t rows) {
+    size_t batch = (size_t)net->run.batch, passes = (rows + batch - 1) / batch;
+    if (net->recurrent || !passes) return batch; /* whole sequences */
+    return (rows + passes - 1) / passes;
 }
 
-static void job_upload(dn_net *net, const float *x, const float *truth, int rows) {
-    job_put(net, x, net->inputs, rows, net->input);
-    if (truth) job_put(net, truth, net->truths, rows, net->truth);
+static int job_interleaves(const dn_net *net, size_t rows) {
+    return dn_net_steps(net) > 1 && rows > (size_t)dn_net_steps(net);
 }
 
-static dn_status job_run(dn_net *net, int first, int last, int rows, const float *truth) {
+static void job_put(dn_net *net, const float *from, size_t width, size_t rows, float *to) {
+    if (!job_interleaves(net, rows)) {
+        net->ops->upload(net->pool, to, from, rows * width * sizeof *to);
+        return;
+    }
+    for (size_t i = 0; i < rows; i++)
+        net->ops->upload(net->pool, to + dn_net_place(net, rows, i) * width, from + i * width, width * sizeof *to);
+}
+
+static void job_get(dn_net *net, const float *from, size_t width, size_t rows, float *to) {
+    if (!job_interleaves(net, rows)) {
+        net->ops->download(net->pool, to, from, rows * width * sizeof *to);
+        return;
+    }
+    for (size_t i = 0; i < rows; i++)
+        net->ops->download(net->pool, to + i * width, from + dn_net_place(net, rows, i) * width, width * sizeof *to);
+}
+
+/* Can layers work in the caller's arrays? */
+static int job_in_place(const dn_net *net) { return !net->ops->separate_memory && dn_net_steps(net) == 1; }
+
+/* Rows on the host where the machine can read them; `to` is a buffer of its own. */
+static const float *job_lend(dn_net *net, const float *from, size_t width, size_t rows, float *to) {
+    if (job_in_place(net)) return from;
+    job_put(net, from, width, rows, to);
+    return to;
+}
+
+/* Let the first layer read these rows; the truth of a loss that wants them back. */
+static const float *job_input(dn_net *net, const float *x, size_t rows) {
+    return net->layers[0].x = job_lend(net, x, (size_t)net->inputs, rows, net->input);
+}
+
+static dn_status job_pass(dn_net *net, int first, int last, size_t rows, const float *truth) {
     dn_net_reset_state(net);
-    dn_status status = dn_net_run_layers(net, first, last, rows, 0, truth);
+    dn_status status = dn_net_run_layers(net, first, last, (int)rows, 0, truth);
     dn_net_reset_state(net);
     return status;
 }
 
-static int job_rows(const dn_net *net, size_t rows, size_t at) {
-    return rows - at < (size_t)net->run.batch ? (int)(rows - at) : net->run.batch;
+/* All rows through layers first to last: of the network's inputs, or of what the layer before `first` gives. The last
+ * one's output goes to `out`; `data`: as data, should it be logits. */
+static dn_status job_run(dn_net *net, int first, int last, const float *x, size_t rows, int data, float *out) {
+    const dn_ops *ops = net->ops;
+    dn_layer *to = &net->layers[last], *before = first ? &net->layers[first - 1] : NULL;
+    float *output = to->output;
+    size_t step = job_step(net, rows), outputs = (size_t)to->outputs;
+    dn_status status = job_whole(net, rows);
+    dn_memory_expect(out, rows * outputs * sizeof *out);
+    for (size_t at = 0; at < rows && status == DN_OK; at += step) {
+        size_t n = rows - at < step ? rows - at : step;
+        if (job_in_place(net)) to->output = out + at * outputs;
+        if (before)
+            job_put(net, x + at * before->outputs, (size_t)before->outputs, n, before->output);
+        else
+            job_input(net, x + at * net->inputs, n);
+        status = job_pass(net, first, last, n, NULL);
+        if (status != DN_OK) break;
+        if (data && net->logits) ops->activate(net->pool, DN_LOGISTIC, n * outputs, to->output);
+        if (!job_in_place(net)) job_get(net, output, outputs, n, out + at * outputs);
+    }
+    net->layers[0].x = net->input, to->output = output;
+    return status == DN_OK ? ops->finish(net->pool) : status;
+}
+
+static dn_status job_predict(dn_net *net, const float *x, size_t rows, int data, float *out) {
+    net = dn_net_for_job(net, rows);
+    return job_run(net, 0, net->output_layer, x, rows, data, out);
 }
 
 dn_status dn_net_predict(dn_net *net, const float *x, size_t rows, float *out) {
-    const float *y = net->layers[net->output_layer].output;
-    DN_TRY(job_whole(net, rows));
-    for (size_t at = 0; at < rows; at += (size_t)net->run.batch) {
-        int n = job_rows(net, rows, at);
-        job_upload(net, x + at * net->inputs, NULL, n);
-        DN_TRY(job_run(net, 0, net->output_layer, n, NULL));
-        job_get(net, y, net->outputs, n, out + at * net->outputs);
-    }
-    return net->ops->finish(net->pool);
-}
-
-/* From the last layer's values to data. */
-static void job_data(const dn_net *net, size_t rows, float *out) {
-    for (size_t i = 0; net->logits && i < rows * (size_t)net->outputs; i++) out[i] = 1 / (1 + expf(-out[i]));
+    return job_predict(net, x, rows, 0, out);
 }
 
 dn_status dn_net_reconstruct(dn_net *net, const float *x, size_t rows, float *out) {
-    DN_TRY(dn_net_predict(net, x, rows, out));
-    job_data(net, rows, out);
-    return DN_OK;
+    return job_predict(net, x, rows, 1, out);
 }
 
 static dn_status job_need_encoder(const dn_net *net) {
@@ -91,43 +132,34 @@ static dn_status job_need_latent(const dn_net *net) {
 dn_status dn_net_encode(dn_net *net, const float *x, size_t rows, float *mean, float *log_variance) {
     DN_TRY(job_need_encoder(net));
     DN_TRY(job_whole(net, rows));
+    net = dn_net_for_job(net, rows);
     const dn_layer *l = &net->layers[net->latent_layer];
     int variational = net->latent_layer == net->sampling_layer, last = net->latent_layer - variational;
-    size_t z = (size_t)l->outputs, width = variational ? 2 * z : z;
-    const float *from = variational ? l->x : l->output;
-    float *both = dn_alloc((size_t)net->run.batch, width * sizeof *both);
+    size_t z = (size_t)l->outputs, width = variational ? 2 * z : z, step = job_step(net, rows);
+    float *both = dn_alloc(step, width * sizeof *both);
     if (!both) return DN_E_MEMORY;
     dn_status status = DN_OK;
-    for (size_t at = 0; at < rows && status == DN_OK; at += (size_t)net->run.batch) {
-        int n = job_rows(net, rows, at);
-        job_upload(net, x + at * net->inputs, NULL, n);
-        status = job_run(net, 0, last, n, NULL);
+    for (size_t at = 0; at < rows && status == DN_OK; at += step) {
+        size_t n = rows - at < step ? rows - at : step;
+        job_input(net, x + at * net->inputs, n);
+        status = job_pass(net, 0, last, n, NULL);
         if (status != DN_OK) break;
-        job_get(net, from, (int)width, n, both);
-        for (size_t r = 0; r < (size_t)n; r++) {
+        job_get(net, variational ? l->x : l->output, width, n, both);
+        for (size_t r = 0; r < n; r++) {
             const float *row = both + r * width;
             if (mean) memcpy(mean + (at + r) * z, row + (width - z), z * sizeof *both);
             for (size_t k = 0; log_variance && k < z; k++) log_variance[(at + r) * z + k] = variational ? row[k] : -INFINITY;
         }
     }
+    net->layers[0].x = net->input;
     dn_free(both);
     return status == DN_OK ? net->ops->finish(net->pool) : status;
 }
 
 dn_status dn_net_decode(dn_net *net, const float *z, size_t rows, float *out) {
     DN_TRY(job_need_latent(net));
-    DN_TRY(job_whole(net, rows));
-    dn_layer *l = &net->layers[net->latent_layer];
-    const float *y = net->layers[net->output_layer].output;
-    for (size_t at = 0; at < rows; at += (size_t)net->run.batch) {
-        int n = job_rows(net, rows, at);
-        job_put(net, z + at * l->outputs, l->outputs, n, l->output);
-        DN_TRY(job_run(net, net->latent_layer + 1, net->output_layer, n, NULL));
-        job_get(net, y, net->outputs, n, out + at * net->outputs);
-    }
-    DN_TRY(net->ops->finish(net->pool));
-    job_data(net, rows, out);
-    return DN_OK;
+    net = dn_net_for_job(net, rows);
+    return job_run(net, net->latent_layer + 1, net->output_layer, z, rows, 1, out);
 }
 
 static dn_status job_truth(const dn_net *net, const float *x, const float **truth) {
@@ -163,12 +195,19 @@ static dn_losses job_result(const job_sums *sums) {
     return mean;
 }
 
-/* A pass without noise over rows on the host; with a truth of their own, its scores. */
-static dn_status job_evaluate(dn_net *net, job_sums *sums, const float *x, const float *truth, int rows) {
-    job_upload(net, x, truth, rows);
-    DN_TRY(job_run(net, 0, net->n_layers - 1, rows, truth ? net->truth : net->input));
-    if (truth) dn_scores_add(&sums->scores, net, truth, rows);
-    return DN_OK;
+/* A pass without noise over rows on the host; the first layer keeps reading them. */
+static dn_status job_loss_pass(dn_net *net, const float *x, const float *truth, size_t rows) {
+    const float *targets = job_input(net, x, rows);
+    if (truth) targets = job_lend(net, truth, (size_t)net->truths, rows, net->truth);
+    return job_pass(net, 0, net->n_layers - 1, rows, targets);
+}
+
+/* With a truth of their own, its scores too. */
+static dn_status job_evaluate(dn_net *net, job_sums *sums, const float *x, const float *truth, size_t rows) {
+    dn_status status = job_loss_pass(net, x, truth, rows);
+    if (status == DN_OK && truth) dn_scores_add(&sums->scores, net, truth, (int)rows);
+    net->layers[0].x = net->input;
+    return status;
 }
 
 dn_status dn_net_evaluate(dn_net *net, const float *x, const float *truth, size_t rows, dn_losses *losses) {
@@ -177,12 +216,14 @@ dn_status dn_net_evaluate(dn_net *net, const float *x, const float *truth, size_
     DN_TRY(job_truth(net, x, &targets));
     DN_CHECK(rows > 0, DN_E_USAGE, "evaluate: no rows");
     DN_TRY(job_whole(net, rows));
+    net = dn_net_for_job(net, rows);
     if (truth) DN_TRY(dn_scores_create(&sums.scores, net));
     dn_status status = DN_OK;
     dn_net_losses_clear(net);
-    for (size_t at = 0; at < rows && status == DN_OK; at += (size_t)net->run.batch)
+    size_t step = job_step(net, rows);
+    for (size_t at = 0; at < rows && status == DN_OK; at += step)
         status = job_evaluate(net, &sums, x + at * net->inputs, truth ? truth + at * net->truths : NULL,
-                              job_rows(net, rows, at));
+                              rows - at < step ? rows - at : step);
     if (status == DN_OK) status = job_sums_read(&sums, net, rows);
     if (status == DN_OK) *losses = job_result(&sums);
     dn_scores_free(&sums.scores);
@@ -216,16 +257,16 @@ static double row_kl(const float *row, int z) { /* log-variances, then means */
 }
 
 /* After a pass: what its rows have lost. `host` takes the values of a layer. */
-static void job_add_row_losses(dn_net *net, int rows, int n_losses, float *host, float *image, float *latent,
+static void job_add_row_losses(dn_net *net, size_t rows, int n_losses, float *host, float *image, float *latent,
                                float *total) {
     for (int i = 0; i < net->n_layers; i++) {
         const dn_layer *l = &net->layers[i];
         const float *errors = l->type->has_loss ? l->type->row_errors(l) : NULL;
         int sampling = !strcmp(l->type->name, "sampling"), n = l->inputs;
         if (!errors && !sampling) continue;
-        job_get(net, errors ? errors : l->x, n, rows, host);
-        for (int r = 0; r < rows; r++) {
-            const float *row = host + (size_t)r * n;
+        job_get(net, errors ? errors : l->x, (size_t)n, rows, host);
+        for (size_t r = 0; r < rows; r++) {
+            const float *row = host + r * (size_t)n;
             double loss = errors ? row_sum(row, n) / n_losses : row_kl(row, n / 2);
             float *part = errors ? image : latent;
             if (part) part[r] += (float)loss;
@@ -242,20 +283,22 @@ dn_status dn_net_evaluate_rows(dn_net *net, const float *x, const float *truth, 
     DN_TRY(job_truth(net, x, &targets));
     DN_TRY(job_whole(net, rows));
     DN_TRY(job_row_losses(net, &n_losses, &width));
-    float *host = dn_alloc((size_t)net->run.batch, (size_t)width * sizeof *host);
+    net = dn_net_for_job(net, rows);
+    size_t step = job_step(net, rows);
+    float *host = dn_alloc(step, (size_t)width * sizeof *host);
     if (!host) return DN_E_MEMORY;
     for (int k = 0; k < 3; k++)
         if (outs[k]) memset(outs[k], 0, rows * sizeof *outs[k]);
     dn_status status = DN_OK;
     dn_net_losses_clear(net);
-    for (size_t at = 0; at < rows && status == DN_OK; at += (size_t)net->run.batch) {
-        int n = job_rows(net, rows, at);
-        job_upload(net, x + at * net->inputs, truth ? truth + at * net->truths : NULL, n);
-        status = job_run(net, 0, net->n_layers - 1, n, truth ? net->truth : net->input);
+    for (size_t at = 0; at < rows && status == DN_OK; at += step) {
+        size_t n = rows - at < step ? rows - at : step;
+        status = job_loss_pass(net, x + at * net->inputs, truth ? truth + at * net->truths : NULL, n);
         if (status == DN_OK)
             job_add_row_losses(net, n, n_losses, host, image ? image + at : NULL, latent ? latent + at : NULL,
                                total ? total + at : NULL);
     }
+    net->layers[0].x = net->input;
     dn_free(host);
     return status == DN_OK ? net->ops->finish(net->pool) : status;
 }
@@ -297,6 +340,7 @@ struct dn_trainer {
     uint32_t *kept; /* NULL: all sequences are trained; else those, then the held-out ones, each in their order */
     /* Rows for the evaluation after every epoch: scored 0 none, 1 the trained ones, 2 held-out ones. */
     int scored, scoring;
+    dn_net *scorer; /* what it runs on; its batch is the size of the staging buffer and of the scores' */
     const float *score_x, *score_truth;
     const uint32_t *score_order; /* of sequences; NULL: all of score_x */
     size_t score_rows, score_at;
@@ -320,7 +364,7 @@ static void trainer_shuffle(dn_trainer *t) {
     for (size_t i = 0; i < n; i++) order[i] = t->kept ? t->kept[i] : (uint32_t)i;
     if (t->options.shuffle) order_shuffle(t->net->seed, DN_STREAM_SHUFFLE, (uint64_t)t->epoch, n, order);
     for (size_t at = 0; t->sequences && at < t->rows; at += (size_t)t->net->run.batch) {
-        size_t pass = (size_t)job_rows(t->net, t->rows, at);
+        size_t pass = job_rows(t->net, t->rows, at);
         for (size_t i = 0; i < pass; i++)
             t->order[at + dn_net_place(t->net, pass, i)] = (uint32_t)(order[(at + i) / steps] * steps + i % steps);
     }
@@ -370,8 +414,10 @@ static dn_status trainer_prepare_scores(dn_trainer *t, const dn_train_options *o
         t->score_rows = t->rows, t->scored = 1;
     }
     if (!t->scored) return DN_OK;
-    if (t->score_truth) DN_TRY(dn_scores_create(&t->score_sums.scores, net));
-    t->score_staging = dn_alloc((size_t)net->run.batch, ((size_t)net->inputs + (size_t)net->truths) * sizeof(float));
+    t->scorer = dn_net_for_job(net, t->score_rows);
+    if (t->score_truth) DN_TRY(dn_scores_create(&t->score_sums.scores, t->scorer));
+    size_t values = (size_t)net->inputs + (size_t)net->truths;
+    t->score_staging = dn_alloc((size_t)t->scorer->run.batch, values * sizeof(float));
     return t->score_staging ? DN_OK : DN_E_MEMORY;
 }
 
@@ -550,7 +596,7 @@ static dn_status trainer_replay(dn_trainer *t, int rows) {
 /* One pass over the next rows, and an update when the batch is full. */
 static dn_status trainer_step(dn_trainer *t) {
     dn_net *net = t->net;
-    int n = job_rows(net, t->rows, t->at);
+    int n = (int)job_rows(net, t->rows, t->at);
     uint64_t pass = net->seen;
     net->seen += (uint64_t)n;
     int update = t->passes + 1 == net->subdivisions || t->at + (size_t)n == t->rows;
@@ -563,18 +609,18 @@ static dn_status trainer_step(dn_trainer *t) {
     return DN_OK;
 }
 
-static void trainer_resume_losses(dn_trainer *t, size_t at) {
+static void trainer_resume_losses(dn_trainer *t, dn_net *net, size_t at) {
     if (at)
-        dn_net_losses_resume(t->net, t->sums);
+        dn_net_losses_resume(net, t->sums);
     else
-        dn_net_losses_clear(t->net);
+        dn_net_losses_clear(net);
 }
 
 /* Steps until the time is up; then what the epoch has lost so far. It is added up over the whole epoch, so that its
  * last digits do not depend on when the time was up; others may have cleared the sums in between. */
 static dn_status trainer_steps(dn_trainer *t, double until) {
     dn_net *net = t->net;
-    trainer_resume_losses(t, t->at);
+    trainer_resume_losses(t, net, t->at);
     int steps = 0;
     dn_pool_pace(net->pool, 0);
     do {
@@ -596,20 +642,20 @@ static dn_status trainer_steps(dn_trainer *t, double until) {
 
 /* Evaluate rows until the time is up; t->scoring is 0 when all are done. */
 static dn_status trainer_score(dn_trainer *t, double until) {
-    dn_net *net = t->net;
+    dn_net *net = t->scorer;
     float *x = t->score_staging, *truth = t->score_truth ? x + (size_t)net->run.batch * net->inputs : NULL;
     job_sums *sums = &t->score_sums;
     size_t steps = (size_t)dn_net_steps(net);
-    trainer_resume_losses(t, t->score_at);
+    trainer_resume_losses(t, net, t->score_at);
     do {
-        size_t n = (size_t)job_rows(net, t->score_rows, t->score_at);
+        size_t n = job_rows(net, t->score_rows, t->score_at);
         for (size_t r = 0; r < n; r++) {
             size_t at = t->score_at + r, row = t->score_order ? t->score_order[at / steps] * steps + at % steps : at;
             memcpy(x + r * net->inputs, t->score_x + row * net->inputs, (size_t)net->inputs * sizeof *x);
             if (truth)
                 memcpy(truth + r * net->truths, t->score_truth + row * net->truths, (size_t)net->truths * sizeof *x);
         }
-        DN_TRY(job_evaluate(net, sums, x, truth, (int)n));
+        DN_TRY(job_evaluate(net, sums, x, truth, n));
         t->score_at += n;
     } while (t->score_at < t->score_rows && dn_now() < until);
     t->scoring = t->score_at < t->score_rows;

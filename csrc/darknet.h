@@ -155,9 +155,10 @@ typedef struct dn_losses {
  * accuracy, or mse and r2. */
 DN_API int dn_losses_item(const dn_losses *losses, int supervised, int index, const char **name, double *value);
 
-/* Any number of rows; they are worked through in batches, without noise and with running statistics. Here and in what
- * follows, training included, the rows of a recurrent network are sequences of time_steps rows, each begun with no state;
- * rows that are no whole sequences are DN_E_USAGE. dn_net_forward takes its rows time-major: step, then sequence. */
+/* Any number of rows, without noise and with running statistics. More than the batch are worked through in wider passes,
+ * whose buffers (up to 32 MB) the network keeps; its batch stays. Here and in what follows, training included, the rows
+ * of a recurrent network are sequences of time_steps rows, each begun with no state; rows that are no whole sequences are
+ * DN_E_USAGE. dn_net_forward takes its rows time-major: step, then sequence. */
 DN_API dn_status dn_net_predict(dn_net *net, const float *x, size_t rows, float *out);
 /* reconstruct and decode give data: the mean of the output's distribution, so for a loss on logits their logistic. */
 DN_API dn_status dn_net_reconstruct(dn_net *net, const float *x, size_t rows, float *out);

@@ -76,6 +76,10 @@ dn_status dn_layer_buffer(dn_layer *l, float **where, size_t count) {
     return DN_OK;
 }
 
+dn_status dn_layer_training_buffer(dn_layer *l, float **where, size_t count) {
+    return dn_layer_run(l)->inference ? DN_OK : dn_layer_buffer(l, where, count);
+}
+
 void dn_layer_workspace(dn_layer *l, size_t count) {
     if (count > l->workspace) l->workspace = count;
 }

@@ -129,6 +129,7 @@ typedef struct dn_run {
     int batch, rows; /* planned; in this pass */
     int time_steps;
     int training;
+    int inference; /* 1: it never trains */
     const float *truth; /* (rows, net truths) or NULL */
     float *workspace;
     uint64_t seed, pass;  /* for noise drawn on the host; dn_step holds the same for the backend */
@@ -157,6 +158,8 @@ dn_status dn_layer_size(dn_section *section, size_t *out, size_t a, size_t b, si
 /* For plan. */
 dn_status dn_layer_tensor(dn_layer *layer, const char *name, dn_tensor_kind kind, int flags, int n_dims, const int *dims);
 dn_status dn_layer_buffer(dn_layer *layer, float **where, size_t count);
+/* One that only training needs: NULL in a network that is for inference. */
+dn_status dn_layer_training_buffer(dn_layer *layer, float **where, size_t count);
 void dn_layer_workspace(dn_layer *layer, size_t count);
 dn_tensor *dn_layer_find(const dn_layer *layer, const char *name);
 /* For init: fill a tensor with scale * U(-1, 1) or scale * N(0, 1), a function of (seed, layer, tensor). */

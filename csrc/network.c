@@ -211,7 +211,7 @@ static dn_status net_take_over(dn_net *net) {
     net->values = from->values, net->statistics = from->statistics;
     net->grads = from->grads, net->moment1 = from->moment1, net->moment2 = from->moment2;
     int blocks = 1 + (net->grads != NULL) + (net->moment1 != NULL) + (net->moment2 != NULL);
-    net->memory_bytes += (blocks * net->n_values + net->n_statistics) * sizeof(float);
+    if (!net->run.inference) net->memory_bytes += (blocks * net->n_values + net->n_statistics) * sizeof(float);
     return DN_OK;
 }
 
@@ -309,7 +309,7 @@ static dn_status net_layout_activations(dn_net *net) {
     net->run.step = net->step;
     if (!net->step || !net->run.sums || !net->sums) return DN_E_MEMORY;
     net->activations = net_block(net, net->n_activations);
-    net->run.workspace = net_block(net, workspace);
+    net->run.workspace = net_block(net, net->n_workspace = workspace);
     if (!net->activations || !net->run.workspace) return DN_E_MEMORY;
     float *a = net->activations;
     net->input = a, a += net_pad(batch * net->inputs);
@@ -388,8 +388,23 @@ dn_status dn_net_create(dn_net **out, const char *path, const dn_net_options *op
     return status;
 }
 
-/* What net_assemble made. */
+/* The blocks of one layout belong to one network. */
+static void net_let_go(dn_net *net) { net->values = net->statistics = net->grads = net->moment1 = net->moment2 = NULL; }
+
+static void net_disassemble(dn_net *net);
+
+static void net_drop_wide(dn_net *net) {
+    if (!net->wide) return;
+    net->memory_bytes -= net->wide->memory_bytes;
+    net_let_go(net->wide);
+    net_disassemble(net->wide);
+    dn_free(net->wide);
+    net->wide = NULL;
+}
+
+/* What net_assemble made, and the wide plan. */
 static void net_disassemble(dn_net *net) {
+    net_drop_wide(net);
     for (int i = 0; i < net->n_layers; i++) {
         dn_layer *l = &net->layers[i];
         if (l->type && l->state && l->type->destroy) l->type->destroy(l);
@@ -414,9 +429,6 @@ void dn_net_destroy(dn_net *net) {
     dn_cfg_free(net->cfg);
     dn_free(net);
 }
-
-/* The blocks of one layout belong to one network. */
-static void net_let_go(dn_net *net) { net->values = net->statistics = net->grads = net->moment1 = net->moment2 = NULL; }
 
 dn_status dn_net_resize(dn_net *net, int height, int width, int batch) {
     DN_CHECK(height >= 0 && width >= 0 && batch >= 0 && height <= 1 << 20 && width <= 1 << 20, DN_E_USAGE,
@@ -454,6 +466,33 @@ dn_status dn_net_resize(dn_net *net, int height, int width, int batch) {
     net_disassemble(&old);
     dn_free(next);
     return DN_OK;
+}
+
+enum { WIDE_ROWS = 512, WIDE_BYTES = 32 << 20 };
+
+dn_net *dn_net_for_job(dn_net *net, size_t rows) {
+    size_t batch = (size_t)net->run.batch, row = (net->n_activations + net->n_workspace) * sizeof(float) / batch;
+    size_t fit = WIDE_BYTES / (row + 1), width = fit < WIDE_ROWS ? fit : WIDE_ROWS;
+    if (rows <= batch || net->recurrent || width <= batch) return net;
+    width -= width % (size_t)net->run.time_steps;
+    if (net->wide) return net->wide;
+    dn_net *wide = dn_alloc(1, sizeof *wide);
+    if (!wide) return net;
+    *wide = (dn_net){.cfg = net->cfg,
+                     .pool = net->pool,
+                     .ops = net->ops,
+                     .seed = net->seed,
+                     .resized_from = net,
+                     .run = {.ops = net->ops, .pool = net->pool, .seed = net->seed, .inference = 1}};
+    net_size size = {.batch = (int)width};
+    if ((size_t)net->height * net->width * net->channels == (size_t)net->inputs)
+        size.height = net->height, size.width = net->width;
+    dn_status status = net_assemble(wide, size, NULL, NULL);
+    net->wide = wide;
+    net->memory_bytes += wide->memory_bytes;
+    if (status == DN_OK) return wide;
+    net_drop_wide(net);
+    return net;
 }
 
 /* ---- forward, backward, update ---- */

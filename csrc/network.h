@@ -38,7 +38,9 @@ struct dn_net {
     size_t n_activations, n_deltas, n_added_deltas, memory_bytes; /* added: the first ones, cleared before backward */
     dn_step *step; /* on the device */
     double *sums;  /* the host's copy of run.sums */
+    size_t n_workspace;
     const dn_net *resized_from; /* while a resized network is built: whose parameters it takes over */
+    dn_net *wide; /* the same network for many rows at a time without training, on the same parameters; NULL: not yet */
     int layout;                 /* how often memory has been laid out anew */
     dn_range *ranges, *rest;   /* of all parameters; of those of layers that do not update themselves */
     int n_ranges, n_rest, may_update_now;
@@ -48,6 +50,10 @@ struct dn_net {
 
 /* Gradients and moments of the optimiser, at the first call: a network that never trains does without. */
 dn_status dn_net_prepare_training(dn_net *net);
+/* The network to run a job of `rows` rows on, without noise or training: itself, or its wide plan, which comes with the
+ * first job of more rows than its batch. Recurrent networks have none, because a pass is a number of sequences and what
+ * they remember; nor when there is no memory for it. Lent until the network is resized or destroyed. */
+dn_net *dn_net_for_job(dn_net *net, size_t rows);
 /* Parts of dn_net_forward for the jobs in autoencoder.c: the rows already lie in net->input (and net->truth). */
 dn_status dn_net_run_layers(dn_net *net, int first, int last, int rows, int training, const float *truth);
 /* The sums of losses over all passes since the last clear; waits for the machine and reports its errors. */

@@ -19,7 +19,7 @@ static dn_status connected_plan(dn_layer *l) {
     const dn_dense *p = l->state;
     const dn_run *run = dn_layer_run(l);
     l->sets_dx = 1;
-    l->updates_itself = run->ops->dense_train && !p->norm.on;
+    l->updates_itself = run->ops->dense_train && !p->norm.on && !run->inference;
     dn_dense_shape shape = {run->batch, p->inputs, p->outputs, p->norm.activation};
     if (l->updates_itself) dn_layer_workspace(l, run->ops->dense_scratch(&shape));
     return dn_dense_plan(l, l->state, 1);

@@ -20,7 +20,7 @@ static dn_status dropout_parse(dn_layer *l, dn_section *s) {
     return DN_OK;
 }
 static dn_status dropout_plan(dn_layer *l) {
-    return dn_layer_buffer(l, &((dropout_state *)l->state)->u, (size_t)dn_layer_run(l)->batch * l->outputs);
+    return dn_layer_training_buffer(l, &((dropout_state *)l->state)->u, (size_t)dn_layer_run(l)->batch * l->outputs);
 }
 static dn_status dropout_forward(dn_layer *l) {
     dropout_state *st = l->state;

@@ -24,7 +24,7 @@ dn_status dn_norm_plan(dn_layer *l, dn_norm_part *p, int steps) {
     DN_TRY(dn_part_tensor(l, p->prefix, "scales", DN_BIAS, DN_BN_TENSOR, 1, &p->channels));
     DN_TRY(dn_part_tensor(l, p->prefix, "rolling_mean", DN_STATISTIC, DN_BN_TENSOR, 1, &p->channels));
     DN_TRY(dn_part_tensor(l, p->prefix, "rolling_variance", DN_STATISTIC, DN_BN_TENSOR, 1, &p->channels));
-    DN_TRY(dn_layer_buffer(l, &p->xhat, (size_t)dn_layer_run(l)->batch * (size_t)p->channels * p->spatial));
+    DN_TRY(dn_layer_training_buffer(l, &p->xhat, (size_t)dn_layer_run(l)->batch * (size_t)p->channels * p->spatial));
     DN_TRY(dn_layer_buffer(l, &p->mean, statistics));
     return dn_layer_buffer(l, &p->var, statistics);
 }
@@ -48,7 +48,8 @@ void dn_norm_forward(dn_layer *l, dn_norm_part *p, int step, int rows, float *y)
     if (p->on)
         run->ops->norm_forward(run->pool, n, channels, p->spatial, run->training, run->bn_eps, y, p->scales->value,
                                p->biases->value, p->mean + (size_t)step * channels, p->var + (size_t)step * channels,
-                               p->rolling_mean->value, p->rolling_variance->value, p->xhat + (size_t)step * values, y);
+                               p->rolling_mean->value, p->rolling_variance->value,
+                               p->xhat ? p->xhat + (size_t)step * values : y, y);
     else
         run->ops->bias_add(run->pool, n, channels, p->spatial, p->biases->value, y);
     run->ops->activate(run->pool, p->activation, values, y);

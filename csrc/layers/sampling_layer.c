@@ -27,7 +27,7 @@ static dn_status sampling_parse(dn_layer *l, dn_section *s) {
 
 static dn_status sampling_plan(dn_layer *l) {
     sampling_state *st = l->state;
-    return dn_layer_buffer(l, &st->eps, (size_t)dn_layer_run(l)->batch * l->outputs);
+    return dn_layer_training_buffer(l, &st->eps, (size_t)dn_layer_run(l)->batch * l->outputs);
 }
 
 static dn_status sampling_forward(dn_layer *l) {

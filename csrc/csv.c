@@ -597,54 +597,61 @@ void dn_table_free(dn_table *table) {
     memset(table, 0, sizeof *table);
 }
 
-/* The shortest of 6 to 9 digits that reads back exactly. */
-static int csv_format(float value, char *text, size_t size) {
-    int n = 0;
-    for (int digits = 6; digits <= 9; digits++) {
-        n = snprintf(text, size, "%.*g", digits, (double)value);
-        double back;
-        for (int i = 0; i < n; i++)
-            if (text[i] == ',') text[i] = '.'; /* whatever the locale */
-        if (dn_number_parse(text, &back) && (float)back == value) break;
-    }
-    return n;
-}
+/* ---- writing ---- */
 
 /* Where rows go: a whole file or nothing, or standard output. */
-static dn_status csv_put(dn_writer *w, const char *text, size_t n) {
-    if (w) return dn_writer_write(w, text, n);
-    DN_CHECK(fwrite(text, 1, n, stdout) == n, DN_E_IO, "cannot write to standard output");
+typedef struct csv_out {
+    dn_writer *writer; /* NULL: standard output */
+    size_t used;
+    char text[1 << 14];
+} csv_out;
+
+static dn_status csv_flush(csv_out *o) {
+    size_t n = o->used;
+    o->used = 0;
+    if (o->writer) return dn_writer_write(o->writer, o->text, n);
+    DN_CHECK(fwrite(o->text, 1, n, stdout) == n, DN_E_IO, "cannot write to standard output");
+    return DN_OK;
+}
+
+static dn_status csv_put(csv_out *o, const char *text, size_t size) {
+    for (size_t i = 0; i < size; i++) {
+        if (o->used == sizeof o->text) DN_TRY(csv_flush(o));
+        o->text[o->used++] = text[i];
+    }
     return DN_OK;
 }
 
 /* A name as a cell, in quotes when it would not be read back without. */
-static dn_status csv_put_name(dn_writer *w, const char *name, size_t size) {
+static dn_status csv_put_name(csv_out *o, const char *name, size_t size) {
     int quote = 0;
     for (size_t i = 0; i < size; i++) quote |= strchr(",;\t ", name[i]) != NULL;
-    if (quote) DN_TRY(csv_put(w, "\"", 1));
-    DN_TRY(csv_put(w, name, size));
-    return csv_put(w, quote ? "\"," : ",", quote ? 2 : 1);
+    if (quote) DN_TRY(csv_put(o, "\"", 1));
+    DN_TRY(csv_put(o, name, size));
+    return csv_put(o, quote ? "\"," : ",", quote ? 2 : 1);
 }
 
-static dn_status csv_put_class(dn_writer *w, const dn_classes *classes, int32_t picked) {
+static dn_status csv_put_class(csv_out *o, const dn_classes *classes, int32_t picked) {
     char number[16];
-    if (!classes || picked >= classes->n) return csv_put_name(w, number, (size_t)sprintf(number, "%d", (int)picked));
+    if (!classes || picked >= classes->n) return csv_put_name(o, number, (size_t)sprintf(number, "%d", (int)picked));
     const char *name = classes->names;
     for (int i = 0; i < picked; i++) name = strchr(name, '\n') + 1;
-    return csv_put_name(w, name, strcspn(name, "\n"));
+    return csv_put_name(o, name, strcspn(name, "\n"));
 }
 
 static dn_status csv_write(dn_writer *w, const dn_classes *classes, const int32_t *picked, const float *values,
                            size_t rows, size_t columns) {
+    csv_out o;
+    o.writer = w, o.used = 0;
     for (size_t r = 0; r < rows; r++) {
-        if (picked) DN_TRY(csv_put_class(w, classes, picked[r]));
+        if (picked) DN_TRY(csv_put_class(&o, classes, picked[r]));
         for (size_t c = 0; c < columns; c++) {
-            char cell[32];
-            int n = csv_format(values[r * columns + c], cell, sizeof cell - 1);
-            cell[n++] = c + 1 < columns ? ',' : '\n';
-            DN_TRY(csv_put(w, cell, (size_t)n));
+            if (o.used + DN_NUMBER_ROOM + 1 > sizeof o.text) DN_TRY(csv_flush(&o));
+            o.used += (size_t)dn_number_format(values[r * columns + c], o.text + o.used);
+            o.text[o.used++] = c + 1 < columns ? ',' : '\n';
         }
     }
+    DN_TRY(csv_flush(&o));
     DN_CHECK(w || !fflush(stdout), DN_E_IO, "cannot write to standard output");
     return DN_OK;
 }

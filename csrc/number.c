@@ -4,6 +4,7 @@
 #include "number.h"
 #include <assert.h>
 #include <math.h>
+#include <stdio.h>
 
 enum { EXACT_POWERS = 22 }; /* the largest power of ten that a double holds exactly */
 static const double power_of_ten[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
@@ -117,10 +118,8 @@ static double number_settle(const char *text, double v) {
     return v > midpoint ? v : nextafter(midpoint, INFINITY);
 }
 
-static double number_scale(uint64_t mantissa, int e) {
-    double v = (double)mantissa;
-    if (e > 400) e = 400;
-    if (e < -400) e = -400;
+/* v 10^e, right to an ulp or two as long as no step leaves the range. */
+static double number_scale(double v, int e) {
     for (; e > EXACT_POWERS; e -= EXACT_POWERS) v *= power_of_ten[EXACT_POWERS];
     for (; e < -EXACT_POWERS; e += EXACT_POWERS) v /= power_of_ten[EXACT_POWERS];
     return e < 0 ? v / power_of_ten[-e] : v * power_of_ten[e];
@@ -136,7 +135,8 @@ static inline const char *number_parse(const char *p, double *value, int padded)
     if (!n.found || !(p = number_exponent(p, &n.exponent))) return NULL;
     double v = (double)n.mantissa;
     if (n.mantissa && (n.exponent || n.mantissa > (uint64_t)1 << 53)) {
-        v = number_scale(n.mantissa, n.exponent);
+        int e = n.exponent > 400 ? 400 : n.exponent < -400 ? -400 : n.exponent;
+        v = number_scale(v, e);
         if (!isfinite(v)) return NULL;
         v = number_settle(text, v);
     }
@@ -146,3 +146,94 @@ static inline const char *number_parse(const char *p, double *value, int padded)
 
 const char *dn_number_parse(const char *text, double *value) { return number_parse(text, value, 0); }
 const char *dn_number_parse_padded(const char *text, double *value) { return number_parse(text, value, 1); }
+
+/* ---- and back ---- */
+
+enum { FEWEST = 6, MOST = 9 }; /* digits: "%g" has 6, and 9 tell any two floats apart */
+static const uint32_t whole_power[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000};
+
+/* The plain way, right for every value. */
+static int format_plain(float value, char *text) {
+    char all[40];
+    int n = 0;
+    for (int digits = FEWEST; digits <= MOST; digits++) {
+        double back;
+        n = snprintf(all, sizeof all, "%.*g", digits, (double)value);
+        for (int i = 0; i < n; i++)
+            if (all[i] == ',') all[i] = '.'; /* whatever the locale */
+        if (dn_number_parse(all, &back) && (float)back == value) break;
+    }
+    memcpy(text, all, (size_t)n);
+    return n;
+}
+
+static int format_digits(uint32_t digits, int n, char *text) {
+    for (int i = n - 1; i >= 0; i--, digits /= 10) text[i] = (char)('0' + digits % 10);
+    return n;
+}
+
+/* digits (n of them, the first is not 0) times 10^(exponent + 1 - n) as "%.*g" with `precision` writes it. */
+static int format_layout(uint32_t digits, int n, int exponent, int precision, char *text) {
+    char d[16];
+    for (; digits % 10 == 0; digits /= 10) n--;
+    format_digits(digits, n, d);
+    int at = 0, whole = exponent + 1; /* digits before the point */
+    if (exponent < -4 || exponent >= precision) {
+        whole = 1;
+    } else if (exponent < 0) {
+        text[at++] = '0', text[at++] = '.';
+        for (; whole < 0; whole++) text[at++] = '0';
+        whole = n;
+    }
+    for (int i = 0; i < n || i < whole; i++) {
+        if (i == whole) text[at++] = '.';
+        text[at++] = i < n ? d[i] : '0';
+    }
+    if (exponent >= -4 && exponent < precision) return at;
+    text[at++] = 'e', text[at++] = exponent < 0 ? '-' : '+';
+    return at + format_digits((uint32_t)(exponent < 0 ? -exponent : exponent), 2, text + at);
+}
+
+static double number_power_of_two(int e) {
+    uint64_t bits = (uint64_t)(e + 1023) << 52;
+    double power;
+    memcpy(&power, &bits, sizeof power);
+    return power;
+}
+
+/* With t = value 10^k of nine digits before the point, a decimal of fewer digits reads back when it lies within half
+ * the distance to the neighbouring floats. t is right to 1e-6; whatever is as near to a border goes the plain way. */
+int dn_number_format(float value, char *text) {
+    const double margin = 1e-5;
+    int sign = signbit(value) != 0;
+    float size = fabsf(value);
+    *text = '-';
+    if (size < 1e6f && size == (float)(uint32_t)size) {
+        int n = 1;
+        while (size >= (float)whole_power[n]) n++;
+        return sign + format_digits((uint32_t)size, n, text + sign);
+    }
+    if (!isfinite(value)) return format_plain(value, text);
+    uint32_t bits;
+    memcpy(&bits, &size, sizeof bits);
+    int normal = bits >> 23 != 0, two = normal ? (int)(bits >> 23) - 127 : ilogbf(size); /* power of two */
+    double v = size, power = number_power_of_two(two);
+    int exponent = (int)((two + (v / power - 1)) * 0.30102999566398120 + 400) - 400; /* of ten, or one less */
+    double t = number_scale(v, MOST - 1 - exponent);
+    if (t >= whole_power[MOST]) t = number_scale(v, MOST - 1 - ++exponent);
+    double half = t / v * number_power_of_two((normal ? two : -126) - 24);
+    double below = normal && bits << 9 == 0 ? half / 2 : half; /* the floats below a power of two lie closer */
+    for (int digits = FEWEST; digits <= MOST; digits++) {
+        uint32_t unit = whole_power[MOST - digits], q = (uint32_t)t / unit;
+        double rest = t - (double)q * unit, d;
+        if (fabs(rest - 0.5 * unit) < margin) break;
+        q += rest > 0.5 * unit;
+        d = (double)q * unit - t;
+        double room = (d < 0 ? below : half) - fabs(d);
+        if (fabs(room) < margin) break;
+        if (room < 0) continue;
+        if (q == whole_power[digits]) q /= 10, exponent++;
+        return sign + format_layout(q, digits, exponent, digits, text + sign);
+    }
+    return format_plain(value, text);
+}

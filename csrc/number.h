@@ -8,6 +8,11 @@
  * NULL. The value is within an ulp or two of the text, and (float)*value is the float32 nearest to the text. */
 const char *dn_number_parse(const char *text, double *value);
 
+/* Write the value with the fewest digits, at least as many as "%g" has, that read back exactly; returns the length.
+ * No zero byte. */
+enum { DN_NUMBER_ROOM = 24 };
+int dn_number_format(float value, char *text);
+
 /* How far behind a text the functions below look. */
 enum { DN_NUMBER_PADDING = 16 };
 /* The same, faster; DN_NUMBER_PADDING bytes behind the number may be read. */

@@ -84,6 +84,24 @@ def test_numbers_read_back_exactly() -> None:
     assert text.startswith("0,-0,1,") and text.endswith("\n") and ",\n" not in text
 
 
+def shortest(value: np.float32) -> str:
+    texts = [f"{float(value):.{digits}g}" for digits in (6, 7, 8, 9)]
+    return next((text for text in texts if np.float32(float(text)) == value), texts[-1])
+
+
+def test_numbers_are_written_as_the_shortest_of_6_to_9_digits() -> None:
+    random = np.random.default_rng(0)
+    bits = random.integers(0, 0x7F800000, size=8000, dtype=np.uint32)
+    bits[:2000] &= 0xFF800000  # powers of two, below which floats lie closer
+    bits[2000:3000] %= 1 << 23  # denormal
+    values = [bits.view(np.float32), random.normal(size=4000) * 10.0 ** random.integers(-6, 9, size=4000)]
+    values += [random.integers(-(10**8), 10**8, size=2000) / 1000, 10.0 ** np.arange(-45, 39), -(10.0 ** np.arange(-9, 12))]
+    values += [np.array([0, -0.0, 999999, 1000000, 999999.5, 9999995, 16777217, 0.1, 1e-4, 9.9999e-5, 3.4028235e38, np.inf])]
+    X = np.concatenate(values).astype(np.float32).reshape(-1, 1)
+    dv.save_csv("x.csv", np.append(X, np.nan).reshape(-1, 1))
+    assert Path("x.csv").read_text().split() == [*map(shortest, X[:, 0]), "nan"]
+
+
 def test_a_file_longer_than_the_window_is_read_whole() -> None:
     X = np.arange(300_000, dtype=np.float32).reshape(-1, 3)
     np.savetxt("x.csv", X, fmt="%d", delimiter=",", header="a,b,c", comments="")

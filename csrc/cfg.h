@@ -31,6 +31,9 @@ void dn_cfg_warn(dn_cfg *cfg, const char *format, ...) __attribute__((format(pri
 /* Warn about every unread key of the section, with the nearest key that was asked for. */
 void dn_cfg_report_unread(dn_cfg *cfg, dn_section *section);
 
+/* Read a key that Darknet knows and this core takes without effect; warn when its value would have one there. */
+dn_status dn_cfg_no_effect(dn_cfg *cfg, dn_section *s, const char *key, double fallback);
+
 /* A missing key gives the fallback; a bad or out-of-range value is an error naming file, line and value. */
 dn_status dn_cfg_int(dn_section *s, const char *key, int fallback, int low, int high, int *out);
 dn_status dn_cfg_i64(dn_section *s, const char *key, int64_t fallback, int64_t low, int64_t high, int64_t *out);

@@ -85,16 +85,16 @@ static dn_status net_parse_header(dn_net *net, net_size size) {
     }
     DN_TRY(dn_schedule_parse(s, &net->schedule));
     static const char *const others[] = {"notruth", "random", "max_crop", "min_crop", "max_ratio", "min_ratio", "center",
-                                         "clip", "angle", "aspect", "saturation", "exposure", "hue"};
+                                         "angle", "aspect", "saturation", "exposure", "hue"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) /* read by Darknet's image trainers only */
         DN_TRY(dn_cfg_float(s, others[i], 0, &unused));
+    DN_TRY(dn_cfg_no_effect(net->cfg, s, "clip", 0));
     dn_cfg_report_unread(net->cfg, s);
     return DN_OK;
 }
 
 static dn_status layer_parse_common(dn_layer *l, dn_section *s) {
-    double rate, unused;
-    int truth_key;
+    double rate;
     DN_TRY(dn_cfg_float(s, "learning_rate", 1, &rate));
     l->learning_rate = (float)rate;
     DN_TRY(dn_cfg_int(s, "stopbackward", 0, 0, 1, &l->stop_backward));
@@ -102,9 +102,8 @@ static dn_status layer_parse_common(dn_layer *l, dn_section *s) {
     DN_TRY(dn_cfg_int(s, "dontload", 0, 0, 1, &l->dont_load));
     DN_TRY(dn_cfg_int(s, "dontloadscales", 0, 0, 1, &l->dont_load_scales));
     DN_TRY(dn_cfg_int(s, "numload", 0, 0, INT_MAX, &l->n_load));
-    DN_TRY(dn_cfg_int(s, "truth", 0, 0, 1, &truth_key));
-    DN_TRY(dn_cfg_float(s, "onlyforward", 0, &unused));
-    DN_TRY(dn_cfg_float(s, "smooth", 0, &unused));
+    static const char *const others[] = {"truth", "onlyforward", "smooth"};
+    for (int i = 0; i < 3; i++) DN_TRY(dn_cfg_no_effect(l->net->cfg, s, others[i], 0));
     strncpy(l->name, dn_cfg_string(s, "name", ""), sizeof l->name - 1);
     return DN_OK;
 }

@@ -47,6 +47,7 @@ def test_xnor_convolves_signs_with_the_mean_size_of_each_filter(size: int, netwo
     np.testing.assert_allclose(net.forward(x), plain.forward(signs), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:.*binary=1 has no effect")
 def test_binary_has_no_effect_as_on_darknets_cpu_and_trains(network: Build) -> None:
     nets = [network(CONV.format(size=3, keys=keys), seed=1) for keys in ("binary=1\n", "")]
     for _ in range(2):
@@ -93,6 +94,17 @@ def test_a_cost_behind_a_loss_is_told_because_both_act(network: Build) -> None:
     p = double.forward(x, truth)
     plain.forward(x, truth)
     assert double.cost == pytest.approx((plain.cost + float(((truth - p) ** 2).sum())) / 2, rel=1e-5)
+
+
+def test_keys_that_change_training_elsewhere_are_told_to_have_no_effect(network: Build) -> None:
+    text = VECTOR + "{}" + DENSE + "{}[cost]\n{}"
+    with pytest.warns(UserWarning, match=r"net\.cfg:\d+: \[net\] clip=0.5 has no effect"):
+        network(text.format("clip=0.5\n", "", ""))
+    with pytest.warns(UserWarning, match=r"\[connected\] truth=1 has no effect"):
+        network(text.format("", "truth=1\n", ""))
+    with pytest.warns(UserWarning, match=r"\[cost\] noobj=0.5 has no effect"):
+        network(text.format("", "", "type=seg\nnoobj=0.5\n"))
+    assert not warnings_of(network(text.format("clip=0\n", "truth=0\n", "noobj=1\nratio=0\n")))
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -16,10 +16,12 @@ def keys_read_by(*files: str) -> set[str]:
     """The keys that C files ask the parser for."""
     text = "".join((ROOT / "csrc" / file).read_text() for file in files)
     found = set(re.findall(r'dn_cfg_(?:int|i64|float|string|ints|floats|has)\(s, "(\w+)"', text))
+    found |= set(re.findall(r'dn_cfg_no_effect\([\w>-]+, s, "(\w+)"', text))
     if "dn_layer_activation(s" in text:
         found.add("activation")
-    listed = re.search(r"others\[\] = \{(.*?)\}", text, flags=re.S)
-    return found | set(re.findall(r'"(\w+)"', listed[1] if listed else ""))
+    for listed in re.findall(r"others\[\] = \{(.*?)\}", text, flags=re.S):
+        found |= set(re.findall(r'"(\w+)"', listed))
+    return found
 
 
 def documented() -> dict[str, set[str]]:

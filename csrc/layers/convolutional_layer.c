@@ -1,10 +1,11 @@
 /* [convolutional]: one convolution part. */
+#include "../network.h"
 #include "conv_part.h"
 #include <limits.h>
 
 static dn_status conv_parse(dn_layer *l, dn_section *s) {
     dn_conv *p = l->state;
-    int pad, flag;
+    int pad;
     double unused;
     DN_TRY(dn_layer_need_image(l, s));
     DN_TRY(dn_cfg_int(s, "filters", 1, 1, 1 << 24, &l->filters));
@@ -15,7 +16,7 @@ static dn_status conv_parse(dn_layer *l, dn_section *s) {
     DN_TRY(dn_cfg_int(s, "groups", 1, 1, INT_MAX, &p->groups));
     DN_TRY(dn_cfg_int(s, "batch_normalize", 0, 0, 1, &p->norm.on));
     DN_TRY(dn_layer_activation(s, "logistic", &p->norm.activation));
-    DN_TRY(dn_cfg_int(s, "binary", 0, 0, 1, &flag)); /* no effect on Darknet's CPU */
+    DN_TRY(dn_cfg_no_effect(l->net->cfg, s, "binary", 0)); /* as on Darknet's CPU */
     DN_TRY(dn_cfg_int(s, "flipped", 0, 0, 1, &l->flipped));
     DN_TRY(dn_cfg_int(s, "xnor", 0, 0, 1, &p->xnor));
     DN_TRY(dn_cfg_float(s, "dot", 0, &unused));

@@ -36,10 +36,9 @@ static dn_status cost_parse(dn_layer *l, dn_section *s) {
     if (i == n) return dn_cfg_error(s, "type", "type=%s is not one of sse, masked, L1, smooth, bce, seg, wgan", type);
     st->loss = cost_types[i].loss;
     DN_TRY(dn_cfg_float(s, "scale", 1, &st->scale));
-    double unused; /* keys that Darknet reads and that have no effect on its CPU */
-    DN_TRY(dn_cfg_float(s, "ratio", 0, &unused));
-    DN_TRY(dn_cfg_float(s, "noobj", 1, &unused));
-    DN_TRY(dn_cfg_float(s, "thresh", 0, &unused));
+    DN_TRY(dn_cfg_no_effect(l->net->cfg, s, "ratio", 0)); /* as on Darknet's CPU */
+    DN_TRY(dn_cfg_no_effect(l->net->cfg, s, "noobj", 1));
+    DN_TRY(dn_cfg_no_effect(l->net->cfg, s, "thresh", 0));
     st->s = cost_types[i].s;
     const dn_layer *before = dn_layer_at(l, l->index - 1);
     if (before && before->type->has_loss && before->truths && !before->type->is_cost)

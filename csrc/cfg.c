@@ -31,7 +31,8 @@ void dn_cfg_warn(dn_cfg *cfg, const char *format, ...) {
 }
 
 static dn_status cfg_add_section(dn_cfg *cfg, const char *name, int line) {
-    DN_CHECK(cfg->n_sections < MAX_SECTIONS, DN_E_FORMAT, "%s:%d: more than %d sections", cfg->path, line, MAX_SECTIONS - 1);
+    DN_CHECK(cfg->n_sections < MAX_SECTIONS, DN_E_FORMAT, "%s:%d: more than %d sections", cfg->path, line,
+             MAX_SECTIONS - 1);
     DN_TRY(cfg_grow((void **)&cfg->sections, cfg->n_sections, sizeof *cfg->sections));
     dn_section *s = &cfg->sections[cfg->n_sections];
     memset(s, 0, sizeof *s);
@@ -45,8 +46,8 @@ static dn_status cfg_add_option(dn_cfg *cfg, char *text, int line) {
     DN_CHECK(cfg->n_sections, DN_E_FORMAT, "%s:%d: '%.60s' stands before the first section", cfg->path, line, text);
     dn_section *s = &cfg->sections[cfg->n_sections - 1];
     char *equals = strchr(text, '=');
-    DN_CHECK(equals && equals != text && equals[1], DN_E_FORMAT, "%s:%d: [%s] '%.60s' is not key=value", cfg->path, line,
-             s->name, text);
+    DN_CHECK(equals && equals != text && equals[1], DN_E_FORMAT, "%s:%d: [%s] '%.60s' is not key=value", cfg->path,
+             line, s->name, text);
     *equals = 0;
     for (int i = 0; i < s->n_options; i++)
         if (!strcmp(s->options[i].key, text)) {
@@ -225,7 +226,9 @@ static dn_status cfg_list(dn_section *s, const char *key, int whole, void **out,
     return DN_OK;
 }
 
-dn_status dn_cfg_ints(dn_section *s, const char *key, int **out, int *n) { return cfg_list(s, key, 1, (void **)out, n); }
+dn_status dn_cfg_ints(dn_section *s, const char *key, int **out, int *n) {
+    return cfg_list(s, key, 1, (void **)out, n);
+}
 dn_status dn_cfg_floats(dn_section *s, const char *key, float **out, int *n) {
     return cfg_list(s, key, 0, (void **)out, n);
 }

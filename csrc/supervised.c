@@ -74,7 +74,8 @@ dn_status dn_classes_find(dn_classes *classes, const char *labels, size_t rows) 
     return status;
 }
 
-/* Labels that are numbers of classes as Darknet counts them, 0 to n - 1, some of which no row has: then all of those. */
+/* Labels that are numbers of classes as Darknet counts them, 0 to n - 1, some of which no row has: then all of those.
+ */
 static dn_status classes_count(dn_classes *classes, int n) {
     const char *names = classes->names;
     if (classes->n >= n) return DN_OK;
@@ -214,8 +215,8 @@ dn_status dn_net_truth(const dn_net *net, const dn_table *t, const char *path, d
     }
     int labels_fit = net->truth_kind == DN_TRUTH_BINARY || net->truth_kind == DN_TRUTH_CLASSES;
     DN_CHECK(t->labels && labels_fit, DN_E_USAGE,
-             "%s: no truth: the loss of %s is over %d value%s per row, so name the %starget columns (-target)", path, cfg,
-             net->truths, net->truths == 1 ? "" : "s",
+             "%s: no truth: the loss of %s is over %d value%s per row, so name the %starget columns (-target)", path,
+             cfg, net->truths, net->truths == 1 ? "" : "s",
              labels_fit ? "label column (-label-column, or label_column in [net]) or " : "");
     dn_status status = DN_OK;
     if (!classes->n) {

@@ -8,13 +8,15 @@ static dn_status avgpool_parse(dn_layer *l, dn_section *s) {
 }
 static dn_status avgpool_forward(dn_layer *l) {
     const dn_run *run = dn_layer_run(l);
-    run->ops->avgpool_forward(run->pool, (size_t)run->rows * l->channels, (size_t)l->height * l->width, l->x, l->output);
+    run->ops->avgpool_forward(run->pool, (size_t)run->rows * l->channels, (size_t)l->height * l->width, l->x,
+                              l->output);
     return DN_OK;
 }
 static dn_status avgpool_backward(dn_layer *l) {
     const dn_run *run = dn_layer_run(l);
     if (l->dx)
-        run->ops->avgpool_backward(run->pool, (size_t)run->rows * l->channels, (size_t)l->height * l->width, l->delta, l->dx);
+        run->ops->avgpool_backward(run->pool, (size_t)run->rows * l->channels, (size_t)l->height * l->width, l->delta,
+                                   l->dx);
     return DN_OK;
 }
 static double avgpool_flops(const dn_layer *l) { return l->inputs; }

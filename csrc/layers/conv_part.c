@@ -9,7 +9,8 @@ dn_status dn_conv_settle(dn_layer *l, dn_section *s, dn_conv *p) {
         return dn_cfg_error(s, "groups", "groups=%d does not divide %d channels and %d filters", p->groups, p->channels,
                             p->filters);
     int64_t oh = (int64_t)c->height + 2 * c->padding - c->size, ow = (int64_t)c->width + 2 * c->padding - c->size;
-    if (oh >= INT_MAX || ow >= INT_MAX) return dn_cfg_error(s, NULL, "its output would be %lld x %lld", (long long)oh, (long long)ow);
+    if (oh >= INT_MAX || ow >= INT_MAX)
+        return dn_cfg_error(s, NULL, "its output would be %lld x %lld", (long long)oh, (long long)ow);
     if (oh < 0 || ow < 0)
         return dn_cfg_error(s, "size", "size=%d is larger than the input %d x %d with padding %d", c->size, c->height,
                             c->width, c->padding);
@@ -23,8 +24,12 @@ dn_status dn_conv_settle(dn_layer *l, dn_section *s, dn_conv *p) {
     return dn_layer_size(s, &n, (size_t)c->size * c->size, (size_t)c->channels, (size_t)p->filters, sizeof(float));
 }
 
-static size_t conv_inputs(const dn_conv *p) { return (size_t)p->channels * p->whole.group.height * p->whole.group.width; }
-static size_t conv_taps(const dn_conv *p) { return (size_t)p->whole.group.channels * p->whole.group.size * p->whole.group.size; }
+static size_t conv_inputs(const dn_conv *p) {
+    return (size_t)p->channels * p->whole.group.height * p->whole.group.width;
+}
+static size_t conv_taps(const dn_conv *p) {
+    return (size_t)p->whole.group.channels * p->whole.group.size * p->whole.group.size;
+}
 
 dn_status dn_conv_plan(dn_layer *l, dn_conv *p, int steps) {
     int dims[4] = {p->filters, p->whole.group.channels, p->whole.group.size, p->whole.group.size};
@@ -57,12 +62,14 @@ void dn_conv_forward(dn_layer *l, dn_conv *p, int step, int rows, const float *x
     dn_norm_forward(l, &p->norm, step, rows, y);
 }
 
-void dn_conv_backward(dn_layer *l, dn_conv *p, int step, int rows, const float *x, const float *y, float *dy, float *dx) {
+void dn_conv_backward(dn_layer *l, dn_conv *p, int step, int rows, const float *x, const float *y, float *dy,
+                      float *dx) {
     const dn_run *run = dn_layer_run(l);
     dn_norm_backward(l, &p->norm, step, rows, y, dy);
     dn_conv_run_backward_weights(run->ops, run->pool, &p->whole, (size_t)rows, x, dy, p->weights->grad, run->workspace);
     if (dx)
-        dn_conv_run_backward_data(run->ops, run->pool, &p->whole, (size_t)rows, 1, dy, p->weights->value, dx, run->workspace);
+        dn_conv_run_backward_data(run->ops, run->pool, &p->whole, (size_t)rows, 1, dy, p->weights->value, dx,
+                                  run->workspace);
 }
 
 double dn_conv_flops(const dn_conv *p) { return 2.0 * (double)p->norm.spatial * p->filters * (double)conv_taps(p); }

@@ -1,8 +1,9 @@
-/* Cross-correlation with W (filters, channels/groups, size, size), then normalisation or bias and the activation: the whole
- * of a convolutional layer, and the parts of crnn. out = (in + 2 padding - size) / stride + 1; convolution.h has the passes.
+/* Cross-correlation with W (filters, channels/groups, size, size), then normalisation or bias and the activation: the
+ * whole of a convolutional layer, and the parts of crnn. out = (in + 2 padding - size) / stride + 1; convolution.h has
+ * the passes.
  *
- * xnor: the forward runs on sign(w) mean|w| of each filter and on the signs of the input; the gradient is that of the real
- * weights and inputs (straight through), as on Darknet's CPU. File: biases, normalisation, weights. */
+ * xnor: the forward runs on sign(w) mean|w| of each filter and on the signs of the input; the gradient is that of the
+ * real weights and inputs (straight through), as on Darknet's CPU. File: biases, normalisation, weights. */
 #ifndef DN_CONV_PART_H
 #define DN_CONV_PART_H
 #include "layer_norm_part.h"

@@ -25,7 +25,8 @@ static dn_status conv_parse(dn_layer *l, dn_section *s) {
     if (pad) p->whole.group.padding = l->size / 2;
     p->norm.prefix = "";
     p->filters = l->filters, p->channels = l->channels;
-    p->whole.group.height = l->height, p->whole.group.width = l->width, p->whole.group.size = l->size, p->whole.group.stride = l->stride;
+    p->whole.group.height = l->height, p->whole.group.width = l->width, p->whole.group.size = l->size,
+    p->whole.group.stride = l->stride;
     DN_TRY(dn_conv_settle(l, s, p));
     dn_layer_image_out(l, l->filters, p->whole.group.out_height, p->whole.group.out_width);
     return DN_OK;

@@ -7,9 +7,9 @@
  *   smooth  d^2 if |d| < 1 else 2|d| - 1       -d, else -sign(d)  1/2 inside, 1/2 outside (2|d| - 1)
  *   bce     max(x,0) - x t + ln(1 + e^-|x|)    logistic(x) - t    1      x are logits (new)
  *
- * `scale` multiplies the gradient handed down, not the reported cost. A layer behind a cost takes the errors as its input and
- * hands its gradient back through their derivative, gradient / s. As in Darknet, masked entries of the input read -1234
- * afterwards. */
+ * `scale` multiplies the gradient handed down, not the reported cost. A layer behind a cost takes the errors as its
+ * input and hands its gradient back through their derivative, gradient / s. As in Darknet, masked entries of the input
+ * read -1234 afterwards. */
 #include "../network.h"
 #include <string.h>
 
@@ -42,8 +42,8 @@ static dn_status cost_parse(dn_layer *l, dn_section *s) {
     st->s = cost_types[i].s;
     const dn_layer *before = dn_layer_at(l, l->index - 1);
     if (before && before->type->has_loss && before->truths && !before->type->is_cost)
-        dn_cfg_warn(l->net->cfg, "%s:%d: [%s] behind [%s], which has a loss of its own: both gradients act", s->path, s->line,
-                    s->name, before->type->name);
+        dn_cfg_warn(l->net->cfg, "%s:%d: [%s] behind [%s], which has a loss of its own: both gradients act", s->path,
+                    s->line, s->name, before->type->name);
     l->on_logits = st->loss == DN_LOSS_BCE;
     l->truth_kind = st->loss == DN_LOSS_BCE      ? DN_TRUTH_BINARY
                     : st->loss == DN_LOSS_MASKED ? DN_TRUTH_MASKED
@@ -66,7 +66,8 @@ static dn_status cost_forward(dn_layer *l) {
     size_t n = (size_t)run->rows * l->inputs;
     st->active = run->truth != NULL;
     if (!st->active) return DN_OK;
-    if (st->loss == DN_LOSS_MASKED && l->index) run->ops->mask(run->pool, n, run->truth, dn_layer_at(l, l->index - 1)->output);
+    if (st->loss == DN_LOSS_MASKED && l->index)
+        run->ops->mask(run->pool, n, run->truth, dn_layer_at(l, l->index - 1)->output);
     run->ops->loss(run->pool, st->loss, n, l->x, run->truth, l->output, st->gradient, dn_layer_cost_sum(l));
     return DN_OK;
 }

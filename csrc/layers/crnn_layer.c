@@ -1,4 +1,5 @@
-/* [crnn]: the vanilla recurrence over 3x3 convolutions with padding 1, all with one activation. File: input, self, output. */
+/* [crnn]: the vanilla recurrence over 3x3 convolutions with padding 1, all with one activation. File: input, self,
+ * output. */
 #include "conv_part.h"
 #include "recurrence.h"
 

@@ -1,5 +1,5 @@
-/* [crop]: a window of crop_height x crop_width. In training its place, and with flip=1 a mirror image, are drawn once per
- * pass; else it lies in the middle. Values become 2 x - 1 unless noadjust=1. */
+/* [crop]: a window of crop_height x crop_width. In training its place, and with flip=1 a mirror image, are drawn once
+ * per pass; else it lies in the middle. Values become 2 x - 1 unless noadjust=1. */
 #include "../layer.h"
 #include "../sys.h"
 
@@ -72,8 +72,8 @@ static dn_status crop_backward(dn_layer *l) {
     crop_state *st = l->state;
     const dn_run *run = dn_layer_run(l);
     if (l->dx)
-        run->ops->scatter_add(run->pool, (size_t)run->rows, (size_t)l->inputs, (size_t)l->outputs, (const int *)st->index,
-                              st->adjust ? 2 : 1, l->delta, l->dx);
+        run->ops->scatter_add(run->pool, (size_t)run->rows, (size_t)l->inputs, (size_t)l->outputs,
+                              (const int *)st->index, st->adjust ? 2 : 1, l->delta, l->dx);
     return DN_OK;
 }
 

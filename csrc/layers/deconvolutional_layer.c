@@ -1,7 +1,7 @@
 /* [deconvolutional]: the transposed convolution, W (channels, filters/groups, size, size). Every input pixel adds its
  * kernel to the output and `padding` pixels are cut off on every side: out = (in - 1) stride + size - 2 padding. Seen
- * from its output it is the backward pass of a convolution (convolution.h): its output is that one's image and its input
- * that one's output, so forward is backward_data and dx is forward.
+ * from its output it is the backward pass of a convolution (convolution.h): its output is that one's image and its
+ * input that one's output, so forward is backward_data and dx is forward.
  *
  * File: biases, normalisation, weights. */
 #include "../convolution.h"
@@ -30,8 +30,8 @@ static dn_status deconv_parse(dn_layer *l, dn_section *s) {
     DN_TRY(dn_layer_activation(s, "logistic", &st->norm.activation));
     if (pad) st->padding = l->size / 2;
     if (l->channels % st->whole.groups || l->filters % st->whole.groups)
-        return dn_cfg_error(s, "groups", "groups=%d does not divide %d channels and %d filters", st->whole.groups, l->channels,
-                            l->filters);
+        return dn_cfg_error(s, "groups", "groups=%d does not divide %d channels and %d filters", st->whole.groups,
+                            l->channels, l->filters);
     int64_t oh = (int64_t)(l->height - 1) * l->stride + l->size - 2 * st->padding;
     int64_t ow = (int64_t)(l->width - 1) * l->stride + l->size - 2 * st->padding;
     if (oh < 1 || ow < 1 || oh > INT_MAX || ow > INT_MAX)
@@ -41,7 +41,8 @@ static dn_status deconv_parse(dn_layer *l, dn_section *s) {
     st->whole.filters = l->channels / st->whole.groups;
     size_t n;
     DN_TRY(dn_layer_size(s, &n, (size_t)oh, (size_t)ow, (size_t)l->filters, sizeof(float)));
-    DN_TRY(dn_layer_size(s, &n, (size_t)l->size * l->size, (size_t)l->filters, (size_t)l->height * l->width, sizeof(float)));
+    DN_TRY(dn_layer_size(s, &n, (size_t)l->size * l->size, (size_t)l->filters, (size_t)l->height * l->width,
+                         sizeof(float)));
     st->norm.prefix = "", st->norm.channels = l->filters, st->norm.spatial = (size_t)oh * (size_t)ow;
     dn_layer_image_out(l, l->filters, (int)oh, (int)ow);
     return DN_OK;
@@ -62,7 +63,8 @@ static dn_status deconv_init(dn_layer *l) {
     st->weights = dn_layer_find(l, "weights");
     dn_norm_init(l, &st->norm);
     /* He et al. 2015 for the taps that meet in one output pixel; Darknet's 0.02 N(0, 1) hardly learns */
-    float taps = (float)l->size * (float)l->size / ((float)l->stride * (float)l->stride) * (float)l->channels / (float)st->whole.groups;
+    float taps = (float)l->size * (float)l->size / ((float)l->stride * (float)l->stride) * (float)l->channels /
+                 (float)st->whole.groups;
     dn_layer_init_normal(l, st->weights, sqrtf(2.0f / (taps < 1 ? 1 : taps)));
     return DN_OK;
 }
@@ -70,8 +72,8 @@ static dn_status deconv_init(dn_layer *l) {
 static dn_status deconv_forward(dn_layer *l) {
     deconv_state *st = l->state;
     const dn_run *run = dn_layer_run(l);
-    dn_conv_run_backward_data(run->ops, run->pool, &st->whole, (size_t)run->rows, 0, l->x, st->weights->value, l->output,
-                              run->workspace);
+    dn_conv_run_backward_data(run->ops, run->pool, &st->whole, (size_t)run->rows, 0, l->x, st->weights->value,
+                              l->output, run->workspace);
     dn_norm_forward(l, &st->norm, 0, run->rows, l->output);
     return DN_OK;
 }

@@ -1,8 +1,8 @@
 /* [detection], YOLO v1 (Redmon et al., arXiv:1506.02640): side x side cells of the image, each with `classes` class
  * scores and `num` boxes. A row is a vector: class scores (cell, class), confidences (cell, box), coordinates (cell,
  * box, coords): x and y within the cell, w and h relative to the image (sqrt=1: their roots). Truth per cell: 1 or 0
- * for an object, its class as one-hot, x, y, w, h, coordinates as above but never roots. Outputs are linear, the classes
- * with softmax=1 a softmax per cell. The gradient by the outputs y:
+ * for an object, its class as one-hot, x, y, w, h, coordinates as above but never roots. Outputs are linear, the
+ * classes with softmax=1 a softmax per cell. The gradient by the outputs y:
  *
  *   every box   noobject_scale y for its confidence
  *   an object   class_scale (y - t) for the classes of its cell. One box is responsible: that of most overlap; when

@@ -14,7 +14,8 @@ static dn_status dropout_parse(dn_layer *l, dn_section *s) {
     if (st->probability < 0 || st->probability >= 1)
         return dn_cfg_error(s, "probability", "probability=%g is not in [0, 1)", st->probability);
     if (!l->index) /* as in Darknet, where it works on the layer below; for a denoising autoencoder: */
-        return dn_cfg_error(s, NULL, "cannot be the first layer; an [activation] with activation=linear may stand before it");
+        return dn_cfg_error(s, NULL,
+                            "cannot be the first layer; an [activation] with activation=linear may stand before it");
     l->outputs = l->inputs;
     l->out_height = l->height, l->out_width = l->width, l->out_channels = l->channels;
     return DN_OK;

@@ -26,7 +26,8 @@ static dn_status gru_parse(dn_layer *l, dn_section *s) {
     DN_TRY(dn_cfg_int(s, "output", 1, 1, INT_MAX, &outputs));
     DN_TRY(dn_cfg_int(s, "batch_normalize", 0, 0, 1, &on));
     DN_TRY(dn_cfg_int(s, "tanh", 0, 0, 1, &tanh));
-    DN_TRY(dn_layer_size(s, &n, (size_t)outputs, (size_t)(outputs > l->inputs ? outputs : l->inputs), sizeof(float), 1));
+    DN_TRY(
+        dn_layer_size(s, &n, (size_t)outputs, (size_t)(outputs > l->inputs ? outputs : l->inputs), sizeof(float), 1));
     st->candidate = tanh ? DN_TANH : DN_LOGISTIC;
     for (int i = 0; i < PARTS; i++)
         st->parts[i] = (dn_dense){.inputs = i < UZ ? outputs : l->inputs, .outputs = outputs,
@@ -75,7 +76,8 @@ static dn_status gru_forward(dn_layer *l) {
     dn_slots_begin(l, &st->h);
     for (int t = 0; t < dn_steps(l); t++) {
         const float *x = l->x + (size_t)t * dn_streams(l) * l->inputs, *h = dn_slot(&st->h, t);
-        float *z = st->z + (size_t)t * n, *r = st->r + (size_t)t * n, *c = st->c + (size_t)t * n, *rh = st->rh + (size_t)t * n;
+        float *z = st->z + (size_t)t * n, *r = st->r + (size_t)t * n, *c = st->c + (size_t)t * n,
+              *rh = st->rh + (size_t)t * n;
         float *next = dn_slot(&st->h, t + 1);
         gru_gate(l, UZ, WZ, t, x, h, DN_LOGISTIC, z);
         gru_gate(l, UR, WR, t, x, h, DN_LOGISTIC, r);

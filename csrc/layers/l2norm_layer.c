@@ -30,8 +30,8 @@ static dn_status l2norm_backward(dn_layer *l) {
     l2norm_state *st = l->state;
     const dn_run *run = dn_layer_run(l);
     if (l->dx)
-        run->ops->l2norm_backward(run->pool, (size_t)run->rows, st->channels, st->spatial, l->output, st->norms, l->delta,
-                                  l->dx);
+        run->ops->l2norm_backward(run->pool, (size_t)run->rows, st->channels, st->spatial, l->output, st->norms,
+                                  l->delta, l->dx);
     return DN_OK;
 }
 const dn_layer_type dn_l2norm_layer = {

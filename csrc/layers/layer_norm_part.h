@@ -1,5 +1,6 @@
-/* What layers with biases share: bias or batch normalisation, then the activation. A recurrent layer has several such parts,
- * told apart by a prefix of their tensors' names, and runs each once per time step, with statistics of its own. */
+/* What layers with biases share: bias or batch normalisation, then the activation. A recurrent layer has several such
+ * parts, told apart by a prefix of their tensors' names, and runs each once per time step, with statistics of its own.
+ */
 #ifndef DN_LAYER_NORM_PART_H
 #define DN_LAYER_NORM_PART_H
 #include "../layer.h"
@@ -15,8 +16,8 @@ typedef struct dn_norm_part {
 } dn_norm_part;
 
 /* A tensor with the part's prefix. */
-dn_status dn_part_tensor(dn_layer *layer, const char *prefix, const char *name, dn_tensor_kind kind, int flags, int n_dims,
-                         const int *dims);
+dn_status dn_part_tensor(dn_layer *layer, const char *prefix, const char *name, dn_tensor_kind kind, int flags,
+                         int n_dims, const int *dims);
 dn_tensor *dn_part_find(dn_layer *layer, const char *prefix, const char *name);
 dn_status dn_norm_plan_biases(dn_layer *layer, dn_norm_part *part);
 /* scales, rolling_mean, rolling_variance, in this order, and the buffers */

@@ -1,5 +1,5 @@
-/* [local]: locally connected, a convolution whose every place has weights of its own, W (places, filters, channels, size,
- * size), and a bias per output value. Without pad out = (in - size) / stride + 1; pad=1 pads by size/2 and gives
+/* [local]: locally connected, a convolution whose every place has weights of its own, W (places, filters, channels,
+ * size, size), and a bias per output value. Without pad out = (in - size) / stride + 1; pad=1 pads by size/2 and gives
  * (in - 1) / stride + 1 (Darknet pads by one pixel, which fits that number for size 3 alone).
  * Start weights sqrt(2 / (size^2 channels)) U(-1, 1), at every place. File: biases, weights. */
 #include "../layer.h"
@@ -63,8 +63,8 @@ static dn_status local_forward(dn_layer *l) {
         run->ops->im2col(run->pool, &st->shape, l->x + (size_t)r * l->inputs, run->workspace);
         run->ops->copy(run->pool, (size_t)l->outputs, st->biases->value, y);
         for (int p = 0; p < places; p++)
-            run->ops->gemm(run->pool, 0, 0, l->filters, 1, taps, 1, st->weights->value + (size_t)p * l->filters * taps, taps,
-                           run->workspace + p, places, 1, y + p, places);
+            run->ops->gemm(run->pool, 0, 0, l->filters, 1, taps, 1, st->weights->value + (size_t)p * l->filters * taps,
+                           taps, run->workspace + p, places, 1, y + p, places);
     }
     run->ops->activate(run->pool, st->activation, (size_t)run->rows * l->outputs, l->output);
     return DN_OK;
@@ -84,8 +84,8 @@ static dn_status local_backward(dn_layer *l) {
                            st->weights->grad + (size_t)p * l->filters * taps, taps);
         if (!l->dx) continue;
         for (int p = 0; p < places; p++)
-            run->ops->gemm(run->pool, 1, 0, taps, 1, l->filters, 1, st->weights->value + (size_t)p * l->filters * taps, taps,
-                           dy + p, places, 0, run->workspace + p, places);
+            run->ops->gemm(run->pool, 1, 0, taps, 1, l->filters, 1, st->weights->value + (size_t)p * l->filters * taps,
+                           taps, dy + p, places, 0, run->workspace + p, places);
         run->ops->col2im(run->pool, &st->shape, run->workspace, l->dx + (size_t)r * l->inputs);
     }
     return DN_OK;

@@ -25,7 +25,8 @@ static dn_status lstm_parse(dn_layer *l, dn_section *s) {
     size_t n;
     DN_TRY(dn_cfg_int(s, "output", 1, 1, INT_MAX, &outputs));
     DN_TRY(dn_cfg_int(s, "batch_normalize", 0, 0, 1, &on));
-    DN_TRY(dn_layer_size(s, &n, (size_t)outputs, (size_t)(outputs > l->inputs ? outputs : l->inputs), sizeof(float), 1));
+    DN_TRY(
+        dn_layer_size(s, &n, (size_t)outputs, (size_t)(outputs > l->inputs ? outputs : l->inputs), sizeof(float), 1));
     for (int k = 0; k < GATES; k++) {
         st->w[k] = (dn_dense){.inputs = outputs, .outputs = outputs, .norm = {prefixes[k], on, DN_LINEAR}};
         st->u[k] = (dn_dense){.inputs = l->inputs, .outputs = outputs, .norm = {prefixes[GATES + k], on, DN_LINEAR}};

@@ -1,5 +1,5 @@
-/* [maxpool]: out = (in + padding - size) / stride + 1 with `padding` the total of both sides (default size - 1); the window
- * of output i begins at i*stride - padding/2; the first of equal values wins. */
+/* [maxpool]: out = (in + padding - size) / stride + 1 with `padding` the total of both sides (default size - 1); the
+ * window of output i begins at i*stride - padding/2; the first of equal values wins. */
 #include "../layer.h"
 
 typedef struct maxpool_state {
@@ -20,8 +20,8 @@ static dn_status maxpool_parse(dn_layer *l, dn_section *s) {
     oh = oh / l->stride + 1, ow = ow / l->stride + 1;
     int before = padding / 2; /* the first window must reach in, the last must begin inside */
     if (before >= l->size || (oh - 1) * l->stride - before >= l->height || (ow - 1) * l->stride - before >= l->width)
-        return dn_cfg_error(s, "padding", "padding=%d leaves windows wholly outside the %d x %d input", padding, l->height,
-                            l->width);
+        return dn_cfg_error(s, "padding", "padding=%d leaves windows wholly outside the %d x %d input", padding,
+                            l->height, l->width);
     st->shape = (dn_conv_shape){l->channels, l->height, l->width, l->size, l->stride, padding, oh, ow};
     dn_layer_image_out(l, l->channels, oh, ow);
     return DN_OK;

@@ -34,8 +34,8 @@ static dn_status lrn_backward(dn_layer *l) {
     lrn_state *st = l->state;
     const dn_run *run = dn_layer_run(l);
     if (l->dx)
-        run->ops->lrn_backward(run->pool, (size_t)run->rows, (size_t)l->channels, (size_t)l->height * l->width, st->size,
-                               (float)st->alpha, (float)st->beta, l->x, st->norms, l->delta, l->dx);
+        run->ops->lrn_backward(run->pool, (size_t)run->rows, (size_t)l->channels, (size_t)l->height * l->width,
+                               st->size, (float)st->alpha, (float)st->beta, l->x, st->norms, l->delta, l->dx);
     return DN_OK;
 }
 const dn_layer_type dn_normalization_layer = {

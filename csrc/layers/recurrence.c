@@ -42,7 +42,8 @@ dn_status dn_recurrence_forward(dn_layer *l, dn_recurrence *p) {
     size_t n = (size_t)streams * p->hidden;
     dn_slots_begin(l, &p->h);
     for (int t = 0; t < dn_steps(l); t++) {
-        float *a = p->a + (size_t)t * n, *r = p->r + (size_t)t * n, *before = dn_slot(&p->h, t), *h = dn_slot(&p->h, t + 1);
+        float *a = p->a + (size_t)t * n, *r = p->r + (size_t)t * n, *before = dn_slot(&p->h, t),
+              *h = dn_slot(&p->h, t + 1);
         p->forward(l, p->input, t, streams, l->x + (size_t)t * streams * l->inputs, a);
         p->forward(l, p->self, t, streams, before, r);
         run->ops->copy(run->pool, n, a, h);

@@ -1,5 +1,5 @@
-/* [reorg]: the values in another order. With s = stride, C = c / s^2 and (h, w, c) of the input, the value at k, j, i of it,
- * o = k div C, stands at channel k mod C, row j s + o div s, column i s + o mod s of an image (C, h s, w s):
+/* [reorg]: the values in another order. With s = stride, C = c / s^2 and (h, w, c) of the input, the value at k, j, i
+ * of it, o = k div C, stands at channel k mod C, row j s + o div s, column i s + o mod s of an image (C, h s, w s):
  *
  *   reverse  (c/s^2, h s, w s): just that, depth to space
  *   plain    (c s^2, h/s, w/s): the opposite assignment. Not a space to depth, but what published YOLO v2 weights need
@@ -44,7 +44,9 @@ static dn_status reorg_parse(dn_layer *l, dn_section *s) {
     return DN_OK;
 }
 
-static dn_status reorg_plan(dn_layer *l) { return dn_layer_buffer(l, &((reorg_state *)l->state)->index, (size_t)l->outputs); }
+static dn_status reorg_plan(dn_layer *l) {
+    return dn_layer_buffer(l, &((reorg_state *)l->state)->index, (size_t)l->outputs);
+}
 
 static int reorg_source(const dn_layer *l, int flat) {
     int c = l->channels / (l->stride * l->stride), s = l->stride;
@@ -77,16 +79,16 @@ static dn_status reorg_init(dn_layer *l) {
 static dn_status reorg_forward(dn_layer *l) {
     reorg_state *st = l->state;
     const dn_run *run = dn_layer_run(l);
-    run->ops->gather(run->pool, (size_t)run->rows, (size_t)l->inputs, (size_t)l->outputs, (const int *)st->index, 1, 0, l->x,
-                     l->output);
+    run->ops->gather(run->pool, (size_t)run->rows, (size_t)l->inputs, (size_t)l->outputs, (const int *)st->index, 1, 0,
+                     l->x, l->output);
     return DN_OK;
 }
 static dn_status reorg_backward(dn_layer *l) {
     reorg_state *st = l->state;
     const dn_run *run = dn_layer_run(l);
     if (l->dx)
-        run->ops->scatter_add(run->pool, (size_t)run->rows, (size_t)l->inputs, (size_t)l->outputs, (const int *)st->index, 1,
-                              l->delta, l->dx);
+        run->ops->scatter_add(run->pool, (size_t)run->rows, (size_t)l->inputs, (size_t)l->outputs,
+                              (const int *)st->index, 1, l->delta, l->dx);
     return DN_OK;
 }
 

@@ -8,8 +8,8 @@ static dn_status reshape_parse(dn_layer *l, dn_section *s) {
     DN_TRY(dn_cfg_int(s, "width", 1, 1, 1 << 20, &w));
     dn_layer_image_out(l, c, h, w);
     if (l->outputs != l->inputs)
-        return dn_cfg_error(s, NULL, "channels=%d x height=%d x width=%d does not hold the %d values of the input", c, h, w,
-                            l->inputs);
+        return dn_cfg_error(s, NULL, "channels=%d x height=%d x width=%d does not hold the %d values of the input", c,
+                            h, w, l->inputs);
     return DN_OK;
 }
 static dn_status reshape_forward(dn_layer *l) {

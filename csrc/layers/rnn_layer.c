@@ -25,7 +25,8 @@ static dn_status rnn_parse(dn_layer *l, dn_section *s) {
     DN_TRY(dn_layer_activation(s, "logistic", &activation));
     DN_TRY(dn_cfg_int(s, "batch_normalize", 0, 0, 1, &on));
     DN_TRY(dn_cfg_int(s, "shortcut", 0, 0, 1, &st->recurrence.shortcut));
-    DN_TRY(dn_layer_size(s, &n, (size_t)outputs, (size_t)(outputs > l->inputs ? outputs : l->inputs), sizeof(float), 1));
+    DN_TRY(
+        dn_layer_size(s, &n, (size_t)outputs, (size_t)(outputs > l->inputs ? outputs : l->inputs), sizeof(float), 1));
     st->input = (dn_dense){.inputs = l->inputs, .outputs = outputs, .norm = {"input.", on, activation}};
     st->self = (dn_dense){.inputs = outputs, .outputs = outputs, .norm = {"self.", on, activation}};
     st->output = (dn_dense){.inputs = outputs, .outputs = outputs, .norm = {"output.", on, activation}};

@@ -38,8 +38,8 @@ static dn_status sampling_forward(dn_layer *l) {
     if (st->noisy && !st->given)
         run->ops->normals(run->pool, run->step, DN_STREAM_LAYER + (uint32_t)l->index, n, st->eps);
     st->given = 0;
-    run->ops->reparameterise(run->pool, (size_t)run->rows, (size_t)l->outputs, l->x, st->noisy ? st->eps : NULL, l->output,
-                             dn_layer_latent_sum(l));
+    run->ops->reparameterise(run->pool, (size_t)run->rows, (size_t)l->outputs, l->x, st->noisy ? st->eps : NULL,
+                             l->output, dn_layer_latent_sum(l));
     return DN_OK;
 }
 

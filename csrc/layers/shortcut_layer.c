@@ -1,5 +1,5 @@
-/* [shortcut]: y = act(alpha x + beta source) where the maps overlap, act(x) elsewhere. When one map is n times as large,
- * every n-th of its pixels takes part. */
+/* [shortcut]: y = act(alpha x + beta source) where the maps overlap, act(x) elsewhere. When one map is n times as
+ * large, every n-th of its pixels takes part. */
 #include "../layer.h"
 #include <limits.h>
 
@@ -28,8 +28,8 @@ static dn_status shortcut_parse(dn_layer *l, dn_section *s) {
     if (h1 < 1 || w1 < 1) return dn_cfg_error(s, "from", "layer %d gives no image", st->from);
     int stride = w1 / l->width, sample = l->width / w1;
     if (stride != h1 / l->height || sample != l->height / h1)
-        return dn_cfg_error(s, "from", "%d x %d and %d x %d differ by another factor in each direction", h1, w1, l->height,
-                            l->width);
+        return dn_cfg_error(s, "from", "%d x %d and %d x %d differ by another factor in each direction", h1, w1,
+                            l->height, l->width);
     st->shape = (dn_shortcut_shape){0, source->out_channels, h1, w1, l->channels, l->height, l->width,
                                     stride > 1 ? stride : 1, sample > 1 ? sample : 1};
     dn_layer_image_out(l, l->channels, l->height, l->width);
@@ -41,8 +41,8 @@ static dn_status shortcut_forward(dn_layer *l) {
     size_t n = (size_t)run->rows * l->outputs;
     st->shape.rows = (size_t)run->rows;
     run->ops->copy(run->pool, n, l->x, l->output);
-    run->ops->shortcut_forward(run->pool, &st->shape, (float)st->alpha, (float)st->beta, dn_layer_at(l, st->from)->output,
-                               l->output);
+    run->ops->shortcut_forward(run->pool, &st->shape, (float)st->alpha, (float)st->beta,
+                               dn_layer_at(l, st->from)->output, l->output);
     run->ops->activate(run->pool, st->activation, n, l->output);
     return DN_OK;
 }

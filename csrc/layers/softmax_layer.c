@@ -1,6 +1,6 @@
-/* [softmax]: p = exp(x / T) / sum, over `groups` equal parts of a row, over the channels of every pixel (spatial=1), or over
- * the groups of a label tree. With the loss -t ln p unless noloss=1; gradient (p sum(t) - t) / T, s = 1; parts with a truth of
- * -1234 do not count. A layer behind it hands its gradient back through the softmax. */
+/* [softmax]: p = exp(x / T) / sum, over `groups` equal parts of a row, over the channels of every pixel (spatial=1), or
+ * over the groups of a label tree. With the loss -t ln p unless noloss=1; gradient (p sum(t) - t) / T, s = 1; parts
+ * with a truth of -1234 do not count. A layer behind it hands its gradient back through the softmax. */
 #include "tree.h"
 #include "../layer.h"
 #include "../sys.h"
@@ -84,7 +84,8 @@ static dn_status softmax_backward(dn_layer *l) {
     size_t at, n = (size_t)run->rows * l->inputs;
     if (l->dx && dn_layer_at(l, l->index + 1))
         for (int k = 0; softmax_set(l, k, &shape, &at); k++)
-            run->ops->softmax_gradient(run->pool, &shape, (float)st->temperature, l->output + at, l->delta + at, l->dx + at);
+            run->ops->softmax_gradient(run->pool, &shape, (float)st->temperature, l->output + at, l->delta + at,
+                                       l->dx + at);
     if (!st->active) return DN_OK;
     run->ops->axpy(run->pool, n, 1, st->gradient, l->delta);
     if (l->dx) run->ops->axpy(run->pool, n, 1, st->gradient, l->dx);

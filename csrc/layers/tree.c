@@ -19,8 +19,8 @@ static dn_status tree_line(dn_tree *t, dn_section *s, const char *key, char *lin
     if (!name) return DN_OK;
     long p = parent ? strtol(parent, &end, 10) : 0;
     if (!parent || end == parent || *end || p < -1 || p >= t->n)
-        return dn_cfg_error(s, key, "%s:%d: '%s %s' is not a name and the number of an earlier line, or -1", path, number,
-                            name, parent ? parent : "");
+        return dn_cfg_error(s, key, "%s:%d: '%s %s' is not a name and the number of an earlier line, or -1", path,
+                            number, name, parent ? parent : "");
     if (!t->n || t->parent[t->n - 1] != (int)p) {
         t->group_offset[t->n_groups] = t->n;
         if (p >= 0) t->child[p] = t->n_groups;

@@ -1,5 +1,5 @@
-/* A label tree: one line "name parent" per node, parent -1 at the top; neighbours with one parent form a group, which is
- * one distribution. And maps from the classes of data to nodes: one number per line. */
+/* A label tree: one line "name parent" per node, parent -1 at the top; neighbours with one parent form a group, which
+ * is one distribution. And maps from the classes of data to nodes: one number per line. */
 #ifndef DN_TREE_H
 #define DN_TREE_H
 #include "../cfg.h"

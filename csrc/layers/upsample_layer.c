@@ -18,7 +18,8 @@ static dn_status upsample_parse(dn_layer *l, dn_section *s) {
     if (!st->down && ((int64_t)l->height * st->stride > INT_MAX || (int64_t)l->width * st->stride > INT_MAX))
         return dn_cfg_error(s, "stride", "stride=%d makes too much of %d x %d", st->stride, l->height, l->width);
     if (st->down && (st->stride > l->height || st->stride > l->width))
-        return dn_cfg_error(s, "stride", "blocks of stride=%d are larger than the input %d x %d", l->stride, l->height, l->width);
+        return dn_cfg_error(s, "stride", "blocks of stride=%d are larger than the input %d x %d", l->stride, l->height,
+                            l->width);
     if (st->down)
         dn_layer_image_out(l, l->channels, l->height / st->stride, l->width / st->stride);
     else

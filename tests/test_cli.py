@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -111,12 +112,17 @@ def test_an_interrupt_saves_what_was_learned(kind: str, number: signal.Signals) 
     if kind == "python" and number == signal.SIGTERM:
         pytest.skip("Python ends on SIGTERM by its own rules")
     words = [*program(kind), "train", CFG, CSV, "-epochs", "1000000", "-save", "w.weights"]
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    # a shell's background jobs, so also a suite that is one, are born to ignore SIGINT
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
     assert process.stderr is not None
-    process.stderr.readline()  # the first epoch
-    sent = time.monotonic()
-    process.send_signal(number)
-    process.communicate(timeout=30)
+    try:
+        process.stderr.readline()  # the first epoch
+        sent = time.monotonic()
+        process.send_signal(number)
+        process.communicate(timeout=30)
+    finally:
+        process.kill()
     assert time.monotonic() - sent < 1.0  # 0.3 s for the answer, the rest for saving and leaving
     assert process.returncode == 128 + number
     assert dv.Network.load(CFG, "w.weights").seen > 0

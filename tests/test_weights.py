@@ -221,3 +221,47 @@ def test_more_filters_to_load_than_there_are_is_an_error(network: Build) -> None
         network(CONV.format("numload=5\n"))
     whole = network(CONV.format("numload=4\n"))
     whole.load_weights(save("whole.weights", values_of(whole)))
+
+
+# Parts or arrays in the order of files of revision 0.2.0 (Darknet) and 0.2.5 (the forks that came later).
+ORDERS = {
+    "gru": ("wz wr wh uz ur uh", "uz ur uh wz wr wh"),
+    "lstm": ("wi wf wo wg ui uf uo ug", "wf wi wg wo uf ui ug uo"),
+    "rnn": ("input self output", "input self output"),
+}
+
+
+@pytest.mark.parametrize("revision", [0, 5])
+@pytest.mark.parametrize("norm", [0, 1])
+@pytest.mark.parametrize("kind", ORDERS)
+def test_parts_of_recurrent_layers_stand_in_the_order_of_the_files_revision(
+    kind: str, norm: int, revision: int, network: Build
+) -> None:
+    net = network(f"[net]\ninputs=3\n[{kind}]\noutput=2\nbatch_normalize={norm}\n[connected]\noutput=2\n")
+    random = np.random.default_rng(revision)
+    params = net.layers[0].params
+    wanted = {name: random.normal(size=value.shape).astype(np.float32) for name, value in params.items()}
+    last = {name: random.normal(size=value.shape).astype(np.float32) for name, value in net.layers[1].params.items()}
+    arrays = ["biases", "weights", *(["scales", "rolling_mean", "rolling_variance"] if norm else [])]
+    body = [wanted[f"{part}.{array}"] for part in ORDERS[kind][revision > 0].split() for array in arrays]
+    body += [last["biases"], last["weights"]]
+    values = np.concatenate([array.ravel() for array in body])
+    net.load_weights(save("parts.weights", values, struct.pack("<iiiQ", 0, 2, revision, 0)))
+    for layer, arrays_of in ((net.layers[0], wanted), (net.layers[1], last)):
+        for name, value in arrays_of.items():
+            np.testing.assert_array_equal(layer.params[name], value, err_msg=name)
+
+
+@pytest.mark.parametrize("revision", [0, 5])
+def test_biases_of_batchnorm_layers_are_in_files_of_revision_5_only(revision: int, network: Build) -> None:
+    net = network("[net]\nheight=2\nwidth=2\nchannels=3\n[batchnorm]\n", seed=1)
+    net.layers[0].set("biases", [7, 8, 9])
+    values = np.arange(12 if revision else 9, dtype=np.float32)
+    net.load_weights(save("norm.weights", values, struct.pack("<iiiQ", 0, 2, revision, 0)))
+    names = ["biases", "scales", "rolling_mean", "rolling_variance"]
+    for name, part in zip(names if revision else names[1:], values.reshape(-1, 3), strict=True):
+        np.testing.assert_array_equal(net.layers[0].params[name], part)
+    if not revision:
+        np.testing.assert_array_equal(net.layers[0].params["biases"], [7, 8, 9])
+    with pytest.raises(dv.errors.FormatError, match=r"layer 0 \[batchnorm\]|left behind the last layer"):
+        net.load_weights(save("norm.weights", values, struct.pack("<iiiQ", 0, 2, 5 - revision, 0)))

@@ -135,6 +135,16 @@ def test_settings_of_the_optimiser_that_cannot_train_are_errors(network: Build) 
             network(net.format(key + "\n"))
 
 
+def test_start_weights_of_connected_layers_are_glorots_or_base_darknets(network: Build) -> None:
+    text = "[net]\ninputs=50\n[connected]\noutput=1000\n{}"
+    for keys, limit in (("", (6 / 1050) ** 0.5), ("init=glorot\n", (6 / 1050) ** 0.5), ("init=he\n", (2 / 50) ** 0.5)):
+        w = network(text.format(keys)).layers[0].params["weights"]
+        assert np.abs(w).max() <= limit
+        assert w.std() == pytest.approx(limit / 3**0.5, rel=0.02)
+    with pytest.raises(dv.errors.FormatError, match=r"\[connected\] init=xavier is not glorot or he"):
+        network(text.format("init=xavier\n"))
+
+
 def test_padding_of_local_layers_may_be_said_in_pixels(network: Build) -> None:
     nets = [network(IMAGE + f"[local]\nfilters=2\nsize=5\npad={pad}\n", seed=1) for pad in (1, 2)]
     x = np.random.default_rng(0).normal(size=(2, nets[0].inputs))

@@ -1,6 +1,7 @@
 /* [connected]: one dense part. */
 #include "dense_part.h"
 #include <limits.h>
+#include <string.h>
 
 static dn_status connected_parse(dn_layer *l, dn_section *s) {
     dn_dense *p = l->state;
@@ -8,6 +9,9 @@ static dn_status connected_parse(dn_layer *l, dn_section *s) {
     DN_TRY(dn_cfg_int(s, "output", 1, 1, INT_MAX, &p->outputs));
     DN_TRY(dn_cfg_int(s, "batch_normalize", 0, 0, 1, &p->norm.on));
     DN_TRY(dn_layer_activation(s, "logistic", &p->norm.activation));
+    const char *init = dn_cfg_string(s, "init", "glorot");
+    p->he = !strcmp(init, "he");
+    if (!p->he && strcmp(init, "glorot")) return dn_cfg_error(s, "init", "init=%s is not glorot or he", init);
     DN_TRY(dn_layer_size(s, &n, (size_t)p->outputs, (size_t)l->inputs, sizeof(float), 1));
     p->inputs = l->inputs;
     p->norm.prefix = "";

@@ -12,7 +12,8 @@ dn_status dn_dense_plan(dn_layer *l, dn_dense *p, int steps) {
 void dn_dense_init(dn_layer *l, dn_dense *p) {
     p->weights = dn_part_find(l, p->norm.prefix, "weights");
     dn_norm_init(l, &p->norm);
-    dn_layer_init_uniform(l, p->weights, sqrtf(6.0f / ((float)p->inputs + (float)p->outputs)));
+    float inputs = (float)p->inputs, outputs = (float)p->outputs;
+    dn_layer_init_uniform(l, p->weights, p->he ? sqrtf(2 / inputs) : sqrtf(6 / (inputs + outputs)));
 }
 
 static dn_dense_shape dense_shape(const dn_dense *p, int rows) {

@@ -9,10 +9,11 @@ typedef struct dn_dense {
     int inputs, outputs;
     dn_norm_part norm; /* prefix, on and activation are the caller's to set */
     dn_tensor *weights;
+    int he; /* start weights of base Darknet instead */
 } dn_dense;
 
 dn_status dn_dense_plan(dn_layer *layer, dn_dense *part, int steps);
-/* Weights U(-L, L), L = sqrt(6 / (inputs + outputs)) (Glorot and Bengio 2010). */
+/* Weights U(-L, L), L = sqrt(6 / (inputs + outputs)) (Glorot and Bengio 2010), or he: sqrt(2 / inputs). */
 void dn_dense_init(dn_layer *layer, dn_dense *part);
 void dn_dense_forward(dn_layer *layer, dn_dense *part, int step, int rows, const float *x, float *y);
 /* dy is spent; dx may be NULL. */

@@ -256,7 +256,8 @@ def test_gradient_of_layer_whose_input_and_output_have_other_readers(kind: str, 
     net = network(shared(kind, network(NETWORKS[kind]).truths))
     assert sum(layer.type == "route" for layer in net.layers) >= 2
     problem = Problem(net, 2 * net._info().time_steps)
-    check(problem, problem.gradients(), directions=1, tolerance=6e-3)
+    # the sum of three losses: its rounding is up to 8e-3 of such a slope, to either side, in every instruction set
+    check(problem, problem.gradients(), directions=1, tolerance=1.2e-2)
 
 
 @pytest.mark.parametrize("loss", LOSSES)

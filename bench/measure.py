@@ -57,11 +57,6 @@ def count(n: int, what: str) -> str:
     return f"{n:,} {what}{'s' * (n != 1)}"
 
 
-def better(*spreads: Spread) -> Spread:
-    """The smallest of every round."""
-    return Spread(tuple(map(min, zip(*(spread.values for spread in spreads), strict=True))))
-
-
 def interleave(contenders: Mapping[str, Run], repeats: int) -> dict[str, Spread]:
     """A B C A B C ...: a disturbance that lasts meets all of them."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}

@@ -60,9 +60,6 @@ class Result:
     ) -> None:
         self.lines.append(Line(who, seconds, ratio, goal, result))
 
-    def line(self, who: str) -> Line:
-        return next(line for line in self.lines if line.who == who)
-
 
 def table(header: list[str], rows: list[list[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
@@ -105,12 +102,14 @@ def markdown(about: list[str], limits: Limits, results: dict[str, Result]) -> st
     parts = [
         "\n".join(f"- {line}" for line in about),
         "Times are wall-clock seconds: the median of the rounds, and in brackets the lowest and highest. In a round every "
-        "contender runs once, one after the other. Ratios are formed round by round; their median counts.",
+        "contender runs once, one after the other. Ratios are formed round by round; their median counts, and of several ways "
+        "of a peer the one with the lowest median. What stands beside a recorded time is our median.",
         "## Summary",
         summary(results),
         "## The machine's limits",
         "The best of all tries in this run: a large square product (ours as a network of one linear layer, copies of its rows in "
-        "and out included), reading an array and multiplying it in place (bytes read and bytes written both count).",
+        "and out included, numpy's with the kernels that its BLAS chooses), reading an array and multiplying it in place (bytes "
+        "read and bytes written both count).",
         machine_limits(limits),
         *(part for name, result in results.items() for part in section(name, result)),
     ]

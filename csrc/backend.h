@@ -126,6 +126,13 @@ typedef struct dn_ops {
                                float *dx, float *workspace);
     void (*conv_backward_weights)(dn_pool *, const dn_conv_layer *, size_t rows, const float *x, const float *dy, float *dw,
                                   float *workspace);
+    /* Locally connected: one group, whose every pixel of y has weights of its own, w (pixels, filters, channels, size, size).
+     * y = x * w, dx += its transpose dy, dw += dy x. All three NULL: composed of im2col and gemm. */
+    void (*local_forward)(dn_pool *, const dn_conv_layer *, size_t rows, const float *x, const float *w, float *y);
+    void (*local_backward_data)(dn_pool *, const dn_conv_layer *, size_t rows, const float *dy, const float *w,
+                                float *dx);
+    void (*local_backward_weights)(dn_pool *, const dn_conv_layer *, size_t rows, const float *x, const float *dy,
+                                   float *dw);
     /* y (rows, channels, spatial) += bias[channel]; db[channel] += sums of dy */
     void (*bias_add)(dn_pool *, size_t rows, size_t channels, size_t spatial, const float *bias, float *y);
     void (*bias_gradient)(dn_pool *, size_t rows, size_t channels, size_t spatial, const float *dy, float *db);

@@ -47,6 +47,12 @@ enum { DN_CUDA_SUMS = 1024, DN_CUDA_SCRATCH = 4 << 20 };
     OP(conv_backward_weights,                                                                                          \
        (const dn_conv_layer *layer, size_t rows, const float *x, const float *dy, float *dw, float *workspace),        \
        (layer, rows, x, dy, dw, workspace))                                                                            \
+    OP(local_forward, (const dn_conv_layer *layer, size_t rows, const float *x, const float *w, float *y),             \
+       (layer, rows, x, w, y))                                                                                         \
+    OP(local_backward_data, (const dn_conv_layer *layer, size_t rows, const float *dy, const float *w, float *dx),     \
+       (layer, rows, dy, w, dx))                                                                                       \
+    OP(local_backward_weights, (const dn_conv_layer *layer, size_t rows, const float *x, const float *dy, float *dw),  \
+       (layer, rows, x, dy, dw))                                                                                       \
     OP(bias_add, (size_t rows, size_t channels, size_t spatial, const float *bias, float *y),                          \
        (rows, channels, spatial, bias, y))                                                                             \
     OP(bias_gradient, (size_t rows, size_t channels, size_t spatial, const float *dy, float *db),                      \

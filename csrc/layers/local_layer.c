@@ -54,40 +54,70 @@ static dn_status local_init(dn_layer *l) {
     return DN_OK;
 }
 
-static dn_status local_forward(dn_layer *l) {
+static dn_conv_layer local_whole(const dn_layer *l) {
+    return (dn_conv_layer){((const local_state *)l->state)->shape, 1, l->filters};
+}
+
+/* y = W x, place by place. */
+static void local_compose_forward(dn_layer *l) {
     local_state *st = l->state;
     const dn_run *run = dn_layer_run(l);
     int places = st->shape.out_height * st->shape.out_width, taps = l->channels * l->size * l->size;
     for (int r = 0; r < run->rows; r++) {
         float *y = l->output + (size_t)r * l->outputs;
         run->ops->im2col(run->pool, &st->shape, l->x + (size_t)r * l->inputs, run->workspace);
-        run->ops->copy(run->pool, (size_t)l->outputs, st->biases->value, y);
         for (int p = 0; p < places; p++)
             run->ops->gemm(run->pool, 0, 0, l->filters, 1, taps, 1, st->weights->value + (size_t)p * l->filters * taps,
-                           taps, run->workspace + p, places, 1, y + p, places);
+                           taps, run->workspace + p, places, 0, y + p, places);
     }
-    run->ops->activate(run->pool, st->activation, (size_t)run->rows * l->outputs, l->output);
+}
+
+static dn_status local_forward(dn_layer *l) {
+    local_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    size_t rows = (size_t)run->rows, outputs = (size_t)l->outputs;
+    dn_conv_layer whole = local_whole(l);
+    if (run->ops->local_forward)
+        run->ops->local_forward(run->pool, &whole, rows, l->x, st->weights->value, l->output);
+    else
+        local_compose_forward(l);
+    run->ops->bias_add(run->pool, rows, outputs, 1, st->biases->value, l->output);
+    run->ops->activate(run->pool, st->activation, rows * outputs, l->output);
     return DN_OK;
 }
 
-static dn_status local_backward(dn_layer *l) {
+static void local_compose_backward(dn_layer *l) {
     local_state *st = l->state;
     const dn_run *run = dn_layer_run(l);
     int places = st->shape.out_height * st->shape.out_width, taps = l->channels * l->size * l->size;
-    run->ops->activate_gradient(run->pool, st->activation, (size_t)run->rows * l->outputs, l->output, l->delta);
     for (int r = 0; r < run->rows; r++) {
         const float *dy = l->delta + (size_t)r * l->outputs;
         run->ops->im2col(run->pool, &st->shape, l->x + (size_t)r * l->inputs, run->workspace);
-        run->ops->axpy(run->pool, (size_t)l->outputs, 1, dy, st->biases->grad);
         for (int p = 0; p < places; p++)
             run->ops->gemm(run->pool, 0, 1, l->filters, taps, 1, 1, dy + p, places, run->workspace + p, places, 1,
                            st->weights->grad + (size_t)p * l->filters * taps, taps);
         if (!l->dx) continue;
         for (int p = 0; p < places; p++)
-            run->ops->gemm(run->pool, 1, 0, taps, 1, l->filters, 1, st->weights->value + (size_t)p * l->filters * taps,
-                           taps, dy + p, places, 0, run->workspace + p, places);
+            run->ops->gemm(run->pool, 1, 0, taps, 1, l->filters, 1,
+                           st->weights->value + (size_t)p * l->filters * taps, taps, dy + p, places, 0,
+                           run->workspace + p, places);
         run->ops->col2im(run->pool, &st->shape, run->workspace, l->dx + (size_t)r * l->inputs);
     }
+}
+
+static dn_status local_backward(dn_layer *l) {
+    local_state *st = l->state;
+    const dn_run *run = dn_layer_run(l);
+    size_t rows = (size_t)run->rows, outputs = (size_t)l->outputs;
+    dn_conv_layer whole = local_whole(l);
+    run->ops->activate_gradient(run->pool, st->activation, rows * outputs, l->output, l->delta);
+    run->ops->bias_gradient(run->pool, rows, outputs, 1, l->delta, st->biases->grad);
+    if (!run->ops->local_forward) {
+        local_compose_backward(l);
+        return DN_OK;
+    }
+    run->ops->local_backward_weights(run->pool, &whole, rows, l->x, l->delta, st->weights->grad);
+    if (l->dx) run->ops->local_backward_data(run->pool, &whole, rows, l->delta, st->weights->value, l->dx);
     return DN_OK;
 }
 

@@ -312,6 +312,45 @@ static void test_conv_backward_weights(void) {
                     gpu->conv_backward_weights(P, &l, rows, V(x), V(dy), V(dw), device));
     }
 }
+/* The CPU's side of locally connected layers, plain sums: what 0 sets y, 1 adds to x, 2 adds to w. */
+static void local_sums(const dn_conv_layer *l, size_t rows, int what, float *x, float *y, float *w) {
+    dn_conv_shape s = l->group;
+    int pixels_out = s.out_height * s.out_width, taps = s.channels * s.size * s.size;
+    for (size_t n = 0; n < rows * (size_t)(l->filters * pixels_out * taps); n++) {
+        int tap = (int)(n % (size_t)taps), pixel = (int)(n / (size_t)taps % (size_t)pixels_out);
+        size_t f = n / (size_t)(taps * pixels_out) % (size_t)l->filters,
+               row = n / (size_t)(taps * pixels_out * l->filters);
+        int c = tap / (s.size * s.size), iy = pixel / s.out_width * s.stride - s.padding + tap / s.size % s.size,
+            ix = pixel % s.out_width * s.stride - s.padding + tap % s.size;
+        size_t at_y = (row * (size_t)l->filters + f) * (size_t)pixels_out + (size_t)pixel;
+        size_t at_w = ((size_t)pixel * (size_t)l->filters + f) * (size_t)taps + (size_t)tap;
+        if (what == 0 && tap == 0) y[at_y] = 0;
+        if (iy < 0 || iy >= s.height || ix < 0 || ix >= s.width) continue;
+        size_t at_x =
+            ((row * (size_t)s.channels + (size_t)c) * (size_t)s.height + (size_t)iy) * (size_t)s.width + (size_t)ix;
+        if (what == 0) y[at_y] += x[at_x] * w[at_w];
+        if (what == 1) x[at_x] += y[at_y] * w[at_w];
+        if (what == 2) w[at_w] += y[at_y] * x[at_x];
+    }
+}
+static void test_local(int what) {
+    if (!gpu->local_forward) return;
+    dn_conv_layer l = {image_of(), 1, whole(0, 3) ? whole(1, 9) : whole(60, 70)};
+    size_t rows = (size_t)whole(1, 6), size = (size_t)(l.filters * l.group.channels * l.group.size * l.group.size);
+    array *x = floats("x", rows * image_values(&l), -1, 1), *y = floats("y", rows * map_values(&l), -1, 1);
+    array *w = floats("w", size * out_pixels(&l.group), -1, 1);
+    if (what == 0)
+        BOTH_WAYS(local_sums(&l, rows, 0, V(x), V(y), V(w)), gpu->local_forward(P, &l, rows, V(x), V(w), V(y)), CLOSE);
+    if (what == 1)
+        BOTH_WAYS(local_sums(&l, rows, 1, V(x), V(y), V(w)), gpu->local_backward_data(P, &l, rows, V(y), V(w), V(x)),
+                  CLOSE);
+    if (what == 2)
+        BOTH_WAYS(local_sums(&l, rows, 2, V(x), V(y), V(w)), gpu->local_backward_weights(P, &l, rows, V(x), V(y), V(w)),
+                  CLOSE);
+}
+static void test_local_forward(void) { test_local(0); }
+static void test_local_backward_data(void) { test_local(1); }
+static void test_local_backward_weights(void) { test_local(2); }
 static void test_bias_add(void) {
     size_t rows = (size_t)whole(1, 40), channels = (size_t)whole(1, 90),
            spatial = (size_t)(whole(0, 1) ? 1 : whole(2, 30));
@@ -611,20 +650,22 @@ static void test_lrn_backward(void) {
 }
 
 /* In the order of the table. */
-#define TESTS(T)                                                                                                      \
-    T(set_step)                                                                                                       \
-    T(gather_rows)                                                                                                    \
-    T(fill)                                                                                                           \
-    T(copy)                                                                                                           \
-    T(scale) T(axpy) T(mul_add) T(copy_rows) T(add_rows) T(gemm) T(im2col) T(col2im) T(conv_forward)                  \
-        T(conv_backward_data) T(conv_backward_weights) T(bias_add) T(bias_gradient) T(bias_activate)                  \
-            T(bias_activate_gradient) T(activate) T(activate_gradient) T(norm_forward) T(norm_backward)               \
-                T(maxpool_forward) T(maxpool_backward) T(upsample_forward) T(upsample_backward) T(downsample_forward) \
-                    T(downsample_backward) T(normals) T(uniforms) T(dropout) T(dropout_gradient) T(reparameterise)    \
-                        T(reparameterise_gradient) T(loss) T(mask) T(update) T(shortcut_forward) T(shortcut_backward) \
-                            T(binarize) T(avgpool_forward) T(avgpool_backward) T(gather) T(scatter_add) T(softmax)    \
-                                T(softmax_gradient) T(softmax_loss) T(l2norm_forward) T(l2norm_backward)              \
-                                    T(lrn_forward) T(lrn_backward)
+#define TESTS(T)                                                                                                    \
+    T(set_step)                                                                                                     \
+    T(gather_rows)                                                                                                  \
+    T(fill)                                                                                                         \
+    T(copy)                                                                                                         \
+    T(scale)                                                                                                        \
+    T(axpy) T(mul_add) T(copy_rows) T(add_rows) T(gemm) T(im2col) T(col2im) T(conv_forward) T(conv_backward_data)   \
+        T(conv_backward_weights) T(local_forward) T(local_backward_data) T(local_backward_weights) T(bias_add)      \
+            T(bias_gradient) T(bias_activate) T(bias_activate_gradient) T(activate) T(activate_gradient)            \
+                T(norm_forward) T(norm_backward) T(maxpool_forward) T(maxpool_backward) T(upsample_forward)         \
+                    T(upsample_backward) T(downsample_forward) T(downsample_backward) T(normals) T(uniforms)        \
+                        T(dropout) T(dropout_gradient) T(reparameterise) T(reparameterise_gradient) T(loss) T(mask) \
+                            T(update) T(shortcut_forward) T(shortcut_backward) T(binarize) T(avgpool_forward)       \
+                                T(avgpool_backward) T(gather) T(scatter_add) T(softmax) T(softmax_gradient)         \
+                                    T(softmax_loss) T(l2norm_forward) T(l2norm_backward) T(lrn_forward)             \
+                                        T(lrn_backward)
 
 /* A step of several operations, recorded and replayed, against doing it as often. */
 static void test_recording(void) {

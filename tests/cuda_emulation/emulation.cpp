@@ -221,7 +221,11 @@ const char *cudaGetErrorString(cudaError_t error) {
     return text.c_str();
 }
 
+/* Memory cannot be had or given back by a thread that records. */
+static thread_local int recordings;
+
 cudaError_t cudaMalloc(void **memory, size_t bytes) {
+    if (recordings) return say(cudaErrorStreamCaptureUnsupported);
     std::lock_guard<std::mutex> one(lock);
     size_t page = (size_t)sysconf(_SC_PAGESIZE), rounded = (bytes + 255) / 256 * 256;
     size_t open = (rounded + page - 1) / page * page, all = open + page;
@@ -237,6 +241,7 @@ cudaError_t cudaMalloc(void **memory, size_t bytes) {
     return cudaSuccess;
 }
 cudaError_t cudaFree(void *memory) {
+    if (recordings) return say(cudaErrorStreamCaptureUnsupported);
     std::lock_guard<std::mutex> one(lock);
     auto found = blocks.find(memory);
     if (found == blocks.end()) return say(cudaErrorInvalidValue);
@@ -290,11 +295,13 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 }
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
     stream->recording = new emulated_graph;
+    recordings++;
     return cudaSuccess;
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph) {
     *graph = stream->recording;
     stream->recording = nullptr;
+    recordings--;
     return cudaSuccess;
 }
 cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t *ready, cudaGraph_t graph, unsigned long long) {

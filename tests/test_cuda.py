@@ -212,6 +212,21 @@ def test_jobs_give_the_numbers_of_the_cpu(cuda: str, digits: tuple[np.ndarray, n
     assert Path("cpu.weights").read_bytes() == Path("cud.weights").read_bytes()
 
 
+def test_weights_move_between_devices_in_the_middle_of_training(cuda: str, digits: tuple[np.ndarray, np.ndarray]) -> None:
+    X = digits[0][:150]
+    for here, there in (("cpu", cuda), (cuda, "cpu")):
+        first = dv.Network(CFG, device=here, seed=1)
+        first.train(X, epochs=1)
+        first.save("half.weights")
+        results = []
+        for device in (here, there):
+            second = dv.Network.load(CFG, "half.weights", device=device, seed=2)
+            assert second.seen == first.seen
+            np.testing.assert_allclose(second.predict(X), first.predict(X), rtol=1e-4, atol=1e-5)
+            results.append(second.train(X, epochs=1).total_loss[0])
+        assert results[1] == pytest.approx(results[0], rel=1e-4)
+
+
 @emulated_only
 def test_cublas_is_called_with_its_arguments_in_the_right_order(
     cuda: str, digits: tuple[np.ndarray, np.ndarray], network: Build, monkeypatch: pytest.MonkeyPatch

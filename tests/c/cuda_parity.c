@@ -1,4 +1,5 @@
-/* Every operation on a device against the same operation on the CPU, with random shapes and numbers:
+/* Every operation on a device against the same operation on the CPU, with random shapes and numbers; products, those of
+ * convolutions included, against sums in double precision:
  *
  *   cuda_parity DEVICE [SCALE [SEED]]      SCALE > 1: larger products
  *
@@ -212,13 +213,31 @@ static void test_add_rows(void) {
     BOTH(add_rows(P, rows, cols, V(x), ldx, V(y), ldy), EXACT);
 }
 
+/* The CPU's gemm as plain sums in double precision, and a table with it. */
+static void exact_gemm(dn_pool *pool, int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a,
+                       int lda, const float *b, int ldb, float beta, float *c, int ldc) {
+    (void)pool;
+    for (int i = 0; i < m; i++)
+        for (int j = 0; j < n; j++) {
+            double sum = 0;
+            for (int p = 0; p < k; p++)
+                sum += (double)(trans_a ? a[(size_t)p * (size_t)lda + (size_t)i]
+                                        : a[(size_t)i * (size_t)lda + (size_t)p]) *
+                       (trans_b ? b[(size_t)j * (size_t)ldb + (size_t)p] : b[(size_t)p * (size_t)ldb + (size_t)j]);
+            float *to = c + (size_t)i * (size_t)ldc + (size_t)j;
+            *to = (float)(alpha * sum + (beta == 0 ? 0 : (double)beta * *to));
+        }
+}
+static dn_ops exact;
+
 static void gemm_of(int trans_a, int trans_b, int m, int n, int k, float alpha, float beta) {
     int lda = (trans_a ? m : k) + whole(0, 5), ldb = (trans_b ? k : n) + whole(0, 5), ldc = n + whole(0, 5);
     array *a = floats("a", (size_t)(trans_a ? k : m) * (size_t)lda, -1, 1);
     array *b = floats("b", (size_t)(trans_b ? n : k) * (size_t)ldb, -1, 1),
           *c = floats("c", (size_t)m * (size_t)ldc, -1, 1);
     if (beta == 0) ((float *)c->start)[0] = NAN; /* must not be read */
-    BOTH(gemm(P, trans_a, trans_b, m, n, k, alpha, V(a), lda, V(b), ldb, beta, V(c), ldc), CLOSE);
+    BOTH_WAYS(exact.gemm(P, trans_a, trans_b, m, n, k, alpha, V(a), lda, V(b), ldb, beta, V(c), ldc),
+              gpu->gemm(P, trans_a, trans_b, m, n, k, alpha, V(a), lda, V(b), ldb, beta, V(c), ldc), CLOSE);
 }
 static void test_gemm(void) {
     static const float betas[] = {0, 1, 0.5f};
@@ -288,7 +307,7 @@ static void test_conv_forward(void) {
         size_t rows = (size_t)whole(1, 6);
         array *x = floats("x", rows * image_values(&l), -1, 1), *w = conv_weights("w", &l);
         array *y = floats("y", rows * map_values(&l), -1, 1);
-        CONVOLUTION(dn_conv_composed_forward(cpu, P, &l, rows, add, V(x), V(w), V(y), host),
+        CONVOLUTION(dn_conv_composed_forward(&exact, P, &l, rows, add, V(x), V(w), V(y), host),
                     gpu->conv_forward(P, &l, rows, add, V(x), V(w), V(y), device));
     }
 }
@@ -298,7 +317,7 @@ static void test_conv_backward_data(void) {
         size_t rows = (size_t)whole(1, 6);
         array *dx = floats("dx", rows * image_values(&l), -1, 1), *w = conv_weights("w", &l);
         array *dy = floats("dy", rows * map_values(&l), -1, 1);
-        CONVOLUTION(dn_conv_composed_backward_data(cpu, P, &l, rows, add, V(dy), V(w), V(dx), host),
+        CONVOLUTION(dn_conv_composed_backward_data(&exact, P, &l, rows, add, V(dy), V(w), V(dx), host),
                     gpu->conv_backward_data(P, &l, rows, add, V(dy), V(w), V(dx), device));
     }
 }
@@ -308,7 +327,7 @@ static void test_conv_backward_weights(void) {
         size_t rows = (size_t)(time ? whole(1, 6) : whole(10, 40)); /* many: cut along the pixels */
         array *x = floats("x", rows * image_values(&l), -1, 1), *dw = conv_weights("dw", &l);
         array *dy = floats("dy", rows * map_values(&l), -1, 1);
-        CONVOLUTION(dn_conv_composed_backward_weights(cpu, P, &l, rows, V(x), V(dy), V(dw), host),
+        CONVOLUTION(dn_conv_composed_backward_weights(&exact, P, &l, rows, V(x), V(dy), V(dw), host),
                     gpu->conv_backward_weights(P, &l, rows, V(x), V(dy), V(dw), device));
     }
 }
@@ -656,7 +675,8 @@ static void test_lrn_backward(void) {
     T(fill)                                                                                                         \
     T(copy)                                                                                                         \
     T(scale)                                                                                                        \
-    T(axpy) T(mul_add) T(copy_rows) T(add_rows) T(gemm) T(im2col) T(col2im) T(conv_forward) T(conv_backward_data)   \
+    T(axpy)                                                                                                         \
+    T(mul_add) T(copy_rows) T(add_rows) T(gemm) T(im2col) T(col2im) T(conv_forward) T(conv_backward_data)           \
         T(conv_backward_weights) T(local_forward) T(local_backward_data) T(local_backward_weights) T(bias_add)      \
             T(bias_gradient) T(bias_activate) T(bias_activate_gradient) T(activate) T(activate_gradient)            \
                 T(norm_forward) T(norm_backward) T(maxpool_forward) T(maxpool_backward) T(upsample_forward)         \
@@ -702,6 +722,7 @@ int main(int argc, char **argv) {
     int index, rounds = 4;
     if (argc < 2) return 2;
     scale = argc > 2 ? atoi(argv[2]) : 1;
+    exact = dn_cpu_ops, exact.gemm = exact_gemm;
     state = (argc > 3 ? strtoull(argv[3], NULL, 10) : 1) * 0x9E3779B97F4A7C15u + 1;
     if (dn_backend_find(argv[1], 0, &gpu, &index) != DN_OK || dn_pool_create(&cpu_pool, 1) != DN_OK ||
         dn_pool_create(&gpu_pool, 1) != DN_OK || (gpu->open && gpu->open(gpu_pool, index, DN_FLOAT32) != DN_OK)) {

@@ -47,7 +47,7 @@ static void gemm_cut(gemm_job *j) {
     block = block < 2e6 ? 2e6 : block > 1e7 ? 1e7 : block;
     if (work / 128 > block) block = work / 128;
     double rows = block / area / (j->trans_b ? UNIT : 4 * UNIT);
-    j->rows = even_part(j->m, rows < 64 ? 64 : rows > 256 ? 256 : rows, 8);
+    j->rows = j->m <= 256 ? j->m : even_part(j->m, rows < 64 ? 64 : rows > 256 ? 256 : rows, 8);
     double cols = block / area / j->rows;
     j->cols = even_part(j->n, cols < UNIT ? UNIT : cols, UNIT);
 }

@@ -20,8 +20,9 @@ enum { MR = 6, NV = 2, WIDE = 6, DOT_ROWS = 3, DOTS_MOST = 512 };
 #endif
 enum { NR = NV * VL, KC = 256, BLOCK = 48 * 1024, LINE = 16 / MR * MR, DOT_COLS = 4 };
 /* Up to DOTS_MOST rows, and as many as DOTS_DEPTH times fit into k, dot products are faster than transposing B; up to
- * DIRECT_ROWS rows, B is not worth copying. Measured on Zen 4. */
-enum { DOTS_DEPTH = 6, DIRECT_ROWS = 24 };
+ * DIRECT_ROWS rows, and up to DIRECT_SHALLOW_ROWS when k is at most SHALLOW, B is not worth copying. Measured on Zen 4
+ * and 5. */
+enum { DOTS_DEPTH = 6, DIRECT_ROWS = 24, DIRECT_SHALLOW_ROWS = 72, SHALLOW = 1024 };
 
 typedef struct gemm_args {
     int m, n, k;
@@ -336,7 +337,7 @@ static void gemm(int trans_a, int trans_b, int m, int n, int k, float alpha, con
         gemm_dots_packed(&g);
     else if (trans_a && n < VL && m >= VL)
         gemm_turned(&g);
-    else if (!trans_b && m < DIRECT_ROWS) {
+    else if (!trans_b && (m < DIRECT_ROWS || (m < DIRECT_SHALLOW_ROWS && k <= SHALLOW))) {
         int vectors = n / VL * VL;
         g.n = vectors;
         gemm_direct(&g);

@@ -28,12 +28,13 @@ def decode(bench: Bench, rows: int) -> Result:
         f"Decoding {rows:,} latent vectors",
         f"""`net.sample(z)` through the decoder of cfg/vae_connected.cfg, {bench.threads} threads; the result of
         {size / 1e9:.2g} GB is new memory every time. PyTorch works in inference mode and in place,
-        {"in one call, and " if whole else ""}in batches of 1,000 rows into one result. Outputs must be the same but
-        for rounding.""",
+        {"in one call, and " if whole else ""}in batches of 1,000 rows into one result. Everything runs twice in a row and
+        the second time counts: memory that a virtual machine has not used for a while comes from its host, in its time.
+        Outputs must be the same but for rounding.""",
         results="",
     )
     # the result, the one before it if it lingers, and PyTorch's hidden layer in one call
-    need, room = int(size * 1.3) + (1 << 30), available_memory()
+    need, room = int(size * (1.3 if whole else 2.3)) + (1 << 30), available_memory()
     if room is not None and room < need and not bench.quick:
         result.add(Ours.name, None, result=f"left out: {room / 1e9:.1f} GB of memory are free, {need / 1e9:.1f} GB are wanted")
         return result
@@ -43,11 +44,16 @@ def decode(bench: Bench, rows: int) -> Result:
 
     def one(name: str, work: Callable[[], Array], number: int) -> float:
         y: list[Array] = []
+        work()
         seconds = timed(lambda: y.append(work()))
         outputs[name] = y[0][some].copy()
         return seconds
 
     runs: dict[str, Run] = {Ours.name: partial(one, Ours.name, lambda: net.sample(z))}
+    reused = f"{Ours.name}, out="
+    if not whole:
+        place = np.empty((rows, net.outputs), np.float32)
+        runs[reused] = partial(one, reused, lambda: net.sample(z, out=place))
     torch = present(bench, result, "torch", "PyTorch")
     if torch:
         for name, work in torch_decoders(torch, net, z, bench.threads).items():
@@ -58,7 +64,7 @@ def decode(bench: Bench, rows: int) -> Result:
     ours = seconds[Ours.name]
     for name, spread in seconds.items():
         far = float(np.abs(outputs[name] - outputs[Ours.name]).max())
-        if name == Ours.name:
+        if name == Ours.name or name == reused:
             result.add(name, spread)
         else:
             result.add(name, spread, spread.per(ours), result=f"differs by {far:.1g} at most")
@@ -68,13 +74,14 @@ def decode(bench: Bench, rows: int) -> Result:
     decoder = [layer for layer in net.describe()["layers"] if layer["index"] > 5]
     rate = sum(layer["flops_per_row"] for layer in decoder) * rows / 1e9
     limit = bench.limits.sgemm(bench.threads)
-    share = Spread(tuple(rate / value / limit for value in ours.values))
+    share = Spread(tuple(rate / value / limit for value in (ours if whole else seconds[reused]).values))
     written = size / ours.median / 1e9
     memory = bench.limits.figures[bench.threads]["RAM read-modify-write"]
-    result.notes.append(f"""Ours reaches {digits(rate / ours.median)} GFLOP/s, {share.median:.0%} of the sgemm limit, and writes
-        {digits(written)} GB/s of results, {written / memory:.0%} of the read-modify-write limit of RAM.""")
+    result.notes.append(f"""Ours reaches {digits(share.median * limit)} GFLOP/s, {share.median:.0%} of the sgemm
+        limit{"" if whole else ", where it writes into memory that is used again (`out=`)"}, and writes {digits(written)} GB/s of
+        results into new memory, {written / memory:.0%} of the read-modify-write limit of RAM.""")
     if not whole:
-        result.lines.append(Line(f"{Ours.name}, GFLOP/s", None, share, Goal(0.8), of="share of the sgemm limit"))
+        result.lines.append(Line(f"{reused}, GFLOP/s", None, share, Goal(0.8), of="share of the sgemm limit"))
     return result
 
 

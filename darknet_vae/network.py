@@ -339,17 +339,26 @@ class Network:
                 raise errors.UsageError(f"{name} is {value} at row {at + row}, column {column}: not a finite number")
         return array
 
-    def _apply(self, call: Any, X: npt.ArrayLike, columns: int, width: int, name: str = "X") -> Array:
+    def _apply(self, call: Any, X: npt.ArrayLike, columns: int, width: int, name: str = "X", out: Array | None = None) -> Array:
         x = matrix(X, columns, name)
-        out = np.empty((len(x), width), np.float32)
+        if out is None:
+            out = np.empty((len(x), width), np.float32)
+        elif not isinstance(out, np.ndarray) or out.dtype != np.float32 or out.shape != (len(x), width):
+            what = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+            raise errors.UsageError(f"out is {what}, not a float32 array {(len(x), width)}")
+        elif not out.flags.c_contiguous or not out.flags.writeable:
+            raise errors.UsageError("out is not a writeable C-contiguous array")
+        elif np.may_share_memory(out, x):
+            raise errors.UsageError(f"out shares memory with {name}")
         check(call(self._handle, pointer(x), len(x), pointer(out)))
         self._rows = 0
         return out
 
-    def sample(self, z: npt.ArrayLike) -> Array:
-        """Decode latent vectors (n, latent_size) to (n, outputs). With a bce loss: probabilities, not logits."""
+    def sample(self, z: npt.ArrayLike, out: Array | None = None) -> Array:
+        """Decode latent vectors (n, latent_size) to (n, outputs). With a bce loss: probabilities, not logits. The result goes
+        to `out` if it is given, a float32 array of that shape: new memory costs time, the system clears it."""
         self._need_latent()
-        return self._apply(lib.dn_net_decode, z, self.latent_size, self.outputs, "z")
+        return self._apply(lib.dn_net_decode, z, self.latent_size, self.outputs, "z", out)
 
     def encode(self, X: npt.ArrayLike) -> tuple[Array, Array]:
         """The posterior of every row: mean and log-variance, each (n, latent_size). A plain autoencoder gives its code as
@@ -376,13 +385,15 @@ class Network:
         lib.dn_net_weights_name(self._handle, int(supervised), buffer, size)
         return text(buffer)
 
-    def reconstruct(self, X: npt.ArrayLike) -> Array:
-        """Decode the mean of every row: (n, inputs) to (n, outputs). With a bce loss: probabilities, not logits."""
-        return self._apply(lib.dn_net_reconstruct, X, self.inputs, self.outputs)
+    def reconstruct(self, X: npt.ArrayLike, out: Array | None = None) -> Array:
+        """Decode the mean of every row: (n, inputs) to (n, outputs). With a bce loss: probabilities, not logits. `out` as
+        for `sample`."""
+        return self._apply(lib.dn_net_reconstruct, X, self.inputs, self.outputs, out=out)
 
-    def predict(self, X: npt.ArrayLike) -> Array:
-        """The output of the last layer that is not a cost, (n, outputs), without noise and with running statistics."""
-        return self._apply(lib.dn_net_predict, X, self.inputs, self.outputs)
+    def predict(self, X: npt.ArrayLike, out: Array | None = None) -> Array:
+        """The output of the last layer that is not a cost, (n, outputs), without noise and with running statistics. `out` as
+        for `sample`."""
+        return self._apply(lib.dn_net_predict, X, self.inputs, self.outputs, out=out)
 
     def evaluate(self, X: npt.ArrayLike, truth: npt.ArrayLike | None = None) -> Losses:
         """The losses per row, without noise (z is the mean) and with running statistics; with a truth also `accuracy` (losses

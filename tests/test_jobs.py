@@ -192,3 +192,20 @@ def test_no_rows_are_no_work(network: Build) -> None:
     assert net.predict(np.zeros((0, net.inputs))).shape == (0, net.outputs)
     assert net.sample(np.zeros((0, net.latent_size))).shape == (0, net.outputs)
     assert net.encode(np.zeros((0, net.inputs)))[0].shape == (0, net.latent_size)
+
+
+def test_results_go_where_out_says(network: Build) -> None:
+    net = network(VAE, seed=1)
+    x, z = rows_of(net, 50), dv.sample_prior(50, net.latent_size)
+    out = np.full((50, net.outputs), np.nan, np.float32)
+    for call, rows in ((net.predict, x), (net.reconstruct, x), (net.sample, z)):
+        expected = call(rows)
+        out[:] = np.nan
+        assert call(rows, out=out) is out
+        np.testing.assert_array_equal(out, expected)
+    frozen = out.copy()
+    frozen.flags.writeable = False
+    wrong = [out[:49], out.astype(np.float64), np.asfortranarray(out), frozen, out.tolist(), x[:, : net.outputs]]
+    for bad in wrong:
+        with pytest.raises(ValueError, match="out"):
+            net.predict(x, out=bad)  # type: ignore[arg-type]

@@ -19,10 +19,10 @@ enum { MR = 4, NV = 3, WIDE = 6, DOT_ROWS = 3, DOTS_MOST = 48 };
 enum { MR = 6, NV = 2, WIDE = 6, DOT_ROWS = 3, DOTS_MOST = 512 };
 #endif
 enum { NR = NV * VL, KC = 256, BLOCK = 48 * 1024, LINE = 16 / MR * MR, DOT_COLS = 4 };
-/* Up to DOTS_MOST rows, and as many as DOTS_DEPTH times fit into k, dot products are faster than transposing B; up to
- * DIRECT_ROWS rows, and up to DIRECT_SHALLOW_ROWS when k is at most SHALLOW, B is not worth copying. Measured on Zen 4
- * and 5. */
-enum { DOTS_DEPTH = 6, DIRECT_ROWS = 24, DIRECT_SHALLOW_ROWS = 72, SHALLOW = 1024 };
+/* Up to DOTS_MOST rows, as many as DOTS_DEPTH times fit into k and DOTS_VALUES of A (which every four columns read
+ * again from a near cache), dot products are faster than transposing B; up to DIRECT_ROWS rows, and up to
+ * DIRECT_SHALLOW_ROWS when k is at most SHALLOW, B is not worth copying. Measured on Zen 4 and 5. */
+enum { DOTS_DEPTH = 6, DOTS_VALUES = 1 << 16, DIRECT_ROWS = 24, DIRECT_SHALLOW_ROWS = 72, SHALLOW = 1024 };
 
 typedef struct gemm_args {
     int m, n, k;
@@ -331,7 +331,8 @@ static void gemm(int trans_a, int trans_b, int m, int n, int k, float alpha, con
     } else if (rest && rest < n && n < 4 * VL && rest <= VL / 2) { /* not a vector for a few columns */
         gemm(trans_a, trans_b, m, n - rest, k, alpha, a, lda, b, ldb, beta, c, ldc);
         gemm(trans_a, trans_b, m, rest, k, alpha, a, lda, b + (n - rest) * g.bcs, ldb, beta, c + n - rest, ldc);
-    } else if (!trans_a && trans_b && k >= VL && ((m < DOTS_MOST && m * DOTS_DEPTH <= k) || m <= 2 || n < VL))
+    } else if (!trans_a && trans_b && k >= VL &&
+               ((m < DOTS_MOST && m * DOTS_DEPTH <= k && m * k <= DOTS_VALUES) || m <= 2 || n < VL))
         gemm_dots(m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
     else if (!trans_a && n < VL && k >= VL)
         gemm_dots_packed(&g);

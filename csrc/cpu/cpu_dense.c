@@ -1,5 +1,6 @@
 /* Dense layers: with few rows by the kernels of isa_dense.c, chunk by chunk of outputs; with many by gemm. */
 #include "cpu_dense.h"
+#include "cpu_blas.h"
 #include "cpu_ops.h"
 #include <stdatomic.h>
 #include <string.h>
@@ -36,11 +37,85 @@ static void forward_few(void *context, size_t chunk) {
                                     to < j->shape->outputs ? to : j->shape->outputs);
 }
 
+/* ---- many rows: blocks of y, and all that follows for its elements while they are in the cache ---- */
+
+enum {
+    BLOCK_ROWS = 256,
+    BLOCK_OUTPUTS = 48, /* three vectors, as the tiles of gemm */
+    BLOCK_FLOPS = 4000000,
+    BLOCK_MOST = 8 * BLOCK_OUTPUTS
+};
+
+typedef struct block_job {
+    const dn_dense_shape *shape;
+    const float *x, *w, *b; /* w NULL: y is there already */
+    float *y;
+    const dn_dense_pass *pass; /* also the gradients of y and of the biases, for all rows in one block; or NULL */
+    size_t blocks, tall;       /* blocks beside each other, and upon each other */
+    int part;                  /* outputs of a block; the last one has the rest too */
+    double *sums;              /* (blocks) of the loss */
+} block_job;
+
+static block_job dense_blocks(const dn_dense_shape *s) {
+    block_job j = {.shape = s};
+    int rows = s->rows < BLOCK_ROWS ? s->rows : BLOCK_ROWS;
+    double wanted = BLOCK_FLOPS / (2.0 * rows * s->inputs * BLOCK_OUTPUTS);
+    j.part = BLOCK_OUTPUTS * (wanted < 2 ? 1 : wanted < 4 ? 2 : 4);
+    j.blocks = (size_t)s->outputs / (size_t)j.part;
+    if (j.blocks < 1) j.blocks = 1;
+    j.tall = dn_chunks((size_t)s->rows, BLOCK_ROWS);
+    return j;
+}
+
+static void block_gradients(const block_job *j, size_t block, int from, int n) {
+    const dn_dense_pass *p = j->pass;
+    const dn_dense_shape *s = &p->shape;
+    const dn_cpu_kernels *kernels = dn_cpu_kernels_get();
+    float errors[BLOCK_MOST], biases[BLOCK_MOST] = {0};
+    double sum = 0;
+    for (int r = 0; r < s->rows; r++) {
+        size_t at = (size_t)r * s->outputs + from;
+        if (p->loss >= 0)
+            sum += kernels->loss((dn_loss)p->loss, (size_t)n, p->y + at, p->truth + at, errors, p->dy + at);
+        kernels->activate_gradient(s->activation, (size_t)n, p->y + at, p->dy + at);
+        if (p->loss >= 0 && p->loss_scale != 1) kernels->scale((size_t)n, p->loss_scale, p->dy + at);
+    }
+    if (j->sums) j->sums[block] = sum;
+    kernels->column_sums((size_t)s->rows, (size_t)n, (size_t)s->outputs, p->dy + from, biases);
+    cpu_update(NULL, p->optimizer, p->step, (size_t)n, p->factor, p->bias_decay, p->b + from, p->b_m + from,
+               p->b_v ? p->b_v + from : NULL, biases);
+}
+
+static void block_run(void *context, size_t chunk) {
+    const block_job *j = context;
+    const dn_dense_shape *s = j->shape;
+    size_t block = chunk % j->blocks; /* those beside each other share rows of x, which stay in the cache */
+    int first = (int)(chunk / j->blocks) * BLOCK_ROWS,
+        rows = s->rows - first < BLOCK_ROWS ? s->rows - first : BLOCK_ROWS;
+    int from = (int)block * j->part, n = block + 1 == j->blocks ? s->outputs - from : j->part;
+    float *y = j->y + (size_t)first * s->outputs + from;
+    if (j->w) {
+        dn_cpu_gemm_kernel()->gemm(0, 1, rows, n, s->inputs, 1, j->x + (size_t)first * s->inputs, s->inputs,
+                                   j->w + (size_t)from * s->inputs, s->inputs, 0, y, s->outputs);
+        for (int r = 0; r < rows; r++, y += s->outputs) {
+            dn_cpu_kernels_get()->axpy((size_t)n, 1, j->b + from, y);
+            dn_cpu_kernels_get()->activate(s->activation, (size_t)n, y);
+        }
+    }
+    if (j->pass) block_gradients(j, block, from, n);
+}
+
 void cpu_dense_forward(dn_pool *pool, const dn_dense_shape *s, const float *x, const float *w, const float *b,
                        float *y) {
     if (s->rows <= DN_DENSE_ROWS) {
         forward_job j = {s, x, w, b, y, dense_chunk(s)};
         dn_pool_run(pool, dense_chunks(s), forward_few, &j);
+        return;
+    }
+    if (!dn_cpu_blas()) {
+        block_job j = dense_blocks(s);
+        j.x = x, j.w = w, j.b = b, j.y = y;
+        dn_pool_run(pool, j.blocks * j.tall, block_run, &j);
         return;
     }
     dn_cpu_ops.gemm(pool, 0, 1, s->rows, s->outputs, s->inputs, 1, x, s->inputs, w, s->inputs, 0, y, s->outputs);
@@ -62,7 +137,8 @@ static size_t dense_step(const dn_dense_shape *s) {
 size_t cpu_dense_scratch(const dn_dense_shape *s) {
     size_t few = (size_t)(s->rows < DN_DENSE_ROWS ? s->rows : DN_DENSE_ROWS), x = few * dense_step(s);
     size_t with_few = (dense_chunks(s) + 1) * x + PAGE; /* x, and the parts of dx */
-    return with_few > (size_t)s->outputs ? with_few : (size_t)s->outputs;
+    size_t with_many = (size_t)s->outputs + 2 * LINE;   /* gradients of biases, or sums of blocks */
+    return with_few > with_many ? with_few : with_many;
 }
 
 /* The chunks' parts of dx and of the loss are added up by pairs, pairs of pairs and so on, by whoever is done last with
@@ -142,10 +218,18 @@ static void train_many(void *context, size_t chunk) {
 static void dense_train_many(dn_pool *pool, const dn_dense_pass *p) {
     const dn_dense_shape *s = &p->shape;
     size_t rows = (size_t)s->rows, outputs = (size_t)s->outputs;
-    cpu_activate_gradient(pool, s->activation, rows * outputs, p->y, p->dy);
-    memset(p->scratch, 0, outputs * sizeof *p->scratch);
-    cpu_bias_gradient(pool, rows, outputs, 1, p->dy, p->scratch);
-    cpu_update(pool, p->optimizer, p->step, outputs, p->factor, p->bias_decay, p->b, p->b_m, p->b_v, p->scratch);
+    if (rows <= BLOCK_ROWS) {
+        block_job j = dense_blocks(s);
+        j.y = p->y, j.pass = p, j.sums = (double *)(void *)p->scratch;
+        if (p->loss >= 0) j.x = p->x, j.w = p->w, j.b = p->b;
+        dn_pool_run(pool, j.blocks, block_run, &j);
+        for (size_t c = 0; p->loss >= 0 && c < j.blocks; c++) *p->sum += j.sums[c];
+    } else {
+        cpu_activate_gradient(pool, s->activation, rows * outputs, p->y, p->dy);
+        memset(p->scratch, 0, outputs * sizeof *p->scratch);
+        cpu_bias_gradient(pool, rows, outputs, 1, p->dy, p->scratch);
+        cpu_update(pool, p->optimizer, p->step, outputs, p->factor, p->bias_decay, p->b, p->b_m, p->b_v, p->scratch);
+    }
     if (p->dx)
         dn_cpu_ops.gemm(pool, 0, 0, s->rows, s->inputs, s->outputs, 1, p->dy, s->outputs, p->w, s->inputs,
                         p->set_dx ? 0 : 1, p->dx, s->inputs);
@@ -160,5 +244,5 @@ void cpu_dense_train(dn_pool *pool, const dn_dense_pass *p) {
 }
 
 int cpu_dense_takes_loss(const dn_dense_shape *s, dn_loss loss) {
-    return s->rows <= DN_DENSE_ROWS && loss != DN_LOSS_MASKED;
+    return s->rows <= (dn_cpu_blas() ? DN_DENSE_ROWS : BLOCK_ROWS) && loss != DN_LOSS_MASKED;
 }

@@ -198,20 +198,26 @@ static void dense_train_few(dn_pool *pool, const dn_dense_pass *p) {
             dn_cpu_kernels_get()->axpy(inputs, scale, j.dx + part * rows * step + r * step, p->dx + r * inputs);
 }
 
+/* Inputs of a tile of the weight gradient: equal parts, whole vectors. */
+static int tile_inputs(const dn_dense_shape *s) {
+    int parts = (s->inputs + TILE_INPUTS - 1) / TILE_INPUTS, part = (s->inputs + parts - 1) / parts;
+    return (part + LINE - 1) / LINE * LINE;
+}
+
 /* The weight gradient tile by tile, each used up while it is in the cache. */
 static void train_many(void *context, size_t chunk) {
     const dn_dense_pass *p = context;
     const dn_dense_shape *s = &p->shape;
     float tile[TILE_OUTPUTS * TILE_INPUTS] __attribute__((aligned(64)));
-    int o = (int)chunk * TILE_OUTPUTS, n = s->outputs - o < TILE_OUTPUTS ? s->outputs - o : TILE_OUTPUTS;
-    for (int k = 0; k < s->inputs; k += TILE_INPUTS) {
-        int m = s->inputs - k < TILE_INPUTS ? s->inputs - k : TILE_INPUTS;
-        dn_cpu_gemm_kernel()->gemm(1, 0, n, m, s->rows, 1, p->dy + o, s->outputs, p->x + k, s->inputs, 0, tile, m);
-        for (int i = 0; i < n; i++) {
-            size_t at = (size_t)(o + i) * s->inputs + k;
-            cpu_update(NULL, p->optimizer, p->step, (size_t)m, p->factor, p->decay, p->w + at, p->w_m + at,
-                       p->w_v ? p->w_v + at : NULL, tile + (size_t)i * m);
-        }
+    int part = tile_inputs(s), across = (int)dn_chunks((size_t)s->inputs, (size_t)part);
+    int o = (int)(chunk / (size_t)across) * TILE_OUTPUTS, k = (int)(chunk % (size_t)across) * part;
+    int n = s->outputs - o < TILE_OUTPUTS ? s->outputs - o : TILE_OUTPUTS;
+    int m = s->inputs - k < part ? s->inputs - k : part;
+    dn_cpu_gemm_kernel()->gemm(1, 0, n, m, s->rows, 1, p->dy + o, s->outputs, p->x + k, s->inputs, 0, tile, m);
+    for (int i = 0; i < n; i++) {
+        size_t at = (size_t)(o + i) * s->inputs + k;
+        cpu_update(NULL, p->optimizer, p->step, (size_t)m, p->factor, p->decay, p->w + at, p->w_m + at,
+                   p->w_v ? p->w_v + at : NULL, tile + (size_t)i * m);
     }
 }
 
@@ -233,7 +239,8 @@ static void dense_train_many(dn_pool *pool, const dn_dense_pass *p) {
     if (p->dx)
         dn_cpu_ops.gemm(pool, 0, 0, s->rows, s->inputs, s->outputs, 1, p->dy, s->outputs, p->w, s->inputs,
                         p->set_dx ? 0 : 1, p->dx, s->inputs);
-    dn_pool_run(pool, dn_chunks(outputs, TILE_OUTPUTS), train_many, (void *)p);
+    size_t across = dn_chunks((size_t)s->inputs, (size_t)tile_inputs(s));
+    dn_pool_run(pool, dn_chunks(outputs, TILE_OUTPUTS) * across, train_many, (void *)p);
 }
 
 void cpu_dense_train(dn_pool *pool, const dn_dense_pass *p) {

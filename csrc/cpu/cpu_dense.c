@@ -53,7 +53,7 @@ typedef struct block_job {
     const dn_dense_pass *pass; /* also the gradients of y and of the biases, for all rows in one block; or NULL */
     size_t blocks, tall;       /* blocks beside each other, and upon each other */
     int part;                  /* outputs of a block; the last one has the rest too */
-    double *sums;              /* (blocks) of the loss */
+    double *sums;              /* (blocks) of the loss; with a pass */
 } block_job;
 
 static block_job dense_blocks(const dn_dense_shape *s) {
@@ -80,7 +80,7 @@ static void block_gradients(const block_job *j, size_t block, int from, int n) {
         kernels->activate_gradient(s->activation, (size_t)n, p->y + at, p->dy + at);
         if (p->loss >= 0 && p->loss_scale != 1) kernels->scale((size_t)n, p->loss_scale, p->dy + at);
     }
-    if (j->sums) j->sums[block] = sum;
+    j->sums[block] = sum;
     kernels->column_sums((size_t)s->rows, (size_t)n, (size_t)s->outputs, p->dy + from, biases);
     cpu_update(NULL, p->optimizer, p->step, (size_t)n, p->factor, p->bias_decay, p->b + from, p->b_m + from,
                p->b_v ? p->b_v + from : NULL, biases);

@@ -6,34 +6,21 @@
  * behind the layer the block's outputs and their gradient are computed first, while it is in the nearest cache. */
 #include "cpu_dense.h"
 #include "cpu_ops.h"
+#include "isa_simd.h"
 #include <math.h>
-#include <string.h>
 
-#ifndef DN_ISA
-#define DN_ISA base
-#endif
-#define CAT2(a, b) a##_##b
-#define CAT(a, b) CAT2(a, b)
-#if defined(__AVX512F__)
-enum { VL = 16, TILE_W = 4 };
-#elif defined(__AVX2__)
-enum { VL = 8, TILE_W = 2 };
+#if VL == 16
+enum { TILE_W = 4 };
 #else
-enum { VL = 4, TILE_W = 2 };
+enum { TILE_W = 2 };
 #endif
 enum { TILE_X = VL / TILE_W, BLOCK = DN_DENSE_BLOCK, NARROW = 8, STRIP = 64, WIDE = STRIP + VL };
-typedef float vec __attribute__((vector_size(VL * 4)));
-typedef float vec_u __attribute__((vector_size(VL * 4), aligned(4)));
-typedef int mask __attribute__((vector_size(VL * 4)));
 /* The processor prefetches along a row by itself, but begins anew with each. */
 #define PREFETCH_HEAD(p)                                                                    \
     do                                                                                      \
         for (int line_ = 0; line_ < 2; line_++) __builtin_prefetch((p) + 16 * line_, 0, 2); \
     while (0)
-#define INLINE static inline __attribute__((always_inline))
 
-INLINE vec load(const float *p) { return *(const vec_u *)p; }
-INLINE void store(float *p, vec v) { *(vec_u *)p = v; }
 INLINE vec load_part(const float *p, int n) {
     if (n == VL) return load(p);
     vec v = {0};
@@ -45,38 +32,6 @@ INLINE void store_part(float *p, vec v, int n) {
         store(p, v);
     else
         memcpy(p, &v, (size_t)n * sizeof *p);
-}
-
-/* Lane l of the result is the sum of two lanes l and l ^ s of one vector: of a where bit s of l is 0, else of b. */
-#define LOW(l, s) ((l) / (2 * (s)) * 2 * (s) + (l) % (s) + ((l) & (s) ? VL : 0))
-#if defined(__AVX512F__)
-#define LANES(s, o)                                                                                                  \
-    LOW(0, s) + o, LOW(1, s) + o, LOW(2, s) + o, LOW(3, s) + o, LOW(4, s) + o, LOW(5, s) + o, LOW(6, s) + o,         \
-        LOW(7, s) + o, LOW(8, s) + o, LOW(9, s) + o, LOW(10, s) + o, LOW(11, s) + o, LOW(12, s) + o, LOW(13, s) + o, \
-        LOW(14, s) + o, LOW(15, s) + o
-#elif defined(__AVX2__)
-#define LANES(s, o)                                                                                          \
-    LOW(0, s) + o, LOW(1, s) + o, LOW(2, s) + o, LOW(3, s) + o, LOW(4, s) + o, LOW(5, s) + o, LOW(6, s) + o, \
-        LOW(7, s) + o
-#else
-#define LANES(s, o) LOW(0, s) + o, LOW(1, s) + o, LOW(2, s) + o, LOW(3, s) + o
-#endif
-#define FOLD(s)                                                             \
-    for (int i = 0; i < VL / (2 * s); i++)                                  \
-    v[i] = __builtin_shuffle(v[2 * i], v[2 * i + 1], (mask){LANES(s, 0)}) + \
-           __builtin_shuffle(v[2 * i], v[2 * i + 1], (mask){LANES(s, s)})
-
-/* Lane i: the sum of all lanes of v[i]. */
-INLINE vec sums(vec v[VL]) {
-    FOLD(1);
-    FOLD(2);
-#if defined(__AVX2__)
-    FOLD(4);
-#endif
-#if defined(__AVX512F__)
-    FOLD(8);
-#endif
-    return v[0];
 }
 
 /* Dot products of TILE_W rows of w and TILE_X rows of x: lane i TILE_X + j. */
@@ -328,7 +283,7 @@ static void strip_gradient(const dn_dense_job *j, const rule *o, int n, int at, 
  * brings gradients of outputs into it. */
 typedef struct narrow {
     vec x[DN_DENSE_ROWS][NARROW], parts[DN_DENSE_ROWS][NARROW];
-    mask turn[NARROW];
+    ivec turn[NARROW];
 } narrow;
 
 static void narrow_begin(narrow *t, const dn_dense_job *j) {
@@ -351,7 +306,7 @@ static void narrow_train(narrow *t, const dn_dense_pass *p, const rule *rule, in
         vec ws = load_part(w + e, part), ms = load_part(m + e, part), vs = o.adam ? load_part(v + e, part) : (vec){0};
         vec g = begin(&o, o.adam, ws, ms);
         for (int r = 0; r < rows; r++) {
-            vec d = __builtin_shuffle(load(dy[r] + e / inputs), t->turn[i]);
+            vec d = picked(load(dy[r] + e / inputs), t->turn[i]);
             g += t->x[r][i] * d;
             t->parts[r][i] += d * ws;
         }

@@ -50,6 +50,16 @@ INLINE vec splat(float x) { return x - (vec){0}; }
 #else
 #define SHUFFLE(a, b, f, d) __builtin_shuffle(a, b, (ivec){LANES(f, d)})
 #endif
+/* Lane i of the result: lane at[i] of v, which is known only now. */
+INLINE vec picked(vec v, ivec at) {
+#if defined(__clang__)
+    vec to;
+    for (int i = 0; i < VL; i++) to[i] = v[at[i]];
+    return to;
+#else
+    return __builtin_shuffle(v, at);
+#endif
+}
 #define LANE(e, d) (e)
 /* Of blocks of d lanes: the even ones of a and b in turn, and the odd ones. */
 #define EVEN(e, d) ((e) / (d) % 2 == 0 ? (e) : VL + (e) - (d))

@@ -20,9 +20,8 @@ static dn_status job_whole(const dn_net *net, size_t rows) {
     return DN_OK;
 }
 
-static size_t job_rows(const dn_net *net, size_t rows, size_t at) {
-    return rows - at < (size_t)net->run.batch ? rows - at : (size_t)net->run.batch;
-}
+/* Rows of the pass that begins at `at`. */
+static size_t job_rows(size_t rows, size_t at, size_t step) { return rows - at < step ? rows - at : step; }
 
 /* Rows in a pass: about as many in each. */
 static size_t job_step(const dn_net *net, size_t rows) {
@@ -85,7 +84,7 @@ static dn_status job_run(dn_net *net, int first, int last, const float *x, size_
     dn_status status = job_whole(net, rows);
     dn_memory_expect(out, rows * outputs * sizeof *out);
     for (size_t at = 0; at < rows && status == DN_OK; at += step) {
-        size_t n = rows - at < step ? rows - at : step;
+        size_t n = job_rows(rows, at, step);
         if (job_in_place(net)) to->output = out + at * outputs;
         if (before)
             job_put(net, x + at * before->outputs, (size_t)before->outputs, n, before->output);
@@ -140,7 +139,7 @@ dn_status dn_net_encode(dn_net *net, const float *x, size_t rows, float *mean, f
     if (!both) return DN_E_MEMORY;
     dn_status status = DN_OK;
     for (size_t at = 0; at < rows && status == DN_OK; at += step) {
-        size_t n = rows - at < step ? rows - at : step;
+        size_t n = job_rows(rows, at, step);
         job_input(net, x + at * net->inputs, n);
         status = job_pass(net, 0, last, n, NULL);
         if (status != DN_OK) break;
@@ -223,7 +222,7 @@ dn_status dn_net_evaluate(dn_net *net, const float *x, const float *truth, size_
     size_t step = job_step(net, rows);
     for (size_t at = 0; at < rows && status == DN_OK; at += step)
         status = job_evaluate(net, &sums, x + at * net->inputs, truth ? truth + at * net->truths : NULL,
-                              rows - at < step ? rows - at : step);
+                              job_rows(rows, at, step));
     if (status == DN_OK) status = job_sums_read(&sums, net, rows);
     if (status == DN_OK) *losses = job_result(&sums);
     dn_scores_free(&sums.scores);
@@ -292,7 +291,7 @@ dn_status dn_net_evaluate_rows(dn_net *net, const float *x, const float *truth, 
     dn_status status = DN_OK;
     dn_net_losses_clear(net);
     for (size_t at = 0; at < rows && status == DN_OK; at += step) {
-        size_t n = rows - at < step ? rows - at : step;
+        size_t n = job_rows(rows, at, step);
         status = job_loss_pass(net, x + at * net->inputs, truth ? truth + at * net->truths : NULL, n);
         if (status == DN_OK)
             job_add_row_losses(net, n, n_losses, host, image ? image + at : NULL, latent ? latent + at : NULL,
@@ -364,7 +363,7 @@ static void trainer_shuffle(dn_trainer *t) {
     for (size_t i = 0; i < n; i++) order[i] = t->kept ? t->kept[i] : (uint32_t)i;
     if (t->options.shuffle) order_shuffle(t->net->seed, DN_STREAM_SHUFFLE, (uint64_t)t->epoch, n, order);
     for (size_t at = 0; t->sequences && at < t->rows; at += (size_t)t->net->run.batch) {
-        size_t pass = job_rows(t->net, t->rows, at);
+        size_t pass = job_rows(t->rows, at, (size_t)t->net->run.batch);
         for (size_t i = 0; i < pass; i++)
             t->order[at + dn_net_place(t->net, pass, i)] = (uint32_t)(order[(at + i) / steps] * steps + i % steps);
     }
@@ -596,7 +595,7 @@ static dn_status trainer_replay(dn_trainer *t, int rows) {
 /* One pass over the next rows, and an update when the batch is full. */
 static dn_status trainer_step(dn_trainer *t) {
     dn_net *net = t->net;
-    int n = (int)job_rows(net, t->rows, t->at);
+    int n = (int)job_rows(t->rows, t->at, (size_t)net->run.batch);
     uint64_t pass = net->seen;
     net->seen += (uint64_t)n;
     int update = t->passes + 1 == net->subdivisions || t->at + (size_t)n == t->rows;
@@ -648,7 +647,7 @@ static dn_status trainer_score(dn_trainer *t, double until) {
     size_t steps = (size_t)dn_net_steps(net);
     trainer_resume_losses(t, net, t->score_at);
     do {
-        size_t n = job_rows(net, t->score_rows, t->score_at);
+        size_t n = job_rows(t->score_rows, t->score_at, (size_t)net->run.batch);
         for (size_t r = 0; r < n; r++) {
             size_t at = t->score_at + r, row = t->score_order ? t->score_order[at / steps] * steps + at % steps : at;
             memcpy(x + r * net->inputs, t->score_x + row * net->inputs, (size_t)net->inputs * sizeof *x);

@@ -392,12 +392,17 @@ static void net_let_go(dn_net *net) { net->values = net->statistics = net->grads
 
 static void net_disassemble(dn_net *net);
 
+/* One that was built on another's parameters. */
+static void net_discard(dn_net *net) {
+    net_let_go(net);
+    net_disassemble(net);
+    dn_free(net);
+}
+
 static void net_drop_wide(dn_net *net) {
     if (!net->wide) return;
     net->memory_bytes -= net->wide->memory_bytes;
-    net_let_go(net->wide);
-    net_disassemble(net->wide);
-    dn_free(net->wide);
+    net_discard(net->wide);
     net->wide = NULL;
 }
 
@@ -452,9 +457,7 @@ dn_status dn_net_resize(dn_net *net, int height, int width, int batch) {
     dn_status status = net_assemble(next, size, NULL, NULL);
     if (status == DN_OK && net->deltas) status = dn_net_prepare_training(next);
     if (status != DN_OK) {
-        net_let_go(next);
-        net_disassemble(next);
-        dn_free(next);
+        net_discard(next);
         return status;
     }
     dn_net old = *net;

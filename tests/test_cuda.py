@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -27,6 +28,13 @@ CSV = str(ROOT / "data" / "digits.csv")
 DENSE = "[net]\nbatch=4\ninputs=6\n[connected]\noutput=3\nactivation=tanh\n[connected]\noutput=6\nactivation=linear\n[cost]\n"
 LARGE = "[net]\nbatch=512\ninputs=784\n[connected]\noutput=256\nactivation=linear\n"  # above the arithmetic that `auto` wants
 emulated_only = pytest.mark.skipif(ON_A_GPU, reason="is about the emulation's ways to fail")
+
+
+def memory_in_use() -> Callable[[], int]:
+    """Bytes that networks hold of the emulated GPUs' memory."""
+    memory = ctypes.CDLL(emulated_plugin()).emulated_memory_in_use
+    memory.restype = ctypes.c_size_t
+    return cast("Callable[[], int]", memory)
 
 
 def device_error(**options: object) -> str:
@@ -194,8 +202,7 @@ def test_data_that_do_not_fit_are_sent_batch_by_batch(cuda: str, network: Build,
     X = np.random.default_rng(0).uniform(size=(1000, 6)).astype(np.float32)
     whole = network(DENSE, device=cuda).train(X, epochs=1).total_loss
     net = network(DENSE, device=cuda)
-    memory = ctypes.CDLL(emulated_plugin()).emulated_memory_in_use
-    memory.restype = ctypes.c_size_t
+    memory = memory_in_use()
     monkeypatch.setenv("EMULATION_MEMORY", str(memory() + 3000))
     assert net.train(X, epochs=1).total_loss == pytest.approx(whole, rel=1e-6)
 
@@ -309,8 +316,7 @@ def test_a_precision_that_cannot_be_had_is_one_clear_sentence(
 def test_a_network_takes_the_memory_that_it_tells_and_gives_it_back(
     cuda: str, network: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    memory = ctypes.CDLL(emulated_plugin()).emulated_memory_in_use
-    memory.restype = ctypes.c_size_t
+    memory = memory_in_use()
     gc.collect()
     before = memory()
     small, large = network(DENSE, device=cuda), network(RECORDED.format(adam=1, loss="bce"), device="cuda:1")
@@ -334,8 +340,7 @@ def test_a_network_takes_the_memory_that_it_tells_and_gives_it_back(
 def test_the_workspace_of_cublas_counts_as_memory_of_the_network(
     cuda: str, network: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    memory = ctypes.CDLL(emulated_plugin()).emulated_memory_in_use
-    memory.restype = ctypes.c_size_t
+    memory = memory_in_use()
     gc.collect()
     before = memory()
     own = network(DENSE, device=cuda).memory_bytes
@@ -354,8 +359,7 @@ def test_the_workspace_of_cublas_counts_as_memory_of_the_network(
 @emulated_only
 def test_every_allocation_may_fail_while_training_starts(cuda: str, network: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever memory ends, the network says so, and trains when there is some again."""
-    memory = ctypes.CDLL(emulated_plugin()).emulated_memory_in_use
-    memory.restype = ctypes.c_size_t
+    memory = memory_in_use()
     X = np.random.default_rng(0).uniform(size=(64, 36)).astype(np.float32)
     text, refused = RECORDED.format(adam=1, loss="bce"), 0
     wanted = network(text, device=cuda).train(X, epochs=1).total_loss

@@ -1,5 +1,6 @@
 /* Darknet's cfg text: blanks do not count anywhere; [section] lines and key=value lines; # and ; begin a comment. */
 #include "cfg.h"
+#include "nearest.h"
 #include "number.h"
 #include "sys.h"
 #include <limits.h>
@@ -233,39 +234,16 @@ dn_status dn_cfg_floats(dn_section *s, const char *key, float **out, int *n) {
     return cfg_list(s, key, 0, (void **)out, n);
 }
 
-/* Levenshtein distance, for words below 64 letters. */
-static int cfg_distance(const char *a, const char *b) {
-    size_t n = strlen(a), m = strlen(b);
-    if (n > 63 || m > 63) return 99;
-    int row[64];
-    for (size_t j = 0; j <= m; j++) row[j] = (int)j;
-    for (size_t i = 1; i <= n; i++) {
-        int diagonal = row[0];
-        row[0] = (int)i;
-        for (size_t j = 1; j <= m; j++) {
-            int best = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            if (row[j] + 1 < best) best = row[j] + 1;
-            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[m];
-}
-
 void dn_cfg_report_unread(dn_cfg *cfg, dn_section *s) {
     for (int i = 0; i < s->n_options; i++) {
         dn_option *o = &s->options[i];
         if (o->used) continue;
-        const char *nearest = NULL;
-        int best = 3;
-        for (int k = 0; k < s->n_asked; k++) {
-            int d = cfg_distance(o->key, s->asked[k]);
-            if (d < best) best = d, nearest = s->asked[k];
-        }
-        if (nearest)
+        dn_nearest nearest;
+        dn_nearest_begin(&nearest, o->key, strlen(o->key));
+        for (int k = 0; k < s->n_asked; k++) dn_nearest_try(&nearest, s->asked[k], strlen(s->asked[k]));
+        if (nearest.found)
             dn_cfg_warn(cfg, "%s:%d: [%s] unknown key '%s' (did you mean '%s'?)", cfg->path, o->line, s->name, o->key,
-                        nearest);
+                        nearest.found);
         else
             dn_cfg_warn(cfg, "%s:%d: [%s] unknown key '%s'", cfg->path, o->line, s->name, o->key);
     }

@@ -27,7 +27,8 @@ typedef enum dn_status {
     DN_E_FORMAT = 3,  /* a bad input file: file, line and value are in the message */
     DN_E_IO = 4,      /* open, read, write, rename failed */
     DN_E_MEMORY = 5,
-    DN_E_DEVICE = 6 /* the device asked for is not there */
+    DN_E_DEVICE = 6,     /* the device asked for is not there */
+    DN_E_INTERRUPTED = 7 /* the watch of this thread ended a long call: see dn_watch */
 } dn_status;
 
 typedef struct dn_net dn_net;
@@ -35,6 +36,11 @@ typedef struct dn_trainer dn_trainer;
 
 DN_API const char *dn_version(void);
 DN_API const char *dn_error(void);
+/* Long calls of the calling thread (jobs over many rows, reading and writing tables, training) ask `watch` some 50 times
+ * a second whether to go on, between layers and parts of files. When it returns other than 0 the call ends early with
+ * DN_E_INTERRUPTED; networks stay usable. NULL: nobody is asked. It belongs to the thread, as dn_error does. */
+typedef int (*dn_watch_fn)(void *context);
+DN_API void dn_watch(dn_watch_fn watch, void *context);
 /* The layer types, 0, 1, ...; NULL behind the last. */
 DN_API const char *dn_layer_type_name(int index);
 /* One line on how this library computes: instruction set, threads. */

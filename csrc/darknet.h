@@ -187,6 +187,10 @@ DN_API dn_status dn_net_load(dn_net *net, const char *path, int clear);
 DN_API dn_status dn_net_load_range(dn_net *net, const char *path, int clear, int start, int cutoff);
 DN_API dn_status dn_net_save_range(const dn_net *net, const char *path, int cutoff);
 
+/* Can a file be written there? For before a long job; the file is neither made nor changed. What is no regular file is
+ * written directly, so it is only looked at; "-" is standard output. */
+DN_API dn_status dn_writable(const char *path);
+
 /* ---- detection ---- */
 
 /* A box is 5 + classes floats: x, y (centre), w, h, objectness, and objectness times probability for every class. */
@@ -223,6 +227,7 @@ typedef struct dn_train_options {
     double holdout; /* 0, or the part of the rows that is not trained on: the last of an order drawn from the seed */
     const float *valid_x, *valid_truth; /* NULL, or rows of their own; lent, truth NULL: x */
     size_t valid_rows;
+    int continues; /* 1: the cfg's schedule goes on from `seen`; 0: it counts from where training began */
     int score; /* 1: without held-out rows, on the training rows (it costs their forward pass) */
 } dn_train_options;
 
@@ -238,6 +243,7 @@ typedef struct dn_progress {
     int supervised;   /* 1: has a truth of its own */
     int scored;       /* with epoch_done: `scores` are of 1: the training rows, 2: held-out rows; 0: not evaluated */
     dn_losses scores; /* of the network as it stands after the epoch */
+    const char *warning; /* NULL, or a line; valid until the trainer's next call */
 } dn_progress;
 
 /* x (rows, inputs), truth (rows, truths; NULL: x) and the options' rows are lent until the trainer is destroyed. */
@@ -263,6 +269,7 @@ typedef struct dn_csv_options {
     double scale;             /* features are divided by it, targets are not; 0: 1 */
     int64_t max_rows;         /* 0: all */
     int columns;              /* features wanted, 0: any; another width is an error */
+    int header;               /* 1: the first row names the columns; -1: it is data; 0: it is looked at */
 } dn_csv_options;
 
 typedef struct dn_table {
@@ -272,6 +279,7 @@ typedef struct dn_table {
     char *header;   /* feature names joined by newlines, or NULL */
     size_t truths;
     float *truth; /* (rows, truths): the target columns in the order asked for, or NULL */
+    char *warnings; /* lines, or NULL */
 } dn_table;
 
 DN_API dn_status dn_csv_load(dn_table *table, const char *path, const dn_csv_options *options);

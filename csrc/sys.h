@@ -24,7 +24,8 @@ void dn_reader_close(int fd);
 /* The whole file, zero-terminated, to be freed with dn_free. */
 dn_status dn_file_read(const char *path, char **data, size_t *size);
 
-/* Write a whole file or leave the old one: temporary neighbour, fsync, rename. */
+/* Write a whole file or leave the old one: temporary neighbour, fsync, rename. Links are followed; a file that is replaced
+ * keeps its mode and owner. What is no regular file is written directly; "-" or NULL is standard output. */
 typedef struct dn_writer dn_writer;
 dn_status dn_writer_open(dn_writer **out, const char *path);
 dn_status dn_writer_write(dn_writer *writer, const void *data, size_t size);

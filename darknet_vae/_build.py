@@ -18,8 +18,15 @@ def declarations() -> str:
 
 
 ffi = FFI()
-# The second line is for the tests alone: allocations and file calls, counted and made to fail.
-ffi.cdef(declarations() + "\nlong dn_sys_fail_at(long n);\n")
+# The first further line is for the tests alone: allocations and file calls, counted and made to fail. The second one is how
+# long calls look for Ctrl-C (_lib.py).
+ffi.cdef(
+    declarations()
+    + """
+long dn_sys_fail_at(long n);
+extern "Python" int dn_python_watch(void *);
+"""
+)
 ffi.set_source(
     "darknet_vae._darknet",
     '#include "darknet.h"\nextern long dn_sys_fail_at(long n);',

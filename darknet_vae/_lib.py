@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,33 @@ from ._darknet import ffi, lib
 Array = npt.NDArray[np.float32]
 Path = str | os.PathLike[str]
 
-__all__ = ["Array", "Path", "check", "ffi", "lib", "matrix", "pointer", "text", "to_bytes"]
+__all__ = ["Array", "Path", "check", "ffi", "lib", "listen", "matrix", "pointer", "text", "to_bytes"]
+
+
+_heard: list[BaseException] = []
+"""What a signal handler raised while the core was at work; only the main thread gets here."""
+
+
+def _raised(_kind: Any, value: BaseException, _traceback: Any) -> None:
+    _heard[:] = [value]
+
+
+@ffi.def_extern(error=1, onerror=_raised)  # type: ignore[untyped-decorator]
+def dn_python_watch(_: Any) -> int:
+    """Called by long calls of the core some 50 times a second. Python runs signal handlers between the steps of this loop;
+    what they raise (KeyboardInterrupt) ends the call, and `check` raises it again."""
+    for _ in range(2):
+        pass
+    return 0
+
+
+def listen() -> None:
+    """Let Ctrl-C end long calls. Python runs signal handlers in the main thread, so only its calls ask."""
+    if threading.current_thread() is threading.main_thread():
+        lib.dn_watch(lib.dn_python_watch, ffi.NULL)
+
+
+listen()
 
 
 def text(cdata: Any) -> str:
@@ -32,6 +59,8 @@ def check(status: int, path: Path | None = None) -> None:
     """Raise the exception of a status; `path` tells a missing file from other failures of input and output."""
     if status == lib.DN_OK:
         return
+    if status == lib.DN_E_INTERRUPTED:
+        raise _heard.pop() if _heard else KeyboardInterrupt
     kind = errors.BY_STATUS[status]
     if kind is errors.FileError and path is not None:
         folder = os.path.dirname(os.path.abspath(path))

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import errors
-from ._lib import Array, Path, check, ffi, lib, pointer, text, to_bytes
+from ._lib import Array, Path, check, ffi, lib, listen, pointer, text, to_bytes
 
 
 class Table(NamedTuple):
@@ -33,6 +33,7 @@ def load_table(
     columns: int | None = None,
     label_optional: bool = False,
     targets: str | int | Sequence[str | int] | None = None,
+    header: bool | None = None,
 ) -> Table:
     """Read a CSV file with its labels and column names.
 
@@ -52,9 +53,10 @@ def load_table(
     options = ffi.new(
         "dn_csv_options *",
         {"label_column": label, "scale": scale, "max_rows": rows or 0, "columns": columns or 0,
-         "label_optional": int(label_optional), "targets": target},
+         "label_optional": int(label_optional), "targets": target, "header": 0 if header is None else 1 if header else -1},
     )  # fmt: skip
     table = ffi.new("dn_table *")
+    listen()
     check(lib.dn_csv_load(table, to_bytes(path), options), path)
     # the array is the core's memory itself; it is freed with the last view of it
     owner = ffi.gc(table.values, lambda _: lib.dn_table_free(table))

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import errors
-from ._lib import Array, Path, check, ffi, lib, matrix, pointer, text, to_bytes
+from ._lib import Array, Path, check, ffi, lib, listen, matrix, pointer, text, to_bytes
 
 if TYPE_CHECKING:
     from typing_extensions import NotRequired
@@ -198,6 +198,7 @@ class Network:
         given = {"seed": seed, "batch": batch or 0, "threads": threads or 0, "device": names[0], "precision": names[1]}
         options = ffi.new("dn_net_options *", given)
         out = ffi.new("dn_net **")
+        listen()
         check(lib.dn_net_create(out, to_bytes(cfg), options), cfg)
         self._handle = ffi.gc(out[0], lib.dn_net_destroy)
         self._rows = 0

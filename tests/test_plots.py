@@ -77,5 +77,5 @@ def test_what_cannot_be_drawn_is_said(trained: dv.Network) -> None:
         plots.training(trained, "nothere.txt")
     with pytest.raises(dv.errors.UsageError, match=r"x\.wat"):
         plots.save(plots.latent(np.zeros((3, 2))), "x.wat")
-    done = run([*MODULE, "plot", "samples", "flat.cfg", "-shape", "2x3"])
+    done = run([*MODULE, "plot", "samples", "flat.cfg", "-random", "-shape", "2x3"])
     assert done.returncode == 2 and "2x3" in done.stderr

@@ -196,12 +196,12 @@ def test_bad_tables_end_in_one_line_and_the_documented_code(kind: str) -> None:
         (["train", "net.cfg", "empty.csv", *label], 3, ["empty.csv", "no rows"]),
         (["train", "net.cfg", "t.csv", *label, "-valid", "four.csv"], 3, ["four.csv: the label 'pink'", "blue, green, red"]),
         (["train", "net.cfg", "t.csv", *label, "-valid", "nothere.csv"], 4, ["nothere.csv"]),
-        (["train", "net.cfg", "t.csv", *label, "-holdout", "1"], 2, ["holdout=1"]),
+        (["train", "net.cfg", "t.csv", *label, "-holdout", "1"], 2, ["-holdout '1' must be a number between 0 and 1"]),
         (["train", "net.cfg", "t.csv", *label, "-holdout", "0.2", "-valid", "t.csv"], 2, ["one of the two"]),
         (["train", "reg.cfg", "text.csv", "-target", "y", "-epochs", "1"], 3, ["text.csv:3: column 3 (a target): 'three'"]),
         (["train", "reg.cfg", "text.csv", "-target", "z", "-epochs", "1"], 2, ["no target column 'z'"]),
         (["train", "reg.cfg", "plain.csv", "-epochs", "1"], 2, ["target columns (-target)"]),
-        (["predict", "reg.cfg", "plain.csv", "-labels"], 2, ["no labels to predict"]),
+        (["predict", "reg.cfg", "plain.csv", "-labels", "-random"], 2, ["no labels to predict"]),
     ):  # fmt: skip
         done = run([*words, *arguments])
         lines = [line for line in done.stderr.splitlines() if "warning" not in line]

@@ -1,39 +1,115 @@
-/* The stand-alone binary: verbs over darknet.h, and nothing else of the library. */
+/* The stand-alone binary: verbs over darknet.h. Of the library's inside it uses nearest.h and
+ * dn_printable of status.h.
+ *
+ * Functions that return an int return an exit code, 0 or that of darknet.h, and have printed their line by then. */
 #ifndef DN_CLI_H
 #define DN_CLI_H
 #include "../darknet.h"
+#include <stdio.h>
 
-typedef struct cli_args {
-    const char *cfg, *data; /* positional */
-    const char *weights, *output, *save, *label_column, *target, *valid, *precision;
+enum { CLI_PATH = 4096 };
+
+/* Verbs, as bits of an option's `verbs`. */
+enum {
+    CLI_TRAIN = 1,
+    CLI_SAMPLE = 2,
+    CLI_ENCODE = 4,
+    CLI_RECONSTRUCT = 8,
+    CLI_PREDICT = 16,
+    CLI_EVALUATE = 32,
+    CLI_INSPECT = 64,
+    CLI_ALL = 127,
+    CLI_ROWS = CLI_ENCODE | CLI_RECONSTRUCT | CLI_PREDICT | CLI_EVALUATE, /* read a CSV of rows and need weights */
+    CLI_TABLES = CLI_TRAIN | CLI_SAMPLE | CLI_ROWS
+};
+
+typedef struct cli_args cli_args;
+
+typedef struct cli_verb {
+    const char *name;
+    int bit;                      /* 0: a verb that needs Python */
+    int (*run)(const cli_args *);
+    const char *arguments, *help; /* "CFG ROWS.csv"; half a line */
+    int least, most;              /* arguments beside options */
+    const char *more;             /* paragraphs of its own help page, or NULL */
+} cli_verb;
+
+struct cli_args {
+    const char *program; /* "darknet", or "darknet-vae" when Python's command line runs us */
+    const cli_verb *verb;
+    const char *cfg, *data; /* arguments that are not options */
+    const char *weights, *output, *save, *latents, *label_column, *target, *valid, *precision;
     long rows, epochs, threads, batch, count, gpu;
     unsigned long long seed;
     double learning_rate, scale, holdout;
-    int quiet, json, cpu, no_shuffle, labels;
-} cli_args;
+    int quiet, json, cpu, no_shuffle, labels, header, no_header, no_latents, random, continues, clear, help;
+    char bundled[CLI_PATH]; /* the cfg's path when it came with the program */
+    char bundled_data[CLI_PATH];
+};
 
-/* Options may stand anywhere. Returns 0, or an exit code after its line on standard error. */
+/* ---- options.c ---- */
+
+/* Options may stand anywhere, also before the verb. */
 int cli_parse(cli_args *args, int argc, char **argv);
-/* "darknet: message" on standard error; returns the status for exit. */
-int cli_fail(dn_status status);
-/* For memory that the program itself asked for; cli_fail then says so. */
-dn_status cli_no_memory(size_t rows);
-int cli_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* The network of the arguments, with weights when given (need: they must be). */
-dn_status cli_network(const cli_args *args, int need_weights, dn_net **net);
-/* A table of rows for the network, or of latent vectors. */
-dn_status cli_table(const cli_args *args, const dn_net *net, const char *path, int latents, dn_table *table);
-/* Does the network learn a truth of its own from these arguments? */
-int cli_supervised(const cli_args *args, const dn_net *net);
-/* Its truth, (rows, truths) to be freed. Labels become classes; those beside the weights count, when there are any. */
-dn_status cli_truth(const cli_args *args, const dn_net *net, const char *path, const dn_table *table,
-                    dn_classes *classes, float **truth);
-/* Named values on standard output: "name value  name value", or JSON. */
+/* The verbs, ended by one without a name (main.c). */
+extern const cli_verb cli_verbs[];
+int cli_help(const cli_args *args);
+int cli_verb_help(const cli_args *args);
+
+/* ---- messages.c ---- */
+
+/* "program: message" on standard error; returns the exit code. DN_OK prints nothing. */
+int cli_check(const cli_args *args, dn_status status);
+int cli_usage(const cli_args *args, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void cli_warn(const cli_args *args, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Named values on standard output: "name value  name value", or JSON, where what is not finite is null. */
 typedef struct cli_value {
     const char *name;
     double value;
 } cli_value;
-int cli_print(const cli_args *args, const cli_value *values, int n);
+int cli_print(const cli_args *args, FILE *to, const cli_value *values, int n);
+/* Has all of standard output been written? A reader that went away ends the program without a word. */
+int cli_flush(const cli_args *args);
+
+/* ---- terminal.c ---- */
+
+/* SIGINT, SIGTERM and SIGHUP end long calls of the library; the second one ends the program at once. */
+void cli_signals(void);
+int cli_interrupted(void); /* the signal's number, or 0 */
+/* From now on the library is not interrupted: what was learned has to be written. */
+void cli_no_interrupt(void);
+int cli_is_terminal(void);
+void cli_progress(const cli_args *args, const dn_progress *progress, int terminal);
+
+/* ---- files.c ---- */
+
+/* A file by its path, or one that came with the program by its name; the path, in `text` if need be. */
+const char *cli_find(const char *name, char text[CLI_PATH]);
+/* The names of the networks that came with the program, into `text`: "a.cfg, b.cfg". */
+void cli_bundled(char *text, size_t size);
+/* The one of them that is most like `name`; NULL: none. Lent by `text`. */
+const char *cli_bundled_like(const char *name, char text[CLI_PATH]);
+/* Is it a regular file, or would it be one? Not so "-" and devices. */
+int cli_is_file(const char *path);
+/* Before a long job: can the file be written, and is it none of the inputs? */
+int cli_writable(const cli_args *args, const char *option, const char *path);
+
+/* ---- job.c ---- */
+
+/* The network of the arguments, with its weights. Verbs that need them are refused without. */
+int cli_network(cli_args *args, dn_net **net);
+/* A table of rows for the network, or of latent vectors. */
+int cli_table(const cli_args *args, const dn_net *net, const char *path, int latents, dn_table *table);
+/* (rows, width) numbers to be freed; NULL after a line on standard error. */
+float *cli_floats(const cli_args *args, size_t rows, size_t width);
+/* Does the network learn a truth of its own from these arguments? */
+int cli_supervised(const cli_args *args, const dn_net *net);
+/* The classes beside the weights; none when there is no such file. */
+int cli_classes(const cli_args *args, dn_classes *classes);
+/* The network's own truth, (rows, truths) to be freed. Labels become classes; those beside the weights count, when there
+ * are any. */
+int cli_truth(const cli_args *args, const dn_net *net, const char *path, const dn_table *table, dn_classes *classes,
+              float **truth);
 
 int cli_train(const cli_args *args);
 int cli_sample(const cli_args *args);

@@ -1,66 +1,113 @@
 /* darknet: autoencoders and variational autoencoders from the shell. */
+#include "../nearest.h"
 #include "cli.h"
-#include <signal.h>
-#include <stdio.h>
 #include <string.h>
 
-static const struct verb {
-    const char *name;
-    int (*run)(const cli_args *);
-    const char *help;
-} verbs[] = {
-    {"train", cli_train, "CFG TRAIN.csv [-weights W] [-N n] [-output F]  train; writes vae.weights, latent_space.txt"},
-    {"sample", cli_sample, "CFG [LATENTS.csv | -n 16 -seed 1] -weights W   decode latent vectors, or the prior"},
-    {"encode", cli_encode, "CFG ROWS.csv -weights W                        latent means"},
-    {"reconstruct", cli_reconstruct, "CFG ROWS.csv -weights W                        decode the mean of every row"},
-    {"evaluate", cli_evaluate, "CFG ROWS.csv -weights W [-output F]            the losses; F: of every row, as scores"},
-    {"predict", cli_predict, "CFG ROWS.csv -weights W [-labels]              output of any network"},
-    {"inspect", cli_inspect, "CFG [-json]                                    the layers"},
+const cli_verb cli_verbs[] = {
+    {"train", CLI_TRAIN, cli_train, "CFG TRAIN.csv", "train, from scratch or -weights; write weights and latents", 2, 2,
+     "\nThe network says what is trained: a sampling layer makes a variational\n"
+     "autoencoder; a softmax or logistic loss over the label column, or -target,\n"
+     "makes supervised training (its weights are called after the CFG, its labels\n"
+     "lie beside them); else an autoencoder. Ctrl-C ends the training and saves\n"
+     "what was learned."},
+    {"sample", CLI_SAMPLE, cli_sample, "CFG [LATENTS.csv] -weights W", "decode latent vectors: -n drawn ones, or a CSV's",
+     1, 2, NULL},
+    {"encode", CLI_ENCODE, cli_encode, "CFG ROWS.csv -weights W", "the latent mean of every row", 2, 2, NULL},
+    {"reconstruct", CLI_RECONSTRUCT, cli_reconstruct, "CFG ROWS.csv -weights W", "decode the latent mean of every row", 2,
+     2, NULL},
+    {"predict", CLI_PREDICT, cli_predict, "CFG ROWS.csv -weights W", "the output of any network for every row", 2, 2, NULL},
+    {"evaluate", CLI_EVALUATE, cli_evaluate, "CFG ROWS.csv -weights W", "the losses; -output F: of every row, as scores", 2,
+     2, "\nMeans per row; of supervised networks also accuracy, or mse and r2."},
+    {"inspect", CLI_INSPECT, cli_inspect, "CFG", "the layers: shapes, parameters, arithmetic, memory", 1, 1, NULL},
+    {"plot", 0, NULL, "PICTURE ...", "pictures of training, latents, manifold, samples", 0, 0, NULL},
+    {"dataset", 0, NULL, "NAME -output F.csv", "MNIST, Fashion-MNIST or the digits as CSV", 0, 0, NULL},
+    {NULL, 0, NULL, NULL, NULL, 0, 0, NULL},
 };
 
-static int help(void) {
-    puts("usage: darknet [vae|autoencoder] VERB CFG [CSV] [options]\n");
-    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) printf("  %-12s %s\n", verbs[i].name, verbs[i].help);
-    puts(
-        "\noptions, with one dash or two, anywhere after the verb:\n"
-        "  -weights W        start from, or use, these weights\n"
-        "  -N n              the first n rows only\n"
-        "  -output F         train: ten inputs and outputs per epoch, F_input_0.txt ...; else the result's file\n"
-        "  -save PATH        where train writes the weights (vae.weights)\n"
-        "  -epochs e  -batch b  -lr r  -seed s  -threads t  -no-shuffle\n"
-        "  -scale s          divide the CSV by s    -label-column c   a column by name or index that is not data\n"
-        "  -valid F.csv      train: evaluate on these rows after every epoch; -holdout 0.2: on this part of "
-        "TRAIN.csv,\n"
-        "                    which is then not trained on\n"
-        "  -target a,b,-1    columns to predict, in the file's units: names, or indexes from 0, negative from the end\n"
-        "  -labels           predict: the label in front of every row\n"
-        "  -quiet  -json     -i N (GPU)  -nogpu  -precision float32|tf32|bf16 (of products, on a GPU)\n\n"
-        "train takes its job from the network: a sampling layer makes a variational autoencoder; a softmax or "
-        "logistic\n"
-        "loss over the label column, or -target, makes supervised training (CFG's name + .weights, .labels.txt); else\n"
-        "an autoencoder.\n\n"
-        "exit codes: 0 fine, 1 numeric failure, 2 usage, 3 bad input file, 4 input/output, 5 out of memory,\n"
-        "6 no such device, 130/143 interrupted");
+/* Darknet's other commands, and what does their work here. */
+static const struct {
+    const char *names[12], *instead;
+} elsewhere[] = {
+    {{"detector", "detect", "yolo", "coco", "lsd"}, "Network.detect(image) in Python runs a detector's cfg and weights"},
+    {{"classifier", "classify", "imagenet", "cifar", "captcha", "tag", "dice", "regressor", "compare", "writing"},
+     "train, predict and evaluate take any network and its rows as CSV"},
+    {{"rnn", "char-rnn", "go", "vid"}, "train and predict take tables as sequences of time_steps rows"},
+    {{"segmenter", "isegmenter"}, "Network.predict in Python runs their cfgs and weights"},
+    {{"visualize", "speed", "ops", "statistics", "normalize", "partial", "average", "rescale", "reset", "oneoff"},
+     "inspect shows a network's layers; Python's Network has load_weights, save and layers[i].params"},
+};
+
+static int known_elsewhere(const cli_args *args, const char *word) {
+    for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++)
+        for (int k = 0; k < 12 && elsewhere[i].names[k]; k++)
+            if (!strcmp(word, elsewhere[i].names[k]))
+                return cli_usage(args, "Darknet's command '%s' is not here: %s", word, elsewhere[i].instead);
     return 0;
 }
 
+static int unknown_verb(const cli_args *args, const char *word) {
+    int code = known_elsewhere(args, word);
+    if (code) return code;
+    dn_nearest nearest;
+    dn_nearest_begin(&nearest, word, strlen(word));
+    for (const cli_verb *v = cli_verbs; v->name; v++) dn_nearest_try(&nearest, v->name, strlen(v->name));
+    if (nearest.found) return cli_usage(args, "unknown command '%s' (did you mean %s?)", word, nearest.found);
+    return cli_usage(args, "unknown command '%s'", word);
+}
+
+static const cli_verb *find_verb(const char *word) {
+    for (const cli_verb *v = cli_verbs; v->name; v++)
+        if (!strcmp(word, v->name)) return v;
+    return NULL;
+}
+
+static int is_help(const char *word) {
+    return !strcmp(word, "--help") || !strcmp(word, "-help") || !strcmp(word, "-h") || !strcmp(word, "help");
+}
+
+/* The verb among the words, which is taken out of them, with vae or autoencoder before it. Options may stand before it. */
+static int take_verb(cli_args *args, int *argc, char **argv) {
+    int n = 0, at = -1, autoencoder = 0, left = 0;
+    for (int i = 0; i < *argc && at < 0; i++) {
+        if (argv[i][0] == '-') continue;
+        int value = i && argv[i - 1][0] == '-' && !find_verb(argv[i]); /* may be an option's, as 0 of -i 0 */
+        if (value && strcmp(argv[i], "vae") && strcmp(argv[i], "autoencoder")) continue;
+        at = i;
+    }
+    if (at < 0) return cli_usage(args, "no command: which of train, sample, encode, reconstruct, predict, evaluate, inspect?");
+    const char *word = argv[at];
+    if ((autoencoder = !strcmp(word, "autoencoder")) || !strcmp(word, "vae")) {
+        word = at + 1 < *argc ? argv[at + 1] : "";
+        if (!*word || is_help(word)) args->help = !*word && autoencoder ? 0 : 1;
+        args->verb = find_verb(word);
+        n = args->verb || args->help ? 2 : 1;
+        if (!args->verb && autoencoder) args->verb = &cli_verbs[0]; /* `autoencoder CFG CSV` trains */
+    } else {
+        args->verb = find_verb(word);
+        n = 1;
+    }
+    if (args->help) return 0;
+    if (!args->verb) return unknown_verb(args, word);
+    for (int i = 0; i < *argc; i++)
+        if (i < at || i >= at + n) argv[left++] = argv[i];
+    *argc = left;
+    if (args->verb->bit) return 0;
+    args->verb = NULL;
+    return cli_usage(args, "%s needs Python: pip install ., then darknet-vae %s", word, word);
+}
+
 int main(int argc, char **argv) {
-    signal(SIGPIPE, SIG_IGN);
-    if (argc < 2) return help(), DN_E_USAGE;
-    if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-version")) return puts(dn_build_info()), 0;
-    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-help") || !strcmp(argv[1], "help")) return help();
-    int at = 1, autoencoder = !strcmp(argv[1], "autoencoder");
-    if (autoencoder || !strcmp(argv[1], "vae")) at++;
-    const struct verb *verb = NULL;
-    for (size_t i = 0; at < argc && i < sizeof verbs / sizeof *verbs; i++)
-        if (!strcmp(argv[at], verbs[i].name)) verb = &verbs[i];
-    if (verb)
-        at++;
-    else if (autoencoder) /* `autoencoder CFG CSV` trains */
-        verb = &verbs[0];
-    else
-        return cli_usage("unknown command '%s'", at < argc ? argv[at] : argv[1]);
-    cli_args args;
-    int code = cli_parse(&args, argc - at, argv + at);
-    return code ? code : verb->run(&args);
+    const char *slash = argc ? strrchr(argv[0], '/') : NULL, *name = !argc ? "" : slash ? slash + 1 : argv[0];
+    cli_args args = {.program = strcmp(name, "darknet-vae") ? "darknet" : "darknet-vae", .gpu = -1};
+    if (argc < 2) return cli_help(&args), DN_E_USAGE;
+    argc--, argv++;
+    if (!strcmp(argv[0], "--version") || !strcmp(argv[0], "-version")) return puts(dn_build_info()), cli_flush(&args);
+    if (is_help(argv[0]) && argc > 1 && (args.verb = find_verb(argv[1])) && args.verb->bit) return cli_verb_help(&args);
+    if (is_help(argv[0])) return args.verb = NULL, cli_help(&args);
+    cli_signals();
+    int code = take_verb(&args, &argc, argv);
+    if (!code && !args.verb) return cli_help(&args);
+    if (!code) code = cli_parse(&args, argc, argv);
+    if (!code) code = args.help ? cli_verb_help(&args) : args.verb->run(&args);
+    return cli_interrupted() ? 128 + cli_interrupted() : code;
 }

@@ -1,111 +1,219 @@
+/* The options, once: parsing, what belongs to which verb, "did you mean" and the help pages come from this table. */
+#include "../nearest.h"
 #include "cli.h"
 #include <errno.h>
-#include <stdarg.h>
+#include <math.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum option_kind { TEXT, WHOLE, COUNT, SEED, NUMBER, FLAG } option_kind;
-static const struct option {
+typedef enum option_kind { TEXT, WHOLE, COUNT, SEED, NUMBER, PART, FLAG } option_kind;
+
+typedef struct option {
     const char *names[3];
     option_kind kind;
     size_t offset;
-} options[] = {
-    {{"weights", "w"}, TEXT, offsetof(cli_args, weights)},
-    {{"output", "o"}, TEXT, offsetof(cli_args, output)},
-    {{"save"}, TEXT, offsetof(cli_args, save)},
-    {{"label-column"}, TEXT, offsetof(cli_args, label_column)},
-    {{"target", "targets"}, TEXT, offsetof(cli_args, target)},
-    {{"precision"}, TEXT, offsetof(cli_args, precision)},
-    {{"valid"}, TEXT, offsetof(cli_args, valid)},
-    {{"N", "rows"}, COUNT, offsetof(cli_args, rows)},
-    {{"n"}, COUNT, offsetof(cli_args, count)},
-    {{"epochs"}, COUNT, offsetof(cli_args, epochs)},
-    {{"threads"}, COUNT, offsetof(cli_args, threads)},
-    {{"batch"}, COUNT, offsetof(cli_args, batch)},
-    {{"i", "gpu"}, WHOLE, offsetof(cli_args, gpu)},
-    {{"seed"}, SEED, offsetof(cli_args, seed)},
-    {{"lr"}, NUMBER, offsetof(cli_args, learning_rate)},
-    {{"scale"}, NUMBER, offsetof(cli_args, scale)},
-    {{"holdout"}, NUMBER, offsetof(cli_args, holdout)},
-    {{"labels"}, FLAG, offsetof(cli_args, labels)},
-    {{"quiet", "q"}, FLAG, offsetof(cli_args, quiet)},
-    {{"json"}, FLAG, offsetof(cli_args, json)},
-    {{"nogpu", "cpu"}, FLAG, offsetof(cli_args, cpu)},
-    {{"no-shuffle"}, FLAG, offsetof(cli_args, no_shuffle)},
+    int verbs;
+    const char *metavar, *help;
+} option;
+
+#define AT(field) offsetof(cli_args, field)
+static const option options[] = {
+    {{"weights", "w"}, TEXT, AT(weights), CLI_ALL, "W", "a Darknet .weights file: train goes on from it"},
+    {{"random"}, FLAG, AT(random), CLI_SAMPLE | CLI_ROWS, NULL, "run without -weights, with random parameters"},
+    {{"save"}, TEXT, AT(save), CLI_TRAIN, "F", "the weights (vae.weights, or CFG's name + .weights)"},
+    {{"latents"}, TEXT, AT(latents), CLI_TRAIN, "F", "the latent means (latent_space.txt beside the weights)"},
+    {{"no-latents"}, FLAG, AT(no_latents), CLI_TRAIN, NULL, "do not write them"},
+    {{"output", "o"}, TEXT, AT(output), CLI_TRAIN, "F", "ten inputs and outputs per epoch: F_input_0.txt, ..."},
+    {{"output", "o"}, TEXT, AT(output), CLI_SAMPLE | CLI_ROWS, "F", "the rows' file (-: standard output)"},
+    {{"epochs"}, COUNT, AT(epochs), CLI_TRAIN, "n", "passes over the rows (until the cfg's max_batches)"},
+    {{"lr"}, NUMBER, AT(learning_rate), CLI_TRAIN, "r", "learning rate, instead of the cfg's"},
+    {{"continue"}, FLAG, AT(continues), CLI_TRAIN, NULL, "the cfg's schedule goes on where the weights stopped"},
+    {{"clear"}, FLAG, AT(clear), CLI_TRAIN, NULL, "the weights count as never trained"},
+    {{"valid"}, TEXT, AT(valid), CLI_TRAIN, "F.csv", "evaluate on these rows after every epoch"},
+    {{"holdout"}, PART, AT(holdout), CLI_TRAIN, "p", "evaluate on this part of the rows, not trained on: 0.2"},
+    {{"no-shuffle"}, FLAG, AT(no_shuffle), CLI_TRAIN, NULL, "take the rows in their order"},
+    {{"n"}, COUNT, AT(count), CLI_SAMPLE, "n", "decode so many drawn latent vectors"},
+    {{"labels"}, FLAG, AT(labels), CLI_PREDICT, NULL, "the label before every row"},
+    {{"label-column"}, TEXT, AT(label_column), CLI_TABLES, "c", "a column that is not data: name, or index from 0"},
+    {{"target", "targets"}, TEXT, AT(target), CLI_TRAIN | CLI_ROWS, "a,b", "columns to predict: names or indexes, -1: last"},
+    {{"scale"}, NUMBER, AT(scale), CLI_TABLES, "s", "divide the data by s (cfg: data_scale)"},
+    {{"header"}, FLAG, AT(header), CLI_TABLES, NULL, "the first row of the CSV names the columns"},
+    {{"no-header"}, FLAG, AT(no_header), CLI_TABLES, NULL, "the first row of the CSV is data"},
+    {{"N", "rows"}, COUNT, AT(rows), CLI_TABLES, "n", "the first n rows of the CSV only"},
+    {{"seed"}, SEED, AT(seed), CLI_ALL, "s", "of start weights, noise and order (0)"},
+    {{"batch"}, COUNT, AT(batch), CLI_ALL, "b", "rows in one pass, instead of the cfg's"},
+    {{"threads"}, COUNT, AT(threads), CLI_ALL, "t", "(all that this process may use)"},
+    {{"i", "gpu"}, WHOLE, AT(gpu), CLI_ALL, "N", "use GPU N (the first, if the network gains by it)"},
+    {{"nogpu", "cpu"}, FLAG, AT(cpu), CLI_ALL, NULL, "use the CPU"},
+    {{"precision"}, TEXT, AT(precision), CLI_ALL, "p", "of products on a GPU: float32, tf32 or bf16"},
+    {{"json"}, FLAG, AT(json), CLI_TRAIN | CLI_EVALUATE | CLI_INSPECT, NULL, "the result as JSON"},
+    {{"quiet", "q"}, FLAG, AT(quiet), CLI_ALL, NULL, "no progress, no warnings"},
+    {{"help", "h"}, FLAG, AT(help), CLI_ALL, NULL, "this page"},
 };
+enum { N_OPTIONS = sizeof options / sizeof *options };
 
-static size_t rows_without_memory;
-
-dn_status cli_no_memory(size_t rows) {
-    rows_without_memory = rows;
-    return DN_E_MEMORY;
+static int option_is(const option *o, const char *name, size_t size) {
+    for (int k = 0; k < 3 && o->names[k]; k++)
+        if (strlen(o->names[k]) == size && !strncmp(o->names[k], name, size)) return 1;
+    return 0;
 }
 
-int cli_fail(dn_status status) {
-    if (rows_without_memory)
-        fprintf(stderr, "darknet: out of memory for %zu rows\n", rows_without_memory);
-    else
-        fprintf(stderr, "darknet: %s\n", dn_error());
-    return (int)status;
+/* An option of the verb; else, before the verb is known or when it has none of the name, any. */
+static const option *option_find(const char *name, size_t size, int verb) {
+    const option *other = NULL;
+    for (int i = 0; i < N_OPTIONS; i++) {
+        if (!option_is(&options[i], name, size)) continue;
+        if (options[i].verbs & verb) return &options[i];
+        other = &options[i];
+    }
+    return other;
 }
 
-int cli_usage(const char *format, ...) {
-    va_list list;
-    va_start(list, format);
-    fputs("darknet: ", stderr);
-    vfprintf(stderr, format, list);
-    fputs(" (darknet --help lists commands and options)\n", stderr);
-    va_end(list);
-    return DN_E_USAGE;
+static int option_unknown(const cli_args *args, const char *word, const char *name, size_t size) {
+    dn_nearest nearest;
+    dn_nearest_begin(&nearest, name, size);
+    for (int i = 0; i < N_OPTIONS; i++)
+        for (int k = 0; k < 3 && options[i].names[k] && (!args->verb || options[i].verbs & args->verb->bit); k++)
+            dn_nearest_try(&nearest, options[i].names[k], strlen(options[i].names[k]));
+    if (nearest.found) return cli_usage(args, "unknown option '%s' (did you mean -%s?)", word, nearest.found);
+    return cli_usage(args, "unknown option '%s'", word);
 }
 
-static const struct option *option_find(const char *name, size_t size) {
-    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
-        for (int k = 0; k < 3 && options[i].names[k]; k++)
-            if (strlen(options[i].names[k]) == size && !strncmp(options[i].names[k], name, size)) return &options[i];
-    return NULL;
+static int option_of_others(const cli_args *args, const option *o) {
+    char verbs[128] = "";
+    for (const cli_verb *v = cli_verbs; v->name; v++)
+        if (v->bit & o->verbs)
+            snprintf(verbs + strlen(verbs), sizeof verbs - strlen(verbs), "%s%s", *verbs ? ", " : "", v->name);
+    return cli_usage(args, "%s has no option -%s, which belongs to: %s", args->verb->name, o->names[0], verbs);
 }
 
-static int option_set(cli_args *args, const struct option *o, const char *value) {
+/* NULL, or what is wanted. */
+static const char *option_set(cli_args *args, const option *o, const char *value) {
     void *to = (char *)args + o->offset;
     char *end = NULL;
+    int fits = 0;
     errno = 0;
     switch (o->kind) {
-    case TEXT: *(const char **)to = value; return 1;
-    case FLAG: *(int *)to = 1; return 1;
+    case TEXT: *(const char **)to = value; return *value ? NULL : "not be empty";
+    case FLAG: *(int *)to = 1; return NULL;
     case WHOLE:
     case COUNT:
         *(long *)to = strtol(value, &end, 10);
-        return !errno && end != value && !*end && *(long *)to >= (o->kind == COUNT);
+        fits = *(long *)to >= (o->kind == COUNT);
+        break;
     case SEED:
         *(unsigned long long *)to = strtoull(value, &end, 10);
-        return !errno && end != value && !*end && *value != '-';
-    case NUMBER: *(double *)to = strtod(value, &end); return !errno && end != value && !*end && *(double *)to > 0;
+        fits = !strchr(value, '-');
+        break;
+    case NUMBER:
+    case PART:
+        *(double *)to = strtod(value, &end);
+        fits = *(double *)to > 0 && isfinite(*(double *)to) && (o->kind == NUMBER || *(double *)to < 1);
+        break;
     }
+    static const char *const wanted[] = {[WHOLE] = "be a whole number from 0 on", [COUNT] = "be a whole number above 0",
+                                         [SEED] = "be a whole number from 0 to 2^64 - 1", [NUMBER] = "be a number above 0",
+                                         [PART] = "be a number between 0 and 1"};
+    return !errno && end != value && !*end && fits ? NULL : wanted[o->kind];
+}
+
+/* The option at *i, which moves on to its value. */
+static int parse_option(cli_args *args, int argc, char **argv, int *i) {
+    const char *given = argv[*i], *name = given + (given[1] == '-' ? 2 : 1), *equals = strchr(name, '=');
+    size_t size = equals ? (size_t)(equals - name) : strlen(name);
+    const option *o = option_find(name, size, args->verb ? args->verb->bit : CLI_ALL);
+    if (!o) return option_unknown(args, given, name, size);
+    if (args->verb && !(o->verbs & args->verb->bit)) return option_of_others(args, o);
+    if (o->kind == FLAG) {
+        if (equals) return cli_usage(args, "-%s takes no value", o->names[0]);
+        *(int *)((char *)args + o->offset) = 1;
+        return 0;
+    }
+    const char *value = equals ? equals + 1 : *i + 1 < argc ? argv[++*i] : NULL;
+    if (value && !equals && value[0] == '-' && value[1]) { /* an option in the value's place? */
+        const char *other = value + (value[1] == '-' ? 2 : 1), *end = strchr(other, '=');
+        if (option_find(other, end ? (size_t)(end - other) : strlen(other), CLI_ALL)) value = NULL;
+    }
+    if (!value) return cli_usage(args, "-%s needs a value", o->names[0]);
+    const char *wanted = option_set(args, o, value);
+    return wanted ? cli_usage(args, "-%s '%s' must %s", o->names[0], value, wanted) : 0;
+}
+
+static int ends_in(const char *word, const char *end) {
+    size_t n = strlen(word), m = strlen(end);
+    return n > m && !strcmp(word + n - m, end);
+}
+
+static int parse_word(cli_args *args, const char *word) {
+    const char **to = !args->cfg ? &args->cfg : !args->data && args->verb->most > 1 ? &args->data : NULL;
+    if (ends_in(word, ".weights"))
+        return cli_usage(args, "'%s' stands where %s: -weights %s?", word,
+                         !args->cfg ? "the CFG belongs" : to ? "the CSV belongs" : "nothing belongs", word);
+    if (!to) return cli_usage(args, "'%s' is one argument too many: %s %s", word, args->verb->name, args->verb->arguments);
+    *to = word;
+    return 0;
+}
+
+static int parse_check(const cli_args *args) {
+    const cli_verb *v = args->verb;
+    if (args->cfg && args->data && ends_in(args->data, ".cfg") && !ends_in(args->cfg, ".cfg"))
+        return cli_usage(args, "the CFG comes first: %s %s %s", v->name, args->data, args->cfg);
+    if ((args->cfg != NULL) + (args->data != NULL) < v->least)
+        return cli_usage(args, "%s wants %s", v->name, v->arguments);
+    if (args->batch > 1 << 24 || args->threads > 4096 || args->epochs > 1 << 30)
+        return cli_usage(args, "-batch, -threads or -epochs is too large");
+    if (args->header && args->no_header) return cli_usage(args, "-header and -no-header: give one of the two");
+    if (args->latents && args->no_latents) return cli_usage(args, "-latents and -no-latents: give one of the two");
+    if (args->clear && args->continues) return cli_usage(args, "-clear and -continue: give one of the two");
+    if ((args->clear || args->continues) && !args->weights)
+        return cli_usage(args, "-%s is about the weights to go on from: give -weights W",
+                         args->clear ? "clear" : "continue");
+    if (args->cpu && args->gpu >= 0) return cli_usage(args, "-nogpu and -i: give one of the two");
     return 0;
 }
 
 int cli_parse(cli_args *args, int argc, char **argv) {
-    *args = (cli_args){.gpu = -1};
-    for (int i = 0; i < argc; i++) {
-        const char *word = argv[i];
-        if (word[0] != '-' || !word[1]) {
-            const char **to = !args->cfg ? &args->cfg : !args->data ? &args->data : NULL;
-            if (!to) return cli_usage("'%s' is one argument too many", word);
-            *to = word;
-            continue;
-        }
-        word += word[1] == '-' ? 2 : 1;
-        const char *equals = strchr(word, '=');
-        const struct option *o = option_find(word, equals ? (size_t)(equals - word) : strlen(word));
-        if (!o) return cli_usage("unknown option '%s'", argv[i]);
-        const char *value = equals ? equals + 1 : o->kind == FLAG ? "" : i + 1 < argc ? argv[++i] : NULL;
-        if (!value) return cli_usage("%s needs a value", argv[i]);
-        if (!option_set(args, o, value)) return cli_usage("-%s: '%s' is not a fitting number", o->names[0], value);
+    int code = 0;
+    for (int i = 0; i < argc && !code; i++)
+        code = argv[i][0] == '-' && argv[i][1] ? parse_option(args, argc, argv, &i) : parse_word(args, argv[i]);
+    return code || args->help ? code : parse_check(args);
+}
+
+/* ---- help ---- */
+
+int cli_verb_help(const cli_args *args) {
+    const cli_verb *v = args->verb;
+    printf("usage: %s %s %s [options]\n\n%c%s.\n", args->program, v->name, v->arguments, v->help[0] - 'a' + 'A',
+           v->help + 1);
+    if (v->more) printf("%s\n", v->more);
+    puts("\noptions, with one dash or two, anywhere:");
+    for (int i = 0; i < N_OPTIONS; i++) {
+        const option *o = &options[i];
+        if (!(o->verbs & v->bit)) continue;
+        char names[64] = "  ";
+        for (int k = 0; k < 3 && o->names[k]; k++)
+            snprintf(names + strlen(names), sizeof names - strlen(names), "%s-%s", k ? ", " : "", o->names[k]);
+        if (o->metavar) snprintf(names + strlen(names), sizeof names - strlen(names), " %s", o->metavar);
+        printf("%-23s %s\n", names, o->help);
     }
-    if (args->batch > 1 << 24 || args->threads > 4096 || args->epochs > 1 << 30)
-        return cli_usage("-batch, -threads or -epochs is too large");
-    return 0;
+    return cli_flush(args);
+}
+
+int cli_help(const cli_args *args) {
+    char bundled[512];
+    int python = !strcmp(args->program, "darknet-vae");
+    printf("usage: %s VERB CFG [CSV] [options]\n\n"
+           "Autoencoders and variational autoencoders: a network is a CFG, data is CSV.\n\n",
+           args->program);
+    for (const cli_verb *v = cli_verbs; v->name; v++)
+        if (v->bit || python) printf("  %-13s%s\n", v->name, v->help);
+    printf("\n%s VERB --help explains a verb and its options. The words vae and\n"
+           "autoencoder may stand before a verb: %s vae train CFG TRAIN.csv\n",
+           args->program, args->program);
+    cli_bundled(bundled, sizeof bundled);
+    if (*bundled) printf("\nnetworks that come with it, found by name:\n  %s\n", bundled);
+    puts("\nexit codes: 0 fine, 1 numeric failure, 2 usage, 3 bad input file,\n"
+         "4 input/output, 5 out of memory, 6 no such device, 128 + n: signal n");
+    return cli_flush(args);
 }

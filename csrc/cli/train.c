@@ -1,71 +1,91 @@
 /* vae train, autoencoder, train: one job. */
 #include "cli.h"
 #include <math.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-static volatile sig_atomic_t interrupted;
-
-static void train_signal(int number) {
-    if (interrupted) _exit(128 + number); /* the second one means it */
-    interrupted = number;
-}
-
-static void train_show(const cli_args *args, const dn_progress *p, int terminal) {
-    char line[256];
-    if (args->quiet || (!terminal && !p->epoch_done)) return;
-    dn_progress_line(p, line, sizeof line);
-    fprintf(stderr, terminal ? "\r\033[K%s%s" : "%s%s", line, terminal && !p->finished ? "" : "\n");
-}
-
-/* Before hours of training: can its result be written? */
-static int train_writable(const char *path) {
-    const char *slash = strrchr(path, '/');
-    char folder[4096] = ".";
-    if (slash) snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
-    if (access(folder, W_OK | X_OK) == 0) return 1;
-    fprintf(stderr, "darknet: cannot write %s: ", path);
-    perror(folder);
-    return 0;
-}
-
-static dn_status train_latents(dn_net *net, const dn_table *table, int latent) {
-    float *mean = malloc(table->rows * (size_t)latent * sizeof *mean);
-    if (!mean) return cli_no_memory(table->rows);
-    dn_status status = dn_net_encode(net, table->values, table->rows, mean, NULL);
-    if (status == DN_OK) status = dn_csv_save("latent_space.txt", mean, table->rows, (size_t)latent);
-    free(mean);
-    return status;
-}
 
 /* What a training holds. */
 typedef struct train_job {
+    cli_args args;
     dn_net *net;
+    dn_net_info info;
     dn_table table, valid;
     dn_classes classes;
     float *truth, *valid_truth;
     dn_trainer *trainer;
     int supervised;
-    char save[4096];
+    char save[CLI_PATH], latents[CLI_PATH], labels[CLI_PATH]; /* the last two: "" when not written */
 } train_job;
 
-static dn_status train_data(const cli_args *args, train_job *j) {
-    dn_status status = cli_table(args, j->net, args->data, 0, &j->table);
-    if (status == DN_OK && j->supervised)
-        status = cli_truth(args, j->net, args->data, &j->table, &j->classes, &j->truth);
-    if (status != DN_OK || !args->valid) return status;
-    status = cli_table(args, j->net, args->valid, 0, &j->valid);
-    if (status == DN_OK && j->supervised)
-        status = cli_truth(args, j->net, args->valid, &j->valid, &j->classes, &j->valid_truth);
-    return status;
+/* ---- what will be written, before hours of training ---- */
+
+static int train_names(train_job *j) {
+    const cli_args *args = &j->args;
+    size_t length = args->save ? (size_t)snprintf(j->save, sizeof j->save, "%s", args->save)
+                               : dn_net_weights_name(j->net, j->supervised, j->save, sizeof j->save);
+    if (length >= sizeof j->save - 64) return cli_usage(args, "the name of the weights file is too long");
+    int file = cli_is_file(j->save), encodes = !j->supervised && j->info.latent_size;
+    const char *slash = strrchr(j->save, '/');
+    if (args->latents && !encodes) return cli_usage(args, "-latents: this network has no latent space to write");
+    if (args->latents)
+        snprintf(j->latents, sizeof j->latents, "%s", args->latents);
+    else if (encodes && file && !args->no_latents)
+        snprintf(j->latents, sizeof j->latents, "%.*slatent_space.txt", slash ? (int)(slash + 1 - j->save) : 0, j->save);
+    if (j->supervised && !args->target && file) dn_classes_path(j->save, j->labels, sizeof j->labels);
+    return 0;
 }
 
-static dn_status train_start(const cli_args *args, train_job *j) {
-    dn_status status = train_data(args, j);
-    if (status != DN_OK) return status;
+static int train_writable(const train_job *j) {
+    const cli_args *args = &j->args;
+    int code = cli_writable(args, "save", j->save);
+    if (!code && *j->latents) code = cli_writable(args, "latents", j->latents);
+    if (!code && *j->labels) code = cli_check(args, dn_writable(j->labels));
+    if (!code && *j->latents && !strcmp(j->latents, j->save))
+        code = cli_usage(args, "-save and -latents are both %s", j->save);
+    if (code || !args->output) return code;
+    const char *dot = strrchr(args->output, '.'), *slash = strrchr(args->output, '/');
+    int stem = dot && dot != args->output && (!slash || dot > slash + 1) ? (int)(dot - args->output) : (int)strlen(args->output);
+    static const char *const kinds[] = {"input", "output"};
+    for (int i = 0; i < 2 && !code; i++) {
+        char path[CLI_PATH + 64];
+        if (snprintf(path, sizeof path, "%.*s_%s_0.txt", stem, args->output, kinds[i]) >= (int)sizeof path)
+            return cli_usage(args, "-output: the name is too long");
+        code = cli_writable(args, "output", path);
+    }
+    return code;
+}
+
+/* ---- the data ---- */
+
+static int train_data(train_job *j) {
+    const cli_args *args = &j->args;
+    int code = cli_table(args, j->net, args->data, 0, &j->table);
+    if (!code && j->supervised) code = cli_truth(args, j->net, args->data, &j->table, &j->classes, &j->truth);
+    if (code || !args->valid) return code;
+    code = cli_table(args, j->net, args->valid, 0, &j->valid);
+    if (!code && j->supervised) code = cli_truth(args, j->net, args->valid, &j->valid, &j->classes, &j->valid_truth);
+    return code;
+}
+
+/* One line on what was read and what computes. */
+static void train_announce(const train_job *j) {
+    const cli_args *args = &j->args;
+    const dn_table *t = &j->table;
+    if (args->quiet) return;
+    const char *name = strrchr(args->data, '/');
+    const char *label = args->label_column ? args->label_column : dn_net_label_column(j->net);
+    fprintf(stderr, "%s: %zu rows, %zu column%s", name ? name + 1 : args->data, t->rows, t->columns,
+            t->columns == 1 ? "" : "s");
+    if (t->truths) fprintf(stderr, ", %zu target%s", t->truths, t->truths == 1 ? "" : "s");
+    if (t->labels) fprintf(stderr, ", label '%s'", label);
+    fprintf(stderr, "; %zu parameters; %s, %d thread%s\n", j->info.n_params,
+            strcmp(dn_net_device(j->net), "cpu") ? "GPU" : "cpu", j->info.threads, j->info.threads == 1 ? "" : "s");
+}
+
+static int train_start(train_job *j) {
+    const cli_args *args = &j->args;
+    int code = train_data(j);
+    if (code) return code;
     dn_train_options options = {.epochs = (int)args->epochs,
                                 .shuffle = !args->no_shuffle,
                                 .learning_rate = args->learning_rate,
@@ -74,68 +94,84 @@ static dn_status train_start(const cli_args *args, train_job *j) {
                                 .valid_x = j->valid.values,
                                 .valid_truth = j->valid_truth,
                                 .valid_rows = j->valid.rows,
-                                .score = j->supervised};
-    return dn_trainer_create(&j->trainer, j->net, j->table.values, j->truth, j->table.rows, &options);
+                                .score = j->supervised,
+                                .continues = args->continues};
+    code = cli_check(args, dn_trainer_create(&j->trainer, j->net, j->table.values, j->truth, j->table.rows, &options));
+    if (!code) train_announce(j);
+    return code;
+}
+
+/* ---- the result ---- */
+
+static dn_status train_latents(const train_job *j, float *mean) {
+    dn_status status = dn_net_encode(j->net, j->table.values, j->table.rows, mean, NULL);
+    return status == DN_OK ? dn_csv_save(j->latents, mean, j->table.rows, (size_t)j->info.latent_size) : status;
 }
 
 /* Weights, and what lies beside them. */
-static dn_status train_save(const cli_args *args, train_job *j, int latent) {
-    char labels[4200];
-    dn_status status = dn_net_save(j->net, j->save);
-    if (status == DN_OK && latent) status = train_latents(j->net, &j->table, latent);
-    if (status == DN_OK && j->classes.n) {
-        dn_classes_path(j->save, labels, sizeof labels);
-        status = dn_classes_save(&j->classes, labels);
+static int train_save(train_job *j) {
+    const cli_args *args = &j->args;
+    int code = cli_check(args, dn_net_save(j->net, j->save));
+    if (!code && *j->labels && j->classes.n) code = cli_check(args, dn_classes_save(&j->classes, j->labels));
+    if (!code && *j->latents) {
+        float *mean = cli_floats(args, j->table.rows, (size_t)j->info.latent_size);
+        code = mean ? cli_check(args, train_latents(j, mean)) : DN_E_MEMORY;
+        free(mean);
     }
-    if (status == DN_OK && !args->quiet)
-        fprintf(stderr, "saved %s%s%s%s\n", j->save, latent ? ", latent_space.txt" : "", j->classes.n ? ", " : "",
-                j->classes.n ? labels : "");
-    return status;
+    if (code || args->quiet) return code;
+    fprintf(stderr, "saved %s%s%s", j->save, *j->latents ? ", " : "", j->latents);
+    fprintf(stderr, "%s%s\n", *j->labels && j->classes.n ? ", " : "", *j->labels && j->classes.n ? j->labels : "");
+    return 0;
 }
 
-static dn_status train_result(const cli_args *args, const dn_progress *epoch, double seconds) {
+/* The losses of the last whole epoch; none are known when there is none. */
+static int train_result(const train_job *j, const dn_progress *epoch, double seconds) {
     cli_value values[16] = {{"epochs", epoch->epoch}};
-    int n = 1;
-    while (n < 15 && dn_progress_item(epoch, n - 1, &values[n].name, &values[n].value)) n++;
+    int n = 1, file = cli_is_file(j->save);
+    while (n < 15 && dn_progress_item(epoch, n - 1, &values[n].name, &values[n].value)) {
+        if (!epoch->epoch) values[n].value = NAN;
+        n++;
+    }
+    if (!epoch->epoch && !j->args.json) n = 1;
     values[n++] = (cli_value){"seconds", floor(seconds * 1000 + 0.5) / 1000};
-    return cli_print(args, values, n);
+    return cli_print(&j->args, file ? stdout : stderr, values, n);
 }
 
-static int train_run(const cli_args *args, train_job *j) {
-    dn_net_info info;
-    dn_progress p = {0}, epoch = {0};
-    dn_net_info_get(j->net, &info);
-    const char *term = getenv("TERM");
-    int terminal = isatty(2) && !(term && !strcmp(term, "dumb"));
-    dn_status trained, status = train_start(args, j);
-    if (status != DN_OK) return cli_fail(status);
-    signal(SIGINT, train_signal);
-    signal(SIGTERM, train_signal);
-    epoch.supervised = j->supervised;
+static int train_run(train_job *j) {
+    dn_progress p = {.supervised = j->supervised}, epoch = p, now;
+    int code = train_start(j), terminal = cli_is_terminal();
+    if (code) return code;
+    dn_status trained;
     do {
-        trained = dn_trainer_run(j->trainer, 50, &p);
+        now = p;
+        trained = dn_trainer_run(j->trainer, 50, &now);
         if (trained != DN_OK) break;
-        train_show(args, &p, terminal);
+        p = now;
+        if (p.warning) cli_warn(&j->args, "%s", p.warning);
+        cli_progress(&j->args, &p, terminal);
         if (p.epoch_done) epoch = p;
-    } while (!p.finished && !interrupted);
-    if (terminal && !args->quiet && !p.finished) fputc('\n', stderr);
-    if (trained != DN_OK) cli_fail(trained); /* what was learned before is saved all the same */
-    if ((status = train_save(args, j, j->supervised ? 0 : info.latent_size)) != DN_OK) return cli_fail(status);
-    status = train_result(args, &epoch, p.seconds);
-    return (int)(status == DN_OK ? trained : status);
+    } while (!p.finished && !cli_interrupted());
+    if (terminal && !j->args.quiet && !p.finished && (p.epoch || p.rows_done)) fputc('\n', stderr);
+    int interrupted = cli_interrupted();
+    cli_no_interrupt();
+    if (trained != DN_E_INTERRUPTED) code = cli_check(&j->args, trained);
+    /* Nothing that was saved before gives way to a network that has learned nothing. */
+    int learned = epoch.epoch > 0 || (interrupted && trained != DN_E_NUMERIC && p.rows_done > 0 && isfinite(p.total_loss));
+    int saved = learned ? train_save(j) : 0;
+    if (!saved) saved = train_result(j, &epoch, p.seconds);
+    return code ? code : saved;
 }
 
 int cli_train(const cli_args *args) {
-    train_job j = {0};
-    if (!args->cfg || !args->data) return cli_usage("train: a CFG and a CSV are wanted");
-    if (args->output && !train_writable(args->output)) return DN_E_IO;
-    dn_status status = cli_network(args, 0, &j.net);
-    if (status != DN_OK) return cli_fail(status);
-    j.supervised = cli_supervised(args, j.net);
-    if (args->save ? snprintf(j.save, sizeof j.save, "%s", args->save) >= (int)sizeof j.save
-                   : dn_net_weights_name(j.net, j.supervised, j.save, sizeof j.save) >= sizeof j.save)
-        return cli_usage("the name of the weights file is too long");
-    int code = train_writable(j.save) ? train_run(args, &j) : DN_E_IO;
+    train_job j = {.args = *args};
+    int code = cli_network(&j.args, &j.net);
+    if (!code) {
+        dn_net_info_get(j.net, &j.info);
+        j.supervised = cli_supervised(args, j.net);
+        code = train_names(&j);
+    }
+    if (!code) code = train_writable(&j);
+    if (!code) code = train_run(&j);
     dn_trainer_destroy(j.trainer);
     dn_table_free(&j.table);
     dn_table_free(&j.valid);
@@ -143,5 +179,5 @@ int cli_train(const cli_args *args) {
     free(j.truth);
     free(j.valid_truth);
     dn_net_destroy(j.net);
-    return interrupted ? 128 + (int)interrupted : code;
+    return code;
 }

@@ -1,0 +1,134 @@
+/* Files that came with the program, and files that will be written. */
+#include "../nearest.h"
+#include "cli.h"
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- bundled files ----
+ *
+ * Networks and the digits lie in one of several places: where DARKNET_SHARE says (Python's command line sets it), beside
+ * the binary in a source tree, in PREFIX/share/darknet-vae, or in the Python package of the environment whose `bin` the
+ * binary lies in. */
+
+static int program_folder(char text[CLI_PATH]) {
+    ssize_t n = readlink("/proc/self/exe", text, CLI_PATH - 1);
+    if (n <= 0) return 0;
+    text[n] = 0;
+    char *slash = strrchr(text, '/');
+    if (!slash) return 0;
+    *slash = 0;
+    return 1;
+}
+
+static int is_folder(const char *path) {
+    struct stat info;
+    return !stat(path, &info) && S_ISDIR(info.st_mode);
+}
+
+/* lib/python3.x/site-packages of the folder's environment */
+static int package_folder(const char *bin, char text[CLI_PATH]) {
+    char lib[CLI_PATH];
+    int found = 0;
+    if (snprintf(lib, sizeof lib, "%s/../lib", bin) >= (int)sizeof lib) return 0;
+    DIR *dir = opendir(lib);
+    for (struct dirent *e; dir && !found && (e = readdir(dir));)
+        found = !strncmp(e->d_name, "python3", 7) &&
+                snprintf(text, CLI_PATH, "%s/%s/site-packages/darknet_vae/share", lib, e->d_name) < CLI_PATH &&
+                is_folder(text);
+    if (dir) closedir(dir);
+    return found;
+}
+
+/* The index-th place, 0, 1, ...; 0 after the last. An empty text is a place that is not there. */
+static int place(int index, char text[CLI_PATH]) {
+    static const char *const beside[] = {"cfg", "data", "../share/darknet-vae"};
+    char folder[CLI_PATH];
+    const char *share = getenv("DARKNET_SHARE");
+    *text = 0;
+    if (index == 0 && share) snprintf(text, CLI_PATH, "%s", share);
+    if (index == 0 || !program_folder(folder)) return index == 0;
+    if (index <= 3 && snprintf(text, CLI_PATH, "%s/%s", folder, beside[index - 1]) >= CLI_PATH) *text = 0;
+    if (index == 4 && !package_folder(folder, text)) *text = 0;
+    if (!is_folder(text)) *text = 0;
+    return index <= 4;
+}
+
+const char *cli_find(const char *name, char text[CLI_PATH]) {
+    char folder[CLI_PATH];
+    if (strchr(name, '/') || !strcmp(name, "-") || !access(name, F_OK)) return name;
+    for (int i = 0; place(i, folder); i++)
+        if (*folder && snprintf(text, CLI_PATH, "%s/%s", folder, name) < CLI_PATH && !access(text, R_OK)) return text;
+    return name;
+}
+
+static int is_cfg(const char *name) {
+    size_t n = strlen(name);
+    return n > 4 && !strcmp(name + n - 4, ".cfg");
+}
+
+static int compare_names(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+/* Their names; only the first place that has some. */
+static int bundled_names(char names[64][64]) {
+    char folder[CLI_PATH];
+    char *order[64], sorted[64][64];
+    int n = 0;
+    for (int i = 0; !n && place(i, folder); i++) {
+        DIR *dir = *folder ? opendir(folder) : NULL;
+        for (struct dirent *e; dir && n < 64 && (e = readdir(dir));)
+            if (is_cfg(e->d_name) && strlen(e->d_name) < sizeof names[0]) strcpy(sorted[n++], e->d_name);
+        if (dir) closedir(dir);
+    }
+    for (int i = 0; i < n; i++) order[i] = sorted[i];
+    qsort(order, (size_t)n, sizeof *order, compare_names);
+    for (int i = 0; i < n; i++) strcpy(names[i], order[i]);
+    return n;
+}
+
+void cli_bundled(char *text, size_t size) {
+    char names[64][64];
+    int n = bundled_names(names), column = 0;
+    *text = 0;
+    for (int i = 0; i < n; i++) {
+        size_t at = strlen(text);
+        int wraps = column + (int)strlen(names[i]) > 74;
+        int added = snprintf(text + at, size - at, "%s%s%s", i ? "," : "", !i ? "" : wraps ? "\n  " : " ", names[i]);
+        column = wraps ? (int)strlen(names[i]) : column + added;
+    }
+}
+
+const char *cli_bundled_like(const char *name, char text[CLI_PATH]) {
+    char names[64][64];
+    int n = bundled_names(names);
+    dn_nearest nearest;
+    dn_nearest_begin(&nearest, name, strlen(name));
+    for (int i = 0; i < n; i++) dn_nearest_try(&nearest, names[i], strlen(names[i]));
+    if (!nearest.found) return NULL;
+    snprintf(text, CLI_PATH, "%s", nearest.found);
+    return text;
+}
+
+/* ---- files that will be written ---- */
+
+int cli_is_file(const char *path) {
+    struct stat info;
+    return strcmp(path, "-") && (stat(path, &info) || S_ISREG(info.st_mode));
+}
+
+static int same_file(const char *a, const char *b) {
+    struct stat x, y;
+    return b && !stat(a, &x) && !stat(b, &y) && S_ISREG(x.st_mode) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+int cli_writable(const cli_args *args, const char *option, const char *path) {
+    const char *const inputs[] = {args->cfg, args->data, args->valid};
+    for (int i = 0; i < 3; i++)
+        if (same_file(path, inputs[i]))
+            return cli_usage(args, "-%s %s would overwrite %s, which is read", option, path, inputs[i]);
+    if (strcmp(option, "save") && same_file(path, args->weights))
+        return cli_usage(args, "-%s %s would overwrite the weights, which are read", option, path);
+    return cli_check(args, dn_writable(path));
+}

@@ -1,0 +1,99 @@
+/* What the verbs share: the network, tables, truths. */
+#include "cli.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int network_missing(const cli_args *args) {
+    char text[CLI_PATH];
+    const char *like = cli_bundled_like(args->cfg, text);
+    if (like) return cli_usage(args, "there is no file %s; did you mean %s, which came with the program?", args->cfg, like);
+    fprintf(stderr, "%s: %s\n", args->program, dn_error());
+    return DN_E_IO;
+}
+
+int cli_network(cli_args *args, dn_net **net) {
+    char device[32] = "auto";
+    if (args->gpu >= 0) snprintf(device, sizeof device, "cuda:%ld", args->gpu);
+    if (args->cpu) strcpy(device, "cpu");
+    dn_net_options options = {.seed = args->seed, .batch = (int)args->batch, .threads = (int)args->threads,
+                              .device = device, .precision = args->precision};
+    const char *path = cli_find(args->cfg, args->bundled);
+    dn_status status = dn_net_create(net, path, &options);
+    if (status == DN_E_IO && path == args->cfg && strcmp(path, "-") && access(path, F_OK)) return network_missing(args);
+    if (status != DN_OK) return cli_check(args, status);
+    if (path != args->cfg && !args->quiet) fprintf(stderr, "%s: using %s\n", args->program, path);
+    args->cfg = path;
+    for (int i = 0; i < dn_net_warning_count(*net); i++) cli_warn(args, "%s", dn_net_warning(*net, i));
+    if (!args->quiet && strcmp(dn_net_device(*net), "cpu"))
+        fprintf(stderr, "%s: computing on %s\n", args->program, dn_net_device(*net));
+    dn_net_info info;
+    dn_net_info_get(*net, &info);
+    int code = 0;
+    if (args->weights)
+        code = cli_check(args, dn_net_load(*net, args->weights, args->clear));
+    else if (args->verb->bit & (CLI_SAMPLE | CLI_ROWS) && !args->random && info.n_params)
+        code = cli_usage(args, "%s needs the trained parameters: -weights W (or -random, to run without)",
+                         args->verb->name);
+    if (!code) return 0;
+    dn_net_destroy(*net);
+    *net = NULL;
+    return code;
+}
+
+int cli_table(const cli_args *args, const dn_net *net, const char *path, int latents, dn_table *table) {
+    dn_net_info info;
+    char bundled[CLI_PATH];
+    dn_net_info_get(net, &info);
+    dn_csv_options options = {/* latent vectors are not scaled and have neither labels nor targets */
+                              .label_column = args->label_column ? args->label_column
+                                              : latents          ? NULL
+                                                                 : dn_net_label_column(net),
+                              .label_optional = !args->label_column,
+                              .targets = latents ? NULL : args->target,
+                              .scale = args->scale > 0 ? args->scale
+                                       : latents       ? 1
+                                                       : info.data_scale,
+                              .max_rows = args->rows,
+                              .header = args->header ? 1 : args->no_header ? -1 : 0,
+                              .columns = latents ? info.latent_size : info.inputs};
+    int code = cli_check(args, dn_csv_load(table, cli_find(path, bundled), &options));
+    if (code || !table->warnings) return code;
+    for (const char *line = table->warnings, *end; *line; line = *end ? end + 1 : end) {
+        end = line + strcspn(line, "\n");
+        cli_warn(args, "%.*s", (int)(end - line), line);
+    }
+    return 0;
+}
+
+float *cli_floats(const cli_args *args, size_t rows, size_t width) {
+    size_t bytes;
+    int fits = !__builtin_mul_overflow(rows, width, &bytes) && !__builtin_mul_overflow(bytes, sizeof(float), &bytes);
+    float *values = fits && bytes <= PTRDIFF_MAX ? malloc(bytes ? bytes : 1) : NULL;
+    if (!values) fprintf(stderr, "%s: out of memory for %zu rows\n", args->program, rows);
+    return values;
+}
+
+int cli_supervised(const cli_args *args, const dn_net *net) {
+    dn_net_info info;
+    dn_net_info_get(net, &info);
+    return info.supervised || args->target;
+}
+
+int cli_classes(const cli_args *args, dn_classes *classes) {
+    char path[CLI_PATH];
+    *classes = (dn_classes){0};
+    if (!args->weights || dn_classes_path(args->weights, path, sizeof path) >= sizeof path || access(path, F_OK)) return 0;
+    return cli_check(args, dn_classes_load(classes, path));
+}
+
+int cli_truth(const cli_args *args, const dn_net *net, const char *path, const dn_table *table, dn_classes *classes,
+              float **truth) {
+    dn_net_info info;
+    dn_net_info_get(net, &info);
+    int code = classes->n ? 0 : cli_classes(args, classes);
+    if (code) return code;
+    *truth = cli_floats(args, table->rows, (size_t)info.truths);
+    return *truth ? cli_check(args, dn_net_truth(net, table, path, classes, *truth)) : DN_E_MEMORY;
+}

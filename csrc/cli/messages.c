@@ -1,0 +1,73 @@
+/* What the binary says. */
+#include "../status.h"
+#include "cli.h"
+#include <math.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Is standard output a pipe whose reader went away? */
+static int output_is_closed(void) {
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&out, 1, 0) > 0 && (out.revents & POLLERR) && !(out.revents & POLLNVAL);
+}
+
+/* The usual end of a program in a pipe, `... | head`: by the signal, without a word. */
+static void end_of_pipe(void) {
+    signal(SIGPIPE, SIG_DFL);
+    raise(SIGPIPE);
+}
+
+int cli_check(const cli_args *args, dn_status status) {
+    if (status == DN_OK) return 0;
+    if (status == DN_E_IO && output_is_closed()) end_of_pipe();
+    fprintf(stderr, "%s: %s\n", args->program, dn_error());
+    return (int)status;
+}
+
+static void print_line(const cli_args *args, const char *kind, const char *format, va_list list, const char *end) {
+    char text[4096], line[4096];
+    vsnprintf(text, sizeof text, format, list);
+    dn_printable(text, line, sizeof line);
+    fprintf(stderr, "%s: %s%s%s\n", args->program, kind, line, end);
+}
+
+int cli_usage(const cli_args *args, const char *format, ...) {
+    char end[96];
+    va_list list;
+    snprintf(end, sizeof end, " (%s%s%s --help explains)", args->program, args->verb ? " " : "",
+             args->verb ? args->verb->name : "");
+    va_start(list, format);
+    print_line(args, "", format, list, end);
+    va_end(list);
+    return DN_E_USAGE;
+}
+
+void cli_warn(const cli_args *args, const char *format, ...) {
+    va_list list;
+    if (args->quiet) return;
+    va_start(list, format);
+    print_line(args, "warning: ", format, list, "");
+    va_end(list);
+}
+
+int cli_print(const cli_args *args, FILE *to, const cli_value *values, int n) {
+    for (int i = 0; i < n; i++)
+        if (!args->json)
+            fprintf(to, "%s%s %.7g", i ? "  " : "", values[i].name, values[i].value);
+        else if (isfinite(values[i].value))
+            fprintf(to, "%s\"%s\": %.9g", i ? ", " : "{", values[i].name, values[i].value);
+        else
+            fprintf(to, "%s\"%s\": null", i ? ", " : "{", values[i].name);
+    fputs(args->json ? "}\n" : "\n", to);
+    return to == stdout ? cli_flush(args) : 0;
+}
+
+int cli_flush(const cli_args *args) {
+    if (!fflush(stdout) && !ferror(stdout)) return 0;
+    if (output_is_closed()) end_of_pipe();
+    fprintf(stderr, "%s: cannot write to standard output\n", args->program);
+    return DN_E_IO;
+}

@@ -1,0 +1,55 @@
+/* Signals, and the line that shows the progress of a training. */
+#include "cli.h"
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t interrupted;
+
+static void signal_heard(int number) {
+    if (interrupted) _exit(128 + number); /* the second one means it */
+    interrupted = number;
+}
+
+static int asked_to_stop(void *context) {
+    (void)context;
+    return interrupted;
+}
+
+void cli_signals(void) {
+    struct sigaction heard = {.sa_handler = signal_heard}, before; /* no SA_RESTART: waiting for a pipe ends too */
+    const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    sigemptyset(&heard.sa_mask);
+    for (int i = 0; i < 3; i++)
+        if (numbers[i] != SIGHUP || (!sigaction(SIGHUP, NULL, &before) && before.sa_handler != SIG_IGN)) /* nohup */
+            sigaction(numbers[i], &heard, NULL);
+    signal(SIGPIPE, SIG_IGN); /* a training must not end with the reader of its progress */
+#ifdef SIGXFSZ
+    signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is an error that is told */
+#endif
+    dn_watch(asked_to_stop, NULL);
+}
+
+int cli_interrupted(void) { return interrupted; }
+
+void cli_no_interrupt(void) { dn_watch(NULL, NULL); }
+
+int cli_is_terminal(void) {
+    const char *term = getenv("TERM");
+    return isatty(STDERR_FILENO) && !(term && !strcmp(term, "dumb"));
+}
+
+static size_t terminal_width(void) {
+    struct winsize size;
+    return !ioctl(STDERR_FILENO, TIOCGWINSZ, &size) && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+void cli_progress(const cli_args *args, const dn_progress *p, int terminal) {
+    char line[256];
+    if (args->quiet || (!terminal && !p->epoch_done)) return;
+    size_t width = terminal ? terminal_width() : sizeof line; /* with its final zero: the last column stays free */
+    dn_progress_line(p, line, width < sizeof line ? width : sizeof line);
+    fprintf(stderr, terminal ? "\r\033[K%s%s" : "%s%s", line, terminal && !p->finished ? "" : "\n");
+}

@@ -12,9 +12,32 @@ Arrays are float32, C-contiguous, (rows, features); image features are channel, 
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
-from ._version import __version__
+
+def _is_built(folder: str) -> bool:
+    return os.path.isdir(folder) and any(name.startswith("_darknet.") for name in os.listdir(folder))
+
+
+def _find_the_built_package() -> None:
+    """In the folder of the sources Python finds this package before the one that was installed, which has the compiled core.
+    Then all modules come from the installed one."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    if _is_built(here):
+        return
+    for folder in (os.path.join(entry or os.curdir, "darknet_vae") for entry in sys.path):
+        if _is_built(folder):
+            __path__[:] = [folder]
+            return
+    raise ImportError(
+        f"{here} holds the sources of darknet_vae without its compiled core: run pip install {os.path.dirname(here)}"
+    )
+
+
+_find_the_built_package()
+from ._version import __version__  # noqa: E402
 
 if TYPE_CHECKING:
     from . import datasets, errors, plots

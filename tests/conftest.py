@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,15 @@ import pytest
 from helpers import ON_A_GPU, ROOT, emulated_plugin
 
 import darknet_vae as dv
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Side by side with other tests there is no measuring of time."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    for item in items:
+        if item.get_closest_marker("timing"):
+            item.add_marker(pytest.mark.skip(reason="measures time or memory, so it runs alone: pytest -m timing"))
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import os
 import shutil
@@ -38,7 +39,10 @@ def made(target: str, file: str) -> str:
     """`make target`, in DARKNET_TEST_BUILD or the folder that `make` itself uses; the path of `file` there."""
     folder = os.environ.get("DARKNET_TEST_BUILD", str(ROOT / "build" / "make"))
     environment = {k: v for k, v in os.environ.items() if k not in ("LD_PRELOAD", "MAKEFLAGS", "LD_LIBRARY_PATH")}
-    done = subprocess.run(["make", "-j2", f"B={folder}", target], cwd=ROOT, env=environment, capture_output=True, text=True)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "tests.lock"), "w") as lock:  # tests may run side by side
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(["make", "-j2", f"B={folder}", target], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, f"make {target} failed:\n{done.stdout}\n{done.stderr}"
     return os.path.join(folder, file)
 

@@ -129,18 +129,24 @@ class Reference:
         self.steps = int(header.get("time_steps", 1))
         self.training = False
         self.inputs = int(header.get("inputs", np.prod(image)))
-        self.layers = [Layer(self, i, kind, keys) for i, (kind, keys) in enumerate(sections)]
+        self.layers: list[Layer] = []
         self.outputs: list[A] = []
         self.shapes: list[tuple[int, ...]] = []
-        shape: tuple[int, ...] = image if np.prod(image) == self.inputs else (self.inputs,)
-        self.input_shape = shape
-        for layer in self.layers:
-            self._plan(layer, shape)
-            x = np.zeros((self.steps * 2, *shape))
-            shape = self._run(layer, x, None).shape[1:]
-            self.shapes.append(shape)
-            self.outputs.append(np.zeros((self.steps * 2, *shape)))
+        self.input_shape: tuple[int, ...] = image if np.prod(image) == self.inputs else (self.inputs,)
+        for kind, keys in sections:
+            self.append(kind, keys)
+
+    def append(self, kind: str, keys: dict[str, str]) -> tuple[int, ...]:
+        """One more layer at the end; the shape of its output."""
+        shape = self.shapes[-1] if self.shapes else self.input_shape
+        layer = Layer(self, len(self.layers), kind, keys)
+        self.layers.append(layer)
+        self._plan(layer, shape)
+        shape = self._run(layer, np.zeros((self.steps * 2, *shape)), None).shape[1:]
+        self.shapes.append(shape)
+        self.outputs.append(np.zeros((self.steps * 2, *shape)))
         self.reset()
+        return shape
 
     def reset(self) -> None:
         for layer in self.layers:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ROOT
+from helpers import ROOT, run
 
 import darknet_vae as dv
 from darknet_vae import errors
@@ -206,3 +206,15 @@ def test_layers_without_a_forward_say_so(network: Build) -> None:
             _ = net.layers[1].output
         net.forward(X[:2])
         assert net.layers[1].output.shape == (2, 3)
+
+
+def test_the_sources_folder_does_not_hide_the_installed_package() -> None:
+    """README's Python lines, typed where the repository was cloned."""
+    code = "import darknet_vae as dv; print(dv.Network('cfg/vae_digits.cfg').latent_size, dv.bundled('digits.csv'))"
+    done = run([sys.executable, "-c", code], cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("2 ") and str(ROOT / "darknet_vae") not in done.stdout
+    assert run([sys.executable, "-m", "darknet_vae", "inspect", "cfg/vae_digits.cfg"], cwd=ROOT).returncode == 0
+    # without an installed one
+    done = run([sys.executable, "-I", "-S", "-c", f"import sys; sys.path[:0] = [{str(ROOT)!r}]; import darknet_vae"])
+    assert done.returncode == 1 and "pip install" in done.stderr.splitlines()[-1]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from reference import Reference
+from reference import Reference, sections_of
 from test_gradients import HEADS, NETWORKS, Problem, check
 
 import darknet_vae as dv
@@ -43,6 +43,7 @@ class Draw:
         self.text = (
             f"[net]\nbatch={self.streams}\ntime_steps={self.steps}\nchannels={c}\nheight={h}\nwidth={w}\nlearning_rate=0.1\n"
         )
+        self.reference = Reference(self.text)
         for _ in range(int(self.random.integers(3, 8))):
             self.add(self.one(*(IMAGE_KINDS if self.shape[1] * self.shape[2] > 1 else VECTOR_KINDS)))
         # what the loss reads should be of ordinary size
@@ -60,9 +61,11 @@ class Draw:
         return values[int(self.random.integers(len(values)))]
 
     def section(self, kind: str, keys: str) -> None:
-        self.text += f"[{kind}]\n{keys}"
-        self.shapes.append(Reference(self.text).shapes[-1] + (1, 1)[: 3 - len(Reference(self.text).shapes[-1])])  # type: ignore[arg-type]
-        self.shape = self.shapes[-1]
+        text = f"[{kind}]\n{keys}"
+        self.text += text
+        shape = self.reference.append(*sections_of(text)[0])
+        self.shape = (*shape, 1, 1)[:3]  # type: ignore[assignment]
+        self.shapes.append(self.shape)
 
     def act(self) -> str:
         return f"activation={self.one(*ACTIVATIONS)}\n"

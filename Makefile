@@ -142,7 +142,7 @@ tsan:
 	$(MAKE) B=build/tsan OPT="-O1 -g -fsanitize=thread" LDFLAGS="-fsanitize=thread" build/tsan/test_pool
 	build/tsan/test_pool 2000
 test: all
-	pytest -n auto
+	pytest
 bench:
 	python -m bench --output docs/performance.md
 clean:

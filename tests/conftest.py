@@ -13,6 +13,16 @@ from helpers import ON_A_GPU, ROOT, emulated_plugin
 import darknet_vae as dv
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """The whole suite runs on all cores, where pytest-xdist is (-n 0: on one). Its workers come here too, and start none."""
+    if hasattr(config, "workerinput") or "PYTEST_XDIST_WORKER" in os.environ or not config.pluginmanager.hasplugin("xdist"):
+        return
+    options = config.option
+    if config.args == config.getini("testpaths") and options.numprocesses is None and not options.markexpr:
+        options.numprocesses = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Side by side with other tests there is no measuring of time."""
     if "PYTEST_XDIST_WORKER" not in os.environ:

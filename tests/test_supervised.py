@@ -198,7 +198,7 @@ def test_bad_tables_end_in_one_line_and_the_documented_code(kind: str) -> None:
         (["train", "net.cfg", "t.csv", *label, "-valid", "nothere.csv"], 4, ["nothere.csv"]),
         (["train", "net.cfg", "t.csv", *label, "-holdout", "1"], 2, ["holdout=1"]),
         (["train", "net.cfg", "t.csv", *label, "-holdout", "0.2", "-valid", "t.csv"], 2, ["one of the two"]),
-        (["train", "reg.cfg", "text.csv", "-target", "y", "-epochs", "1"], 3, ["text.csv:3: column 3 (a target): 'three'"]),
+        (["train", "reg.cfg", "text.csv", "-target", "y", "-epochs", "1"], 3, ["text.csv:3: column 3 ('y', a target): 'three'"]),
         (["train", "reg.cfg", "text.csv", "-target", "z", "-epochs", "1"], 2, ["no target column 'z'"]),
         (["train", "reg.cfg", "plain.csv", "-epochs", "1"], 2, ["target columns (-target)"]),
         (["predict", "reg.cfg", "plain.csv", "-labels"], 2, ["no labels to predict"]),

@@ -66,17 +66,35 @@ static const char *csv_numbers(const csv_plan *plan, const char *p, char separat
 
 static float *csv_truth(const dn_table *t, size_t row) { return t->truths ? t->truth + row * t->truths : NULL; }
 
+/* What is wrong with a row in which the cell of column c is no number, or with its width. Another width comes first, as
+ * then cells may stand in the wrong columns; quotes before that, as they may be its cause. */
+static dn_status csv_row_error(const csv_reader *r, const csv_plan *plan, const char *row, long row_line,
+                               const csv_cell *bad, long bad_line, int c) {
+    csv_reader look = *r;
+    csv_cell cell;
+    int last = 0, n = 0;
+    look.p = row, look.line = row_line;
+    for (; !last && n <= CSV_MAX_COLUMNS; n++) {
+        long line = look.line;
+        dn_csv_cell(&look, &cell, &last);
+        DN_TRY(dn_csv_cell_check(r, &cell, line, n));
+    }
+    if (n == plan->columns + 1 && !cell.size && !cell.quoted) n--; /* a trailing separator */
+    if (n != plan->columns || !bad) return dn_csv_bad_width(r, plan, row_line, n);
+    return dn_csv_bad_cell(r, plan, row, bad, bad_line, c);
+}
+
 /* A row cell by cell; every form, and every error. */
 static dn_status csv_row(csv_reader *r, const csv_plan *plan, size_t row, csv_chunk *chunk, dn_table *t) {
     float *values = t->values + row * t->columns, *truth = csv_truth(t, row);
     csv_cell cell;
     int last = 0, c = 0;
-    long begin = r->line;
-    for (; !last && c <= CSV_MAX_COLUMNS; c++) {
+    const char *begin = r->p;
+    const long first_line = r->line;
+    for (; !last && c < plan->columns; c++) {
         long line = r->line;
         dn_csv_cell(r, &cell, &last);
         DN_TRY(dn_csv_cell_check(r, &cell, line, c));
-        if (c >= plan->columns) continue;
         int role = plan->roles[c];
         if (role == CSV_LABEL) {
             DN_TRY(csv_label(chunk, &cell));
@@ -84,11 +102,15 @@ static dn_status csv_row(csv_reader *r, const csv_plan *plan, size_t row, csv_ch
         }
         double v, divisor = role == CSV_FEATURE ? plan->scale : 1;
         if (!dn_csv_number(&cell, &v) || !isfinite((float)(v / divisor)))
-            return dn_csv_bad_cell(r, plan, &cell, line, c);
+            return csv_row_error(r, plan, begin, first_line, &cell, line, c);
         *(role == CSV_FEATURE ? values++ : truth + role) = (float)(v / divisor);
     }
-    if (c == plan->columns + 1 && !cell.size && !cell.quoted) c--; /* a trailing separator */
-    return c == plan->columns ? DN_OK : dn_csv_bad_width(r, plan, begin, c);
+    int right = c == plan->columns;
+    if (!last) { /* a trailing separator */
+        dn_csv_cell(r, &cell, &last);
+        right &= last && !cell.size && !cell.quoted;
+    }
+    return right ? DN_OK : csv_row_error(r, plan, begin, first_line, NULL, 0, 0);
 }
 
 /* Nothing, or a trailing separator, is left of the row. */

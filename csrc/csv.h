@@ -118,7 +118,7 @@ int dn_csv_looks(const csv_cell *cell);
 enum { CSV_FEATURE = -1, CSV_LABEL = -2 };
 typedef struct csv_plan {
     int columns;
-    long first_line; /* of the first row that is no header */
+    long first_line; /* of the first row, which may be the header */
     int words;       /* it has cells that look like names, */
     int over_numbers; /* and numbers below them */
     int *roles;      /* (columns) */
@@ -143,8 +143,9 @@ int dn_csv_column(const csv_plan *plan, const char *name, size_t size);
 /* One more line for table->warnings. */
 dn_status dn_csv_warn(dn_table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
 dn_status dn_csv_warn_comments(const csv_reader *reader, dn_table *table, size_t comments, long first);
-/* The cell is no finite number: say so, with what may be the cause. */
-dn_status dn_csv_bad_cell(const csv_reader *reader, const csv_plan *plan, const csv_cell *cell, long line, int column);
+/* The cell of a row is no finite number: say so, with what may be the cause. */
+dn_status dn_csv_bad_cell(const csv_reader *reader, const csv_plan *plan, const char *row, const csv_cell *cell,
+                          long line, int column);
 dn_status dn_csv_bad_width(const csv_reader *reader, const csv_plan *plan, long line, int width);
 dn_status dn_csv_no_column(const csv_reader *reader, const csv_plan *plan, const char *what, const char *name,
                            size_t size);

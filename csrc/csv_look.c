@@ -3,7 +3,7 @@
 #include "nearest.h"
 #include <math.h>
 
-enum { SURVEY_ROWS = 20, SURVEY_BYTES = 1 << 18 };
+enum { SURVEY_ROWS = 20, SURVEY_BYTES = 1 << 18, SURVEY_CELLS = 1 << 14 /* of a row, those whose looks count */ };
 
 /* The first rows, cut by one separator. */
 typedef struct csv_survey {
@@ -58,9 +58,8 @@ static void csv_survey_rows(const csv_reader *r, const char *first, int hashes, 
         int last = 0, n = 0, unclosed = 0;
         for (look.p = p; !last && n <= CSV_MAX_COLUMNS; n++) {
             dn_csv_cell(&look, &cell, &last);
-            int looks = dn_csv_looks(&cell);
-            cells++, numbers += looks <= CSV_DECIMAL_COMMA && !cell.behind;
             unclosed |= cell.unclosed;
+            if (n < SURVEY_CELLS) cells++, numbers += dn_csv_looks(&cell) <= CSV_DECIMAL_COMMA && !cell.behind;
         }
         if (s->rows && (unclosed || (look.p == limit && !r->at_end))) break; /* the window ends in this row */
         s->widths[s->rows] = n, s->empty[s->rows] = n > 1 && !cell.size && !cell.quoted;
@@ -126,14 +125,22 @@ static const char *csv_leading_row(const csv_reader *r, const char *first, int h
     return first;
 }
 
-static dn_status csv_skip_lead(csv_reader *r, const char *first, dn_table *table) {
+/* To the first row. A comment that could be a row is worth a warning of its own. */
+static dn_status csv_skip_lead(csv_reader *r, const char *first, int header, dn_table *table) {
     size_t comments = 0;
-    long line = 0;
+    long line = 0, like_row = 0;
+    const char *row = csv_leading_row(r, first, 1);
     for (; r->p < first; r->p = csv_next_line(r->p, first), r->line++) {
         const char *p = csv_over_blanks(r->p, first);
+        if (r->p == row) like_row = r->line;
         if (p < first && *p == '#' && !comments++) line = r->line;
     }
-    return dn_csv_warn_comments(r, table, comments, line);
+    if (!like_row || header) return dn_csv_warn_comments(r, table, comments, line);
+    if (comments > 1) DN_TRY(dn_csv_warn_comments(r, table, comments, line));
+    return dn_csv_warn(table, "%s:%ld: a line that begins with # is skipped as a comment, though it has as many cells as "
+                              "the rows: -header (header=True) takes it for column names, -no-header (header=False) "
+                              "for a row",
+                       r->path, like_row);
 }
 
 /* ---- is the first row a header? ---- */
@@ -428,7 +435,7 @@ static dn_status csv_find_first(csv_reader *r, const dn_csv_options *o, dn_table
     if (*hashes) first = comment;
     r->separator = separator ? separator : csv_separator(r, first, *hashes);
     if (!*hashes) first = csv_leading_row(r, first, o->header);
-    return csv_skip_lead(r, first, table);
+    return csv_skip_lead(r, first, o->header, table);
 }
 
 dn_status dn_csv_look(csv_reader *r, const dn_csv_options *o, csv_plan *plan, dn_table *table) {

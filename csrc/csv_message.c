@@ -43,28 +43,46 @@ void dn_csv_column_name(const csv_plan *plan, int column, char *text, size_t siz
         snprintf(text, size, "column %d ('%.*s'%s)", column + 1, csv_shown(strlen(name)), name, target);
 }
 
+/* Has the row no cell that holds something? */
+static int csv_row_is_empty(const csv_reader *r, const char *row) {
+    csv_reader look = *r;
+    csv_cell cell;
+    int last = 0;
+    for (look.p = row; !last;) {
+        dn_csv_cell(&look, &cell, &last);
+        if (cell.size) return 0;
+    }
+    return 1;
+}
+
 /* What may have caused a cell that is no number. */
-static const char *csv_cause(const csv_reader *r, const csv_plan *plan, const csv_cell *cell, long line) {
+static const char *csv_cause(const csv_reader *r, const csv_plan *plan, const char *row, const csv_cell *cell,
+                             long line) {
     int looks = dn_csv_looks(cell);
-    if (looks == CSV_DECIMAL_COMMA) return ": a decimal comma; numbers have a decimal point here, as 1.5";
+    if (looks == CSV_DECIMAL_COMMA) return ": a decimal comma, or one between thousands; numbers are written as 1234.5";
+    if (looks == CSV_EMPTY && plan->columns > 1 && csv_row_is_empty(r, row))
+        return ": the row has separators alone, so delete it";
     if (cell->size && memchr(cell->text, '|', cell->size) && plan->columns == 1)
         return ": '|' does not separate cells; commas, semicolons, tabs or blanks do";
     if (line != plan->first_line || plan->names || !plan->words) return "";
     if (plan->over_numbers)
-        return r->columns > 1 ? ": if the line is a header that has numbers among its names, say -header (header=True)"
-                              : "";
-    return looks == CSV_WORD ? ": if the column is text, name it as the label (-label-column, label_column=)" : "";
+        return ": the line looks like a header with numbers among its names; -header (header=True) reads it as one";
+    if (looks != CSV_WORD) return "";
+    return ": a column of text can be the label (-label-column, label_column=); if the line is a header with numbers "
+           "among its names, say -header (header=True)";
 }
 
-dn_status dn_csv_bad_cell(const csv_reader *r, const csv_plan *plan, const csv_cell *cell, long line, int column) {
+dn_status dn_csv_bad_cell(const csv_reader *r, const csv_plan *plan, const char *row, const csv_cell *cell, long line,
+                          int column) {
     char name[128];
     dn_csv_column_name(plan, column, name, sizeof name);
     return dn_fail(DN_E_FORMAT, "%s:%ld: %s: '%.*s' is not a finite number%s", r->path, line, name,
-                   csv_shown(cell->size), cell->text, csv_cause(r, plan, cell, line));
+                   csv_shown(cell->size), cell->text, csv_cause(r, plan, row, cell, line));
 }
 
 dn_status dn_csv_bad_width(const csv_reader *r, const csv_plan *plan, long line, int width) {
-    return dn_fail(DN_E_FORMAT, "%s:%ld: %d columns, expected %d", r->path, line, width, plan->columns);
+    return dn_fail(DN_E_FORMAT, "%s:%ld: %d columns, expected %d as in line %ld", r->path, line, width, plan->columns,
+                   plan->first_line);
 }
 
 /* "'a', 'b'" when there are few; an empty text when they are many. */

@@ -28,7 +28,13 @@ class Table(NamedTuple):
 
 def _texts(cdata: Any, size: int) -> list[str]:
     """Texts that the core keeps one after another, each with its final zero."""
-    return bytes(ffi.buffer(cdata, size)).decode(errors="replace")[:-1].split("\0")
+    data = bytes(ffi.buffer(cdata, size))
+    try:
+        decoded = data.decode()
+    except UnicodeDecodeError:
+        warnings.warn("labels or names are not UTF-8 text, so some characters are lost; save the file as UTF-8", stacklevel=4)
+        decoded = data.decode(errors="replace")
+    return decoded[:-1].split("\0")
 
 
 def _no_zero(value: str, name: str) -> str:

@@ -106,7 +106,7 @@ def test_one_hot_rows_and_their_classes() -> None:
     assert classes == ["9", "10", "a", "b"]
     np.testing.assert_array_equal(truth, np.eye(4, dtype=np.float32)[[3, 1, 2, 0, 1]])
     np.testing.assert_array_equal(dv.one_hot([2, 0], classes=["0", "1", "2"])[0], [[0, 0, 1], [1, 0, 0]])
-    bad = [(["a", ""], "row 2 is empty"), (["a", "a"], "1 class"), ([], "no labels"), (["a\nb", "c"], "one line")]
+    bad = [(["a", ""], "row 2 is empty"), (["a", "a"], "1 class"), ([], "no labels"), (["a\0b", "c"], "zero character")]
     for labels, message in bad:
         with pytest.raises(dv.DarknetError, match=message):
             dv.one_hot(labels)

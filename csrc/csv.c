@@ -1,300 +1,21 @@
-/* CSV to a float32 matrix and back. The separator, a header and quotes are found out; anything that is not a finite
- * number is refused with file, line, column and value. */
-#include "number.h"
+/* CSV to a float32 matrix. Separator, header and quotes are found out; anything that is not a finite number is refused
+ * with file, line, column and value. */
+#include "csv.h"
 #include "pool.h"
-#include "sys.h"
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-enum { MAX_COLUMNS = 1 << 24, WINDOW = 1 << 21, CHUNK = 1 << 17 };
-
-/* A window on the file that always holds the whole present line, so that a table costs no second copy of its text. The
- * next one is read while the lines of this one become numbers. */
-typedef struct csv_reader {
-    const char *path, *p, *end;
-    const char *whole; /* lines that begin before it are whole */
-    char separator;    /* ' ' stands for runs of blanks and tabs */
-    long line;         /* of p */
-    int fd, at_end;
-    struct csv_window {
-        char *text;
-        size_t room;
-    } window, next;
-    size_t left, wanted, got; /* bytes in `next`: taken over from the window, asked for, read */
-    dn_status reading;
-    char failure[512];
-} csv_reader;
-
-static int csv_blank(char c) { return c == ' ' || c == '\t'; }
-static int csv_newline(char c) { return c == '\n' || c == '\r'; }
-
-static const char *csv_line_end(const char *p, const char *end) {
-    const uint64_t ones = 0x0101010101010101u, high = ones << 7;
-    for (; end - p >= 8; p += 8) {
-        uint64_t w;
-        memcpy(&w, p, sizeof w);
-        uint64_t a = w ^ ones * '\n', b = w ^ ones * '\r';
-        if ((((a - ones) & ~a) | ((b - ones) & ~b)) & high) break; /* one of the bytes is 0 in a or b */
-    }
-    while (p < end && !csv_newline(*p)) p++;
-    return p;
-}
-
-static const char *csv_over_line_end(const char *p, const char *end) {
-    return p + (p < end ? 1 + (*p == '\r' && p + 1 < end && p[1] == '\n') : 0);
-}
-
-/* Does a row begin here, or an empty line or a comment? */
-static int csv_is_row(const char *p, const char *end, char separator) {
-    while (p < end && csv_blank(*p) && separator != '\t') p++;
-    return p < end && *p != '#' && !csv_newline(*p);
-}
-
-/* ---- windows ---- */
-
-/* Make room for the next window and begin it with the rest of this one. */
-static dn_status csv_read_prepare(csv_reader *r) {
-    const char *rest = r->p > r->whole ? r->p : r->whole;
-    r->left = (size_t)(r->end - rest);
-    r->wanted = r->left > WINDOW ? r->left : WINDOW; /* lines longer than windows */
-    r->got = 0;
-    if (r->left + r->wanted + DN_NUMBER_PADDING > r->next.room) {
-        dn_free(r->next.text);
-        r->next.room = r->left + r->wanted + DN_NUMBER_PADDING;
-        if (!(r->next.text = dn_realloc(NULL, r->next.room, 1))) {
-            r->next.room = 0;
-            return DN_E_MEMORY;
-        }
-    }
-    if (r->left) memcpy(r->next.text, rest, r->left);
-    return DN_OK;
-}
-
-/* On any thread. */
-static void csv_read(csv_reader *r) {
-    r->reading = dn_reader_read(r->fd, r->path, r->next.text + r->left, r->wanted, &r->got);
-    if (r->reading != DN_OK) snprintf(r->failure, sizeof r->failure, "%s", dn_error());
-}
-
-static dn_status csv_read_finish(csv_reader *r) {
-    if (r->reading != DN_OK) return dn_fail(r->reading, "%s", r->failure);
-    struct csv_window last = r->window;
-    r->window = r->next, r->next = last;
-    char *text = r->window.text;
-    DN_CHECK(!memchr(text + r->left, 0, r->got), DN_E_FORMAT, "%s:%ld: a zero byte here or later: this is not text",
-             r->path, r->line);
-    r->at_end = r->got < r->wanted;
-    r->p = text, r->end = text + r->left + r->got;
-    memset(text + r->left + r->got, 0, DN_NUMBER_PADDING); /* stops the number parser */
-    r->whole = r->end;
-    if (!r->at_end) { /* a return at the end may be half of a line end */
-        r->whole -= r->whole > r->p && r->whole[-1] == '\r';
-        while (r->whole > r->p && !csv_newline(r->whole[-1])) r->whole--;
-    }
-    return DN_OK;
-}
-
-/* Move the window so that the line at p is whole. */
-static dn_status csv_fill(csv_reader *r) {
-    while (r->p >= r->whole && !r->at_end) {
-        DN_TRY(csv_read_prepare(r));
-        csv_read(r);
-        DN_TRY(csv_read_finish(r));
-    }
-    return DN_OK;
-}
-
-/* To the first character of the next row that holds something; *found = 0 at the end. */
-static dn_status csv_next_row(csv_reader *r, int *found) {
-    for (;;) {
-        DN_TRY(csv_fill(r));
-        *found = csv_is_row(r->p, r->end, r->separator);
-        if (*found || r->p == r->end) return DN_OK;
-        r->p = csv_over_line_end(csv_line_end(r->p, r->end), r->end);
-        r->line++;
-    }
-}
-
-/* ---- cells ---- */
-
-static char csv_separator(const char *p, const char *end) {
-    char found = ' ';
-    for (; p < end && !csv_newline(*p); p++) {
-        if (*p == ',' || *p == ';') return *p;
-        if (*p == '\t') found = '\t';
-    }
-    return found;
-}
-
-/* The next cell without quotes and outer blanks; *last is set when the row ends behind it. */
-static void csv_cell(csv_reader *r, const char **cell, size_t *size, int *last) {
-    const char *p = r->p, *end = r->end;
-    while (p < end && csv_blank(*p) && *p != r->separator) p++;
-    if (r->separator == ' ')
-        while (p < end && csv_blank(*p)) p++;
-    const char *from = p, *to;
-    if (p < end && *p == '"') {
-        from = ++p;
-        while (p < end && *p != '"' && !csv_newline(*p)) p++;
-        to = p;
-        if (p < end && *p == '"') p++;
-        while (p < end && csv_blank(*p) && *p != r->separator && r->separator != ' ') p++;
-    } else {
-        while (p < end && *p != r->separator && !csv_newline(*p) && !(r->separator == ' ' && csv_blank(*p))) p++;
-        to = p;
-    }
-    while (to > from && csv_blank(to[-1])) to--;
-    if (r->separator == ' ')
-        while (p < end && csv_blank(*p)) p++;
-    *last = p == end || csv_newline(*p);
-    if (!*last && (r->separator != ' ' || *p == ' ')) p++;
-    if (!*last && r->separator != ' ') { /* one trailing separator */
-        const char *q = p;
-        while (q < end && csv_blank(*q)) q++;
-        if (q == end || csv_newline(*q)) *last = 1, p = q;
-    }
-    *cell = from, *size = (size_t)(to - from), r->p = p;
-}
-
-static int csv_number(const char *cell, size_t size, double *value) {
-    if (!size) return 0;
-    const char *end = dn_number_parse_padded(cell, value); /* the window ends in zero bytes, so this stops */
-    return end == cell + size;
-}
-
-/* What the columns of the file are: index of a target, or */
-enum { CSV_FEATURE = -1, CSV_LABEL = -2 };
-typedef struct csv_plan {
-    int columns, has_header;
-    int *roles;       /* (columns) */
-    int *runs;        /* (columns): features from here on that have another cell behind them */
-    double scale;     /* of features */
-    int plain;        /* whole numbers of up to seven digits stay finite when they are divided by it */
-    float digits[10]; /* divided by it */
-} csv_plan;
-
-/* The column of a name, of a header or an index; -1: none. */
-static int csv_column(const csv_reader *r, const csv_plan *plan, const char *name, size_t name_size) {
-    csv_reader look = *r;
-    const char *cell;
-    size_t size;
-    double value;
-    int last = !plan->has_header;
-    for (int c = 0; !last; c++) {
-        csv_cell(&look, &cell, &size, &last);
-        if (size == name_size && !memcmp(cell, name, size)) return c;
-    }
-    const char *end = dn_number_parse(name, &value);
-    if (end != name + name_size || value != floor(value) || value < -plan->columns || value >= plan->columns) return -1;
-    return (int)value < 0 ? plan->columns + (int)value : (int)value;
-}
-
-static int csv_is(const char *name, const char *cell, size_t size) {
-    return name && strlen(name) == size && !memcmp(cell, name, size);
-}
-
-/* Is a cell one of the names in a comma-separated list? */
-static int csv_listed(const char *list, const char *cell, size_t size) {
-    for (const char *p = list; p && *p;) {
-        size_t n = strcspn(p, ",");
-        if (n == size && !memcmp(p, cell, n)) return 1;
-        p += n + (p[n] == ',');
-    }
-    return 0;
-}
-
-static dn_status csv_no_column(const csv_reader *r, const csv_plan *plan, const char *what, const char *name,
-                               size_t size) {
-    return dn_fail(DN_E_USAGE, "%s: no %s column '%.*s' among %d columns%s", r->path, what, (int)size, name,
-                   plan->columns, plan->has_header ? "" : " (the file has no header)");
-}
-
-static dn_status csv_roles(const csv_reader *r, const dn_csv_options *o, csv_plan *plan, dn_table *table) {
-    const char *name = o->label_column;
-    int column, labels = 0;
-    for (int c = 0; c < plan->columns; c++) plan->roles[c] = CSV_FEATURE;
-    for (const char *p = o->targets; p && *p;) {
-        size_t n = strcspn(p, ",");
-        column = csv_column(r, plan, p, n);
-        if (column < 0) return csv_no_column(r, plan, "target", p, n);
-        DN_CHECK(plan->roles[column] == CSV_FEATURE, DN_E_USAGE, "%s: target column '%.*s' is named twice", r->path,
-                 (int)n, p);
-        plan->roles[column] = (int)table->truths++;
-        p += n + (p[n] == ',');
-    }
-    if (name && *name) {
-        column = csv_column(r, plan, name, strlen(name));
-        if (o->label_optional && !plan->has_header && (size_t)plan->columns == (size_t)o->columns + table->truths)
-            column = -1; /* an index, and a file that has the features alone */
-        if (o->label_optional && column >= 0 && plan->roles[column] != CSV_FEATURE)
-            column = -1; /* asked for as a target */
-        if (column < 0 && !o->label_optional) return csv_no_column(r, plan, "label", name, strlen(name));
-        DN_CHECK(column < 0 || plan->roles[column] == CSV_FEATURE, DN_E_USAGE,
-                 "%s: column '%s' is the label and a target", r->path, name);
-        if (column >= 0) plan->roles[column] = CSV_LABEL, labels = 1;
-    }
-    size_t others = table->truths + (size_t)labels;
-    DN_CHECK((size_t)plan->columns > others, DN_E_FORMAT, "%s:%ld: no columns besides the %s", r->path, r->line,
-             table->truths ? "targets" : "label");
-    table->columns = (size_t)plan->columns - others;
-    DN_CHECK(!o->columns || (size_t)o->columns == table->columns, DN_E_FORMAT,
-             "%s:%ld: %zu columns%s, the network takes %d", r->path, r->line, table->columns,
-             !others         ? ""
-             : table->truths ? labels ? " besides label and targets" : " besides the targets"
-                             : " besides the label",
-             o->columns);
-    return DN_OK;
-}
-
-/* Look at the first row: width, header, what the columns are. */
-static dn_status csv_look(csv_reader *r, const dn_csv_options *o, csv_plan *plan, dn_table *table) {
-    csv_reader look = *r;
-    const char *cell;
-    size_t size, names = 1;
-    int last = 0, numbers = 0, named = 0;
-    double value;
-    while (!last && plan->columns < MAX_COLUMNS) {
-        csv_cell(&look, &cell, &size, &last);
-        if (csv_number(cell, size, &value))
-            numbers++;
-        else
-            named |= size && (csv_is(o->label_column, cell, size) || csv_listed(o->targets, cell, size));
-        names += size + 1;
-        plan->columns++;
-    }
-    /* a header has no numbers and at least one word, or a column that was asked for; one bad cell among numbers is an
-     * error, not a header */
-    plan->has_header = named || (numbers == 0 && names > (size_t)plan->columns + 1);
-    if (!(plan->roles = dn_alloc((size_t)plan->columns, 2 * sizeof *plan->roles))) return DN_E_MEMORY;
-    plan->runs = plan->roles + plan->columns;
-    DN_TRY(csv_roles(r, o, plan, table));
-    for (int c = plan->columns - 2; c >= 0; c--)
-        if (plan->roles[c] == CSV_FEATURE) plan->runs[c] = plan->runs[c + 1] + 1;
-    if (!plan->has_header) return DN_OK;
-    char *to = table->header = dn_alloc(names + 1, 1);
-    if (!to) return DN_E_MEMORY;
-    last = 0;
-    for (int c = 0; !last; c++) {
-        csv_cell(r, &cell, &size, &last);
-        if (plan->roles[c] != CSV_FEATURE) continue;
-        if (to != table->header) *to++ = '\n';
-        memcpy(to, cell, size);
-        to += size;
-    }
-    return DN_OK;
-}
 
 /* ---- rows ---- */
 
-/* A part of a window, of whole lines, for one thread. */
+/* A part of a window, of whole rows, for one thread. */
 typedef struct csv_chunk {
     const char *p, *end;
     size_t rows, first; /* rows in it; the number of the first one in the table */
+    int cut;            /* it has more rows, which nobody asked for */
     long lines, line;
-    char *labels; /* each with a newline before it */
-    size_t labels_size, labels_room;
+    char *labels; /* zero-terminated, one after another */
+    size_t labels_size, labels_room, comments;
+    long comment_line; /* of the first one */
     const char *bad; /* the row that is an error, in line `line` */
 } csv_chunk;
 
@@ -307,11 +28,10 @@ static dn_status csv_grow(char **text, size_t *room, size_t wanted) {
     return DN_OK;
 }
 
-static dn_status csv_label(csv_chunk *c, const char *cell, size_t size) {
-    DN_TRY(csv_grow(&c->labels, &c->labels_room, c->labels_size + size + 1));
-    c->labels[c->labels_size++] = '\n';
-    memcpy(c->labels + c->labels_size, cell, size);
-    c->labels_size += size;
+static dn_status csv_label(csv_chunk *c, const csv_cell *cell) {
+    DN_TRY(csv_grow(&c->labels, &c->labels_room, c->labels_size + cell->size + 1));
+    c->labels_size += dn_csv_copy(cell, c->labels + c->labels_size);
+    c->labels[c->labels_size++] = 0;
     return DN_OK;
 }
 
@@ -344,34 +64,68 @@ static const char *csv_numbers(const csv_plan *plan, const char *p, char separat
     return p;
 }
 
+static float *csv_truth(const dn_table *t, size_t row) { return t->truths ? t->truth + row * t->truths : NULL; }
+
+/* What is wrong with a row in which the cell of column c is no number, or with its width. Another width comes first, as
+ * then cells may stand in the wrong columns; quotes before that, as they may be its cause. */
+static dn_status csv_row_error(const csv_reader *r, const csv_plan *plan, const char *row, long row_line,
+                               const csv_cell *bad, long bad_line, int c) {
+    csv_reader look = *r;
+    csv_cell cell;
+    int last = 0, n = 0;
+    look.p = row, look.line = row_line;
+    for (; !last && n <= CSV_MAX_COLUMNS; n++) {
+        long line = look.line;
+        dn_csv_cell(&look, &cell, &last);
+        DN_TRY(dn_csv_cell_check(r, &cell, line, n));
+    }
+    if (n == plan->columns + 1 && !cell.size && !cell.quoted) n--; /* a trailing separator */
+    if (n != plan->columns || !bad) return dn_csv_bad_width(r, plan, row_line, n);
+    return dn_csv_bad_cell(r, plan, row, bad, bad_line, c);
+}
+
 /* A row cell by cell; every form, and every error. */
 static dn_status csv_row(csv_reader *r, const csv_plan *plan, size_t row, csv_chunk *chunk, dn_table *t) {
-    float *values = t->values + row * t->columns, *truth = t->truth + row * t->truths;
-    const char *cell;
-    size_t size;
+    float *values = t->values + row * t->columns, *truth = csv_truth(t, row);
+    csv_cell cell;
     int last = 0, c = 0;
-    for (; !last; c++) {
-        csv_cell(r, &cell, &size, &last);
-        if (c >= plan->columns) continue;
+    const char *begin = r->p;
+    const long first_line = r->line;
+    for (; !last && c < plan->columns; c++) {
+        long line = r->line;
+        dn_csv_cell(r, &cell, &last);
+        DN_TRY(dn_csv_cell_check(r, &cell, line, c));
         int role = plan->roles[c];
         if (role == CSV_LABEL) {
-            DN_TRY(csv_label(chunk, cell, size));
+            DN_TRY(csv_label(chunk, &cell));
             continue;
         }
         double v, divisor = role == CSV_FEATURE ? plan->scale : 1;
-        DN_CHECK(csv_number(cell, size, &v) && isfinite((float)(v / divisor)), DN_E_FORMAT,
-                 "%s:%ld: column %d%s: '%.*s' is not a finite number", r->path, r->line, c + 1,
-                 role == CSV_FEATURE ? "" : " (a target)", (int)(size < 40 ? size : 40), cell);
+        if (!dn_csv_number(&cell, &v) || !isfinite((float)(v / divisor)))
+            return csv_row_error(r, plan, begin, first_line, &cell, line, c);
         *(role == CSV_FEATURE ? values++ : truth + role) = (float)(v / divisor);
     }
-    DN_CHECK(c == plan->columns, DN_E_FORMAT, "%s:%ld: %d columns, expected %d", r->path, r->line, c, plan->columns);
-    return DN_OK;
+    int right = c == plan->columns;
+    if (!last) { /* a trailing separator */
+        dn_csv_cell(r, &cell, &last);
+        right &= last && !cell.size && !cell.quoted;
+    }
+    return right ? DN_OK : csv_row_error(r, plan, begin, first_line, NULL, 0, 0);
+}
+
+/* Nothing, or a trailing separator, is left of the row. */
+static int csv_row_ends(csv_reader *r, int last) {
+    const char *p = r->p;
+    if (last) return 1;
+    while (p < r->end && csv_blank(*p) && *p != r->separator) p++;
+    r->p = p;
+    return p == r->end || csv_newline(*p);
 }
 
 /* The same for the most common form: bare numbers, one separator between them. 0: it is not of that form, or an error.
  */
 static int csv_row_plain(csv_reader *r, const csv_plan *plan, size_t row, csv_chunk *chunk, dn_table *t) {
-    float *values = t->values + row * t->columns, *truth = t->truth + row * t->truths;
+    float *values = t->values + row * t->columns, *truth = csv_truth(t, row);
     const int *roles = plan->roles;
     int last = 0, c = 0;
     while (c < plan->columns && !last) {
@@ -382,19 +136,19 @@ static int csv_row_plain(csv_reader *r, const csv_plan *plan, size_t row, csv_ch
             r->p = p, values += n, c += n;
             continue;
         }
-        const char *cell;
-        size_t size;
+        csv_cell cell;
         double v, divisor = roles[c] == CSV_FEATURE ? plan->scale : 1;
-        csv_cell(r, &cell, &size, &last);
+        dn_csv_cell(r, &cell, &last);
+        if (cell.unclosed || cell.behind) return 0;
         if (roles[c] == CSV_LABEL) {
-            if (csv_label(chunk, cell, size) != DN_OK) return 0;
+            if (csv_label(chunk, &cell) != DN_OK) return 0;
         } else {
-            if (!csv_number(cell, size, &v) || !isfinite((float)(v / divisor))) return 0;
+            if (!dn_csv_number(&cell, &v) || !isfinite((float)(v / divisor))) return 0;
             *(roles[c] == CSV_FEATURE ? values++ : truth + roles[c]) = (float)(v / divisor);
         }
         c++;
     }
-    return last && c == plan->columns;
+    return c == plan->columns && csv_row_ends(r, last);
 }
 
 /* ---- all rows ---- */
@@ -405,38 +159,48 @@ typedef struct csv_load {
     dn_table *table;
     dn_pool *pool;
     size_t room; /* rows */
-    size_t limit, labels_size, labels_room;
+    size_t limit, labels_room;
     csv_chunk *chunks;
-    size_t n_chunks, chunks_room;
+    size_t n_chunks, chunks_room, comments;
+    long comment_line; /* of the first one */
     int ahead; /* the next window is read meanwhile */
 } csv_load;
 
 static void csv_count(void *context, size_t index) {
     const csv_load *j = context;
+    const csv_reader *r = j->reader;
     csv_chunk *c = &j->chunks[index];
     c->rows = 0, c->lines = 0;
     for (const char *p = c->p; p < c->end; c->lines++) {
-        c->rows += (size_t)csv_is_row(p, c->end, j->reader->separator);
-        p = csv_over_line_end(csv_line_end(p, c->end), c->end);
+        const char *row = p;
+        int kind = csv_kind(r, p, c->end);
+        c->rows += kind == CSV_ROW;
+        p = kind == CSV_ROW ? dn_csv_row_end(r, p, c->end) : csv_line_end(p, c->end);
+        if (r->quotes && kind == CSV_ROW) c->lines += dn_csv_lines(row, p);
+        p = csv_over_line_end(p, c->end);
     }
 }
 
 static void csv_chunk_parse(const csv_load *j, csv_chunk *c) {
-    csv_reader r = {
-        .path = j->reader->path, .p = c->p, .end = c->end, .separator = j->reader->separator, .line = c->line};
-    for (size_t i = 0; i < c->rows; r.line++) {
-        if (csv_is_row(r.p, r.end, r.separator)) {
+    const csv_reader *all = j->reader; /* which reads the next window meanwhile */
+    csv_reader r = {.path = all->path, .p = c->p, .end = c->end, .line = c->line, .separator = all->separator,
+                    .quotes = all->quotes, .columns = all->columns};
+    for (size_t i = 0; i < c->rows || (!c->cut && r.p < r.end); r.line++) {
+        int kind = csv_kind(&r, r.p, r.end);
+        if (kind == CSV_ROW) {
             const char *start = r.p;
             size_t labels = c->labels_size;
+            long line = r.line;
             if (!csv_row_plain(&r, j->plan, c->first + i, c, j->table)) {
-                r.p = start, c->labels_size = labels;
+                r.p = start, r.line = line, c->labels_size = labels;
                 if (csv_row(&r, j->plan, c->first + i, c, j->table) != DN_OK) {
-                    c->bad = start, c->line = r.line;
+                    c->bad = start, c->line = line;
                     return;
                 }
             }
             i++;
         } else {
+            if (kind == CSV_COMMENT && !c->comments++) c->comment_line = r.line;
             r.p = csv_line_end(r.p, r.end);
         }
         r.p = csv_over_line_end(r.p, r.end);
@@ -446,16 +210,16 @@ static void csv_chunk_parse(const csv_load *j, csv_chunk *c) {
 static void csv_parse_chunk(void *context, size_t index) {
     const csv_load *j = context;
     if (j->ahead && index == 0) {
-        csv_read(j->reader);
+        dn_csv_read(j->reader, 0);
         return;
     }
     csv_chunk_parse(j, &j->chunks[index - (size_t)j->ahead]);
 }
 
-/* Cut the window's whole lines. */
+/* Cut the window's whole rows. */
 static dn_status csv_cut(csv_load *j) {
     csv_reader *r = j->reader;
-    size_t most = (size_t)(r->whole - r->p) / CHUNK + 1;
+    size_t most = (size_t)(r->whole - r->p) / CSV_CHUNK + 1;
     if (most > j->chunks_room) {
         csv_chunk *grown = dn_realloc(j->chunks, most, sizeof *grown);
         if (!grown) return DN_E_MEMORY;
@@ -463,12 +227,26 @@ static dn_status csv_cut(csv_load *j) {
         j->chunks = grown, j->chunks_room = most;
     }
     j->n_chunks = 0;
+    const char *quotes = r->p;
     for (const char *p = r->p; p < r->whole;) {
-        const char *end = r->whole - p > CHUNK ? csv_line_end(p + CHUNK - 1, r->whole) : r->whole;
         csv_chunk *c = &j->chunks[j->n_chunks++];
-        c->p = p, c->end = p = csv_over_line_end(end, r->whole);
-        c->labels_size = 0, c->bad = NULL;
+        c->p = p;
+        c->end = p = r->whole - p > CSV_CHUNK ? dn_csv_cut(r, &quotes, p + CSV_CHUNK - 1) : r->whole;
+        c->labels_size = 0, c->bad = NULL, c->comments = 0;
     }
+    return DN_OK;
+}
+
+static dn_status csv_room_for(dn_table *t, size_t rows) {
+    size_t count;
+    DN_TRY(dn_size_mul(&count, rows, t->columns));
+    float *grown = dn_realloc(t->values, count, sizeof *grown);
+    if (!grown) return DN_E_MEMORY;
+    t->values = grown;
+    dn_memory_expect(grown, count * sizeof *grown);
+    if (!t->truths) return DN_OK;
+    if (!(grown = dn_realloc(t->truth, rows, t->truths * sizeof *grown))) return DN_E_MEMORY;
+    t->truth = grown;
     return DN_OK;
 }
 
@@ -476,20 +254,15 @@ static dn_status csv_cut(csv_load *j) {
 static dn_status csv_room(csv_load *j, size_t rows) {
     dn_table *t = j->table;
     const csv_reader *r = j->reader;
-    size_t need = t->rows + rows, count;
+    size_t need = t->rows + rows;
     if (need <= j->room) return DN_OK;
     double left = (double)(r->end - r->whole) + (double)dn_reader_left(r->fd), bytes = (double)(r->whole - r->p);
-    size_t room = need + (r->at_end ? 0 : (size_t)(left / bytes * (double)rows * 1.01) + need / 8);
+    double guess = left / bytes * (double)rows * 1.01;
+    size_t room = need + (r->at_end ? 0 : need / 8 + (guess < 0x1p62 ? (size_t)guess : 0));
     if (room > j->limit) room = j->limit;
-    DN_TRY(dn_size_mul(&count, room, t->columns));
-    float *grown = dn_realloc(t->values, count, sizeof *grown);
-    if (!grown) return DN_E_MEMORY;
-    t->values = grown;
-    dn_memory_expect(grown, count * sizeof *grown);
-    if (t->truths) {
-        if (!(grown = dn_realloc(t->truth, room, t->truths * sizeof *grown))) return DN_E_MEMORY;
-        t->truth = grown;
-    }
+    dn_status status = csv_room_for(t, room);
+    if (status == DN_E_MEMORY && room > need) status = csv_room_for(t, room = need);
+    if (status != DN_OK) return dn_fail_prefix(status, "%s: for %zu rows of %zu columns: ", r->path, need, t->columns);
     j->room = room;
     return DN_OK;
 }
@@ -505,16 +278,17 @@ static dn_status csv_collect(csv_load *j) {
             return dn_fail(DN_E_MEMORY, "%s:%ld: out of memory", r.path, r.line);
         }
         t->rows += c->rows;
+        if (c->comments && !j->comments) j->comment_line = c->comment_line;
+        j->comments += c->comments;
         if (!c->labels_size) continue;
-        DN_TRY(csv_grow(&t->labels, &j->labels_room, j->labels_size + c->labels_size + 1));
-        size_t skip = j->labels_size == 0; /* no newline before the first */
-        memcpy(t->labels + j->labels_size, c->labels + skip, c->labels_size - skip);
-        t->labels[j->labels_size += c->labels_size - skip] = 0;
+        DN_TRY(csv_grow(&t->labels, &j->labels_room, t->labels_size + c->labels_size));
+        memcpy(t->labels + t->labels_size, c->labels, c->labels_size);
+        t->labels_size += c->labels_size;
     }
     return DN_OK;
 }
 
-/* The whole lines of the window, while the next one is read. */
+/* The whole rows of the window, while the next one is read. */
 static dn_status csv_window(csv_load *j) {
     csv_reader *r = j->reader;
     DN_TRY(csv_cut(j));
@@ -523,7 +297,8 @@ static dn_status csv_window(csv_load *j) {
     for (size_t i = 0; i < j->n_chunks; i++) {
         csv_chunk *c = &j->chunks[i];
         size_t left = j->limit - j->table->rows - rows;
-        if (c->rows > left) c->rows = left;
+        c->cut = c->rows >= left;
+        if (c->cut) c->rows = left;
         c->first = j->table->rows + rows, c->line = r->line;
         rows += c->rows, r->line += c->lines;
     }
@@ -531,12 +306,12 @@ static dn_status csv_window(csv_load *j) {
     j->ahead = !r->at_end && j->table->rows + rows < j->limit;
     if (j->ahead) {
         r->p = r->whole;
-        DN_TRY(csv_read_prepare(r));
+        DN_TRY(dn_csv_read_prepare(r));
     }
     dn_pool_run(j->pool, j->n_chunks + (size_t)j->ahead, csv_parse_chunk, j);
     DN_TRY(csv_collect(j));
     r->p = r->whole;
-    return j->ahead ? csv_read_finish(r) : DN_OK;
+    return j->ahead ? dn_csv_read_finish(r) : DN_OK;
 }
 
 static void csv_plan_scale(csv_plan *plan, double scale) {
@@ -548,31 +323,25 @@ static void csv_plan_scale(csv_plan *plan, double scale) {
 static dn_status csv_parse(csv_load *j, const dn_csv_options *o, csv_plan *plan) {
     csv_reader *r = j->reader;
     dn_table *t = j->table;
-    int found;
-    r->separator = ',';
-    DN_TRY(csv_fill(r));
-    if (r->end - r->p >= 3 && !memcmp(r->p, "\xEF\xBB\xBF", 3)) r->p += 3;
-    DN_TRY(csv_next_row(r, &found));
-    DN_CHECK(found, DN_E_FORMAT, "%s: no rows", r->path);
-    r->separator = csv_separator(r->p, r->end);
-    DN_TRY(csv_look(r, o, plan, t));
+    DN_TRY(dn_csv_look(r, o, plan, t));
     csv_plan_scale(plan, o->scale);
     j->limit = o->max_rows > 0 ? (size_t)o->max_rows : SIZE_MAX;
     if (!r->at_end) DN_TRY(dn_pool_create(&j->pool, 0));
     while (t->rows < j->limit) {
-        DN_TRY(csv_fill(r));
+        DN_TRY(dn_watched());
+        DN_TRY(dn_csv_fill(r));
         if (r->p == r->end) break;
         DN_TRY(csv_window(j));
     }
     DN_CHECK(t->rows, DN_E_FORMAT, "%s: a header, but no rows", r->path);
     float *fit = dn_realloc(t->values, t->rows * t->columns, sizeof *fit); /* give back what is over */
     if (fit) t->values = fit;
-    return DN_OK;
+    return dn_csv_warn_comments(r, t, j->comments, j->comment_line);
 }
 
 dn_status dn_csv_load(dn_table *table, const char *path, const dn_csv_options *options) {
     static const dn_csv_options defaults;
-    csv_reader reader = {.path = path, .line = 1};
+    csv_reader reader = {.path = strcmp(path, "-") ? path : "standard input", .line = 1};
     csv_plan plan = {0};
     csv_load load = {.reader = &reader, .plan = &plan, .table = table};
     memset(table, 0, sizeof *table);
@@ -585,6 +354,9 @@ dn_status dn_csv_load(dn_table *table, const char *path, const dn_csv_options *o
     dn_free(reader.window.text);
     dn_free(reader.next.text);
     dn_free(plan.roles);
+    dn_free(plan.names);
+    dn_free(plan.places);
+    dn_free(plan.targets);
     if (status != DN_OK) dn_table_free(table);
     return status;
 }
@@ -594,79 +366,6 @@ void dn_table_free(dn_table *table) {
     dn_free(table->labels);
     dn_free(table->header);
     dn_free(table->truth);
+    dn_free(table->warnings);
     memset(table, 0, sizeof *table);
-}
-
-/* ---- writing ---- */
-
-/* Where rows go: a whole file or nothing, or standard output. */
-typedef struct csv_out {
-    dn_writer *writer; /* NULL: standard output */
-    size_t used;
-    char text[1 << 14];
-} csv_out;
-
-static dn_status csv_flush(csv_out *o) {
-    size_t n = o->used;
-    o->used = 0;
-    if (o->writer) return dn_writer_write(o->writer, o->text, n);
-    DN_CHECK(fwrite(o->text, 1, n, stdout) == n, DN_E_IO, "cannot write to standard output");
-    return DN_OK;
-}
-
-static dn_status csv_put(csv_out *o, const char *text, size_t size) {
-    for (size_t i = 0; i < size; i++) {
-        if (o->used == sizeof o->text) DN_TRY(csv_flush(o));
-        o->text[o->used++] = text[i];
-    }
-    return DN_OK;
-}
-
-/* A name as a cell, in quotes when it would not be read back without. */
-static dn_status csv_put_name(csv_out *o, const char *name, size_t size) {
-    int quote = 0;
-    for (size_t i = 0; i < size; i++) quote |= strchr(",;\t ", name[i]) != NULL;
-    if (quote) DN_TRY(csv_put(o, "\"", 1));
-    DN_TRY(csv_put(o, name, size));
-    return csv_put(o, quote ? "\"," : ",", quote ? 2 : 1);
-}
-
-static dn_status csv_put_class(csv_out *o, const dn_classes *classes, int32_t picked) {
-    char number[16];
-    if (!classes || picked >= classes->n) return csv_put_name(o, number, (size_t)sprintf(number, "%d", (int)picked));
-    const char *name = classes->names;
-    for (int i = 0; i < picked; i++) name = strchr(name, '\n') + 1;
-    return csv_put_name(o, name, strcspn(name, "\n"));
-}
-
-static dn_status csv_write(dn_writer *w, const dn_classes *classes, const int32_t *picked, const float *values,
-                           size_t rows, size_t columns) {
-    csv_out o;
-    o.writer = w, o.used = 0;
-    for (size_t r = 0; r < rows; r++) {
-        if (picked) DN_TRY(csv_put_class(&o, classes, picked[r]));
-        for (size_t c = 0; c < columns; c++) {
-            if (o.used + DN_NUMBER_ROOM + 1 > sizeof o.text) DN_TRY(csv_flush(&o));
-            o.used += (size_t)dn_number_format(values[r * columns + c], o.text + o.used);
-            o.text[o.used++] = c + 1 < columns ? ',' : '\n';
-        }
-    }
-    DN_TRY(csv_flush(&o));
-    DN_CHECK(w || !fflush(stdout), DN_E_IO, "cannot write to standard output");
-    return DN_OK;
-}
-
-dn_status dn_csv_save_picked(const char *path, const dn_classes *classes, const int32_t *picked, const float *values,
-                             size_t rows, size_t columns) {
-    dn_writer *w = NULL;
-    if (path) DN_TRY(dn_writer_open(&w, path));
-    dn_status status = csv_write(w, classes, picked, values, rows, columns);
-    if (!w) return status;
-    if (status == DN_OK) return dn_writer_commit(w);
-    dn_writer_abort(w);
-    return status;
-}
-
-dn_status dn_csv_save(const char *path, const float *values, size_t rows, size_t columns) {
-    return dn_csv_save_picked(path, NULL, NULL, values, rows, columns);
 }

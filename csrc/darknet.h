@@ -262,26 +262,36 @@ DN_API int dn_progress_item(const dn_progress *progress, int index, const char *
 
 /* ---- tables ---- */
 
+/* A name that is in the header counts as a name even when it is a number. */
 typedef struct dn_csv_options {
     const char *label_column; /* NULL or "": none; a header name or a zero-based index (negative: from the end) */
     int label_optional;       /* 1: a file without that column is read without labels */
-    const char *targets;      /* NULL or "": none; "a,b,-1": columns, as above, that are truth and not features */
+    /* NULL or "": none; "a,b,-1": columns, as above, that are truth and not features. A name with a comma or a quote is
+     * written as a cell of a CSV file is: "\"a,b\",c" */
+    const char *targets;
     double scale;             /* features are divided by it, targets are not; 0: 1 */
     int64_t max_rows;         /* 0: all */
     int columns;              /* features wanted, 0: any; another width is an error */
-    int header;               /* 1: the first row names the columns; -1: it is data; 0: it is looked at */
+    int header;               /* 1: the first row has the columns' names; -1: it has not; 0: that is found out */
 } dn_csv_options;
 
 typedef struct dn_table {
     size_t rows, columns;
     float *values;  /* (rows, columns) */
-    char *labels;   /* the label column as written, rows joined by newlines, or NULL */
-    char *header;   /* feature names joined by newlines, or NULL */
+    char *labels;   /* (rows) texts of the label column, each with its final zero, one after another; or NULL */
+    char *header;   /* (columns) names of the features, likewise; or NULL: the file has no header */
     size_t truths;
     float *truth; /* (rows, truths): the target columns in the order asked for, or NULL */
-    char *warnings; /* lines, or NULL */
+    size_t labels_size, header_size; /* bytes, with all zeros */
+    int has_header, header_guessed;  /* guessed: the options left it open */
+    char separator;                  /* ',' ';' tab, or ' ' for runs of blanks and tabs */
+    char *warnings; /* what is doubtful (a header of numbers, comments that were skipped), a sentence per line, or NULL */
 } dn_table;
 
+/* Read a table; docs/csv.md has the rules. `path` "-": standard input. options NULL: all zero. After an error the table
+ * is empty. DN_E_FORMAT: a cell that is not a finite number, rows of different widths, quotes that are not closed, more
+ * than 2^24 columns, text that is compressed or not UTF-8; DN_E_USAGE: no such column; DN_E_IO, DN_E_MEMORY,
+ * DN_E_INTERRUPTED. */
 DN_API dn_status dn_csv_load(dn_table *table, const char *path, const dn_csv_options *options);
 DN_API void dn_table_free(dn_table *table);
 /* Comma separated, shortest digits that read back exactly; whole file or nothing. path NULL: standard output. */
@@ -291,12 +301,14 @@ DN_API dn_status dn_csv_save(const char *path, const float *values, size_t rows,
 
 typedef struct dn_classes {
     int n;
-    char *names; /* joined by newlines; class 0 first */
+    char *names; /* (n) texts, each with its final zero, one after another; class 0 first */
 } dn_classes;
 
-/* The distinct labels (joined by newlines): numbers by value, then words by their bytes. 7 and 7.0 are one label. */
+/* The distinct labels, (rows) texts as dn_table has them: numbers by value, then words by their bytes. 7 and 7.0 are one
+ * label. */
 DN_API dn_status dn_classes_find(dn_classes *classes, const char *labels, size_t rows);
-/* Text files of one name per line. */
+/* Text files of one name per line. A name that begins with a quote or holds a line end is written as a cell in quotes.
+ */
 DN_API dn_status dn_classes_load(dn_classes *classes, const char *path);
 DN_API dn_status dn_classes_save(const dn_classes *classes, const char *path);
 DN_API void dn_classes_free(dn_classes *classes);
@@ -315,7 +327,8 @@ DN_API size_t dn_net_weights_name(const dn_net *net, int supervised, char *text,
  * network). classes->n = 0: they are found in the labels. `path` names the table in messages. */
 DN_API dn_status dn_net_truth(const dn_net *net, const dn_table *table, const char *path, dn_classes *classes,
                               float *truth);
-/* As dn_csv_save, with the name of picked[row] in front of every row; no names: the numbers. */
+/* As dn_csv_save, with the name of picked[row], (rows) classes, in front of every row, in quotes where they are needed
+ * to read it back; no names: the numbers. */
 DN_API dn_status dn_csv_save_picked(const char *path, const dn_classes *classes, const int32_t *picked,
                                     const float *values, size_t rows, size_t columns);
 

@@ -1,8 +1,7 @@
 /* Supervised learning from tables: labels to classes, classes to one-hot rows and back, and how well outputs meet a
  * truth. */
 #include "supervised.h"
-#include "number.h"
-#include "sys.h"
+#include "csv.h"
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
@@ -12,18 +11,18 @@
 /* ---- labels ---- */
 
 typedef struct label {
-    const char *text; /* ends at a newline or zero */
+    const char *text; /* ends in zero */
     size_t size;
     double number;
     int numeric, index;
 } label;
 
-/* The next of the lines at *text, which moves behind it. */
+/* The next of the texts at *text, which moves behind it. */
 static label label_next(const char **text) {
-    label l = {.text = *text, .size = strcspn(*text, "\n")};
+    label l = {.text = *text, .size = strlen(*text)};
     const char *end = l.size ? dn_number_parse(l.text, &l.number) : NULL;
     l.numeric = end == l.text + l.size;
-    *text += l.size + (l.text[l.size] == '\n');
+    *text += l.size + 1;
     return l;
 }
 
@@ -53,9 +52,8 @@ static dn_status classes_join(dn_classes *classes, const label *sorted, size_t n
     for (size_t i = 0; i < n; i++) {
         if (i && !label_compare(&sorted[i - 1], &sorted[i])) continue;
         DN_CHECK(classes->n < INT_MAX, DN_E_USAGE, "too many different labels");
-        if (classes->n++) *to++ = '\n';
-        memcpy(to, sorted[i].text, sorted[i].size);
-        to += sorted[i].size;
+        memcpy(to, sorted[i].text, sorted[i].size + 1);
+        to += sorted[i].size + 1, classes->n++;
     }
     return DN_OK;
 }
@@ -86,7 +84,7 @@ static dn_status classes_count(dn_classes *classes, int n) {
     size_t size = 12 * (size_t)n, at = 0;
     char *all = dn_alloc(size, 1);
     if (!all) return DN_E_MEMORY;
-    for (int i = 0; i < n; i++) at += (size_t)snprintf(all + at, size - at, "%s%d", i ? "\n" : "", i);
+    for (int i = 0; i < n; i++) at += (size_t)snprintf(all + at, size - at, "%d", i) + 1;
     dn_classes_free(classes);
     *classes = (dn_classes){.names = all, .n = n};
     return DN_OK;
@@ -104,27 +102,62 @@ size_t dn_classes_path(const char *weights, char *text, size_t size) {
     return n < 0 ? 0 : (size_t)n;
 }
 
+/* A line, or a cell in quotes that a line begins with. 0: a blank line. */
+static int classes_line(csv_reader *r, csv_cell *cell) {
+    csv_reader look = *r;
+    int last;
+    dn_csv_cell(&look, cell, &last);
+    if (!cell->quoted || cell->unclosed || cell->behind || cell->text != r->p + 1) { /* as it stands */
+        look.p = csv_line_end(r->p, r->end);
+        *cell = (csv_cell){.text = r->p, .size = (size_t)(look.p - r->p)};
+    }
+    r->p = csv_over_line_end(look.p, r->end);
+    return cell->size > 0;
+}
+
 dn_status dn_classes_load(dn_classes *classes, const char *path) {
     *classes = (dn_classes){0};
     size_t size, to = 0;
-    DN_TRY(dn_file_read(path, &classes->names, &size));
-    for (size_t at = 0; at < size;) { /* in place, without returns and blank lines */
-        size_t n = strcspn(classes->names + at, "\r\n");
-        if (n && classes->n++) classes->names[to++] = '\n';
-        memmove(classes->names + to, classes->names + at, n);
-        to += n, at += n + 1;
+    char *text;
+    DN_TRY(dn_file_read(path, &text, &size));
+    dn_status status = dn_csv_content(path, text, size);
+    if (status == DN_OK && memchr(text, 0, size))
+        status = dn_fail(DN_E_FORMAT, "%s: a zero byte: this is not text", path);
+    csv_reader r = {.p = text, .end = text + size, .separator = '\n'}; /* no character of a line separates */
+    if (size >= 3 && !memcmp(text, "\xEF\xBB\xBF", 3)) r.p += 3;
+    if (status == DN_OK && !(classes->names = dn_alloc(size + 2, 1))) status = DN_E_MEMORY;
+    while (status == DN_OK && r.p < r.end) {
+        csv_cell cell;
+        if (!classes_line(&r, &cell)) continue;
+        if (classes->n == INT_MAX) status = dn_fail(DN_E_FORMAT, "%s: too many labels", path);
+        to += dn_csv_copy(&cell, classes->names + to) + 1, classes->n++;
     }
-    classes->names[to] = 0;
-    if (classes->n) return DN_OK;
-    dn_classes_free(classes);
-    return dn_fail(DN_E_FORMAT, "%s: no labels", path);
+    dn_free(text);
+    if (status == DN_OK && !classes->n) status = dn_fail(DN_E_FORMAT, "%s: no labels", path);
+    if (status != DN_OK) dn_classes_free(classes);
+    return status;
+}
+
+/* A name as a line of the file. */
+static dn_status classes_write(dn_writer *w, const char *name) {
+    if (*name != '"' && !strpbrk(name, "\r\n") && strncmp(name, "\xEF\xBB\xBF", 3)) {
+        DN_TRY(dn_writer_write(w, name, strlen(name)));
+        return dn_writer_write(w, "\n", 1);
+    }
+    DN_TRY(dn_writer_write(w, "\"", 1));
+    for (; *name; name++) {
+        DN_TRY(dn_writer_write(w, name, 1));
+        if (*name == '"') DN_TRY(dn_writer_write(w, name, 1));
+    }
+    return dn_writer_write(w, "\"\n", 2);
 }
 
 dn_status dn_classes_save(const dn_classes *classes, const char *path) {
     dn_writer *w;
     DN_TRY(dn_writer_open(&w, path));
-    dn_status status = dn_writer_write(w, classes->names, strlen(classes->names));
-    if (status == DN_OK) status = dn_writer_write(w, "\n", 1);
+    dn_status status = DN_OK;
+    const char *name = classes->names;
+    for (int i = 0; i < classes->n && status == DN_OK; i++, name += strlen(name) + 1) status = classes_write(w, name);
     if (status == DN_OK) return dn_writer_commit(w);
     dn_writer_abort(w);
     return status;

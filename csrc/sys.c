@@ -103,6 +103,17 @@ dn_status dn_reader_read(int fd, const char *path, void *to, size_t room, size_t
     return DN_OK;
 }
 
+dn_status dn_reader_some(int fd, const char *path, void *to, size_t room, int ms, size_t *got, int *end) {
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
+    *got = 0;
+    if (poll(&ready, 1, ms) == 0) return DN_OK; /* it may fail where read does not */
+    ssize_t n = sys_must_fail() ? (errno = EIO, -1) : read(fd, to, room);
+    if (n < 0 && (errno == EINTR || errno == EAGAIN)) return DN_OK;
+    DN_CHECK(n >= 0, DN_E_IO, "cannot read %s: %s", path, strerror(errno));
+    *got = (size_t)n, *end = n == 0;
+    return DN_OK;
+}
+
 void dn_reader_close(int fd) { close(fd); }
 
 dn_status dn_file_read(const char *path, char **data, size_t *size) {

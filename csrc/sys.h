@@ -20,6 +20,9 @@ dn_status dn_size_mul(size_t *out, size_t a, size_t b);
 dn_status dn_reader_open(int *fd, const char *path);
 size_t dn_reader_left(int fd); /* bytes still to come; 0: none, or nobody knows */
 dn_status dn_reader_read(int fd, const char *path, void *to, size_t room, size_t *got);
+/* What there is, at least one byte, waiting at most `ms` milliseconds; *got = 0 when nothing came. *end is set at the
+ * end of the file alone. */
+dn_status dn_reader_some(int fd, const char *path, void *to, size_t room, int ms, size_t *got, int *end);
 void dn_reader_close(int fd);
 /* The whole file, zero-terminated, to be freed with dn_free. */
 dn_status dn_file_read(const char *path, char **data, size_t *size);

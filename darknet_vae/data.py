@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path as FilePath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,75 @@ class Table(NamedTuple):
     truth: Array | None = None
 
 
+def _texts(cdata: Any, size: int) -> list[str]:
+    """Texts that the core keeps one after another, each with its final zero."""
+    data = bytes(ffi.buffer(cdata, size))
+    try:
+        decoded = data.decode()
+    except UnicodeDecodeError:
+        warnings.warn("labels or names are not UTF-8 text, so some characters are lost; save the file as UTF-8", stacklevel=4)
+        decoded = data.decode(errors="replace")
+    return decoded[:-1].split("\0")
+
+
+def _no_zero(value: str, name: str) -> str:
+    if "\0" in value:
+        raise errors.UsageError(f"{name}={value!r} has a zero byte")
+    return value
+
+
+def _several(targets: int | Sequence[str | int] | None) -> Sequence[str | int]:
+    return [] if targets is None else [targets] if isinstance(targets, int) else targets
+
+
+def _cell(name: str | int) -> str:
+    """A name in a list with commas, as a cell of a CSV file is written."""
+    word = str(name)
+    plain = word and word == word.strip(" \t") and not any(mark in word for mark in ',"\r\n')
+    return word if plain else '"' + word.replace('"', '""') + '"'
+
+
+def _load(
+    path: Path,
+    label_column: str | int | None = None,
+    scale: float = 1,
+    rows: int | None = None,
+    columns: int | None = None,
+    label_optional: bool = False,
+    targets: str | int | Sequence[str | int] | None = None,
+    header: bool | None = None,
+) -> Table:
+    if not (math.isfinite(scale) and scale != 0):
+        raise errors.UsageError(f"scale={scale} cannot divide")
+    listed = targets if isinstance(targets, str) else ",".join(map(_cell, _several(targets)))
+    if rows is not None and rows < 1:
+        raise errors.UsageError(f"rows={rows} is not a positive number")
+    label = ffi.new("char[]", _no_zero("" if label_column is None else str(label_column), "label_column").encode())
+    target = ffi.new("char[]", _no_zero(listed, "targets").encode())
+    options = ffi.new(
+        "dn_csv_options *",
+        {"label_column": label, "scale": scale, "max_rows": rows or 0, "columns": columns or 0,
+         "label_optional": int(label_optional), "targets": target,
+         "header": 0 if header is None else 1 if header else -1},
+    )  # fmt: skip
+    table = ffi.new("dn_table *")
+    listen()
+    check(lib.dn_csv_load(table, to_bytes(path), options), None if path == "-" else path)
+    # the array is the core's memory itself; it is freed with the last view of it
+    owner = ffi.gc(table.values, lambda _: lib.dn_table_free(table))
+    shape = (int(table.rows), int(table.columns))
+    X = np.frombuffer(ffi.buffer(owner, 4 * shape[0] * shape[1]), dtype=np.float32).reshape(shape)
+    labels = np.array(_texts(table.labels, table.labels_size)) if table.labels else None
+    names = _texts(table.header, table.header_size) if table.header else None
+    truth = None
+    if table.truth:
+        size = (shape[0], int(table.truths))
+        truth = np.frombuffer(ffi.buffer(table.truth, 4 * size[0] * size[1]), dtype=np.float32).reshape(size).copy()
+    for sentence in text(table.warnings).splitlines() if table.warnings else []:
+        warnings.warn(sentence, stacklevel=3)
+    return Table(X, labels, names, truth)
+
+
 def load_table(
     path: Path,
     label_column: str | int | None = None,
@@ -35,40 +105,15 @@ def load_table(
     targets: str | int | Sequence[str | int] | None = None,
     header: bool | None = None,
 ) -> Table:
-    """Read a CSV file with its labels and column names.
+    """Read a CSV file with its labels and column names; "-" is standard input. docs/csv.md has the rules.
 
-    The separator (comma, semicolon, tab or blanks), a header and quotes are found out. `label_column` is a header name or a
-    zero-based index (negative: from the end) of a column that is not data. `targets`
-    are columns by name or index (a list, or "a,b,-1") that become `truth`, in the file's units. Features are divided by
-    `scale`; only the first `rows` are read; `columns` demands that many features. Anything that is not a finite number is a
-    `FormatError` with file, line, column and value.
+    The separator (comma, semicolon, tab or blanks), a header and quotes are found out; `header` says whether the first row has
+    the columns' names, and what is doubtful is a warning. `label_column` is a header name or a zero-based index (negative: from
+    the end) of a column that is not data. `targets` are columns by name or index (a list, or "a,b,-1") that become `truth`, in
+    the file's units. Features are divided by `scale`; only the first `rows` are read; `columns` demands that many features.
+    Anything that is not a finite number is a `FormatError` with file, line, column and value.
     """
-    if not (math.isfinite(scale) and scale != 0):
-        raise errors.UsageError(f"scale={scale} cannot divide")
-    listed = [] if targets is None else [targets] if isinstance(targets, str | int) else targets
-    if rows is not None and rows < 1:
-        raise errors.UsageError(f"rows={rows} is not a positive number")
-    label = ffi.new("char[]", b"" if label_column is None else str(label_column).encode())
-    target = ffi.new("char[]", ",".join(map(str, listed)).encode())
-    options = ffi.new(
-        "dn_csv_options *",
-        {"label_column": label, "scale": scale, "max_rows": rows or 0, "columns": columns or 0,
-         "label_optional": int(label_optional), "targets": target, "header": 0 if header is None else 1 if header else -1},
-    )  # fmt: skip
-    table = ffi.new("dn_table *")
-    listen()
-    check(lib.dn_csv_load(table, to_bytes(path), options), path)
-    # the array is the core's memory itself; it is freed with the last view of it
-    owner = ffi.gc(table.values, lambda _: lib.dn_table_free(table))
-    shape = (int(table.rows), int(table.columns))
-    X = np.frombuffer(ffi.buffer(owner, 4 * shape[0] * shape[1]), dtype=np.float32).reshape(shape)
-    labels = np.array(text(table.labels).split("\n")) if table.labels else None
-    names = text(table.header).split("\n") if table.header else None
-    truth = None
-    if table.truth:
-        size = (shape[0], int(table.truths))
-        truth = np.frombuffer(ffi.buffer(table.truth, 4 * size[0] * size[1]), dtype=np.float32).reshape(size).copy()
-    return Table(X, labels, names, truth)
+    return _load(path, label_column, scale, rows, columns, label_optional, targets, header)
 
 
 def load_csv(
@@ -77,9 +122,10 @@ def load_csv(
     scale: float = 1,
     rows: int | None = None,
     columns: int | None = None,
+    header: bool | None = None,
 ) -> Array:
     """The numbers of a CSV file as float32 (rows, columns), without the label column; see `load_table`."""
-    return load_table(path, label_column, scale, rows, columns).X
+    return _load(path, label_column, scale, rows, columns, header=header).X
 
 
 class Classes:
@@ -95,10 +141,15 @@ class Classes:
 
     @property
     def names(self) -> list[str]:
-        return text(self.handle.names).split("\n") if self.handle.n else []
+        found, at = [], self.handle.names
+        for _ in range(self.handle.n):
+            name = ffi.string(at)
+            found.append(str(name.decode(errors="replace")))
+            at += len(name) + 1
+        return found
 
     def save(self, path: Path) -> None:
-        """One name per line."""
+        """One name per line; those that hold a line end are in quotes."""
         check(lib.dn_classes_save(self.handle, to_bytes(path)), path)
 
 
@@ -111,12 +162,12 @@ def classes_path(weights: Path) -> str:
 
 
 def joined(labels: npt.ArrayLike) -> bytes:
-    """Labels as the core takes them: lines."""
+    """Labels as the core takes them: zero-terminated texts one after another (the last zero is that of `char[]`)."""
     tags = [str(tag) for tag in np.asarray(labels).ravel()]
     for row, tag in enumerate(tags):
-        if "\n" in tag or "\0" in tag:
-            raise errors.UsageError(f"the label {tag!r} of row {row} is not one line of text")
-    return "\n".join(tags).encode()
+        if "\0" in tag:
+            raise errors.UsageError(f"the label {tag!r} of row {row} has a zero character")
+    return "\0".join(tags).encode()
 
 
 def one_hot(labels: npt.ArrayLike, classes: Sequence[str | int] | None = None) -> tuple[Array, list[str]]:
@@ -130,17 +181,17 @@ def one_hot(labels: npt.ArrayLike, classes: Sequence[str | int] | None = None) -
         predicted = np.array(classes)[net.predict(X).argmax(1)]
     """
     tags = np.asarray(labels).ravel()
-    lines = ffi.new("char[]", joined(tags))
+    texts = ffi.new("char[]", joined(tags))
     known = Classes() if classes is None else Classes([str(name) for name in classes])
     if classes is None:
         if not len(tags):
             raise errors.UsageError("no labels")
-        check(lib.dn_classes_find(known.handle, lines, len(tags)))
+        check(lib.dn_classes_find(known.handle, texts, len(tags)))
     width = int(known.handle.n)
     if width < 2:
         raise errors.UsageError(f"{width} class is not enough: two different labels are wanted at least")
     truth = np.empty((len(tags), width), np.float32)
-    check(lib.dn_classes_one_hot(known.handle, lines, len(tags), width, pointer(truth)))
+    check(lib.dn_classes_one_hot(known.handle, texts, len(tags), width, pointer(truth)))
     return truth, known.names
 
 

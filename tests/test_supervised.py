@@ -106,7 +106,7 @@ def test_one_hot_rows_and_their_classes() -> None:
     assert classes == ["9", "10", "a", "b"]
     np.testing.assert_array_equal(truth, np.eye(4, dtype=np.float32)[[3, 1, 2, 0, 1]])
     np.testing.assert_array_equal(dv.one_hot([2, 0], classes=["0", "1", "2"])[0], [[0, 0, 1], [1, 0, 0]])
-    bad = [(["a", ""], "row 2 is empty"), (["a", "a"], "1 class"), ([], "no labels"), (["a\nb", "c"], "one line")]
+    bad = [(["a", ""], "row 2 is empty"), (["a", "a"], "1 class"), ([], "no labels"), (["a\0b", "c"], "zero character")]
     for labels, message in bad:
         with pytest.raises(dv.DarknetError, match=message):
             dv.one_hot(labels)
@@ -198,7 +198,7 @@ def test_bad_tables_end_in_one_line_and_the_documented_code(kind: str) -> None:
         (["train", "net.cfg", "t.csv", *label, "-valid", "nothere.csv"], 4, ["nothere.csv"]),
         (["train", "net.cfg", "t.csv", *label, "-holdout", "1"], 2, ["-holdout '1' must be a number between 0 and 1"]),
         (["train", "net.cfg", "t.csv", *label, "-holdout", "0.2", "-valid", "t.csv"], 2, ["one of the two"]),
-        (["train", "reg.cfg", "text.csv", "-target", "y", "-epochs", "1"], 3, ["text.csv:3: column 3 (a target): 'three'"]),
+        (["train", "reg.cfg", "text.csv", "-target", "y", "-epochs", "1"], 3, ["text.csv:3: column 3 ('y', a target): 'three'"]),
         (["train", "reg.cfg", "text.csv", "-target", "z", "-epochs", "1"], 2, ["no target column 'z'"]),
         (["train", "reg.cfg", "plain.csv", "-epochs", "1"], 2, ["target columns (-target)"]),
         (["predict", "reg.cfg", "plain.csv", "-labels", "-random"], 2, ["no labels to predict"]),

@@ -65,7 +65,7 @@ $(B)/darknet: $(OBJECTS) $(CLI)
 $(B)/test_kernels: tests/c/test_kernels.c $(OBJECTS)
 	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $^ -o $@ $(LIBS)
 
-$(B)/test_pool: tests/c/test_pool.c $(addprefix $(B)/,pool.o sys.o status.o)
+$(B)/test_pool: tests/c/test_pool.c $(addprefix $(B)/,pool.o machine.o sys.o status.o)
 	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $^ -o $@ $(LIBS)
 
 # ---- the CUDA plugin: no NEEDED on any library of NVIDIA ----

@@ -107,7 +107,7 @@ size_t dn_classes_path(const char *weights, char *text, size_t size) {
 dn_status dn_classes_load(dn_classes *classes, const char *path) {
     *classes = (dn_classes){0};
     size_t size, to = 0;
-    DN_TRY(dn_file_read(path, &classes->names, &size));
+    DN_TRY(dn_file_read(path, DN_NAMES_MOST, &classes->names, &size));
     for (size_t at = 0; at < size;) { /* in place, without returns and blank lines */
         size_t n = strcspn(classes->names + at, "\r\n");
         if (n && classes->n++) classes->names[to++] = '\n';

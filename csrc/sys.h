@@ -21,8 +21,13 @@ dn_status dn_reader_open(int *fd, const char *path);
 size_t dn_reader_left(int fd); /* bytes still to come; 0: none, or nobody knows */
 dn_status dn_reader_read(int fd, const char *path, void *to, size_t room, size_t *got);
 void dn_reader_close(int fd);
-/* The whole file, zero-terminated, to be freed with dn_free. */
-dn_status dn_file_read(const char *path, char **data, size_t *size);
+/* The whole file or pipe, zero-terminated, to be freed with dn_free; DN_E_FORMAT when it has more than `most` bytes. */
+dn_status dn_file_read(const char *path, size_t most, char **data, size_t *size);
+/* The same of a regular file alone: no pipe, device or folder, none of which is opened. */
+dn_status dn_file_read_regular(const char *path, size_t most, char **data, size_t *size);
+/* Its first bytes, up to `most`. `whole`: bytes of the file; of a pipe that goes on after them: those that were read. */
+dn_status dn_file_read_part(const char *path, size_t most, char **data, size_t *size, size_t *whole);
+enum { DN_TEXT_MOST = 16 << 20, DN_NAMES_MOST = 256 << 20 }; /* of a cfg, a label tree or a map; of a list of names */
 
 /* Write a whole file or leave the old one: temporary neighbour, fsync, rename. */
 typedef struct dn_writer dn_writer;

@@ -267,11 +267,6 @@ dn_status dn_cfg_no_effect(dn_cfg *cfg, dn_section *s, const char *key, double f
 
 const char *dn_cfg_string(dn_section *s, const char *key, const char *fallback) {
     dn_option *o = cfg_find(s, key);
-    return o ? o->value : fallback;
-}
-
-const char *dn_cfg_text(dn_section *s, const char *key, const char *fallback) {
-    dn_option *o = cfg_find(s, key);
     return o ? o->text : fallback;
 }
 

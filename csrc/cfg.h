@@ -40,10 +40,7 @@ dn_status dn_cfg_no_effect(dn_cfg *cfg, dn_section *s, const char *key, double f
 dn_status dn_cfg_int(dn_section *s, const char *key, int fallback, int low, int high, int *out);
 dn_status dn_cfg_i64(dn_section *s, const char *key, int64_t fallback, int64_t low, int64_t high, int64_t *out);
 dn_status dn_cfg_float(dn_section *s, const char *key, double fallback, double *out);
-/* A name that Darknet knows: without blanks. */
-const char *dn_cfg_string(dn_section *s, const char *key, const char *fallback);
-/* Text of the user, such as a column or a file: with its inner blanks. */
-const char *dn_cfg_text(dn_section *s, const char *key, const char *fallback);
+const char *dn_cfg_string(dn_section *s, const char *key, const char *fallback); /* with its inner blanks */
 int dn_cfg_has(dn_section *s, const char *key);
 /* An option of the section without reading it: NULL, it is missing. */
 dn_option *dn_cfg_option(dn_section *s, const char *key);

@@ -54,12 +54,12 @@ static dn_status detect_box_of(const dn_layer *l, int row, int index, const dn_b
                                int *keep) {
     for (int c = l->n_classes; c < classes; c++) box[5 + c] = 0;
     l->type->box(l, row, index, o->tree_threshold > 0 ? (float)o->tree_threshold : 0.5f, box);
-    int known = !isnan(box[4]), placed = isfinite(box[0]) && isfinite(box[1]) && isfinite(box[2]) && isfinite(box[3]);
+    int known = !isnan(box[4]), placed = !isnan(box[0]) && !isnan(box[1]) && !isnan(box[2]) && !isnan(box[3]);
     for (int c = 0; c < classes; c++) known &= !isnan(box[5 + c]);
     DN_CHECK(known, DN_E_NUMERIC, "layer %d [%s]: box %d of row %d has a score that is not a number", l->index,
              l->type->name, index, row);
     *keep = detect_keep(box, classes, (float)o->threshold);
-    DN_CHECK(!*keep || placed, DN_E_NUMERIC, "layer %d [%s]: box %d of row %d is not finite: x=%g y=%g w=%g h=%g",
+    DN_CHECK(!*keep || placed, DN_E_NUMERIC, "layer %d [%s]: box %d of row %d has no place: x=%g y=%g w=%g h=%g",
              l->index, l->type->name, index, row, box[0], box[1], box[2], box[3]);
     return DN_OK;
 }

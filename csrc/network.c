@@ -54,7 +54,7 @@ static dn_status net_parse_optimizer(dn_net *net, dn_section *s) {
 }
 
 static dn_status net_parse_header(dn_net *net, net_size size) {
-    static const char *const known[] = {"net", "network", NULL};
+    static const char *const known[] = {"net", "network", NULL}, *const epsilons[] = {"legacy", NULL};
     dn_like like;
     dn_section *s = &net->cfg->sections[0];
     if (strcmp(s->name, "net") && strcmp(s->name, "network"))
@@ -78,12 +78,15 @@ static dn_status net_parse_header(dn_net *net, net_size size) {
     DN_TRY(net_parse_optimizer(net, s));
     DN_TRY(dn_cfg_float(s, "data_scale", 1, &net->data_scale));
     if (net->data_scale == 0) return dn_cfg_error(s, "data_scale", "data_scale=0 cannot divide");
-    net->label_column = dn_cfg_text(s, "label_column", "");
+    net->label_column = dn_cfg_string(s, "label_column", "");
     net->run.bn_eps = 1e-5f;
-    if (!strcmp(dn_cfg_string(s, "bn_epsilon", ""), "legacy")) {
+    const char *bn_epsilon = dn_cfg_string(s, "bn_epsilon", "");
+    if (!strcmp(bn_epsilon, "legacy")) {
         net->run.bn_eps = -1;
     } else {
-        DN_TRY(dn_cfg_float(s, "bn_epsilon", 1e-5, &eps));
+        if (dn_cfg_float(s, "bn_epsilon", 1e-5, &eps) != DN_OK)
+            return dn_cfg_error(s, "bn_epsilon", "bn_epsilon=%s is not a number or legacy%s", bn_epsilon,
+                                dn_cfg_like(&like, bn_epsilon, epsilons));
         if (eps <= 0) return dn_cfg_error(s, "bn_epsilon", "bn_epsilon=%g is not above 0", eps);
         net->run.bn_eps = (float)eps;
     }
@@ -108,7 +111,7 @@ static dn_status layer_parse_common(dn_layer *l, dn_section *s) {
     DN_TRY(dn_cfg_int(s, "numload", 0, 0, INT_MAX, &l->n_load));
     static const char *const others[] = {"truth", "onlyforward", "smooth"};
     for (int i = 0; i < 3; i++) DN_TRY(dn_cfg_no_effect(l->net->cfg, s, others[i], 0));
-    strncpy(l->name, dn_cfg_text(s, "name", ""), sizeof l->name - 1);
+    strncpy(l->name, dn_cfg_string(s, "name", ""), sizeof l->name - 1);
     return DN_OK;
 }
 

@@ -178,7 +178,7 @@ def test_prediction_needs_no_truth_and_a_training_step_allocates_nothing(name: s
         ("[yolo]\nmask=-1\nanchors=1,1\nclasses=1\n", r"mask=-1 "),
         ("[yolo]\nanchors=1,1\nclasses=1\nmax=0\n", r"max=0 is below 1"),
         ("[yolo]\nanchors=1,1\nclasses=1\nmap=nothere.txt\n", r"nothere\.txt"),
-        ("[yolo]\nanchors=1,1\nclasses=1\nmap=map.txt\n", r"map\.txt:2: '1' is not a number from 0 to 0"),
+        ("[yolo]\nanchors=1,1\nclasses=1\nmap=map.txt\n", r"map\.txt:2: the line is not a number from 0 to 0"),
         ("[region]\nanchors=1,1\nclasses=1\nbackground=1\n", r"background=1 .* needs softmax=1"),
         ("[region]\nanchors=1,1\nclasses=1\ntree=tree.txt\n", r"the tree has 7 nodes, classes=1"),
         ("[detection]\nside=3\nnum=1\nclasses=5\nforced=1\n", r"forced=1 needs num=2"),

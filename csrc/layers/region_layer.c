@@ -54,7 +54,7 @@ static dn_status region_parse(dn_layer *l, dn_section *s) {
     DN_TRY(dn_cfg_int(s, "softmax", 0, 0, 1, &st->softmax));
     DN_TRY(dn_cfg_int(s, "background", 0, 0, 1, &st->background));
     DN_TRY(region_parse_losses(st, s));
-    const char *tree = dn_cfg_text(s, "tree", "");
+    const char *tree = dn_cfg_string(s, "tree", "");
     if (*tree) DN_TRY(dn_tree_load(&st->tree, s, "tree", tree));
     if (st->tree.n && st->tree.n != g->classes)
         return dn_cfg_error(s, "tree", "the tree has %d nodes, classes=%d", st->tree.n, g->classes);
@@ -65,7 +65,7 @@ static dn_status region_parse(dn_layer *l, dn_section *s) {
     DN_TRY(dn_cfg_floats(s, "anchors", &g->anchors, &n_anchors));
     DN_TRY(dn_layer_need_image(l, s));
     DN_TRY(dn_grid_anchors(g, s, n_anchors, l->width, l->height));
-    DN_TRY(dn_grid_map(g, s, dn_cfg_text(s, "map", "")));
+    DN_TRY(dn_grid_map(g, s, dn_cfg_string(s, "map", "")));
     return dn_grid_shape(l, s, g);
 }
 

@@ -15,9 +15,10 @@ static dn_status shortcut_parse(dn_layer *l, dn_section *s) {
     shortcut_state *st = l->state;
     if (!dn_cfg_has(s, "from")) return dn_cfg_error(s, NULL, "from= is missing");
     int from;
-    if (strchr(dn_cfg_string(s, "from", ""), ','))
+    const char *list = dn_cfg_string(s, "from", "");
+    if (strchr(list, ','))
         return dn_cfg_error(s, "from", "from=%s: several layers change what the layer computes and are not supported",
-                            dn_cfg_string(s, "from", ""));
+                            list);
     DN_TRY(dn_cfg_int(s, "from", 0, INT_MIN, INT_MAX, &from));
     DN_TRY(dn_layer_activation(s, "linear", &st->activation));
     DN_TRY(dn_cfg_float(s, "alpha", 1, &st->alpha));

@@ -18,7 +18,7 @@ static dn_status softmax_parse(dn_layer *l, dn_section *s) {
     DN_TRY(dn_cfg_float(s, "temperature", 1, &st->temperature));
     DN_TRY(dn_cfg_int(s, "spatial", 0, 0, 1, &st->spatial));
     DN_TRY(dn_cfg_int(s, "noloss", 0, 0, 1, &st->noloss));
-    const char *tree = dn_cfg_text(s, "tree", "");
+    const char *tree = dn_cfg_string(s, "tree", "");
     if (*tree) DN_TRY(dn_tree_load(&st->tree, s, "tree", tree));
     if (st->tree.n && st->tree.n != l->inputs)
         return dn_cfg_error(s, "tree", "the tree has %d nodes, the input %d values", st->tree.n, l->inputs);

@@ -46,7 +46,7 @@ static dn_status yolo_parse(dn_layer *l, dn_section *s) {
     if (!first->width || !first->height)
         return dn_cfg_error(s, NULL, "its anchors are in pixels of the network's input, which is no image");
     DN_TRY(dn_grid_anchors(g, s, n_anchors, first->width, first->height));
-    DN_TRY(dn_grid_map(g, s, dn_cfg_text(s, "map", "")));
+    DN_TRY(dn_grid_map(g, s, dn_cfg_string(s, "map", "")));
     return dn_grid_shape(l, s, g);
 }
 

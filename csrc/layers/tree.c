@@ -16,11 +16,12 @@ static char *tree_path(const dn_section *s, const char *path) {
 
 static const char blanks[] = " \t\r";
 
-/* The number that begins here and what follows it, which is to be nothing but blanks; 0: another text. */
-static int tree_number(const char *text, long *number) {
+/* The first character after the number that begins here, or after the blanks that follow it; NULL: it is none. */
+static const char *tree_number(const char *text, long *number) {
     char *end;
     *number = strtol(text, &end, 10);
-    return end != text && !end[strspn(end, blanks)];
+    size_t n = strspn(end, blanks);
+    return end == text || (*end && !n) ? NULL : end + n;
 }
 
 /* Messages do not quote the file: the cfg may come from somebody who is not to read it. */
@@ -95,11 +96,12 @@ dn_status dn_map_load(int **map, int *n, dn_section *s, const char *key, const c
     size_t lines;
     dn_status status = tree_read(&text, &full, &lines, s, key, path);
     if (status == DN_OK && !(*map = dn_alloc(lines, sizeof(int)))) status = DN_E_MEMORY;
-    char *rest = text;
-    for (int number = 1; status == DN_OK && (line = tree_next_line(&rest)); number++) {
+    char *lines_left = text;
+    for (int number = 1; status == DN_OK && (line = tree_next_line(&lines_left)); number++) {
         long v;
         if (!line[strspn(line, blanks)]) continue;
-        if (!tree_number(line, &v) || v < 0 || v >= limit)
+        const char *rest = tree_number(line, &v);
+        if (!rest || *rest || v < 0 || v >= limit)
             status = dn_cfg_error(s, key, "%s:%d: the line is not a number from 0 to %d", full, number, limit - 1);
         else
             (*map)[(*n)++] = (int)v;

@@ -48,7 +48,8 @@ NEUTRAL = [
     ("convolutional", "antialiasing=0"), ("convolutional", "groups=1"), ("maxpool", "stride_x=2"), ("maxpool", "maxpool_depth=0"),
     ("maxpool", "out_channels=1"), ("route", "groups=1"), ("route", "group_id=0"), ("shortcut", "weights_type=none"),
     ("rnn", "hidden=4"), ("crnn", "output=3"), ("crnn", "hidden=2"), ("crnn", "size=3"), ("crnn", "pad=1"),
-    ("yolo", "scale_x_y=1"), ("yolo", "scale_x_y=1.0"), ("yolo", "new_coords=0"), ("yolo", "nms_kind=default"), ("yolo", "iou_loss=mse"),
+    ("yolo", "scale_x_y=1"), ("yolo", "scale_x_y=1.0"), ("yolo", "new_coords=0"), ("yolo", "nms_kind=default"),
+    ("yolo", "iou_loss=mse"),
     ("yolo", "iou_normalizer=1.0"), ("yolo", "resize=1"), ("region", "focal_loss=0"), ("dropout", "dropblock=0"),
 ]  # fmt: skip
 TRAINING = [

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import BINARY, run
+from helpers import BINARY
 
 import darknet_vae as dv
 from darknet_vae._lib import lib, text
@@ -140,7 +140,7 @@ def test_a_network_of_more_memory_than_the_machine_has_is_one_clean_error(networ
         "[net]\nheight=100000\nwidth=10000\nchannels=2\n[convolutional]\nfilters=1000\nsize=3\npad=1\n",
     ):
         start = time.monotonic()
-        with pytest.raises((dv.errors.OutOfMemoryError, dv.errors.FormatError), match="out of memory|too large|values"):
+        with pytest.raises((dv.errors.OutOfMemoryError, dv.errors.FormatError), match=r"out of memory|too large|values"):
             network(cfg)
         assert time.monotonic() - start < 10
 

@@ -140,7 +140,7 @@ ifneq (,$(findstring clang,$(shell $(CC) --version 2>/dev/null)))
 ASAN_RUNTIME := $(firstword $(wildcard $(foreach f,libclang_rt.asan-$(firstword $(subst -, ,$(MACHINE))).so libclang_rt.asan.so,\
     $(shell $(CC) -print-file-name=$(f)))))
 SANITIZE += -fsanitize=implicit-signed-integer-truncation,local-bounds -shared-libasan -Wl,-rpath,$(dir $(ASAN_RUNTIME)) \
-    -Wno-unused-command-line-argument
+    -Wno-unused-command-line-argument -Wno-missing-field-initializers
 else
 ASAN_RUNTIME := $(foreach f,libasan.so libubsan.so,$(shell $(CC) -print-file-name=$(f)))
 endif

@@ -1,6 +1,6 @@
 # The only place of compile flags; setup.py calls it with B=<its build folder>.
 #   make        ./darknet, the library and, where nvcc is, the CUDA plugin       make test   pytest
-#   make asan   the tests under sanitizers (after pip install)   make tsan   the threads   make clean
+#   make asan   the tests under sanitizers (after pip install), CC=clang too   make tsan   the threads   make clean
 #   make bench  measure the installed package beside its peers and write docs/performance.md
 #   CUDA=0 leaves the plugin out; ARCHS="80 90" names the GPUs it is for; NVCC= where nvcc is
 #   make emulated parity    for tests: the plugin's kernels on a CPU, and the comparison of two devices
@@ -65,7 +65,10 @@ $(B)/darknet: $(OBJECTS) $(CLI)
 $(B)/test_kernels: tests/c/test_kernels.c $(OBJECTS)
 	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $^ -o $@ $(LIBS)
 
-$(B)/test_pool: tests/c/test_pool.c $(addprefix $(B)/,pool.o sys.o status.o)
+$(B)/test_machine: tests/c/test_machine.c $(B)/machine.o
+	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $^ -o $@ $(LIBS)
+
+$(B)/test_pool: tests/c/test_pool.c $(addprefix $(B)/,pool.o machine.o sys.o status.o)
 	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $^ -o $@ $(LIBS)
 
 # ---- the CUDA plugin: no NEEDED on any library of NVIDIA ----
@@ -129,12 +132,23 @@ $(B)/tests/%.o: tests/c/%.c $(B)/flags
 	@echo '  CC  $<'; $(CC) $(FLAGS) -MMD -MP -c $< -o $@
 parity: $(B)/cuda_parity
 
-SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+# gcc, or CC=clang, which sees more; TESTS= names the files. Numbers that no integer holds are looked for, divisions by
+# zero are not: infinity is a value.
+TESTS ?=
+SANITIZE := -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
+ifneq (,$(findstring clang,$(shell $(CC) --version 2>/dev/null)))
+ASAN_RUNTIME := $(firstword $(wildcard $(foreach f,libclang_rt.asan-$(firstword $(subst -, ,$(MACHINE))).so libclang_rt.asan.so,\
+    $(shell $(CC) -print-file-name=$(f)))))
+SANITIZE += -fsanitize=implicit-signed-integer-truncation,local-bounds -shared-libasan -Wl,-rpath,$(dir $(ASAN_RUNTIME)) \
+    -Wno-unused-command-line-argument -Wno-missing-field-initializers
+else
+ASAN_RUNTIME := $(foreach f,libasan.so libubsan.so,$(shell $(CC) -print-file-name=$(f)))
+endif
 asan:
-	$(MAKE) B=build/asan OPT="-O1 -g $(SANITIZE)" LDFLAGS="$(SANITIZE)" bin lib build/asan/test_kernels build/asan/test_pool
-	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
-	LD_LIBRARY_PATH=$(CURDIR)/build/asan DARKNET_BINARY=$(CURDIR)/build/asan/darknet \
-	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 pytest -m "not timing and not slow"
+	$(MAKE) B=build/asan OPT="-O1 -g $(SANITIZE)" LDFLAGS="$(SANITIZE)" bin lib \
+	    $(addprefix build/asan/,test_kernels test_pool test_machine)
+	LD_PRELOAD="$(ASAN_RUNTIME)" LD_LIBRARY_PATH=$(CURDIR)/build/asan DARKNET_BINARY=$(CURDIR)/build/asan/darknet \
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 pytest -m "not timing and not slow" $(TESTS)
 	ASAN_OPTIONS=detect_leaks=1 build/asan/darknet vae train cfg/autoencoder.cfg data/digits.csv -epochs 1 -quiet \
 	    -save build/asan/leaks.weights
 # The pool under ThreadSanitizer.

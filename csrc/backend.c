@@ -1,6 +1,8 @@
 /* Which machine a device name means. The CUDA operations are a plugin, libdarknet_cuda.so, opened at run time, so that
  * one build serves machines with and without a GPU. */
 #define _GNU_SOURCE
+#include "cfg.h"
+#include "cpu/cpu_kernels.h"
 #include "plugin.h"
 #include "sys.h"
 #include <dlfcn.h>
@@ -9,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PLUGIN "libdarknet_cuda.so"
@@ -17,13 +20,29 @@
  * kernels, a few microseconds each, and two cores are about as fast. An estimate, not a measurement. */
 static const double AUTO_FLOPS = 20e6;
 
-/* dlopen PATH; a file that is there and does not open leaves its reason in `why`. */
+/* May only the user and root write it? Whoever else may could have us run any code. */
+static int plugin_is_ours(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && (info.st_uid == 0 || info.st_uid == geteuid()) && !(info.st_mode & 022);
+}
+
+/* Open a plugin that was found rather than named, by its real name, when it and its folder are ours. A file that is there
+ * and is left out or does not open leaves its reason in `why`. */
 static void *plugin_try(const char *path, char *why, size_t size) {
-    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!library && (!strchr(path, '/') || access(path, F_OK) == 0)) {
-        const char *reason = dlerror();
-        if (!*why && strchr(path, '/')) snprintf(why, size, "%s", reason ? reason : path);
-    }
+    char *file = realpath(path, NULL), *slash;
+    if (!file) return NULL;
+    int ours = plugin_is_ours(file);
+    if ((slash = strrchr(file, '/'))) *slash = 0;
+    ours = ours && plugin_is_ours(slash == file ? "/" : file);
+    if (slash) *slash = '/';
+    void *library = ours ? dlopen(file, RTLD_NOW | RTLD_LOCAL) : NULL;
+    const char *reason = library || !ours ? NULL : dlerror();
+    if (!ours && !*why)
+        snprintf(why, size, "%.400s is skipped, as others than its owner may write it or its folder, or it is another "
+                 "user's (DARKNET_CUDA_PLUGIN may name it)", file);
+    else if (!library && !*why)
+        snprintf(why, size, "%s", reason ? reason : path);
+    free(file);
     return library;
 }
 
@@ -43,24 +62,44 @@ static void *plugin_beside(const char *file, const char *way, char *why, size_t 
     return library;
 }
 
-static void *plugin_open(char *why, size_t size) {
-    *why = 0;
-    const char *wish = getenv("DARKNET_CUDA_PLUGIN");
-    if (wish && *wish) {
-        void *library = dlopen(wish, RTLD_NOW | RTLD_LOCAL);
-        if (!library) snprintf(why, size, "DARKNET_CUDA_PLUGIN: %s", dlerror());
-        return library;
-    }
-    static const char *const ways[] = {"", "../lib/", "../lib/python3*/site-packages/darknet_vae/lib/"};
-    char program[PATH_MAX] = "";
+/* The absolute names of this library and of the program. What the linker calls them may be relative to a folder that was
+ * the current one once; such a name is no place to look. */
+static void plugin_neighbours(char library[PATH_MAX], char program[PATH_MAX]) {
     Dl_info self;
-    if (readlink("/proc/self/exe", program, sizeof program - 1) < 0) *program = 0;
-    const char *files[2] = {dladdr(&dn_cpu_ops, &self) && self.dli_fname ? self.dli_fname : "", program};
+    *library = *program = 0;
+    if (dladdr(&dn_cpu_ops, &self) && self.dli_fname && *self.dli_fname == '/') {
+        char *real = realpath(self.dli_fname, NULL);
+        if (real) snprintf(library, PATH_MAX, "%s", real);
+        free(real);
+    }
+    ssize_t n = readlink("/proc/self/exe", program, PATH_MAX - 1);
+    program[n > 0 ? n : 0] = 0;
+}
+
+/* Never by its bare name: an empty part of LD_LIBRARY_PATH would mean the current folder. */
+static void *plugin_search(char *why, size_t size) {
+    static const char *const ways[] = {"", "../lib/", "../lib/python3*/site-packages/darknet_vae/lib/"};
+    static const char *const folders[] = {"/usr/local/lib/" PLUGIN, "/usr/lib/" PLUGIN};
+    char files[2][PATH_MAX];
     void *library = NULL;
+    plugin_neighbours(files[0], files[1]);
     for (size_t f = 0; f < 2; f++)
         for (size_t w = 0; w < sizeof ways / sizeof *ways && !library; w++)
             library = plugin_beside(files[f], ways[w], why, size);
-    if (!library) library = plugin_try(PLUGIN, why, size);
+    for (size_t f = 0; f < sizeof folders / sizeof *folders && !library; f++)
+        library = plugin_try(folders[f], why, size);
+    return library;
+}
+
+static void *plugin_open(char *why, size_t size) {
+    *why = 0;
+    const char *named = getenv("DARKNET_CUDA_PLUGIN");
+    if (named && *named) {
+        void *library = dlopen(named, RTLD_NOW | RTLD_LOCAL);
+        if (!library) snprintf(why, size, "DARKNET_CUDA_PLUGIN: %s", dlerror());
+        return library;
+    }
+    void *library = plugin_search(why, size);
     if (!library && !*why)
         snprintf(why, size, "no " PLUGIN " was found (it is built where nvcc is; DARKNET_CUDA_PLUGIN may name one)");
     return library;
@@ -77,9 +116,9 @@ static const dn_plugin *plugin_get(int *devices, char *why, size_t size) {
     Dl_info info;
     const char *path = get && dladdr(*(void **)&get, &info) && info.dli_fname ? info.dli_fname : PLUGIN;
     if (!get) {
-        const char *wish = getenv("DARKNET_CUDA_PLUGIN");
+        const char *named = getenv("DARKNET_CUDA_PLUGIN");
         snprintf(why, size, "%s is no plugin of darknet-vae: it has no " DN_PLUGIN_SYMBOL,
-                 wish && *wish ? wish : PLUGIN);
+                 named && *named ? named : PLUGIN);
         return NULL;
     }
     const dn_plugin *plugin = get(&host);
@@ -92,7 +131,7 @@ static const dn_plugin *plugin_get(int *devices, char *why, size_t size) {
     return *devices > 0 ? plugin : NULL;
 }
 
-static const char *const precisions[DN_PRECISION_COUNT] = {"float32", "tf32", "bf16"};
+static const char *const precisions[DN_PRECISION_COUNT + 1] = {"float32", "tf32", "bf16", NULL};
 
 const char *dn_precision_name(dn_precision precision) { return precisions[precision]; }
 
@@ -104,19 +143,33 @@ dn_status dn_precision_parse(const char *name, dn_precision *precision) {
             *precision = (dn_precision)i;
             return DN_OK;
         }
-    return dn_fail(DN_E_USAGE, "precision '%.40s' is unknown: float32, tf32 and bf16 are known", name);
+    dn_like like;
+    return dn_fail(DN_E_USAGE, "precision '%.40s' is unknown: float32, tf32 and bf16 are known%s", name,
+                   dn_cfg_like(&like, name, precisions));
+}
+
+dn_status dn_backend_check(void) { return dn_cpu_check(); }
+
+/* "cuda" or "cuda:N". */
+static dn_status backend_number(const char *device, int *index) {
+    static const char *const known[] = {"cpu", "cuda", "auto", "fence", NULL};
+    dn_like like;
+    int end = 0;
+    if (!strcmp(device, "cuda")) return DN_OK;
+    DN_CHECK(sscanf(device, "cuda:%9d%n", index, &end) == 1 && !device[end] && *index >= 0, DN_E_DEVICE,
+             "device '%.100s' is unknown: cpu, cuda, cuda:N and auto are known%s", device,
+             dn_cfg_like(&like, device, known));
+    return DN_OK;
 }
 
 dn_status dn_backend_find(const char *device, double flops, const dn_ops **ops, int *index) {
     *index = 0;
     *ops = !strcmp(device, "fence") ? &dn_fence_ops : &dn_cpu_ops;
     if (!strcmp(device, "cpu") || !strcmp(device, "fence")) return DN_OK;
-    int automatic = !strcmp(device, "auto"), devices, end = 0;
+    int automatic = !strcmp(device, "auto"), devices;
     char why[640];
     if (automatic && flops < AUTO_FLOPS) return DN_OK;
-    if (!automatic && strcmp(device, "cuda"))
-        DN_CHECK(sscanf(device, "cuda:%9d%n", index, &end) == 1 && !device[end] && *index >= 0, DN_E_DEVICE,
-                 "device '%s' is unknown: cpu, cuda, cuda:N and auto are known", device);
+    if (!automatic) DN_TRY(backend_number(device, index));
     const dn_plugin *plugin = plugin_get(&devices, why, sizeof why);
     if (!plugin && automatic) return DN_OK;
     DN_CHECK(plugin, DN_E_DEVICE, "device '%s' is not available: %s", device, why);

@@ -218,6 +218,8 @@ extern const dn_ops dn_fence_ops; /* for tests: memory the host may not touch */
 /* The machine of a device name: cpu, cuda, cuda:1, fence, or auto, which takes the first GPU when there is one and a pass with
  * `flops` of arithmetic forward is long enough to gain by it. */
 dn_status dn_backend_find(const char *device, double flops, const dn_ops **ops, int *index);
+/* Can the environment variables that choose how CPUs compute be followed? DN_E_USAGE: no. */
+dn_status dn_backend_check(void);
 /* float32 (also NULL and ""), tf32, bf16. A backend whose `open` is NULL computes in float32 alone. */
 dn_status dn_precision_parse(const char *name, dn_precision *precision);
 const char *dn_precision_name(dn_precision precision);

@@ -1,14 +1,16 @@
-/* Darknet's cfg text: blanks do not count anywhere; [section] lines and key=value lines; # and ; begin a comment. */
+/* Darknet's cfg text: [section] lines and key=value lines; # and ; begin a comment. Blanks do not count, but for those
+ * within a value that is text. Text may stand in double quotes, which keep #, ; and outer blanks. */
 #include "cfg.h"
 #include "nearest.h"
 #include "number.h"
 #include "sys.h"
 #include <limits.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_LINE = 65536, MAX_SECTIONS = 4097 };
+enum { MAX_LINE = 65536, MAX_SECTIONS = 4097, MAX_OPTIONS = 1024, MAX_WARNINGS = 200 };
 
 static dn_status cfg_grow(void **array, int n, size_t size) { /* room for one more; grows at powers of two */
     if (n & (n - 1)) return DN_OK;
@@ -19,11 +21,13 @@ static dn_status cfg_grow(void **array, int n, size_t size) { /* room for one mo
 }
 
 void dn_cfg_warn(dn_cfg *cfg, const char *format, ...) {
-    char text[512];
+    char raw[512], text[1024];
+    if (cfg->n_warnings == MAX_WARNINGS) return;
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    vsnprintf(raw, sizeof raw, format, args);
     va_end(args);
+    dn_printable(cfg->n_warnings + 1 < MAX_WARNINGS ? raw : "further warnings are left out", text, sizeof text);
     for (int i = 0; i < cfg->n_warnings; i++) /* told once, however often a section is read */
         if (!strcmp(cfg->warnings[i], text)) return;
     if (cfg_grow((void **)&cfg->warnings, cfg->n_warnings, sizeof *cfg->warnings) != DN_OK) return;
@@ -43,6 +47,45 @@ static dn_status cfg_add_section(dn_cfg *cfg, const char *name, int line) {
     return DN_OK;
 }
 
+static int cfg_blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
+
+static void cfg_squeeze(char *text) { /* without any blanks */
+    char *to = text;
+    for (const char *p = text; *p; p++)
+        if (!cfg_blank(*p)) *to++ = *p;
+    *to = 0;
+}
+
+static char *cfg_trim(char *text) {
+    while (cfg_blank(*text)) text++;
+    size_t n = strlen(text);
+    while (n && cfg_blank(text[n - 1])) n--;
+    text[n] = 0;
+    return text;
+}
+
+/* The end of the quoted text that is the whole value of the line; NULL: the value is not quoted. */
+static char *cfg_quoted(char *text) {
+    char *equals = strchr(text, '='), *end;
+    if (!equals || strcspn(text, "#;") < (size_t)(equals - text)) return NULL;
+    for (equals++; cfg_blank(*equals);) equals++;
+    if (*equals != '"' || !(end = strchr(equals + 1, '"'))) return NULL;
+    const char *rest = end + 1;
+    while (cfg_blank(*rest)) rest++;
+    return !*rest || *rest == '#' || *rest == ';' ? end : NULL;
+}
+
+static dn_status cfg_option_set(dn_option *o, const char *key, char *text, int line) {
+    size_t n = strlen(text);
+    *o = (dn_option){.key = dn_strdup(key), .value = dn_strdup(text), .line = line};
+    if (o->value) cfg_squeeze(o->value);
+    int quoted = n > 1 && text[0] == '"' && text[n - 1] == '"';
+    if (quoted) text[n - 1] = 0;
+    o->text = dn_strdup(text + quoted);
+    return o->key && o->value && o->text ? DN_OK : DN_E_MEMORY;
+}
+
+/* `text` is a line without its comment and outer blanks. */
 static dn_status cfg_add_option(dn_cfg *cfg, char *text, int line) {
     DN_CHECK(cfg->n_sections, DN_E_FORMAT, "%s:%d: '%.60s' stands before the first section", cfg->path, line, text);
     dn_section *s = &cfg->sections[cfg->n_sections - 1];
@@ -50,28 +93,29 @@ static dn_status cfg_add_option(dn_cfg *cfg, char *text, int line) {
     DN_CHECK(equals && equals != text && equals[1], DN_E_FORMAT, "%s:%d: [%s] '%.60s' is not key=value", cfg->path,
              line, s->name, text);
     *equals = 0;
+    cfg_squeeze(text);
     for (int i = 0; i < s->n_options; i++)
         if (!strcmp(s->options[i].key, text)) {
             dn_cfg_warn(cfg, "%s:%d: [%s] %s is given twice; line %d counts", cfg->path, line, s->name, text,
                         s->options[i].line);
             return DN_OK;
         }
+    DN_CHECK(s->n_options < MAX_OPTIONS, DN_E_FORMAT, "%s:%d: [%s] has more than %d keys", cfg->path, line, s->name,
+             MAX_OPTIONS);
     DN_TRY(cfg_grow((void **)&s->options, s->n_options, sizeof *s->options));
-    dn_option *o = &s->options[s->n_options];
-    *o = (dn_option){.key = dn_strdup(text), .value = dn_strdup(equals + 1), .line = line};
-    s->n_options++;
-    return o->key && o->value ? DN_OK : DN_E_MEMORY;
+    return cfg_option_set(&s->options[s->n_options++], text, cfg_trim(equals + 1), line);
 }
 
 static dn_status cfg_line(dn_cfg *cfg, char *text, int line) {
-    char *to = text;
-    for (char *p = text; *p && *p != '#' && *p != ';'; p++)
-        if (*p != ' ' && *p != '\t' && *p != '\r') *to++ = *p;
-    *to = 0;
+    char *quote = cfg_quoted(text), *comment = quote ? quote + 1 : text;
+    comment[strcspn(comment, "#;")] = 0;
+    text = cfg_trim(text);
     if (!*text) return DN_OK;
     if (*text != '[') return cfg_add_option(cfg, text, line);
-    DN_CHECK(to[-1] == ']' && to - text > 2, DN_E_FORMAT, "%s:%d: '%.60s' is not a [section]", cfg->path, line, text);
-    to[-1] = 0;
+    cfg_squeeze(text);
+    size_t n = strlen(text);
+    DN_CHECK(text[n - 1] == ']' && n > 2, DN_E_FORMAT, "%s:%d: '%.60s' is not a [section]", cfg->path, line, text);
+    text[n - 1] = 0;
     return cfg_add_section(cfg, text + 1, line);
 }
 
@@ -95,7 +139,7 @@ dn_status dn_cfg_load(dn_cfg **out, const char *path) {
     char *data;
     size_t size;
     *out = NULL;
-    DN_TRY(dn_file_read(path, &data, &size));
+    DN_TRY(dn_file_read(path, DN_TEXT_MOST, &data, &size));
     dn_cfg *cfg = dn_alloc(1, sizeof *cfg);
     dn_status status = cfg && (cfg->path = dn_strdup(path)) ? cfg_read(cfg, data, size) : DN_E_MEMORY;
     dn_free(data);
@@ -112,12 +156,14 @@ void dn_cfg_free(dn_cfg *cfg) {
         for (int k = 0; k < cfg->sections[i].n_options; k++) {
             dn_free(cfg->sections[i].options[k].key);
             dn_free(cfg->sections[i].options[k].value);
+            dn_free(cfg->sections[i].options[k].text);
         }
         dn_free(cfg->sections[i].options);
         dn_free(cfg->sections[i].name);
     }
     for (int i = 0; i < cfg->n_warnings; i++) dn_free(cfg->warnings[i]);
     dn_free(cfg->warnings);
+    dn_free(cfg->untrained);
     dn_free(cfg->sections);
     dn_free(cfg->path);
     dn_free(cfg);
@@ -125,14 +171,36 @@ void dn_cfg_free(dn_cfg *cfg) {
 
 /* ---- getters ---- */
 
+dn_option *dn_cfg_option(dn_section *s, const char *key) {
+    for (int i = 0; i < s->n_options; i++)
+        if (!strcmp(s->options[i].key, key)) return &s->options[i];
+    return NULL;
+}
+
 static dn_option *cfg_find(dn_section *s, const char *key) {
     if (s->n_asked < (int)(sizeof s->asked / sizeof *s->asked)) s->asked[s->n_asked++] = key;
-    for (int i = 0; i < s->n_options; i++)
-        if (!strcmp(s->options[i].key, key)) {
-            s->options[i].used = 1;
-            return &s->options[i];
-        }
-    return NULL;
+    dn_option *o = dn_cfg_option(s, key);
+    if (o) o->used = 1;
+    return o;
+}
+
+const char *dn_cfg_like(dn_like *like, const char *word, const char *const *known) {
+    dn_nearest nearest;
+    dn_nearest_begin(&nearest, word, strlen(word));
+    for (; *known; known++) dn_nearest_try(&nearest, *known, strlen(*known));
+    *like->text = 0;
+    if (nearest.found) snprintf(like->text, sizeof like->text, " (did you mean '%.40s'?)", nearest.found);
+    return like->text;
+}
+
+dn_status dn_cfg_unknown(const dn_section *s, const char *key, const char *value, const char *const *known) {
+    dn_like like;
+    char list[256] = "";
+    size_t at = 0;
+    for (int i = 0; known[i] && at < sizeof list; i++)
+        at += (size_t)snprintf(list + at, sizeof list - at, "%s%s", !i ? "" : known[2] ? ", " : " or ", known[i]);
+    return dn_cfg_error(s, key, "%s=%.60s is not %s%s%s", key, value, known[2] ? "one of " : "", list,
+                        dn_cfg_like(&like, value, known));
 }
 
 dn_status dn_cfg_error(const dn_section *s, const char *key, const char *format, ...) {
@@ -185,6 +253,7 @@ dn_status dn_cfg_float(dn_section *s, const char *key, double fallback, double *
     if (!o) return DN_OK;
     const char *end = dn_number_parse(o->value, out);
     if (!end || *end) return dn_cfg_error(s, key, "%s=%s is not a number", key, o->value);
+    if (!isfinite((float)*out)) return dn_cfg_error(s, key, "%s=%s is beyond what a float32 holds", key, o->value);
     return DN_OK;
 }
 
@@ -198,7 +267,7 @@ dn_status dn_cfg_no_effect(dn_cfg *cfg, dn_section *s, const char *key, double f
 
 const char *dn_cfg_string(dn_section *s, const char *key, const char *fallback) {
     dn_option *o = cfg_find(s, key);
-    return o ? o->value : fallback;
+    return o ? o->text : fallback;
 }
 
 int dn_cfg_has(dn_section *s, const char *key) { return cfg_find(s, key) != NULL; }
@@ -217,6 +286,7 @@ static dn_status cfg_list(dn_section *s, const char *key, int whole, void **out,
         const char *end = whole ? cfg_int(p, &v) : dn_number_parse(p, &d);
         if (!end || *end != (i + 1 < count ? ',' : 0) || v > INT_MAX || v < INT_MIN)
             return dn_cfg_error(s, key, "%s=%s is not a list of numbers", key, o->value); /* *out stays the caller's */
+        if (!isfinite((float)d)) return dn_cfg_error(s, key, "%s=%s is beyond what a float32 holds", key, o->value);
         if (whole)
             ((int *)*out)[i] = (int)v;
         else
@@ -237,14 +307,11 @@ dn_status dn_cfg_floats(dn_section *s, const char *key, float **out, int *n) {
 void dn_cfg_report_unread(dn_cfg *cfg, dn_section *s) {
     for (int i = 0; i < s->n_options; i++) {
         dn_option *o = &s->options[i];
-        if (o->used) continue;
-        dn_nearest nearest;
-        dn_nearest_begin(&nearest, o->key, strlen(o->key));
-        for (int k = 0; k < s->n_asked; k++) dn_nearest_try(&nearest, s->asked[k], strlen(s->asked[k]));
-        if (nearest.found)
-            dn_cfg_warn(cfg, "%s:%d: [%s] unknown key '%s' (did you mean '%s'?)", cfg->path, o->line, s->name, o->key,
-                        nearest.found);
-        else
-            dn_cfg_warn(cfg, "%s:%d: [%s] unknown key '%s'", cfg->path, o->line, s->name, o->key);
+        if (o->used || cfg->n_warnings == MAX_WARNINGS) continue;
+        const char *asked[sizeof s->asked / sizeof *s->asked + 1] = {NULL};
+        memcpy(asked, s->asked, (size_t)s->n_asked * sizeof *asked);
+        dn_like like;
+        dn_cfg_warn(cfg, "%s:%d: [%s] unknown key '%s'%s", cfg->path, o->line, s->name, o->key,
+                    dn_cfg_like(&like, o->key, asked));
     }
 }

@@ -51,7 +51,7 @@ DN_API const char *dn_build_info(void);
 typedef struct dn_net_options {
     uint64_t seed;      /* start weights, noise, dropout, shuffling */
     int batch;          /* rows in one pass; 0: the cfg's batch / subdivisions * time_steps */
-    int threads;        /* 0: as many as this process may use */
+    int threads;        /* 0: DARKNET_THREADS, or as many as this process may use; more than that are never used */
     /* NULL: "cpu"; "cuda" or "cuda:N": a GPU, DN_E_DEVICE when it is not there; "auto": the first GPU when there is one and the
      * network is large enough to gain by it; "fence": the CPU with memory the host may not touch, for tests */
     const char *device;
@@ -60,7 +60,10 @@ typedef struct dn_net_options {
     const char *precision;
 } dn_net_options;
 
-/* Build a network from the cfg file `path` with fresh parameters. `options` may be NULL. */
+/* Build a network from the cfg file `path` with fresh parameters. `options` may be NULL. DN_E_USAGE when an environment
+ * variable that chooses how to compute (DARKNET_ISA, DARKNET_BLAS, DARKNET_THREADS) cannot be followed. DN_E_FORMAT when
+ * the cfg has a key that changes results in other Darknets and is not supported; one that changes training alone is a
+ * warning, and training is the error. */
 DN_API dn_status dn_net_create(dn_net **out, const char *path, const dn_net_options *options);
 DN_API void dn_net_destroy(dn_net *net);
 
@@ -91,7 +94,7 @@ typedef struct dn_net_info {
     size_t predicting_bytes, training_bytes; /* what it holds when it never trains, and when it trains */
     size_t weights_bytes;                    /* of its weights file */
     double flops; /* multiply-adds counted twice, one row forward */
-    int threads;
+    int threads;  /* it works with, the caller's included */
 } dn_net_info;
 
 DN_API void dn_net_info_get(const dn_net *net, dn_net_info *info);

@@ -15,6 +15,8 @@ int dn_net_box_classes(const dn_net *net) {
 
 void dn_letterbox_size(int width, int height, int image_width, int image_height, int *new_width, int *new_height) {
     int64_t w = width, h = height;
+    if (image_width < 1) image_width = 1;
+    if (image_height < 1) image_height = 1;
     if (w * image_height < h * image_width)
         h = image_height * w / image_width;
     else
@@ -46,6 +48,22 @@ static int detect_keep(float *box, int classes, float threshold) {
     return keep;
 }
 
+/* One box of a layer; *keep: it counts. NaN is no score, and a box that counts has a place: else the outputs of the
+ * network are not to be trusted. */
+static dn_status detect_box_of(const dn_layer *l, int row, int index, const dn_box_options *o, int classes, float *box,
+                               int *keep) {
+    for (int c = l->n_classes; c < classes; c++) box[5 + c] = 0;
+    l->type->box(l, row, index, o->tree_threshold > 0 ? (float)o->tree_threshold : 0.5f, box);
+    int known = !isnan(box[4]), placed = !isnan(box[0]) && !isnan(box[1]) && !isnan(box[2]) && !isnan(box[3]);
+    for (int c = 0; c < classes; c++) known &= !isnan(box[5 + c]);
+    DN_CHECK(known, DN_E_NUMERIC, "layer %d [%s]: box %d of row %d has a score that is not a number", l->index,
+             l->type->name, index, row);
+    *keep = detect_keep(box, classes, (float)o->threshold);
+    DN_CHECK(!*keep || placed, DN_E_NUMERIC, "layer %d [%s]: box %d of row %d has no place: x=%g y=%g w=%g h=%g",
+             l->index, l->type->name, index, row, box[0], box[1], box[2], box[3]);
+    return DN_OK;
+}
+
 static dn_status detect_check(const dn_net *net, int row, const dn_box_options *o) {
     DN_CHECK(dn_net_box_classes(net), DN_E_USAGE, "the network has no detector head ([yolo], [region], [detection])");
     DN_CHECK(row >= 0 && row < net->run.rows, DN_E_USAGE, "row %d: the last forward had %d", row, net->run.rows);
@@ -65,19 +83,17 @@ dn_status dn_net_boxes(const dn_net *net, int row, const dn_box_options *options
     size_t size = 5 + (size_t)classes;
     float *spare = dn_alloc(size, sizeof *spare); /* for boxes beyond the room */
     if (!spare) return DN_E_MEMORY;
-    for (int i = 0; i < net->n_layers; i++) {
-        const dn_layer *l = &net->layers[i];
-        for (int k = 0; k < l->n_boxes; k++) {
+    dn_status status = DN_OK;
+    for (int i = 0; i < net->n_layers && status == DN_OK; i++)
+        for (int k = 0, keep = 0; k < net->layers[i].n_boxes && status == DN_OK; k++) {
             float *box = *count < room ? boxes + *count * size : spare;
-            for (int c = l->n_classes; c < classes; c++) box[5 + c] = 0;
-            l->type->box(l, row, k, options->tree_threshold > 0 ? (float)options->tree_threshold : 0.5f, box);
-            if (!detect_keep(box, classes, (float)options->threshold)) continue;
+            status = detect_box_of(&net->layers[i], row, k, options, classes, box, &keep);
+            if (status != DN_OK || !keep) continue;
             detect_correct(net, options, box);
             ++*count;
         }
-    }
     dn_free(spare);
-    return DN_OK;
+    return status;
 }
 
 /* ---- non-maximum suppression ---- */

@@ -1,5 +1,6 @@
 /* What the network offers to layer types: shapes, tensors, buffers, start weights. */
 #include "layer.h"
+#include "foreign.h"
 #include "network.h"
 #include "sys.h"
 #include <limits.h>
@@ -30,16 +31,36 @@ void dn_layer_vector_out(dn_layer *l, int outputs) {
     l->out_channels = outputs, l->out_height = l->out_width = 1;
 }
 
+const dn_layer *dn_layer_to_blame(const dn_layer *l, int index) {
+    const dn_layer *from;
+    for (; (from = dn_layer_at(l, index)) && !from->out_height; index--)
+        if (*from->no_image) return from;
+    return NULL;
+}
+
 dn_status dn_layer_need_image(dn_layer *l, dn_section *s) {
     if (l->height > 0 && l->width > 0 && l->channels > 0) return DN_OK;
+    const dn_layer *blamed = dn_layer_to_blame(l, l->index - 1);
+    if (blamed)
+        return dn_fail(DN_E_FORMAT, "%s:%d: [%s] %s, so its output is no image, which the [%s] of line %d needs",
+                       s->path, blamed->line, blamed->type->name, blamed->no_image, s->name, s->line);
     return dn_cfg_error(s, NULL, "needs an image (height, width, channels), but its input is a vector of %d values",
                         l->inputs);
+}
+
+static dn_status layer_unknown_activation(const dn_section *s, const char *name) {
+    const char *known[DN_ACTIVATION_COUNT + 1] = {NULL};
+    dn_like like;
+    for (int i = 0; i < DN_ACTIVATION_COUNT; i++) known[i] = dn_activation_name((dn_activation)i);
+    return dn_cfg_error(s, "activation", "unknown activation '%.60s'%s", name, dn_cfg_like(&like, name, known));
 }
 
 dn_status dn_layer_activation(dn_section *s, const char *fallback, dn_activation *out) {
     const char *name = dn_cfg_string(s, "activation", fallback);
     int a = dn_activation_parse(name);
-    if (a < 0) return dn_cfg_error(s, "activation", "unknown activation '%s'", name);
+    if (a < 0 && dn_foreign_activation(name))
+        return dn_cfg_error(s, "activation", "activation=%s of newer Darknets is not supported", name);
+    if (a < 0) return layer_unknown_activation(s, name);
     *out = (dn_activation)a;
     return DN_OK;
 }

@@ -93,6 +93,7 @@ struct dn_layer {
     const dn_layer_type *type;
     struct dn_net *net;
     int index, line;
+    char no_image[128]; /* why its output is no image although its inputs are, for messages of later layers */
     int reads_from; /* the earliest layer whose output it reads; -1: the network's input */
     char name[64];
     void *state; /* the type's own */
@@ -152,6 +153,9 @@ void dn_layer_reads(dn_layer *layer, int source);
 void dn_layer_image_out(dn_layer *layer, int channels, int height, int width);
 void dn_layer_vector_out(dn_layer *layer, int outputs);
 dn_status dn_layer_need_image(dn_layer *layer, dn_section *section);
+/* The layer that is to blame when layer `index` gives no image: itself or, through layers that leave shapes as they are,
+ * an earlier one with a `no_image`; NULL: none, it is a plain vector. */
+const dn_layer *dn_layer_to_blame(const dn_layer *layer, int index);
 dn_status dn_layer_activation(dn_section *section, const char *fallback, dn_activation *out);
 /* Checked product for sizes from files. */
 dn_status dn_layer_size(dn_section *section, size_t *out, size_t a, size_t b, size_t c, size_t d);
@@ -169,4 +173,6 @@ void dn_layer_init_fill(dn_layer *layer, dn_tensor *tensor, float value);
 
 extern const dn_layer_type *const dn_layer_types[];
 const dn_layer_type *dn_layer_type_find(const char *name);
+/* The error of a section whose layer type is none of them. */
+dn_status dn_layer_type_unknown(const dn_section *section);
 #endif

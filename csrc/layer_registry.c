@@ -1,5 +1,6 @@
 /* The one list of layer types. */
 #include "layer.h"
+#include "foreign.h"
 #include <string.h>
 
 #define TYPES(X)                                                                                                       \
@@ -25,4 +26,18 @@ const dn_layer_type *dn_layer_type_find(const char *name) {
             if (t->aliases[k] && !strcmp(name, t->aliases[k])) return t;
     }
     return NULL;
+}
+
+dn_status dn_layer_type_unknown(const dn_section *s) {
+    enum { N_TYPES = sizeof dn_layer_types / sizeof *dn_layer_types - 1, NAMES = 4 };
+    const char *known[N_TYPES * NAMES + 1] = {NULL};
+    dn_like like;
+    int n = 0;
+    if (dn_foreign_type(s->name))
+        return dn_cfg_error(s, NULL, "this layer type of newer Darknets is not supported");
+    for (int i = 0; i < N_TYPES; i++) {
+        known[n++] = dn_layer_types[i]->name;
+        for (int k = 0; k < NAMES - 1 && dn_layer_types[i]->aliases[k]; k++) known[n++] = dn_layer_types[i]->aliases[k];
+    }
+    return dn_cfg_error(s, NULL, "unknown layer type%s", dn_cfg_like(&like, s->name, known));
 }

@@ -1,5 +1,6 @@
 /* Build a network from its cfg, lay out its memory, run it forward and back, update it. */
 #include "network.h"
+#include "foreign.h"
 #include "sys.h"
 #include <errno.h>
 #include <limits.h>
@@ -53,10 +54,13 @@ static dn_status net_parse_optimizer(dn_net *net, dn_section *s) {
 }
 
 static dn_status net_parse_header(dn_net *net, net_size size) {
+    static const char *const known[] = {"net", "network", NULL}, *const epsilons[] = {"legacy", NULL};
+    dn_like like;
     dn_section *s = &net->cfg->sections[0];
     if (strcmp(s->name, "net") && strcmp(s->name, "network"))
-        return dn_cfg_error(s, NULL, "the first section must be [net]");
+        return dn_cfg_error(s, NULL, "the first section must be [net]%s", dn_cfg_like(&like, s->name, known));
     double unused;
+    DN_TRY(dn_foreign_check(net->cfg, s, "net"));
     DN_TRY(net_parse_batch(net, s, size.batch));
     DN_TRY(dn_cfg_int(s, "height", 0, 0, 1 << 20, &net->height));
     DN_TRY(dn_cfg_int(s, "width", 0, 0, 1 << 20, &net->width));
@@ -76,10 +80,13 @@ static dn_status net_parse_header(dn_net *net, net_size size) {
     if (net->data_scale == 0) return dn_cfg_error(s, "data_scale", "data_scale=0 cannot divide");
     net->label_column = dn_cfg_string(s, "label_column", "");
     net->run.bn_eps = 1e-5f;
-    if (!strcmp(dn_cfg_string(s, "bn_epsilon", ""), "legacy")) {
+    const char *bn_epsilon = dn_cfg_string(s, "bn_epsilon", "");
+    if (!strcmp(bn_epsilon, "legacy")) {
         net->run.bn_eps = -1;
     } else {
-        DN_TRY(dn_cfg_float(s, "bn_epsilon", 1e-5, &eps));
+        if (dn_cfg_float(s, "bn_epsilon", 1e-5, &eps) != DN_OK)
+            return dn_cfg_error(s, "bn_epsilon", "bn_epsilon=%s is not a number or legacy%s", bn_epsilon,
+                                dn_cfg_like(&like, bn_epsilon, epsilons));
         if (eps <= 0) return dn_cfg_error(s, "bn_epsilon", "bn_epsilon=%g is not above 0", eps);
         net->run.bn_eps = (float)eps;
     }
@@ -137,7 +144,8 @@ static dn_status net_parse_layers(dn_net *net) {
         l->net = net, l->index = i, l->reads_from = i - 1, l->line = s->line;
         l->type = dn_layer_type_find(s->name);
         net->n_layers = i + 1; /* so that destroy sees it */
-        if (!l->type) return dn_cfg_error(s, NULL, "unknown layer type");
+        if (!l->type) return dn_layer_type_unknown(s);
+        DN_TRY(dn_foreign_check(net->cfg, s, l->type->name));
         l->inputs = inputs, l->height = h, l->width = w, l->channels = c;
         if (l->type->state_size && !(l->state = dn_alloc(1, l->type->state_size))) return DN_E_MEMORY;
         DN_TRY(layer_parse_common(l, s));
@@ -273,6 +281,7 @@ static void net_point_gradients(dn_net *net) {
 
 dn_status dn_net_prepare_training(dn_net *net) {
     if (net->deltas) return DN_OK;
+    DN_CHECK(!net->cfg->untrained, DN_E_FORMAT, "%s", net->cfg->untrained);
     size_t before = net->memory_bytes;
     float *deltas = net_block(net, net->n_deltas), *blocks[3] = {net->grads, net->moment1, net->moment2};
     int missing = !deltas, n = net->run.optimizer.adam ? 3 : 2;
@@ -367,8 +376,11 @@ static dn_status net_assemble(dn_net *net, net_size size, const char *device, co
 }
 
 static dn_status net_build(dn_net *net, const char *path, const dn_net_options *options) {
+    int threads;
+    DN_TRY(dn_backend_check());
+    DN_TRY(dn_pool_wanted(options ? options->threads : 0, &threads));
     DN_TRY(dn_cfg_load(&net->cfg, path));
-    DN_TRY(dn_pool_create(&net->pool, options ? options->threads : 0));
+    DN_TRY(dn_pool_create(&net->pool, threads));
     net->run.pool = net->pool;
     net->seed = net->run.seed = options ? options->seed : 0;
     return net_assemble(net, (net_size){.batch = options && options->batch > 0 ? options->batch : 0},

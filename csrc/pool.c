@@ -1,10 +1,12 @@
 #define _GNU_SOURCE
 #include "pool.h"
+#include "machine.h"
 #include "sys.h"
+#include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -192,49 +194,30 @@ static void *pool_run(void *argument) {
     return NULL;
 }
 
-#ifdef __linux__
-/* The number in a file, or the `nth` of them; 0 when there is none ("max"). */
-static long pool_file_number(const char *path, int nth) {
-    long value = 0;
-    FILE *f = fopen(path, "r");
-    if (!f) return 0;
-    for (int i = 0; i <= nth; i++)
-        if (fscanf(f, "%ld", &value) != 1) {
-            value = 0;
-            break;
-        }
-    fclose(f);
-    return value;
+/* DARKNET_THREADS; 0: it says nothing. */
+static dn_status pool_environment(int *threads) {
+    const char *text = getenv("DARKNET_THREADS");
+    char *end = NULL;
+    *threads = 0;
+    if (!text || !*text) return DN_OK;
+    errno = 0;
+    long n = strtol(text, &end, 10);
+    DN_CHECK(!*end && !errno && n >= 0 && n <= INT_MAX, DN_E_USAGE,
+             "DARKNET_THREADS=%.40s is not a number of threads: 1, 2, ... or 0 for all", text);
+    *threads = (int)n;
+    return DN_OK;
 }
 
-/* Processors' worth of time that the control group grants, rounded up; 0: no limit. Version 2, then version 1. */
-static int pool_quota(void) {
-    long quota = pool_file_number("/sys/fs/cgroup/cpu.max", 0), period = pool_file_number("/sys/fs/cgroup/cpu.max", 1);
-    if (quota <= 0 || period <= 0) {
-        quota = pool_file_number("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", 0);
-        period = pool_file_number("/sys/fs/cgroup/cpu/cpu.cfs_period_us", 0);
-    }
-    return quota > 0 && period > 0 ? (int)((quota + period - 1) / period) : 0;
-}
-#endif
-
-static int pool_available(void) {
-    const char *wish = getenv("DARKNET_THREADS");
-    int n = wish ? atoi(wish) : 0;
-    if (n > 0) return n;
-#ifdef __linux__
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) n = CPU_COUNT(&set);
-    int quota = pool_quota();
-    if (quota > 0 && quota < n) n = quota;
-#endif
-    if (n < 1) n = (int)sysconf(_SC_NPROCESSORS_ONLN);
-    return n < 1 ? 1 : n;
+dn_status dn_pool_wanted(int asked, int *threads) {
+    if (asked <= 0) DN_TRY(pool_environment(&asked));
+    int available = dn_machine_processors("");
+    *threads = asked > 0 && asked < available ? asked : available;
+    return DN_OK;
 }
 
 dn_status dn_pool_create(dn_pool **out, int threads) {
     *out = NULL;
-    if (threads <= 0) threads = pool_available();
+    if (threads <= 0) DN_TRY(dn_pool_wanted(0, &threads));
     if (threads > MAX_THREADS) threads = MAX_THREADS;
     dn_pool *p = dn_alloc(1, sizeof *p);
     if (!p) return DN_E_MEMORY;

@@ -9,7 +9,10 @@ typedef struct dn_pool dn_pool;
 /* Work on chunk `chunk` of a loop. */
 typedef void (*dn_chunk_fn)(void *context, size_t chunk);
 
-/* threads 0: affinity and cgroup quota, or DARKNET_THREADS. */
+/* How many threads to work with when `asked` are wanted (0: DARKNET_THREADS, else all): no more than the processors that
+ * this process may use. More would wait for each other, and results do not depend on their number. */
+dn_status dn_pool_wanted(int asked, int *threads);
+/* threads 0: dn_pool_wanted; else so many, whatever the machine has. */
 dn_status dn_pool_create(dn_pool **out, int threads);
 void dn_pool_destroy(dn_pool *pool);
 int dn_pool_threads(const dn_pool *pool);

@@ -13,14 +13,14 @@
 #include <math.h>
 #include <string.h>
 
-static const char *const policies[] = {"constant", "step", "exp", "poly", "steps", "sigmoid", "random"};
+static const char *const policies[] = {"constant", "step",    "exp",    "poly",
+                                       "steps",    "sigmoid", "random", NULL};
 
 dn_status dn_schedule_parse(dn_section *s, dn_schedule *o) {
     const char *name = dn_cfg_string(s, "policy", "constant");
-    int policy = 0, n_policies = sizeof policies / sizeof *policies;
-    while (policy < n_policies && strcmp(name, policies[policy])) policy++;
-    if (policy == n_policies)
-        return dn_cfg_error(s, "policy", "policy=%s is not one of constant, step, exp, poly, steps, sigmoid, random", name);
+    int policy = 0;
+    while (policies[policy] && strcmp(name, policies[policy])) policy++;
+    if (!policies[policy]) return dn_cfg_unknown(s, "policy", name, policies);
     o->policy = (dn_policy)policy;
     DN_TRY(dn_cfg_float(s, "learning_rate", 0.001, &o->learning_rate));
     if (o->learning_rate < 0) return dn_cfg_error(s, "learning_rate", "learning_rate=%g is below 0", o->learning_rate);

@@ -119,7 +119,7 @@ dn_status dn_classes_load(dn_classes *classes, const char *path) {
     *classes = (dn_classes){0};
     size_t size, to = 0;
     char *text;
-    DN_TRY(dn_file_read(path, &text, &size));
+    DN_TRY(dn_file_read(path, DN_NAMES_MOST, &text, &size));
     dn_status status = dn_csv_content(path, text, size);
     if (status == DN_OK && memchr(text, 0, size))
         status = dn_fail(DN_E_FORMAT, "%s: a zero byte: this is not text", path);

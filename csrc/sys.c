@@ -1,6 +1,7 @@
 #define _GNU_SOURCE /* getentropy */
 #include "sys.h"
 #include <dirent.h>
+#include "machine.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -30,16 +31,31 @@ static int sys_must_fail(void) {
     return now == atomic_load(&fail_at);
 }
 
+/* After a system call that a signal has cut short: does somebody want us to stop? */
+static dn_status sys_interrupted(void) {
+    const struct timespec pause = {.tv_nsec = 30000000}; /* the watch is asked no more often than that */
+    nanosleep(&pause, NULL);
+    return dn_watched();
+}
+
 dn_status dn_size_mul(size_t *out, size_t a, size_t b) {
     DN_CHECK(!__builtin_mul_overflow(a, b, out), DN_E_MEMORY, "a size of %zu x %zu is too large", a, b);
     return DN_OK;
+}
+
+/* More than the machine or its control group has: systems that promise memory freely would grant it, and end the process
+ * when it is used. */
+static int sys_too_much(size_t bytes) {
+    enum { WORTH_ASKING = 1 << 30 };
+    size_t most = bytes >= WORTH_ASKING ? dn_machine_memory("") : 0;
+    return bytes > PTRDIFF_MAX || (most && bytes > most);
 }
 
 void *dn_alloc(size_t n, size_t size) {
     size_t bytes;
     if (dn_size_mul(&bytes, n ? n : 1, size) != DN_OK) return NULL;
     void *p = NULL;
-    if (bytes > PTRDIFF_MAX || sys_must_fail() || posix_memalign(&p, 64, bytes)) {
+    if (sys_too_much(bytes) || sys_must_fail() || posix_memalign(&p, 64, bytes)) {
         dn_fail(DN_E_MEMORY, "out of memory: %zu bytes wanted", bytes);
         return NULL;
     }
@@ -50,7 +66,7 @@ void *dn_alloc(size_t n, size_t size) {
 void *dn_realloc(void *old, size_t n, size_t size) {
     size_t bytes;
     if (dn_size_mul(&bytes, n ? n : 1, size) != DN_OK) return NULL;
-    void *p = bytes > PTRDIFF_MAX || sys_must_fail() ? NULL : realloc(old, bytes);
+    void *p = sys_too_much(bytes) || sys_must_fail() ? NULL : realloc(old, bytes);
     if (!p) dn_fail(DN_E_MEMORY, "out of memory: %zu bytes wanted", bytes);
     return p;
 }
@@ -74,10 +90,25 @@ char *dn_strdup(const char *text) {
     return copy;
 }
 
+/* Opening a pipe waits for its writer; a signal in between lets the watch decide. */
+static dn_status reader_open(int *fd, const char *path, int flags) {
+    for (;;) {
+        *fd = sys_must_fail() ? (errno = EIO, -1) : open(path, O_RDONLY | O_CLOEXEC | flags);
+        if (*fd >= 0 || errno != EINTR) break;
+        DN_TRY(sys_interrupted());
+    }
+    DN_CHECK(*fd >= 0, DN_E_IO, "cannot open %s: %s", path, strerror(errno));
+    return DN_OK;
+}
+
 dn_status dn_reader_open(int *fd, const char *path) {
     struct stat info;
-    *fd = sys_must_fail() ? (errno = EIO, -1) : open(path, O_RDONLY | O_CLOEXEC);
-    DN_CHECK(*fd >= 0, DN_E_IO, "cannot open %s: %s", path, strerror(errno));
+    if (strcmp(path, "-")) {
+        DN_TRY(reader_open(fd, path, 0));
+    } else {
+        *fd = sys_must_fail() ? (errno = EIO, -1) : fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+        DN_CHECK(*fd >= 0, DN_E_IO, "cannot read standard input: %s", strerror(errno));
+    }
     if (fstat(*fd, &info) == 0 && S_ISDIR(info.st_mode)) {
         close(*fd);
         return dn_fail(DN_E_IO, "cannot read %s: it is a folder", path);
@@ -95,7 +126,10 @@ dn_status dn_reader_read(int fd, const char *path, void *to, size_t room, size_t
     *got = 0;
     while (*got < room) {
         ssize_t n = sys_must_fail() ? (errno = EIO, -1) : read(fd, (char *)to + *got, room - *got);
-        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && errno == EINTR) {
+            DN_TRY(sys_interrupted());
+            continue;
+        }
         DN_CHECK(n >= 0, DN_E_IO, "cannot read %s: %s", path, strerror(errno));
         if (n == 0) break;
         *got += (size_t)n;
@@ -116,32 +150,65 @@ dn_status dn_reader_some(int fd, const char *path, void *to, size_t room, int ms
 
 void dn_reader_close(int fd) { close(fd); }
 
-dn_status dn_file_read(const char *path, char **data, size_t *size) {
+/* Up to `most` bytes, with a zero behind them. */
+static dn_status reader_read_all(int fd, const char *path, size_t most, char **data, size_t *size) {
+    size_t have = 0, room = 65536, got = 0, wanted;
+    do { /* pipes have no size, so it grows */
+        room = room < most / 2 ? 2 * room : most;
+        char *grown = dn_realloc(*data, room + 1, 1);
+        if (!grown) return DN_E_MEMORY;
+        *data = grown, wanted = room - have;
+        DN_TRY(dn_reader_read(fd, path, *data + have, wanted, &got));
+        have += got;
+    } while (got == wanted && have < most);
+    (*data)[have] = 0, *size = have;
+    return DN_OK;
+}
+
+dn_status dn_file_read_part(const char *path, size_t most, char **data, size_t *size, size_t *whole) {
+    int fd;
+    *data = NULL, *size = *whole = 0;
+    DN_TRY(dn_reader_open(&fd, path));
+    size_t there = dn_reader_left(fd);
+    dn_status status = reader_read_all(fd, path, most, data, size);
+    dn_reader_close(fd);
+    *whole = *size < most || there < *size ? *size : there;
+    if (status == DN_OK) return DN_OK;
+    dn_free(*data);
+    *data = NULL;
+    return status;
+}
+
+static dn_status file_not_too_long(const char *path, size_t most, char **data, size_t *size) {
+    if (*size <= most) return DN_OK;
+    dn_free(*data);
+    *data = NULL, *size = 0;
+    return dn_fail(DN_E_FORMAT, "%s: longer than %zu bytes, the most that is read", path, most);
+}
+
+dn_status dn_file_read(const char *path, size_t most, char **data, size_t *size) {
+    size_t whole;
+    DN_TRY(dn_file_read_part(path, most + 1, data, size, &whole));
+    return file_not_too_long(path, most, data, size);
+}
+
+dn_status dn_file_read_regular(const char *path, size_t most, char **data, size_t *size) {
+    struct stat info;
     int fd;
     *data = NULL, *size = 0;
-    DN_TRY(dn_reader_open(&fd, path));
-    char *text = NULL;
-    size_t have = 0, room = 65536, got = 0;
+    /* before it is opened, as opening a device may do something; and after, as it may have changed */
+    DN_CHECK(stat(path, &info) == 0, DN_E_IO, "cannot open %s: %s", path, strerror(errno));
+    DN_CHECK(S_ISREG(info.st_mode), DN_E_IO, "cannot read %s: it is not a regular file", path);
+    DN_TRY(reader_open(&fd, path, O_NONBLOCK | O_NOCTTY));
     dn_status status = DN_OK;
-    do { /* pipes have no size, so it grows */
-        room *= 2;
-        char *grown = dn_realloc(text, room, 1);
-        if (!grown) {
-            status = DN_E_MEMORY;
-            break;
-        }
-        text = grown;
-        status = dn_reader_read(fd, path, text + have, room - have - 1, &got);
-        have += got;
-    } while (status == DN_OK && have + 1 == room);
+    if (fstat(fd, &info) || !S_ISREG(info.st_mode))
+        status = dn_fail(DN_E_IO, "cannot read %s: it is not a regular file", path);
+    if (status == DN_OK) status = reader_read_all(fd, path, most + 1, data, size);
     dn_reader_close(fd);
-    if (status != DN_OK) {
-        dn_free(text);
-        return status;
-    }
-    text[have] = 0;
-    *data = text, *size = have;
-    return DN_OK;
+    if (status == DN_OK) return file_not_too_long(path, most, data, size);
+    dn_free(*data);
+    *data = NULL;
+    return status;
 }
 
 /* ---- writing ----
@@ -171,13 +238,6 @@ static void writer_free(dn_writer *w) {
 
 static dn_status writer_fail(const dn_writer *w, int number) {
     return dn_fail(DN_E_IO, "cannot write %s: %s", w->path, strerror(number));
-}
-
-/* After a system call that a signal has cut short: does somebody want us to stop? */
-static dn_status sys_interrupted(void) {
-    const struct timespec pause = {.tv_nsec = 30000000}; /* the watch is asked no more often than that */
-    nanosleep(&pause, NULL);
-    return dn_watched();
 }
 
 /* The folder of a path and the name in it: "a/b" is "a/" and "b", "b" is "" and "b". */

@@ -16,7 +16,7 @@ char *dn_strdup(const char *text);
 /* *out = a * b, or DN_E_MEMORY with a message. */
 dn_status dn_size_mul(size_t *out, size_t a, size_t b);
 
-/* A file or pipe in pieces: `got` is less than `room` only at the end. */
+/* A file or pipe in pieces, "-" is standard input: `got` is less than `room` only at the end. */
 dn_status dn_reader_open(int *fd, const char *path);
 size_t dn_reader_left(int fd); /* bytes still to come; 0: none, or nobody knows */
 dn_status dn_reader_read(int fd, const char *path, void *to, size_t room, size_t *got);
@@ -24,8 +24,13 @@ dn_status dn_reader_read(int fd, const char *path, void *to, size_t room, size_t
  * end of the file alone. */
 dn_status dn_reader_some(int fd, const char *path, void *to, size_t room, int ms, size_t *got, int *end);
 void dn_reader_close(int fd);
-/* The whole file, zero-terminated, to be freed with dn_free. */
-dn_status dn_file_read(const char *path, char **data, size_t *size);
+/* The whole file or pipe, zero-terminated, to be freed with dn_free; DN_E_FORMAT when it has more than `most` bytes. */
+dn_status dn_file_read(const char *path, size_t most, char **data, size_t *size);
+/* The same of a regular file alone: no pipe, device or folder, none of which is opened. */
+dn_status dn_file_read_regular(const char *path, size_t most, char **data, size_t *size);
+/* Its first bytes, up to `most`. `whole`: bytes of the file; of a pipe that goes on after them: those that were read. */
+dn_status dn_file_read_part(const char *path, size_t most, char **data, size_t *size, size_t *whole);
+enum { DN_TEXT_MOST = 16 << 20, DN_NAMES_MOST = 256 << 20 }; /* of a cfg, a label tree or a map; of a list of names */
 
 /* Write a whole file or leave the old one: temporary neighbour, fsync, rename. Links are followed; a file that is replaced
  * keeps its mode and owner. What is no regular file is written directly; "-" or NULL is standard output. */

@@ -123,6 +123,7 @@ static dn_status weights_cut(const dn_layer *l, const char *path, int r025, size
                    path, l->index, l->type->name, wanted, left, have, k < n ? order[k]->name : "end", at, needs);
 }
 
+/* `data` holds the first bytes of a file of `size` bytes: at least those of the layers asked for. */
 static dn_status weights_parse(dn_net *net, const char *path, const char *data, size_t size, int clear, int start,
                                int cutoff) {
     int32_t header[3];
@@ -195,11 +196,22 @@ static dn_status weights_parse(dn_net *net, const char *path, const char *data, 
     return DN_OK;
 }
 
+/* Bytes that the layers of a file can need, in whichever version, and a few more, so that longer files are noticed. */
+static size_t weights_most(const dn_net *net, int start, int cutoff) {
+    size_t n = 0;
+    for (int i = start; i < net->n_layers && (cutoff < 0 || i < cutoff); i++) {
+        size_t plain = weights_layer_floats(&net->layers[i], 0), other = weights_layer_floats(&net->layers[i], 1);
+        n += plain > other ? plain : other;
+    }
+    return 4096 + n * sizeof(float);
+}
+
 dn_status dn_net_load_range(dn_net *net, const char *path, int clear, int start, int cutoff) {
     char *data;
-    size_t size;
-    DN_TRY(dn_file_read(path, &data, &size));
-    dn_status status = weights_parse(net, path, data, size, clear, start < 0 ? 0 : start, cutoff);
+    size_t got, size;
+    if (start < 0) start = 0;
+    DN_TRY(dn_file_read_part(path, weights_most(net, start, cutoff), &data, &got, &size));
+    dn_status status = weights_parse(net, path, data, size, clear, start, cutoff);
     dn_free(data);
     return status;
 }

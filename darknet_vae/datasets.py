@@ -7,9 +7,9 @@ import math
 import os
 import shutil
 import struct
-import urllib.error
+import zlib
 from pathlib import Path as FilePath
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,18 +21,22 @@ _IDX = {
     "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
     "test": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
 }
-# Mirrors in the order of trying, and MD5 sums as the publishers and torchvision list them.
+# Mirrors in the order of trying, and SHA-256 sums in the order of _IDX.
 _SOURCES = {
     "mnist": (
         ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
-        ("f68b3c2dcbeaaa9fbdd348bbdeb94873", "d53e105ee54ea40749a09fcbcd1e9432",
-         "9fb629c4189551a2d022fa330f9573f3", "ec29112dd5afa0611ce80d1b7f02629c"),
+        ("440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+         "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+         "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+         "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
     ),
     "fashion_mnist": (
         ("https://fashion-mnist.s3.eu-central-1.amazonaws.com/",
-         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"),
-        ("8d4fb7e6c68d591d4c3dfef9ec88bf0d", "25c81989df183df01b3e8a0aad5dffbe",
-         "bef4ecab320f06d8554ea6380940ec79", "bb300cfdad3c16e7a12a480ee83cd310"),
+         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/"),
+        ("3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+         "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+         "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+         "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
     ),
 }  # fmt: skip
 NAMES = ("mnist", "fashion_mnist", "digits")
@@ -45,24 +49,48 @@ class Images(NamedTuple):
     labels: npt.NDArray[np.uint8]
 
 
-def read_idx(path: Path) -> npt.NDArray[np.uint8]:
-    """An IDX file of bytes, plain or gzipped (the format of MNIST), as an array of its shape."""
+_MOST_BYTES = 1 << 30  # of an unpacked IDX file; Fashion-MNIST's has 47 million
+_KINDS = {0x08: "uint8", 0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
+
+
+def _read_bytes(path: Path) -> bytes:
+    """A file, unpacked when it is gzipped."""
     try:
         with open(path, "rb") as file:
-            data = file.read()
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
+            packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            stream: BinaryIO = gzip.GzipFile(fileobj=file) if packed else file  # type: ignore[assignment]
+            data = stream.read(_MOST_BYTES + 1)
     except FileNotFoundError as reason:
-        raise errors.MissingFileError(str(reason)) from None
-    except (OSError, EOFError) as reason:
-        raise errors.FileError(f"{path}: {reason}") from None
-    if len(data) < 4 or data[:3] != b"\0\0\x08" or len(data) < 4 + 4 * data[3]:
-        raise errors.FormatError(f"{path}: not an IDX file of bytes")
-    shape = struct.unpack_from(f">{data[3]}I", data, 4)
+        raise errors.MissingFileError(f"cannot open {path}: {reason.strerror}") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as reason:
+        raise errors.FormatError(f"{path}: damaged gzip data: {reason}") from None
+    except OSError as reason:
+        raise errors.FileError(f"cannot read {path}: {reason.strerror or reason}") from None
+    if len(data) > _MOST_BYTES:
+        raise errors.FormatError(f"{path}: more than {_MOST_BYTES} bytes, which no data set here has")
+    return data
+
+
+def read_idx(path: Path) -> npt.NDArray[np.uint8]:
+    """An IDX file of bytes, plain or gzipped (the format of MNIST), as an array of its shape."""
+    data = _read_bytes(path)
+    if len(data) < 4:
+        raise errors.FormatError(f"{path}: not an IDX file of bytes: {len(data)} bytes are no header")
+    if data[:2] != b"\0\0" or data[2] not in _KINDS:
+        raise errors.FormatError(f"{path}: not an IDX file of bytes: it begins with 0x{data[:4].hex()}")
+    if data[2] != 0x08:
+        raise errors.FormatError(f"{path}: not an IDX file of bytes, but of {_KINDS[data[2]]}")
     start = 4 + 4 * data[3]
+    if not data[3] or len(data) < start:
+        raise errors.FormatError(f"{path}: not an IDX file of bytes: {data[3]} dimensions in a file of {len(data)} bytes")
+    shape = struct.unpack_from(f">{data[3]}I", data, 4)
     if len(data) - start != math.prod(shape):
         raise errors.FormatError(f"{path}: {len(data) - start} values, its header says {' x '.join(map(str, shape))}")
-    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+    try:
+        return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+    except ValueError:  # more dimensions, or larger empty ones, than numpy has
+        raise errors.FormatError(f"{path}: {len(shape)} dimensions are no array: {' x '.join(map(str, shape))}") from None
 
 
 def _find(folder: Path, name: str) -> FilePath:
@@ -83,15 +111,16 @@ def _download(name: str, split: str) -> list[FilePath]:
     mirrors, sums = _SOURCES[name]
     paths = []
     for file in _IDX[split]:
-        md5 = "md5:" + sums[[*_IDX["train"], *_IDX["test"]].index(file)]
+        known = "sha256:" + sums[[*_IDX["train"], *_IDX["test"]].index(file)]
         reasons = []
         for mirror in mirrors:
             try:
                 folder = pooch.os_cache("darknet-vae") / name
-                paths.append(FilePath(pooch.retrieve(mirror + file, md5, path=folder, progressbar=_has("tqdm"))))
+                paths.append(FilePath(pooch.retrieve(mirror + file, known, path=folder, progressbar=_has("tqdm"))))
                 break
-            except (OSError, ValueError, urllib.error.URLError) as reason:
-                reasons.append(f"{mirror}: {type(reason).__name__}")
+            except Exception as reason:  # of pooch, requests, urllib3, the system: there is no common base class
+                first = str(reason).partition("\n")[0][:200]
+                reasons.append(f"{mirror}: {type(reason).__name__}{': ' if first else ''}{first}")
         else:
             raise errors.FileError(f"cannot download {file}: {'; '.join(reasons)}")
     return paths
@@ -112,7 +141,7 @@ def load(name: str, split: str = "train", folder: Path | None = None) -> Images:
     paths = _download(name, split) if folder is None else [_find(folder, file) for file in _IDX[split]]
     pixels, labels = read_idx(paths[0]), read_idx(paths[1])
     if pixels.ndim != 3 or labels.shape != pixels.shape[:1]:
-        raise errors.FormatError(f"{paths[0]}: images of shape {pixels.shape} with labels of shape {labels.shape}")
+        raise errors.FormatError(f"{paths[0]}: images of shape {pixels.shape} with labels of shape {labels.shape} in {paths[1]}")
     return Images(pixels, labels)
 
 

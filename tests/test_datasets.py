@@ -43,6 +43,80 @@ def test_a_bad_idx_file_is_named() -> None:
         datasets.load("cifar")
 
 
+BYTES = idx(np.arange(6).reshape(2, 3))
+PACKED = gzip.compress(BYTES, mtime=0)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "0 bytes are no header"),
+        (b"\0\0\x08", "3 bytes are no header"),
+        (b"text", "it begins with 0x74657874"),
+        (b"\0\0\x07\1" + BYTES[4:], "it begins with 0x00000701"),
+        (b"\1\0\x08\1" + BYTES[4:], "it begins with 0x01000801"),
+        (b"\0\0\x0d\1\0\0\0\1\0\0\0\0", "but of float32"),
+        (b"\0\0\x08\0", "0 dimensions in a file of 4 bytes"),
+        (BYTES[:10], "2 dimensions in a file of 10 bytes"),
+        (BYTES[:-1], "5 values, its header says 2 x 3"),
+        (BYTES + b"x", "7 values, its header says 2 x 3"),
+        (b"\0\0\x08\2" + b"\xff" * 8, "0 values, its header says 4294967295 x 4294967295"),
+        (b"\0\0\x08\x50" + b"\0\0\0\1" * 80 + b"\0", "80 dimensions are no array"),
+        (b"\0\0\x08\4\0\0\0\0" + b"\xff" * 12, "4 dimensions are no array"),
+        (PACKED[:-9], "damaged gzip data"),
+        (PACKED[:12], "damaged gzip data"),
+        (PACKED[:2] + b"\xff" * 30, "damaged gzip data"),
+        (PACKED[:-8] + b"\0" * 8, "damaged gzip data"),
+        (PACKED[:11] + b"\xff\xff\xff" + PACKED[14:], "damaged gzip data"),
+        (gzip.compress(b"text"), "it begins with 0x74657874"),
+    ],
+)
+def test_every_malformed_idx_file_is_a_format_error_that_names_it(data: bytes, message: str) -> None:
+    Path("bad.gz").write_bytes(data)
+    with pytest.raises(errors.FormatError, match=r"^bad\.gz: .*" + message) as error:
+        datasets.read_idx("bad.gz")
+    assert "\n" not in str(error.value)
+
+
+def test_folders_and_missing_idx_files_are_typed_errors() -> None:
+    Path("folder").mkdir()
+    with pytest.raises(errors.FileError, match="folder"):
+        datasets.read_idx("folder")
+    with pytest.raises(errors.MissingFileError, match="cannot open nothere: No such file"):
+        datasets.read_idx("nothere")
+
+
+def test_labels_of_another_number_than_the_images_are_an_error() -> None:
+    Path("d").mkdir()
+    Path("d/train-images-idx3-ubyte").write_bytes(idx(np.zeros((2, 3, 3))))
+    Path("d/train-labels-idx1-ubyte").write_bytes(idx(np.zeros(3)))
+    with pytest.raises(errors.FormatError, match=r"shape \(2, 3, 3\) with labels of shape \(3,\)"):
+        datasets.load("mnist", folder="d")
+
+
+def test_downloads_are_encrypted_and_checked_with_sha256(monkeypatch: pytest.MonkeyPatch) -> None:
+    pooch = pytest.importorskip("pooch")
+    asked = []
+
+    class Damaged(Exception):
+        """As of requests, which is no OSError everywhere."""
+
+    def refuse(url: str, known_hash: str, **options: object) -> str:
+        asked.append((url, known_hash))
+        raise Damaged("the sum differs\nsecond line")
+
+    monkeypatch.setattr(pooch, "retrieve", refuse)
+    for name in ("mnist", "fashion_mnist"):
+        for split in ("train", "test"):
+            with pytest.raises(errors.FileError, match="Damaged: the sum differs") as error:
+                datasets.load(name, split)
+            assert "\n" not in str(error.value)
+    assert len(asked) == 8
+    for url, known in asked:
+        assert url.startswith("https://") and known.startswith("sha256:") and len(known) == 7 + 64
+    assert len({known for _, known in asked}) == 4
+
+
 def test_the_bundled_digits_come_out_as_they_are() -> None:
     done = run([*MODULE, "dataset", "digits", "-o", "x.csv"])
     assert done.returncode == 0 and "1797 rows" in done.stderr

@@ -178,7 +178,7 @@ def test_prediction_needs_no_truth_and_a_training_step_allocates_nothing(name: s
         ("[yolo]\nmask=-1\nanchors=1,1\nclasses=1\n", r"mask=-1 "),
         ("[yolo]\nanchors=1,1\nclasses=1\nmax=0\n", r"max=0 is below 1"),
         ("[yolo]\nanchors=1,1\nclasses=1\nmap=nothere.txt\n", r"nothere\.txt"),
-        ("[yolo]\nanchors=1,1\nclasses=1\nmap=map.txt\n", r"map\.txt:2: '1' is not a number from 0 to 0"),
+        ("[yolo]\nanchors=1,1\nclasses=1\nmap=map.txt\n", r"map\.txt:2: the line is not a number from 0 to 0"),
         ("[region]\nanchors=1,1\nclasses=1\nbackground=1\n", r"background=1 .* needs softmax=1"),
         ("[region]\nanchors=1,1\nclasses=1\ntree=tree.txt\n", r"the tree has 7 nodes, classes=1"),
         ("[detection]\nside=3\nnum=1\nclasses=5\nforced=1\n", r"forced=1 needs num=2"),
@@ -496,3 +496,83 @@ def test_a_small_yolo_learns_to_find_a_square(network: Build) -> None:
         for d, box in zip(found, t, strict=True)
     ]
     assert np.mean(overlaps) > 0.6
+
+
+# ---- numbers that are none ----
+
+DESCENT = (
+    "[net]\nheight=1\nwidth=1\nchannels=1\n[convolutional]\nfilters=9\nsize=1\nactivation=linear\n"
+    "[region]\nanchors=1,1\nclasses=4\ntree=tree.txt\n"
+)
+
+
+@pytest.mark.parametrize("bad", [0, 1, 2, 3, "all"])
+def test_a_label_tree_of_scores_that_are_not_numbers_is_an_error_and_no_endless_loop(bad: int | str, network: Build) -> None:
+    Path("tree.txt").write_text("a -1\nb -1\nc 0\nd 0\n")
+    net = network(DESCENT)
+    weights = np.zeros(net.layers[0].params["weights"].shape, np.float32)
+    weights[5 if bad in (0, 1) else 7] = 3e38
+    if bad == "all":
+        weights[:] = 3e38
+    if bad in (2, 3):
+        weights[5] = 1e3  # the descent goes through node 0
+    net.layers[0].set("weights", weights)
+    with pytest.raises(dv.errors.NumericError, match=r"layer 1 \[region\]: box 0 of row 0 has a score that is not a number"):
+        net.detect(np.full((1, 1), 3.0), threshold=0.0)
+
+
+@pytest.mark.parametrize("name", sorted(GRIDS))
+def test_outputs_that_are_not_numbers_give_no_boxes(name: str, network: Build) -> None:
+    net, _ = head_alone(name, network, rows=1)
+    if not lib.dn_net_box_classes(net._handle):
+        pytest.skip("no boxes")
+    for value in (np.nan, np.inf, -np.inf):
+        net.forward(np.full((1, net.inputs), value, np.float32))
+        try:
+            found = detection.boxes(net, 0, 10, 10, 0.2)
+        except dv.errors.NumericError as error:
+            assert "is not a number" in str(error) or "has no place" in str(error)
+        else:
+            assert value != value or not np.isnan(found).any()
+            assert not np.isnan(found).any()
+            detection.suppress(found, 0.5)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30, -1e30, 5e9])
+@pytest.mark.parametrize("name", sorted(GRIDS))
+def test_truths_of_any_numbers_are_taken_or_refused_in_one_line(name: str, value: float, network: Build) -> None:
+    """(int) of such a number is undefined: sanitizers end the process there."""
+    net, _ = head_alone(name, network, rows=1)
+    x = np.random.default_rng(0).normal(size=(1, net.inputs)).astype(np.float32)
+    for at in {0, 1, 4, net.truths - 1, None}:
+        truth = np.zeros((1, net.truths), np.float32)
+        truth[0, slice(None) if at is None else at] = value
+        try:
+            net.forward(x, truth, train=True)
+        except dv.errors.UsageError as error:
+            assert "of the truth" in str(error) and "\n" not in str(error)
+
+
+def test_an_object_whose_flag_or_place_is_no_number_is_an_error(network: Build) -> None:
+    net = network("[net]\ninputs=36\n[detection]\nside=2\nnum=1\nclasses=4\n")
+    truth = np.zeros((1, net.truths), np.float32)
+    truth[0, 0] = np.nan
+    with pytest.raises(dv.errors.UsageError, match=r"cell 0 of row 0 of the truth begins with nan, which is neither 0 nor 1"):
+        net.forward(np.zeros((1, 36)), truth)
+    truth[0, :9] = [1, 0, 1, 0, 0, np.nan, 0.5, 0.1, 0.1]
+    with pytest.raises(dv.errors.UsageError, match=r"the object in cell 0 of row 0 of the truth has x=nan y=0\.5"):
+        net.forward(np.zeros((1, 36)), truth)
+
+
+def test_suppression_takes_any_numbers() -> None:
+    rows = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
+    rows[::3, ::2], rows[1::5, 5:], rows[::7, :4] = np.nan, np.inf, -np.inf
+    for across in (False, True):
+        assert detection.suppress(rows, 0.4, across).shape == rows.shape
+
+
+def test_a_letterbox_of_no_picture_divides_by_nothing() -> None:
+    w, h = detection.ffi.new("int *"), detection.ffi.new("int *")
+    for width, height in ((0, 0), (0, 5), (5, 0), (-3, 2)):
+        lib.dn_letterbox_size(8, 8, width, height, w, h)
+        assert 1 <= w[0] <= 8 and 1 <= h[0] <= 8

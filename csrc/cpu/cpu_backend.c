@@ -3,6 +3,7 @@
 #include "cpu_conv_kernels.h"
 #include "cpu_dense.h"
 #include "cpu_ops.h"
+#include "../cfg.h"
 #include "../sys.h"
 #include <stdatomic.h>
 #include <stdio.h>
@@ -12,19 +13,45 @@
 DN_PER_ISA_EXTERN(dn_cpu_kernels, dn_cpu_kernels);
 DN_PER_ISA_EXTERN(dn_dense_kernels, dn_dense_kernels);
 
-static int isa_choose(void) {
+static const char *const isas[] = {"base", "avx2", "avx512", NULL};
+
+static int isa_best(void) { /* of this processor: the ones before it run too */
     int best = 0;
 #if defined(__x86_64__)
-    const char *wish = getenv("DARKNET_ISA");
     __builtin_cpu_init();
     int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     int avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
                  __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
     best = avx512 ? 2 : avx2;
-    int most = !wish ? 2 : !strcmp(wish, "base") ? 0 : !strcmp(wish, "avx2") ? 1 : 2;
-    if (best > most) best = most;
 #endif
     return best;
+}
+
+/* The index of DARKNET_ISA; -1: not set, -2: no such one. */
+static int isa_named(void) {
+    const char *name = getenv("DARKNET_ISA");
+    if (!name || !*name) return -1;
+    for (int i = 0; isas[i]; i++)
+        if (!strcmp(name, isas[i])) return i;
+    return -2;
+}
+
+static int isa_choose(void) {
+    int best = isa_best(), named = isa_named();
+    return named >= 0 && named < best ? named : best;
+}
+
+dn_status dn_cpu_check(void) {
+    int best = isa_best(), named = isa_named();
+    const char *has = best == 0 ? "base" : best == 1 ? "base and avx2" : "base, avx2 and avx512";
+    dn_like like;
+    DN_CHECK(named > -2, DN_E_USAGE,
+             "DARKNET_ISA=%.40s is no instruction set: base, avx2 and avx512 are known, this processor has %s%s",
+             getenv("DARKNET_ISA"), has, dn_cfg_like(&like, getenv("DARKNET_ISA"), isas));
+    DN_CHECK(named <= best, DN_E_USAGE, "DARKNET_ISA=%s: this processor has %s", isas[named], has);
+    DN_CHECK(named < 0 || named == dn_cpu_isa(), DN_E_USAGE,
+             "DARKNET_ISA=%s is too late: this process computes with %s already", isas[named], isas[dn_cpu_isa()]);
+    return dn_cpu_blas_check();
 }
 
 int dn_cpu_isa(void) {

@@ -25,3 +25,16 @@ dn_sgemm_fn dn_cpu_blas(void) {
     }
     return value == 1 ? NULL : (dn_sgemm_fn)value;
 }
+
+dn_status dn_cpu_blas_check(void) {
+    const char *name = getenv("DARKNET_BLAS");
+    if (!name || !*name || dn_cpu_blas()) return DN_OK;
+    void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    const char *reason = !library                        ? dlerror()
+                         : dlsym(library, "cblas_sgemm") ? "too late, this process computes without it already"
+                                                         : "it has no cblas_sgemm";
+    dn_status status = dn_fail(DN_E_USAGE, "DARKNET_BLAS=%.200s: %s; unset it for the kernels of this library", name,
+                               reason ? reason : "it does not open");
+    if (library) dlclose(library);
+    return status;
+}

@@ -56,6 +56,8 @@ const dn_gemm_kernel *dn_cpu_gemm_kernel(void);
 
 /* The fastest instruction set this processor runs, or the one DARKNET_ISA names: an index into the tables below. */
 int dn_cpu_isa(void);
+/* Can DARKNET_ISA and DARKNET_BLAS be followed? DN_E_USAGE: no. */
+dn_status dn_cpu_check(void);
 /* The tables of one isa_*.c, in the order of dn_cpu_isa. */
 #if defined(__x86_64__)
 #define DN_PER_ISA(table) {&table##_base, &table##_avx2, &table##_avx512}

@@ -115,6 +115,8 @@ static dn_status cuda_open(dn_pool *pool, int index, dn_precision precision) {
     static const char *const ways[DN_PRECISION_COUNT] = {"cuBLAS", "cuBLAS with TF32", "cuBLAS with bfloat16"};
     snprintf(c->description, sizeof c->description, "cuda:%d (%s, %s)", index, properties.name,
              c->blas.handle ? ways[precision] : "own kernels");
+    for (char *p = c->description; *p; p++) /* a driver's text: terminals are not to obey it */
+        if ((unsigned char)*p < ' ' || (unsigned char)*p > '~') *p = '?';
     return DN_OK;
 }
 

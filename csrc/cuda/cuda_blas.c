@@ -32,7 +32,7 @@ static void *blas_library(char *why, size_t size) {
     Dl_info self;
     void *library = NULL;
     const char *file = dladdr(names, &self) && self.dli_fname ? self.dli_fname : "", *slash = strrchr(file, '/');
-    for (int i = 0; slash && i < 2 && !library; i++)
+    for (int i = 0; slash && *file == '/' && i < 2 && !library; i++) /* never from the current folder */
         if (snprintf(path, sizeof path, "%.*s/%s", (int)(slash - file), file, beside[i]) < (int)sizeof path)
             library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     for (int i = 0; i < 2 && !library; i++) library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);

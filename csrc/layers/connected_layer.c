@@ -11,7 +11,8 @@ static dn_status connected_parse(dn_layer *l, dn_section *s) {
     DN_TRY(dn_layer_activation(s, "logistic", &p->norm.activation));
     const char *init = dn_cfg_string(s, "init", "glorot");
     p->he = !strcmp(init, "he");
-    if (!p->he && strcmp(init, "glorot")) return dn_cfg_error(s, "init", "init=%s is not glorot or he", init);
+    static const char *const inits[] = {"glorot", "he", NULL};
+    if (!p->he && strcmp(init, "glorot")) return dn_cfg_unknown(s, "init", init, inits);
     DN_TRY(dn_layer_size(s, &n, (size_t)p->outputs, (size_t)l->inputs, sizeof(float), 1));
     p->inputs = l->inputs;
     p->norm.prefix = "";

@@ -28,12 +28,18 @@ static const struct {
                   {"smooth", DN_LOSS_SMOOTH, 0.5}, {"bce", DN_LOSS_BCE, 1},     {"seg", DN_LOSS_SSE, 0.5},
                   {"wgan", DN_LOSS_SSE, 0.5}};
 
+static dn_status cost_unknown(const dn_section *s, const char *type) {
+    const char *names[sizeof cost_types / sizeof *cost_types + 1] = {NULL};
+    for (size_t i = 0; i < sizeof cost_types / sizeof *cost_types; i++) names[i] = cost_types[i].name;
+    return dn_cfg_unknown(s, "type", type, names);
+}
+
 static dn_status cost_parse(dn_layer *l, dn_section *s) {
     cost_state *st = l->state;
     const char *type = dn_cfg_string(s, "type", "sse");
     size_t i, n = sizeof cost_types / sizeof *cost_types;
     for (i = 0; i < n && strcmp(type, cost_types[i].name); i++) {}
-    if (i == n) return dn_cfg_error(s, "type", "type=%s is not one of sse, masked, L1, smooth, bce, seg, wgan", type);
+    if (i == n) return cost_unknown(s, type);
     st->loss = cost_types[i].loss;
     DN_TRY(dn_cfg_float(s, "scale", 1, &st->scale));
     DN_TRY(dn_cfg_no_effect(l->net->cfg, s, "ratio", 0)); /* as on Darknet's CPU */

@@ -90,6 +90,22 @@ static int detection_responsible(const detection_state *st, const float *y, int 
     return st->forced ? truth.w * truth.h < 0.1f : best;
 }
 
+/* Whatever is less than 1 counts as none, as in Darknet. */
+static int detection_object(const float *truth) { return !(fabsf(truth[0]) < 1); }
+
+static dn_status detection_check(const dn_layer *l, int row, int cell, const float *truth) {
+    const detection_state *st = l->state;
+    if (!detection_object(truth)) return DN_OK;
+    const float *v = truth + 1 + st->classes;
+    DN_CHECK(isfinite(truth[0]), DN_E_USAGE,
+             "layer %d [detection]: cell %d of row %d of the truth begins with %g, which is neither 0 nor 1", l->index,
+             cell, row, truth[0]);
+    DN_CHECK(isfinite(v[0]) && isfinite(v[1]) && v[2] >= 0 && v[3] >= 0 && isfinite(v[2]) && isfinite(v[3]), DN_E_USAGE,
+             "layer %d [detection]: the object in cell %d of row %d of the truth has x=%g y=%g w=%g h=%g", l->index,
+             cell, row, v[0], v[1], v[2], v[3]);
+    return DN_OK;
+}
+
 static void detection_cell(const dn_layer *l, int row, int cell, const float *truth, const float *y, float *g) {
     const detection_state *st = l->state;
     const dn_run *run = dn_layer_run(l);
@@ -97,7 +113,7 @@ static void detection_cell(const dn_layer *l, int row, int cell, const float *tr
         int at = detection_confidence(st, cell, n);
         g[at] = (float)st->noobject_scale * y[at];
     }
-    if ((int)truth[0] == 0) return;
+    if (!detection_object(truth)) return;
     for (int k = cell * st->classes, c = 0; c < st->classes; c++, k++)
         g[k] = (float)st->class_scale * (y[k] - truth[1 + c]);
     const float *t = truth + 1 + st->classes;
@@ -124,10 +140,8 @@ static dn_status detection_forward(dn_layer *l) {
         for (int cell = 0; cell < cells; cell++) {
             if (st->softmax) dn_head_softmax((size_t)st->classes, 1, y + cell * st->classes);
             if (!st->head.active) continue;
-            const float *t = truth + (size_t)cell * per_cell, *size = t + per_cell - st->coords + 2;
-            DN_CHECK((int)t[0] == 0 || (size[0] >= 0 && size[1] >= 0), DN_E_USAGE,
-                     "layer %d [detection]: the object in cell %d of row %d of the truth has w=%g h=%g", l->index, cell,
-                     row, size[0], size[1]);
+            const float *t = truth + (size_t)cell * per_cell;
+            DN_TRY(detection_check(l, row, cell, t));
             detection_cell(l, row, cell, t, y, g);
         }
     }

@@ -14,6 +14,7 @@
  * best. */
 #include "../sys.h"
 #include "grid.h"
+#include <math.h>
 
 enum { REGION_EARLY = 12800 };
 
@@ -222,8 +223,9 @@ static dn_status region_backward(dn_layer *l) {
     return dn_head_backward(l, &((region_state *)l->state)->head, region_down);
 }
 
-/* Down the tree along the most likely nodes, as long as their probability stays above the threshold. */
-static int region_descend(const region_state *st, const float *y, size_t plane, float threshold) {
+/* Down the tree along the most likely nodes, as long as their probability stays above the threshold. It is NaN in *last
+ * when some node's was. */
+static int region_descend(const region_state *st, const float *y, size_t plane, float threshold, float *last) {
     const dn_tree *tree = &st->tree;
     float p = 1;
     int node = -1;
@@ -233,8 +235,9 @@ static int region_descend(const region_state *st, const float *y, size_t plane, 
             if (y[c * plane] > y[best * plane]) best = c;
         p *= y[best * plane];
         if (p > threshold || node < 0) node = best;
-        if (p <= threshold) break;
+        if (!(p > threshold)) break;
     }
+    *last = p;
     return node;
 }
 
@@ -249,7 +252,10 @@ static void region_box(const dn_layer *l, int row, int index, float tree_thresho
     out[4] = y[dn_grid_at(g, n, g->coords, cell)];
     if (st->background) out[4] = 1;
     for (int c = 0; c < g->classes; c++) out[5 + c] = st->tree.n ? 0 : out[4] * classes[(size_t)c * plane];
-    if (st->tree.n) out[5 + region_descend(st, classes, (size_t)plane, tree_threshold)] = out[4];
+    if (!st->tree.n) return;
+    float p;
+    int class = region_descend(st, classes, (size_t)plane, tree_threshold, &p);
+    out[5 + class] = isnan(p) ? p : out[4];
 }
 
 const dn_layer_type dn_region_layer = {

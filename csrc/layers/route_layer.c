@@ -2,10 +2,23 @@
 #include "../layer.h"
 #include "../sys.h"
 #include <limits.h>
+#include <stdio.h>
 
 typedef struct route_state {
     int *sources, n;
 } route_state;
+
+/* Two of its images differ in size: still a vector, but whoever wants an image of it is to read why it is none. */
+static void route_sizes_differ(dn_layer *l, const dn_layer *a, const dn_layer *b) {
+    if (*l->no_image) return;
+    const dn_layer *blamed = dn_layer_to_blame(l, a->out_height ? b->index : a->index);
+    if (a->out_height && b->out_height)
+        snprintf(l->no_image, sizeof l->no_image, "joins images of %d x %d and %d x %d", a->out_height, a->out_width,
+                 b->out_height, b->out_width);
+    else if (blamed)
+        snprintf(l->no_image, sizeof l->no_image, "joins layer %d, which %.90s", blamed->index,
+                 blamed->no_image);
+}
 
 static dn_status route_parse(dn_layer *l, dn_section *s) {
     route_state *st = l->state;
@@ -24,8 +37,9 @@ static dn_status route_parse(dn_layer *l, dn_section *s) {
         const dn_layer *from = dn_layer_at(l, index);
         if (!first) first = from;
         outputs += from->outputs, channels += from->out_channels;
-        image = image && from->out_height == first->out_height && from->out_width == first->out_width &&
-                from->out_channels > 0;
+        int agrees = from->out_height == first->out_height && from->out_width == first->out_width;
+        if (!agrees || !from->out_height) route_sizes_differ(l, first, from);
+        image = image && agrees && from->out_channels > 0;
     }
     if (outputs > INT_MAX) return dn_cfg_error(s, "layers", "%lld outputs are too many", (long long)outputs);
     l->outputs = (int)outputs;

@@ -2,6 +2,7 @@
  * large, every n-th of its pixels takes part. */
 #include "../layer.h"
 #include <limits.h>
+#include <string.h>
 
 typedef struct shortcut_state {
     int from;
@@ -14,6 +15,10 @@ static dn_status shortcut_parse(dn_layer *l, dn_section *s) {
     shortcut_state *st = l->state;
     if (!dn_cfg_has(s, "from")) return dn_cfg_error(s, NULL, "from= is missing");
     int from;
+    const char *list = dn_cfg_string(s, "from", "");
+    if (strchr(list, ','))
+        return dn_cfg_error(s, "from", "from=%s: several layers change what the layer computes and are not supported",
+                            list);
     DN_TRY(dn_cfg_int(s, "from", 0, INT_MIN, INT_MAX, &from));
     DN_TRY(dn_layer_activation(s, "linear", &st->activation));
     DN_TRY(dn_cfg_float(s, "alpha", 1, &st->alpha));
@@ -25,6 +30,10 @@ static dn_status shortcut_parse(dn_layer *l, dn_section *s) {
     DN_TRY(dn_layer_need_image(l, s));
     const dn_layer *source = dn_layer_at(l, st->from);
     int h1 = source->out_height, w1 = source->out_width;
+    const dn_layer *blamed = dn_layer_to_blame(l, st->from);
+    if (blamed)
+        return dn_cfg_error(s, "from", "layer %d gives no image: the [%s] of line %d %s", st->from, blamed->type->name,
+                            blamed->line, blamed->no_image);
     if (h1 < 1 || w1 < 1) return dn_cfg_error(s, "from", "layer %d gives no image", st->from);
     int stride = w1 / l->width, sample = l->width / w1;
     if (stride != h1 / l->height || sample != l->height / h1)

@@ -14,13 +14,26 @@ static char *tree_path(const dn_section *s, const char *path) {
     return beside;
 }
 
-static dn_status tree_line(dn_tree *t, dn_section *s, const char *key, char *line, const char *path, int number) {
-    char *name = strtok(line, " \t\r"), *parent = name ? strtok(NULL, " \t\r") : NULL, *end = NULL;
-    if (!name) return DN_OK;
-    long p = parent ? strtol(parent, &end, 10) : 0;
-    if (!parent || end == parent || *end || p < -1 || p >= t->n)
-        return dn_cfg_error(s, key, "%s:%d: '%s %s' is not a name and the number of an earlier line, or -1", path,
-                            number, name, parent ? parent : "");
+static const char blanks[] = " \t\r";
+
+/* The first character after the number that begins here, or after the blanks that follow it; NULL: it is none. */
+static const char *tree_number(const char *text, long *number) {
+    char *end;
+    *number = strtol(text, &end, 10);
+    size_t n = strspn(end, blanks);
+    return end == text || (*end && !n) ? NULL : end + n;
+}
+
+/* Messages do not quote the file: the cfg may come from somebody who is not to read it. */
+static dn_status tree_line(dn_tree *t, dn_section *s, const char *key, const char *line, const char *path,
+                           int number) {
+    const char *name = line + strspn(line, blanks), *parent = name + strcspn(name, blanks);
+    if (!*name) return DN_OK;
+    parent += strspn(parent, blanks);
+    long p;
+    if (!tree_number(parent, &p) || p < -1 || p >= t->n)
+        return dn_cfg_error(s, key, "%s:%d: the line is not a name and the number of an earlier line, or -1", path,
+                            number);
     if (!t->n || t->parent[t->n - 1] != (int)p) {
         t->group_offset[t->n_groups] = t->n;
         if (p >= 0) t->child[p] = t->n_groups;
@@ -37,8 +50,8 @@ static dn_status tree_read(char **text, char **full, size_t *lines, dn_section *
     size_t size;
     *text = NULL, *lines = 1;
     if (!(*full = tree_path(s, path))) return DN_E_MEMORY;
-    dn_status status = dn_file_read(*full, text, &size);
-    if (status == DN_E_IO) {
+    dn_status status = dn_file_read_regular(*full, DN_TEXT_MOST, text, &size);
+    if (status == DN_E_IO || status == DN_E_FORMAT) {
         char why[512];
         snprintf(why, sizeof why, "%s", dn_error());
         return dn_cfg_error(s, key, "%s", why);
@@ -83,15 +96,15 @@ dn_status dn_map_load(int **map, int *n, dn_section *s, const char *key, const c
     size_t lines;
     dn_status status = tree_read(&text, &full, &lines, s, key, path);
     if (status == DN_OK && !(*map = dn_alloc(lines, sizeof(int)))) status = DN_E_MEMORY;
-    char *rest = text;
-    for (int number = 1; status == DN_OK && (line = tree_next_line(&rest)); number++) {
-        char *end;
-        line[strcspn(line, "\r")] = 0;
-        long v = strtol(line, &end, 10);
-        if (!*line) continue;
-        if (*end || v < 0 || v >= limit)
-            status = dn_cfg_error(s, key, "%s:%d: '%s' is not a number from 0 to %d", full, number, line, limit - 1);
-        (*map)[(*n)++] = (int)v;
+    char *lines_left = text;
+    for (int number = 1; status == DN_OK && (line = tree_next_line(&lines_left)); number++) {
+        long v;
+        if (!line[strspn(line, blanks)]) continue;
+        const char *rest = tree_number(line, &v);
+        if (!rest || *rest || v < 0 || v >= limit)
+            status = dn_cfg_error(s, key, "%s:%d: the line is not a number from 0 to %d", full, number, limit - 1);
+        else
+            (*map)[(*n)++] = (int)v;
     }
     if (status == DN_OK && !*n) status = dn_cfg_error(s, key, "%s: an empty map", full);
     dn_free(text);

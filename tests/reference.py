@@ -73,6 +73,9 @@ class Layer:
         self.net, self.index, self.kind, self.keys = net, index, kind, keys
         self.params: dict[str, A] = {}
         self.state: dict[str, A] = {}
+        self.parts: list[str] = []
+        """Normalised in this pass, by prefix."""
+        self.measured: dict[tuple[str, int], tuple[A, A]] = {}
         self.cost: float | None = None
 
     def int(self, key: str, fallback: int) -> int:
@@ -98,10 +101,16 @@ class Layer:
             if self.net.training:
                 axes = (0, *range(2, y.ndim))
                 n = y.size // y.shape[1]
-                m = y.mean(axis=axes)
-                v = ((y - m.reshape(spread)) ** 2).sum(axis=axes) / (n - 1)
-                p[prefix + "rolling_mean"], p[prefix + "rolling_variance"] = 0.99 * mean + 0.01 * m, 0.99 * variance + 0.01 * v
-                mean, variance = m, v
+                place = (prefix, self.parts.count(prefix))  # the step of a recurrent layer
+                self.parts.append(prefix)
+                if n > 1:
+                    m = y.mean(axis=axes)
+                    v = ((y - m.reshape(spread)) ** 2).sum(axis=axes) / (n - 1)
+                    p[prefix + "rolling_mean"], p[prefix + "rolling_variance"] = 0.99 * mean + 0.01 * m, 0.99 * variance + 0.01 * v
+                    self.measured[place] = mean, variance = m, v
+                elif place in self.measured:  # one value has no variance
+                    mean, v = self.measured[place]
+                    variance = (v + variance) / 2
             y = (y - mean.reshape(spread)) / np.sqrt(variance + 1e-5).reshape(spread) * p[prefix + "scales"].reshape(spread)
         return y + p[prefix + "biases"].reshape(spread)
 
@@ -195,6 +204,7 @@ class Reference:
         self.training, self.outputs = training, []
         y = x.astype(np.float64).reshape(len(x), *self.input_shape)
         for layer in self.layers:
+            layer.parts = []
             y = self._run(layer, y, truth)
             self.outputs.append(y)
         return y

@@ -144,8 +144,8 @@ typedef struct dn_ops {
     void (*bias_activate_gradient)(dn_pool *, size_t rows, size_t channels, size_t spatial, dn_activation,
                                    const float *y, float *dy, float *db);
     /* batch normalisation, x (rows, channels, spatial). legacy: 1/(sqrt(v)+1e-6), else 1/sqrt(v+eps).
-     * train: mean, var set (unbiased), rolling mixed by .99/.01; y = xhat*scale + bias, xhat kept. Training wants
-     * rows * spatial > 1; layers give a single value per channel to the other form (norm_part.c). */
+     * train: mean, var set (unbiased), rolling mixed by .99/.01; y = xhat*scale + bias, xhat kept. With one value per
+     * channel in training xhat and var are 0, and rolling is left as it is. */
     void (*norm_forward)(dn_pool *, size_t rows, size_t channels, size_t spatial, int training, float eps,
                          const float *x, const float *scale, const float *bias, float *mean, float *var,
                          float *rolling_mean, float *rolling_var, float *xhat, float *y);

@@ -31,7 +31,14 @@ static size_t first_beyond(const float *values, size_t n, int (*good)(const floa
     return n;
 }
 
-size_t dn_first_beyond_one(const float *values, size_t n) { return first_beyond(values, n, block_within_one); }
+int dn_fault_beyond_one(const float *values, size_t n, dn_truth_fault *fault) {
+    fault->at = first_beyond(values, n, block_within_one);
+    if (fault->at == n) return 0;
+    fault->wanted = values[fault->at] > 1
+                        ? "0 to 1: divide by the largest value (-scale 255, or data_scale=255 in [net])"
+                        : "0 to 1: bring the values there, or take [cost] type=sse, which takes any number";
+    return 1;
+}
 
 static const char *number_text(double value, char text[32]) { /* one spelling of NaN: C libraries print -nan too */
     snprintf(text, 32, "%.9g", value);
@@ -49,7 +56,10 @@ dn_status dn_check_finite(const dn_part_of *p) {
 static dn_status check_fault(const dn_net *net, const dn_layer *l, const dn_part_of *p, const dn_truth_fault *f) {
     size_t row = p->first + f->at / p->columns + 1, column = f->at % p->columns + 1;
     char text[32], until[48] = "";
-    if (f->group > 1) snprintf(until, sizeof until, " to %zu", column + (f->group - 1) * f->step);
+    if (f->group > 1 && f->step > 1)
+        snprintf(until, sizeof until, ", %zu ... %zu", column + f->step, column + (f->group - 1) * f->step);
+    else if (f->group > 1)
+        snprintf(until, sizeof until, " to %zu", column + f->group - 1);
     if (f->group)
         return dn_fail(DN_E_USAGE,
                        "%s adds up to %s in row %zu, column%s %zu%s (counted from 1), but the loss of %s:%d [%s] wants %s",

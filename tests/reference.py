@@ -73,10 +73,9 @@ class Layer:
         self.net, self.index, self.kind, self.keys = net, index, kind, keys
         self.params: dict[str, A] = {}
         self.state: dict[str, A] = {}
-        self.parts: list[str] = []
-        """Normalised in this pass, by prefix."""
-        self.measured: dict[tuple[str, int], tuple[A, A]] = {}
         self.cost: float | None = None
+        self.log_variance = self.kl = np.zeros(0)
+        """Of a sampling layer, by row."""
 
     def int(self, key: str, fallback: int) -> int:
         return int(self.keys.get(key, fallback))
@@ -101,16 +100,12 @@ class Layer:
             if self.net.training:
                 axes = (0, *range(2, y.ndim))
                 n = y.size // y.shape[1]
-                place = (prefix, self.parts.count(prefix))  # the step of a recurrent layer
-                self.parts.append(prefix)
-                if n > 1:
-                    m = y.mean(axis=axes)
-                    v = ((y - m.reshape(spread)) ** 2).sum(axis=axes) / (n - 1)
-                    p[prefix + "rolling_mean"], p[prefix + "rolling_variance"] = 0.99 * mean + 0.01 * m, 0.99 * variance + 0.01 * v
-                    self.measured[place] = mean, variance = m, v
-                elif place in self.measured:  # one value has no variance
-                    mean, v = self.measured[place]
-                    variance = (v + variance) / 2
+                m = y.mean(axis=axes)
+                v = ((y - m.reshape(spread)) ** 2).sum(axis=axes) / max(n - 1, 1)
+                if n > 1:  # one value has no variance
+                    p[prefix + "rolling_mean"] = 0.99 * mean + 0.01 * m
+                    p[prefix + "rolling_variance"] = 0.99 * variance + 0.01 * v
+                mean, variance = m, v
             y = (y - mean.reshape(spread)) / np.sqrt(variance + 1e-5).reshape(spread) * p[prefix + "scales"].reshape(spread)
         return y + p[prefix + "biases"].reshape(spread)
 
@@ -204,7 +199,6 @@ class Reference:
         self.training, self.outputs = training, []
         y = x.astype(np.float64).reshape(len(x), *self.input_shape)
         for layer in self.layers:
-            layer.parts = []
             y = self._run(layer, y, truth)
             self.outputs.append(y)
         return y
@@ -302,6 +296,14 @@ class Reference:
 
     def _batchnorm(self, layer: Layer, x: A, _: Any) -> A:
         return layer.normed("", x)
+
+    def _sampling(self, layer: Layer, x: A, _: Any) -> A:
+        """Without noise."""
+        raw, mean = np.split(x.reshape(len(x), -1), 2, axis=1)
+        beyond = np.maximum(np.abs(raw) - 10, 0)
+        layer.log_variance = np.where(beyond > 0, np.sign(raw) * (10 + np.log1p(2 * beyond) / 2), raw)
+        layer.kl = 0.5 * (np.exp(layer.log_variance) + mean**2 - 1 - layer.log_variance).sum(axis=1)
+        return mean[:, :, None, None]
 
     def _reorg(self, layer: Layer, x: A, _: Any) -> A:
         rows, c, h, w = x.shape

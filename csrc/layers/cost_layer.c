@@ -92,10 +92,8 @@ static int cost_plain_loss(const dn_layer *l, dn_loss_behind *out) {
 
 static int cost_truth_fault(const dn_layer *l, const float *truth, size_t rows, int sums, dn_truth_fault *fault) {
     (void)sums;
-    if (((const cost_state *)l->state)->loss != DN_LOSS_BCE) return 0;
-    fault->wanted = "0 to 1 (type=bce): divide by the largest value (-scale 255, or data_scale=255 in [net])";
-    fault->at = dn_first_beyond_one(truth, rows * (size_t)l->truths);
-    return fault->at < rows * (size_t)l->truths;
+    if (((const cost_state *)l->state)->loss != DN_LOSS_BCE) return 0; /* the others take any number */
+    return dn_fault_beyond_one(truth, rows * (size_t)l->truths, fault);
 }
 
 static const float *cost_row_errors(const dn_layer *l) { return l->output; }

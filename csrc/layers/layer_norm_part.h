@@ -12,8 +12,6 @@ typedef struct dn_norm_part {
     int channels;
     size_t spatial;
     float *xhat, *mean, *var; /* (batch, channels * spatial), (steps, channels), (steps, channels) */
-    float *single_var;        /* (steps, channels): what a pass of one value per channel is divided by */
-    int measured;             /* 1: mean and var hold those of a pass with more than one value per channel */
     dn_tensor *biases, *scales, *rolling_mean, *rolling_variance;
 } dn_norm_part;
 

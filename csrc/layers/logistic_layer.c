@@ -42,9 +42,7 @@ static dn_status logistic_backward(dn_layer *l) {
 }
 static int logistic_truth_fault(const dn_layer *l, const float *truth, size_t rows, int sums, dn_truth_fault *fault) {
     (void)sums;
-    fault->wanted = "0 to 1: divide by the largest value (-scale 255, or data_scale=255 in [net])";
-    fault->at = dn_first_beyond_one(truth, rows * (size_t)l->truths);
-    return fault->at < rows * (size_t)l->truths;
+    return dn_fault_beyond_one(truth, rows * (size_t)l->truths, fault);
 }
 static const float *logistic_row_errors(const dn_layer *l) { return ((const logistic_state *)l->state)->error; }
 const dn_layer_type dn_logistic_layer = {

@@ -660,11 +660,12 @@ static dn_status trainer_lost(const dn_trainer *t, double loss) {
     }
     if (most <= sane)
         return dn_fail(DN_E_NUMERIC,
-                       "the loss became %s in epoch %d: a smaller learning rate may help; the weights of epoch %d are kept",
+                       "the loss became %s in epoch %d: a smaller learning rate may help; the weights of epoch %d are "
+                       "kept",
                        name, t->epoch + 1, t->epoch);
     return dn_fail(DN_E_NUMERIC,
-                   "the loss became %s in epoch %d: %s %zu reaches %.6g: scale the data (-scale, or data_scale= in [net]); "
-                   "the weights of epoch %d are kept",
+                   "the loss became %s in epoch %d: %s %zu reaches %.6g: scale the data (-scale, or data_scale= in "
+                   "[net]); the weights of epoch %d are kept",
                    name, t->epoch + 1, what, column + 1, most, t->epoch);
 }
 

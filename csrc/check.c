@@ -62,7 +62,8 @@ static dn_status check_fault(const dn_net *net, const dn_layer *l, const dn_part
         snprintf(until, sizeof until, " to %zu", column + f->group - 1);
     if (f->group)
         return dn_fail(DN_E_USAGE,
-                       "%s adds up to %s in row %zu, column%s %zu%s (counted from 1), but the loss of %s:%d [%s] wants %s",
+                       "%s adds up to %s in row %zu, column%s %zu%s (counted from 1), but the loss of %s:%d [%s] "
+                       "wants %s",
                        p->name, number_text(f->sum, text), row, *until ? "s" : "", column, until, net->cfg->path,
                        l->line, l->type->name, f->wanted);
     return dn_fail(DN_E_USAGE, "%s is %s at row %zu, column %zu (counted from 1), but the loss of %s:%d [%s] wants %s",
@@ -87,8 +88,8 @@ dn_status dn_check_norms(const dn_net *net, size_t rows) {
         const dn_layer *l = &net->layers[i];
         size_t most = l->type->recurrent ? pass / steps : pass;
         DN_CHECK(!l->norm_values || most * l->norm_values > 1, DN_E_USAGE,
-                 "%s:%d: [%s] normalises over the batch, but every pass has one %s and so one value per channel, which has no "
-                 "variance: train with a larger batch%s, or without batch normalisation",
+                 "%s:%d: [%s] normalises over the batch, but every pass has one %s and so one value per channel, which "
+                 "has no variance: train with a larger batch%s, or without batch normalisation",
                  net->cfg->path, l->line, l->type->name, l->type->recurrent ? "sequence" : "row",
                  pass < batch          ? " of more rows"
                  : net->subdivisions > 1 ? " or fewer subdivisions"

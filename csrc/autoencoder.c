@@ -1,4 +1,6 @@
 /* The jobs: train, predict, encode, decode, evaluate. The binary and the Python package both call these. */
+#include "check.h"
+#include "latent.h"
 #include "supervised.h"
 #include "sys.h"
 #include <math.h>
@@ -67,6 +69,24 @@ static const float *job_input(dn_net *net, const float *x, size_t rows) {
     return net->layers[0].x = job_lend(net, x, (size_t)net->inputs, rows, net->input);
 }
 
+/* Rows [at, at + n) of the caller's, before they are computed with. */
+static dn_status job_finite(const char *name, const float *values, size_t columns, size_t at, size_t n) {
+    return dn_check_finite(&(dn_part_of){name, values + at * columns, n, columns, at});
+}
+
+/* Rows and truth (NULL: the rows) for losses, likewise. */
+static dn_status job_check(const dn_net *net, const char *prefix, const float *x, const float *truth, size_t at,
+                           size_t n) {
+    char name[32];
+    size_t truths = (size_t)net->truths;
+    snprintf(name, sizeof name, "%sx", prefix);
+    dn_part_of part = {name, x + at * net->inputs, n, (size_t)net->inputs, at};
+    if (!truth) return dn_check_truth(net, &part, 1);
+    DN_TRY(dn_check_finite(&part));
+    snprintf(name, sizeof name, "%struth", prefix);
+    return dn_check_truth(net, &(dn_part_of){name, truth + at * truths, n, truths, at}, 1);
+}
+
 static dn_status job_pass(dn_net *net, int first, int last, size_t rows, const float *truth) {
     dn_net_reset_state(net);
     dn_status status = dn_net_run_layers(net, first, last, (int)rows, 0, truth);
@@ -85,6 +105,8 @@ static dn_status job_run(dn_net *net, int first, int last, const float *x, size_
     dn_memory_expect(out, rows * outputs * sizeof *out);
     for (size_t at = 0; at < rows && status == DN_OK; at += step) {
         size_t n = job_rows(rows, at, step);
+        status = job_finite(before ? "z" : "x", x, before ? (size_t)before->outputs : (size_t)net->inputs, at, n);
+        if (status != DN_OK) break;
         if (job_in_place(net)) to->output = out + at * outputs;
         if (before)
             job_put(net, x + at * before->outputs, (size_t)before->outputs, n, before->output);
@@ -140,6 +162,8 @@ dn_status dn_net_encode(dn_net *net, const float *x, size_t rows, float *mean, f
     dn_status status = DN_OK;
     for (size_t at = 0; at < rows && status == DN_OK; at += step) {
         size_t n = job_rows(rows, at, step);
+        status = job_finite("x", x, (size_t)net->inputs, at, n);
+        if (status != DN_OK) break;
         job_input(net, x + at * net->inputs, n);
         status = job_pass(net, 0, last, n, NULL);
         if (status != DN_OK) break;
@@ -147,7 +171,8 @@ dn_status dn_net_encode(dn_net *net, const float *x, size_t rows, float *mean, f
         for (size_t r = 0; r < n; r++) {
             const float *row = both + r * width;
             if (mean) memcpy(mean + (at + r) * z, row + (width - z), z * sizeof *both);
-            for (size_t k = 0; log_variance && k < z; k++) log_variance[(at + r) * z + k] = variational ? row[k] : -INFINITY;
+            for (size_t k = 0; log_variance && k < z; k++)
+                log_variance[(at + r) * z + k] = variational ? dn_log_variance(row[k]) : -INFINITY;
         }
     }
     net->layers[0].x = net->input;
@@ -220,9 +245,12 @@ dn_status dn_net_evaluate(dn_net *net, const float *x, const float *truth, size_
     dn_status status = DN_OK;
     dn_net_losses_clear(net);
     size_t step = job_step(net, rows);
-    for (size_t at = 0; at < rows && status == DN_OK; at += step)
-        status = job_evaluate(net, &sums, x + at * net->inputs, truth ? truth + at * net->truths : NULL,
-                              job_rows(rows, at, step));
+    for (size_t at = 0; at < rows && status == DN_OK; at += step) {
+        size_t n = job_rows(rows, at, step);
+        status = job_check(net, "", x, truth, at, n);
+        if (status == DN_OK)
+            status = job_evaluate(net, &sums, x + at * net->inputs, truth ? truth + at * net->truths : NULL, n);
+    }
     if (status == DN_OK) status = job_sums_read(&sums, net, rows);
     if (status == DN_OK) *losses = job_result(&sums);
     dn_scores_free(&sums.scores);
@@ -251,7 +279,7 @@ static double row_sum(const float *row, int n) {
 
 static double row_kl(const float *row, int z) { /* log-variances, then means */
     double kl = 0;
-    for (int k = 0; k < z; k++) kl += 0.5 * (exp(row[k]) + (double)row[z + k] * row[z + k] - 1 - row[k]);
+    for (int k = 0; k < z; k++) kl += dn_latent_kl(row[k], row[z + k]);
     return kl;
 }
 
@@ -292,7 +320,9 @@ dn_status dn_net_evaluate_rows(dn_net *net, const float *x, const float *truth, 
     dn_net_losses_clear(net);
     for (size_t at = 0; at < rows && status == DN_OK; at += step) {
         size_t n = job_rows(rows, at, step);
-        status = job_loss_pass(net, x + at * net->inputs, truth ? truth + at * net->truths : NULL, n);
+        status = job_check(net, "", x, truth, at, n);
+        if (status == DN_OK)
+            status = job_loss_pass(net, x + at * net->inputs, truth ? truth + at * net->truths : NULL, n);
         if (status == DN_OK)
             job_add_row_losses(net, n, n_losses, host, image ? image + at : NULL, latent ? latent + at : NULL,
                                total ? total + at : NULL);
@@ -408,6 +438,7 @@ static dn_status trainer_prepare_scores(dn_trainer *t, const dn_train_options *o
         DN_TRY(job_whole(net, t->score_rows));
         const float *targets = t->score_truth;
         DN_TRY(job_truth(net, t->score_x, &targets));
+        DN_TRY(job_check(net, "valid ", t->score_x, t->score_truth, 0, t->score_rows));
         DN_CHECK(!t->score_truth == !t->truth, DN_E_USAGE, "training and held-out rows both have a truth, or neither");
     } else if (o->score) {
         t->score_rows = t->rows, t->scored = 1;
@@ -491,6 +522,7 @@ dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const float *x, const
     DN_TRY(job_truth(net, x, &targets));
     DN_CHECK(rows > 0 && rows <= UINT32_MAX, DN_E_USAGE, "cannot train on %zu rows", rows);
     DN_TRY(job_whole(net, rows));
+    DN_TRY(job_check(net, "", x, truth, 0, rows));
     DN_CHECK(options->epochs > 0 || net->schedule.max_batches > 0, DN_E_USAGE,
              "%s: when to stop? give epochs, or max_batches in [net]", net->cfg->path);
     DN_TRY(dn_net_prepare_training(net));
@@ -501,6 +533,7 @@ dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const float *x, const
     if (preview) t->preview = trainer_stem(options->preview_path);
     t->options.preview_path = NULL;
     dn_status status = trainer_prepare_scores(t, options);
+    if (status == DN_OK) status = dn_check_norms(net, t->rows);
     t->order = dn_alloc(t->rows, sizeof *t->order);
     int steps = dn_net_steps(net);
     if (steps > 1) t->sequences = dn_alloc(t->rows / (size_t)steps, sizeof *t->sequences);
@@ -615,6 +648,27 @@ static void trainer_resume_losses(dn_trainer *t, dn_net *net, size_t at) {
         dn_net_losses_clear(net);
 }
 
+/* The loss is no number any more: why. Data far from 1 are the usual reason, and then no learning rate helps. */
+static dn_status trainer_lost(const dn_trainer *t, double loss) {
+    const double sane = 100;
+    const char *name = isnan(loss) ? "nan" : "inf", *what = "column";
+    size_t column = 0, rows = t->kept ? t->rows + t->score_rows : t->rows;
+    float most = dn_reach(t->x, rows, (size_t)t->net->inputs, &column);
+    if (t->truth && most <= sane) {
+        what = "column of the truth";
+        most = dn_reach(t->truth, rows, (size_t)t->net->truths, &column);
+    }
+    if (most <= sane)
+        return dn_fail(DN_E_NUMERIC,
+                       "the loss became %s in epoch %d: a smaller learning rate may help; the weights of epoch %d are "
+                       "kept",
+                       name, t->epoch + 1, t->epoch);
+    return dn_fail(DN_E_NUMERIC,
+                   "the loss became %s in epoch %d: %s %zu reaches %.6g: scale the data (-scale, or data_scale= in "
+                   "[net]); the weights of epoch %d are kept",
+                   name, t->epoch + 1, what, column + 1, most, t->epoch);
+}
+
 /* Steps until the time is up; then what the epoch has lost so far. It is added up over the whole epoch, so that its
  * last digits do not depend on when the time was up; others may have cleared the sums in between. */
 static dn_status trainer_steps(dn_trainer *t, double until) {
@@ -631,10 +685,7 @@ static dn_status trainer_steps(dn_trainer *t, double until) {
     dn_net_losses_keep(net, t->sums);
     if (!isfinite(t->image + t->weighted)) {
         trainer_restore(t);
-        return dn_fail(
-            DN_E_NUMERIC,
-            "the loss became %g in epoch %d: a smaller learning rate may help; the weights of epoch %d are kept",
-            t->image + t->weighted, t->epoch + 1, t->epoch);
+        return trainer_lost(t, t->image + t->weighted);
     }
     return DN_OK;
 }

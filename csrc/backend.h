@@ -144,7 +144,8 @@ typedef struct dn_ops {
     void (*bias_activate_gradient)(dn_pool *, size_t rows, size_t channels, size_t spatial, dn_activation,
                                    const float *y, float *dy, float *db);
     /* batch normalisation, x (rows, channels, spatial). legacy: 1/(sqrt(v)+1e-6), else 1/sqrt(v+eps).
-     * train: mean, var set (unbiased), rolling mixed by .99/.01; y = xhat*scale + bias, xhat kept */
+     * train: mean, var set (unbiased), rolling mixed by .99/.01; y = xhat*scale + bias, xhat kept. With one value per
+     * channel in training xhat and var are 0, and rolling is left as it is. */
     void (*norm_forward)(dn_pool *, size_t rows, size_t channels, size_t spatial, int training, float eps,
                          const float *x, const float *scale, const float *bias, float *mean, float *var,
                          float *rolling_mean, float *rolling_var, float *xhat, float *y);
@@ -164,7 +165,8 @@ typedef struct dn_ops {
     /* y = u < p ? 0 : x / (1 - p); the same for gradients, added */
     void (*dropout)(dn_pool *, size_t n, float p, const float *u, const float *x, float *y);
     void (*dropout_gradient)(dn_pool *, size_t n, float p, const float *u, const float *dy, float *dx);
-    /* x (rows, 2 latent) = [log-variance | mean]; z = mean + exp(lv/2) eps (eps NULL: the mean); *kl += the sum of KL */
+    /* x (rows, 2 latent) = [log-variance | mean]; z = mean + exp(b/2) eps (eps NULL: the mean), b the log-variance as it
+     * counts (latent.h); *kl += the sum of KL */
     void (*reparameterise)(dn_pool *, size_t rows, size_t latent, const float *x, const float *eps, float *z, double *kl);
     void (*reparameterise_gradient)(dn_pool *, size_t rows, size_t latent, float kl_weight, const float *x,
                                     const float *eps, const float *dz, float *dx);

@@ -167,11 +167,14 @@ DN_API int dn_losses_item(const dn_losses *losses, int supervised, int index, co
 /* Any number of rows, without noise and with running statistics. More than the batch are worked through in wider passes,
  * whose buffers (up to 32 MB) the network keeps; its batch stays. Here and in what follows, training included, the rows
  * of a recurrent network are sequences of time_steps rows, each begun with no state; rows that are no whole sequences are
- * DN_E_USAGE. dn_net_forward takes its rows time-major: step, then sequence. */
+ * DN_E_USAGE. So are values of rows, truths and latents that are no finite numbers, and truths that their loss cannot take
+ * (docs/numerics.md); the message has row, column and value. dn_net_forward takes its rows time-major: step, then sequence;
+ * it looks at the truth alone. */
 DN_API dn_status dn_net_predict(dn_net *net, const float *x, size_t rows, float *out);
 /* reconstruct and decode give data: the mean of the output's distribution, so for a loss on logits their logistic. */
 DN_API dn_status dn_net_reconstruct(dn_net *net, const float *x, size_t rows, float *out);
-/* mean or log_variance may be NULL; an autoencoder without a sampling layer gives its code and log 0. */
+/* mean or log_variance may be NULL; log-variances as they count, bounded beyond 10 (docs/numerics.md). An autoencoder
+ * without a sampling layer gives its code and log 0. */
 DN_API dn_status dn_net_encode(dn_net *net, const float *x, size_t rows, float *mean, float *log_variance);
 DN_API dn_status dn_net_decode(dn_net *net, const float *z, size_t rows, float *out);
 /* truth NULL: the rows themselves. */

@@ -56,6 +56,14 @@ typedef struct dn_loss_behind {
     double *sum;
 } dn_loss_behind;
 
+/* A truth that a loss cannot take. */
+typedef struct dn_truth_fault {
+    size_t at;          /* index of the value, or of a distribution's first one */
+    size_t group, step; /* of a distribution: its values, every step-th from `at`; 0: it is the one value */
+    double sum;         /* of the distribution */
+    const char *wanted; /* by the loss, and how to get there */
+} dn_truth_fault;
+
 typedef struct dn_layer_type {
     const char *name;
     const char *aliases[3];
@@ -72,6 +80,9 @@ typedef struct dn_layer_type {
     int (*plain_loss)(const dn_layer *layer, dn_loss_behind *out);
     /* (rows, inputs), what its loss of the last forward is the sum of; NULL: no loss. Without the hook: not known */
     const float *(*row_errors)(const dn_layer *layer);
+    /* The first fault in truth (rows, truths) on the host: 1 when there is one. Values are finite. `sums`: distributions add
+     * up to about 1. NULL: any number will do, or forward checks */
+    int (*truth_fault)(const dn_layer *layer, const float *truth, size_t rows, int sums, dn_truth_fault *fault);
     void (*destroy)(dn_layer *layer);       /* frees what parse allocated */
     double (*flops)(const dn_layer *layer); /* NULL: 0 */
     int file_keys;                          /* DN_NUMLOAD, DN_DONTLOADSCALES: which of these keys it follows */
@@ -120,7 +131,7 @@ struct dn_layer {
     double loss_scale;  /* s of docs/numerics.md: gradient = s * d(cost); set by loss layers */
     float learning_rate; /* multiplier */
     int stop_backward, dont_save, dont_load, dont_load_scales, n_load, flipped;
-    int64_t bn_count; /* batches seen by norms, unused otherwise */
+    size_t norm_values; /* by plan: values per channel that a row gives its batch normalisations, the least; 0: none */
 };
 
 /* What layers may know of the network and of this pass. */

@@ -1,5 +1,6 @@
 /* Build a network from its cfg, lay out its memory, run it forward and back, update it. */
 #include "network.h"
+#include "check.h"
 #include "foreign.h"
 #include "sys.h"
 #include <errno.h>
@@ -515,7 +516,10 @@ dn_status dn_net_run_layers(dn_net *net, int first, int last, int rows, int trai
     DN_CHECK(!net->recurrent || rows % net->run.time_steps == 0, DN_E_USAGE,
              "%d rows are not whole sequences of time_steps=%d", rows, net->run.time_steps);
     net->run.rows = rows, net->run.training = training, net->run.truth = truth;
-    for (int i = first; i <= last; i++) DN_TRY(net->layers[i].type->forward(&net->layers[i]));
+    for (int i = first; i <= last; i++) {
+        if (!training) DN_TRY(dn_watched());
+        DN_TRY(net->layers[i].type->forward(&net->layers[i]));
+    }
     return DN_OK;
 }
 
@@ -564,6 +568,8 @@ dn_status dn_net_forward(dn_net *net, const float *x, const float *truth, int ro
     DN_CHECK(rows >= 1 && rows <= net->run.batch, DN_E_USAGE, "%d rows given, the network takes 1 to %d", rows,
              net->run.batch);
     DN_CHECK(!truth || net->truths, DN_E_USAGE, "a truth was given, but the network has no cost layer");
+    if (truth)
+        DN_TRY(dn_check_truth(net, &(dn_part_of){"truth", truth, (size_t)rows, (size_t)net->truths, 0}, 0));
     net->ops->upload(net->pool, net->input, x, (size_t)rows * net->inputs * sizeof *x);
     if (truth) net->ops->upload(net->pool, net->truth, truth, (size_t)rows * net->truths * sizeof *truth);
     dn_net_losses_clear(net);

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from .detection import Detections
 
+RECURRENT = ("rnn", "crnn", "gru", "lstm")
 SLICE_MS = 50  # of work in C between looks at Ctrl-C
 
 
@@ -306,7 +307,8 @@ class Network:
             },
         )  # fmt: skip
         out = ffi.new("dn_trainer **")
-        check(lib.dn_trainer_create(out, self._handle, pointer(x), _lent(y), len(x), options))
+        created = lib.dn_trainer_create(out, self._handle, pointer(x), _lent(y), len(x), options)
+        self._check(created, X=x, truth=y, valid_X=held_x, valid_truth=held_y)
         trainer = ffi.gc(out[0], lib.dn_trainer_destroy)
         p = ffi.new("dn_progress *")
         line = ffi.new("char[256]")
@@ -324,23 +326,45 @@ class Network:
             ffi.release(trainer)
 
     def _rows_and_truth(self, X: npt.ArrayLike, truth: npt.ArrayLike | None, what: str = "") -> tuple[Array, Array | None]:
-        x = self._finite(matrix(X, self.inputs, what + "X"), what + "X")
-        y = None if truth is None else self._finite(matrix(truth, self._info().truths, what + "truth"), what + "truth")
+        x = matrix(X, self.inputs, what + "X")
+        y = None if truth is None else matrix(truth, self._info().truths, what + "truth")
         if y is not None and len(y) != len(x):
             raise errors.UsageError(f"{what}X has {len(x)} rows, {what}truth has {len(y)}")
         return x, y
 
     @staticmethod
-    def _finite(array: Array, name: str = "X") -> Array:
-        for at in range(0, len(array), 4096):  # in parts: a mask of the whole would be a quarter of its memory
-            good = np.isfinite(array[at : at + 4096])
-            if not good.all():
-                row, column = np.argwhere(~good)[0]
-                value = array[at + row, column]
-                raise errors.UsageError(f"{name} is {value} at row {at + row}, column {column}: not a finite number")
-        return array
+    def _check(status: int, **arrays: Array | None) -> None:
+        """Raise the exception of a status. Places in arrays are told as numpy counts them; the core looks at the numbers and
+        counts from 1."""
+        for name, array in arrays.items() if status == lib.DN_E_USAGE else ():
+            if array is not None and (gone := _not_finite(array)).any():
+                row = int(np.argmax(gone))
+                column = int(np.argmin(np.isfinite(array[row])))
+                what = f"{name.replace('_', ' ')} is {array[row, column]} at row {row}, column {column}"
+                raise errors.UsageError(f"{what}: not a finite number")
+        check(status)
 
-    def _apply(self, call: Any, X: npt.ArrayLike, columns: int, width: int, name: str = "X", out: Array | None = None) -> Array:
+    def _known(self, missing: str, x: Array, truth: Array | None = None) -> tuple[Array, Array | None, Any]:
+        """With missing="nan": rows and truth where a row that is not finite is replaced by one that is, and a mask of the rows
+        that have no result, which in a sequence are also the later ones. A mask of None: all rows have one."""
+        if missing not in ("error", "nan"):
+            raise errors.UsageError(f'missing={missing!r} is not "error" or "nan"')
+        if missing == "error":
+            return x, truth, None
+        lost = _not_finite(x)
+        gone = lost if truth is None else lost | _not_finite(truth)
+        if not gone.any():
+            return x, truth, None
+        steps = int(self._info().time_steps)
+        take = np.where(gone, np.argmin(gone), np.arange(len(x)))
+        if any(layer.type in RECURRENT for layer in self.layers) and len(x) % steps == 0:
+            gone = gone | np.logical_or.accumulate(lost.reshape(-1, steps), axis=1).ravel()
+        return x[take], None if truth is None else truth[take], gone
+
+    def _apply(
+        self, call: Any, X: npt.ArrayLike, columns: int, width: int, name: str = "X", out: Array | None = None,
+        missing: str = "error",
+    ) -> Array:  # fmt: skip
         x = matrix(X, columns, name)
         if out is None:
             out = np.empty((len(x), width), np.float32)
@@ -351,8 +375,12 @@ class Network:
             raise errors.UsageError("out is not a writeable C-contiguous array")
         elif np.may_share_memory(out, x):
             raise errors.UsageError(f"out shares memory with {name}")
-        check(call(self._handle, pointer(x), len(x), pointer(out)))
-        self._rows = 0
+        x, _, gone = self._known(missing, x)
+        if gone is None or not gone.all():
+            self._check(call(self._handle, pointer(x), len(x), pointer(out)), **{name: x})
+            self._rows = 0
+        if gone is not None:
+            out[gone] = np.nan
         return out
 
     def sample(self, z: npt.ArrayLike, out: Array | None = None) -> Array:
@@ -361,15 +389,21 @@ class Network:
         self._need_latent()
         return self._apply(lib.dn_net_decode, z, self.latent_size, self.outputs, "z", out)
 
-    def encode(self, X: npt.ArrayLike) -> tuple[Array, Array]:
-        """The posterior of every row: mean and log-variance, each (n, latent_size). A plain autoencoder gives its code as
-        the mean, and log 0."""
+    def encode(self, X: npt.ArrayLike, *, missing: str = "error") -> tuple[Array, Array]:
+        """The posterior of every row: mean and log-variance, each (n, latent_size); log-variances as they count, bounded beyond
+        10 (docs/numerics.md). A plain autoencoder gives its code as the mean, and log 0.
+
+        missing: a row with a value that is not a finite number is a UsageError; "nan": its result is NaN, and in sequences also
+        that of the later steps."""
         self._need_latent()
-        x = matrix(X, self.inputs)
+        x, _, gone = self._known(missing, matrix(X, self.inputs))
         mean = np.empty((len(x), self.latent_size), np.float32)
         log_variance = np.empty_like(mean)
-        check(lib.dn_net_encode(self._handle, pointer(x), len(x), pointer(mean), pointer(log_variance)))
-        self._rows = 0
+        if gone is None or not gone.all():
+            self._check(lib.dn_net_encode(self._handle, pointer(x), len(x), pointer(mean), pointer(log_variance)), X=x)
+            self._rows = 0
+        if gone is not None:
+            mean[gone] = log_variance[gone] = np.nan
         return mean, log_variance
 
     def pick(self, outputs: npt.ArrayLike) -> npt.NDArray[np.int32]:
@@ -386,15 +420,15 @@ class Network:
         lib.dn_net_weights_name(self._handle, int(supervised), buffer, size)
         return text(buffer)
 
-    def reconstruct(self, X: npt.ArrayLike, out: Array | None = None) -> Array:
+    def reconstruct(self, X: npt.ArrayLike, out: Array | None = None, *, missing: str = "error") -> Array:
         """Decode the mean of every row: (n, inputs) to (n, outputs). With a bce loss: probabilities, not logits. `out` as
-        for `sample`."""
-        return self._apply(lib.dn_net_reconstruct, X, self.inputs, self.outputs, out=out)
+        for `sample`, `missing` as for `encode`."""
+        return self._apply(lib.dn_net_reconstruct, X, self.inputs, self.outputs, out=out, missing=missing)
 
-    def predict(self, X: npt.ArrayLike, out: Array | None = None) -> Array:
+    def predict(self, X: npt.ArrayLike, out: Array | None = None, *, missing: str = "error") -> Array:
         """The output of the last layer that is not a cost, (n, outputs), without noise and with running statistics. `out` as
-        for `sample`."""
-        return self._apply(lib.dn_net_predict, X, self.inputs, self.outputs, out=out)
+        for `sample`, `missing` as for `encode`."""
+        return self._apply(lib.dn_net_predict, X, self.inputs, self.outputs, out=out, missing=missing)
 
     def evaluate(self, X: npt.ArrayLike, truth: npt.ArrayLike | None = None) -> Losses:
         """The losses per row, without noise (z is the mean) and with running statistics; with a truth also `accuracy` (losses
@@ -404,19 +438,25 @@ class Network:
         if y is not None and len(y) != len(x):
             raise errors.UsageError(f"X has {len(x)} rows, truth has {len(y)}")
         losses = ffi.new("dn_losses *")
-        check(lib.dn_net_evaluate(self._handle, pointer(x), _lent(y), len(x), losses))
+        self._check(lib.dn_net_evaluate(self._handle, pointer(x), _lent(y), len(x), losses), X=x, truth=y)
         self._rows = 0
         return cast(Losses, _items(lib.dn_losses_item, losses, 0))
 
-    def row_losses(self, X: npt.ArrayLike, truth: npt.ArrayLike | None = None) -> dict[str, Array]:
+    def row_losses(self, X: npt.ArrayLike, truth: npt.ArrayLike | None = None, *, missing: str = "error") -> dict[str, Array]:
         """The losses of every row by itself: image_loss, latent_loss and total_loss, each (n,); their means are those of
-        `evaluate`. The total loss is an anomaly score: rows unlike those it was trained on lose more."""
+        `evaluate`. The total loss is an anomaly score: rows unlike those it was trained on lose more. `missing` as for
+        `encode`, also of values of the truth."""
         x, y = matrix(X, self.inputs), None if truth is None else matrix(truth, self._info().truths, "truth")
         if y is not None and len(y) != len(x):
             raise errors.UsageError(f"X has {len(x)} rows, truth has {len(y)}")
+        x, y, gone = self._known(missing, x, y)
         losses = {name: np.empty(len(x), np.float32) for name in ("image_loss", "latent_loss", "total_loss")}
-        check(lib.dn_net_evaluate_rows(self._handle, pointer(x), _lent(y), len(x), *map(pointer, losses.values())))
-        self._rows = 0
+        if gone is None or not gone.all():
+            call = lib.dn_net_evaluate_rows
+            self._check(call(self._handle, pointer(x), _lent(y), len(x), *map(pointer, losses.values())), X=x, truth=y)
+            self._rows = 0
+        for values in losses.values() if gone is not None else ():
+            values[gone] = np.nan
         return losses
 
     def detect(
@@ -451,7 +491,7 @@ class Network:
         y = None if truth is None else matrix(truth, self._info().truths, "truth")
         if y is not None and len(y) != len(rows):
             raise errors.UsageError(f"x has {len(rows)} rows, truth has {len(y)}")
-        check(lib.dn_net_forward(self._handle, pointer(rows), _lent(y), len(rows), int(train)))
+        self._check(lib.dn_net_forward(self._handle, pointer(rows), _lent(y), len(rows), int(train)), truth=y)
         self._rows = len(rows)
         outputs = [layer for layer in self.layers if layer.type != "cost"]
         return outputs[-1].output
@@ -604,6 +644,12 @@ class Network:
     def __repr__(self) -> str:
         latent = f", {self.latent_size} latents" if self.latent_size else ""
         return f"<Network {self.cfg}: {len(self.layers)} layers, {self.inputs} -> {self.outputs}{latent}>"
+
+
+def _not_finite(array: Array) -> npt.NDArray[np.bool_]:
+    """Which rows have a value that is not a finite number. In parts: a mask of all values is a quarter of their memory."""
+    parts = [~np.isfinite(array[at : at + 4096]).all(axis=1) for at in range(0, len(array), 4096)]
+    return np.concatenate(parts) if parts else np.zeros(0, np.bool_)
 
 
 def _lent(array: Array | None) -> Any:

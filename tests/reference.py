@@ -74,6 +74,8 @@ class Layer:
         self.params: dict[str, A] = {}
         self.state: dict[str, A] = {}
         self.cost: float | None = None
+        self.log_variance = self.kl = np.zeros(0)
+        """Of a sampling layer, by row."""
 
     def int(self, key: str, fallback: int) -> int:
         return int(self.keys.get(key, fallback))
@@ -99,8 +101,10 @@ class Layer:
                 axes = (0, *range(2, y.ndim))
                 n = y.size // y.shape[1]
                 m = y.mean(axis=axes)
-                v = ((y - m.reshape(spread)) ** 2).sum(axis=axes) / (n - 1)
-                p[prefix + "rolling_mean"], p[prefix + "rolling_variance"] = 0.99 * mean + 0.01 * m, 0.99 * variance + 0.01 * v
+                v = ((y - m.reshape(spread)) ** 2).sum(axis=axes) / max(n - 1, 1)
+                if n > 1:  # one value has no variance
+                    p[prefix + "rolling_mean"] = 0.99 * mean + 0.01 * m
+                    p[prefix + "rolling_variance"] = 0.99 * variance + 0.01 * v
                 mean, variance = m, v
             y = (y - mean.reshape(spread)) / np.sqrt(variance + 1e-5).reshape(spread) * p[prefix + "scales"].reshape(spread)
         return y + p[prefix + "biases"].reshape(spread)
@@ -298,6 +302,14 @@ class Reference:
 
     def _batchnorm(self, layer: Layer, x: A, _: Any) -> A:
         return layer.normed("", x)
+
+    def _sampling(self, layer: Layer, x: A, _: Any) -> A:
+        """Without noise."""
+        raw, mean = np.split(x.reshape(len(x), -1), 2, axis=1)
+        beyond = np.maximum(np.abs(raw) - 10, 0)
+        layer.log_variance = np.where(beyond > 0, np.sign(raw) * (10 + np.log1p(2 * beyond) / 2), raw)
+        layer.kl = 0.5 * (np.exp(layer.log_variance) + mean**2 - 1 - layer.log_variance).sum(axis=1)
+        return mean[:, :, None, None]
 
     def _reorg(self, layer: Layer, x: A, _: Any) -> A:
         rows, c, h, w = x.shape

@@ -98,6 +98,24 @@ NETWORKS: dict[str, str] = {
     + "[iseg]\nclasses=2\nids=2\n",
     "cost": "[net]\nbatch=3\ninputs=7\n" + DENSE + "[cost]\ntype=sse\n" + DENSE + "[cost]\ntype=smooth\nscale=0.5\n",
 }
+# Batch normalisation over vectors and maps of one pixel, and at every step of sequences.
+PIXEL = "[net]\nbatch=3\nheight=1\nwidth=1\nchannels=7\n"
+SINGLE_SEQUENCES = {
+    "rnn": "output=4\nactivation=tanh\n",
+    "gru": "output=4\ntanh=1\n",
+    "lstm": "output=4\n",
+    "crnn": "output_filters=4\nhidden_filters=3\nactivation=tanh\n",
+}
+SINGLE = {
+    "connected": PIXEL + DENSE + "[connected]\noutput=4\nactivation=tanh\nbatch_normalize=1\n" + DENSE + SSE,
+    "batchnorm": PIXEL + DENSE + "[batchnorm]\n" + DENSE + SSE,
+    "convolutional": PIXEL + CONV + "[convolutional]\nfilters=4\nactivation=tanh\nbatch_normalize=1\n" + DENSE + SSE,
+    "deconvolutional": PIXEL + CONV + "[deconvolutional]\nfilters=4\nactivation=tanh\nbatch_normalize=1\n" + DENSE + SSE,
+    **{
+        kind: PIXEL + "time_steps=3\n" + CONV + f"[{kind}]\n{keys}batch_normalize=1\n" + DENSE + SSE
+        for kind, keys in SINGLE_SEQUENCES.items()
+    },
+}
 LOSSES = {
     "sse": SSE,
     "masked": "[cost]\ntype=masked\n",
@@ -119,7 +137,8 @@ class Problem:
         self.x = random.normal(size=(rows, net.inputs)).astype(np.float32)
         truths = net._info().truths
         self.truth = random.uniform(0.1, 0.9, size=(rows, truths)).astype(np.float32) if truths else None
-        if self.truth is not None:
+        probabilities = net._info().logits or any(layer.type == "logistic" for layer in net.layers)
+        if self.truth is not None and not probabilities:
             self.truth[:, ::3] += 2  # some errors beyond 1, for the smooth loss
         heads = detectors.heads(net)
         if heads:
@@ -214,15 +233,26 @@ def test_gradient_of_layer(kind: str, rows: int, device: str, network: Build) ->
     check(problem, problem.gradients(), together=device != "cpu")
 
 
-NO_SINGLE_ROW = ("connected", "rnn", "gru", "lstm")  # one row has no batch statistics
-
-
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_gradient_of_layer_with_a_single_row(kind: str, network: Build) -> None:
-    text = NETWORKS[kind].replace("batch_normalize=1\n", "" if kind in NO_SINGLE_ROW else "batch_normalize=1\n")
-    net = network(text)
+    """Batch normalisation makes the bias of a single value per channel, and nothing goes through it."""
+    net = network(NETWORKS[kind])
     problem = Problem(net, net._info().time_steps)
     check(problem, problem.gradients())
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("kind", ["connected", "batchnorm", "convolutional", "deconvolutional", *SINGLE_SEQUENCES])
+def test_gradient_of_batch_normalisation_with_one_value_per_channel(kind: str, legacy: bool, device: str, network: Build) -> None:
+    net = network(SINGLE[kind].replace("[net]", "[net]\nbn_epsilon=legacy" if legacy else "[net]"), device=device)
+    steps = net._info().time_steps
+    Problem(net, 3 * steps).loss()
+    before = {(layer.index, name): value for layer in net.layers for name, value in layer.params.items() if "rolling" in name}
+    problem = Problem(net, steps)
+    check(problem, problem.gradients(), together=device != "cpu")
+    assert len(before) >= 2
+    for (index, name), value in before.items():
+        np.testing.assert_array_equal(net.layers[index].params[name], value, err_msg=name)
 
 
 HEADS = ("yolo", "region", "detection", "iseg")  # in NETWORKS a route reads the first one's input and output
@@ -281,6 +311,18 @@ def test_gradient_of_activation(activation: str, device: str, network: Build) ->
 def test_the_batch_norm_gradient_is_exact_in_the_legacy_form_too(network: Build) -> None:
     problem = Problem(network(NETWORKS["batchnorm"].replace("[net]", "[net]\nbn_epsilon=legacy")), 3)
     check(problem, problem.gradients())
+
+
+@pytest.mark.parametrize("at", [-300.0, -30.0, -11.0, -9.0, 9.0, 11.0, 30.0])
+def test_gradient_of_a_log_variance_within_and_beyond_its_bound(at: float, device: str, network: Build) -> None:
+    text = "[net]\nbatch=2\ninputs=2\n[connected]\noutput=4\nactivation=linear\n[sampling]\nbeta=0.7\n"
+    net = network(text + "[connected]\noutput=2\nactivation=linear\n" + SSE, device=device)
+    problem = Problem(net, 2)
+    if at > 0:
+        problem.noise[1] *= 0.1 * np.exp(-min(at, 15) / 2)
+    net.layers[0].set("biases", [at, at + 0.5, 0.3, -0.2])
+    net.layers[0].set("weights", 0.1 * net.layers[0].params["weights"])
+    check(problem, problem.gradients(), tolerance=1e-2)
 
 
 VAE = (

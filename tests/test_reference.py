@@ -203,6 +203,52 @@ def test_random_networks_give_the_numbers_of_the_second_implementation(group: in
     assert len(seen) > 8, seen
 
 
+def test_random_networks_trained_with_one_sequence_after_larger_passes(network: Build) -> None:
+    """Of vectors that is one value per channel, which batch normalisation makes the bias."""
+    for seed in range(2000, 2030):
+        drawn = Draw(seed, training=True)
+        random = np.random.default_rng(seed)
+        net = network(drawn.text, seed=seed)
+        fill(net, random)
+        net.save("drawn.weights")
+        wanted = Reference(drawn.text)
+        wanted.load(Path("drawn.weights").read_bytes())
+        for layer, other in zip(net.layers, wanted.layers, strict=True):
+            if layer.type == "batchnorm":
+                other.params["biases"] = layer.params["biases"].astype(np.float64)
+        for streams in (drawn.streams, 1, drawn.streams, 1, 1):
+            x = random.normal(size=(streams * drawn.steps, net.inputs)).astype(np.float32)
+            truth = random.uniform(0.1, 0.9, size=(len(x), net.truths)).astype(np.float32)
+            net.forward(x, truth, train=True)
+            wanted.forward(x, truth.astype(np.float64), training=True)
+            compare(net, wanted, drawn.text)
+        for layer, other in zip(net.layers, wanted.layers, strict=True):
+            for name in layer.params:
+                np.testing.assert_allclose(layer.params[name], other.params[name], rtol=1e-3, atol=1e-4, err_msg=name)
+
+
+def test_posteriors_and_their_losses_are_those_of_the_second_implementation(device: str, network: Build) -> None:
+    text = "[net]\nbatch=4\ninputs=3\n[connected]\noutput=4\nactivation=linear\n[sampling]\nbeta=0.7\n"
+    text += "[connected]\noutput=3\nactivation=linear\n[cost]\n"
+    net, wanted = network(text, device=device, seed=1), Reference(text)
+    x = np.random.default_rng(0).normal(size=(40, 3)) * 10.0 ** np.linspace(-1, 4, 40)[:, None]
+    net.save("w.weights")
+    wanted.load(Path("w.weights").read_bytes())
+    x = x.astype(np.float32)
+    wanted.forward(x, x.astype(np.float64))
+    out = wanted.outputs[2].reshape(40, 3)
+    sampling = wanted.layers[1]
+    assert (np.abs(sampling.log_variance) > 12).any() and (np.abs(sampling.log_variance) < 1).any()
+    mean, log_variance = net.encode(x)
+    np.testing.assert_allclose(log_variance, sampling.log_variance, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(mean, wanted.outputs[1].reshape(40, 2), rtol=1e-4, atol=1e-4)
+    losses, errors = net.row_losses(x), ((x - out) ** 2).sum(axis=1)
+    np.testing.assert_allclose(losses["latent_loss"], sampling.kl, rtol=1e-3)
+    np.testing.assert_allclose(losses["image_loss"], errors, rtol=1e-3)
+    np.testing.assert_allclose(losses["total_loss"], errors + 0.7 * sampling.kl, rtol=1e-3)
+    assert net.evaluate(x)["latent_loss"] == pytest.approx(sampling.kl.mean(), rel=1e-3)
+
+
 def test_gradients_of_random_networks(network: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(globals(), "ACTIVATIONS", ["linear", "logistic", "loggy", "tanh"])  # without kinks
     for seed in range(40):

@@ -1,5 +1,5 @@
 /* Batch normalisation. Per channel over n = rows * spatial values, m their mean and v their variance with the divisor
- * n - 1 (0 when n = 1); r = 1 / sqrt(v + eps), or 1 / (sqrt(v) + 1e-6) in the legacy form of Darknet on a CPU:
+ * n - 1; one value has no variance: it is its own mean, so y is the bias, and the running statistics stay. r = 1 / sqrt(v + eps), or 1 / (sqrt(v) + 1e-6) in the legacy form of Darknet on a CPU:
  *
  *   y  = (x - m) r scale + bias
  *   dx = r (g - mean(g)) - (x - m) k sum(g (x - m)) / (n - 1),  g = dy scale
@@ -38,6 +38,8 @@ static void norm_forward_range(const void *context, size_t from, size_t to) {
             if (j->training) {
                 j->mean[c] = m = (float)centre[c - at];
                 j->var[c] = v = n > 1 ? (float)(square[c - at] / (n - 1)) : 0;
+            }
+            if (j->training && n > 1) {
                 j->rolling_mean[c] = 0.99f * j->rolling_mean[c] + 0.01f * m;
                 j->rolling_var[c] = 0.99f * j->rolling_var[c] + 0.01f * v;
             }
@@ -63,7 +65,7 @@ static void norm_backward_range(const void *context, size_t from, size_t to) {
             float root = norm_root(j->eps, j->var_in[at + c]), deviation = sqrtf(j->var_in[at + c]);
             /* (x - m) k sum(g (x - m)) = xhat k / r^2 sum(g xhat) */
             float factor = j->eps < 0 ? (deviation > 0 ? 1 / deviation : 0) : root, scale = j->scale[at + c];
-            a[c] = scale * root;
+            a[c] = j->training && n == 1 ? 0 : scale * root;
             b[c] = j->training ? -a[c] * (float)(sum[c] / n) : 0;
             d[c] = j->training && n > 1 ? -scale * factor * (float)(with_xhat[c] / (n - 1)) : 0;
         }

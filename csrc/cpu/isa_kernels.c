@@ -1,6 +1,7 @@
 /* Kernels over vectors, compiled once per instruction set with -DDN_ISA=base, avx2, avx512. Formulas stand in
  * docs/numerics.md; tests/c/test_kernels.c has them in plain double precision. Sums are kept in double precision, one
  * for each lane, and the lanes are added in order. */
+#include "../latent.h"
 #include "cpu_kernels.h"
 #include "isa_math.h"
 #include <math.h>
@@ -221,25 +222,34 @@ static void softmax(size_t n, float temperature, const float *x, float *y) {
 
 /* ---- the reparameterisation, on arrays of log-variances, means and noise ---- */
 
-/* z = mu + exp(lv/2) eps; the sum of 0.5 (exp(lv) - 1 - lv + mu^2) */
+/* A log-variance as it counts, and its slope; see latent.h. */
+INLINE vec log_variance(vec x, vec *slope) {
+    const vec size = vec_abs(x), beyond = size - DN_LOG_VARIANCE_START;
+    const ivec large = size > DN_LOG_VARIANCE_PLAIN;
+    *slope = select(large, 0.5f / beyond, splat(1));
+    return select(large, with_sign(DN_LOG_VARIANCE_BASE + 0.5f * vec_log(beyond), x), x);
+}
+
+/* z = mu + exp(b/2) eps; the sum of 0.5 (exp(b) - 1 - b + mu^2), b = b(lv) */
 static double reparameterise(size_t n, const float *lv, const float *mu, const float *eps, float *z) {
     dvec sums = {{0}, {0}};
     EACH_VECTOR(i, n, left) {
-        vec l = load_n(lv + i, left), m = load_n(mu + i, left);
+        vec slope, l = log_variance(load_n(lv + i, left), &slope), m = load_n(mu + i, left);
         store_n(z + i, m + vec_exp(0.5f * l) * load_n(eps + i, left), left);
+        m = with_sign(at_most(vec_abs(m), DN_KL_MEAN_LIMIT), m);
         vec kl = 0.5f * ((vec_expm1(l) - l) + m * m); /* 0 in lanes beyond n */
         add(&sums, widen(kl));
     }
     return lanes(&sums);
 }
 
-/* dlv += dz eps exp(lv/2) / 2 + w (exp(lv) - 1) / 2, dmu += dz + w mu */
+/* dlv += (dz eps exp(b/2) / 2 + w (exp(b) - 1) / 2) b'(lv), dmu += dz + w mu */
 static void reparameterise_gradient(size_t n, float w, const float *lv, const float *mu, const float *eps,
                                     const float *dz, float *dlv, float *dmu) {
     EACH_VECTOR(i, n, left) {
-        vec l = load_n(lv + i, left), d = load_n(dz + i, left);
+        vec slope, l = log_variance(load_n(lv + i, left), &slope), d = load_n(dz + i, left);
         vec through_z = d * 0.5f * vec_exp(0.5f * l) * load_n(eps + i, left), through_kl = w * 0.5f * vec_expm1(l);
-        store_n(dlv + i, load_n(dlv + i, left) + (through_z + through_kl), left);
+        store_n(dlv + i, load_n(dlv + i, left) + (through_z + through_kl) * slope, left);
         store_n(dmu + i, load_n(dmu + i, left) + (d + w * load_n(mu + i, left)), left);
     }
 }

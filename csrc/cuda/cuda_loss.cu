@@ -1,4 +1,5 @@
 /* Losses, the reparameterisation, random numbers, steps and optimisers. */
+#include "../latent.h"
 #include "../rng.h"
 #include "cuda_values.cuh"
 
@@ -34,8 +35,8 @@ extern "C" cudaError_t dn_cuda_reparameterise(const dn_cuda_place *on, size_t ro
     return dn_each_sum(on, rows * latent, kl, [=] __device__(size_t i) {
         size_t at = i / latent * 2 * latent + i % latent;
         float lv = x[at], mu = x[at + latent], e = eps ? eps[i] : 0;
-        z[i] = mu + expf(0.5f * lv) * e;
-        return 0.5 * (exp((double)lv) + (double)mu * mu - 1 - lv);
+        z[i] = mu + expf(0.5f * dn_log_variance(lv)) * e;
+        return dn_latent_kl(lv, mu);
     });
 }
 
@@ -44,9 +45,9 @@ extern "C" cudaError_t dn_cuda_reparameterise_gradient(const dn_cuda_place *on, 
                                                        const float *dz, float *dx) {
     return dn_each(on, rows * latent, [=] __device__(size_t i) {
         size_t at = i / latent * 2 * latent + i % latent;
-        float lv = x[at], mu = x[at + latent], d = dz[i], e = eps ? eps[i] : 0;
-        dx[at] += d * 0.5f * expf(0.5f * lv) * e   /* through z */
-                  + kl_weight * 0.5f * expm1f(lv); /* through KL */
+        float lv = x[at], mu = x[at + latent], d = dz[i], e = eps ? eps[i] : 0, b = dn_log_variance(lv);
+        float through_z = d * 0.5f * expf(0.5f * b) * e, through_kl = kl_weight * 0.5f * expm1f(b);
+        dx[at] += (through_z + through_kl) * dn_log_variance_slope(lv);
         dx[at + latent] += d + kl_weight * mu;
     });
 }

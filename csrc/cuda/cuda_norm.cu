@@ -14,7 +14,7 @@ extern "C" cudaError_t dn_cuda_norm_forward(const dn_cuda_place *on, size_t rows
             on, rows, channels, spatial, [=] __device__(size_t i, size_t, double *sum) { *sum += x[i]; },
             [=] __device__(size_t c, const double *sum) {
                 mean[c] = (float)(*sum / n);
-                rolling_mean[c] = 0.99f * rolling_mean[c] + 0.01f * mean[c];
+                if (n > 1) rolling_mean[c] = 0.99f * rolling_mean[c] + 0.01f * mean[c];
             });
     if (training && error == cudaSuccess) /* the first sum makes good what rounding took from the mean */
         error = dn_channel_sums<2>(
@@ -25,7 +25,7 @@ extern "C" cudaError_t dn_cuda_norm_forward(const dn_cuda_place *on, size_t rows
             },
             [=] __device__(size_t c, const double *sums) {
                 var[c] = n > 1 ? (float)(fmax(sums[1] - sums[0] * sums[0] / n, 0.0) / (n - 1)) : 0;
-                rolling_var[c] = 0.99f * rolling_var[c] + 0.01f * var[c];
+                if (n > 1) rolling_var[c] = 0.99f * rolling_var[c] + 0.01f * var[c];
             });
     if (error != cudaSuccess) return error;
     const float *m = training ? mean : rolling_mean, *v = training ? var : rolling_var;

@@ -10,7 +10,7 @@
  * `scale` multiplies the gradient handed down, not the reported cost. A layer behind a cost takes the errors as its
  * input and hands its gradient back through their derivative, gradient / s. As in Darknet, masked entries of the input
  * read -1234 afterwards. */
-#include "../network.h"
+#include "../check.h"
 #include <string.h>
 
 typedef struct cost_state {
@@ -96,10 +96,16 @@ static int cost_plain_loss(const dn_layer *l, dn_loss_behind *out) {
     return 1;
 }
 
+static int cost_truth_fault(const dn_layer *l, const float *truth, size_t rows, int sums, dn_truth_fault *fault) {
+    (void)sums;
+    if (((const cost_state *)l->state)->loss != DN_LOSS_BCE) return 0; /* the others take any number */
+    return dn_fault_beyond_one(truth, rows * (size_t)l->truths, fault);
+}
+
 static const float *cost_row_errors(const dn_layer *l) { return l->output; }
 
 const dn_layer_type dn_cost_layer = {
     .name = "cost", .state_size = sizeof(cost_state), .parse = cost_parse, .plan = cost_plan, .forward = cost_forward,
-    .backward = cost_backward, .plain_loss = cost_plain_loss, .row_errors = cost_row_errors, .has_loss = 1,
-    .is_cost = 1,
+    .backward = cost_backward, .plain_loss = cost_plain_loss, .row_errors = cost_row_errors, .truth_fault = cost_truth_fault,
+    .has_loss = 1, .is_cost = 1,
 };

@@ -1,6 +1,6 @@
 /* [logistic]: y = logistic(x), with the loss -t ln y - (1 - t) ln(1 - y) computed from x; gradient y - t, s = 1. A
  * layer behind it hands its gradient back through y (1 - y). */
-#include "../layer.h"
+#include "../check.h"
 
 typedef struct logistic_state {
     float *error, *gradient; /* (batch, inputs) */
@@ -40,9 +40,13 @@ static dn_status logistic_backward(dn_layer *l) {
     if (l->dx) run->ops->axpy(run->pool, n, 1, l->delta, l->dx);
     return DN_OK;
 }
+static int logistic_truth_fault(const dn_layer *l, const float *truth, size_t rows, int sums, dn_truth_fault *fault) {
+    (void)sums;
+    return dn_fault_beyond_one(truth, rows * (size_t)l->truths, fault);
+}
 static const float *logistic_row_errors(const dn_layer *l) { return ((const logistic_state *)l->state)->error; }
 const dn_layer_type dn_logistic_layer = {
     .name = "logistic", .state_size = sizeof(logistic_state), .parse = logistic_parse, .plan = logistic_plan,
     .forward = logistic_forward, .backward = logistic_backward, .has_loss = 1,
-    .row_errors = logistic_row_errors,
+    .row_errors = logistic_row_errors, .truth_fault = logistic_truth_fault,
 };

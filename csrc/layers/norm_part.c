@@ -25,6 +25,7 @@ dn_status dn_norm_plan(dn_layer *l, dn_norm_part *p, int steps) {
     DN_TRY(dn_part_tensor(l, p->prefix, "rolling_mean", DN_STATISTIC, DN_BN_TENSOR, 1, &p->channels));
     DN_TRY(dn_part_tensor(l, p->prefix, "rolling_variance", DN_STATISTIC, DN_BN_TENSOR, 1, &p->channels));
     DN_TRY(dn_layer_training_buffer(l, &p->xhat, (size_t)dn_layer_run(l)->batch * (size_t)p->channels * p->spatial));
+    if (!l->norm_values || p->spatial < l->norm_values) l->norm_values = p->spatial;
     DN_TRY(dn_layer_buffer(l, &p->mean, statistics));
     return dn_layer_buffer(l, &p->var, statistics);
 }

@@ -1,10 +1,10 @@
 /* [sampling]: the reparameterisation of a variational autoencoder (Kingma and Welling, arXiv:1312.6114, eq. 10).
  *
- *   input per row  [ lv (Z) | mu (Z) ]        lv = log sigma^2
+ *   input per row  [ x (Z) | mu (Z) ]         lv = b(x) = log sigma^2: x itself up to 10 in size (latent.h)
  *   z   = mu + exp(lv/2) * eps                training: eps ~ N(0, 1); else z = mu
  *   KL  = 0.5 * sum(exp(lv) + mu^2 - 1 - lv)  latent_loss, per row
  *   dmu = dz + w * mu
- *   dlv = dz * 0.5 * exp(lv/2) * eps + w * 0.5 * (exp(lv) - 1),   w = s * beta (docs/numerics.md)
+ *   dx  = b'(x) (dz * 0.5 * exp(lv/2) * eps + w * 0.5 * (exp(lv) - 1)),   w = s * beta (docs/numerics.md)
  *
  * Every layer owns its noise: two of them in one network, or two networks, do not meet. */
 #include "../layer.h"

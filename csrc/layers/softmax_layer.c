@@ -4,6 +4,7 @@
 #include "tree.h"
 #include "../layer.h"
 #include "../sys.h"
+#include <math.h>
 
 typedef struct softmax_state {
     dn_tree tree;
@@ -44,9 +45,9 @@ static dn_status softmax_plan(dn_layer *l) {
 static void softmax_destroy(dn_layer *l) { dn_tree_free(&((softmax_state *)l->state)->tree); }
 
 /* The k-th set of distributions and where it begins in a row; 0 behind the last. */
-static int softmax_set(const dn_layer *l, int k, dn_softmax_shape *shape, size_t *offset) {
+static int softmax_set(const dn_layer *l, int k, size_t rows, dn_softmax_shape *shape, size_t *offset) {
     const softmax_state *st = l->state;
-    size_t rows = (size_t)dn_layer_run(l)->rows, inputs = (size_t)l->inputs;
+    size_t inputs = (size_t)l->inputs;
     *offset = 0;
     if (st->tree.n) {
         if (k == st->tree.n_groups) return 0;
@@ -68,7 +69,7 @@ static dn_status softmax_forward(dn_layer *l) {
     dn_softmax_shape shape;
     size_t at;
     st->active = run->truth && !st->noloss;
-    for (int k = 0; softmax_set(l, k, &shape, &at); k++) {
+    for (int k = 0; softmax_set(l, k, (size_t)run->rows, &shape, &at); k++) {
         run->ops->softmax(run->pool, &shape, (float)st->temperature, l->x + at, l->output + at);
         if (st->active)
             run->ops->softmax_loss(run->pool, &shape, (float)st->temperature, l->output + at, run->truth + at,
@@ -83,7 +84,7 @@ static dn_status softmax_backward(dn_layer *l) {
     dn_softmax_shape shape;
     size_t at, n = (size_t)run->rows * l->inputs;
     if (l->dx && dn_layer_at(l, l->index + 1))
-        for (int k = 0; softmax_set(l, k, &shape, &at); k++)
+        for (int k = 0; softmax_set(l, k, (size_t)run->rows, &shape, &at); k++)
             run->ops->softmax_gradient(run->pool, &shape, (float)st->temperature, l->output + at, l->delta + at,
                                        l->dx + at);
     if (!st->active) return DN_OK;
@@ -92,10 +93,45 @@ static dn_status softmax_backward(dn_layer *l) {
     return DN_OK;
 }
 
+/* Of one distribution. In a tree a group off the path to the label has a truth of zeros. */
+static int softmax_group_fault(const float *truth, const dn_softmax_shape *shape, size_t at, int sums, int may_be_zero,
+                               dn_truth_fault *fault) {
+    const double near = 0.05; /* shares of a few digits */
+    double sum = 0;
+    size_t bad = shape->n;
+    for (size_t i = 0; i < shape->n; i++) {
+        float t = truth[at + i * shape->step];
+        if (t == DN_MASKED) return 0;
+        if (bad == shape->n && (t < 0 || (sums && t > 1 + near))) bad = i;
+        sum += t;
+    }
+    fault->at = at + bad * shape->step;
+    if (bad < shape->n) return 1;
+    fault->at = at, fault->group = shape->n, fault->step = shape->step, fault->sum = sum;
+    return sums && fabs(sum - 1) > near && !(may_be_zero && sum == 0);
+}
+
+static int softmax_truth_fault(const dn_layer *l, const float *truth, size_t rows, int sums, dn_truth_fault *fault) {
+    const softmax_state *st = l->state;
+    dn_softmax_shape shape;
+    size_t first;
+    if (st->noloss) return 0;
+    fault->wanted = sums ? "distributions: 0 to 1 with a sum of 1, such as one-hot rows (or -1234 where none is known)"
+                         : "0 or more (or -1234 where none is known)";
+    for (int k = 0; softmax_set(l, k, rows, &shape, &first); k++)
+        for (size_t r = 0; r < rows; r++)
+            for (size_t g = 0; g < shape.groups; g++) {
+                size_t at = first + r * shape.row_step + g * shape.group_step;
+                fault->group = 0;
+                if (softmax_group_fault(truth, &shape, at, sums, st->tree.n > 0, fault)) return 1;
+            }
+    return 0;
+}
+
 static const float *softmax_row_errors(const dn_layer *l) { return ((const softmax_state *)l->state)->error; }
 
 const dn_layer_type dn_softmax_layer = {
     .name = "softmax", .aliases = {"soft"}, .state_size = sizeof(softmax_state), .parse = softmax_parse,
     .plan = softmax_plan, .forward = softmax_forward, .backward = softmax_backward, .destroy = softmax_destroy,
-    .has_loss = 1, .row_errors = softmax_row_errors,
+    .has_loss = 1, .row_errors = softmax_row_errors, .truth_fault = softmax_truth_fault,
 };

@@ -423,30 +423,32 @@ static void test_bias_activate_gradient(void) {
 }
 static void test_norm_forward(void) {
     static const float epsilons[] = {1e-5f, -1};
-    for (int way = 0; way < 4; way++) {
+    for (int way = 0; way < 8; way++) {
         size_t rows = (size_t)whole(2, 20), c = (size_t)whole(1, 20),
                spatial = (size_t)(whole(0, 1) ? 1 : whole(2, 40));
+        if (way > 3) rows = spatial = 1;
         size_t n = rows * c * spatial;
         array *x = floats("x", n, -1, 3), *scales = floats("scale", c, -1, 1), *bias = floats("bias", c, -1, 1);
         array *mean = floats("mean", c, 0, 1), *var = floats("var", c, 0, 1),
               *rolling_mean = floats("rolling_mean", c, 0, 1);
         array *rolling_var = floats("rolling_var", c, 0.1f, 1), *xhat = floats("xhat", n, -1, 1),
               *y = floats("y", n, -1, 1);
-        BOTH(norm_forward(P, rows, c, spatial, way % 2, epsilons[way / 2], V(x), V(scales), V(bias), V(mean), V(var),
+        BOTH(norm_forward(P, rows, c, spatial, way % 2, epsilons[way / 2 % 2], V(x), V(scales), V(bias), V(mean), V(var),
                           V(rolling_mean), V(rolling_var), V(xhat), V(y)),
              CLOSE);
     }
 }
 static void test_norm_backward(void) {
     static const float epsilons[] = {1e-5f, -1};
-    for (int way = 0; way < 4; way++) {
+    for (int way = 0; way < 8; way++) {
         size_t rows = (size_t)whole(2, 20), c = (size_t)whole(1, 20),
                spatial = (size_t)(whole(0, 1) ? 1 : whole(2, 40));
+        if (way > 3) rows = spatial = 1;
         size_t n = rows * c * spatial;
         array *xhat = floats("xhat", n, -1, 1), *scales = floats("scale", c, -1, 1), *mean = floats("mean", c, -1, 1);
         array *var = floats("var", c, 0.1f, 1), *dy = floats("dy", n, -1, 1), *dscale = floats("dscale", c, -1, 1);
         array *dbias = floats("dbias", c, -1, 1);
-        BOTH(norm_backward(P, rows, c, spatial, way % 2, epsilons[way / 2], V(xhat), V(scales), V(mean), V(var), V(dy),
+        BOTH(norm_backward(P, rows, c, spatial, way % 2, epsilons[way / 2 % 2], V(xhat), V(scales), V(mean), V(var), V(dy),
                            V(dscale), V(dbias)),
              CLOSE);
     }
@@ -513,10 +515,16 @@ static void test_dropout_gradient(void) {
     array *u = floats("u", n, 0, 1), *dy = floats("dy", n, -1, 1), *dx = floats("dx", n, -1, 1);
     BOTH(dropout_gradient(P, n, 0.3f, V(u), V(dy), V(dx)), EXACT);
 }
+/* Log-variances and means; some beyond the bound. */
+static array *posterior(size_t rows, size_t latent) {
+    array *x = floats("x", rows * 2 * latent, -2, 2);
+    for (size_t r = 0; r < rows; r += 3) ((float *)x->start)[r * 2 * latent] *= 10;
+    return x;
+}
 static void test_reparameterise(void) {
     for (int given = 0; given < 2; given++) {
         size_t rows = (size_t)whole(1, 300), latent = (size_t)whole(1, 40);
-        array *x = floats("x", rows * 2 * latent, -2, 2), *eps = floats("eps", rows * latent, -2, 2);
+        array *x = posterior(rows, latent), *eps = floats("eps", rows * latent, -2, 2);
         array *z = floats("z", rows * latent, -1, 1), *sum = sum_of();
         BOTH(reparameterise(P, rows, latent, V(x), given ? V(eps) : NULL, V(z), V(sum)), CLOSE);
     }
@@ -524,7 +532,7 @@ static void test_reparameterise(void) {
 static void test_reparameterise_gradient(void) {
     for (int given = 0; given < 2; given++) {
         size_t rows = (size_t)whole(1, 300), latent = (size_t)whole(1, 40);
-        array *x = floats("x", rows * 2 * latent, -2, 2), *eps = floats("eps", rows * latent, -2, 2);
+        array *x = posterior(rows, latent), *eps = floats("eps", rows * latent, -2, 2);
         array *dz = floats("dz", rows * latent, -1, 1), *dx = floats("dx", rows * 2 * latent, -1, 1);
         BOTH(reparameterise_gradient(P, rows, latent, 0.4f, V(x), given ? V(eps) : NULL, V(dz), V(dx)), CLOSE);
     }

@@ -2,6 +2,7 @@
  * four threads, whose results must be the same bits. Prints the worst case of each kernel; exits 1 at the first wrong
  * one. */
 #include "cpu/cpu_ops.h"
+#include "latent.h"
 #include "rng.h"
 #include "sys.h"
 #include <float.h>
@@ -316,12 +317,52 @@ static void test_losses(void) {
     printf("losses: right\n");
 }
 
+/* As latent.h says it, in double precision. */
+static double exact_log_variance(double x, double *slope) {
+    double beyond = fabs(x) - 10;
+    *slope = beyond > 0 ? 1 / (1 + 2 * beyond) : 1;
+    return beyond > 0 ? copysign(10 + 0.5 * log1p(2 * beyond), x) : x;
+}
+
+/* From one log-variance to the next, over all floats: finite, rising, and itself within the bound. */
+static void test_log_variances(void) {
+    enum { N = 4096 };
+    float lv[N], mu[N] = {0}, ones[N], z[N], dz[N] = {0}, dlv[N], dmu[N], last = -INFINITY;
+    const dn_cpu_kernels *k = dn_cpu_kernels_get();
+    for (int i = 0; i < N; i++) {
+        double size = fabs(i - (N - 1) / 2.0) / (N / 2.0), way = i < N / 2 ? -1 : 1;
+        lv[i] = (float)(way * (size < 0.5 ? 22 * size : 11 * pow(3.4e38 / 11, 2 * size - 1))); /* half of them up to 11 */
+        ones[i] = 1, dlv[i] = dmu[i] = 0;
+    }
+    for (int i = 0; i < N; i++) {
+        double slope, exact = exact_log_variance(lv[i], &slope), kl = k->reparameterise(1, lv + i, mu, ones, z + i);
+        if (!isfinite(kl) || !isfinite(z[i]) || z[i] < 0 || z[i] > 1e12) fail("log-variance", "is not bounded", kl, lv[i]);
+        if (!(z[i] >= last)) fail("log-variance", "does not rise", z[i], lv[i]);
+        if (fabs(kl - 0.5 * (exp(exact) - 1 - exact)) > 2e-5 * (fabs(kl) + 0.1)) fail("log-variance", "KL", kl, lv[i]);
+        if (fabs(dn_log_variance(lv[i]) - exact) > 2e-6 * fabs(exact)) fail("log-variance", "on the host", lv[i], exact);
+        if (fabs(dn_log_variance_slope(lv[i]) - slope) > 1e-5 * slope) fail("log-variance", "slope", lv[i], slope);
+        k->reparameterise_gradient(1, 1, lv + i, mu, ones, dz, dlv + i, dmu + i);
+        if (fabs(dlv[i] - slope * 0.5 * expm1(exact)) > 2e-5 * fabs(dlv[i]) + 1e-37)
+            fail("log-variance", "gradient", dlv[i], lv[i]);
+        last = z[i];
+    }
+    const float large[] = {1e20f, -3e38f};
+    for (int i = 0; i < 2; i++) {
+        double kl = k->reparameterise(1, mu, large + i, ones, z);
+        if (fabs(kl - 0.5e30) > 1e24 || fabs(dn_latent_kl(0, large[i]) - kl) > 1e24) fail("mean", "KL", kl, large[i]);
+    }
+    double nan = k->reparameterise(1, (float[]){NAN}, mu, ones, z), inf = k->reparameterise(1, (float[]){INFINITY}, mu, ones, z);
+    if (!isnan(nan) || isfinite(inf) || isfinite(z[0])) fail("log-variance", "hides what is not finite", nan, inf);
+    printf("log-variances: right\n");
+}
+
 static void test_reparameterise(void) {
     static const size_t shapes[][2] = {{1, 1}, {3, 2}, {64, 2}, {250, 20}, {5, 300}, {4000, 10}};
     for (size_t s = 0; s < 12; s++) {
         size_t rows = shapes[s / 2][0], latent = shapes[s / 2][1], n = rows * latent;
         int noisy = s & 1;
         float *x = random_vector(2 * n, -4, 4), *eps = random_vector(n, -3, 3), *dz = random_vector(n, -1, 1);
+        for (size_t i = 0; i < n; i += 5) x[i / latent * 2 * latent + i % latent] *= 6; /* beyond the bound */
         float *z[POOLS], *dx[POOLS];
         double *exact_z = doubles(n), *exact_dx = doubles(2 * n), sums[POOLS], kl = 0;
         for (int t = 0; t < POOLS; t++) {
@@ -334,10 +375,11 @@ static void test_reparameterise(void) {
         }
         for (size_t i = 0; i < n; i++) {
             size_t at = i / latent * 2 * latent + i % latent;
-            double lv = x[at], mu = x[at + latent], e = noisy ? eps[i] : 0, sigma = exp(lv / 2);
+            double slope, lv = exact_log_variance(x[at], &slope), mu = x[at + latent], e = noisy ? eps[i] : 0;
+            double sigma = exp(lv / 2);
             exact_z[i] = mu + sigma * e;
             kl += 0.5 * (exp(lv) + mu * mu - 1 - lv);
-            exact_dx[at] = 1 + dz[i] * 0.5 * sigma * e + 0.7f * 0.5 * expm1(lv);
+            exact_dx[at] = 1 + slope * (dz[i] * 0.5 * sigma * e + 0.7f * 0.5 * expm1(lv));
             exact_dx[at + latent] = 1 + dz[i] + 0.7f * mu;
         }
         near("reparameterise", z[0], exact_z, n, 1e-6, 1e-6);
@@ -494,8 +536,9 @@ static void test_norm(void) {
          q++, at = (q / spatial * channels + c) * spatial + q % spatial)
             EACH(at) m += x[at] / count;
             EACH(at) v += count > 1 ? (x[at] - m) * (x[at] - m) / (count - 1) : 0;
-            wanted[ROLLING_MEAN][c] = training ? 0.99 * 0.5 + 0.01 * m : 0.5;
-            wanted[ROLLING_VAR][c] = training ? 0.99 * 2 + 0.01 * v : 2;
+            int mixed = training && count > 1;
+            wanted[ROLLING_MEAN][c] = mixed ? 0.99 * 0.5 + 0.01 * m : 0.5;
+            wanted[ROLLING_VAR][c] = mixed ? 0.99 * 2 + 0.01 * v : 2;
             if (!training) m = 0.5, v = 2;
             wanted[MEAN][c] = training ? m : 0, wanted[VAR][c] = v;
             double root = eps < 0 ? 1 / (sqrt(v) + 1e-6) : 1 / sqrt(v + eps);
@@ -529,6 +572,7 @@ int main(void) {
     test_functions();
     test_activations();
     test_losses();
+    test_log_variances();
     test_reparameterise();
     test_random();
     test_softmax();

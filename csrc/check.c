@@ -15,9 +15,10 @@ static int block_finite(const float *values, size_t n) {
     return !bad;
 }
 
-static int block_within_one(const float *values, size_t n) {
+static int block_within_one(const float *values, size_t n) { /* a scaler's rounding is none of our business */
+    const float low = -1e-5f, high = 1 + 1e-5f;
     int bad = 0;
-    for (size_t i = 0; i < n; i++) bad |= !(values[i] >= 0) | !(values[i] <= 1);
+    for (size_t i = 0; i < n; i++) bad |= !(values[i] >= low) | !(values[i] <= high);
     return !bad;
 }
 
@@ -89,11 +90,11 @@ dn_status dn_check_norms(const dn_net *net, size_t rows) {
         size_t most = l->type->recurrent ? pass / steps : pass;
         DN_CHECK(!l->norm_values || most * l->norm_values > 1, DN_E_USAGE,
                  "%s:%d: [%s] normalises over the batch, but every pass has one %s and so one value per channel, which "
-                 "has no variance: train with a larger batch%s, or without batch normalisation",
+                 "has no variance: train %s, or without batch normalisation",
                  net->cfg->path, l->line, l->type->name, l->type->recurrent ? "sequence" : "row",
-                 pass < batch          ? " of more rows"
-                 : net->subdivisions > 1 ? " or fewer subdivisions"
-                                         : "");
+                 pass < batch            ? "on more rows"
+                 : net->subdivisions > 1 ? "with a larger batch or fewer subdivisions"
+                                         : "with a larger batch");
     }
     return DN_OK;
 }

@@ -17,7 +17,7 @@ dn_status dn_check_finite(const dn_part_of *part);
 dn_status dn_check_truth(const dn_net *net, const dn_part_of *part, int sums);
 /* DN_E_USAGE when passes over `rows` rows give a batch normalisation one value per channel, so that it cannot train. */
 dn_status dn_check_norms(const dn_net *net, size_t rows);
-/* For layers' truth_fault: the first of n values that is not in 0 .. 1, and what to do with one above or below. */
+/* For layers' truth_fault: the first of n values that is not in 0 .. 1 (but for rounding), and what to do with one above or below. */
 int dn_fault_beyond_one(const float *values, size_t n, dn_truth_fault *fault);
 /* The largest size in (rows, columns), and the column it is in. */
 float dn_reach(const float *values, size_t rows, size_t columns, size_t *column);

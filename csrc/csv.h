@@ -1,5 +1,5 @@
-/* How a table is read: text in windows (csv_text.c), cells (csv_cell.c), what its first rows tell (csv_look.c), all rows
- * (csv.c). Its messages about one cell are in csv_message.c. */
+/* How a table is read: text in windows (csv_text.c), cells (csv_cell.c), what its first rows tell (csv_look.c), all
+ * rows (csv.c); sentences about it are in csv_message.c, writing in csv_write.c. */
 #ifndef DN_CSV_H
 #define DN_CSV_H
 #include "number.h"

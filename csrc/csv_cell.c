@@ -29,12 +29,12 @@ void dn_csv_cell(csv_reader *r, csv_cell *cell, int *last) {
 
 dn_status dn_csv_cell_check(const csv_reader *r, const csv_cell *cell, long line, int column) {
     if (!cell->quoted) return DN_OK;
-    DN_CHECK(!cell->unclosed, DN_E_FORMAT, "%s:%ld: column %d: the quote that opens here is not closed%s", r->path, line,
-             column + 1, cell->size > CSV_MAX_QUOTED ? " within 16777216 characters" : "");
+    DN_CHECK(!cell->unclosed, DN_E_FORMAT, "%s:%ld: column %d: the quote that opens here is not closed%s", r->path,
+             line, column + 1, cell->size > CSV_MAX_QUOTED ? " within 16777216 characters" : "");
     int size = cell->size < 40 ? (int)cell->size : 40;
     DN_CHECK(!cell->behind, DN_E_FORMAT,
-             "%s:%ld: column %d: a character after the closing quote of \"%.*s\": a separator is wanted there, and a quote "
-             "in quotes is written twice",
+             "%s:%ld: column %d: a character after the closing quote of \"%.*s\": a separator is wanted there, and a "
+             "quote in quotes is written twice",
              r->path, line, column + 1, size, cell->text);
     return DN_OK;
 }
@@ -107,10 +107,10 @@ static int csv_decimal_comma(const char *p, size_t size) {
 }
 
 int dn_csv_looks(const csv_cell *cell) {
-    static const char *const missing[] = {"nan",   "na",       "n/a",    "#n/a",    "#na",   "null",  "none",    "nil",
-                                          "inf",   "infinity", "nat",    "<na>",    "-",     "--",    "?",       ".",
-                                          "\\n",   "missing",  "#ref!",  "#value!", "#num!", "#null!", "#div/0!", "#name?",
-                                          "1.#qnan", "1.#inf",  "#n/a n/a"};
+    static const char *const missing[] = {
+        "nan",  "na",  "n/a", "#n/a",  "#na",      "null",    "none",  "nil",    "inf",     "infinity", "nat",    "<na>",
+        "-",    "--",  "?",   ".",     "\\n",      "missing", "#ref!", "#value!", "#num!",  "#null!",   "#div/0!",
+        "#name?", "1.#qnan", "1.#inf", "#n/a n/a"};
     double value;
     const char *p = cell->text, *to = p + cell->size;
     while (p < to && csv_blank(*p)) p++;

@@ -115,7 +115,7 @@ static dn_status csv_lead(csv_reader *r, const char **first, char *separator) {
  * cells are rows. */
 static const char *csv_leading_row(const csv_reader *r, const char *first, int header) {
     csv_survey s;
-    if (!header) return first;
+    if (!header || r->p == first) return first;
     csv_survey_rows(r, first, 0, r->separator, &s);
     csv_reader look = *r;
     look.columns = csv_columns(&s), look.quotes = 1, look.end = csv_limit(r);
@@ -137,8 +137,8 @@ static dn_status csv_skip_lead(csv_reader *r, const char *first, int header, dn_
     }
     if (!like_row || header) return dn_csv_warn_comments(r, table, comments, line);
     if (comments > 1) DN_TRY(dn_csv_warn_comments(r, table, comments, line));
-    return dn_csv_warn(table, "%s:%ld: a line that begins with # is skipped as a comment, though it has as many cells as "
-                              "the rows: -header (header=True) takes it for column names, -no-header (header=False) "
+    return dn_csv_warn(table, "%s:%ld: a line that begins with # is skipped as a comment, though it has as many cells "
+                              "as the rows: -header (header=True) takes it for column names, -no-header (header=False) "
                               "for a row",
                        r->path, like_row);
 }
@@ -232,7 +232,8 @@ static void csv_find_facts(const csv_reader *r, const dn_csv_options *o, const c
  * as a range of numbers in rows, are data. */
 static int csv_even_names(const csv_facts *f, const char **why) {
     int empty = f->kinds[CSV_EMPTY], alike = f->even_below >= 2 && f->step_below == f->step;
-    int goes_on = alike && (f->first_below - f->first) / f->step >= 0 && (f->last + f->step - f->first_below) / f->step >= 0;
+    double after = alike ? (f->first_below - f->first) / f->step : -1; /* steps */
+    int goes_on = after >= 0 && after <= f->even;
     *why = "evenly spaced numbers";
     if (f->counts > 0 && empty == 1) return 1; /* with the empty name of an index column */
     if (f->counts >= 3 && !empty && !alike) return 1;
@@ -257,8 +258,8 @@ static int csv_numbers_as_names(const csv_facts *f, const char **why) {
     return others || f->even < 0 ? 0 : csv_even_names(f, why);
 }
 
-/* A header has no numbers and at least one word, or a column that was asked for; one bad cell among numbers is an error,
- * not a header, and so is a row of missing values. */
+/* A header has no numbers and at least one word, or a column that was asked for; one bad cell among numbers is an
+ * error, not a header, and so is a row of missing values. */
 static dn_status csv_header(csv_reader *r, const dn_csv_options *o, csv_plan *plan, dn_table *table) {
     csv_facts f;
     const char *why = NULL;
@@ -270,13 +271,13 @@ static dn_status csv_header(csv_reader *r, const dn_csv_options *o, csv_plan *pl
     if (table->has_header) return DN_OK;
     table->has_header = csv_numbers_as_names(&f, &why);
     if (!why) return DN_OK;
-    return table->has_header
-               ? dn_csv_warn(table, "%s:%ld: %s are taken for column names; -no-header (header=False) reads the line as "
-                                    "a row, -header (header=True) ends this warning",
-                             r->path, r->line, why)
-               : dn_csv_warn(table, "%s:%ld: %s are read as a row; -header (header=True) takes them for column names, "
-                                    "-no-header (header=False) ends this warning",
-                             r->path, r->line, why);
+    if (table->has_header)
+        return dn_csv_warn(table, "%s:%ld: %s are taken for column names; -no-header (header=False) reads the line as a "
+                                  "row, -header (header=True) ends this warning",
+                           r->path, r->line, why);
+    return dn_csv_warn(table, "%s:%ld: %s are read as a row; -header (header=True) takes them for column names, "
+                              "-no-header (header=False) ends this warning",
+                       r->path, r->line, why);
 }
 
 /* Tables of R have one name fewer than columns when rows have names. */
@@ -330,7 +331,8 @@ static dn_status csv_targets(const csv_reader *r, csv_plan *plan, dn_table *tabl
     for (int i = 0; i < plan->n_targets; i++, name += strlen(name) + 1) {
         int column = dn_csv_column(plan, name, strlen(name));
         if (column < 0) return dn_csv_no_column(r, plan, "target", name, strlen(name));
-        DN_CHECK(plan->roles[column] == CSV_FEATURE, DN_E_USAGE, "%s: target column '%s' is named twice", r->path, name);
+        DN_CHECK(plan->roles[column] == CSV_FEATURE, DN_E_USAGE, "%s: target column '%s' is named twice", r->path,
+                 name);
         plan->roles[column] = (int)table->truths++;
     }
     return DN_OK;
@@ -360,7 +362,8 @@ static dn_status csv_label_role(const csv_reader *r, const dn_csv_options *o, cs
     if (o->label_optional && column >= 0 && plan->roles[column] != CSV_FEATURE) column = -1; /* asked for as a target */
     if (column < 0 && !o->label_optional) return dn_csv_no_column(r, plan, "label", name, strlen(name));
     if (column < 0) return asked_for ? DN_OK : csv_label_missing(r, plan, name, table);
-    DN_CHECK(plan->roles[column] == CSV_FEATURE, DN_E_USAGE, "%s: column '%s' is the label and a target", r->path, name);
+    DN_CHECK(plan->roles[column] == CSV_FEATURE, DN_E_USAGE, "%s: column '%s' is the label and a target", r->path,
+             name);
     plan->roles[column] = CSV_LABEL, *labels = 1;
     return DN_OK;
 }

@@ -1,5 +1,5 @@
-/* The text of a table, window by window. A quote opens a cell only at the cell's beginning; line ends in quotes belong to
- * the cell, so that windows and their parts end at others. */
+/* The text of a table, window by window. A quote opens a cell only at the cell's beginning; line ends in quotes belong
+ * to the cell, so that windows and their parts end at others. */
 #include "csv.h"
 #include <stdio.h>
 
@@ -210,7 +210,7 @@ static const char *csv_zip(const char *text, size_t size) {
     if (csv_holds(text, size, "xl/") || csv_holds(text, size, "[Content_Types].xml"))
         return EXPORT("an Excel workbook (xlsx)");
     if (csv_holds(text, size, "application/vnd.oasis.opendocument")) return EXPORT("an OpenDocument spreadsheet");
-    if (csv_holds(text, size, ".npy")) return "is a NumPy archive (npz): hand its arrays over in Python, or save_csv them";
+    if (csv_holds(text, size, ".npy")) return "is a NumPy archive (npz): hand its arrays over in Python, or save_csv it";
     return "is a zip archive: unzip it";
 }
 

@@ -291,7 +291,7 @@ typedef struct dn_table {
     size_t labels_size, header_size; /* bytes, with all zeros */
     int has_header, header_guessed;  /* guessed: the options left it open */
     char separator;                  /* ',' ';' tab, or ' ' for runs of blanks and tabs */
-    char *warnings; /* what is doubtful (a header of numbers, comments that were skipped), a sentence per line, or NULL */
+    char *warnings;                  /* what is doubtful, a sentence per line, or NULL */
 } dn_table;
 
 /* Read a table; docs/csv.md has the rules. `path` "-": standard input. options NULL: all zero. After an error the table
@@ -310,8 +310,8 @@ typedef struct dn_classes {
     char *names; /* (n) texts, each with its final zero, one after another; class 0 first */
 } dn_classes;
 
-/* The distinct labels, (rows) texts as dn_table has them: numbers by value, then words by their bytes. 7 and 7.0 are one
- * label. */
+/* The distinct labels, (rows) texts as dn_table has them: numbers by value, then words by their bytes. 7 and 7.0 are
+ * one label. */
 DN_API dn_status dn_classes_find(dn_classes *classes, const char *labels, size_t rows);
 /* Text files of one name per line. A name that begins with a quote or holds a line end is written as a cell in quotes.
  */

@@ -4,8 +4,8 @@
  *
  *   b(x) = sign(x) (10 + ln(1 + 2 (|x| - 10)) / 2),    b'(x) = 1 / (1 + 2 (|x| - 10))
  *
- * which has no kink, always rises, and is below 55 for every float: exp(b) stays below 1e24. NaN and infinities pass. In
- * the KL a mean counts up to 1e15 in size, so that its square is finite. */
+ * which has no kink, always rises, and is below 55 for every float: exp(b) stays below 1e24. NaN and infinities pass.
+ * In the KL a mean counts up to 1e15 in size, so that its square is finite. */
 #ifndef DN_LATENT_H
 #define DN_LATENT_H
 #include <math.h>

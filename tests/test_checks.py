@@ -160,6 +160,14 @@ def test_rows_beyond_0_to_1_are_no_truth_of_an_autoencoder_with_bce(network: Bui
     assert np.isfinite(net.predict(X)).all() and np.isfinite(net.encode(X)[0]).all()
 
 
+def test_a_truth_may_miss_its_range_by_rounding(network: Build) -> None:
+    X = rows_of(9)
+    X[1, 1], X[2, 2] = np.nextafter(np.float32(1), np.float32(2)), -1e-7
+    assert np.isfinite(network(BCE, seed=1).train(X, epochs=1).total_loss).all()
+    shares = np.full((9, 3), 0.33)
+    assert np.isfinite(network(CLASSES, seed=1).train(X, truth=shares, epochs=1).total_loss).all()
+
+
 def test_a_truth_by_hand_is_checked_but_may_weight_classes(network: Build) -> None:
     for text, bad in ((BCE, 1.01), (LOGISTIC, -0.01), (CLASSES, -0.5), (MASKED, np.nan), (CLASSES, np.inf)):
         net = network(text, seed=1)

@@ -1,5 +1,6 @@
 /* Batch normalisation. Per channel over n = rows * spatial values, m their mean and v their variance with the divisor
- * n - 1; one value has no variance: it is its own mean, so y is the bias, and the running statistics stay. r = 1 / sqrt(v + eps), or 1 / (sqrt(v) + 1e-6) in the legacy form of Darknet on a CPU:
+ * n - 1; r = 1 / sqrt(v + eps), or 1 / (sqrt(v) + 1e-6) in the legacy form of Darknet on a CPU. One value in training
+ * has no variance: it is its own mean, so that y is the bias and dx 0, and the running statistics stay as they are.
  *
  *   y  = (x - m) r scale + bias
  *   dx = r (g - mean(g)) - (x - m) k sum(g (x - m)) / (n - 1),  g = dy scale

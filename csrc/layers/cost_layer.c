@@ -106,6 +106,6 @@ static const float *cost_row_errors(const dn_layer *l) { return l->output; }
 
 const dn_layer_type dn_cost_layer = {
     .name = "cost", .state_size = sizeof(cost_state), .parse = cost_parse, .plan = cost_plan, .forward = cost_forward,
-    .backward = cost_backward, .plain_loss = cost_plain_loss, .row_errors = cost_row_errors, .truth_fault = cost_truth_fault,
-    .has_loss = 1, .is_cost = 1,
+    .backward = cost_backward, .plain_loss = cost_plain_loss, .row_errors = cost_row_errors,
+    .truth_fault = cost_truth_fault, .has_loss = 1, .is_cost = 1,
 };

@@ -433,8 +433,8 @@ static void test_norm_forward(void) {
               *rolling_mean = floats("rolling_mean", c, 0, 1);
         array *rolling_var = floats("rolling_var", c, 0.1f, 1), *xhat = floats("xhat", n, -1, 1),
               *y = floats("y", n, -1, 1);
-        BOTH(norm_forward(P, rows, c, spatial, way % 2, epsilons[way / 2 % 2], V(x), V(scales), V(bias), V(mean), V(var),
-                          V(rolling_mean), V(rolling_var), V(xhat), V(y)),
+        BOTH(norm_forward(P, rows, c, spatial, way % 2, epsilons[way / 2 % 2], V(x), V(scales), V(bias), V(mean),
+                          V(var), V(rolling_mean), V(rolling_var), V(xhat), V(y)),
              CLOSE);
     }
 }
@@ -448,8 +448,8 @@ static void test_norm_backward(void) {
         array *xhat = floats("xhat", n, -1, 1), *scales = floats("scale", c, -1, 1), *mean = floats("mean", c, -1, 1);
         array *var = floats("var", c, 0.1f, 1), *dy = floats("dy", n, -1, 1), *dscale = floats("dscale", c, -1, 1);
         array *dbias = floats("dbias", c, -1, 1);
-        BOTH(norm_backward(P, rows, c, spatial, way % 2, epsilons[way / 2 % 2], V(xhat), V(scales), V(mean), V(var), V(dy),
-                           V(dscale), V(dbias)),
+        BOTH(norm_backward(P, rows, c, spatial, way % 2, epsilons[way / 2 % 2], V(xhat), V(scales), V(mean), V(var),
+                           V(dy), V(dscale), V(dbias)),
              CLOSE);
     }
 }

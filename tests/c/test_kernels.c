@@ -331,19 +331,21 @@ static void test_log_variances(void) {
     const dn_cpu_kernels *k = dn_cpu_kernels_get();
     for (int i = 0; i < N; i++) {
         double size = fabs(i - (N - 1) / 2.0) / (N / 2.0), way = i < N / 2 ? -1 : 1;
-        lv[i] = (float)(way * (size < 0.5 ? 22 * size : 11 * pow(3.4e38 / 11, 2 * size - 1))); /* half of them up to 11 */
+        /* half of them up to 11 */
+        lv[i] = (float)(way * (size < 0.5 ? 22 * size : 11 * pow(3.4e38 / 11, 2 * size - 1)));
         ones[i] = 1, dlv[i] = dmu[i] = 0;
     }
     for (int i = 0; i < N; i++) {
         double slope, exact = exact_log_variance(lv[i], &slope), kl = k->reparameterise(1, lv + i, mu, ones, z + i);
-        if (!isfinite(kl) || !isfinite(z[i]) || z[i] < 0 || z[i] > 1e12) fail("log-variance", "is not bounded", kl, lv[i]);
-        if (!(z[i] >= last)) fail("log-variance", "does not rise", z[i], lv[i]);
-        if (fabs(kl - 0.5 * (exp(exact) - 1 - exact)) > 2e-5 * (fabs(kl) + 0.1)) fail("log-variance", "KL", kl, lv[i]);
-        if (fabs(dn_log_variance(lv[i]) - exact) > 2e-6 * fabs(exact)) fail("log-variance", "on the host", lv[i], exact);
-        if (fabs(dn_log_variance_slope(lv[i]) - slope) > 1e-5 * slope) fail("log-variance", "slope", lv[i], slope);
+        const char *what = "log-variance";
+        if (!isfinite(kl) || !isfinite(z[i]) || z[i] < 0 || z[i] > 1e12) fail(what, "is not bounded", kl, lv[i]);
+        if (!(z[i] >= last)) fail(what, "does not rise", z[i], lv[i]);
+        if (fabs(kl - 0.5 * (exp(exact) - 1 - exact)) > 2e-5 * (fabs(kl) + 0.1)) fail(what, "KL", kl, lv[i]);
+        if (fabs(dn_log_variance(lv[i]) - exact) > 2e-6 * fabs(exact)) fail(what, "on the host", lv[i], exact);
+        if (fabs(dn_log_variance_slope(lv[i]) - slope) > 1e-5 * slope) fail(what, "slope", lv[i], slope);
         k->reparameterise_gradient(1, 1, lv + i, mu, ones, dz, dlv + i, dmu + i);
         if (fabs(dlv[i] - slope * 0.5 * expm1(exact)) > 2e-5 * fabs(dlv[i]) + 1e-37)
-            fail("log-variance", "gradient", dlv[i], lv[i]);
+            fail(what, "gradient", dlv[i], lv[i]);
         last = z[i];
     }
     const float large[] = {1e20f, -3e38f};
@@ -351,7 +353,8 @@ static void test_log_variances(void) {
         double kl = k->reparameterise(1, mu, large + i, ones, z);
         if (fabs(kl - 0.5e30) > 1e24 || fabs(dn_latent_kl(0, large[i]) - kl) > 1e24) fail("mean", "KL", kl, large[i]);
     }
-    double nan = k->reparameterise(1, (float[]){NAN}, mu, ones, z), inf = k->reparameterise(1, (float[]){INFINITY}, mu, ones, z);
+    double nan = k->reparameterise(1, (float[]){NAN}, mu, ones, z);
+    double inf = k->reparameterise(1, (float[]){INFINITY}, mu, ones, z);
     if (!isnan(nan) || isfinite(inf) || isfinite(z[0])) fail("log-variance", "hides what is not finite", nan, inf);
     printf("log-variances: right\n");
 }

@@ -2,9 +2,8 @@
 #include "csv.h"
 #include <stdio.h>
 
-/* Where rows go: a whole file or nothing, or standard output. */
 typedef struct csv_out {
-    dn_writer *writer; /* NULL: standard output */
+    dn_writer *writer;
     const char **names; /* (classes) */
     int n_names;
     size_t used;
@@ -15,9 +14,7 @@ static dn_status csv_flush(csv_out *o) {
     size_t n = o->used;
     o->used = 0;
     DN_TRY(dn_watched());
-    if (o->writer) return dn_writer_write(o->writer, o->text, n);
-    DN_CHECK(fwrite(o->text, 1, n, stdout) == n, DN_E_IO, "cannot write to standard output");
-    return DN_OK;
+    return dn_writer_write(o->writer, o->text, n);
 }
 
 static dn_status csv_put(csv_out *o, char c) {
@@ -60,9 +57,7 @@ static dn_status csv_write_rows(csv_out *o, const int32_t *picked, const float *
             o->text[o->used++] = c + 1 < columns ? ',' : '\n';
         }
     }
-    DN_TRY(csv_flush(o));
-    DN_CHECK(o->writer || !fflush(stdout), DN_E_IO, "cannot write to standard output");
-    return DN_OK;
+    return csv_flush(o);
 }
 
 static dn_status csv_write(dn_writer *w, const dn_classes *classes, const int32_t *picked, const float *values,
@@ -81,10 +76,9 @@ static dn_status csv_write(dn_writer *w, const dn_classes *classes, const int32_
 
 dn_status dn_csv_save_picked(const char *path, const dn_classes *classes, const int32_t *picked, const float *values,
                              size_t rows, size_t columns) {
-    dn_writer *w = NULL;
-    if (path) DN_TRY(dn_writer_open(&w, path));
+    dn_writer *w;
+    DN_TRY(dn_writer_open(&w, path));
     dn_status status = csv_write(w, classes, picked, values, rows, columns);
-    if (!w) return status;
     if (status == DN_OK) return dn_writer_commit(w);
     dn_writer_abort(w);
     return status;

@@ -300,7 +300,8 @@ typedef struct dn_table {
  * DN_E_INTERRUPTED. */
 DN_API dn_status dn_csv_load(dn_table *table, const char *path, const dn_csv_options *options);
 DN_API void dn_table_free(dn_table *table);
-/* Comma separated, shortest digits that read back exactly; whole file or nothing. path NULL: standard output. */
+/* Comma separated, shortest digits that read back exactly; whole file or nothing. path NULL or "-": standard
+ * output. */
 DN_API dn_status dn_csv_save(const char *path, const float *values, size_t rows, size_t columns);
 
 /* ---- supervised learning: labels and targets ---- */

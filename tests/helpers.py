@@ -30,6 +30,14 @@ def run(words: list[str], **options: object) -> subprocess.CompletedProcess[str]
     return subprocess.run(words, capture_output=True, text=True, timeout=120, **options)  # type: ignore[call-overload, no-any-return]
 
 
+@functools.cache
+def has_isa(isa: str) -> bool:
+    """Can this processor follow DARKNET_ISA?"""
+    assert BINARY
+    done = run([BINARY, "inspect", str(ROOT / "cfg" / "autoencoder.cfg"), "-nogpu"], env={**os.environ, "DARKNET_ISA": isa})
+    return done.returncode == 0
+
+
 ON_A_GPU = bool(os.environ.get("DARKNET_TEST_GPU"))
 """The tests of the device `cuda` use this machine's GPU and the installed plugin, not the emulation."""
 

@@ -89,6 +89,7 @@ def bounded(words: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True, timeout=60, preexec_fn=limit)
 
 
+@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="sanitizers reserve terabytes")
 def test_endless_cfgs_and_weights_end_with_one_line() -> None:
     Path("net.cfg").write_text("[net]\ninputs=3\n[connected]\noutput=3\n")
     Path("rows.csv").write_text("1,2,3\n")

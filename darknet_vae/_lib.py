@@ -32,6 +32,8 @@ def check(status: int, path: Path | None = None) -> None:
     """Raise the exception of a status; `path` tells a missing file from other failures of input and output."""
     if status == lib.DN_OK:
         return
+    if status == lib.DN_E_INTERRUPTED:
+        raise KeyboardInterrupt(text(lib.dn_error()))
     kind = errors.BY_STATUS[status]
     if kind is errors.FileError and path is not None:
         folder = os.path.dirname(os.path.abspath(path))

@@ -71,6 +71,9 @@ $(B)/test_machine: tests/c/test_machine.c $(B)/machine.o
 $(B)/test_pool: tests/c/test_pool.c $(addprefix $(B)/,pool.o machine.o sys.o status.o)
 	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $^ -o $@ $(LIBS)
 
+$(B)/test_threads: tests/c/test_threads.c $(OBJECTS)
+	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $^ -o $@ $(LIBS)
+
 # ---- the CUDA plugin: no NEEDED on any library of NVIDIA ----
 comma := ,
 empty :=
@@ -151,10 +154,11 @@ asan:
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 pytest -m "not timing and not slow" $(TESTS)
 	ASAN_OPTIONS=detect_leaks=1 build/asan/darknet vae train cfg/autoencoder.cfg data/digits.csv -epochs 1 -quiet \
 	    -save build/asan/leaks.weights
-# The pool under ThreadSanitizer.
+# The pool, and a network in many threads, under ThreadSanitizer.
 tsan:
-	$(MAKE) B=build/tsan OPT="-O1 -g -fsanitize=thread" LDFLAGS="-fsanitize=thread" build/tsan/test_pool
+	$(MAKE) B=build/tsan OPT="-O1 -g -fsanitize=thread" LDFLAGS="-fsanitize=thread" build/tsan/test_pool build/tsan/test_threads
 	build/tsan/test_pool 2000
+	build/tsan/test_threads 60
 test: all
 	pytest
 bench:

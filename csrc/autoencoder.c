@@ -3,7 +3,10 @@
 #include "latent.h"
 #include "supervised.h"
 #include "sys.h"
+#include <float.h>
+#include <limits.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -127,11 +130,11 @@ static dn_status job_predict(dn_net *net, const float *x, size_t rows, int data,
 }
 
 dn_status dn_net_predict(dn_net *net, const float *x, size_t rows, float *out) {
-    return job_predict(net, x, rows, 0, out);
+    DN_EXCLUSIVE(net, job_predict(net, x, rows, 0, out));
 }
 
 dn_status dn_net_reconstruct(dn_net *net, const float *x, size_t rows, float *out) {
-    return job_predict(net, x, rows, 1, out);
+    DN_EXCLUSIVE(net, job_predict(net, x, rows, 1, out));
 }
 
 static dn_status job_need_encoder(const dn_net *net) {
@@ -150,7 +153,7 @@ static dn_status job_need_latent(const dn_net *net) {
     return DN_OK;
 }
 
-dn_status dn_net_encode(dn_net *net, const float *x, size_t rows, float *mean, float *log_variance) {
+static dn_status job_encode(dn_net *net, const float *x, size_t rows, float *mean, float *log_variance) {
     DN_TRY(job_need_encoder(net));
     DN_TRY(job_whole(net, rows));
     net = dn_net_for_job(net, rows);
@@ -180,7 +183,7 @@ dn_status dn_net_encode(dn_net *net, const float *x, size_t rows, float *mean, f
     return status == DN_OK ? net->ops->finish(net->pool) : status;
 }
 
-dn_status dn_net_decode(dn_net *net, const float *z, size_t rows, float *out) {
+static dn_status job_decode(dn_net *net, const float *z, size_t rows, float *out) {
     DN_TRY(job_need_latent(net));
     net = dn_net_for_job(net, rows);
     return job_run(net, net->latent_layer + 1, net->output_layer, z, rows, 1, out);
@@ -234,7 +237,7 @@ static dn_status job_evaluate(dn_net *net, job_sums *sums, const float *x, const
     return status;
 }
 
-dn_status dn_net_evaluate(dn_net *net, const float *x, const float *truth, size_t rows, dn_losses *losses) {
+static dn_status job_evaluate_all(dn_net *net, const float *x, const float *truth, size_t rows, dn_losses *losses) {
     job_sums sums = {0};
     const float *targets = truth;
     DN_TRY(job_truth(net, x, &targets));
@@ -302,8 +305,8 @@ static void job_add_row_losses(dn_net *net, size_t rows, int n_losses, float *ho
     }
 }
 
-dn_status dn_net_evaluate_rows(dn_net *net, const float *x, const float *truth, size_t rows, float *image,
-                               float *latent, float *total) {
+static dn_status job_evaluate_rows(dn_net *net, const float *x, const float *truth, size_t rows, float *image,
+                                   float *latent, float *total) {
     const float *targets = truth;
     float *outs[] = {image, latent, total};
     int n_losses, width;
@@ -332,18 +335,38 @@ dn_status dn_net_evaluate_rows(dn_net *net, const float *x, const float *truth, 
     return status == DN_OK ? net->ops->finish(net->pool) : status;
 }
 
+/* ---- the same for one thread at a time ---- */
+
+dn_status dn_net_encode(dn_net *net, const float *x, size_t rows, float *mean, float *log_variance) {
+    DN_EXCLUSIVE(net, job_encode(net, x, rows, mean, log_variance));
+}
+
+dn_status dn_net_decode(dn_net *net, const float *z, size_t rows, float *out) {
+    DN_EXCLUSIVE(net, job_decode(net, z, rows, out));
+}
+
+dn_status dn_net_evaluate(dn_net *net, const float *x, const float *truth, size_t rows, dn_losses *losses) {
+    DN_EXCLUSIVE(net, job_evaluate_all(net, x, truth, rows, losses));
+}
+
+dn_status dn_net_evaluate_rows(dn_net *net, const float *x, const float *truth, size_t rows, float *image,
+                               float *latent, float *total) {
+    DN_EXCLUSIVE(net, job_evaluate_rows(net, x, truth, rows, image, latent, total));
+}
+
 void dn_prior_sample(uint64_t seed, size_t rows, int latent, float *z) {
-    size_t n = rows * (size_t)latent;
+    size_t n;
+    if (latent < 1 || __builtin_mul_overflow(rows, (size_t)latent, &n) || n > PTRDIFF_MAX / sizeof *z) return;
     for (size_t i = 0; i < n; i += 4) {
         float four[4];
-        dn_normal4(seed, DN_STREAM_PRIOR, 0, (uint32_t)(i / 4), four);
+        dn_normal4(seed, DN_STREAM_PRIOR, i / 4 >> 32, (uint32_t)(i / 4), four); /* the step goes on where blocks end */
         for (size_t k = 0; k < 4 && i + k < n; k++) z[i + k] = four[k];
     }
 }
 
 /* ---- training ---- */
 
-enum { PREVIEW_ROWS = 10, STEPS_AHEAD = 64 };
+enum { PREVIEW_ROWS = 10, STEPS_AHEAD = 64, PROBLEMS = 8, LINE = 700 };
 
 struct dn_trainer {
     dn_net *net;
@@ -358,11 +381,18 @@ struct dn_trainer {
     float *data_block;   /* of both; NULL when the backend reads the caller's arrays */
     uint32_t *order_block;
     float *staging;      /* a batch on the host, when the data do not fit on the device */
-    float *good;         /* parameters and statistics of the last good epoch, on the device */
+    float *good;         /* parameters, statistics and moments of the last good epoch, on the device */
+    uint64_t good_seen, good_updates;
+    float *undo;         /* sums of the losses before the step at work, on the device, so that it can be undone; */
+    double *undo_host;   /* and what the host adds to them */
     void *recording;     /* of a whole step with a full batch */
     int recorded;        /* 1: recording or not, it has been tried */
-    uint64_t first_batch, batches, max_batches; /* updates done; where to stop, 0: never */
-    int epoch, passes, finished, previewed;
+    uint64_t max_batches; /* where to stop, 0: never */
+    int epoch, planned, passes, finished, preview_due;
+    double rate_before;  /* the network's override, to be put back */
+    char problems[PROBLEMS][LINE]; /* that were told, without what differs from epoch to epoch */
+    int n_problems;
+    char warning[2 * LINE], told[2 * LINE]; /* to be told; being told */
     int layout; /* of the network at the start */
     double image, latent, weighted, started, epoch_started, epoch_trained;
     double *sums;   /* of the losses by layer, so far in this epoch or its evaluation */
@@ -391,7 +421,8 @@ static void trainer_shuffle(dn_trainer *t) {
     size_t steps = (size_t)dn_net_steps(t->net), n = t->rows / steps;
     uint32_t *order = t->sequences ? t->sequences : t->order;
     for (size_t i = 0; i < n; i++) order[i] = t->kept ? t->kept[i] : (uint32_t)i;
-    if (t->options.shuffle) order_shuffle(t->net->seed, DN_STREAM_SHUFFLE, (uint64_t)t->epoch, n, order);
+    uint64_t epoch = t->net->seen / t->rows + (t->net->seen % t->rows > 0); /* of all that were ever trained */
+    if (t->options.shuffle) order_shuffle(t->net->seed, DN_STREAM_SHUFFLE, epoch, n, order);
     for (size_t at = 0; t->sequences && at < t->rows; at += (size_t)t->net->run.batch) {
         size_t pass = job_rows(t->rows, at, (size_t)t->net->run.batch);
         for (size_t i = 0; i < pass; i++)
@@ -451,16 +482,46 @@ static dn_status trainer_prepare_scores(dn_trainer *t, const dn_train_options *o
     return t->score_staging ? DN_OK : DN_E_MEMORY;
 }
 
-static void trainer_keep(dn_trainer *t) {
-    dn_net *net = t->net;
-    net->ops->copy(net->pool, net->n_values, net->values, t->good);
-    net->ops->copy(net->pool, net->n_statistics, net->statistics, t->good + net->n_values);
+/* The blocks that a good epoch is kept of; returns how many. */
+static int trainer_blocks(const dn_net *net, float *blocks[4], size_t sizes[4]) {
+    float *const all[4] = {net->values, net->statistics, net->moment1, net->moment2};
+    int n = 0;
+    for (int i = 0; i < 4; i++)
+        if (all[i]) blocks[n] = all[i], sizes[n++] = i == 1 ? net->n_statistics : net->n_values;
+    return n;
 }
 
+static void *trainer_alloc_good(const dn_net *net) {
+    float *blocks[4];
+    size_t sizes[4], floats = 0, bytes;
+    int n = trainer_blocks(net, blocks, sizes);
+    for (int i = 0; i < n; i++) floats += sizes[i];
+    return dn_size_mul(&bytes, floats, sizeof(float)) == DN_OK ? net->ops->alloc(net->pool, bytes) : NULL;
+}
+
+static void trainer_copy_good(dn_trainer *t, int back) {
+    dn_net *net = t->net;
+    float *blocks[4], *good = t->good;
+    size_t sizes[4];
+    int n = trainer_blocks(net, blocks, sizes);
+    for (int i = 0; i < n; good += sizes[i++])
+        net->ops->copy(net->pool, sizes[i], back ? good : blocks[i], back ? blocks[i] : good);
+}
+
+static void trainer_keep(dn_trainer *t) {
+    trainer_copy_good(t, 0);
+    t->good_seen = t->net->seen, t->good_updates = t->net->updates;
+}
+
+/* Back to the end of the last good epoch; the next run begins the epoch after it. */
 static void trainer_restore(dn_trainer *t) {
     dn_net *net = t->net;
-    net->ops->copy(net->pool, net->n_values, t->good, net->values);
-    net->ops->copy(net->pool, net->n_statistics, t->good + net->n_values, net->statistics);
+    trainer_copy_good(t, 1);
+    net->seen = t->good_seen, net->updates = t->good_updates;
+    net->ops->fill(net->pool, net->n_values, 0, net->grads);
+    net->rows_since_update = 0;
+    t->at = 0, t->passes = t->finished = t->scoring = 0;
+    t->image = t->latent = t->weighted = 0;
 }
 
 /* Put the data where the backend can gather batches by itself; else a staging buffer. */
@@ -472,8 +533,9 @@ static dn_status trainer_place_data(dn_trainer *t) {
         return DN_OK;
     }
     size_t rows = t->kept ? t->rows + t->score_rows : t->rows; /* the order counts held-out rows too */
-    size_t x = rows * (size_t)net->inputs, truth = t->truth ? rows * (size_t)net->truths : 0;
-    t->data_block = ops->alloc(net->pool, (x + truth) * sizeof(float));
+    size_t x = rows * (size_t)net->inputs, truth = t->truth ? rows * (size_t)net->truths : 0, bytes; /* as they are */
+    DN_TRY(dn_size_mul(&bytes, x + truth, sizeof(float)));
+    t->data_block = ops->alloc(net->pool, bytes);
     t->order_block = t->data_block ? ops->alloc(net->pool, t->rows * sizeof *t->order) : NULL;
     if (t->order_block) {
         ops->upload(net->pool, t->data_block, t->x, x * sizeof(float));
@@ -494,77 +556,199 @@ static char *trainer_stem(const char *path) { /* F without its extension */
     return stem;
 }
 
-static dn_status trainer_preview(dn_trainer *t) {
-    if (!t->preview) return DN_OK;
+/* Tell of a problem, once: digits (epochs, names of temporary files) do not make it another one. */
+static void __attribute__((format(printf, 2, 3))) trainer_warn(dn_trainer *t, const char *format, ...) {
+    char line[LINE], *problem = t->problems[t->n_problems];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    if (t->n_problems == PROBLEMS) return;
+    size_t n = 0, at = strlen(t->warning);
+    for (const char *p = line; *p; p++)
+        if (*p < '0' || *p > '9') problem[n++] = *p;
+    problem[n] = 0;
+    for (int i = 0; i < t->n_problems; i++)
+        if (!strcmp(t->problems[i], problem)) return;
+    t->n_problems++;
+    snprintf(t->warning + at, sizeof t->warning - at, "%s%s", at ? "; " : "", line);
+}
+
+static dn_status preview_save(const dn_trainer *t, const char *what, const float *values, size_t rows, int columns) {
+    size_t size = strlen(t->preview) + 40;
+    char *path = dn_alloc(size, 1);
+    if (!path) return DN_E_MEMORY;
+    snprintf(path, size, "%s_%s_%d.txt", t->preview, what, t->epoch);
+    dn_status status = dn_csv_save(path, values, rows, (size_t)columns);
+    dn_free(path);
+    return status;
+}
+
+/* A file that cannot be written, or no memory for it, is no reason to lose a training: only a warning, at the first
+ * failure of an epoch's preview. */
+static dn_status preview_outcome(dn_trainer *t, dn_status status, int *failed) {
+    if (status != DN_E_IO && status != DN_E_MEMORY) return status;
+    if (!*failed) trainer_warn(t, "the preview of epoch %d is not written: %s", t->epoch, dn_error());
+    *failed = 1;
+    return DN_OK;
+}
+
+static dn_status preview_write(dn_trainer *t) {
     dn_net *net = t->net;
     size_t steps = (size_t)dn_net_steps(net), some = PREVIEW_ROWS < steps ? steps : PREVIEW_ROWS / steps * steps;
     size_t rows = t->rows < some ? t->rows : some;
     float *out = dn_alloc(rows, (size_t)net->outputs * sizeof *out);
-    char *path = dn_alloc(strlen(t->preview) + 40, 1);
-    dn_status status = out && path ? dn_net_reconstruct(net, t->x, rows, out) : DN_E_MEMORY;
-    if (status == DN_OK) {
-        sprintf(path, "%s_input_%d.txt", t->preview, t->epoch);
-        status = dn_csv_save(path, t->x, rows, (size_t)net->inputs);
-    }
-    if (status == DN_OK) {
-        sprintf(path, "%s_output_%d.txt", t->preview, t->epoch);
-        status = dn_csv_save(path, out, rows, (size_t)net->outputs);
-    }
+    int failed = 0;
+    dn_status made = out ? dn_net_reconstruct(net, t->x, rows, out) : DN_E_MEMORY;
+    dn_status status = preview_outcome(t, made, &failed);
+    if (status == DN_OK) status = preview_outcome(t, preview_save(t, "input", t->x, rows, net->inputs), &failed);
+    if (status == DN_OK && made == DN_OK)
+        status = preview_outcome(t, preview_save(t, "output", out, rows, net->outputs), &failed);
     dn_free(out);
-    dn_free(path);
     return status;
+}
+
+static dn_status trainer_preview(dn_trainer *t) {
+    if (t->preview && t->preview_due) DN_TRY(preview_write(t));
+    t->preview_due = 0;
+    return DN_OK;
+}
+
+/* Where schedule and max_batches count from. */
+static dn_status trainer_place_schedule(dn_trainer *t) {
+    dn_net *net = t->net;
+    uint64_t n = dn_net_rows_per_update(net), max = (uint64_t)net->schedule.max_batches;
+    uint64_t ever = net->seen / n + (net->seen % n > 0); /* batches */
+    int open = t->options.epochs <= 0;
+    if (t->options.continues) {
+        DN_CHECK(!open || ever < max, DN_E_USAGE,
+                 "%s: nothing is left to train: %llu rows seen are batch %llu, and max_batches=%llu ends the schedule: "
+                 "give a larger max_batches, or epochs, or do not continue it",
+                 net->cfg->path, (unsigned long long)net->seen, (unsigned long long)ever, (unsigned long long)max);
+        dn_net_schedule_from(net, 0, ever);
+    } else if (open && dn_net_batches(net) >= max) {
+        dn_net_schedule_from(net, net->seen, 0);
+    }
+    t->max_batches = open ? max : 0;
+    return DN_OK;
+}
+
+/* Epochs that a policy leaves without a learning rate. */
+static void trainer_warn_of_idle_epochs(dn_trainer *t) {
+    dn_net *net = t->net;
+    uint64_t end = dn_schedule_end(&net->schedule), n = dn_net_rows_per_update(net);
+    if (end == UINT64_MAX || t->options.epochs <= 0) return;
+    double first = (double)(t->rows < n ? t->rows : n); /* rows when an epoch's first update is made */
+    double left = (double)(end - 1) * (double)n - (double)(net->seen - net->schedule_from) - first;
+    double good = left < 0 ? 0 : floor(left / (double)t->rows) + 1; /* epochs that begin with a rate above 0 */
+    long long max = (long long)net->schedule.max_batches;
+    if (good >= t->options.epochs) return;
+    if (good == 0)
+        trainer_warn(t,
+                     "policy=poly ended at max_batches=%lld, before this training: it does not change the weights; "
+                     "give a larger max_batches",
+                     max);
+    else
+        trainer_warn(t,
+                     "policy=poly ends at max_batches=%lld, which is epoch %.0f: epochs %.0f to %d do not change the "
+                     "weights; give a larger max_batches",
+                     max, good, good + 1, t->options.epochs);
+}
+
+static dn_status trainer_allocate(dn_trainer *t) {
+    dn_net *net = t->net;
+    size_t steps = (size_t)dn_net_steps(net), sums = 2 * (size_t)net->n_layers * sizeof(double);
+    t->order = dn_alloc(t->rows, sizeof *t->order);
+    if (steps > 1) t->sequences = dn_alloc(t->rows / steps, sizeof *t->sequences);
+    t->sums = dn_alloc(1, sums);
+    t->undo_host = dn_alloc((size_t)net->n_layers, sizeof *t->undo_host);
+    t->undo = net->ops->alloc(net->pool, sums);
+    t->good = trainer_alloc_good(net);
+    int all = t->order && (steps == 1 || t->sequences) && t->sums && t->undo_host && t->undo && t->good;
+    return all ? trainer_place_data(t) : DN_E_MEMORY;
+}
+
+static dn_status trainer_prepare(dn_trainer *t, const dn_train_options *options) {
+    int preview = options->preview_path && *options->preview_path;
+    t->options.preview_path = NULL; /* the caller's, for this call */
+    if (preview && !(t->preview = trainer_stem(options->preview_path))) return DN_E_MEMORY;
+    DN_TRY(trainer_prepare_scores(t, options));
+    DN_TRY(trainer_allocate(t));
+    return trainer_place_schedule(t);
+}
+
+static uint64_t trainer_batches_per_epoch(const dn_trainer *t) {
+    size_t passes = (t->rows + (size_t)t->net->run.batch - 1) / (size_t)t->net->run.batch;
+    return (passes + (size_t)t->net->subdivisions - 1) / (size_t)t->net->subdivisions;
+}
+
+/* Batches still to be made until max_batches. */
+static uint64_t trainer_batches_left(const dn_trainer *t) {
+    uint64_t done = dn_net_batches(t->net);
+    return t->max_batches > done ? t->max_batches - done : 0;
+}
+
+static int trainer_planned(const dn_trainer *t) {
+    if (!t->max_batches) return t->options.epochs;
+    uint64_t each = trainer_batches_per_epoch(t), left = trainer_batches_left(t);
+    uint64_t epochs = left / each + (left % each > 0);
+    return epochs < INT_MAX ? (int)epochs : INT_MAX;
+}
+
+static void trainer_begin(dn_trainer *t) {
+    dn_net *net = t->net;
+    if (t->options.learning_rate > 0) net->rate_override = t->options.learning_rate;
+    net->rows_since_update = 0;
+    net->ops->fill(net->pool, net->n_values, 0, net->grads);
+    t->preview_due = 1;
+    t->planned = trainer_planned(t);
+    trainer_warn_of_idle_epochs(t);
+    trainer_shuffle(t);
+    trainer_keep(t);
+    t->started = t->epoch_started = dn_now();
+}
+
+static void trainer_free(dn_trainer *t);
+
+static dn_status trainer_create(dn_trainer **out, dn_net *net, const float *x, const float *truth, size_t rows,
+                                const dn_train_options *options) {
+    const float *targets = truth;
+    size_t values;
+    DN_TRY(job_truth(net, x, &targets));
+    DN_CHECK(rows > 0 && rows <= UINT32_MAX, DN_E_USAGE, "cannot train on %zu rows", rows);
+    DN_TRY(dn_size_mul(&values, rows, (size_t)net->inputs + (size_t)net->truths));
+    DN_TRY(job_whole(net, rows));
+    DN_TRY(job_check(net, "", x, truth, 0, rows));
+    DN_CHECK(options->epochs > 0 || net->schedule.max_batches > 0, DN_E_USAGE,
+             "%s: when to stop? give epochs, or max_batches in [net]", net->cfg->path);
+    DN_CHECK(options->learning_rate >= 0 && options->learning_rate <= FLT_MAX, DN_E_USAGE,
+             "learning_rate=%g is not a positive float32", options->learning_rate);
+    DN_TRY(dn_net_prepare_training(net));
+    dn_trainer *t = dn_alloc(1, sizeof *t);
+    if (!t) return DN_E_MEMORY;
+    *t = (dn_trainer){.net = net, .x = x, .truth = truth, .rows = rows, .options = *options,
+                      .layout = net->layout, .rate_before = net->rate_override};
+    dn_status status = trainer_prepare(t, options);
+    if (status == DN_OK) status = dn_check_norms(net, t->rows);
+    if (status != DN_OK) {
+        trainer_free(t);
+        return status;
+    }
+    trainer_begin(t);
+    *out = t;
+    return DN_OK;
 }
 
 dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const float *x, const float *truth, size_t rows,
                             const dn_train_options *options) {
     *out = NULL;
-    const float *targets = truth;
-    DN_TRY(job_truth(net, x, &targets));
-    DN_CHECK(rows > 0 && rows <= UINT32_MAX, DN_E_USAGE, "cannot train on %zu rows", rows);
-    DN_TRY(job_whole(net, rows));
-    DN_TRY(job_check(net, "", x, truth, 0, rows));
-    DN_CHECK(options->epochs > 0 || net->schedule.max_batches > 0, DN_E_USAGE,
-             "%s: when to stop? give epochs, or max_batches in [net]", net->cfg->path);
-    DN_TRY(dn_net_prepare_training(net));
-    dn_trainer *t = dn_alloc(1, sizeof *t);
-    if (!t) return DN_E_MEMORY;
-    *t = (dn_trainer){.net = net, .x = x, .truth = truth, .rows = rows, .options = *options, .layout = net->layout};
-    int preview = options->preview_path && *options->preview_path;
-    if (preview) t->preview = trainer_stem(options->preview_path);
-    t->options.preview_path = NULL;
-    dn_status status = trainer_prepare_scores(t, options);
-    if (status == DN_OK) status = dn_check_norms(net, t->rows);
-    t->order = dn_alloc(t->rows, sizeof *t->order);
-    int steps = dn_net_steps(net);
-    if (steps > 1) t->sequences = dn_alloc(t->rows / (size_t)steps, sizeof *t->sequences);
-    t->sums = dn_alloc(2 * (size_t)net->n_layers, sizeof *t->sums);
-    t->good = net->ops->alloc(net->pool, (net->n_values + net->n_statistics) * sizeof *t->good);
-    if (status == DN_OK)
-        status = t->order && (steps == 1 || t->sequences) && t->good && t->sums && !(preview && !t->preview)
-                     ? trainer_place_data(t)
-                     : DN_E_MEMORY;
-    if (status != DN_OK) {
-        dn_trainer_destroy(t);
-        return status;
-    }
-    net->rate_override = options->learning_rate;
-    net->rows_since_update = 0;
-    net->ops->fill(net->pool, net->n_values, 0, net->grads);
-    t->first_batch = dn_net_batch_number(net);
-    t->max_batches = options->epochs > 0 ? 0 : (uint64_t)net->schedule.max_batches;
-    trainer_shuffle(t);
-    trainer_keep(t);
-    t->started = t->epoch_started = dn_now();
-    if (t->max_batches && t->first_batch >= t->max_batches) t->finished = 1;
-    *out = t;
-    return DN_OK;
+    DN_EXCLUSIVE(net, trainer_create(out, net, x, truth, rows, options));
 }
 
-void dn_trainer_destroy(dn_trainer *t) {
-    if (!t) return;
+static void trainer_free(dn_trainer *t) {
     const dn_ops *ops = t->net->ops;
     if (t->recording) ops->record_free(t->net->pool, t->recording);
-    void *blocks[] = {t->data_block, t->order_block, t->good};
+    void *blocks[] = {t->data_block, t->order_block, t->good, t->undo};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
         if (blocks[i]) ops->free(t->net->pool, blocks[i]);
     dn_free(t->staging);
@@ -574,8 +758,18 @@ void dn_trainer_destroy(dn_trainer *t) {
     dn_free(t->kept);
     dn_free(t->score_staging);
     dn_free(t->sums);
+    dn_free(t->undo_host);
     dn_scores_free(&t->score_sums.scores);
     dn_free(t);
+}
+
+void dn_trainer_destroy(dn_trainer *t) {
+    if (!t) return;
+    dn_net *net = t->net;
+    dn_guard_wait(net->guard);
+    net->rate_override = t->rate_before;
+    trainer_free(t);
+    dn_net_leave(net, DN_OK);
 }
 
 static void trainer_gather(dn_trainer *t, int rows, int cols, const float *data, const float *host, float *to) {
@@ -609,12 +803,17 @@ static int trainer_replays(const dn_trainer *t, int rows) {
 static dn_status trainer_replay(dn_trainer *t, int rows) {
     dn_net *net = t->net;
     if (!t->recorded) { /* once by hand, so that libraries are warm and given noise is used up */
+        DN_TRY(trainer_pass(t, rows, 1));
         t->recorded = 1;
-        return trainer_pass(t, rows, 1);
+        return DN_OK;
     }
     if (!t->recording) {
         DN_TRY(net->ops->record_begin(net->pool));
         dn_status status = trainer_pass(t, rows, 1), ended = net->ops->record_end(net->pool, &t->recording);
+        if (status != DN_OK && t->recording) { /* a part of a step */
+            net->ops->record_free(net->pool, t->recording);
+            t->recording = NULL;
+        }
         DN_TRY(status);
         DN_TRY(ended);
         net->updates--; /* recording was not doing */
@@ -625,19 +824,40 @@ static dn_status trainer_replay(dn_trainer *t, int rows) {
     return DN_OK;
 }
 
-/* One pass over the next rows, and an update when the batch is full. */
+/* The sums of losses as they are before a step, so that a watch can end it; and back. */
+static void trainer_undo_sums(dn_trainer *t, int back) {
+    dn_net *net = t->net;
+    float *sums = (float *)net->run.sums; /* copied as floats: the same bits */
+    net->ops->copy(net->pool, 4 * (size_t)net->n_layers, back ? t->undo : sums, back ? sums : t->undo);
+    for (int i = 0; i < net->n_layers; i++) {
+        double *cost = &net->layers[i].host_cost;
+        if (back)
+            *cost = t->undo_host[i];
+        else
+            t->undo_host[i] = *cost;
+    }
+}
+
+/* One pass over the next rows, and an update when the batch is full. When it fails it has not been. */
 static dn_status trainer_step(dn_trainer *t) {
     dn_net *net = t->net;
     int n = (int)job_rows(t->rows, t->at, (size_t)net->run.batch);
     uint64_t pass = net->seen;
     net->seen += (uint64_t)n;
-    int update = t->passes + 1 == net->subdivisions || t->at + (size_t)n == t->rows;
+    int update = t->passes + 1 == net->subdivisions || t->at + (size_t)n == t->rows, replays = trainer_replays(t, n);
     dn_net_set_step(net, pass, t->at, net->rows_since_update + n);
-    DN_TRY(trainer_replays(t, n) ? trainer_replay(t, n) : trainer_pass(t, n, update));
+    if (!replays || !t->recording) trainer_undo_sums(t, 0);
+    dn_status status = dn_net_check_rate(net);
+    if (status == DN_OK && replays) status = dn_watched(); /* else between layers */
+    if (status == DN_OK) status = replays ? trainer_replay(t, n) : trainer_pass(t, n, update);
+    if (status != DN_OK) {
+        net->seen = pass;
+        if (!replays || !t->recording) trainer_undo_sums(t, 1);
+        return status;
+    }
     t->at += (size_t)n;
     t->passes = update ? 0 : t->passes + 1;
-    t->batches += (uint64_t)update;
-    if (t->max_batches && t->first_batch + t->batches >= t->max_batches) t->finished = 1;
+    if (t->max_batches && dn_net_batches(net) >= t->max_batches) t->finished = 1;
     return DN_OK;
 }
 
@@ -670,24 +890,23 @@ static dn_status trainer_lost(const dn_trainer *t, double loss) {
 }
 
 /* Steps until the time is up; then what the epoch has lost so far. It is added up over the whole epoch, so that its
- * last digits do not depend on when the time was up; others may have cleared the sums in between. */
+ * last digits do not depend on when the time was up; others may have cleared the sums in between. A watch ends them
+ * between layers of a forward pass. */
 static dn_status trainer_steps(dn_trainer *t, double until) {
     dn_net *net = t->net;
+    dn_status status;
     trainer_resume_losses(t, net, t->at);
     int steps = 0;
     dn_pool_pace(net->pool, 0);
     do {
-        DN_TRY(trainer_step(t));
+        if ((status = trainer_step(t)) != DN_OK) break;
         dn_pool_pace(net->pool, 1);
         if (net->ops->separate_memory && ++steps % STEPS_AHEAD == 0) DN_TRY(net->ops->finish(net->pool));
     } while (t->at < t->rows && !t->finished && dn_now() < until);
+    if (status != DN_OK && status != DN_E_INTERRUPTED) return status;
     DN_TRY(dn_net_losses(net, &t->image, &t->latent, &t->weighted));
     dn_net_losses_keep(net, t->sums);
-    if (!isfinite(t->image + t->weighted)) {
-        trainer_restore(t);
-        return trainer_lost(t, t->image + t->weighted);
-    }
-    return DN_OK;
+    return isfinite(t->image + t->weighted) ? status : trainer_lost(t, t->image + t->weighted);
 }
 
 /* Evaluate rows until the time is up; t->scoring is 0 when all are done. */
@@ -705,7 +924,12 @@ static dn_status trainer_score(dn_trainer *t, double until) {
             if (truth)
                 memcpy(truth + r * net->truths, t->score_truth + row * net->truths, (size_t)net->truths * sizeof *x);
         }
-        DN_TRY(job_evaluate(net, sums, x, truth, n));
+        dn_status status = job_evaluate(net, sums, x, truth, n);
+        if (status != DN_OK) { /* its sums have a part of a pass: begin again */
+            t->score_at = 0;
+            dn_scores_clear(&sums->scores);
+            return status;
+        }
         t->score_at += n;
     } while (t->score_at < t->score_rows && dn_now() < until);
     t->scoring = t->score_at < t->score_rows;
@@ -714,13 +938,20 @@ static dn_status trainer_score(dn_trainer *t, double until) {
     return DN_OK;
 }
 
-static void trainer_report(const dn_trainer *t, dn_progress *p) {
+/* Epochs to come, parts of one included; done: all of the present rows are in t->epoch already. */
+static double trainer_epochs_left(const dn_trainer *t, int done) {
+    if (t->max_batches) return (double)trainer_batches_left(t) / (double)trainer_batches_per_epoch(t);
+    return t->options.epochs - t->epoch - (done ? 0 : (double)t->at / (double)t->rows);
+}
+
+static void trainer_report(const dn_trainer *t, int done, dn_progress *p) {
     double now = dn_now(), rows = t->at ? (double)t->at : 1;
     dn_losses mean = job_mean(t->image, t->latent, t->weighted, rows);
     *p = (dn_progress){.epoch = t->epoch,
-                       .epochs = t->options.epochs,
+                       .epochs = t->planned,
                        .variational = t->net->sampling_layer >= 0,
                        .supervised = t->truth && t->net->sampling_layer < 0,
+                       .epoch_done = done,
                        .finished = t->finished && !t->scoring,
                        .rows_done = t->at,
                        .rows_total = t->rows,
@@ -729,27 +960,22 @@ static void trainer_report(const dn_trainer *t, dn_progress *p) {
                        .total_loss = mean.total_loss,
                        .seconds = now - t->started,
                        .learning_rate = dn_net_rate(t->net)};
-    double spent = t->epoch_trained - t->epoch_started;
+    double spent = t->epoch_trained - t->epoch_started, left = p->finished ? 0 : trainer_epochs_left(t, done);
     p->rows_per_second = spent > 0 ? (double)t->at / spent : 0;
-    size_t steps_per_epoch = (t->rows + (size_t)t->net->run.batch - 1) / (size_t)t->net->run.batch;
-    uint64_t batches_per_epoch = (steps_per_epoch + (size_t)t->net->subdivisions - 1) / (size_t)t->net->subdivisions;
-    if (!p->epochs && t->max_batches > t->first_batch)
-        p->epochs = (int)((t->max_batches - t->first_batch + batches_per_epoch - 1) / batches_per_epoch);
-    double epochs_left = p->epochs - t->epoch - rows / (double)t->rows;
-    if (p->rows_per_second > 0 && epochs_left > 0) p->eta_seconds = epochs_left * (double)t->rows / p->rows_per_second;
+    if (p->rows_per_second > 0 && left > 0) p->eta_seconds = left * (double)t->rows / p->rows_per_second;
 }
 
-dn_status dn_trainer_run(dn_trainer *t, int max_ms, dn_progress *progress) {
-    double until = dn_now() + max_ms * 1e-3;
+/* Train, evaluate; *done: an epoch is complete. */
+static dn_status trainer_work(dn_trainer *t, double until, int *done) {
+    *done = 0;
     DN_CHECK(t->layout == t->net->layout, DN_E_USAGE, "the network was resized while it was training");
-    if (!t->previewed) {
-        t->previewed = 1;
-        DN_TRY(trainer_preview(t));
-    }
+    DN_TRY(trainer_preview(t));
     if (!t->finished && !t->scoring) {
         if (t->at == 0) t->epoch_started = dn_now();
-        DN_TRY(trainer_steps(t, until));
+        dn_status status = trainer_steps(t, until);
         t->epoch_trained = dn_now();
+        if (status != DN_OK && status != DN_E_INTERRUPTED) trainer_restore(t);
+        DN_TRY(status);
         if (t->at == t->rows && t->options.epochs > 0 && t->epoch + 1 >= t->options.epochs) t->finished = 1;
         t->scoring = t->scored && (t->at == t->rows || t->finished);
         t->score_at = 0;
@@ -757,15 +983,31 @@ dn_status dn_trainer_run(dn_trainer *t, int max_ms, dn_progress *progress) {
         if (t->at == t->rows || t->finished) trainer_keep(t);
     }
     if (t->scoring) DN_TRY(trainer_score(t, until));
-    int done = t->at > 0 && !t->scoring && (t->at == t->rows || t->finished);
+    *done = t->at > 0 && !t->scoring && (t->at == t->rows || t->finished);
+    return DN_OK;
+}
+
+static dn_status trainer_run(dn_trainer *t, double until, dn_progress *p) {
+    int done;
+    dn_status status = trainer_work(t, until, &done);
     t->epoch += done;
-    trainer_report(t, progress);
-    progress->epoch_done = done;
-    if (!done) return DN_OK;
-    if ((progress->scored = t->scored)) progress->scores = job_result(&t->score_sums);
-    t->at = 0, t->image = t->latent = t->weighted = 0;
-    trainer_shuffle(t);
-    return trainer_preview(t);
+    trainer_report(t, done, p);
+    if (done) {
+        if ((p->scored = t->scored)) p->scores = job_result(&t->score_sums);
+        t->at = 0, t->image = t->latent = t->weighted = 0;
+        trainer_shuffle(t);
+        t->preview_due = 1;
+        status = trainer_preview(t);
+    }
+    memcpy(t->told, t->warning, sizeof t->told);
+    p->warning = *t->told ? t->told : NULL;
+    *t->warning = 0;
+    return status;
+}
+
+dn_status dn_trainer_run(dn_trainer *t, int max_ms, dn_progress *progress) {
+    double until = dn_now() + max_ms * 1e-3;
+    DN_EXCLUSIVE(t->net, trainer_run(t, until, progress));
 }
 
 static void line_duration(double seconds, char *text, size_t size) {

@@ -150,6 +150,14 @@ dn_status dn_cfg_load(dn_cfg **out, const char *path) {
     return status;
 }
 
+dn_status dn_cfg_text(dn_cfg **out, const char *name, const char *text) {
+    char *data = dn_strdup(text); /* reading cuts it into lines */
+    dn_cfg *cfg = *out = dn_alloc(1, sizeof *cfg);
+    dn_status status = data && cfg && (cfg->path = dn_strdup(name)) ? cfg_read(cfg, data, strlen(data)) : DN_E_MEMORY;
+    dn_free(data);
+    return status; /* whoever has *out frees it */
+}
+
 void dn_cfg_free(dn_cfg *cfg) {
     if (!cfg) return;
     for (int i = 0; i < cfg->n_sections; i++) {

@@ -28,6 +28,8 @@ typedef struct dn_cfg {
 } dn_cfg;
 
 dn_status dn_cfg_load(dn_cfg **out, const char *path);
+/* The same from text; messages name it `name`. */
+dn_status dn_cfg_text(dn_cfg **out, const char *name, const char *text);
 void dn_cfg_free(dn_cfg *cfg);
 void dn_cfg_warn(dn_cfg *cfg, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Warn about every unread key of the section, with the nearest key that was asked for. */

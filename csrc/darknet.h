@@ -2,7 +2,10 @@
  *
  * Every function that can fail returns a dn_status; dn_error() then holds one line that names the thing, the value met
  * and the value wanted. The message belongs to the calling thread and lives until its next failing call. The library
- * never prints, exits or aborts. Different networks may be used by different threads at once; one network may not.
+ * never prints, exits or aborts. Different networks may be used by different threads at once; one network by one thread
+ * at a time: a call that meets another thread's on the same network returns DN_E_USAGE at once. Functions that tell
+ * what a network is (dn_net_info_get, dn_layer_info_get, dn_net_table, ...) may be called at any time, and find what
+ * training changes (seen, cost, ...) as it was before the call that is at work.
  * Arrays are float32, row-major, (rows, features); image features are channel, row, column.
  */
 #ifndef DARKNET_H
@@ -65,7 +68,13 @@ typedef struct dn_net_options {
  * the cfg has a key that changes results in other Darknets and is not supported; one that changes training alone is a
  * warning, and training is the error. */
 DN_API dn_status dn_net_create(dn_net **out, const char *path, const dn_net_options *options);
+/* The same from the text of a cfg, which is zero-terminated. Messages name it `name`; NULL: "cfg_text". */
+DN_API dn_status dn_net_create_text(dn_net **out, const char *text, const char *name, const dn_net_options *options);
 DN_API void dn_net_destroy(dn_net *net);
+/* Keep other threads out over several calls: they get DN_E_USAGE, as this call does when another thread is in. As many
+ * releases as claims, by the same thread. */
+DN_API dn_status dn_net_claim(dn_net *net);
+DN_API void dn_net_release(dn_net *net);
 
 /* Change the input image and the rows in one pass; 0 keeps one. Parameters, moments, running statistics and `seen`
  * stay, recurrent state and what the last forward left go. A layer whose parameters depend on the input's size is an
@@ -108,7 +117,7 @@ DN_API const char *dn_net_warning(const dn_net *net, int index);
 
 typedef struct dn_layer_info {
     const char *type; /* lent */
-    const char *name; /* the cfg's `name=`, else "" */
+    char name[64];    /* the cfg's `name=`, else "" */
     int inputs, outputs, batch;
     int height, width, channels;             /* of its input, 0 when a vector */
     int out_height, out_width, out_channels; /* 0 when a vector */
@@ -120,7 +129,7 @@ typedef struct dn_layer_info {
 } dn_layer_info;
 
 typedef struct dn_tensor_info {
-    const char *name; /* weights, biases, scales, rolling_mean, rolling_variance; inner parts as "self.weights" */
+    char name[32]; /* weights, biases, scales, rolling_mean, rolling_variance; inner parts as "self.weights" */
     size_t count;
     int n_dims;
     int dims[6];
@@ -150,7 +159,7 @@ DN_API dn_status dn_layer_set_noise(dn_net *net, int layer, const float *values,
 DN_API dn_status dn_net_forward(dn_net *net, const float *x, const float *truth, int rows, int training);
 DN_API dn_status dn_net_backward(dn_net *net);
 DN_API dn_status dn_net_update(dn_net *net);
-DN_API void dn_net_reset_state(dn_net *net); /* recurrent state to zero */
+DN_API dn_status dn_net_reset_state(dn_net *net); /* recurrent state to zero */
 
 typedef struct dn_losses {
     double image_loss, latent_loss, total_loss; /* per row: summed over features, averaged over rows */
@@ -183,10 +192,13 @@ DN_API dn_status dn_net_evaluate(dn_net *net, const float *x, const float *truth
  * detector heads. */
 DN_API dn_status dn_net_evaluate_rows(dn_net *net, const float *x, const float *truth, size_t rows, float *image_loss,
                                       float *latent_loss, float *total_loss);
-/* n latent rows from the prior N(0, 1): a function of (seed, row, column) alone. z: (rows, latent) */
+/* n latent rows from the prior N(0, 1): a function of (seed, row, column) alone. z: (rows, latent); nothing is written
+ * when latent is below 1 or no array can have so many values. */
 DN_API void dn_prior_sample(uint64_t seed, size_t rows, int latent, float *z);
 
-/* Darknet .weights. Loading checks every size before anything is overwritten; `clear` sets seen to 0. */
+/* Darknet .weights. Loading checks every size before anything is overwritten, and a watch ends it before that or not at
+ * all. `seen` becomes that of the file, from which the learning-rate schedule and max_batches then count anew; `clear`
+ * sets it to 0. */
 DN_API dn_status dn_net_save(const dn_net *net, const char *path);
 DN_API dn_status dn_net_load(dn_net *net, const char *path, int clear);
 /* Layers start <= i < cutoff only; cutoff < 0: all. */
@@ -227,13 +239,17 @@ DN_API void dn_letterbox_size(int width, int height, int image_width, int image_
 typedef struct dn_train_options {
     int epochs;               /* > 0: this many; 0: until max_batches of the cfg */
     int shuffle;              /* 1: a new order every epoch, a function of the seed */
-    double learning_rate;     /* > 0 overrides the cfg */
-    const char *preview_path; /* NULL, or -output F: ten inputs and outputs after every epoch, epoch 0 before training */
+    double learning_rate;     /* > 0 overrides the cfg until the trainer is destroyed; 0: the cfg's */
+    /* 0: without epochs, a network whose max_batches is reached trains max_batches once more, from the start of the
+     * schedule. 1: Darknet's meaning: schedule and max_batches count from seen = 0; DN_E_USAGE when nothing is left */
+    int continues;
+    /* NULL, or -output F: ten inputs and outputs after every epoch, epoch 0 before training. When they cannot be
+     * written that is a warning */
+    const char *preview_path;
     /* After every epoch the network is evaluated, on held-out rows if there are any: */
     double holdout; /* 0, or the part of the rows that is not trained on: the last of an order drawn from the seed */
     const float *valid_x, *valid_truth; /* NULL, or rows of their own; lent, truth NULL: x */
     size_t valid_rows;
-    int continues; /* 1: the cfg's schedule goes on from `seen`; 0: it counts from where training began */
     int score; /* 1: without held-out rows, on the training rows (it costs their forward pass) */
 } dn_train_options;
 
@@ -249,16 +265,22 @@ typedef struct dn_progress {
     int supervised;   /* 1: has a truth of its own */
     int scored;       /* with epoch_done: `scores` are of 1: the training rows, 2: held-out rows; 0: not evaluated */
     dn_losses scores; /* of the network as it stands after the epoch */
-    const char *warning; /* NULL, or a line; valid until the trainer's next call */
+    const char *warning; /* NULL, or one line, lent until the trainer's next call; once for every problem */
 } dn_progress;
 
-/* x (rows, inputs), truth (rows, truths; NULL: x) and the options' rows are lent until the trainer is destroyed. */
+/* x (rows, inputs), truth (rows, truths; NULL: x) and the options' rows are lent until the trainer is destroyed. The
+ * order of rows and all noise are functions of the network's seed and of `seen`, so some epochs and then more are the
+ * same as all of them at once. */
 DN_API dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const float *x, const float *truth, size_t rows,
                                    const dn_train_options *options);
 /* Train for about `max_ms` milliseconds or to the end of the epoch, whichever is first, then report. The weights
- * are usable after every call. Fails with DN_E_NUMERIC when a loss stops being finite; then the weights are
- * those of the end of the last good epoch. */
+ * are usable after every call. Fails with DN_E_NUMERIC when a loss stops being finite or the learning rate exceeds
+ * float32. When a watch ends it (DN_E_INTERRUPTED) the step at work is undone, and the next call goes on there; after
+ * all other failures weights, running statistics, moments and `seen` are those of the end of the last finished epoch,
+ * and the next call begins the one after it. A failing call reports too (finished epochs: progress->epoch), unless
+ * another thread uses the network. */
 DN_API dn_status dn_trainer_run(dn_trainer *trainer, int max_ms, dn_progress *progress);
+/* Waits for a call of another thread on the network. */
 DN_API void dn_trainer_destroy(dn_trainer *trainer);
 /* The progress line, the same from every program: at most `size` bytes with the final zero. */
 DN_API void dn_progress_line(const dn_progress *progress, char *line, size_t size);

@@ -8,8 +8,10 @@
 
 int dn_net_box_classes(const dn_net *net) {
     int most = 0;
+    dn_net_lock(net);
     for (int i = 0; i < net->n_layers; i++)
         if (net->layers[i].n_classes > most) most = net->layers[i].n_classes;
+    dn_net_unlock(net);
     return most;
 }
 
@@ -75,8 +77,8 @@ static dn_status detect_check(const dn_net *net, int row, const dn_box_options *
     return DN_OK;
 }
 
-dn_status dn_net_boxes(const dn_net *net, int row, const dn_box_options *options, float *boxes, size_t room,
-                       size_t *count) {
+static dn_status detect_boxes(const dn_net *net, int row, const dn_box_options *options, float *boxes, size_t room,
+                              size_t *count) {
     *count = 0;
     DN_TRY(detect_check(net, row, options));
     int classes = dn_net_box_classes(net);
@@ -94,6 +96,11 @@ dn_status dn_net_boxes(const dn_net *net, int row, const dn_box_options *options
         }
     dn_free(spare);
     return status;
+}
+
+dn_status dn_net_boxes(const dn_net *net, int row, const dn_box_options *options, float *boxes, size_t room,
+                       size_t *count) {
+    DN_EXCLUSIVE(net, detect_boxes(net, row, options, boxes, room, count));
 }
 
 /* ---- non-maximum suppression ---- */

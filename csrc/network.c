@@ -4,13 +4,47 @@
 #include "foreign.h"
 #include "sys.h"
 #include <errno.h>
+#include <float.h>
 #include <limits.h>
+#include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { ALIGN = 16 }; /* floats: tensors begin at cache lines */
 static size_t net_pad(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
+
+/* ---- one thread at a time ---- */
+
+static size_t net_training_bytes(const dn_net *net, int still);
+
+/* What others may see while a call is at work, as it is now. */
+static void net_show(const dn_net *net) {
+    dn_guard_lock(net->guard);
+    *dn_guard_shown(net->guard) = (dn_shown){.seen = net->seen,
+                                             .cost = net->cost,
+                                             .objective = net->objective,
+                                             .learning_rate = dn_net_rate(net),
+                                             .memory_bytes = net->memory_bytes,
+                                             .untrained_bytes = net_training_bytes(net, 1)};
+    dn_guard_unlock(net->guard);
+}
+
+dn_status dn_net_enter(const dn_net *net) { return dn_guard_enter(net->guard); }
+
+dn_status dn_net_leave(const dn_net *net, dn_status status) {
+    if (!net->run.inference) net_show(net); /* a wide plan's numbers are nobody's; also within a claim */
+    dn_guard_leave(net->guard);
+    return status;
+}
+
+dn_status dn_net_claim(dn_net *net) { return dn_net_enter(net); }
+void dn_net_release(dn_net *net) { dn_net_leave(net, DN_OK); }
+void dn_net_lock(const dn_net *net) { dn_guard_lock(net->guard); }
+void dn_net_unlock(const dn_net *net) { dn_guard_unlock(net->guard); }
+
+/* ---- build ---- */
 
 typedef struct net_size { /* 0: as in the cfg */
     int height, width, batch;
@@ -45,9 +79,11 @@ static dn_status net_parse_optimizer(dn_net *net, dn_section *s) {
         double value;
     } parts[] = {{"momentum", momentum}, {"B1", net->b1}, {"B2", net->b2}};
     for (int i = 0; i < 3; i++)
-        if (parts[i].value < 0 || parts[i].value >= 1)
+        if (!(parts[i].value >= 0 && parts[i].value < 1))
             return dn_cfg_error(s, parts[i].key, "%s=%g is not in [0, 1)", parts[i].key, parts[i].value);
     if (eps <= 0) return dn_cfg_error(s, "eps", "eps=%g is not above 0", eps);
+    if (net->decay < 0 || net->decay > FLT_MAX)
+        return dn_cfg_error(s, "decay", "decay=%g is %s", net->decay, net->decay < 0 ? "below 0" : "beyond float32");
     net->run.decay = (float)net->decay;
     net->run.optimizer.momentum = (float)momentum, net->run.optimizer.eps = (float)eps;
     net->run.optimizer.b1 = (float)net->b1, net->run.optimizer.b2 = (float)net->b2;
@@ -104,6 +140,9 @@ static dn_status net_parse_header(dn_net *net, net_size size) {
 static dn_status layer_parse_common(dn_layer *l, dn_section *s) {
     double rate;
     DN_TRY(dn_cfg_float(s, "learning_rate", 1, &rate));
+    if (rate < 0 || rate > FLT_MAX)
+        return dn_cfg_error(s, "learning_rate", "learning_rate=%g is %s: it is a factor of the network's", rate,
+                            rate < 0 ? "below 0" : "beyond float32");
     l->learning_rate = (float)rate;
     DN_TRY(dn_cfg_int(s, "stopbackward", 0, 0, 1, &l->stop_backward));
     DN_TRY(dn_cfg_int(s, "dontsave", 0, 0, 1, &l->dont_save));
@@ -181,7 +220,19 @@ static void *net_bytes(dn_net *net, size_t bytes) {
     net->memory_bytes += bytes;
     return net->ops->alloc(net->pool, bytes);
 }
-static float *net_block(dn_net *net, size_t floats) { return net_bytes(net, floats * sizeof(float)); }
+static float *net_block(dn_net *net, size_t floats) {
+    size_t bytes;
+    return dn_size_mul(&bytes, floats, sizeof(float)) == DN_OK ? net_bytes(net, bytes) : NULL;
+}
+
+/* *sum += a * b, padded. */
+static dn_status net_add(size_t *sum, size_t a, size_t b) {
+    size_t n;
+    DN_TRY(dn_size_mul(&n, a, b));
+    DN_CHECK(n <= SIZE_MAX / 2 && !__builtin_add_overflow(*sum, net_pad(n), sum), DN_E_MEMORY,
+             "a size of %zu x %zu more than %zu is too large", a, b, *sum);
+    return DN_OK;
+}
 
 /* Add a tensor to the ranges: to the last one when it goes on there. */
 static void net_range(dn_range *ranges, int *n, const dn_tensor *t, float learning_rate) {
@@ -237,7 +288,9 @@ static dn_status net_layout_parameters(dn_net *net) {
             for (int k = 0; k < l->n_tensors; k++) {
                 dn_tensor *t = &l->tensors[k];
                 if ((int)t->kind != kind) continue;
-                t->offset = at, at += net_pad(t->count);
+                t->offset = at;
+                DN_TRY(net_add(&at, t->count, 1));
+                if (l->learning_rate > net->largest_factor) net->largest_factor = l->learning_rate;
                 net_range(net->ranges, &net->n_ranges, t, l->learning_rate);
                 if (!l->updates_itself) net_range(net->rest, &net->n_rest, t, l->learning_rate);
                 net->n_params += t->count;
@@ -248,7 +301,7 @@ static dn_status net_layout_parameters(dn_net *net) {
         for (int k = 0; k < net->layers[i].n_tensors; k++)
             if (net->layers[i].tensors[k].kind == DN_STATISTIC) {
                 net->layers[i].tensors[k].offset = net->n_statistics;
-                net->n_statistics += net_pad(net->layers[i].tensors[k].count);
+                DN_TRY(net_add(&net->n_statistics, net->layers[i].tensors[k].count, 1));
             }
     if (net->resized_from) {
         DN_TRY(net_take_over(net));
@@ -301,14 +354,15 @@ dn_status dn_net_prepare_training(dn_net *net) {
 
 static dn_status net_layout_activations(dn_net *net) {
     size_t batch = (size_t)net->run.batch, workspace = 0;
-    net->n_activations = net_pad(batch * net->inputs) + net_pad(batch * net->truths);
+    DN_TRY(net_add(&net->n_activations, batch, (size_t)net->inputs));
+    DN_TRY(net_add(&net->n_activations, batch, (size_t)net->truths));
     for (int i = 0; i < net->n_layers; i++) {
         dn_layer *l = &net->layers[i];
-        net->n_activations += net_pad(batch * l->outputs);
+        DN_TRY(net_add(&net->n_activations, batch, (size_t)l->outputs));
         l->sets_dx = l->sets_dx && i && net->layers[i - 1].n_readers == 1;
-        net->n_deltas += net_pad(batch * l->outputs);
+        DN_TRY(net_add(&net->n_deltas, batch, (size_t)l->outputs));
         if (l->sets_dx) net->n_added_deltas -= net_pad(batch * net->layers[i - 1].outputs);
-        for (int k = 0; k < l->n_buffers; k++) net->n_activations += net_pad(l->buffers[k].count);
+        for (int k = 0; k < l->n_buffers; k++) DN_TRY(net_add(&net->n_activations, l->buffers[k].count, 1));
         if (l->workspace > workspace) workspace = l->workspace;
     }
     net->n_added_deltas += net->n_deltas;
@@ -371,16 +425,20 @@ static dn_status net_assemble(dn_net *net, net_size size, const char *device, co
         if (net->layers[i].type->plan) DN_TRY(net->layers[i].type->plan(&net->layers[i]));
     DN_TRY(net_layout_parameters(net));
     DN_TRY(net_layout_activations(net));
-    for (int i = 0; i < net->n_layers; i++)
+    for (int i = 0; i < net->n_layers; i++) {
+        DN_TRY(dn_watched());
         if (net->layers[i].type->init) DN_TRY(net->layers[i].type->init(&net->layers[i]));
+        DN_TRY(net->stopped); /* in the middle of a layer */
+    }
     return DN_OK;
 }
 
-static dn_status net_build(dn_net *net, const char *path, const dn_net_options *options) {
+/* `net` with its cfg. */
+static dn_status net_build(dn_net *net, const dn_net_options *options) {
     int threads;
     DN_TRY(dn_backend_check());
     DN_TRY(dn_pool_wanted(options ? options->threads : 0, &threads));
-    DN_TRY(dn_cfg_load(&net->cfg, path));
+    DN_TRY(dn_guard_create(&net->guard));
     DN_TRY(dn_pool_create(&net->pool, threads));
     net->run.pool = net->pool;
     net->seed = net->run.seed = options ? options->seed : 0;
@@ -388,16 +446,27 @@ static dn_status net_build(dn_net *net, const char *path, const dn_net_options *
                         options && options->device ? options->device : "cpu", options ? options->precision : NULL);
 }
 
-dn_status dn_net_create(dn_net **out, const char *path, const dn_net_options *options) {
+static dn_status net_create(dn_net **out, const char *path, const char *text, const dn_net_options *options) {
     *out = NULL;
     dn_net *net = dn_alloc(1, sizeof *net);
     if (!net) return DN_E_MEMORY;
-    dn_status status = net_build(net, path, options);
-    if (status == DN_OK)
-        *out = net;
-    else
+    dn_status status = text ? dn_cfg_text(&net->cfg, path, text) : dn_cfg_load(&net->cfg, path);
+    if (status == DN_OK) status = net_build(net, options);
+    if (status != DN_OK) {
         dn_net_destroy(net);
-    return status;
+        return status;
+    }
+    net_show(net);
+    *out = net;
+    return DN_OK;
+}
+
+dn_status dn_net_create(dn_net **out, const char *path, const dn_net_options *options) {
+    return net_create(out, path, NULL, options);
+}
+
+dn_status dn_net_create_text(dn_net **out, const char *text, const char *name, const dn_net_options *options) {
+    return net_create(out, name ? name : "cfg_text", text, options);
 }
 
 /* The blocks of one layout belong to one network. */
@@ -444,10 +513,23 @@ void dn_net_destroy(dn_net *net) {
     if (net->ops && net->ops->close) net->ops->close(net->pool);
     dn_pool_destroy(net->pool);
     dn_cfg_free(net->cfg);
+    dn_guard_destroy(net->guard);
     dn_free(net);
 }
 
-dn_status dn_net_resize(dn_net *net, int height, int width, int batch) {
+/* `next` takes the place of what follows the guard; the old one's memory is freed. */
+static void net_replace(dn_net *net, dn_net *next) {
+    const size_t from = offsetof(dn_net, guard) + sizeof net->guard;
+    dn_net old = *net;
+    memcpy((char *)net + from, (char *)next + from, sizeof *net - from);
+    net->resized_from = NULL;
+    for (int i = 0; i < net->n_layers; i++) net->layers[i].net = net;
+    net_let_go(&old);
+    net_disassemble(&old);
+    dn_free(next);
+}
+
+static dn_status net_resize(dn_net *net, int height, int width, int batch) {
     DN_CHECK(height >= 0 && width >= 0 && batch >= 0 && height <= 1 << 20 && width <= 1 << 20, DN_E_USAGE,
              "resize to height %d, width %d, batch %d: sizes are above 0, and 0 keeps one", height, width, batch);
     DN_CHECK((!height && !width) || net->height, DN_E_USAGE,
@@ -456,12 +538,15 @@ dn_status dn_net_resize(dn_net *net, int height, int width, int batch) {
     if (!net->height) size.height = size.width = 0;
     dn_net *next = dn_alloc(1, sizeof *next);
     if (!next) return DN_E_MEMORY;
-    *next = (dn_net){.cfg = net->cfg,
+    *next = (dn_net){.guard = net->guard,
+                     .cfg = net->cfg,
                      .pool = net->pool,
                      .ops = net->ops,
                      .seed = net->seed,
                      .seen = net->seen,
                      .updates = net->updates,
+                     .schedule_from = net->schedule_from,
+                     .batches_before = net->batches_before,
                      .rate_override = net->rate_override,
                      .rows_since_update = net->rows_since_update,
                      .layout = net->layout + 1,
@@ -473,14 +558,16 @@ dn_status dn_net_resize(dn_net *net, int height, int width, int batch) {
         net_discard(next);
         return status;
     }
-    dn_net old = *net;
-    *net = *next;
-    net->resized_from = NULL;
-    for (int i = 0; i < net->n_layers; i++) net->layers[i].net = net;
-    net_let_go(&old);
-    net_disassemble(&old);
-    dn_free(next);
+    net_replace(net, next);
     return DN_OK;
+}
+
+dn_status dn_net_resize(dn_net *net, int height, int width, int batch) {
+    DN_TRY(dn_net_enter(net));
+    dn_net_lock(net); /* others must not look at layers that go, nor at the cfg while it is read again */
+    dn_status status = net_resize(net, height, width, batch);
+    dn_net_unlock(net);
+    return dn_net_leave(net, status);
 }
 
 enum { WIDE_ROWS = 512, WIDE_BYTES = 32 << 20 };
@@ -493,7 +580,8 @@ dn_net *dn_net_for_job(dn_net *net, size_t rows) {
     if (net->wide) return net->wide;
     dn_net *wide = dn_alloc(1, sizeof *wide);
     if (!wide) return net;
-    *wide = (dn_net){.cfg = net->cfg,
+    *wide = (dn_net){.guard = net->guard,
+                     .cfg = net->cfg,
                      .pool = net->pool,
                      .ops = net->ops,
                      .seed = net->seed,
@@ -502,7 +590,9 @@ dn_net *dn_net_for_job(dn_net *net, size_t rows) {
     net_size size = {.batch = (int)width};
     if ((size_t)net->height * net->width * net->channels == (size_t)net->inputs)
         size.height = net->height, size.width = net->width;
+    dn_net_lock(net); /* it reads the cfg again */
     dn_status status = net_assemble(wide, size, NULL, NULL);
+    dn_net_unlock(net);
     net->wide = wide;
     net->memory_bytes += wide->memory_bytes;
     if (status == DN_OK) return wide;
@@ -517,7 +607,7 @@ dn_status dn_net_run_layers(dn_net *net, int first, int last, int rows, int trai
              "%d rows are not whole sequences of time_steps=%d", rows, net->run.time_steps);
     net->run.rows = rows, net->run.training = training, net->run.truth = truth;
     for (int i = first; i <= last; i++) {
-        if (!training) DN_TRY(dn_watched());
+        DN_TRY(dn_watched());
         DN_TRY(net->layers[i].type->forward(&net->layers[i]));
     }
     return DN_OK;
@@ -564,7 +654,7 @@ dn_status dn_net_losses(dn_net *net, double *image, double *latent, double *weig
     return DN_OK;
 }
 
-dn_status dn_net_forward(dn_net *net, const float *x, const float *truth, int rows, int training) {
+static dn_status net_forward(dn_net *net, const float *x, const float *truth, int rows, int training) {
     DN_CHECK(rows >= 1 && rows <= net->run.batch, DN_E_USAGE, "%d rows given, the network takes 1 to %d", rows,
              net->run.batch);
     DN_CHECK(!truth || net->truths, DN_E_USAGE, "a truth was given, but the network has no cost layer");
@@ -574,7 +664,11 @@ dn_status dn_net_forward(dn_net *net, const float *x, const float *truth, int ro
     if (truth) net->ops->upload(net->pool, net->truth, truth, (size_t)rows * net->truths * sizeof *truth);
     dn_net_losses_clear(net);
     dn_net_set_step(net, net->seen, 0, rows);
-    DN_TRY(dn_net_run_layers(net, 0, net->n_layers - 1, rows, training, truth ? net->truth : NULL));
+    dn_status status = dn_net_run_layers(net, 0, net->n_layers - 1, rows, training, truth ? net->truth : NULL);
+    if (status != DN_OK) {
+        net->run.rows = 0; /* nothing to go back from */
+        return status;
+    }
     if (training) net->seen += (uint64_t)rows;
     double latent, weighted;
     DN_TRY(dn_net_losses(net, &net->cost, &latent, &weighted));
@@ -582,6 +676,10 @@ dn_status dn_net_forward(dn_net *net, const float *x, const float *truth, int ro
     for (int i = 0; i < net->n_layers; i++)
         if (net->layers[i].type->has_loss) net->objective += net->layers[i].loss_scale * net->layers[i].cost;
     return DN_OK;
+}
+
+dn_status dn_net_forward(dn_net *net, const float *x, const float *truth, int rows, int training) {
+    DN_EXCLUSIVE(net, net_forward(net, x, truth, rows, training));
 }
 
 static dn_status net_backward_from(dn_net *net, int last) {
@@ -600,12 +698,14 @@ static dn_status net_backward_from(dn_net *net, int last) {
     return DN_OK;
 }
 
-dn_status dn_net_backward(dn_net *net) {
+static dn_status net_backward(dn_net *net) {
     DN_CHECK(net->run.rows > 0, DN_E_USAGE, "backward without a forward");
     DN_TRY(dn_net_prepare_training(net));
     net->ops->fill(net->pool, net->n_added_deltas, 0, net->deltas);
     return net_backward_from(net, net->n_layers - 1);
 }
+
+dn_status dn_net_backward(dn_net *net) { DN_EXCLUSIVE(net, net_backward(net)); }
 
 /* A loss at the end that the layer before it can do in one with its own work. */
 static int net_loss_behind(const dn_net *net, dn_loss_behind *behind) {
@@ -631,10 +731,19 @@ dn_status dn_net_train_rows(dn_net *net, int rows, const float *truth, int updat
     return status;
 }
 
+uint64_t dn_net_rows_per_update(const dn_net *net) { return (uint64_t)net->run.batch * (uint64_t)net->subdivisions; }
+
 uint64_t dn_net_batch_number(const dn_net *net) {
-    uint64_t n = (uint64_t)net->run.batch * (uint64_t)net->subdivisions;
-    return (net->seen + n - 1) / n;
+    uint64_t n = dn_net_rows_per_update(net), rows = net->seen - net->schedule_from;
+    return rows / n + (rows % n > 0);
 }
+
+void dn_net_schedule_from(dn_net *net, uint64_t seen, uint64_t batches) {
+    net->schedule_from = seen;
+    net->batches_before = (int64_t)(batches - net->updates);
+}
+
+uint64_t dn_net_batches(const dn_net *net) { return net->updates + (uint64_t)net->batches_before; }
 
 double dn_net_rate(const dn_net *net) {
     if (net->rate_override > 0) {
@@ -645,14 +754,21 @@ double dn_net_rate(const dn_net *net) {
     return dn_schedule_rate(&net->schedule, dn_net_batch_number(net), net->seed);
 }
 
-void dn_net_set_step(dn_net *net, uint64_t pass, uint64_t at, int rows) {
-    double rate = dn_net_rate(net), t = (double)(net->updates + 1);
-    dn_step step = {.seed = net->seed, .pass = pass, .at = at,
-                    .rate = rate > 0 ? (float)rate : 0, /* poly beyond its end would go uphill */
+void dn_net_set_step(dn_net *net, uint64_t pass, uint64_t at, int64_t rows) {
+    double t = (double)(net->updates + 1);
+    net->step_rate = dn_net_rate(net);
+    dn_step step = {.seed = net->seed, .pass = pass, .at = at, .rate = (float)net->step_rate,
                     .rows = (float)rows, .correction1 = (float)(1 - __builtin_pow(net->b1, t)),
                     .correction2 = (float)(1 - __builtin_pow(net->b2, t))};
     net->run.pass = pass;
     net->ops->set_step(net->pool, net->step, &step);
+}
+
+dn_status dn_net_check_rate(const dn_net *net) {
+    DN_CHECK(net->step_rate * fmax(net->largest_factor, 1) < FLT_MAX, DN_E_NUMERIC,
+             "%s: the learning rate of batch %llu is beyond float32: with gamma or scales above 1 it grows without end",
+             net->cfg->path, (unsigned long long)dn_net_batch_number(net));
+    return DN_OK;
 }
 
 void dn_net_apply_update(dn_net *net) {
@@ -670,17 +786,23 @@ void dn_net_apply_update(dn_net *net) {
     net->rows_since_update = 0;
 }
 
-dn_status dn_net_update(dn_net *net) {
+static dn_status net_update(dn_net *net) {
     DN_CHECK(net->rows_since_update > 0, DN_E_USAGE, "update without a backward");
     dn_net_set_step(net, net->run.pass, 0, net->rows_since_update);
+    DN_TRY(dn_net_check_rate(net));
     dn_net_apply_update(net);
     return net->ops->finish(net->pool);
 }
 
-void dn_net_reset_state(dn_net *net) {
+dn_status dn_net_update(dn_net *net) { DN_EXCLUSIVE(net, net_update(net)); }
+
+static dn_status net_reset_state(dn_net *net) {
     for (int i = 0; i < net->n_layers; i++)
         if (net->layers[i].type->reset) net->layers[i].type->reset(&net->layers[i]);
+    return DN_OK;
 }
+
+dn_status dn_net_reset_state(dn_net *net) { DN_EXCLUSIVE(net, net_reset_state(net)); }
 
 /* ---- looking in ---- */
 
@@ -696,8 +818,10 @@ static size_t net_training_bytes(const dn_net *net, int still) {
 }
 
 void dn_net_info_get(const dn_net *net, dn_net_info *info) {
+    dn_net_lock(net);
+    const dn_shown *shown = dn_guard_shown(net->guard);
     const dn_layer *out = &net->layers[net->output_layer];
-    size_t training_bytes = net->memory_bytes + net_training_bytes(net, 1);
+    size_t training_bytes = shown->memory_bytes + shown->untrained_bytes;
     *info = (dn_net_info){.batch = net->run.batch,
                           .subdivisions = net->subdivisions,
                           .time_steps = net->run.time_steps,
@@ -715,30 +839,49 @@ void dn_net_info_get(const dn_net *net, dn_net_info *info) {
                           .out_height = out->out_height,
                           .out_width = out->out_width,
                           .out_channels = out->out_channels,
-                          .seen = net->seen,
+                          .seen = shown->seen,
                           .seed = net->seed,
                           .max_batches = net->schedule.max_batches,
-                          .cost = net->cost,
-                          .objective = net->objective,
-                          .learning_rate = dn_net_rate(net),
+                          .cost = shown->cost,
+                          .objective = shown->objective,
+                          .learning_rate = shown->learning_rate,
                           .data_scale = net->data_scale,
                           .n_params = net->n_params,
-                          .memory_bytes = net->memory_bytes,
+                          .memory_bytes = shown->memory_bytes,
                           .predicting_bytes = training_bytes - net_training_bytes(net, 0),
                           .training_bytes = training_bytes,
                           .weights_bytes = dn_weights_bytes(net),
                           .threads = dn_pool_threads(net->pool),
                           .flops = net_flops(net)};
+    dn_net_unlock(net);
 }
 
 const char *dn_net_device(const dn_net *net) {
-    return net->ops->describe ? net->ops->describe(net->pool) : net->ops->name;
+    dn_net_lock(net);
+    const char *device = net->ops->describe ? net->ops->describe(net->pool) : net->ops->name;
+    dn_net_unlock(net);
+    return device;
 }
 
-const char *dn_net_label_column(const dn_net *net) { return net->label_column; }
-int dn_net_warning_count(const dn_net *net) { return net->cfg->n_warnings; }
+const char *dn_net_label_column(const dn_net *net) {
+    dn_net_lock(net);
+    const char *column = net->label_column;
+    dn_net_unlock(net);
+    return column;
+}
+
+int dn_net_warning_count(const dn_net *net) {
+    dn_net_lock(net);
+    int n = net->cfg->n_warnings;
+    dn_net_unlock(net);
+    return n;
+}
+
 const char *dn_net_warning(const dn_net *net, int i) {
-    return i >= 0 && i < net->cfg->n_warnings ? net->cfg->warnings[i] : "";
+    dn_net_lock(net);
+    const char *text = i >= 0 && i < net->cfg->n_warnings ? net->cfg->warnings[i] : "";
+    dn_net_unlock(net);
+    return text;
 }
 
 static dn_status net_layer(const dn_net *net, int index, const dn_layer **out) {
@@ -747,28 +890,44 @@ static dn_status net_layer(const dn_net *net, int index, const dn_layer **out) {
     return DN_OK;
 }
 
-dn_status dn_layer_info_get(const dn_net *net, int index, dn_layer_info *info) {
+static dn_status net_layer_info(const dn_net *net, int index, dn_layer_info *info) {
     const dn_layer *l = NULL;
     DN_TRY(net_layer(net, index, &l));
-    *info = (dn_layer_info){.type = l->type->name, .name = l->name, .inputs = l->inputs, .outputs = l->outputs,
+    *info = (dn_layer_info){.type = l->type->name, .inputs = l->inputs, .outputs = l->outputs,
                             .batch = net->run.batch, .height = l->height, .width = l->width, .channels = l->channels,
                             .out_height = l->out_height, .out_width = l->out_width, .out_channels = l->out_channels,
                             .filters = l->filters, .size = l->size, .stride = l->stride, .n_tensors = l->n_tensors,
                             .flops = l->type->flops ? l->type->flops(l) : 0, .line = l->line};
+    memcpy(info->name, l->name, sizeof info->name);
     for (int i = 0; i < l->n_tensors; i++)
         if (l->tensors[i].kind != DN_STATISTIC) info->n_params += l->tensors[i].count;
     return DN_OK;
 }
 
-dn_status dn_tensor_info_get(const dn_net *net, int index, int tensor, dn_tensor_info *info) {
+dn_status dn_layer_info_get(const dn_net *net, int index, dn_layer_info *info) {
+    dn_net_lock(net);
+    dn_status status = net_layer_info(net, index, info);
+    dn_net_unlock(net);
+    return status;
+}
+
+static dn_status net_tensor_info(const dn_net *net, int index, int tensor, dn_tensor_info *info) {
     const dn_layer *l = NULL;
     DN_TRY(net_layer(net, index, &l));
     DN_CHECK(tensor >= 0 && tensor < l->n_tensors, DN_E_USAGE, "layer %d has %d tensors, not a number %d", index,
              l->n_tensors, tensor);
     const dn_tensor *t = &l->tensors[tensor];
-    *info = (dn_tensor_info){.name = t->name, .count = t->count, .n_dims = t->n_dims, .trained = t->kind != DN_STATISTIC};
+    *info = (dn_tensor_info){.count = t->count, .n_dims = t->n_dims, .trained = t->kind != DN_STATISTIC};
+    memcpy(info->name, t->name, sizeof info->name);
     memcpy(info->dims, t->dims, sizeof info->dims);
     return DN_OK;
+}
+
+dn_status dn_tensor_info_get(const dn_net *net, int index, int tensor, dn_tensor_info *info) {
+    dn_net_lock(net);
+    dn_status status = net_tensor_info(net, index, tensor, info);
+    dn_net_unlock(net);
+    return status;
 }
 
 static dn_status net_tensor(const dn_net *net, int index, const char *name, size_t count, dn_tensor **out) {
@@ -782,14 +941,14 @@ static dn_status net_tensor(const dn_net *net, int index, const char *name, size
     return DN_OK;
 }
 
-dn_status dn_tensor_get(const dn_net *net, int layer, const char *name, float *values, size_t count) {
+static dn_status net_tensor_get(const dn_net *net, int layer, const char *name, float *values, size_t count) {
     dn_tensor *t = NULL;
     DN_TRY(net_tensor(net, layer, name, count, &t));
     net->ops->download(net->pool, values, t->value, count * sizeof *values);
     return DN_OK;
 }
 
-dn_status dn_tensor_set(dn_net *net, int layer, const char *name, const float *values, size_t count) {
+static dn_status net_tensor_set(dn_net *net, int layer, const char *name, const float *values, size_t count) {
     dn_tensor *t = NULL;
     DN_TRY(net_tensor(net, layer, name, count, &t));
     net->ops->upload(net->pool, t->value, values, count * sizeof *values);
@@ -804,7 +963,7 @@ static void net_negated(const dn_net *net, float *to, const float *from, size_t 
     for (size_t i = 0; i < n; i++) to[i] = 0.0f - to[i];
 }
 
-dn_status dn_gradient_get(const dn_net *net, int layer, const char *name, float *values, size_t count) {
+static dn_status net_gradient_get(const dn_net *net, int layer, const char *name, float *values, size_t count) {
     dn_tensor *t = NULL;
     DN_TRY(net_tensor(net, layer, name, count, &t));
     DN_CHECK(t->kind != DN_STATISTIC, DN_E_USAGE, "layer %d: %s is a running statistic and has no gradient", layer,
@@ -820,21 +979,21 @@ static dn_status net_rows(const dn_net *net, int index, size_t count, const dn_l
     return DN_OK;
 }
 
-dn_status dn_layer_output(const dn_net *net, int layer, float *values, size_t count) {
+static dn_status net_layer_output(const dn_net *net, int layer, float *values, size_t count) {
     const dn_layer *l = NULL;
     DN_TRY(net_rows(net, layer, count, &l));
     net->ops->download(net->pool, values, l->output, count * sizeof *values);
     return DN_OK;
 }
 
-dn_status dn_layer_delta(const dn_net *net, int layer, float *values, size_t count) {
+static dn_status net_layer_delta(const dn_net *net, int layer, float *values, size_t count) {
     const dn_layer *l = NULL;
     DN_TRY(net_rows(net, layer, count, &l));
     net_negated(net, values, l->delta, count);
     return DN_OK;
 }
 
-dn_status dn_layer_set_noise(dn_net *net, int layer, const float *values, size_t count) {
+static dn_status net_layer_set_noise(dn_net *net, int layer, const float *values, size_t count) {
     const dn_layer *l = NULL;
     DN_TRY(net_layer(net, layer, &l));
     DN_CHECK(l->type->set_noise, DN_E_USAGE, "layer %d is a [%s], which draws no numbers", layer, l->type->name);
@@ -842,4 +1001,25 @@ dn_status dn_layer_set_noise(dn_net *net, int layer, const float *values, size_t
              net->run.batch, l->outputs);
     l->type->set_noise((dn_layer *)l, values, count);
     return DN_OK;
+}
+
+/* ---- the same for one thread at a time ---- */
+
+dn_status dn_tensor_get(const dn_net *net, int layer, const char *name, float *values, size_t count) {
+    DN_EXCLUSIVE(net, net_tensor_get(net, layer, name, values, count));
+}
+dn_status dn_tensor_set(dn_net *net, int layer, const char *name, const float *values, size_t count) {
+    DN_EXCLUSIVE(net, net_tensor_set(net, layer, name, values, count));
+}
+dn_status dn_gradient_get(const dn_net *net, int layer, const char *name, float *values, size_t count) {
+    DN_EXCLUSIVE(net, net_gradient_get(net, layer, name, values, count));
+}
+dn_status dn_layer_output(const dn_net *net, int layer, float *values, size_t count) {
+    DN_EXCLUSIVE(net, net_layer_output(net, layer, values, count));
+}
+dn_status dn_layer_delta(const dn_net *net, int layer, float *values, size_t count) {
+    DN_EXCLUSIVE(net, net_layer_delta(net, layer, values, count));
+}
+dn_status dn_layer_set_noise(dn_net *net, int layer, const float *values, size_t count) {
+    DN_EXCLUSIVE(net, net_layer_set_noise(net, layer, values, count));
 }

@@ -1,6 +1,7 @@
 /* A network: layers in order, the blocks their tensors and buffers lie in, and one optimiser over the blocks. */
 #ifndef DN_NETWORK_H
 #define DN_NETWORK_H
+#include "guard.h"
 #include "layer.h"
 #include "schedule.h"
 
@@ -11,6 +12,7 @@ typedef struct dn_range { /* neighbours in the parameter block that are updated 
 } dn_range;
 
 struct dn_net {
+    dn_guard *guard; /* first: it stays when a resize replaces all that follows; the wide plan has it too */
     dn_cfg *cfg;
     dn_pool *pool;
     const dn_ops *ops;
@@ -26,7 +28,11 @@ struct dn_net {
     int sampling_layer; /* first, -1: none */
     int latent_layer;   /* whose output is the latent space: sampling, or an autoencoder's narrowest; -1: none */
     uint64_t seed, seen, updates;
+    uint64_t schedule_from; /* the `seen` from which the schedule and max_batches count */
+    int64_t batches_before; /* updates + this = batches since then */
     double decay, b1, b2, data_scale, rate_override;
+    double step_rate;     /* learning rate of the step that is set */
+    double largest_factor; /* of the layers' learning rates */
     const char *label_column;
     float *input, *truth;                  /* (batch, inputs), (batch, truths) on the device */
     float *values, *grads, *moment1, *moment2; /* one layout */
@@ -41,12 +47,26 @@ struct dn_net {
     size_t n_workspace;
     const dn_net *resized_from; /* while a resized network is built: whose parameters it takes over */
     dn_net *wide; /* the same network for many rows at a time without training, on the same parameters; NULL: not yet */
+    dn_status stopped;          /* of filling a layer with start weights: a watch may end it */
     int layout;                 /* how often memory has been laid out anew */
     dn_range *ranges, *rest;   /* of all parameters; of those of layers that do not update themselves */
     int n_ranges, n_rest, may_update_now;
-    int rows_since_update;
+    int64_t rows_since_update;
     double cost, objective; /* of the last forward */
 };
+
+/* Public functions that compute on a network, change it or read its buffers: between these two. dn_net_leave hands
+ * `status` on. */
+dn_status dn_net_enter(const dn_net *net);
+dn_status dn_net_leave(const dn_net *net, dn_status status);
+#define DN_EXCLUSIVE(net, call)                                                                                        \
+    do {                                                                                                               \
+        DN_TRY(dn_net_enter(net));                                                                                     \
+        return dn_net_leave(net, (call));                                                                              \
+    } while (0)
+/* Those that tell what a network is, at any time: between these. */
+void dn_net_lock(const dn_net *net);
+void dn_net_unlock(const dn_net *net);
 
 /* Gradients and moments of the optimiser, at the first call: a network that never trains does without. */
 dn_status dn_net_prepare_training(dn_net *net);
@@ -66,7 +86,9 @@ void dn_net_losses_keep(const dn_net *net, double *sums);
 void dn_net_losses_resume(dn_net *net, const double *sums);
 /* What the next pass and update need to know: `pass` numbers the noise, `at` is its place in the epoch's order, `rows` are
  * those of the update. Call it when `seen` counts the pass already. */
-void dn_net_set_step(dn_net *net, uint64_t pass, uint64_t at, int rows);
+void dn_net_set_step(dn_net *net, uint64_t pass, uint64_t at, int64_t rows);
+/* Before an update with the step that is set: DN_E_NUMERIC when the learning rate has grown beyond float32. */
+dn_status dn_net_check_rate(const dn_net *net);
 /* Forward and backward of a training step that is set, with the update if it is wanted; rows and truth as in
  * dn_net_run_layers. */
 dn_status dn_net_train_rows(dn_net *net, int rows, const float *truth, int update);
@@ -78,6 +100,12 @@ double dn_sampling_beta(const dn_layer *layer);
 int dn_net_steps(const dn_net *net);
 /* Where row i of a table's part stands in a pass of `rows` rows, which goes step by step through whole sequences. */
 size_t dn_net_place(const dn_net *net, size_t rows, size_t i);
+/* Of the schedule, from the rows seen since schedule_from. */
 uint64_t dn_net_batch_number(const dn_net *net);
+/* Let the schedule begin at this `seen`, which so many batches have followed. */
+void dn_net_schedule_from(dn_net *net, uint64_t seen, uint64_t batches);
+/* Batches since then, as they were counted. */
+uint64_t dn_net_batches(const dn_net *net);
+uint64_t dn_net_rows_per_update(const dn_net *net);
 double dn_net_rate(const dn_net *net);
 #endif

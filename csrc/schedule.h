@@ -17,5 +17,8 @@ typedef struct dn_schedule {
 
 dn_status dn_schedule_parse(dn_section *net, dn_schedule *out);
 void dn_schedule_free(dn_schedule *schedule);
+/* Of batch number `batch`, 1 is the first update's: 0 to the largest float. */
 double dn_schedule_rate(const dn_schedule *schedule, uint64_t batch, uint64_t seed);
+/* The first batch number of those whose rate is 0 for ever; UINT64_MAX: there is none. */
+uint64_t dn_schedule_end(const dn_schedule *schedule);
 #endif

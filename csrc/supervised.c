@@ -218,7 +218,7 @@ static int row_largest(const float *row, int width) {
     return at;
 }
 
-dn_status dn_net_pick(const dn_net *net, const float *outputs, size_t rows, int32_t *picked) {
+static dn_status net_pick(const dn_net *net, const float *outputs, size_t rows, int32_t *picked) {
     DN_CHECK(net->truths == net->outputs && net->truth_kind >= DN_TRUTH_BINARY, DN_E_USAGE,
              "%s: no labels to predict: its loss is not over classes", net->cfg->path);
     for (size_t r = 0; r < rows; r++) {
@@ -236,7 +236,7 @@ size_t dn_net_weights_name(const dn_net *net, int supervised, char *text, size_t
     return n < 0 ? 0 : (size_t)n;
 }
 
-dn_status dn_net_truth(const dn_net *net, const dn_table *t, const char *path, dn_classes *classes, float *truth) {
+static dn_status net_truth(const dn_net *net, const dn_table *t, const char *path, dn_classes *classes, float *truth) {
     const char *cfg = net->cfg->path;
     DN_CHECK(net->truths, DN_E_USAGE, "%s: the network has no cost layer, so no loss", cfg);
     if (t->truths) {
@@ -258,6 +258,22 @@ dn_status dn_net_truth(const dn_net *net, const dn_table *t, const char *path, d
     }
     if (status == DN_OK) status = dn_classes_one_hot(classes, t->labels, t->rows, net->truths, truth);
     return status == DN_OK ? DN_OK : dn_fail_prefix(status, "%s: ", path);
+}
+
+/* Both read what a network is, so under its lock. */
+
+dn_status dn_net_pick(const dn_net *net, const float *outputs, size_t rows, int32_t *picked) {
+    dn_net_lock(net);
+    dn_status status = net_pick(net, outputs, rows, picked);
+    dn_net_unlock(net);
+    return status;
+}
+
+dn_status dn_net_truth(const dn_net *net, const dn_table *t, const char *path, dn_classes *classes, float *truth) {
+    dn_net_lock(net);
+    dn_status status = net_truth(net, t, path, classes, truth);
+    dn_net_unlock(net);
+    return status;
 }
 
 /* ---- scores ---- */

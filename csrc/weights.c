@@ -51,7 +51,16 @@ size_t dn_weights_bytes(const dn_net *net) {
     return 20 + n * sizeof(float);
 }
 
-dn_status dn_net_save_range(const dn_net *net, const char *path, int cutoff) {
+static dn_status weights_write(dn_writer *w, const float *host, size_t n) {
+    enum { PART = 1 << 22 }; /* floats */
+    for (size_t at = 0; at < n; at += PART) {
+        DN_TRY(dn_watched());
+        DN_TRY(dn_writer_write(w, host + at, (n - at < PART ? n - at : PART) * sizeof *host));
+    }
+    return DN_OK;
+}
+
+static dn_status weights_save(const dn_net *net, const char *path, int cutoff) {
     dn_writer *w;
     DN_TRY(dn_writer_open(&w, path));
     int32_t header[3] = {0, 2, 0};
@@ -69,7 +78,7 @@ dn_status dn_net_save_range(const dn_net *net, const char *path, int cutoff) {
                 break;
             }
             net->ops->download(net->pool, host, t->value, t->count * sizeof *host);
-            status = dn_writer_write(w, host, t->count * sizeof *host);
+            status = weights_write(w, host, t->count);
             dn_free(host);
         }
     }
@@ -78,6 +87,10 @@ dn_status dn_net_save_range(const dn_net *net, const char *path, int cutoff) {
         return status;
     }
     return dn_writer_commit(w);
+}
+
+dn_status dn_net_save_range(const dn_net *net, const char *path, int cutoff) {
+    DN_EXCLUSIVE(net, weights_save(net, path, cutoff));
 }
 
 dn_status dn_net_save(const dn_net *net, const char *path) { return dn_net_save_range(net, path, -1); }
@@ -180,6 +193,7 @@ static dn_status weights_parse(dn_net *net, const char *path, const char *data, 
                  (size - at) % sizeof(float), total);
         for (size_t p = 0; !pass && p < total; p++) {
             float v;
+            if (p % (1 << 20) == 0) DN_TRY(dn_watched()); /* here, not while values are copied: all of them or none */
             memcpy(&v, data + at + p * sizeof v, sizeof v);
             DN_CHECK(__builtin_isfinite(v), DN_E_FORMAT, "%s: value %zu is %g: it is damaged or no weights file", path,
                      p, (double)v);
@@ -187,6 +201,7 @@ static dn_status weights_parse(dn_net *net, const char *path, const char *data, 
     }
     net->seen = clear ? 0 : seen;
     net->updates = 0;
+    dn_net_schedule_from(net, net->seen, 0);
     if (net->grads) {
         net->ops->fill(net->pool, net->n_values, 0, net->moment1);
         net->ops->fill(net->pool, net->n_values, 0, net->grads);
@@ -206,7 +221,7 @@ static size_t weights_most(const dn_net *net, int start, int cutoff) {
     return 4096 + n * sizeof(float);
 }
 
-dn_status dn_net_load_range(dn_net *net, const char *path, int clear, int start, int cutoff) {
+static dn_status weights_load(dn_net *net, const char *path, int clear, int start, int cutoff) {
     char *data;
     size_t got, size;
     if (start < 0) start = 0;
@@ -214,6 +229,10 @@ dn_status dn_net_load_range(dn_net *net, const char *path, int clear, int start,
     dn_status status = weights_parse(net, path, data, size, clear, start, cutoff);
     dn_free(data);
     return status;
+}
+
+dn_status dn_net_load_range(dn_net *net, const char *path, int clear, int start, int cutoff) {
+    DN_EXCLUSIVE(net, weights_load(net, path, clear, start, cutoff));
 }
 
 dn_status dn_net_load(dn_net *net, const char *path, int clear) { return dn_net_load_range(net, path, clear, 0, -1); }

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypedDict, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +24,20 @@ if TYPE_CHECKING:
 
 RECURRENT = ("rnn", "crnn", "gru", "lstm")
 SLICE_MS = 50  # of work in C between looks at Ctrl-C
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _alone(method: Callable[Concatenate[Network, P], R]) -> Callable[Concatenate[Network, P], R]:
+    """A method that asks the core for sizes and then gives it arrays of them: no other thread may come in between."""
+
+    @functools.wraps(method)
+    def call(self: Network, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with self._claimed():
+            return method(self, *args, **kwargs)
+
+    return call
 
 
 class Losses(TypedDict):
@@ -62,6 +79,8 @@ class Progress:
     """All of it as one line, as the command line shows it."""
     values: dict[str, float] = field(default_factory=dict)
     """What the line tells of losses and scores, by name; those of held-out rows begin with `valid_`."""
+    warning: str | None = None
+    """What went wrong without ending the training, once for every problem; `train` also passes it to `warnings.warn`."""
 
 
 @dataclass
@@ -177,19 +196,25 @@ class Layer:
 
 
 class Network:
-    """A network built from the cfg file `cfg` with fresh parameters.
+    """A network built from the cfg file `cfg`, or from the text of one, `cfg_text`, with fresh parameters.
 
     seed: start weights, noise, dropout and shuffling are functions of it. device: "cpu"; "cuda" or "cuda:N", a GPU; "auto", a GPU
     when there is one and the network is large enough to gain by it. batch: rows in one pass, instead of the cfg's.
     threads: None means all this process may use. precision: of products of matrices, "float32"; "tf32" or "bf16" on GPUs that
     have them, elsewhere a DeviceError. With recurrent layers, tables (train, predict, encode, ...) are sequences of time_steps
-    rows, one after the other, and every sequence begins with no state. Not for use by two threads at once; two networks are.
+    rows, one after the other, and every sequence begins with no state. A network is used by one thread at a time: a call that
+    meets another thread's, a training included, is a UsageError; its properties can be read at any time. Two networks do not
+    meet.
     """
 
     def __init__(
-        self, cfg: Path, seed: int = 0, device: str = "auto", batch: int | None = None, threads: int | None = None,
-        precision: str | None = None,
+        self, cfg: Path | None = None, seed: int = 0, device: str = "auto", batch: int | None = None,
+        threads: int | None = None, precision: str | None = None, *, cfg_text: str | None = None,
     ) -> None:  # fmt: skip
+        if (cfg is None) == (cfg_text is None):
+            raise errors.UsageError("a network is built from a cfg file or from cfg_text: give one of the two")
+        if cfg_text is not None and "\0" in cfg_text:
+            raise errors.UsageError("cfg_text holds a zero byte, so it is not text")
         if not 0 <= seed < 2**64:
             raise errors.UsageError(f"seed={seed} is not in 0 .. 2**64 - 1")
         for name, value in (("batch", batch), ("threads", threads)):
@@ -200,23 +225,27 @@ class Network:
         options = ffi.new("dn_net_options *", given)
         out = ffi.new("dn_net **")
         listen()
-        check(lib.dn_net_create(out, to_bytes(cfg), options), cfg)
+        if cfg_text is not None:
+            check(lib.dn_net_create_text(out, cfg_text.encode(), ffi.NULL, options))
+        elif cfg is not None:
+            check(lib.dn_net_create(out, to_bytes(cfg), options), cfg)
         self._handle = ffi.gc(out[0], lib.dn_net_destroy)
         self._rows = 0
-        self.cfg = str(cfg)
+        self.cfg = "cfg_text" if cfg is None else str(cfg)
         for i in range(lib.dn_net_warning_count(self._handle)):
             warnings.warn(text(lib.dn_net_warning(self._handle, i)), stacklevel=2)
         self.layers = [Layer(self, i) for i in range(self._info().n_layers)]
 
     @classmethod
-    def load(cls, cfg: Path, weights: Path, **options: Any) -> Network:
-        """A network with the parameters of a Darknet .weights file; options as in the constructor."""
+    def load(cls, cfg: Path | None, weights: Path, **options: Any) -> Network:
+        """A network with the parameters of a Darknet .weights file; options as in the constructor (cfg None: cfg_text=)."""
         net = cls(cfg, **options)
         net.load_weights(weights)
         return net
 
     def load_weights(self, path: Path, clear: bool = False, start: int = 0, cutoff: int | None = None) -> None:
-        """Read a Darknet .weights file; only layers start <= i < cutoff if given; clear: `seen` starts at 0."""
+        """Read a Darknet .weights file; only layers start <= i < cutoff if given. `seen` becomes the file's, and the schedule
+        of the learning rate and max_batches count anew from there; clear: `seen` starts at 0."""
         end = -1 if cutoff is None else cutoff
         check(lib.dn_net_load_range(self._handle, to_bytes(path), int(clear), start, end), path)
 
@@ -231,13 +260,24 @@ class Network:
         for name, value in (("height", height), ("width", width), ("batch", batch)):
             if value is not None and not 0 < value < 2**31:
                 raise errors.UsageError(f"{name}={value} is not a positive number")
-        check(lib.dn_net_resize(self._handle, height or 0, width or 0, batch or 0))
-        self._rows = 0
-        for layer in self.layers:
-            layer._read()
+        with self._claimed():
+            check(lib.dn_net_resize(self._handle, height or 0, width or 0, batch or 0))
+            self._rows = 0
+            for layer in self.layers:
+                layer._read()
+
+    @contextmanager
+    def _claimed(self) -> Iterator[None]:
+        """Other threads stay out."""
+        check(lib.dn_net_claim(self._handle))
+        try:
+            yield
+        finally:
+            lib.dn_net_release(self._handle)
 
     # ---- many rows
 
+    @_alone
     def train(
         self,
         X: npt.ArrayLike,
@@ -252,27 +292,40 @@ class Network:
         preview: Path | None = None,
         on_slice: Callable[[Progress], None] | None = None,
         history: History | None = None,
+        continues: bool = False,
+        progress: bool | None = None,
     ) -> History:
         """Train on the rows of X (n, inputs) towards `truth` (default: X itself) and return the losses per epoch.
 
-        epochs: None trains until the cfg's max_batches. callback(progress) is called after every epoch; when it returns
-        True, training ends. learning_rate overrides the cfg's. After every epoch the network is evaluated on held-out rows: on
-        `valid`, a pair (X, truth) or X alone, or on the part `holdout` of the rows (0.2: the last fifth of an order drawn from
-        the seed), which is then not trained on; with a truth and neither of them, on the training rows. preview: write ten
-        inputs and outputs per epoch, named after this file. on_slice(progress) is called every 50 ms or so. history: go on with
-        this one.
+        epochs: None trains until the cfg's max_batches, and a network that has reached them for as many once more. A training
+        goes on where the last one stopped, so some epochs and then more are the same as all of them at once.
+        continues: as Darknet does, the schedule of the learning rate and max_batches count from the first row that was ever
+        trained, also before the weights were saved and loaded; a UsageError when nothing is left.
+        callback(progress) is called after every epoch; when it returns True, training ends. learning_rate overrides the cfg's in
+        this training. After every epoch the network is evaluated on held-out rows: on `valid`, a pair (X, truth) or X alone, or
+        on the part `holdout` of the rows (0.2: the last fifth of an order drawn from the seed), which is then not trained on;
+        with a truth and neither of them, on the training rows. preview: write ten inputs and outputs per epoch, named after this
+        file; when they cannot be written that is a warning. on_slice(progress) is called every 50 ms or so. history: go on with
+        this one. progress: show one line of it; None: in notebooks.
         Ctrl-C raises KeyboardInterrupt after the current batch;
         what was learned until then is in the network. A loss that stops being finite raises NumericError and leaves the
-        parameters of the last good epoch.
+        network as it was after the last good epoch; the epochs until then are in a `history` that was given.
         """
         history = History() if history is None else history
-        for progress in self._train(X, epochs, truth, shuffle, learning_rate, valid, holdout, preview):
-            if on_slice is not None:
-                on_slice(progress)
-            if progress.epoch_done:
-                history.add(progress)
-                if callback is not None and callback(progress):
-                    break
+        shown = _Line(_in_notebook() if progress is None else progress)
+        try:
+            for now in self._train(X, epochs, truth, shuffle, learning_rate, valid, holdout, preview, continues):
+                if now.warning is not None:
+                    warnings.warn(now.warning, stacklevel=2)
+                shown.show(now)
+                if on_slice is not None:
+                    on_slice(now)
+                if now.epoch_done:
+                    history.add(now)
+                    if callback is not None and callback(now):
+                        break
+        finally:
+            shown.end()
         return history
 
     def _train(
@@ -285,6 +338,7 @@ class Network:
         valid: Any,
         holdout: float,
         preview: Path | None,
+        continues: bool,
     ) -> Iterator[Progress]:
         x, y = self._rows_and_truth(X, truth)
         pair = valid if isinstance(valid, tuple) else (valid, None)
@@ -304,6 +358,7 @@ class Network:
                 "epochs": epochs or 0, "shuffle": int(shuffle), "learning_rate": learning_rate or 0, "preview_path": path,
                 "holdout": holdout, "valid_x": _lent(held_x), "valid_truth": _lent(held_y),
                 "valid_rows": 0 if held_x is None else len(held_x), "score": int(y is not None),
+                "continues": int(continues),
             },
         )  # fmt: skip
         out = ffi.new("dn_trainer **")
@@ -315,12 +370,16 @@ class Network:
         try:
             while not p.finished:
                 self._rows = 0
-                check(lib.dn_trainer_run(trainer, SLICE_MS, p), preview)
+                p.warning = ffi.NULL
+                status = lib.dn_trainer_run(trainer, SLICE_MS, p)
+                if status != lib.DN_OK and p.warning != ffi.NULL:
+                    warnings.warn(text(p.warning), stacklevel=5)
+                check(status, preview)
                 lib.dn_progress_line(p, line, 256)
                 yield Progress(
                     p.epoch, p.epochs, bool(p.epoch_done), bool(p.finished), p.rows_done, p.rows_total, p.image_loss,
                     p.latent_loss, p.total_loss, p.rows_per_second, p.seconds, p.eta_seconds, p.learning_rate, text(line),
-                    _items(lib.dn_progress_item, p),
+                    _items(lib.dn_progress_item, p), None if p.warning == ffi.NULL else text(p.warning),
                 )  # fmt: skip
         finally:
             ffi.release(trainer)
@@ -361,6 +420,7 @@ class Network:
             gone = gone | np.logical_or.accumulate(lost.reshape(-1, steps), axis=1).ravel()
         return x[take], None if truth is None else truth[take], gone
 
+    @_alone
     def _apply(
         self, call: Any, X: npt.ArrayLike, columns: int, width: int, name: str = "X", out: Array | None = None,
         missing: str = "error",
@@ -389,6 +449,7 @@ class Network:
         self._need_latent()
         return self._apply(lib.dn_net_decode, z, self.latent_size, self.outputs, "z", out)
 
+    @_alone
     def encode(self, X: npt.ArrayLike, *, missing: str = "error") -> tuple[Array, Array]:
         """The posterior of every row: mean and log-variance, each (n, latent_size); log-variances as they count, bounded beyond
         10 (docs/numerics.md). A plain autoencoder gives its code as the mean, and log 0.
@@ -430,6 +491,7 @@ class Network:
         for `sample`, `missing` as for `encode`."""
         return self._apply(lib.dn_net_predict, X, self.inputs, self.outputs, out=out, missing=missing)
 
+    @_alone
     def evaluate(self, X: npt.ArrayLike, truth: npt.ArrayLike | None = None) -> Losses:
         """The losses per row, without noise (z is the mean) and with running statistics; with a truth also `accuracy` (losses
         over classes), or `mse` and `r2`."""
@@ -442,6 +504,7 @@ class Network:
         self._rows = 0
         return cast(Losses, _items(lib.dn_losses_item, losses, 0))
 
+    @_alone
     def row_losses(self, X: npt.ArrayLike, truth: npt.ArrayLike | None = None, *, missing: str = "error") -> dict[str, Array]:
         """The losses of every row by itself: image_loss, latent_loss and total_loss, each (n,); their means are those of
         `evaluate`. The total loss is an anomaly score: rows unlike those it was trained on lose more. `missing` as for
@@ -485,6 +548,7 @@ class Network:
 
     # ---- one step by hand
 
+    @_alone
     def forward(self, x: npt.ArrayLike, truth: npt.ArrayLike | None = None, train: bool = False) -> Array:
         """Run x (n, inputs), n <= batch, through all layers and return the output (n, outputs)."""
         rows = matrix(x, self.inputs, "x")
@@ -512,7 +576,7 @@ class Network:
 
     def reset_state(self) -> None:
         """Recurrent layers forget."""
-        lib.dn_net_reset_state(self._handle)
+        check(lib.dn_net_reset_state(self._handle))
 
     # ---- what it is
 
@@ -652,6 +716,28 @@ def _not_finite(array: Array) -> npt.NDArray[np.bool_]:
     return np.concatenate(parts) if parts else np.zeros(0, np.bool_)
 
 
+def _in_notebook() -> bool:
+    """Does this run in the kernel of a notebook? It has IPython loaded, so nothing needs to be imported."""
+    get = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return get is not None and type(get()).__name__ == "ZMQInteractiveShell"
+
+
+class _Line:
+    """One line of progress on standard output, which is written again and again."""
+
+    def __init__(self, on: bool) -> None:
+        self._on, self._length = on, 0
+
+    def show(self, progress: Progress) -> None:
+        if self._on:
+            print(f"\r{progress.line.ljust(self._length)}", end="", flush=True)
+            self._length = len(progress.line)
+
+    def end(self) -> None:
+        if self._length:
+            print(flush=True)
+
+
 def _lent(array: Array | None) -> Any:
     return ffi.NULL if array is None else pointer(array)
 
@@ -667,6 +753,8 @@ def _items(call: Any, *arguments: Any) -> dict[str, float]:
 
 def sample_prior(n: int, latent_size: int, seed: int = 0) -> Array:
     """n latent vectors from N(0, 1): the same rows for the same seed on every machine."""
+    if n < 0 or latent_size < 1 or not 0 <= seed < 2**64:
+        raise errors.UsageError(f"{n} rows of {latent_size} values from seed {seed}: no such sample")
     z = np.empty((n, latent_size), np.float32)
     lib.dn_prior_sample(seed, n, latent_size, pointer(z))
     return z

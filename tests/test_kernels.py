@@ -35,6 +35,11 @@ def test_the_pool_runs_every_chunk_once() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_threads_that_meet_on_a_network_are_refused_and_never_crash_or_hang() -> None:
+    done = subprocess.run([str(c_test("test_threads")), "300"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("isa", ISAS)
 def test_kernels_equal_plain_loops_on_any_number_of_threads(isa: str, kernel_test: Path) -> None:
     done = subprocess.run([str(kernel_test)], env={**os.environ, "DARKNET_ISA": isa}, capture_output=True, text=True, timeout=300)

@@ -44,6 +44,7 @@ def test_a_training_step_allocates_nothing_after_the_first(name: str) -> None:
             assert lib.dn_sys_fail_at(0) == 0
 
 
+@pytest.mark.filterwarnings("ignore:the preview")
 def test_every_failing_allocation_or_file_call_is_an_error_and_no_crash(digits: tuple[np.ndarray, np.ndarray]) -> None:
     """The n-th call fails, for every n until the whole job goes through."""
     Path("good.weights").write_bytes(b"keep me")

@@ -143,11 +143,14 @@ static int train_run(train_job *j) {
     if (code) return code;
     dn_status trained;
     do {
-        now = p;
+        now = p, now.warning = NULL;
         trained = dn_trainer_run(j->trainer, 50, &now);
+        if (now.warning) {
+            if (terminal && !j->args.quiet && p.rows_done) fputs("\r\033[K", stderr);
+            cli_warn(&j->args, "%s", now.warning);
+        }
         if (trained != DN_OK) break;
         p = now;
-        if (p.warning) cli_warn(&j->args, "%s", p.warning);
         cli_progress(&j->args, &p, terminal);
         if (p.epoch_done) epoch = p;
     } while (!p.finished && !cli_interrupted());

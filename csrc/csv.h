@@ -134,9 +134,6 @@ typedef struct csv_plan {
 
 /* Find out separator, width, header and the columns' roles; the reader then stands at the first row. */
 dn_status dn_csv_look(csv_reader *reader, const dn_csv_options *options, csv_plan *plan, dn_table *table);
-dn_status dn_csv_roles(const csv_reader *reader, const dn_csv_options *options, csv_plan *plan, dn_table *table);
-/* The column of a name, of a header or an index; -1: none. */
-int dn_csv_column(const csv_plan *plan, const char *name, size_t size);
 
 /* ---- sentences ---- */
 
@@ -149,8 +146,6 @@ dn_status dn_csv_bad_cell(const csv_reader *reader, const csv_plan *plan, const 
 dn_status dn_csv_bad_width(const csv_reader *reader, const csv_plan *plan, long line, int width);
 dn_status dn_csv_no_column(const csv_reader *reader, const csv_plan *plan, const char *what, const char *name,
                            size_t size);
-/* "column 3 ('price')" as messages have it. */
-void dn_csv_column_name(const csv_plan *plan, int column, char *text, size_t size);
 
 /* ---- writing ---- */
 

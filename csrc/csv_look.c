@@ -272,8 +272,8 @@ static dn_status csv_header(csv_reader *r, const dn_csv_options *o, csv_plan *pl
     table->has_header = csv_numbers_as_names(&f, &why);
     if (!why) return DN_OK;
     if (table->has_header)
-        return dn_csv_warn(table, "%s:%ld: %s are taken for column names; -no-header (header=False) reads the line as a "
-                                  "row, -header (header=True) ends this warning",
+        return dn_csv_warn(table, "%s:%ld: %s are taken for column names; -no-header (header=False) reads the line as "
+                                  "a row, -header (header=True) ends this warning",
                            r->path, r->line, why);
     return dn_csv_warn(table, "%s:%ld: %s are read as a row; -header (header=True) takes them for column names, "
                               "-no-header (header=False) ends this warning",
@@ -318,7 +318,8 @@ static dn_status csv_names(csv_reader *r, csv_plan *plan, int unnamed_first) {
     return DN_OK;
 }
 
-int dn_csv_column(const csv_plan *plan, const char *name, size_t size) {
+/* The column of a name, of a header or an index; -1: none. */
+static int csv_column(const csv_plan *plan, const char *name, size_t size) {
     for (int c = 0; plan->names && c < plan->columns; c++) {
         const char *known = plan->names + plan->places[c];
         if (strlen(known) == size && !memcmp(known, name, size)) return c;
@@ -329,7 +330,7 @@ int dn_csv_column(const csv_plan *plan, const char *name, size_t size) {
 static dn_status csv_targets(const csv_reader *r, csv_plan *plan, dn_table *table) {
     const char *name = plan->targets;
     for (int i = 0; i < plan->n_targets; i++, name += strlen(name) + 1) {
-        int column = dn_csv_column(plan, name, strlen(name));
+        int column = csv_column(plan, name, strlen(name));
         if (column < 0) return dn_csv_no_column(r, plan, "target", name, strlen(name));
         DN_CHECK(plan->roles[column] == CSV_FEATURE, DN_E_USAGE, "%s: target column '%s' is named twice", r->path,
                  name);
@@ -356,7 +357,7 @@ static dn_status csv_label_role(const csv_reader *r, const dn_csv_options *o, cs
     const char *name = o->label_column;
     *labels = 0;
     if (!name || !*name) return DN_OK;
-    int column = dn_csv_column(plan, name, strlen(name)), asked_for = column >= 0;
+    int column = csv_column(plan, name, strlen(name)), asked_for = column >= 0;
     if (o->label_optional && !plan->names && (size_t)plan->columns == (size_t)o->columns + table->truths)
         column = -1; /* an index, and a file that has the features alone */
     if (o->label_optional && column >= 0 && plan->roles[column] != CSV_FEATURE) column = -1; /* asked for as a target */
@@ -368,7 +369,7 @@ static dn_status csv_label_role(const csv_reader *r, const dn_csv_options *o, cs
     return DN_OK;
 }
 
-dn_status dn_csv_roles(const csv_reader *r, const dn_csv_options *o, csv_plan *plan, dn_table *table) {
+static dn_status csv_roles(const csv_reader *r, const dn_csv_options *o, csv_plan *plan, dn_table *table) {
     int labels;
     for (int c = 0; c < plan->columns; c++) plan->roles[c] = CSV_FEATURE;
     DN_TRY(csv_targets(r, plan, table));
@@ -464,6 +465,6 @@ dn_status dn_csv_look(csv_reader *r, const dn_csv_options *o, csv_plan *plan, dn
             DN_TRY(dn_csv_warn(table, "%s:%ld: one name fewer than columns: the first column has no name", r->path,
                                plan->first_line));
     }
-    DN_TRY(dn_csv_roles(r, o, plan, table));
+    DN_TRY(csv_roles(r, o, plan, table));
     return table->has_header ? csv_table_header(plan, table) : DN_OK;
 }

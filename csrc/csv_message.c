@@ -32,7 +32,8 @@ dn_status dn_csv_warn_comments(const csv_reader *r, dn_table *table, size_t comm
                        r->path, first, comments, first);
 }
 
-void dn_csv_column_name(const csv_plan *plan, int column, char *text, size_t size) {
+/* "column 3 ('price')" as messages have it. */
+static void csv_column_name(const csv_plan *plan, int column, char *text, size_t size) {
     const char *name = plan->names ? plan->names + plan->places[column] : "", *target = "";
     if (plan->roles[column] >= 0) target = *name ? ", a target" : "a target";
     if (!*name && !*target)
@@ -75,7 +76,7 @@ static const char *csv_cause(const csv_reader *r, const csv_plan *plan, const ch
 dn_status dn_csv_bad_cell(const csv_reader *r, const csv_plan *plan, const char *row, const csv_cell *cell, long line,
                           int column) {
     char name[128];
-    dn_csv_column_name(plan, column, name, sizeof name);
+    csv_column_name(plan, column, name, sizeof name);
     return dn_fail(DN_E_FORMAT, "%s:%ld: %s: '%.*s' is not a finite number%s", r->path, line, name,
                    csv_shown(cell->size), cell->text, csv_cause(r, plan, row, cell, line));
 }

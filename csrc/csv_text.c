@@ -210,7 +210,7 @@ static const char *csv_zip(const char *text, size_t size) {
     if (csv_holds(text, size, "xl/") || csv_holds(text, size, "[Content_Types].xml"))
         return EXPORT("an Excel workbook (xlsx)");
     if (csv_holds(text, size, "application/vnd.oasis.opendocument")) return EXPORT("an OpenDocument spreadsheet");
-    if (csv_holds(text, size, ".npy")) return "is a NumPy archive (npz): hand its arrays over in Python, or save_csv it";
+    if (csv_holds(text, size, ".npy")) return "is a NumPy archive (npz): use its arrays in Python, or save_csv";
     return "is a zip archive: unzip it";
 }
 

@@ -439,10 +439,7 @@ def stopped_after(seconds: float, path: bytes) -> tuple[int, float]:
     """Status of a reading whose watch says stop then, and how much later it came back."""
     end = time.monotonic() + seconds
 
-    @ffi.callback("int(void *)")
-    def watch(context: object) -> int:
-        return int(time.monotonic() > end)
-
+    watch = ffi.callback("int(void *)", lambda context: time.monotonic() > end)
     table = ffi.new("dn_table *")
     lib.dn_watch(watch, ffi.NULL)
     try:

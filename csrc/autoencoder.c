@@ -84,8 +84,8 @@ static dn_status job_check(const dn_net *net, const char *prefix, const float *x
     size_t truths = (size_t)net->truths;
     snprintf(name, sizeof name, "%sx", prefix);
     dn_part_of part = {name, x + at * net->inputs, n, (size_t)net->inputs, at};
-    if (!truth) return dn_check_truth(net, &part, 1);
     DN_TRY(dn_check_finite(&part));
+    if (!truth) return dn_check_truth(net, &part, 1);
     snprintf(name, sizeof name, "%struth", prefix);
     return dn_check_truth(net, &(dn_part_of){name, truth + at * truths, n, truths, at}, 1);
 }

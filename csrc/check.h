@@ -12,12 +12,12 @@ typedef struct dn_part_of {
 
 /* DN_E_USAGE with row, column and value when something is not a finite number. */
 dn_status dn_check_finite(const dn_part_of *part);
-/* Also when a loss of the network cannot take it. Of softmaxes `sums` asks that every distribution adds up to about 1;
- * without it their values are weights. `part` has the columns of the network's truth. */
+/* The same for a truth of the network, and when a loss cannot take it; detector heads look for themselves.
+ * Of softmaxes `sums` asks that every distribution adds up to about 1; without it their values are weights. */
 dn_status dn_check_truth(const dn_net *net, const dn_part_of *part, int sums);
 /* DN_E_USAGE when passes over `rows` rows give a batch normalisation one value per channel, so that it cannot train. */
 dn_status dn_check_norms(const dn_net *net, size_t rows);
-/* For layers' truth_fault: the first of n values that is not in 0 .. 1 (but for rounding), and what to do with one above or below. */
+/* For layers' truth_fault: the first of n values that is not in 0 .. 1, but for rounding, and what the loss wants. */
 int dn_fault_beyond_one(const float *values, size_t n, dn_truth_fault *fault);
 /* The largest size in (rows, columns), and the column it is in. */
 float dn_reach(const float *values, size_t rows, size_t columns, size_t *column);

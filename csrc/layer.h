@@ -81,7 +81,7 @@ typedef struct dn_layer_type {
     /* (rows, inputs), what its loss of the last forward is the sum of; NULL: no loss. Without the hook: not known */
     const float *(*row_errors)(const dn_layer *layer);
     /* The first fault in truth (rows, truths) on the host: 1 when there is one. Values are finite. `sums`: distributions add
-     * up to about 1. NULL: any number will do, or forward checks */
+     * up to about 1. NULL: forward looks for itself */
     int (*truth_fault)(const dn_layer *layer, const float *truth, size_t rows, int sums, dn_truth_fault *fault);
     void (*destroy)(dn_layer *layer);       /* frees what parse allocated */
     double (*flops)(const dn_layer *layer); /* NULL: 0 */

@@ -395,7 +395,8 @@ class Network:
     def _check(status: int, **arrays: Array | None) -> None:
         """Raise the exception of a status. Places in arrays are told as numpy counts them; the core looks at the numbers and
         counts from 1."""
-        for name, array in arrays.items() if status == lib.DN_E_USAGE else ():
+        looks = status == lib.DN_E_USAGE and text(lib.dn_error()).endswith("not a finite number")
+        for name, array in arrays.items() if looks else ():
             if array is not None and (gone := _not_finite(array)).any():
                 row = int(np.argmax(gone))
                 column = int(np.argmin(np.isfinite(array[row])))

@@ -326,8 +326,12 @@ def test_a_network_takes_the_memory_that_it_tells_and_gives_it_back(
     planned, others, held = large.training_bytes, before + small.memory_bytes, []
     large.train(np.ones((16, 36), np.float32), epochs=1, callback=lambda _: held.append(memory() - others))
     assert large.memory_bytes == planned
-    values = sum(-(-array.size // 16) * 16 for layer in large.layers for array in layer.params.values())
-    data = 4 * (16 * 36 + 16 + values)  # the rows, their order, the parameters of the last good epoch
+    values, trained = (
+        sum(-(-layer.params[name].size // 16) * 16 for layer in large.layers for name in getattr(layer, kind))
+        for kind in ("params", "grads")
+    )
+    data = 4 * (16 * 36 + 16 + values + 2 * trained)  # rows, their order, parameters and moments of the last good epoch
+    data += 16 * len(large.layers)  # sums of losses, to undo a step
     assert 0 <= held[0] - planned - data < 8
     alone = network(DENSE, device=cuda)
     assert small.train(X, epochs=1).total_loss == alone.train(X, epochs=1).total_loss

@@ -629,6 +629,7 @@ static dn_status trainer_place_schedule(dn_trainer *t) {
     } else if (open && dn_net_batches(net) >= max) {
         dn_net_schedule_from(net, net->seen, 0);
     }
+    net->rate_from = net->schedule_from;
     t->max_batches = open ? max : 0;
     return DN_OK;
 }

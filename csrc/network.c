@@ -546,6 +546,7 @@ static dn_status net_resize(dn_net *net, int height, int width, int batch) {
                      .seen = net->seen,
                      .updates = net->updates,
                      .schedule_from = net->schedule_from,
+                     .rate_from = net->rate_from,
                      .batches_before = net->batches_before,
                      .rate_override = net->rate_override,
                      .rows_since_update = net->rows_since_update,
@@ -734,7 +735,7 @@ dn_status dn_net_train_rows(dn_net *net, int rows, const float *truth, int updat
 uint64_t dn_net_rows_per_update(const dn_net *net) { return (uint64_t)net->run.batch * (uint64_t)net->subdivisions; }
 
 uint64_t dn_net_batch_number(const dn_net *net) {
-    uint64_t n = dn_net_rows_per_update(net), rows = net->seen - net->schedule_from;
+    uint64_t n = dn_net_rows_per_update(net), rows = net->seen - net->rate_from;
     return rows / n + (rows % n > 0);
 }
 

@@ -28,7 +28,8 @@ struct dn_net {
     int sampling_layer; /* first, -1: none */
     int latent_layer;   /* whose output is the latent space: sampling, or an autoencoder's narrowest; -1: none */
     uint64_t seed, seen, updates;
-    uint64_t schedule_from; /* the `seen` from which the schedule and max_batches count */
+    uint64_t schedule_from; /* the `seen` from which a trainer's schedule and max_batches count */
+    uint64_t rate_from;     /* the same for the rate now: 0, as Darknet counts, until the first trainer */
     int64_t batches_before; /* updates + this = batches since then */
     double decay, b1, b2, data_scale, rate_override;
     double step_rate;     /* learning rate of the step that is set */
@@ -100,7 +101,7 @@ double dn_sampling_beta(const dn_layer *layer);
 int dn_net_steps(const dn_net *net);
 /* Where row i of a table's part stands in a pass of `rows` rows, which goes step by step through whole sequences. */
 size_t dn_net_place(const dn_net *net, size_t rows, size_t i);
-/* Of the schedule, from the rows seen since schedule_from. */
+/* Of the schedule, from the rows seen since rate_from. */
 uint64_t dn_net_batch_number(const dn_net *net);
 /* Let the schedule begin at this `seen`, which so many batches have followed. */
 void dn_net_schedule_from(dn_net *net, uint64_t seen, uint64_t batches);

@@ -202,6 +202,7 @@ static dn_status weights_parse(dn_net *net, const char *path, const char *data, 
     net->seen = clear ? 0 : seen;
     net->updates = 0;
     dn_net_schedule_from(net, net->seen, 0);
+    net->rate_from = 0; /* steps by hand go on where the file was */
     if (net->grads) {
         net->ops->fill(net->pool, net->n_values, 0, net->moment1);
         net->ops->fill(net->pool, net->n_values, 0, net->grads);

@@ -337,6 +337,8 @@ def test_learning_rate_follows_the_policy(policy: str) -> None:
         if policy == "sigmoid" and batch < 100:  # the original's unsigned numbers wrap there and give 0
             assert rate == 0
             continue
+        if policy.startswith("poly") and batch > net._info().max_batches:  # the original goes on below 0, or rises again
+            rate = 0
         # the number of batches is a function of `seen`, which a weights file carries
         net.save("w.weights")
         data = bytearray(Path("w.weights").read_bytes())

@@ -119,7 +119,7 @@ def moved(net: dv.Network, X: np.ndarray, epochs: int = 1) -> bool:
 # ---- schedules
 
 
-@pytest.mark.parametrize("power", ["4", "2", "1", "3", "0.5", "1e308"])
+@pytest.mark.parametrize("power", ["4", "2", "1", "3", "0.5", "1e38"])
 def test_the_rate_of_poly_is_0_at_its_end_and_stays_there(power: str, network: Build) -> None:
     net = ae(network, f"policy=poly\nmax_batches=20\npower={power}")
     X = rows_of(100)
@@ -152,7 +152,7 @@ def test_epochs_beyond_the_end_of_poly_are_told_once(network: Build) -> None:
         ("learning_rate=1e999", "learning_rate=1e999"),
         ("learning_rate=inf", "learning_rate=inf"),
         ("learning_rate=nan", "learning_rate=nan"),
-        ("learning_rate=1e300", "learning_rate=1e\\+300"),
+        ("learning_rate=1e300", "learning_rate=1e300 is beyond"),
         ("policy=exp\ngamma=-0.5", "gamma=-0.5 is below 0"),
         ("policy=step\nscale=-0.1", "scale=-0.1 is below 0"),
         ("policy=steps\nsteps=10,20\nscales=0.1,-0.1", "scales=.*-0.1 is below 0"),
@@ -178,13 +178,13 @@ def test_a_schedule_that_would_leave_all_bounds_is_an_error_of_the_cfg(keys: str
         "policy=steps\nsteps=-1,100,200\nscales=.1,10,.1",
         "policy=steps\nsteps=5,5\nscales=.1,10",
         "policy=sigmoid\ngamma=-0.1\nstep=10",
-        "policy=sigmoid\ngamma=1e308\nstep=10",
-        "policy=sigmoid\ngamma=-1e308\nstep=10",
+        "policy=sigmoid\ngamma=1e38\nstep=10",
+        "policy=sigmoid\ngamma=-1e38\nstep=10",
         "policy=exp\ngamma=0",
         "policy=random\npower=0",
-        "policy=random\npower=1e308",
+        "policy=random\npower=1e38",
         "burn_in=1000\npower=0",
-        "burn_in=1000\npower=1e308",
+        "burn_in=1000\npower=1e38",
         "policy=poly\nmax_batches=3\npower=0",
         "policy=poly\nmax_batches=3\nburn_in=1000",
         "policy=constant\npower=-1\ngamma=-1",
@@ -297,8 +297,10 @@ def test_schedules_count_from_the_rows_found_in_a_weights_file(network: Build) -
     net.save("done.weights")
     assert net.learning_rate == pytest.approx(0.001)
     net.load_weights("done.weights")
-    assert net.seen == 200 and net.learning_rate == pytest.approx(0.01)
-    assert len(net.train(X).total_loss) == 2 and net.seen == 400
+    assert net.seen == 200 and net.learning_rate == pytest.approx(0.001)  # of steps by hand, as Darknet counts
+    rates: list[float] = []
+    net.train(X, callback=lambda progress: rates.append(progress.learning_rate))
+    assert rates == pytest.approx([0.01, 0.001]) and net.seen == 400
     net.load_weights("done.weights", clear=True)
     assert net.seen == 0 and net.learning_rate == pytest.approx(0.01)
 

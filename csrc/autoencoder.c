@@ -656,6 +656,37 @@ static void trainer_warn_of_idle_epochs(dn_trainer *t) {
                      max, good, good + 1, t->options.epochs);
 }
 
+/* The column of the first `rows` rows whose values are largest, in words; of the truth when no value of x is above `limit`.
+ * Returns 0 when there is none, 1 for a column of x, 2 for one of the truth. */
+static int trainer_far_column(const dn_trainer *t, size_t rows, double limit, double *most, char *text, size_t size) {
+    size_t column = 0, all = t->kept ? t->rows + t->score_rows : t->rows;
+    if (rows > all) rows = all;
+    *most = dn_reach(t->x, rows, (size_t)t->net->inputs, &column);
+    if (*most > limit) {
+        const char *name = t->options.column_names;
+        for (size_t i = 0; name && i < column; i++) name += strlen(name) + 1;
+        if (name && *name)
+            snprintf(text, size, "column '%.60s'", name);
+        else
+            snprintf(text, size, "column %zu", column + 1);
+        return 1;
+    }
+    if (!t->truth) return 0;
+    *most = dn_reach(t->truth, rows, (size_t)t->net->truths, &column);
+    snprintf(text, size, "column of the truth %zu", column + 1);
+    return *most > limit ? 2 : 0;
+}
+
+static void trainer_warn_of_far_data(dn_trainer *t) {
+    enum { SOME_ROWS = 4096 }; /* tell enough, and no time */
+    const double far = 1000;
+    char column[128];
+    double most;
+    if (trainer_far_column(t, SOME_ROWS, far, &most, column, sizeof column) == 1)
+        trainer_warn(t, "%s reaches %.6g: networks learn little from numbers that far from 1, and one such column "
+                     "outweighs the others: scale the data (-scale, or data_scale= in [net])", column, most);
+}
+
 static dn_status trainer_allocate(dn_trainer *t) {
     dn_net *net = t->net;
     size_t steps = (size_t)dn_net_steps(net), sums = 2 * (size_t)net->n_layers * sizeof(double);
@@ -704,6 +735,7 @@ static void trainer_begin(dn_trainer *t) {
     t->preview_due = 1;
     t->planned = trainer_planned(t);
     trainer_warn_of_idle_epochs(t);
+    trainer_warn_of_far_data(t);
     trainer_shuffle(t);
     trainer_keep(t);
     t->started = t->epoch_started = dn_now();
@@ -872,22 +904,17 @@ static void trainer_resume_losses(dn_trainer *t, dn_net *net, size_t at) {
 /* The loss is no number any more: why. Data far from 1 are the usual reason, and then no learning rate helps. */
 static dn_status trainer_lost(const dn_trainer *t, double loss) {
     const double sane = 100;
-    const char *name = isnan(loss) ? "nan" : "inf", *what = "column";
-    size_t column = 0, rows = t->kept ? t->rows + t->score_rows : t->rows;
-    float most = dn_reach(t->x, rows, (size_t)t->net->inputs, &column);
-    if (t->truth && most <= sane) {
-        what = "column of the truth";
-        most = dn_reach(t->truth, rows, (size_t)t->net->truths, &column);
-    }
-    if (most <= sane)
-        return dn_fail(DN_E_NUMERIC,
-                       "the loss became %s in epoch %d: a smaller learning rate may help; the weights of epoch %d are "
-                       "kept",
-                       name, t->epoch + 1, t->epoch);
-    return dn_fail(DN_E_NUMERIC,
-                   "the loss became %s in epoch %d: %s %zu reaches %.6g: scale the data (-scale, or data_scale= in "
-                   "[net]); the weights of epoch %d are kept",
-                   name, t->epoch + 1, what, column + 1, most, t->epoch);
+    const char *name = isnan(loss) ? "nan" : "inf";
+    char column[128], kept[64] = "; nothing was learned";
+    double most;
+    int far = trainer_far_column(t, SIZE_MAX, sane, &most, column, sizeof column);
+    if (t->epoch) snprintf(kept, sizeof kept, "; the weights of epoch %d are kept", t->epoch);
+    if (!far)
+        return dn_fail(DN_E_NUMERIC, "the loss became %s in epoch %d: a smaller learning rate may help%s", name,
+                       t->epoch + 1, kept);
+    return dn_fail(DN_E_NUMERIC, "the loss became %s in epoch %d: %s reaches %.6g: scale the data (%s)%s", name,
+                   t->epoch + 1, column, most,
+                   far == 1 ? "-scale, or data_scale= in [net]" : "targets are learned in their own units", kept);
 }
 
 /* Steps until the time is up; then what the epoch has lost so far. It is added up over the whole epoch, so that its
@@ -1020,9 +1047,14 @@ static void line_duration(double seconds, char *text, size_t size) {
         snprintf(text, size, "%.0fh%02.0fm", floor(seconds / 3600), fmod(seconds, 3600) / 60);
 }
 
-static size_t line_add(char *line, size_t size, size_t at, const char *name, double value) {
-    int n = at < size ? snprintf(line + at, size - at, "%s%s %.5g", at ? "  " : "", name, value) : 0;
-    return n > 0 ? at + (size_t)n : at;
+/* What a narrow terminal has no room for goes in this order: long names, the speed, all losses but the last one, the time
+ * left. */
+typedef enum line_form { LINE_WHOLE, LINE_SHORT_NAMES, LINE_NO_SPEED, LINE_ONE_LOSS, LINE_NO_TIME, LINE_FORMS } line_form;
+
+static int line_add(char *line, int size, int at, line_form form, const char *name, double value) {
+    int n = (int)strlen(name), cut = form > LINE_WHOLE && n > 5 && !strcmp(name + n - 5, "_loss") ? n - 5 : n;
+    int added = at < size ? snprintf(line + at, (size_t)(size - at), "%s%.*s %.5g", at ? "  " : "", cut, name, value) : 0;
+    return at + added;
 }
 
 int dn_progress_item(const dn_progress *p, int index, const char **name, double *value) {
@@ -1043,20 +1075,32 @@ int dn_progress_item(const dn_progress *p, int index, const char **name, double 
     return 0;
 }
 
-void dn_progress_line(const dn_progress *p, char *line, size_t size) {
-    char time[32], losses[192], part[32] = "";
-    int shown = p->epoch_done ? p->epoch : p->epoch + 1;
-    size_t at = 0;
+static void line_losses(const dn_progress *p, line_form form, char *text, int size) {
     const char *name;
     double value;
+    int at = 0;
     for (int i = 0; dn_progress_item(p, i, &name, &value); i++) {
         int three = !p->supervised && i < 3; /* without a latent loss they are one */
-        if (three && !p->variational && i != 2) continue;
-        at = line_add(losses, sizeof losses, at, three && !p->variational ? "loss" : name, value);
+        if (three && i != 2 && (!p->variational || form >= LINE_ONE_LOSS)) continue;
+        if (form >= LINE_ONE_LOSS && at) break;
+        at = line_add(text, size, at, form, three && !p->variational ? "loss" : name, value);
     }
+}
+
+static size_t line_write(const dn_progress *p, line_form form, char *line, size_t size) {
+    char time[32], losses[192] = "", part[32] = "", speed[48] = "", rest[48] = "";
+    line_losses(p, form, losses, sizeof losses);
     if (!p->epoch_done && p->rows_total)
         snprintf(part, sizeof part, " %3.0f%%", 100.0 * (double)p->rows_done / (double)p->rows_total);
+    if (form < LINE_NO_SPEED) snprintf(speed, sizeof speed, "  %.0f rows/s", p->rows_per_second);
     line_duration(p->finished ? p->seconds : p->eta_seconds, time, sizeof time);
-    snprintf(line, size, "epoch %d/%d%s  %s  %.0f rows/s  %s %s", shown, p->epochs, part, losses, p->rows_per_second,
-             p->finished ? "took" : "eta", time);
+    if (form < LINE_NO_TIME) snprintf(rest, sizeof rest, "  %s %s", p->finished ? "took" : "eta", time);
+    int n = snprintf(line, size, "epoch %d/%d%s  %s%s%s", p->epoch_done ? p->epoch : p->epoch + 1, p->epochs, part, losses,
+                     speed, rest);
+    return n > 0 ? (size_t)n : 0;
+}
+
+void dn_progress_line(const dn_progress *p, char *line, size_t size) {
+    for (int form = 0; form < LINE_FORMS; form++)
+        if (line_write(p, (line_form)form, line, size) < size) return;
 }

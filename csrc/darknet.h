@@ -250,6 +250,7 @@ typedef struct dn_train_options {
     double holdout; /* 0, or the part of the rows that is not trained on: the last of an order drawn from the seed */
     const float *valid_x, *valid_truth; /* NULL, or rows of their own; lent, truth NULL: x */
     size_t valid_rows;
+    const char *column_names; /* NULL, or names of the inputs for messages, as dn_table.header; lent like the rows */
     int score; /* 1: without held-out rows, on the training rows (it costs their forward pass) */
 } dn_train_options;
 
@@ -282,7 +283,8 @@ DN_API dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const float *x
 DN_API dn_status dn_trainer_run(dn_trainer *trainer, int max_ms, dn_progress *progress);
 /* Waits for a call of another thread on the network. */
 DN_API void dn_trainer_destroy(dn_trainer *trainer);
-/* The progress line, the same from every program: at most `size` bytes with the final zero. */
+/* The progress line, the same from every program: at most `size` bytes with the final zero. Of a line that does not fit
+ * into them the less important parts are left out. */
 DN_API void dn_progress_line(const dn_progress *progress, char *line, size_t size);
 /* The result of an epoch by name, index 0, 1, ...: returns 0 behind the last. Values of held-out rows begin with
  * valid_. */

@@ -179,7 +179,10 @@ def test_a_terminal_shows_one_line_that_is_rewritten_and_fits(kind: str, columns
     assert b"epoch 3/3" in text
     lines = text.split(b"\n")[1].split(b"\r\x1b[K")
     assert max(len(line.rstrip()) for line in lines) < columns
-    assert all(b"total_loss" in line or b"loss" in line for line in lines if line.strip())
+    assert all(b"total" in line and b"epoch" in line for line in lines if line.strip())
+    assert (b"rows/s" in lines[-1], b"latent" in lines[-1], b"took" in lines[-1]) == {
+        200: (True, True, True), 80: (True, True, True), 60: (False, False, True), 40: (False, False, True)
+    }[columns]  # fmt: skip
 
 
 @pytest.mark.timing
@@ -414,3 +417,16 @@ def test_a_long_job_answers_an_interrupt() -> None:
     process.terminate()
     assert process.communicate(timeout=10)[1] == "darknet: interrupted\n"
     assert time.monotonic() - sent < 0.5 and process.returncode == 143
+
+
+@BOTH
+def test_a_column_far_from_1_is_named_before_it_spoils_the_training(kind: str) -> None:
+    Path("net.cfg").write_text("[net]\ninputs=2\nbatch=4\n[connected]\noutput=2\nactivation=linear\n[cost]\n")
+    Path("amounts.csv").write_text("kind,share,amount\na,0.1,88715\nb,0.2,17.5\n")
+    words = [*program(kind), "train", "net.cfg", "amounts.csv", "-label-column", "kind", "-epochs", "2"]
+    done = run([*words, "-lr", "1e-12"])
+    assert done.returncode == 0 and "warning: column 'amount' reaches 88715: " in done.stderr and "-scale" in done.stderr
+    done = run([*words, "-lr", "1", "-epochs", "50"])
+    assert done.returncode == 1 and "column 'amount' reaches 88715: scale the data" in done.stderr.splitlines()[-2]
+    done = run([*words, "-scale", "1e5"])
+    assert done.returncode == 0 and "warning" not in done.stderr

@@ -95,7 +95,8 @@ static int train_start(train_job *j) {
                                 .valid_truth = j->valid_truth,
                                 .valid_rows = j->valid.rows,
                                 .score = j->supervised,
-                                .continues = args->continues};
+                                .continues = args->continues,
+                                .column_names = j->table.header};
     code = cli_check(args, dn_trainer_create(&j->trainer, j->net, j->table.values, j->truth, j->table.rows, &options));
     if (!code) train_announce(j);
     return code;

@@ -1,6 +1,7 @@
 /* Darknet's cfg text: [section] lines and key=value lines; # and ; begin a comment. Blanks do not count, but for those
  * within a value that is text. Text may stand in double quotes, which keep #, ; and outer blanks. */
 #include "cfg.h"
+#include "csv.h"
 #include "nearest.h"
 #include "number.h"
 #include "sys.h"
@@ -120,6 +121,7 @@ static dn_status cfg_line(dn_cfg *cfg, char *text, int line) {
 }
 
 static dn_status cfg_read(dn_cfg *cfg, char *data, size_t size) {
+    DN_TRY(dn_csv_content(cfg->path, data, size));
     DN_CHECK(!memchr(data, 0, size), DN_E_FORMAT, "%s: holds a zero byte, so it is not text", cfg->path);
     char *p = data;
     if (!strncmp(p, "\xEF\xBB\xBF", 3)) p += 3;

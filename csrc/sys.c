@@ -390,6 +390,15 @@ dn_status dn_writer_open(dn_writer **out, const char *path) {
     return status;
 }
 
+dn_status dn_file_save(const char *path, const void *data, size_t size) {
+    dn_writer *w;
+    DN_TRY(dn_writer_open(&w, path));
+    dn_status status = dn_writer_write(w, data, size);
+    if (status == DN_OK) return dn_writer_commit(w);
+    dn_writer_abort(w);
+    return status;
+}
+
 dn_status dn_writable(const char *path) {
     struct stat info;
     dn_writer *w;

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* What a training holds. */
 typedef struct train_job {
@@ -24,6 +25,8 @@ static int train_names(train_job *j) {
     size_t length = args->save ? (size_t)snprintf(j->save, sizeof j->save, "%s", args->save)
                                : dn_net_weights_name(j->net, j->supervised, j->save, sizeof j->save);
     if (length >= sizeof j->save - 64) return cli_usage(args, "the name of the weights file is too long");
+    if (!strcmp(j->save, "-") && isatty(STDOUT_FILENO))
+        return cli_usage(args, "-save -: weights are no text for a terminal");
     int file = cli_is_file(j->save), encodes = !j->supervised && j->info.latent_size;
     const char *slash = strrchr(j->save, '/');
     if (args->latents && !encodes) return cli_usage(args, "-latents: this network has no latent space to write");
@@ -74,12 +77,12 @@ static void train_announce(const train_job *j) {
     if (args->quiet) return;
     const char *name = strrchr(args->data, '/');
     const char *label = args->label_column ? args->label_column : dn_net_label_column(j->net);
-    fprintf(stderr, "%s: %zu rows, %zu column%s", name ? name + 1 : args->data, t->rows, t->columns,
-            t->columns == 1 ? "" : "s");
+    fprintf(stderr, "%s: %zu rows, %zu column%s", !strcmp(args->data, "-") ? "standard input" : name ? name + 1 : args->data,
+            t->rows, t->columns, t->columns == 1 ? "" : "s");
     if (t->truths) fprintf(stderr, ", %zu target%s", t->truths, t->truths == 1 ? "" : "s");
     if (t->labels) fprintf(stderr, ", label '%s'", label);
-    fprintf(stderr, "; %zu parameters; %s, %d thread%s\n", j->info.n_params,
-            strcmp(dn_net_device(j->net), "cpu") ? "GPU" : "cpu", j->info.threads, j->info.threads == 1 ? "" : "s");
+    fprintf(stderr, "; %zu parameters, %s%d thread%s\n", j->info.n_params,
+            strcmp(dn_net_device(j->net), "cpu") ? "GPU, " : "", j->info.threads, j->info.threads == 1 ? "" : "s");
 }
 
 static int train_start(train_job *j) {

@@ -40,7 +40,7 @@ static int train_writable(const train_job *j) {
     int code = cli_writable(args, "save", j->save);
     if (!code && *j->latents) code = cli_writable(args, "latents", j->latents);
     if (!code && *j->labels) code = cli_check(args, dn_writable(j->labels));
-    if (!code && *j->latents && !strcmp(j->latents, j->save))
+    if (!code && *j->latents && cli_same_file(j->latents, j->save))
         code = cli_usage(args, "-save and -latents are both %s", j->save);
     if (code || !args->output) return code;
     const char *dot = strrchr(args->output, '.'), *slash = strrchr(args->output, '/');
@@ -149,10 +149,10 @@ static int train_run(train_job *j) {
             if (terminal && !j->args.quiet && p.rows_done) fputs("\r\033[K", stderr);
             cli_warn(&j->args, "%s", now.warning);
         }
+        if (trained == DN_OK || trained == DN_E_INTERRUPTED) p = now; /* else weights are those of the last epoch */
+        if (now.epoch_done) epoch = now; /* also when the preview after it is what failed */
         if (trained != DN_OK) break;
-        p = now;
         cli_progress(&j->args, &p, terminal);
-        if (p.epoch_done) epoch = p;
     } while (!p.finished && !cli_interrupted());
     if (terminal && !j->args.quiet && !p.finished && (p.epoch || p.rows_done)) fputc('\n', stderr);
     int interrupted = cli_interrupted();

@@ -156,15 +156,17 @@ def _shape(args: argparse.Namespace) -> Any:
     if args.shape is None:
         return None
     parts = args.shape.lower().split("x")
-    if len(parts) != 3 or not all(p.isdigit() and int(p) > 0 for p in parts):
+    if len(parts) != 3 or not all(p.isdecimal() and int(p) > 0 for p in parts):
         raise errors.UsageError(f"-shape: '{args.shape}' is not CxHxW, as in 1x28x28")
     return tuple(int(p) for p in parts)
 
 
 def _picture(args: argparse.Namespace, figure: Any) -> int:
-    from . import plots
+    from . import errors, plots
 
-    path = args.output or args.picture
+    path = args.picture if args.output is None else args.output
+    if not path:
+        raise errors.UsageError("-output '' must not be empty")
     plots.save(figure, path)
     if not args.quiet:
         print(f"saved {path}", file=sys.stderr)
@@ -206,11 +208,6 @@ def dataset(args: argparse.Namespace) -> int:
     return 0
 
 
-def _fail(error: BaseException) -> int:
-    print(f"darknet-vae: {error}", file=sys.stderr)
-    return int(getattr(error, "exit_code", 2))
-
-
 # ---- all other verbs: the native binary
 
 
@@ -236,7 +233,11 @@ def _native(words: list[str]) -> int:
         return 4
     os.environ.setdefault("DARKNET_SHARE", str(Path(__file__).resolve().parent / "share"))
     sys.stdout.flush()
-    os.execv(program, ["darknet-vae", *words])
+    try:
+        os.execv(program, ["darknet-vae", *words])
+    except OSError as reason:
+        print(f"darknet-vae: cannot run {program}, which was installed with the package: {reason.strerror}", file=sys.stderr)
+        return 4
 
 
 def main(argv: Sequence[str] | None = None) -> int:

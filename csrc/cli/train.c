@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* What a training holds. */
 typedef struct train_job {
@@ -108,10 +109,27 @@ static dn_status train_latents(const train_job *j, float *mean) {
     return status == DN_OK ? dn_csv_save(j->latents, mean, j->table.rows, (size_t)j->info.latent_size) : status;
 }
 
+/* The place is full or gone: what was learned in hours is put where temporary files go. */
+static void train_rescue(const train_job *j) {
+    const char *folder = getenv("TMPDIR"), *slash = strrchr(j->save, '/');
+    char path[2 * CLI_PATH];
+    int n = snprintf(path, CLI_PATH, "%s/darknet-XXXXXX", folder && *folder ? folder : "/tmp");
+    if (n >= CLI_PATH || !cli_is_file(j->save) || !mkdtemp(path)) return;
+    snprintf(path + n, sizeof path - (size_t)n, "/%s", slash ? slash + 1 : j->save);
+    if (dn_net_save(j->net, path) == DN_OK) {
+        fprintf(stderr, "%s: the weights are in %s instead\n", j->args.program, path);
+        return;
+    }
+    path[n] = 0;
+    rmdir(path);
+}
+
 /* Weights, and what lies beside them. */
 static int train_save(train_job *j) {
     const cli_args *args = &j->args;
-    int code = cli_check(args, dn_net_save(j->net, j->save));
+    dn_status status = dn_net_save(j->net, j->save);
+    int code = cli_check(args, status);
+    if (status == DN_E_IO) train_rescue(j);
     if (!code && *j->labels && j->classes.n) code = cli_check(args, dn_classes_save(&j->classes, j->labels));
     if (!code && *j->latents) {
         float *mean = cli_floats(args, j->table.rows, (size_t)j->info.latent_size);

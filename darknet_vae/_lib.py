@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 import threading
@@ -72,10 +73,12 @@ def to_bytes(path: Path) -> bytes:
 
 def check(status: int, path: Path | None = None) -> None:
     """Raise the exception of a status; `path` tells a missing file from other failures of input and output."""
+    if _heard and threading.current_thread() is threading.main_thread():
+        raise _heard.pop()  # whatever else came of the call: it would not be heard again
     if status == lib.DN_OK:
         return
     if status == lib.DN_E_INTERRUPTED:
-        raise _heard.pop() if _heard else KeyboardInterrupt
+        raise KeyboardInterrupt
     kind = errors.BY_STATUS[status]
     if kind is errors.FileError and path is not None:
         folder = os.path.dirname(os.path.abspath(path))
@@ -135,7 +138,7 @@ def matrix(values: npt.ArrayLike, columns: int, name: str = "X") -> Array:
     except (TypeError, ValueError) as reason:
         raise errors.UsageError(f"{name} does not become float32 numbers: {reason}") from None
     if array.ndim > 2:
-        array = array.reshape(len(array), -1)
+        array = array.reshape(len(array), math.prod(array.shape[1:]))  # -1 is no answer for no rows
     if array.ndim != 2 or array.shape[1] != columns:
         raise errors.UsageError(f"{name} has shape {np.shape(values)}; wanted is (rows, {columns})")
     return array

@@ -162,7 +162,7 @@ def _shape(args: argparse.Namespace) -> Any:
     if args.shape is None:
         return None
     parts = args.shape.lower().split("x")
-    if len(parts) != 3 or not all(p.isdigit() and int(p) > 0 for p in parts):
+    if len(parts) != 3 or not all(p.isdecimal() and int(p) > 0 for p in parts):
         raise errors.UsageError(f"-shape: '{args.shape}' is not CxHxW, as in 1x28x28")
     return tuple(int(p) for p in parts)
 
@@ -175,7 +175,9 @@ def _picture(args: argparse.Namespace, draw: Callable[[Any], Any]) -> int:
     """Draw and save, to a file that is none of the inputs."""
     from . import errors, plots
 
-    path = args.output or args.picture
+    path = args.picture if args.output is None else args.output
+    if not path:
+        raise errors.UsageError("-output '' must not be empty")
     for read in (args.cfg, getattr(args, "data", None), getattr(args, "weights", None)):
         if _same(path, read):
             raise errors.UsageError(f"-output {path} would overwrite {read}, which is read")
@@ -218,11 +220,6 @@ def dataset(args: argparse.Namespace) -> int:
     return 0
 
 
-def _fail(error: BaseException) -> int:
-    print(f"darknet-vae: {error}", file=sys.stderr)
-    return int(getattr(error, "exit_code", 2))
-
-
 # ---- all other verbs: the native binary
 
 
@@ -249,7 +246,11 @@ def _native(words: list[str]) -> int:
     os.environ.setdefault("DARKNET_SHARE", str(Path(__file__).resolve().parent / "share"))
     if sys.stdout is not None:  # it is None when it was closed
         sys.stdout.flush()
-    os.execv(program, ["darknet-vae", *words])
+    try:
+        os.execv(program, ["darknet-vae", *words])
+    except OSError as reason:
+        print(f"darknet-vae: cannot run {program}, which was installed with the package: {reason.strerror}", file=sys.stderr)
+        return 4
 
 
 def main(argv: Sequence[str] | None = None) -> int:

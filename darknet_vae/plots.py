@@ -179,10 +179,16 @@ def _numbers(tags: npt.NDArray[np.str_]) -> npt.NDArray[np.float64] | None:
         return None
 
 
+def _some(n: int) -> None:
+    if n < 1:
+        raise errors.UsageError(f"n={n} images: wanted are 1 or more")
+
+
 def manifold(net: Network, n: int = 20, limit: float = 3.0, shape: Shape | None = None) -> Figure:
     """n x n decoded images over the latent square from -limit to limit, for networks with two latents."""
     if net.latent_size != 2:
         raise errors.UsageError(f"{net.cfg}: a manifold picture is for two latents, the network has {net.latent_size}")
+    _some(n)
     form = image_shape(net, shape)
     steps = np.linspace(-limit, limit, n, dtype=np.float32)
     across, up = np.meshgrid(steps, steps[::-1])
@@ -203,6 +209,7 @@ def samples(net: Network, n: int = 64, seed: int = 0, shape: Shape | None = None
     form = image_shape(net, shape)
     if not net.variational:
         raise errors.UsageError(f"{net.cfg}: the network has no [sampling] layer to sample from")
+    _some(n)
     pictures = images(net.sample(sample_prior(n, net.latent_size, seed)), form)
     columns = math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)

@@ -117,5 +117,6 @@ int main(int argc, char **argv) {
     if (!code && !args.verb) return cli_help(&args);
     if (!code) code = cli_parse(&args, argc, argv);
     if (!code) code = args.help ? cli_verb_help(&args) : args.verb->run(&args);
-    return cli_interrupted() ? 128 + cli_interrupted() : code;
+    /* what failed after the signal, as saving may, is worth more than that there was one */
+    return cli_interrupted() && (!code || code == DN_E_INTERRUPTED) ? 128 + cli_interrupted() : code;
 }

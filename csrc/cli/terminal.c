@@ -7,20 +7,18 @@
 #include <time.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t interrupted, heard_at; /* hundredths of a second, of any beginning */
+static volatile sig_atomic_t interrupted;
+static struct timespec interrupted_at; /* the handler's */
 
-static sig_atomic_t hundredths(void) {
+/* A later one means it. One that comes at once is the same event twice: a terminal that closes and its shell both send
+ * SIGHUP, service managers send SIGTERM and SIGHUP, wrappers pass on what the whole group has heard. */
+static void signal_heard(int number) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (sig_atomic_t)((now.tv_sec % 1000000) * 100 + now.tv_nsec / 10000000);
-}
-
-/* The second one means it, unless it is an echo of the first: two fingers, or a shell and its job both told to end. */
-static void signal_heard(int number) {
-    sig_atomic_t now = hundredths();
-    if (interrupted && now - heard_at > 50) _exit(128 + number);
-    if (interrupted) return;
-    interrupted = number, heard_at = now;
+    if (!interrupted)
+        interrupted = number, interrupted_at = now;
+    else if (now.tv_sec - interrupted_at.tv_sec + (now.tv_nsec - interrupted_at.tv_nsec) * 1e-9 >= 1)
+        _exit(128 + number);
 }
 
 static int asked_to_stop(void *context) {
@@ -32,6 +30,7 @@ void cli_signals(void) {
     struct sigaction heard = {.sa_handler = signal_heard}, before; /* no SA_RESTART: waiting for a pipe ends too */
     const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
     sigemptyset(&heard.sa_mask);
+    for (int i = 0; i < 3; i++) sigaddset(&heard.sa_mask, numbers[i]); /* one at a time */
     for (int i = 0; i < 3; i++)
         if (numbers[i] != SIGHUP || (!sigaction(SIGHUP, NULL, &before) && before.sa_handler != SIG_IGN)) /* nohup */
             sigaction(numbers[i], &heard, NULL);

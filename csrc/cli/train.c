@@ -43,7 +43,7 @@ static int train_writable(const train_job *j) {
     int code = cli_writable(args, "save", j->save);
     if (!code && *j->latents) code = cli_writable(args, "latents", j->latents);
     if (!code && *j->labels) code = cli_check(args, dn_writable(j->labels));
-    if (!code && *j->latents && !strcmp(j->latents, j->save))
+    if (!code && *j->latents && cli_same_file(j->latents, j->save))
         code = cli_usage(args, "-save and -latents are both %s", j->save);
     if (code || !args->output) return code;
     const char *dot = strrchr(args->output, '.'), *slash = strrchr(args->output, '/');
@@ -112,10 +112,27 @@ static dn_status train_latents(const train_job *j, float *mean) {
     return status == DN_OK ? dn_csv_save(j->latents, mean, j->table.rows, (size_t)j->info.latent_size) : status;
 }
 
+/* The place is full or gone: what was learned in hours is put where temporary files go. */
+static void train_rescue(const train_job *j) {
+    const char *folder = getenv("TMPDIR"), *slash = strrchr(j->save, '/');
+    char path[2 * CLI_PATH];
+    int n = snprintf(path, CLI_PATH, "%s/darknet-XXXXXX", folder && *folder ? folder : "/tmp");
+    if (n >= CLI_PATH || !cli_is_file(j->save) || !mkdtemp(path)) return;
+    snprintf(path + n, sizeof path - (size_t)n, "/%s", slash ? slash + 1 : j->save);
+    if (dn_net_save(j->net, path) == DN_OK) {
+        fprintf(stderr, "%s: the weights are in %s instead\n", j->args.program, path);
+        return;
+    }
+    path[n] = 0;
+    rmdir(path);
+}
+
 /* Weights, and what lies beside them. */
 static int train_save(train_job *j) {
     const cli_args *args = &j->args;
-    int code = cli_check(args, dn_net_save(j->net, j->save));
+    dn_status status = dn_net_save(j->net, j->save);
+    int code = cli_check(args, status);
+    if (status == DN_E_IO) train_rescue(j);
     if (!code && *j->labels && j->classes.n) code = cli_check(args, dn_classes_save(&j->classes, j->labels));
     if (!code && *j->latents) {
         float *mean = cli_floats(args, j->table.rows, (size_t)j->info.latent_size);
@@ -153,10 +170,10 @@ static int train_run(train_job *j) {
             if (terminal && !j->args.quiet && p.rows_done) fputs("\r\033[K", stderr);
             cli_warn(&j->args, "%s", now.warning);
         }
+        if (trained == DN_OK || trained == DN_E_INTERRUPTED) p = now; /* else weights are those of the last epoch */
+        if (now.epoch_done) epoch = now; /* also when the preview after it is what failed */
         if (trained != DN_OK) break;
-        p = now;
         cli_progress(&j->args, &p, terminal);
-        if (p.epoch_done) epoch = p;
     } while (!p.finished && !cli_interrupted());
     if (terminal && !j->args.quiet && !p.finished && (p.epoch || p.rows_done)) fputc('\n', stderr);
     int interrupted = cli_interrupted();

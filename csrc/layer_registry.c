@@ -1,6 +1,6 @@
 /* The one list of layer types. */
-#include "layer.h"
 #include "foreign.h"
+#include "layer.h"
 #include <string.h>
 
 #define TYPES(X)                                                                                                       \

@@ -4,7 +4,7 @@
  * Functions that return an int return an exit code, 0 or that of darknet.h, and have printed their line by then. */
 #ifndef DN_CLI_H
 #define DN_CLI_H
-#include "../darknet.h"
+#include "darknet.h"
 #include <stdio.h>
 
 enum { CLI_PATH = 4096 };

@@ -1,6 +1,6 @@
 /* darknet: autoencoders and variational autoencoders from the shell. */
-#include "../nearest.h"
-#include "cli.h"
+#include "cli/cli.h"
+#include "nearest.h"
 #include <string.h>
 
 const cli_verb cli_verbs[] = {

@@ -1,6 +1,6 @@
 /* What the binary says. */
-#include "../status.h"
-#include "cli.h"
+#include "cli/cli.h"
+#include "status.h"
 #include <math.h>
 #include <poll.h>
 #include <signal.h>

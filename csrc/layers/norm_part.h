@@ -1,9 +1,9 @@
 /* What layers with biases share: bias or batch normalisation, then the activation. A recurrent layer has several such
  * parts, told apart by a prefix of their tensors' names, and runs each once per time step, with statistics of its own.
  */
-#ifndef DN_LAYER_NORM_PART_H
-#define DN_LAYER_NORM_PART_H
-#include "../layer.h"
+#ifndef DN_NORM_PART_H
+#define DN_NORM_PART_H
+#include "layer.h"
 
 typedef struct dn_norm_part {
     const char *prefix; /* "" or, say, "self." */

@@ -1,8 +1,8 @@
 /* The jobs: train, predict, encode, decode, evaluate. The binary and the Python package both call these. */
+#include "base/sys.h"
 #include "check.h"
 #include "latent.h"
 #include "supervised.h"
-#include "sys.h"
 #include <float.h>
 #include <limits.h>
 #include <math.h>

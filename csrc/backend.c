@@ -1,10 +1,10 @@
 /* Which machine a device name means. The CUDA operations are a plugin, libdarknet_cuda.so, opened at run time, so that
  * one build serves machines with and without a GPU. */
 #define _GNU_SOURCE
+#include "base/sys.h"
 #include "cfg.h"
 #include "cpu/cpu_kernels.h"
 #include "plugin.h"
-#include "sys.h"
 #include <dlfcn.h>
 #include <glob.h>
 #include <limits.h>

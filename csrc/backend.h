@@ -5,8 +5,8 @@
  * step needs no answer from the machine and can be recorded once and replayed. */
 #ifndef DN_BACKEND_H
 #define DN_BACKEND_H
-#include "pool.h"
-#include "status.h"
+#include "base/pool.h"
+#include "base/status.h"
 
 typedef enum dn_activation {
     DN_LINEAR, DN_LOGISTIC, DN_LOGGY, DN_RELU, DN_ELU, DN_SELU, DN_RELIE, DN_RAMP, DN_LEAKY, DN_TANH, DN_PLSE, DN_STAIR,

@@ -1,9 +1,9 @@
 /* Darknet's cfg text: [section] lines and key=value lines; # and ; begin a comment. Blanks do not count, but for those
  * within a value that is text. Text may stand in double quotes, which keep #, ; and outer blanks. */
 #include "cfg.h"
-#include "nearest.h"
-#include "number.h"
-#include "sys.h"
+#include "base/nearest.h"
+#include "base/number.h"
+#include "base/sys.h"
 #include <limits.h>
 #include <math.h>
 #include <stdarg.h>

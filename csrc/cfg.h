@@ -1,7 +1,7 @@
 /* cfg text to sections with line numbers, typed getters, and a report of keys nobody asked for. */
 #ifndef DN_CFG_H
 #define DN_CFG_H
-#include "status.h"
+#include "base/status.h"
 
 typedef struct dn_option {
     char *key, *value; /* without blanks */

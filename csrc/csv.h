@@ -2,8 +2,8 @@
  * rows (csv.c); sentences about it are in csv_message.c, writing in csv_write.c. */
 #ifndef DN_CSV_H
 #define DN_CSV_H
-#include "number.h"
-#include "sys.h"
+#include "base/number.h"
+#include "base/sys.h"
 
 enum {
     CSV_MAX_COLUMNS = 1 << 24,

@@ -1,6 +1,6 @@
 /* Sentences about tables. */
+#include "base/nearest.h"
 #include "csv.h"
-#include "nearest.h"
 #include <stdarg.h>
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 /* What AlexeyAB's Darknet (YOLO v4, v7-tiny, EfficientNet, CSPNet, recurrent detectors) adds to cfg files. */
 #include "foreign.h"
-#include "number.h"
-#include "sys.h"
+#include "base/number.h"
+#include "base/sys.h"
 #include <stdio.h>
 #include <string.h>
 

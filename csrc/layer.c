@@ -1,8 +1,8 @@
 /* What the network offers to layer types: shapes, tensors, buffers, start weights. */
 #include "layer.h"
+#include "base/sys.h"
 #include "foreign.h"
 #include "network.h"
-#include "sys.h"
 #include <limits.h>
 #include <string.h>
 

@@ -9,8 +9,8 @@
 #ifndef DN_LAYER_H
 #define DN_LAYER_H
 #include "backend.h"
+#include "base/rng.h"
 #include "cfg.h"
-#include "rng.h"
 
 enum { DN_MAX_TENSORS = 64, DN_MAX_BUFFERS = 64 };
 

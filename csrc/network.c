@@ -1,8 +1,8 @@
 /* Build a network from its cfg, lay out its memory, run it forward and back, update it. */
 #include "network.h"
+#include "base/sys.h"
 #include "check.h"
 #include "foreign.h"
-#include "sys.h"
 #include <errno.h>
 #include <float.h>
 #include <limits.h>

@@ -1,7 +1,7 @@
 /* A network: layers in order, the blocks their tensors and buffers lie in, and one optimiser over the blocks. */
 #ifndef DN_NETWORK_H
 #define DN_NETWORK_H
-#include "guard.h"
+#include "base/guard.h"
 #include "layer.h"
 #include "schedule.h"
 

@@ -10,8 +10,8 @@
  * Rates are never below 0 and never beyond float32: what would make them so is an error of the cfg, and growth without
  * end (gamma or scale above 1) stops at the largest float. */
 #include "schedule.h"
-#include "rng.h"
-#include "sys.h"
+#include "base/rng.h"
+#include "base/sys.h"
 #include <float.h>
 #include <math.h>
 #include <string.h>

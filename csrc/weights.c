@@ -1,8 +1,8 @@
 /* Darknet .weights: int32 major, minor, revision; seen (64 bits from version 0.2 on, else 32); then float32 tensors,
  * layer by layer, in the order in which the layer type plans them. Everything is little endian, without a table of
  * contents, so the sizes are checked against the network before anything is overwritten. */
+#include "base/sys.h"
 #include "network.h"
-#include "sys.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* darknet: autoencoders and variational autoencoders from the shell. */
+#include "base/nearest.h"
 #include "cli/cli.h"
-#include "nearest.h"
 #include <string.h>
 
 const cli_verb cli_verbs[] = {

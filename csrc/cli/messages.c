@@ -1,6 +1,6 @@
 /* What the binary says. */
+#include "base/status.h"
 #include "cli/cli.h"
-#include "status.h"
 #include <math.h>
 #include <poll.h>
 #include <signal.h>

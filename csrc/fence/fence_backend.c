@@ -2,7 +2,7 @@
  * layer that reads or writes device memory by itself, which works by chance on a CPU and crashes on a GPU, crashes here. */
 #define _GNU_SOURCE
 #include "backend.h"
-#include "sys.h"
+#include "base/sys.h"
 #include <sys/mman.h>
 #include <unistd.h>
 

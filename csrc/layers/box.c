@@ -1,5 +1,5 @@
 #include "layers/box.h"
-#include "sys.h"
+#include "base/sys.h"
 #include <math.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 #include "layers/grid.h"
-#include "sys.h"
+#include "base/sys.h"
 #include <limits.h>
 #include <math.h>
 

@@ -2,7 +2,7 @@
  * names, counts) is read under a lock, with the numbers that a call in progress changes as they were when it began. */
 #ifndef DN_GUARD_H
 #define DN_GUARD_H
-#include "status.h"
+#include "base/status.h"
 
 typedef struct dn_guard dn_guard;
 

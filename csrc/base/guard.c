@@ -1,5 +1,5 @@
-#include "guard.h"
-#include "sys.h"
+#include "base/guard.h"
+#include "base/sys.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <time.h>

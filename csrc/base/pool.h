@@ -3,7 +3,7 @@
  * number of threads. */
 #ifndef DN_POOL_H
 #define DN_POOL_H
-#include "status.h"
+#include "base/status.h"
 
 typedef struct dn_pool dn_pool;
 /* Work on chunk `chunk` of a loop. */

@@ -2,7 +2,7 @@
  * are counted, and a test can make the n-th of them fail. */
 #ifndef DN_SYS_H
 #define DN_SYS_H
-#include "status.h"
+#include "base/status.h"
 #include <stdint.h>
 
 /* 64-byte aligned, zeroed; NULL with a message when n * size overflows or memory is out. n = 0 gives 1 element. */

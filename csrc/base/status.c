@@ -1,5 +1,5 @@
-#include "status.h"
-#include "sys.h"
+#include "base/status.h"
+#include "base/sys.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>

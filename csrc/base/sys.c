@@ -1,7 +1,7 @@
 #define _GNU_SOURCE /* getentropy */
-#include "sys.h"
+#include "base/sys.h"
 #include <dirent.h>
-#include "machine.h"
+#include "base/machine.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

@@ -2,7 +2,7 @@
  * group that /proc/self/cgroup names, in one tree (version 2) or in one tree per controller (version 1); every group up to
  * the root may have a limit, and the lowest counts. In a container the root may be a group itself: the mount says so. */
 #define _GNU_SOURCE
-#include "machine.h"
+#include "base/machine.h"
 #include <limits.h>
 #include <sched.h>
 #include <stdint.h>

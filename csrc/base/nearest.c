@@ -1,4 +1,4 @@
-#include "nearest.h"
+#include "base/nearest.h"
 
 enum { LONGEST = 63, FAR = 3 };
 

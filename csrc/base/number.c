@@ -1,7 +1,7 @@
 /* Text to numbers. A mantissa of up to 19 digits becomes a double and is multiplied by a power of ten, which is right
  * to a few ulps. That is enough for a float32 unless the midpoint of two of them is as near; then the digits and the
  * midpoint are compared exactly, as whole numbers of any size, and the double is put on the right side. */
-#include "number.h"
+#include "base/number.h"
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 #define _GNU_SOURCE
-#include "pool.h"
-#include "machine.h"
-#include "sys.h"
+#include "base/pool.h"
+#include "base/machine.h"
+#include "base/sys.h"
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>

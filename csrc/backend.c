@@ -2,8 +2,8 @@
  * one build serves machines with and without a GPU. */
 #define _GNU_SOURCE
 #include "base/sys.h"
-#include "cfg.h"
 #include "cpu/cpu_kernels.h"
+#include "io/cfg.h"
 #include "plugin.h"
 #include <dlfcn.h>
 #include <glob.h>

@@ -1,7 +1,7 @@
 /* What the network offers to layer types: shapes, tensors, buffers, start weights. */
 #include "layer.h"
 #include "base/sys.h"
-#include "foreign.h"
+#include "io/foreign.h"
 #include "network.h"
 #include <limits.h>
 #include <string.h>

@@ -10,7 +10,7 @@
 #define DN_LAYER_H
 #include "backend.h"
 #include "base/rng.h"
-#include "cfg.h"
+#include "io/cfg.h"
 
 enum { DN_MAX_TENSORS = 64, DN_MAX_BUFFERS = 64 };
 

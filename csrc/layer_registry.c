@@ -1,5 +1,5 @@
 /* The one list of layer types. */
-#include "foreign.h"
+#include "io/foreign.h"
 #include "layer.h"
 #include <string.h>
 

@@ -2,7 +2,7 @@
 #include "network.h"
 #include "base/sys.h"
 #include "check.h"
-#include "foreign.h"
+#include "io/foreign.h"
 #include <errno.h>
 #include <float.h>
 #include <limits.h>

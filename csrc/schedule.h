@@ -1,7 +1,7 @@
 /* Learning-rate policies: pure functions of the batch number. */
 #ifndef DN_SCHEDULE_H
 #define DN_SCHEDULE_H
-#include "cfg.h"
+#include "io/cfg.h"
 
 typedef enum dn_policy {
     DN_POLICY_CONSTANT, DN_POLICY_STEP, DN_POLICY_EXP, DN_POLICY_POLY, DN_POLICY_STEPS, DN_POLICY_SIGMOID, DN_POLICY_RANDOM

@@ -1,7 +1,7 @@
 /* Supervised learning from tables: labels to classes, classes to one-hot rows and back, and how well outputs meet a
  * truth. */
 #include "supervised.h"
-#include "csv.h"
+#include "io/csv.h"
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>

@@ -1,10 +1,10 @@
 /* The table of CPU operations, the choice of the instruction set, memory. */
 #include "base/sys.h"
-#include "cfg.h"
 #include "cpu/cpu_blas.h"
 #include "cpu/cpu_conv_kernels.h"
 #include "cpu/cpu_dense.h"
 #include "cpu/cpu_ops.h"
+#include "io/cfg.h"
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* What the first rows of a table tell: separator, number of columns, names, and what each column is. */
 #include "base/nearest.h"
-#include "csv.h"
+#include "io/csv.h"
 #include <math.h>
 
 enum { SURVEY_ROWS = 20, SURVEY_BYTES = 1 << 18, SURVEY_CELLS = 1 << 14 /* of a row, those whose looks count */ };

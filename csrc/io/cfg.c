@@ -1,6 +1,6 @@
 /* Darknet's cfg text: [section] lines and key=value lines; # and ; begin a comment. Blanks do not count, but for those
  * within a value that is text. Text may stand in double quotes, which keep #, ; and outer blanks. */
-#include "cfg.h"
+#include "io/cfg.h"
 #include "base/nearest.h"
 #include "base/number.h"
 #include "base/sys.h"

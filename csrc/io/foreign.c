@@ -1,5 +1,5 @@
 /* What AlexeyAB's Darknet (YOLO v4, v7-tiny, EfficientNet, CSPNet, recurrent detectors) adds to cfg files. */
-#include "foreign.h"
+#include "io/foreign.h"
 #include "base/number.h"
 #include "base/sys.h"
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* CSV to a float32 matrix. Separator, header and quotes are found out; anything that is not a finite number is refused
  * with file, line, column and value. */
-#include "csv.h"
+#include "io/csv.h"
 #include "base/pool.h"
 #include <math.h>
 #include <stdlib.h>

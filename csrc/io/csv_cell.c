@@ -1,5 +1,5 @@
 /* The cells of a row, as RFC 4180 has them, and what they look like. */
-#include "csv.h"
+#include "io/csv.h"
 
 void dn_csv_cell(csv_reader *r, csv_cell *cell, int *last) {
     const char *p = r->p, *end = r->end;

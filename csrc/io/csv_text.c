@@ -1,6 +1,6 @@
 /* The text of a table, window by window. A quote opens a cell only at the cell's beginning; line ends in quotes belong
  * to the cell, so that windows and their parts end at others. */
-#include "csv.h"
+#include "io/csv.h"
 #include <stdio.h>
 
 enum { WINDOW = 1 << 21, WAIT_MS = 50 };

@@ -1,6 +1,6 @@
 /* Sentences about tables. */
 #include "base/nearest.h"
-#include "csv.h"
+#include "io/csv.h"
 #include <stdarg.h>
 #include <stdio.h>
 

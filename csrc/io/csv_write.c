@@ -1,5 +1,5 @@
 /* Tables to text. What is written here, the reader and every other reader of RFC 4180 read back as it was. */
-#include "csv.h"
+#include "io/csv.h"
 #include <stdio.h>
 
 typedef struct csv_out {

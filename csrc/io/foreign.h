@@ -2,7 +2,7 @@
  * silence would give another network than the one that was trained. */
 #ifndef DN_FOREIGN_H
 #define DN_FOREIGN_H
-#include "cfg.h"
+#include "io/cfg.h"
 
 /* Before a section is parsed. `type` is the canonical name of its layer type, or "net". Every key of the table with a
  * value other than its neutral one:

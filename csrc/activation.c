@@ -1,4 +1,4 @@
-#include "backend.h"
+#include "backend/backend.h"
 #include <string.h>
 
 static const char *const names[DN_ACTIVATION_COUNT] = {"linear", "logistic", "loggy", "relu",  "elu",     "selu",  "relie",

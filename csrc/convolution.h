@@ -6,7 +6,7 @@
  * This is the plain reference as well: tests compare a backend's own passes with it. */
 #ifndef DN_CONVOLUTION_H
 #define DN_CONVOLUTION_H
-#include "backend.h"
+#include "backend/backend.h"
 
 /* The backend's own passes, or the composed ones. */
 size_t dn_conv_workspace(const dn_ops *ops, dn_pool *pool, const dn_conv_layer *layer, size_t rows);

@@ -8,7 +8,7 @@
  * Gradients are plain (dx = + d loss / dx, summed over the batch) and every backward adds into dx and dw. */
 #ifndef DN_LAYER_H
 #define DN_LAYER_H
-#include "backend.h"
+#include "backend/backend.h"
 #include "base/rng.h"
 #include "io/cfg.h"
 

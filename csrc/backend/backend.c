@@ -1,10 +1,10 @@
 /* Which machine a device name means. The CUDA operations are a plugin, libdarknet_cuda.so, opened at run time, so that
  * one build serves machines with and without a GPU. */
 #define _GNU_SOURCE
+#include "backend/plugin.h"
 #include "base/sys.h"
 #include "cpu/cpu_kernels.h"
 #include "io/cfg.h"
-#include "plugin.h"
 #include <dlfcn.h>
 #include <glob.h>
 #include <limits.h>

@@ -3,7 +3,7 @@
  * refuse each other. */
 #ifndef DN_PLUGIN_H
 #define DN_PLUGIN_H
-#include "backend.h"
+#include "backend/backend.h"
 
 /* The parts of the core that a plugin calls; the same for all its life. */
 typedef struct dn_plugin_host {

@@ -1,7 +1,7 @@
 /* The jobs: train, predict, encode, decode, evaluate. The binary and the Python package both call these. */
 #include "base/sys.h"
-#include "check.h"
-#include "latent.h"
+#include "net/check.h"
+#include "net/latent.h"
 #include "supervised.h"
 #include <float.h>
 #include <limits.h>

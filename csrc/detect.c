@@ -1,7 +1,7 @@
 /* From detector heads to boxes: decode, undo the letterbox, suppress what overlaps. A box is 5 + classes floats. */
 #include "base/sys.h"
 #include "layers/box.h"
-#include "network.h"
+#include "net/network.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* How well outputs meet their truth, summed up batch by batch. */
 #ifndef DN_SUPERVISED_H
 #define DN_SUPERVISED_H
-#include "network.h"
+#include "net/network.h"
 
 typedef struct dn_scores {
     int kind, width, logits, all_one_hot;

@@ -12,9 +12,9 @@
  * Images stay in CHW. A map with padding is copied into a frame with zero borders, the right side into panels, and
  * products come back through a transposition in registers. Work is cut by the shape alone into chunks of a few images,
  * or bands of one, by panels; weight gradients are summed in a fixed number of parts that are added in order. */
-#include "convolution.h"
 #include "cpu/cpu_conv_kernels.h"
 #include "cpu/cpu_ops.h"
+#include "net/convolution.h"
 #include <limits.h>
 #include <stdatomic.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  * for each lane, and the lanes are added in order. */
 #include "cpu/cpu_kernels.h"
 #include "cpu/isa_math.h"
-#include "latent.h"
+#include "net/latent.h"
 #include <math.h>
 
 /* One double for each lane of a vector, as two vectors: a type of twice the registers' width compiles badly. */

@@ -2,7 +2,7 @@
  * layer by layer, in the order in which the layer type plans them. Everything is little endian, without a table of
  * contents, so the sizes are checked against the network before anything is overwritten. */
 #include "base/sys.h"
-#include "network.h"
+#include "net/network.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* [convolutional]: one convolution part. */
 #include "layers/conv_part.h"
-#include "network.h"
+#include "net/network.h"
 #include <limits.h>
 
 static dn_status conv_parse(dn_layer *l, dn_section *s) {

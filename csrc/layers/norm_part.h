@@ -3,7 +3,7 @@
  */
 #ifndef DN_NORM_PART_H
 #define DN_NORM_PART_H
-#include "layer.h"
+#include "net/layer.h"
 
 typedef struct dn_norm_part {
     const char *prefix; /* "" or, say, "self." */

@@ -6,7 +6,7 @@
  *   flatten  channel, pixel to pixel, channel; reverse back
  *   extra    as it is, with so many zeros behind */
 #include "base/sys.h"
-#include "layer.h"
+#include "net/layer.h"
 #include <limits.h>
 
 typedef struct reorg_state {

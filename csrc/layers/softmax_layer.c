@@ -2,8 +2,8 @@
  * over the groups of a label tree. With the loss -t ln p unless noloss=1; gradient (p sum(t) - t) / T, s = 1; parts
  * with a truth of -1234 do not count. A layer behind it hands its gradient back through the softmax. */
 #include "base/sys.h"
-#include "layer.h"
 #include "layers/tree.h"
+#include "net/layer.h"
 #include <math.h>
 
 typedef struct softmax_state {

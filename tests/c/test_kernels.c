@@ -4,7 +4,7 @@
 #include "base/rng.h"
 #include "base/sys.h"
 #include "cpu/cpu_ops.h"
-#include "latent.h"
+#include "net/latent.h"
 #include <float.h>
 #include <math.h>
 #include <stdio.h>

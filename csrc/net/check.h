@@ -1,7 +1,7 @@
 /* What rows and truths may not be: looked at before they are computed with, in one fast pass over them. */
 #ifndef DN_CHECK_H
 #define DN_CHECK_H
-#include "network.h"
+#include "net/network.h"
 
 /* A part of somebody's array, for messages: `name` is what the caller calls it, `first` the number of its first row. */
 typedef struct dn_part_of {

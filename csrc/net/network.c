@@ -1,8 +1,8 @@
 /* Build a network from its cfg, lay out its memory, run it forward and back, update it. */
-#include "network.h"
+#include "net/network.h"
 #include "base/sys.h"
-#include "check.h"
 #include "io/foreign.h"
+#include "net/check.h"
 #include <errno.h>
 #include <float.h>
 #include <limits.h>

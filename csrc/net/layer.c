@@ -1,8 +1,8 @@
 /* What the network offers to layer types: shapes, tensors, buffers, start weights. */
-#include "layer.h"
+#include "net/layer.h"
 #include "base/sys.h"
 #include "io/foreign.h"
-#include "network.h"
+#include "net/network.h"
 #include <limits.h>
 #include <string.h>
 

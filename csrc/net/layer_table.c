@@ -1,5 +1,5 @@
 /* The layer table, the same from every program. */
-#include "network.h"
+#include "net/network.h"
 #include <stdarg.h>
 #include <stdio.h>
 

@@ -1,4 +1,4 @@
-#include "check.h"
+#include "net/check.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

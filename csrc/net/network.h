@@ -2,8 +2,8 @@
 #ifndef DN_NETWORK_H
 #define DN_NETWORK_H
 #include "base/guard.h"
-#include "layer.h"
-#include "schedule.h"
+#include "net/layer.h"
+#include "net/schedule.h"
 
 typedef struct dn_range { /* neighbours in the parameter block that are updated alike */
     size_t offset, count;

@@ -9,7 +9,7 @@
  *   random       lr U(0, 1)^power
  * Rates are never below 0 and never beyond float32: what would make them so is an error of the cfg, and growth without
  * end (gamma or scale above 1) stops at the largest float. */
-#include "schedule.h"
+#include "net/schedule.h"
 #include "base/rng.h"
 #include "base/sys.h"
 #include <float.h>

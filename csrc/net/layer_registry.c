@@ -1,6 +1,6 @@
 /* The one list of layer types. */
 #include "io/foreign.h"
-#include "layer.h"
+#include "net/layer.h"
 #include <string.h>
 
 #define TYPES(X)                                                                                                       \

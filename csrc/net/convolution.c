@@ -1,4 +1,4 @@
-#include "convolution.h"
+#include "net/convolution.h"
 
 /* Where row `row` and group `group` stand. */
 typedef struct conv_place {

@@ -32,7 +32,7 @@ SO := so
 SHARED := -shared -Wl,-soname,libdarknet.so -Wl,-z,defs
 endif
 
-SOURCES := $(wildcard csrc/*.c $(foreach d,base io net layers jobs backend fence,csrc/$(d)/*.c) csrc/cpu/cpu_*.c)
+SOURCES := $(wildcard $(foreach d,base io net layers jobs backend fence,csrc/$(d)/*.c) csrc/cpu/cpu_*.c)
 # Every csrc/cpu/isa_*.c is compiled once per instruction set.
 PER_ISA := $(patsubst csrc/cpu/%.c,%,$(wildcard csrc/cpu/isa_*.c))
 OBJECTS := $(SOURCES:csrc/%.c=$(B)/%.o) $(foreach i,$(ISAS),$(PER_ISA:%=$(B)/cpu/%@$(i).o))

@@ -1,6 +1,6 @@
 /* Supervised learning from tables: labels to classes, classes to one-hot rows and back, and how well outputs meet a
  * truth. */
-#include "supervised.h"
+#include "jobs/supervised.h"
 #include "io/csv.h"
 #include <limits.h>
 #include <math.h>

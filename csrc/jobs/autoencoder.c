@@ -1,8 +1,8 @@
 /* The jobs: train, predict, encode, decode, evaluate. The binary and the Python package both call these. */
 #include "base/sys.h"
+#include "jobs/supervised.h"
 #include "net/check.h"
 #include "net/latent.h"
-#include "supervised.h"
 #include <float.h>
 #include <limits.h>
 #include <math.h>

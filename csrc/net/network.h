@@ -75,7 +75,7 @@ dn_status dn_net_prepare_training(dn_net *net);
  * first job of more rows than its batch. Recurrent networks have none, because a pass is a number of sequences and what
  * they remember; nor when there is no memory for it. Lent until the network is resized or destroyed. */
 dn_net *dn_net_for_job(dn_net *net, size_t rows);
-/* Parts of dn_net_forward for the jobs in autoencoder.c: the rows already lie in net->input (and net->truth). Outside
+/* Parts of dn_net_forward for jobs/: the rows already lie in net->input (and net->truth). Outside
  * training it looks at the watch before every layer; interrupted, recurrent layers may have gone on by some steps. */
 dn_status dn_net_run_layers(dn_net *net, int first, int last, int rows, int training, const float *truth);
 /* The sums of losses over all passes since the last clear; waits for the machine and reports its errors. */

@@ -1,7 +1,7 @@
 /* What jobs over many rows have in common (jobs.c); a pass holds as many rows as the network's batch. */
 #ifndef DN_JOBS_H
 #define DN_JOBS_H
-#include "jobs/supervised.h"
+#include "jobs/scores.h"
 
 /* DN_E_USAGE when a recurrent network's rows are not whole sequences. */
 dn_status dn_job_whole(const dn_net *net, size_t rows);

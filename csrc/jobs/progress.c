@@ -1,5 +1,5 @@
 /* Losses by name, and a training's progress in one line. */
-#include "jobs/jobs.h"
+#include "darknet.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -69,4 +69,23 @@ static size_t line_write(const dn_progress *p, line_form form, char *line, size_
 void dn_progress_line(const dn_progress *p, char *line, size_t size) {
     for (int form = 0; form < LINE_FORMS; form++)
         if (line_write(p, (line_form)form, line, size) < size) return;
+}
+
+int dn_losses_item(const dn_losses *l, int supervised, int index, const char **name, double *value) {
+    const struct item {
+        const char *name;
+        double value;
+    } items[] = {{supervised ? "loss" : "image_loss", l->image_loss},
+                 {"latent_loss", supervised ? NAN : l->latent_loss},
+                 {"total_loss", supervised ? NAN : l->total_loss},
+                 {"accuracy", l->accuracy},
+                 {"mse", l->mse},
+                 {"r2", l->r2}};
+    for (size_t i = 0; i < sizeof items / sizeof *items; i++) {
+        if (i > 2 ? isnan(items[i].value) : supervised && i > 0) continue;
+        if (index-- > 0) continue;
+        *name = items[i].name, *value = items[i].value;
+        return 1;
+    }
+    return 0;
 }

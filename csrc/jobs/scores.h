@@ -1,6 +1,6 @@
 /* How well outputs meet their truth, summed up batch by batch. */
-#ifndef DN_SUPERVISED_H
-#define DN_SUPERVISED_H
+#ifndef DN_SCORES_H
+#define DN_SCORES_H
 #include "net/network.h"
 
 typedef struct dn_scores {
@@ -18,4 +18,6 @@ void dn_scores_clear(dn_scores *scores);
 void dn_scores_add(dn_scores *scores, const dn_net *net, const float *truth, int rows);
 void dn_scores_result(const dn_scores *scores, dn_losses *losses);
 void dn_scores_free(dn_scores *scores);
+/* The index of the largest of `width` values. */
+int dn_row_largest(const float *row, int width);
 #endif

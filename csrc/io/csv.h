@@ -1,5 +1,6 @@
-/* How a table is read: text in windows (csv_text.c), cells (csv_cell.c), what its first rows tell (csv_look.c), all
- * rows (csv.c); sentences about it are in csv_message.c, writing in csv_write.c. */
+/* How a table is read: text in windows (csv_text.c), cells (csv_cell.c), what its first rows tell (csv_look.c) and
+ * what its columns are (csv_columns.c), all rows (csv.c); sentences about it are in csv_message.c, writing in
+ * csv_write.c. */
 #ifndef DN_CSV_H
 #define DN_CSV_H
 #include "base/number.h"
@@ -134,6 +135,19 @@ typedef struct csv_plan {
 
 /* Find out separator, width, header and the columns' roles; the reader then stands at the first row. */
 dn_status dn_csv_look(csv_reader *reader, const dn_csv_options *options, csv_plan *plan, dn_table *table);
+
+/* ---- columns ---- */
+
+/* The column that a name is the index of, counted from the end when negative; -1: none. */
+int dn_csv_index(const char *name, size_t size, int columns);
+/* The list of targets, which is a row of cells, into plan->targets. */
+dn_status dn_csv_target_list(const char *list, csv_plan *plan);
+/* The header's names, and the reader after it; `unnamed_first`: its first column has no name. */
+dn_status dn_csv_names(csv_reader *reader, csv_plan *plan, int unnamed_first);
+/* What each column is: plan->roles and plan->runs. */
+dn_status dn_csv_roles(const csv_reader *reader, const dn_csv_options *options, csv_plan *plan, dn_table *table);
+/* The features' names for the table. */
+dn_status dn_csv_table_header(const csv_plan *plan, dn_table *table);
 
 /* ---- sentences ---- */
 

@@ -13,7 +13,7 @@ WARN := -Wall -Wextra $(if $(WERROR),-Werror)
 FLAGS = -std=gnu11 $(OPT) $(WARN) $(CFLAGS) -fPIC -fvisibility=hidden -pthread -Icsrc -DDN_ABI=$(ABI) \
     -DDN_VERSION='"$(VERSION)"'
 # Core and plugin must know the same tables: a checksum of them.
-ABI := $(shell cat csrc/backend.h csrc/plugin.h | cksum | cut -d' ' -f1)u
+ABI := $(shell cat csrc/backend/backend.h csrc/backend/plugin.h | cksum | cut -d' ' -f1)u
 MACHINE := $(shell $(CC) -dumpmachine)
 ISAS := base
 ifneq (,$(filter x86_64%,$(MACHINE)))
@@ -32,7 +32,7 @@ SO := so
 SHARED := -shared -Wl,-soname,libdarknet.so -Wl,-z,defs
 endif
 
-SOURCES := $(wildcard csrc/*.c csrc/layers/*.c csrc/cpu/cpu_*.c csrc/fence/*.c)
+SOURCES := $(wildcard $(foreach d,base io net layers jobs backend fence,csrc/$(d)/*.c) csrc/cpu/cpu_*.c)
 # Every csrc/cpu/isa_*.c is compiled once per instruction set.
 PER_ISA := $(patsubst csrc/cpu/%.c,%,$(wildcard csrc/cpu/isa_*.c))
 OBJECTS := $(SOURCES:csrc/%.c=$(B)/%.o) $(foreach i,$(ISAS),$(PER_ISA:%=$(B)/cpu/%@$(i).o))
@@ -65,10 +65,10 @@ $(B)/darknet: $(OBJECTS) $(CLI)
 $(B)/test_kernels: tests/c/test_kernels.c $(OBJECTS)
 	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $(filter %.c %.o,$^) -o $@ $(LIBS)
 
-$(B)/test_machine: tests/c/test_machine.c $(B)/machine.o
+$(B)/test_machine: tests/c/test_machine.c $(B)/base/machine.o
 	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $(filter %.c %.o,$^) -o $@ $(LIBS)
 
-$(B)/test_pool: tests/c/test_pool.c $(addprefix $(B)/,pool.o machine.o sys.o status.o)
+$(B)/test_pool: tests/c/test_pool.c $(addprefix $(B)/base/,pool.o machine.o sys.o status.o)
 	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $(filter %.c %.o,$^) -o $@ $(LIBS)
 
 $(B)/test_threads: tests/c/test_threads.c $(OBJECTS)

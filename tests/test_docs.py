@@ -39,7 +39,7 @@ def test_every_key_of_the_parser_is_documented_and_none_besides() -> None:
     tables = documented()
     common = next(keys for title, keys in tables.items() if title == "Every layer")
     network = next(keys for title, keys in tables.items() if title.startswith("[net]"))
-    assert network | common - {"activation"} == keys_read_by("network.c", "schedule.c") | {"learning_rate"}
+    assert network | common - {"activation"} == keys_read_by("net/build.c", "net/schedule.c") | {"learning_rate"}
     for kind in dv.layer_types():
         titles = [title for title in tables if title.startswith(f"[{kind}]")]
         assert titles, f"[{kind}] is not in docs/cfg.md"

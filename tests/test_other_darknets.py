@@ -177,7 +177,7 @@ def test_devices_and_precisions_offer_the_nearest_one_too(network: Build) -> Non
 
 
 def test_every_key_of_the_table_is_in_the_document() -> None:
-    rows = re.findall(r'^    \{"(\S+)", "(\w+)", ', (ROOT / "csrc" / "foreign.c").read_text(), flags=re.M)
+    rows = re.findall(r'^    \{"(\S+)", "(\w+)", ', (ROOT / "csrc" / "io" / "foreign.c").read_text(), flags=re.M)
     document = (ROOT / "docs" / "cfg.md").read_text().partition("## Keys of newer Darknets")[2]
     assert len(rows) > 90
     for kind, key in rows:

@@ -1,5 +1,5 @@
 /* Verbs that use a network: sample, encode, reconstruct, predict, evaluate, inspect. */
-#include "cli.h"
+#include "cli/cli.h"
 #include <stdlib.h>
 
 typedef dn_status (*apply_fn)(dn_net *net, const dn_table *table, float *out);

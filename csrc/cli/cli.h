@@ -1,10 +1,10 @@
-/* The stand-alone binary: verbs over darknet.h. Of the library's inside it uses nearest.h and
- * dn_printable of status.h.
+/* The stand-alone binary: verbs over darknet.h. Of the library's inside it uses base/nearest.h and
+ * dn_printable of base/status.h.
  *
  * Functions that return an int return an exit code, 0 or that of darknet.h, and have printed their line by then. */
 #ifndef DN_CLI_H
 #define DN_CLI_H
-#include "../darknet.h"
+#include "darknet.h"
 #include <stdio.h>
 
 enum { CLI_PATH = 4096 };

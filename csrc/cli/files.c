@@ -1,6 +1,6 @@
 /* Files that came with the program, and files that will be written. */
-#include "../nearest.h"
-#include "cli.h"
+#include "base/nearest.h"
+#include "cli/cli.h"
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* What the verbs share: the network, tables, truths. */
-#include "cli.h"
+#include "cli/cli.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* darknet: autoencoders and variational autoencoders from the shell. */
-#include "../nearest.h"
-#include "cli.h"
+#include "base/nearest.h"
+#include "cli/cli.h"
 #include <fcntl.h>
 #include <string.h>
 

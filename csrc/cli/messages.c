@@ -1,6 +1,6 @@
 /* What the binary says. */
-#include "../status.h"
-#include "cli.h"
+#include "base/status.h"
+#include "cli/cli.h"
 #include <errno.h>
 #include <math.h>
 #include <poll.h>

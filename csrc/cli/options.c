@@ -1,6 +1,6 @@
 /* The options, once: parsing, what belongs to which verb, "did you mean" and the help pages come from this table. */
-#include "../nearest.h"
-#include "cli.h"
+#include "base/nearest.h"
+#include "cli/cli.h"
 #include <errno.h>
 #include <math.h>
 #include <stddef.h>

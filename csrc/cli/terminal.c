@@ -1,5 +1,5 @@
 /* Signals, and the line that shows the progress of a training. */
-#include "cli.h"
+#include "cli/cli.h"
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>

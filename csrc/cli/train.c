@@ -1,5 +1,5 @@
 /* vae train, autoencoder, train: one job. */
-#include "cli.h"
+#include "cli/cli.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,10 +1,10 @@
 /* The table of CPU operations, the choice of the instruction set, memory. */
-#include "cpu_blas.h"
-#include "cpu_conv_kernels.h"
-#include "cpu_dense.h"
-#include "cpu_ops.h"
-#include "../cfg.h"
-#include "../sys.h"
+#include "base/sys.h"
+#include "cpu/cpu_blas.h"
+#include "cpu/cpu_conv_kernels.h"
+#include "cpu/cpu_dense.h"
+#include "cpu/cpu_ops.h"
+#include "io/cfg.h"
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>

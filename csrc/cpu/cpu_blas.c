@@ -1,6 +1,6 @@
 /* An external BLAS, opened at run time when DARKNET_BLAS names one: DARKNET_BLAS=libopenblas.so.0. Only cblas_sgemm is used. */
 #define _GNU_SOURCE
-#include "cpu_blas.h"
+#include "cpu/cpu_blas.h"
 #include <dlfcn.h>
 #include <stdatomic.h>
 #include <stdint.h>

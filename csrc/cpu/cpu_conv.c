@@ -1,244 +1,574 @@
-/* Images: columns for convolutions, pooling, resampling, shortcuts. Every map is one's own, so chunks are runs of maps.
- */
-#include "cpu_ops.h"
-#include <float.h>
+/* Convolutions without im2col. All three passes are products whose left side is gathered from images by two tables of
+ * offsets (isa_conv.c):
+ *
+ *   forward    y[pixel][filter]  = sum over taps    of x[pixel + tap]  w[tap][filter]
+ *   data       dx[pixel][channel] = sum over taps   of dy[pixel - tap] w[tap][channel], for each of stride^2 phases:
+ *              the pixels with one remainder by the stride meet the same taps
+ *   weights    dw[tap][filter]   = sum over pixels  of x[tap + pixel]  dy[pixel][filter]
+ *
+ * Results of a few channels per group, as of depthwise convolutions and at the image end of an autoencoder, have their
+ * vectors along the pixels of a frame instead; then a frame keeps the pixels of one remainder by the stride together.
+ *
+ * Images stay in CHW. A map with padding is copied into a frame with zero borders, the right side into panels, and
+ * products come back through a transposition in registers. Work is cut by the shape alone into chunks of a few images,
+ * or bands of one, by panels; weight gradients are summed in a fixed number of parts that are added in order. */
+#include "cpu/cpu_conv_kernels.h"
+#include "cpu/cpu_ops.h"
+#include "net/convolution.h"
+#include <limits.h>
+#include <stdatomic.h>
 #include <string.h>
 
-typedef struct image_job image_job;
-struct image_job {
-    void (*run)(const image_job *, size_t map);
-    size_t maps, per_chunk;
-    const dn_conv_shape *shape;
-    const dn_shortcut_shape *shortcut;
-    int h, w, stride;
-    float a, b;
-    const float *x;
-    float *y, *z;
-    int *index;
+enum {
+    CHUNK = 4000000,       /* flops of a chunk: about 50 us */
+    FRAME = 1 << 17,       /* floats of a frame that stays in a core's second cache */
+    MAX_STRIDE = 8,        /* beyond it, and beyond the next, the composed passes do it */
+    MAX_OFFSETS = 1 << 24, /* floats of a frame, entries of a table */
+    MAX_SLOTS = 256,
+    SUM_PIXELS = 256, /* pixels a weight gradient sums in registers */
 };
 
-static void image_chunk(void *context, size_t chunk) {
-    const image_job *j = context;
-    for (size_t m = chunk * j->per_chunk, end = dn_chunk_end(chunk, j->per_chunk, j->maps); m < end; m++) j->run(j, m);
+static size_t round_up(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
+static size_t padded(size_t floats) { return round_up(floats, 16); }
+static int least(int a, int b) { return a < b ? a : b; }
+static int most(int a, int b) { return a > b ? a : b; }
+static int ceil_div(int a, int b) { return (a + b - 1) / b; }
+/* Channels that fill less than half a vector. */
+static int is_narrow(const dn_cpu_conv_kernels *k, int channels) { return channels * 2 <= k->width; }
+
+/* ---- scratch of the chunks in flight: no more of them than threads ---- */
+
+typedef struct slots {
+    float *memory;
+    size_t floats; /* of one */
+    int count;
+    atomic_char busy[MAX_SLOTS];
+} slots;
+
+static void slots_init(slots *s, float *memory, size_t floats, int count) {
+    s->memory = memory, s->floats = floats, s->count = count;
+    for (int i = 0; i < count; i++) atomic_init(&s->busy[i], 0);
+}
+static int slots_claim(slots *s) {
+    for (int i = 0;; i = (i + 1) % s->count)
+        if (!atomic_exchange(&s->busy[i], 1)) return i;
+}
+static void slots_return(slots *s, int slot) { atomic_store(&s->busy[slot], 0); }
+static int slots_wanted(dn_pool *pool) { return least(dn_pool_threads(pool), MAX_SLOTS); }
+
+/* ---- frames ---- */
+
+/* A window on the maps of a row and group: rows and columns from (y, x) on, zero outside. `whole`: the window lies
+ * inside them and is read where it is. */
+typedef struct frame {
+    int channels, height, width; /* of the maps */
+    int rows, cols;              /* of the window */
+    int x;
+    int whole, pitch, area; /* steps between lines and maps of the window */
+    int split, plane;       /* > 1: a map's pixels by their remainders, in split^2 planes of `plane` values */
+} frame;
+
+static size_t frame_floats(const frame *f) { return f->whole ? 0 : (size_t)f->channels * f->area; }
+static int frame_at(const frame *f, int c, int y, int x) {
+    return c * f->area + (y % f->split * f->split + x % f->split) * f->plane + y / f->split * f->pitch + x / f->split;
 }
 
-/* `values` per map are read or written */
-static void image_run(dn_pool *pool, size_t values, image_job job) {
-    job.per_chunk = values < DN_GRAIN ? DN_GRAIN / (values + 1) + 1 : 1;
-    dn_pool_run(pool, dn_chunks(job.maps, job.per_chunk), image_chunk, &job);
+/* split 0: not needed, so that the maps may be read where they are. */
+static void frame_settle(frame *f, int y, int rows_of_all_bands, int split) {
+    f->whole = !split && y >= 0 && f->x >= 0 && y + rows_of_all_bands <= f->height && f->x + f->cols <= f->width;
+    f->split = most(1, split);
+    f->pitch = f->whole ? f->width : ceil_div(f->cols, f->split);
+    f->plane = f->pitch * ceil_div(f->rows, f->split);
+    f->area = f->whole ? f->height * f->width : f->plane * f->split * f->split;
 }
 
-static inline int least(int a, int b) { return a < b ? a : b; }
-static inline int most(int a, int b) { return a > b ? a : b; }
-
-/* Output columns [*from, *to) of tap kx lie inside the image. */
-static void inside(const dn_conv_shape *s, int kx, int *from, int *to) {
-    int left = s->padding - kx, right = s->width - 1 + s->padding - kx; /* 0 <= ox*stride - left, ox*stride <= right */
-    *from = left > 0 ? least((left + s->stride - 1) / s->stride, s->out_width) : 0;
-    *to = right < 0 ? *from : most(*from, least(right / s->stride + 1, s->out_width));
-}
-
-/* columns[(c*size + ky)*size + kx][oy*out_w + ox] = image[c][oy*stride + ky - padding][ox*stride + kx - padding] */
-static void run_im2col(const image_job *j, size_t map) {
-    const dn_conv_shape *s = j->shape;
-    const float *image = j->x + map * s->height * s->width;
-    float *columns = j->y + map * s->size * s->size * s->out_height * s->out_width;
-    for (int ky = 0; ky < s->size; ky++)
-        for (int kx = 0; kx < s->size; kx++) {
-            int from, to;
-            inside(s, kx, &from, &to);
-            for (int oy = 0; oy < s->out_height; oy++, columns += s->out_width) {
-                int y = oy * s->stride + ky - s->padding, all = y < 0 || y >= s->height ? s->out_width : from;
-                memset(columns, 0, (size_t)all * sizeof *columns);
-                if (all == s->out_width) continue;
-                const float *line = image + (ptrdiff_t)y * s->width + kx - s->padding;
-                if (s->stride == 1)
-                    memcpy(columns + from, line + from, (size_t)(to - from) * sizeof *columns);
-                else
-                    for (int ox = from; ox < to; ox++) columns[ox] = line[(ptrdiff_t)ox * s->stride];
-                memset(columns + to, 0, (size_t)(s->out_width - to) * sizeof *columns);
+/* The window's values from line y on; the border is zero already. `from` is the first of `channels` maps. */
+static void frame_fill(const dn_cpu_conv_kernels *k, const frame *f, const float *from, int y, int channels,
+                       float *to) {
+    int first = most(0, -y), last = least(f->rows, f->height - y), left = most(0, -f->x);
+    int n = least(f->cols, f->width - f->x) - left;
+    if (n <= 0 || last <= first) return;
+    for (int c = 0; c < channels; c++) {
+        const float *map = from + ((size_t)c * f->height + y + first) * f->width + f->x + left;
+        if (f->split == 1) {
+            k->copy_lines(last - first, n, map, f->width, to + frame_at(f, c, first, left), f->pitch);
+            continue;
+        }
+        for (int r = first; r < last; r++, map += f->width)
+            for (int b = 0; b < f->split; b++) {
+                float *part = to + frame_at(f, c, r, left + b);
+                for (int i = 0; b + i * f->split < n; i++) part[i] = map[b + i * f->split];
             }
+    }
+}
+
+/* ---- forward and data: pixels of the result times panels of weights ---- */
+
+typedef struct phase {
+    int first, k;         /* its rows of a panel */
+    int y, x, tall, wide; /* first pixel in a band, lines, pixels of a line */
+    int pixels;           /* where its pixels begin in the tables */
+} phase;
+
+typedef struct gather {
+    const dn_cpu_conv_kernels *kernels;
+    const dn_conv_layer *layer;
+    int data, narrow;        /* the data pass; vectors along pixels */
+    int k, n, height, width; /* taps, channels and size of the result, of one group */
+    int band, n_bands, step; /* lines of the result a band has; between lines of a phase */
+    int band_y, y;           /* lines of the source from band to band, and where the first begins */
+    frame source;
+    int n_phases, n_panels;
+    phase phases[MAX_STRIDE * MAX_STRIDE];
+    size_t units, per_chunk; /* bands of all rows and groups */
+    int ranges;              /* parts of the panels */
+    size_t panel_floats, tile_floats, slot_floats, floats;
+    size_t flat; /* narrow: between channels of a tile */
+    /* in the workspace */
+    float *panels;
+    int *taps, *from, *to; /* offsets in the window by tap, by pixel; pixel number in the band */
+    int *rows;             /* data: a kernel's tap's row of a panel */
+    slots scratch;
+    int add;
+    const float *x, *w;
+    float *y_out;
+} gather;
+
+static double chunks_of(double flops) { return flops < CHUNK ? 1 : flops / CHUNK; }
+
+/* The window that `lines` lines of the result need, for all bands or for one. */
+static int gather_lines(const gather *g, int lines) {
+    const dn_conv_shape *s = &g->layer->group;
+    int reach = (s->size - 1) / s->stride;
+    return g->data ? (s->padding % s->stride + lines - 1) / s->stride + 1 + reach : (lines - 1) * s->stride + s->size;
+}
+
+static void gather_phases(gather *g) {
+    const dn_conv_shape *s = &g->layer->group;
+    if (!g->data) {
+        g->phases[0] = (phase){0, g->k, 0, 0, g->band, g->width, 0};
+        g->n_phases = 1;
+        return;
+    }
+    int first = 0, pixels = 0;
+    for (int a = 0; a < s->stride; a++)
+        for (int b = 0; b < s->stride; b++) {
+            int ny = s->size > a ? ceil_div(s->size - a, s->stride) : 0,
+                nx = s->size > b ? ceil_div(s->size - b, s->stride) : 0;
+            int y = (a + s->stride - s->padding % s->stride) % s->stride;
+            int x = (b + s->stride - s->padding % s->stride) % s->stride;
+            phase p = {first,
+                       g->layer->filters * ny * nx,
+                       y,
+                       x,
+                       g->band > y ? ceil_div(g->band - y, s->stride) : 0,
+                       g->width > x ? ceil_div(g->width - x, s->stride) : 0,
+                       pixels};
+            g->phases[g->n_phases++] = p;
+            first += p.k, pixels += p.tall * p.wide;
         }
 }
 
-static void run_col2im(const image_job *j, size_t map) {
-    const dn_conv_shape *s = j->shape;
-    const float *columns = j->x + map * s->size * s->size * s->out_height * s->out_width;
-    float *image = j->y + map * s->height * s->width;
-    for (int ky = 0; ky < s->size; ky++)
-        for (int kx = 0; kx < s->size; kx++) {
-            int from, to;
-            inside(s, kx, &from, &to);
-            for (int oy = 0; oy < s->out_height; oy++, columns += s->out_width) {
-                int y = oy * s->stride + ky - s->padding;
-                if (y < 0 || y >= s->height) continue;
-                float *line = image + (ptrdiff_t)y * s->width + kx - s->padding;
-                if (s->stride == 1)
-                    for (int ox = from; ox < to; ox++) line[ox] += columns[ox];
-                else
-                    for (int ox = from; ox < to; ox++) line[(ptrdiff_t)ox * s->stride] += columns[ox];
-            }
-        }
+/* 0 when the shape is not for this. */
+static int gather_plan(gather *g, dn_pool *pool, const dn_conv_layer *l, size_t rows, int data) {
+    const dn_conv_shape *s = &l->group;
+    int reach = (s->size - 1) / s->stride, channels = data ? l->filters : s->channels;
+    memset(g, 0, offsetof(gather, scratch));
+    g->kernels = dn_cpu_conv_kernels_get(), g->layer = l, g->data = data;
+    size_t taps = (size_t)channels * s->size * s->size;
+    if (s->stride > MAX_STRIDE || s->size > 1 << 12 || s->padding > 1 << 12 || taps > MAX_OFFSETS) return 0;
+    g->k = (int)taps, g->n = data ? s->channels : l->filters;
+    g->height = data ? s->height : s->out_height, g->width = data ? s->width : s->out_width;
+    g->step = data ? s->stride : 1;
+    g->y = data ? s->padding / s->stride - reach : -s->padding;
+    g->source = (frame){.channels = channels,
+                        .height = data ? s->out_height : s->height,
+                        .width = data ? s->out_width : s->width,
+                        .cols = gather_lines(g, g->width),
+                        .x = g->y};
+    /* as many lines as stay in the cache, but enough pixels to be worth a walk through the weights */
+    int room = most(FRAME / most(channels * g->source.cols, 1) - s->size, 1);
+    int lines = data ? room * s->stride : room / s->stride;
+    lines = least(lines, FRAME / (g->width * g->kernels->panel));
+    lines = most(lines, ceil_div(96, g->width));
+    lines = (int)round_up((size_t)lines, (size_t)g->step);
+    g->n_bands = ceil_div(g->height, least(lines, g->height));
+    g->band = least((int)round_up((size_t)ceil_div(g->height, g->n_bands), (size_t)g->step), g->height);
+    g->n_bands = ceil_div(g->height, g->band);
+    g->band_y = data ? g->band / s->stride : g->band * s->stride;
+    g->source.rows = gather_lines(g, g->band);
+    if ((size_t)channels * (size_t)g->source.rows * (size_t)g->source.cols > MAX_OFFSETS) return 0;
+    if ((size_t)g->band * (size_t)g->width > MAX_OFFSETS) return 0;
+    g->narrow = is_narrow(g->kernels, g->n);
+    frame_settle(&g->source, g->y, gather_lines(g, g->height), !g->narrow ? 0 : data ? 1 : s->stride);
+    gather_phases(g);
+    g->n_panels = ceil_div(g->n, g->kernels->panel);
+    g->units = rows * (size_t)l->groups * (size_t)g->n_bands;
+    double pixels = (double)g->band * g->width, flops = 2 * pixels * g->n * g->k / (data ? s->stride * s->stride : 1);
+    flops += 30 * (pixels * g->n + (double)channels * g->source.rows * g->source.cols);
+    double wanted = chunks_of(flops * (double)g->units);
+    g->per_chunk = wanted < (double)g->units ? (size_t)((double)g->units / wanted) : 1;
+    g->per_chunk = (g->units + dn_chunks(g->units, g->per_chunk) - 1) / dn_chunks(g->units, g->per_chunk);
+    g->ranges = wanted < (double)g->units ? 1 : least(g->n_panels, (int)(wanted / (double)g->units / 2) + 1);
+    g->panel_floats = (size_t)g->k * (g->narrow ? g->n : g->kernels->panel);
+    g->tile_floats = round_up((size_t)g->band * g->width, g->kernels->width) * g->kernels->panel;
+    g->flat = (size_t)g->source.plane + DN_NARROW;
+    if (g->narrow) g->tile_floats = g->flat * g->n;
+    g->slot_floats = padded(frame_floats(&g->source) + DN_NARROW) + padded(g->tile_floats);
+    g->floats = padded(g->panel_floats * g->n_panels * l->groups) + padded((size_t)g->k) +
+                padded((size_t)s->size * s->size) + 2 * padded((size_t)g->band * g->width) +
+                g->slot_floats * (size_t)slots_wanted(pool);
+    return 1;
 }
 
-static size_t column_values(const dn_conv_shape *s) { return (size_t)s->size * s->size * s->out_height * s->out_width; }
-void cpu_im2col(dn_pool *pool, const dn_conv_shape *s, const float *image, float *columns) {
-    image_run(pool, column_values(s),
-              (image_job){.run = run_im2col, .maps = (size_t)s->channels, .shape = s, .x = image, .y = columns});
-}
-void cpu_col2im(dn_pool *pool, const dn_conv_shape *s, const float *columns, float *image) {
-    image_run(pool, column_values(s),
-              (image_job){.run = run_col2im, .maps = (size_t)s->channels, .shape = s, .x = columns, .y = image});
-}
-
-/* padding is the total of both sides; the window of output i begins at i*stride - padding/2 */
-static void run_maxpool(const image_job *j, size_t m) {
-    const dn_conv_shape *s = j->shape;
-    size_t map = (size_t)s->height * s->width, n = m * s->out_height * s->out_width;
-    for (int oy = 0; oy < s->out_height; oy++)
-        for (int ox = 0; ox < s->out_width; ox++, n++) {
-            int y0 = oy * s->stride - s->padding / 2, x0 = ox * s->stride - s->padding / 2;
-            int top = most(y0, 0), left = most(x0, 0), bottom = least(y0 + s->size, s->height);
-            int right = least(x0 + s->size, s->width), at = -1;
-            float best = -FLT_MAX;
-            for (int i = top; i < bottom; i++)
-                for (int k = left; k < right; k++) {
-                    float v = j->x[m * map + (size_t)i * s->width + k];
-                    int better = at < 0 || v > best;
-                    best = better ? v : best, at = better ? i * s->width + k : at;
+static void gather_tables(gather *g) {
+    const dn_conv_shape *s = &g->layer->group;
+    const frame *f = &g->source;
+    if (!g->data) {
+        int *tap = g->taps;
+        for (int c = 0; c < s->channels; c++)
+            for (int ky = 0; ky < s->size; ky++)
+                for (int kx = 0; kx < s->size; kx++) *tap++ = frame_at(f, c, ky, kx);
+        for (int y = 0, i = 0; y < g->band; y++)
+            for (int x = 0; x < g->width; x++, i++)
+                g->from[i] = frame_at(f, 0, y * s->stride, x * s->stride), g->to[i] = i;
+        return;
+    }
+    int reach = (s->size - 1) / s->stride, rest = s->padding % s->stride;
+    for (int a = 0, i = 0; a < s->stride; a++)
+        for (int b = 0; b < s->stride; b++, i++) {
+            const phase *p = &g->phases[i];
+            int *tap = g->taps + p->first, at = p->pixels, row = p->first;
+            for (int ky = a; ky < s->size; ky += s->stride)
+                for (int kx = b; kx < s->size; kx += s->stride, row += f->channels) {
+                    g->rows[ky * s->size + kx] = row;
+                    for (int c = 0; c < f->channels; c++)
+                        *tap++ = frame_at(f, c, reach - ky / s->stride, reach - kx / s->stride);
                 }
-            j->y[n] = at < 0 ? 0 : best;
-            j->index[n] = at < 0 ? -1 : (int)(m * map) + at;
+            for (int y = p->y; y < g->band; y += s->stride)
+                for (int x = p->x; x < g->width; x += s->stride, at++) {
+                    g->from[at] = frame_at(f, 0, (y + rest) / s->stride, (x + rest) / s->stride);
+                    g->to[at] = y * g->width + x;
+                }
         }
 }
-void cpu_maxpool_forward(dn_pool *pool, size_t rows, const dn_conv_shape *s, const float *x, float *y, int *index) {
-    image_run(pool, (size_t)s->out_height * s->out_width * least(s->size * s->size, 64),
-              (image_job){
-                  .run = run_maxpool, .maps = rows * (size_t)s->channels, .shape = s, .x = x, .y = y, .index = index});
+
+/* Panel `index` of all groups: its columns are channels of the result. */
+static void gather_pack(void *context, size_t index) {
+    const gather *g = context;
+    const dn_conv_shape *s = &g->layer->group;
+    int group = (int)(index / g->n_panels), column = (int)(index % g->n_panels) * g->kernels->panel;
+    int n = least(g->n - column, g->kernels->panel), square = s->size * s->size;
+    const float *w = g->w + (size_t)group * g->layer->filters * s->channels * square;
+    float *panel = g->panels + index * g->panel_floats;
+    if (g->narrow) { /* one "panel": (n, k) as it stands, in the data pass with its rows in order */
+        for (int i = 0; i < g->n; i++)
+            for (int p = 0; p < g->k; p++) {
+                int f = p / square, tap = p % square;
+                if (g->data)
+                    panel[i * g->k + g->rows[tap] + f] = w[((size_t)f * s->channels + i) * square + tap];
+                else
+                    panel[i * g->k + p] = w[(size_t)i * g->k + p];
+            }
+        return;
+    }
+    if (!g->data) {
+        g->kernels->to_panel(n, g->k, w + (size_t)column * g->k, g->k, NULL, panel);
+        return;
+    }
+    for (int f = 0; f < g->layer->filters; f++)
+        g->kernels->to_panel(n, square, w + ((size_t)f * s->channels + column) * square, square, g->rows,
+                             panel + (size_t)f * g->kernels->panel);
 }
 
-static void run_maxpool_backward(const image_job *j, size_t m) {
-    size_t n = (size_t)j->h * j->w;
-    for (size_t i = m * n; i < (m + 1) * n; i++)
-        if (j->index[i] >= 0) j->y[j->index[i]] += j->x[i];
-}
-void cpu_maxpool_backward(dn_pool *pool, size_t rows, const dn_conv_shape *s, const int *index, const float *dy,
-                          float *dx) {
-    image_run(pool, (size_t)s->out_height * s->out_width,
-              (image_job){.run = run_maxpool_backward,
-                          .maps = rows * (size_t)s->channels,
-                          .h = s->out_height,
-                          .w = s->out_width,
-                          .x = dy,
-                          .y = dx,
-                          .index = (int *)index});
-}
-
-/* (h, w) is the size of the input map in all four; one loop for the stride of every network, one for the others */
-static inline void up_line(int w, int stride, float scale, const float *x, float *y) {
-    if (stride == 2)
-        for (int k = 0; k < w; k++) y[2 * k] = y[2 * k + 1] = scale * x[k];
-    else
-        for (int k = 0; k < w; k++)
-            for (int e = 0; e < stride; e++) y[k * stride + e] = scale * x[k];
-}
-static inline void add_line(int w, int stride, float scale, const float *from, float *to) { /* to[k] += its values */
-    if (stride == 2)
-        for (int k = 0; k < w; k++) to[k] += scale * (from[2 * k] + from[2 * k + 1]);
-    else
-        for (int k = 0; k < w; k++)
-            for (int e = 0; e < stride; e++) to[k] += scale * from[k * stride + e];
-}
-static inline void spread_line(int w, int stride, float scale, const float *from,
-                               float *to) { /* its values += from[k] */
-    for (int k = 0; k < w; k++)
-        for (int e = 0; e < stride; e++) to[k * stride + e] += scale * from[k];
-}
-
-static void run_upsample(const image_job *j, size_t m) {
-    int h = j->h, w = j->w, s = j->stride, wide = w * s;
-    for (int i = 0; i < h; i++) {
-        float *y = j->y + (m * h + i) * s * wide;
-        up_line(w, s, j->a, j->x + (m * h + i) * w, y);
-        for (int e = 1; e < s; e++) memcpy(y + (size_t)e * wide, y, (size_t)wide * sizeof *y);
+/* A band of `lines` lines from the window to y, which is the band's first value of the group's first channel. */
+static void gather_wide(const gather *g, const float *window, const float *panels, int lines, int range, float *tile,
+                        float *y) {
+    size_t map = (size_t)g->height * g->width;
+    int panel = g->kernels->panel;
+    for (int p = range * g->n_panels / g->ranges; p < (range + 1) * g->n_panels / g->ranges; p++) {
+        const float *right = panels + p * g->panel_floats;
+        int n = least(g->n - p * panel, panel);
+        for (int i = 0; i < g->n_phases; i++) {
+            const phase *ph = &g->phases[i];
+            int tall = lines > ph->y ? ceil_div(lines - ph->y, g->step) : 0;
+            g->kernels->multiply(tall * ph->wide, n, ph->k, window, g->from + ph->pixels, g->taps + ph->first,
+                                 right + (size_t)ph->first * panel, 0, tile, g->to + ph->pixels);
+        }
+        g->kernels->from_panel(n, lines * g->width, tile, g->add, y + (size_t)p * panel * map, (ptrdiff_t)map);
     }
 }
-static void run_upsample_backward(const image_job *j, size_t m) {
-    int h = j->h, w = j->w, s = j->stride;
-    for (int i = 0; i < h * s; i++) add_line(w, s, j->a, j->x + (m * h * s + i) * w * s, j->y + (m * h + i / s) * w);
-}
-static void run_downsample(const image_job *j, size_t m) {
-    int s = j->stride, oh = j->h / s, ow = j->w / s;
-    memset(j->y + m * oh * ow, 0, (size_t)oh * ow * sizeof *j->y);
-    for (int i = 0; i < oh * s; i++) add_line(ow, s, j->a, j->x + (m * j->h + i) * j->w, j->y + (m * oh + i / s) * ow);
-}
-static void run_downsample_backward(const image_job *j, size_t m) {
-    int s = j->stride, oh = j->h / s, ow = j->w / s;
-    for (int i = 0; i < oh * s; i++)
-        spread_line(ow, s, j->a, j->x + (m * oh + i / s) * ow, j->y + (m * j->h + i) * j->w);
-}
 
-#define RESAMPLE(name, function, values)                                                                               \
-    void cpu_##name(dn_pool *pool, size_t maps, int h, int w, int stride, float scale, const float *x, float *y) {     \
-        image_run(                                                                                                     \
-            pool, values,                                                                                              \
-            (image_job){.run = function, .maps = maps, .h = h, .w = w, .stride = stride, .a = scale, .x = x, .y = y}); \
+static void gather_narrow(const gather *g, const float *window, const float *w, int lines, float *tile, float *y) {
+    int pitch = g->source.pitch;
+    for (int i = 0; i < g->n_phases; i++) {
+        const phase *ph = &g->phases[i];
+        int tall = lines > ph->y ? ceil_div(lines - ph->y, g->step) : 0;
+        if (!tall || !ph->wide) continue;
+        g->kernels->narrow(g->n, (tall - 1) * pitch + ph->wide, ph->k, w + ph->first, g->k,
+                           window + g->from[ph->pixels], g->taps + ph->first, tile, (ptrdiff_t)g->flat);
+        for (int c = 0; c < g->n; c++) {
+            const float *from = tile + c * g->flat;
+            float *to = y + ((size_t)c * g->height + ph->y) * g->width + ph->x;
+            if (g->step == 1 && !g->add) {
+                g->kernels->copy_lines(tall, ph->wide, from, pitch, to, g->width);
+                continue;
+            }
+            for (int t = 0; t < tall; t++, from += pitch, to += (size_t)g->step * g->width)
+                if (g->add)
+                    for (int u = 0; u < ph->wide; u++) to[u * g->step] += from[u];
+                else
+                    for (int u = 0; u < ph->wide; u++) to[u * g->step] = from[u];
+        }
     }
-RESAMPLE(upsample_forward, run_upsample, (size_t)h * w * stride * stride)
-RESAMPLE(upsample_backward, run_upsample_backward, (size_t)h * w * stride * stride)
-RESAMPLE(downsample_forward, run_downsample, (size_t)h *w)
-RESAMPLE(downsample_backward, run_downsample_backward, (size_t)h *w)
+}
 
-/* Map c2 of a row of y, and of dx; source maps beyond c1 do not exist. */
-static void run_shortcut(const image_job *j, size_t m) {
-    const dn_shortcut_shape *s = j->shortcut;
-    int h = least(s->h1 / s->stride, s->h2 / s->sample), w = least(s->w1 / s->stride, s->w2 / s->sample);
-    size_t row = m / s->c2, c = m % s->c2;
-    if (c >= (size_t)s->c1) return;
-    for (int i = 0; i < h; i++) {
-        float *y = j->y + (m * s->h2 + i * s->sample) * s->w2;
-        const float *x = j->x + ((row * s->c1 + c) * s->h1 + i * s->stride) * s->w1;
-        if (s->sample == 1 && s->stride == 1)
-            for (int k = 0; k < w; k++) y[k] = j->a * y[k] + j->b * x[k];
+static void gather_chunk(void *context, size_t chunk) {
+    gather *g = context;
+    const frame *f = &g->source;
+    int range = (int)(chunk % g->ranges), slot = slots_claim(&g->scratch);
+    float *window = g->scratch.memory + (size_t)slot * g->scratch.floats,
+          *tile = window + padded(frame_floats(f) + DN_NARROW);
+    size_t from = chunk / g->ranges * g->per_chunk,
+           end = from + g->per_chunk < g->units ? from + g->per_chunk : g->units;
+    for (size_t unit = from; unit < end; unit++) {
+        size_t image = unit / g->n_bands, group = image % g->layer->groups;
+        int band = (int)(unit % g->n_bands), line = band * g->band, lines = least(g->band, g->height - line);
+        int top = g->y + band * g->band_y;
+        const float *x = g->x + image * f->channels * f->height * f->width;
+        const float *panels = g->panels + group * g->n_panels * g->panel_floats;
+        float *y = g->y_out + (image * g->n * g->height + line) * g->width;
+        if (!f->whole) {
+            if (unit == from || g->n_bands > 1) memset(window, 0, (frame_floats(f) + DN_NARROW) * sizeof *window);
+            frame_fill(g->kernels, f, x, top, f->channels, window);
+        }
+        if (g->narrow)
+            gather_narrow(g, window, panels, lines, tile, y);
         else
-            for (int k = 0; k < w; k++) y[k * s->sample] = j->a * y[k * s->sample] + j->b * x[k * s->stride];
+            gather_wide(g, f->whole ? x + (size_t)top * f->width + f->x : window, panels, lines, range, tile, y);
     }
+    slots_return(&g->scratch, slot);
 }
-static void run_shortcut_backward(const image_job *j, size_t m) {
-    const dn_shortcut_shape *s = j->shortcut;
-    int h = least(s->h1 / s->stride, s->h2 / s->sample), w = least(s->w1 / s->stride, s->w2 / s->sample);
-    size_t row = m / s->c2, c = m % s->c2, map = (size_t)s->h2 * s->w2;
-    const float *dy = j->x + m * map;
-    float *dx = j->y ? j->y + m * map : NULL;
-    if (dx)
-        for (size_t i = 0; i < map; i++) dx[i] += dy[i];
-    if (c >= (size_t)s->c1) return;
-    for (int i = 0; i < h; i++) {
-        size_t at = (size_t)i * s->sample * s->w2;
-        float *to = j->z + ((row * s->c1 + c) * s->h1 + i * s->stride) * s->w1;
-        for (int k = 0; k < w; k++) {
-            float d = dy[at + (size_t)k * s->sample];
-            if (dx) dx[at + (size_t)k * s->sample] += (j->a - 1) * d;
-            to[(size_t)k * s->stride] += j->b * d;
+
+static void gather_run(gather *g, dn_pool *pool, int add, const float *x, const float *w, float *y, float *workspace) {
+    size_t pixels = padded((size_t)g->band * g->width), n_panels = (size_t)g->n_panels * g->layer->groups;
+    g->add = add, g->x = x, g->w = w, g->y_out = y;
+    g->panels = workspace, workspace += padded(g->panel_floats * n_panels);
+    g->taps = (int *)workspace, workspace += padded((size_t)g->k);
+    g->rows = (int *)workspace, workspace += padded((size_t)g->layer->group.size * g->layer->group.size);
+    g->from = (int *)workspace, g->to = (int *)workspace + pixels, workspace += 2 * pixels;
+    slots_init(&g->scratch, workspace, g->slot_floats, slots_wanted(pool));
+    gather_tables(g);
+    int large = g->panel_floats * n_panels > DN_GRAIN;
+    dn_pool_run(large ? pool : NULL, n_panels, gather_pack, g);
+    dn_pool_run(pool, dn_chunks(g->units, g->per_chunk) * g->ranges, gather_chunk, g);
+}
+
+/* ---- weights: taps times pixels, summed over pixels ---- */
+
+typedef struct scatter {
+    const dn_cpu_conv_kernels *kernels;
+    const dn_conv_layer *layer;
+    int k, band, n_bands, images; /* taps; lines of y in a band; images in a piece when a band is a whole map */
+    frame source;
+    size_t units, pieces, parts;  /* row-and-group's rows times bands; runs of `images` units; sums kept apart */
+    int n_panels, ranges, splits; /* of panels, of channels */
+    int narrow;
+    size_t panel_floats, right_floats, slot_floats, floats;
+    size_t step, flat; /* between images in the window; narrow: between channels of dy */
+    float *sums;
+    int *taps, *pixels;
+    slots scratch;
+    size_t rows;
+    const float *x, *dy;
+    float *dw;
+} scatter;
+
+static int scatter_plan(scatter *g, dn_pool *pool, const dn_conv_layer *l, size_t rows) {
+    const dn_conv_shape *s = &l->group;
+    memset(g, 0, offsetof(scatter, scratch));
+    g->kernels = dn_cpu_conv_kernels_get(), g->layer = l, g->rows = rows;
+    int panel = g->kernels->panel;
+    size_t taps = (size_t)s->channels * s->size * s->size, map = (size_t)s->channels * s->height * s->width;
+    if (s->size > 1 << 12 || s->padding > 1 << 12 || taps > MAX_OFFSETS) return 0;
+    g->k = (int)taps;
+    g->source = (frame){.channels = s->channels,
+                        .height = s->height,
+                        .width = s->width,
+                        .cols = (s->out_width - 1) * s->stride + s->size,
+                        .x = -s->padding};
+    int lines =
+        most(1, least(2 * SUM_PIXELS / s->out_width, FRAME / most(1, s->channels * g->source.cols * s->stride)));
+    g->n_bands = ceil_div(s->out_height, least(lines, s->out_height));
+    g->band = ceil_div(s->out_height, g->n_bands);
+    g->n_bands = ceil_div(s->out_height, g->band);
+    g->source.rows = (g->band - 1) * s->stride + s->size;
+    size_t window = taps / (size_t)(s->size * s->size) * (size_t)g->source.rows * (size_t)g->source.cols;
+    if (window > MAX_OFFSETS || (size_t)g->band * (size_t)s->out_width > MAX_OFFSETS) return 0;
+    g->narrow = is_narrow(g->kernels, l->filters);
+    frame_settle(&g->source, -s->padding, (s->out_height - 1) * s->stride + s->size, g->narrow ? s->stride : 0);
+    window = frame_floats(&g->source);
+    g->step = g->source.whole ? map * (size_t)l->groups : window;
+    g->images = 1;
+    if (g->n_bands == 1 && !g->narrow) {
+        g->images = most(1, least(SUM_PIXELS / (s->out_height * s->out_width), (int)(FRAME / most(1, (int)window))));
+        g->images = least(g->images, (int)(MAX_OFFSETS / (g->step + 1)) + 1);
+    }
+    /* pieces do not cross groups: a unit is a band of a row */
+    g->units = rows * (size_t)g->n_bands;
+    g->images = (size_t)g->images < g->units ? g->images : (int)g->units;
+    g->pieces = (g->units + g->images - 1) / g->images;
+    g->n_panels = ceil_div(l->filters, panel);
+    double pixels = (double)rows * s->out_height * s->out_width, flops = 2 * pixels * l->filters * g->k;
+    flops += 30 * (pixels * l->filters + (double)rows * (double)map);
+    int wanted = (int)chunks_of(flops < 256.0 * CHUNK ? flops : 256.0 * CHUNK);
+    g->panel_floats = padded((size_t)g->k * panel) + (size_t)panel * g->kernels->width; /* from_panel's slack */
+    size_t all = g->panel_floats * g->n_panels;
+    g->parts = (size_t)least(least(wanted, 16), most(1, (int)(pixels / 512 < 16 ? pixels / 512 : 16)));
+    if (g->parts * all > 1 << 22) g->parts = all > 1 << 22 ? 1 : (1 << 22) / all;
+    if (g->parts > g->pieces) g->parts = g->pieces;
+    /* more chunks by splitting what is cheaper to prepare once more: dy for channels of x, or x for panels of dy */
+    wanted = ceil_div(least(wanted, 32), (int)g->parts * l->groups);
+    int by_channels = most(1, least(least(wanted, s->channels), g->k / 64)), by_panels = least(wanted, g->n_panels);
+    int dy_is_smaller = (size_t)l->filters * s->out_height * s->out_width < map;
+    g->splits = dy_is_smaller ? by_channels : most(1, least(by_channels, ceil_div(wanted, by_panels)));
+    g->ranges = dy_is_smaller ? least(by_panels, ceil_div(wanted, by_channels)) : by_panels;
+    g->right_floats = round_up((size_t)g->band * s->out_width * (size_t)g->images, g->kernels->width) * panel;
+    g->flat = round_up((size_t)g->source.pitch * g->band, g->kernels->width);
+    if (g->narrow) g->right_floats = g->flat * l->filters;
+    g->slot_floats = padded(window * (size_t)g->images + DN_NARROW) + padded(g->right_floats);
+    g->floats = padded((size_t)g->k) + padded((size_t)g->band * s->out_width * (size_t)g->images) +
+                all * g->parts * (size_t)l->groups + g->slot_floats * (size_t)slots_wanted(pool);
+    return 1;
+}
+
+static void scatter_tables(scatter *g) {
+    const dn_conv_shape *s = &g->layer->group;
+    const frame *f = &g->source;
+    int *tap = g->taps, *pixel = g->pixels;
+    for (int c = 0; c < s->channels; c++)
+        for (int ky = 0; ky < s->size; ky++)
+            for (int kx = 0; kx < s->size; kx++) *tap++ = frame_at(f, c, ky, kx);
+    for (int i = 0; i < g->images; i++)
+        for (int y = 0; y < g->band; y++)
+            for (int x = 0; x < s->out_width; x++)
+                *pixel++ = i * (int)g->step + frame_at(f, 0, y * s->stride, x * s->stride);
+}
+
+/* Chunk = ((group, part), range of panels, split of channels). */
+static void scatter_chunk(void *context, size_t chunk) {
+    scatter *g = context;
+    const dn_conv_shape *s = &g->layer->group;
+    const frame *f = &g->source;
+    int split = (int)(chunk % g->splits), range = (int)(chunk / g->splits % g->ranges), panel = g->kernels->panel;
+    size_t sum = chunk / g->splits / g->ranges, group = sum / g->parts, part = sum % g->parts;
+    int c0 = split * s->channels / g->splits, channels = (split + 1) * s->channels / g->splits - c0;
+    int square = s->size * s->size, slot = slots_claim(&g->scratch);
+    float *window = g->scratch.memory + (size_t)slot * g->scratch.floats;
+    float *right = window + g->scratch.floats - padded(g->right_floats);
+    size_t map = (size_t)s->height * s->width, out_map = (size_t)s->out_height * s->out_width;
+    size_t first = part * g->pieces / g->parts, end = (part + 1) * g->pieces / g->parts;
+    for (size_t piece = first; piece < end; piece++) {
+        size_t unit = piece * g->images, row = unit / g->n_bands;
+        int band = (int)(unit % g->n_bands), line = band * g->band, lines = least(g->band, s->out_height - line);
+        int images = (int)(g->units - unit < (size_t)g->images ? g->units - unit : (size_t)g->images);
+        int y = line * s->stride - s->padding, pixels = lines * s->out_width;
+        const float *left = window;
+        for (int i = 0; i < images; i++) {
+            const float *x = g->x + (((row + i) * g->layer->groups + group) * s->channels + c0) * map;
+            if (f->whole) {
+                if (!i) left = x + (size_t)y * f->width + f->x;
+                continue;
+            }
+            float *to = window + i * g->step;
+            if (piece == first || g->n_bands > 1) /* and what `dots` reads beyond, times 0 */
+                memset(to, 0, ((size_t)channels * f->area + (g->narrow ? DN_NARROW : 0)) * sizeof *to);
+            frame_fill(g->kernels, f, x, y, channels, to);
+        }
+        if (g->narrow) { /* dy in the frame's pitch, zero between lines */
+            int count = (int)round_up((size_t)(lines - 1) * f->pitch + s->out_width, g->kernels->width);
+            memset(right, 0, g->right_floats * sizeof *right);
+            for (int c = 0; c < g->layer->filters; c++)
+                g->kernels->copy_lines(
+                    lines, s->out_width,
+                    g->dy + (((row * g->layer->groups + group) * g->layer->filters + c) * s->out_height + line) *
+                                s->out_width,
+                    s->out_width, right + c * g->flat, f->pitch);
+            g->kernels->dots(channels * square, g->layer->filters, count, left, g->taps, right, (ptrdiff_t)g->flat,
+                             piece > first, g->sums + sum * g->panel_floats + (size_t)c0 * square * panel);
+            continue;
+        }
+        for (int p = range * g->n_panels / g->ranges; p < (range + 1) * g->n_panels / g->ranges; p++) {
+            int n = least(g->layer->filters - p * panel, panel);
+            float *out = g->sums + (sum * g->n_panels + p) * g->panel_floats + (size_t)c0 * square * panel;
+            for (int i = 0; i < images; i++)
+                g->kernels->to_panel(
+                    n, pixels,
+                    g->dy + (((row + i) * g->layer->groups + group) * g->layer->filters + p * panel) * out_map +
+                        (size_t)line * s->out_width,
+                    (ptrdiff_t)out_map, NULL, right + (size_t)i * pixels * panel);
+            g->kernels->multiply(channels * square, n, images * pixels, left, g->taps, g->pixels, right, piece > first,
+                                 out, NULL);
         }
     }
+    slots_return(&g->scratch, slot);
 }
-void cpu_shortcut_forward(dn_pool *pool, const dn_shortcut_shape *s, float alpha, float beta, const float *source,
-                          float *y) {
-    image_run(
-        pool, (size_t)s->h2 * s->w2,
-        (image_job){
-            .run = run_shortcut, .maps = s->rows * s->c2, .shortcut = s, .a = alpha, .b = beta, .x = source, .y = y});
+
+/* Add the parts of a panel's sums in order. */
+static void scatter_add(void *context, size_t index) {
+    scatter *g = context;
+    int panel = g->kernels->panel, p = (int)(index % g->n_panels);
+    size_t group = index / g->n_panels;
+    for (size_t part = 0; part < g->parts; part++)
+        g->kernels->from_panel(least(g->layer->filters - p * panel, panel), g->k,
+                               g->sums + ((group * g->parts + part) * g->n_panels + p) * g->panel_floats, 1,
+                               g->dw + (group * g->layer->filters + (size_t)p * panel) * g->k, g->k);
 }
-void cpu_shortcut_backward(dn_pool *pool, const dn_shortcut_shape *s, float alpha, float beta, const float *dy,
-                           float *dx, float *dsource) {
-    image_run(pool, (size_t)s->h2 * s->w2,
-              (image_job){.run = run_shortcut_backward,
-                          .maps = s->rows * s->c2,
-                          .shortcut = s,
-                          .a = alpha,
-                          .b = beta,
-                          .x = dy,
-                          .y = dx,
-                          .z = dsource});
+
+/* ---- the operations ---- */
+
+size_t cpu_conv_workspace(dn_pool *pool, const dn_conv_layer *l, size_t rows) {
+    size_t most_floats = dn_conv_composed_workspace(l);
+    gather g;
+    for (int data = 0; data < 2; data++)
+        if (gather_plan(&g, pool, l, rows, data) && g.floats > most_floats) most_floats = g.floats;
+    scatter s;
+    if (scatter_plan(&s, pool, l, rows) && s.floats > most_floats) most_floats = s.floats;
+    return most_floats;
+}
+
+void cpu_conv_forward(dn_pool *pool, const dn_conv_layer *l, size_t rows, int add, const float *x, const float *w,
+                      float *y, float *workspace) {
+    gather g;
+    if (gather_plan(&g, pool, l, rows, 0))
+        gather_run(&g, pool, add, x, w, y, workspace);
+    else
+        dn_conv_composed_forward(&dn_cpu_ops, pool, l, rows, add, x, w, y, workspace);
+}
+
+void cpu_conv_backward_data(dn_pool *pool, const dn_conv_layer *l, size_t rows, int add, const float *dy,
+                            const float *w, float *dx, float *workspace) {
+    gather g;
+    if (gather_plan(&g, pool, l, rows, 1))
+        gather_run(&g, pool, add, dy, w, dx, workspace);
+    else
+        dn_conv_composed_backward_data(&dn_cpu_ops, pool, l, rows, add, dy, w, dx, workspace);
+}
+
+void cpu_conv_backward_weights(dn_pool *pool, const dn_conv_layer *l, size_t rows, const float *x, const float *dy,
+                               float *dw, float *workspace) {
+    scatter g;
+    if (!scatter_plan(&g, pool, l, rows)) {
+        dn_conv_composed_backward_weights(&dn_cpu_ops, pool, l, rows, x, dy, dw, workspace);
+        return;
+    }
+    g.x = x, g.dy = dy, g.dw = dw;
+    g.taps = (int *)workspace, workspace += padded((size_t)g.k);
+    g.pixels = (int *)workspace, workspace += padded((size_t)g.band * l->group.out_width * (size_t)g.images);
+    g.sums = workspace, workspace += g.panel_floats * g.n_panels * g.parts * (size_t)l->groups;
+    slots_init(&g.scratch, workspace, g.slot_floats, slots_wanted(pool));
+    scatter_tables(&g);
+    dn_pool_run(pool, g.parts * (size_t)l->groups * g.ranges * g.splits, scatter_chunk, &g);
+    int large = g.panel_floats * g.n_panels * g.parts * (size_t)l->groups > DN_GRAIN;
+    dn_pool_run(large ? pool : NULL, (size_t)g.n_panels * l->groups, scatter_add, &g);
 }

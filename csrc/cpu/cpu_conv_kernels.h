@@ -3,7 +3,7 @@
  * zero. */
 #ifndef DN_CPU_CONV_KERNELS_H
 #define DN_CPU_CONV_KERNELS_H
-#include "../backend.h"
+#include "backend/backend.h"
 
 typedef struct dn_cpu_conv_kernels {
     const char *name;

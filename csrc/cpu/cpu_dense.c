@@ -1,7 +1,7 @@
 /* Dense layers: with few rows by the kernels of isa_dense.c, chunk by chunk of outputs; with many by gemm. */
-#include "cpu_dense.h"
-#include "cpu_blas.h"
-#include "cpu_ops.h"
+#include "cpu/cpu_dense.h"
+#include "cpu/cpu_blas.h"
+#include "cpu/cpu_ops.h"
 #include <stdatomic.h>
 #include <string.h>
 

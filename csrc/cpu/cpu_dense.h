@@ -1,7 +1,7 @@
 /* Dense layers in few passes over their weights: what cpu_dense.c cuts into chunks and isa_dense.c computes. */
 #ifndef DN_CPU_DENSE_H
 #define DN_CPU_DENSE_H
-#include "../backend.h"
+#include "backend/backend.h"
 
 enum {
     DN_DENSE_BLOCK = 8, /* outputs that are worked on together; chunks begin at multiples of it */

@@ -1,5 +1,5 @@
 /* Vectors, biases, activations and dropout. */
-#include "cpu_ops.h"
+#include "cpu/cpu_ops.h"
 #include <string.h>
 
 /* One description for all loops over a long vector; `run` works on [from, to). */

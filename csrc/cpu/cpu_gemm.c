@@ -1,7 +1,7 @@
 /* Matrix products: cut into blocks of C, which the kernel of isa_gemm.c computes one by one on the pool's threads. The
  * blocks depend on the shape alone, so results do not depend on the number of threads. */
-#include "cpu_blas.h"
-#include "cpu_ops.h"
+#include "cpu/cpu_blas.h"
+#include "cpu/cpu_ops.h"
 
 DN_PER_ISA_EXTERN(dn_gemm_kernel, dn_gemm_kernel);
 

@@ -1,7 +1,7 @@
 /* Single-thread kernels that are compiled once per instruction set (isa_kernels.c) and chosen when first used. */
 #ifndef DN_CPU_KERNELS_H
 #define DN_CPU_KERNELS_H
-#include "../backend.h"
+#include "backend/backend.h"
 
 enum { DN_NORM_CHANNELS = 64 }; /* at most so many in one call of the norm_ kernels */
 typedef enum dn_math {

@@ -1,5 +1,5 @@
 /* Losses, the reparameterisation, random numbers and optimiser steps. Sums are kept per chunk and added in order. */
-#include "cpu_ops.h"
+#include "cpu/cpu_ops.h"
 #include <string.h>
 
 typedef struct loss_job {

@@ -7,7 +7,7 @@
  *        k = r^3, legacy: r^2 / sqrt(v)
  *
  * the exact derivative of that forward (Darknet's own divides by n and is only near it). */
-#include "cpu_ops.h"
+#include "cpu/cpu_ops.h"
 #include <math.h>
 
 static inline float norm_root(float eps, float v) { return eps < 0 ? 1 / (sqrtf(v) + 1e-6f) : 1 / sqrtf(v + eps); }

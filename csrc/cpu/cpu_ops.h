@@ -1,7 +1,7 @@
 /* The CPU operations, file by file; what each does stands in backend.h. */
 #ifndef DN_CPU_OPS_H
 #define DN_CPU_OPS_H
-#include "cpu_kernels.h"
+#include "cpu/cpu_kernels.h"
 
 void cpu_fill(dn_pool *pool, size_t n, float value, float *x);
 void cpu_copy(dn_pool *pool, size_t n, const float *x, float *y);

@@ -1,5 +1,5 @@
 /* Loops over ranges on the pool's threads, and sums that do not depend on their number. */
-#include "cpu_kernels.h"
+#include "cpu/cpu_kernels.h"
 
 enum { PARTS = 64 };
 

@@ -1,6 +1,6 @@
 /* Operations across channels: softmax, normalisation to unit length, local response normalisation; gathering, averages,
  * binary weights. */
-#include "cpu_ops.h"
+#include "cpu/cpu_ops.h"
 #include <float.h>
 #include <math.h>
 

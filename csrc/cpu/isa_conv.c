@@ -2,7 +2,7 @@
  * the table. The product's left side is gathered by two tables of offsets while it runs: a pixel of an image and a tap
  * of a kernel add up to an address, whichever of them is summed over, so one kernel serves the three passes of a
  * convolution. */
-#include "cpu_conv_kernels.h"
+#include "cpu/cpu_conv_kernels.h"
 #include <string.h>
 
 #ifndef DN_ISA

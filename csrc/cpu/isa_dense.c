@@ -4,9 +4,9 @@
  * into one vector. train: a block of eight weight rows is read once together with its moments; gradient, update and the
  * input's gradient come from registers, so a step moves every weight and moment once in and once out. With a loss
  * behind the layer the block's outputs and their gradient are computed first, while it is in the nearest cache. */
-#include "cpu_dense.h"
-#include "cpu_ops.h"
-#include "isa_simd.h"
+#include "cpu/cpu_dense.h"
+#include "cpu/cpu_ops.h"
+#include "cpu/isa_simd.h"
 #include <math.h>
 
 #if VL == 16

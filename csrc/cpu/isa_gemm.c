@@ -8,8 +8,8 @@
  *
  * Strips narrower than NR columns are padded with zeros in the packed block, so every element is summed in the same
  * order wherever it stands. The caller (cpu_gemm.c) cuts large products into blocks of which this does one. */
-#include "cpu_kernels.h"
-#include "isa_simd.h"
+#include "cpu/cpu_kernels.h"
+#include "cpu/isa_simd.h"
 
 #if VL == 16
 enum { MR = 8, NV = 3, WIDE = 8, DOT_ROWS = 4, DOTS_MOST = 512 };

@@ -1,9 +1,9 @@
 /* Kernels over vectors, compiled once per instruction set with -DDN_ISA=base, avx2, avx512. Formulas stand in
  * docs/numerics.md; tests/c/test_kernels.c has them in plain double precision. Sums are kept in double precision, one
  * for each lane, and the lanes are added in order. */
-#include "../latent.h"
-#include "cpu_kernels.h"
-#include "isa_math.h"
+#include "cpu/cpu_kernels.h"
+#include "cpu/isa_math.h"
+#include "net/latent.h"
 #include <math.h>
 
 /* One double for each lane of a vector, as two vectors: a type of twice the registers' width compiles badly. */

@@ -4,7 +4,7 @@
  */
 #ifndef DN_ISA_MATH_H
 #define DN_ISA_MATH_H
-#include "isa_simd.h"
+#include "cpu/isa_simd.h"
 
 typedef uint32_t uvec __attribute__((vector_size(VL * 4)));
 

@@ -3,9 +3,9 @@
  * Everything runs in one stream per network. An operation that fails is kept, the ones behind it do nothing, and
  * `finish` reports it. Recordings are CUDA graphs, captured from the stream. */
 #define _GNU_SOURCE
-#include "../plugin.h"
-#include "cuda_blas.h"
-#include "cuda_ops.h"
+#include "backend/plugin.h"
+#include "cuda/cuda_blas.h"
+#include "cuda/cuda_ops.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "cuda_blas.h"
+#include "cuda/cuda_blas.h"
 #include <dlfcn.h>
 #include <limits.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* cuBLAS, opened at run time when it is there: one function of it. */
 #ifndef DN_CUDA_BLAS_H
 #define DN_CUDA_BLAS_H
-#include "cuda_ops.h"
+#include "cuda/cuda_ops.h"
 #ifdef __cplusplus
 extern "C" {
 #endif

@@ -4,7 +4,7 @@
  * and are added by a second kernel. Vectors (spatial 1) are read in lines of 32 channels, maps pixel by pixel. */
 #ifndef DN_CUDA_CHANNELS_CUH
 #define DN_CUDA_CHANNELS_CUH
-#include "cuda_common.cuh"
+#include "cuda/cuda_common.cuh"
 
 /* body(i, channel) for every value */
 template <class Body>

@@ -5,7 +5,7 @@
  * one order, so a run repeats bit for bit. */
 #ifndef DN_CUDA_COMMON_CUH
 #define DN_CUDA_COMMON_CUH
-#include "cuda_ops.h"
+#include "cuda/cuda_ops.h"
 #include <cuda_runtime.h>
 #ifndef DN_LAUNCH
 #define DN_LAUNCH(kernel, blocks, threads, stream, ...) kernel<<<blocks, threads, 0, stream>>>(__VA_ARGS__)

@@ -13,7 +13,7 @@
  *
  * Tiles would be nearly empty for layers of up to FEW filters (or channels): there a thread per pixel does them all,
  * and a block per weight sums its gradient. */
-#include "cuda_tile.cuh"
+#include "cuda/cuda_tile.cuh"
 
 static constexpr int FEW = 4;
 

@@ -10,10 +10,10 @@
  *
  * With more rows they are products of cuda_tile.cuh (or cuBLAS), whose results go through bias and activation, or into
  * the optimiser, where they leave the registers. */
-#include "cuda_blas.h"
-#include "cuda_channels.cuh"
-#include "cuda_tile.cuh"
-#include "cuda_values.cuh"
+#include "cuda/cuda_blas.h"
+#include "cuda/cuda_channels.cuh"
+#include "cuda/cuda_tile.cuh"
+#include "cuda/cuda_values.cuh"
 
 static constexpr int FEW = 16, WARPS = DN_THREADS / 32;
 

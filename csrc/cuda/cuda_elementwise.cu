@@ -1,6 +1,6 @@
 /* Vectors, biases, activations and dropout. One thread per value. */
-#include "cuda_channels.cuh"
-#include "cuda_values.cuh"
+#include "cuda/cuda_channels.cuh"
+#include "cuda/cuda_values.cuh"
 
 extern "C" cudaError_t dn_cuda_fill(const dn_cuda_place *on, size_t n, float value, float *x) {
     return dn_each(on, n, [=] __device__(size_t i) { x[i] = value; });

@@ -1,5 +1,5 @@
 /* C = alpha op(A) op(B) + beta C with our own kernel; cuda_backend.c prefers cuBLAS when it is there. */
-#include "cuda_tile.cuh"
+#include "cuda/cuda_tile.cuh"
 
 struct plain_result {
     float alpha, beta;

@@ -1,5 +1,5 @@
 /* Images: columns, pooling, resampling, shortcuts. One thread per value that is written, so no two meet. */
-#include "cuda_common.cuh"
+#include "cuda/cuda_common.cuh"
 #include <cfloat>
 
 extern "C" cudaError_t dn_cuda_im2col(const dn_cuda_place *on, const dn_conv_shape *shape, const float *image,

@@ -1,6 +1,6 @@
 /* Locally connected layers: every pixel of the map is a product of its own (a slice of cuda_tile.cuh), W (pixels,
  * filters, taps) with the windows of all rows. */
-#include "cuda_tile.cuh"
+#include "cuda/cuda_tile.cuh"
 
 struct local_geometry {
     dn_conv_shape s;

@@ -1,7 +1,7 @@
 /* Losses, the reparameterisation, random numbers, steps and optimisers. */
-#include "../latent.h"
-#include "../rng.h"
-#include "cuda_values.cuh"
+#include "base/rng.h"
+#include "cuda/cuda_values.cuh"
+#include "net/latent.h"
 
 /* By value: the host's struct may be gone when the kernel runs. */
 extern "C" cudaError_t dn_cuda_set_step(const dn_cuda_place *on, dn_step *to, const dn_step *value) {

@@ -1,5 +1,5 @@
 /* Batch normalisation; the formulas stand in cpu/cpu_norm.c. */
-#include "cuda_channels.cuh"
+#include "cuda/cuda_channels.cuh"
 
 static __device__ float norm_root(float eps, float v) { return eps < 0 ? 1 / (sqrtf(v) + 1e-6f) : 1 / sqrtf(v + eps); }
 

@@ -3,7 +3,7 @@
  * by C and C++. */
 #ifndef DN_CUDA_OPS_H
 #define DN_CUDA_OPS_H
-#include "../backend.h"
+#include "backend/backend.h"
 #include <cuda_runtime_api.h>
 
 typedef struct dn_cuda_blas dn_cuda_blas; /* cuda_blas.h */

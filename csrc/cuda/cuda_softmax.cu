@@ -1,6 +1,6 @@
 /* Operations across channels: softmax, normalisation to unit length, local response normalisation; gathering, averages,
  * binary weights. */
-#include "cuda_common.cuh"
+#include "cuda/cuda_common.cuh"
 #include <cfloat>
 
 extern "C" cudaError_t dn_cuda_binarize(const dn_cuda_place *on, size_t rows, size_t n, int mean, const float *x,

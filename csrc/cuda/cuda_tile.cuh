@@ -14,7 +14,7 @@
  * at(place, p): the value; a row i beyond the matrix must read as 0. C: put(slice, i, j, sum). */
 #ifndef DN_CUDA_TILE_CUH
 #define DN_CUDA_TILE_CUH
-#include "cuda_common.cuh"
+#include "cuda/cuda_common.cuh"
 
 typedef struct dn_tiling {
     int m, n, k, slices;

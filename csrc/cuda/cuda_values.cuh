@@ -1,7 +1,7 @@
 /* The formulas of single values: activations, losses, an optimiser's step. */
 #ifndef DN_CUDA_VALUES_CUH
 #define DN_CUDA_VALUES_CUH
-#include "cuda_common.cuh"
+#include "cuda/cuda_common.cuh"
 
 static inline __device__ float dn_logistic(float x) { return 1.0f / (1.0f + expf(-x)); }
 

@@ -1,8 +1,8 @@
 /* The CPU operations over memory that the host may not touch: every block is opened for the time of an operation only. A
  * layer that reads or writes device memory by itself, which works by chance on a CPU and crashes on a GPU, crashes here. */
 #define _GNU_SOURCE
-#include "../backend.h"
-#include "../sys.h"
+#include "backend/backend.h"
+#include "base/sys.h"
 #include <sys/mman.h>
 #include <unistd.h>
 

@@ -1,5 +1,5 @@
 /* [activation]: y = act(x), dx += dy act'(y). */
-#include "../layer.h"
+#include "net/layer.h"
 
 typedef struct activation_state {
     dn_activation activation;

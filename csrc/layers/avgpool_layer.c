@@ -1,5 +1,5 @@
 /* [avgpool]: the mean of every channel, 1x1xc. */
-#include "../layer.h"
+#include "net/layer.h"
 
 static dn_status avgpool_parse(dn_layer *l, dn_section *s) {
     DN_TRY(dn_layer_need_image(l, s));

@@ -1,6 +1,6 @@
 /* [batchnorm]: batch normalisation by channel (by feature on a vector). File: scales, rolling mean, rolling variance;
  * the biases are trained but not in Darknet's files. */
-#include "layer_norm_part.h"
+#include "layers/norm_part.h"
 
 static dn_status batchnorm_parse(dn_layer *l, dn_section *s) {
     (void)s;

@@ -1,5 +1,5 @@
-#include "box.h"
-#include "../sys.h"
+#include "layers/box.h"
+#include "base/sys.h"
 #include <math.h>
 #include <string.h>
 

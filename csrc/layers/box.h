@@ -8,7 +8,7 @@
  * The buffers are the head's own: nothing is allocated in a step, and the device's memory is never touched. */
 #ifndef DN_BOX_H
 #define DN_BOX_H
-#include "../layer.h"
+#include "net/layer.h"
 
 typedef struct dn_box {
     float x, y, w, h; /* centre and size */

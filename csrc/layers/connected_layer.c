@@ -1,5 +1,5 @@
 /* [connected]: one dense part. */
-#include "dense_part.h"
+#include "layers/dense_part.h"
 #include <limits.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-#include "conv_part.h"
-#include "../convolution.h"
+#include "layers/conv_part.h"
+#include "net/convolution.h"
 #include <limits.h>
 #include <math.h>
 

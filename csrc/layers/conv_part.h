@@ -6,7 +6,7 @@
  * real weights and inputs (straight through), as on Darknet's CPU. File: biases, normalisation, weights. */
 #ifndef DN_CONV_PART_H
 #define DN_CONV_PART_H
-#include "layer_norm_part.h"
+#include "layers/norm_part.h"
 
 typedef struct dn_conv {
     dn_norm_part norm; /* prefix, on and activation are the caller's to set, and what follows up to the image's shape */

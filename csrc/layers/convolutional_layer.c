@@ -1,6 +1,6 @@
 /* [convolutional]: one convolution part. */
-#include "../network.h"
-#include "conv_part.h"
+#include "layers/conv_part.h"
+#include "net/network.h"
 #include <limits.h>
 
 static dn_status conv_parse(dn_layer *l, dn_section *s) {

@@ -10,7 +10,7 @@
  * `scale` multiplies the gradient handed down, not the reported cost. A layer behind a cost takes the errors as its
  * input and hands its gradient back through their derivative, gradient / s. As in Darknet, masked entries of the input
  * read -1234 afterwards. */
-#include "../check.h"
+#include "net/check.h"
 #include <string.h>
 
 typedef struct cost_state {

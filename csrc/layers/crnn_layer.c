@@ -1,7 +1,7 @@
 /* [crnn]: the vanilla recurrence over 3x3 convolutions with padding 1, all with one activation. File: input, self,
  * output. */
-#include "conv_part.h"
-#include "recurrence.h"
+#include "layers/conv_part.h"
+#include "layers/recurrence.h"
 
 typedef struct crnn_state {
     dn_conv input, self, output;

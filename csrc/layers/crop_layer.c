@@ -1,7 +1,7 @@
 /* [crop]: a window of crop_height x crop_width. In training its place, and with flip=1 a mirror image, are drawn once
  * per pass; else it lies in the middle. Values become 2 x - 1 unless noadjust=1. */
-#include "../layer.h"
-#include "../sys.h"
+#include "base/sys.h"
+#include "net/layer.h"
 
 typedef struct crop_state {
     int flip, adjust, given;

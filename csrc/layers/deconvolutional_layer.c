@@ -4,8 +4,8 @@
  * input that one's output, so forward is backward_data and dx is forward.
  *
  * File: biases, normalisation, weights. */
-#include "../convolution.h"
-#include "layer_norm_part.h"
+#include "layers/norm_part.h"
+#include "net/convolution.h"
 #include <limits.h>
 #include <math.h>
 

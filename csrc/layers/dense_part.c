@@ -1,4 +1,4 @@
-#include "dense_part.h"
+#include "layers/dense_part.h"
 #include <math.h>
 
 dn_status dn_dense_plan(dn_layer *l, dn_dense *p, int steps) {

@@ -3,7 +3,7 @@
  * File: biases, weights, then the normalisation. */
 #ifndef DN_DENSE_PART_H
 #define DN_DENSE_PART_H
-#include "layer_norm_part.h"
+#include "layers/norm_part.h"
 
 typedef struct dn_dense {
     int inputs, outputs;

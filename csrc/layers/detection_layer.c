@@ -10,8 +10,8 @@
  *               than a tenth of the image, else the first; random=1: in the first 64000 rows of training a drawn one.
  *               It gets object_scale (y - 1) for the confidence (rescore=1: y - overlap), coord_scale (y - t) for x, y,
  *               w, h */
-#include "../sys.h"
-#include "box.h"
+#include "base/sys.h"
+#include "layers/box.h"
 #include <limits.h>
 #include <math.h>
 

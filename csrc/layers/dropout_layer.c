@@ -1,6 +1,6 @@
 /* [dropout]: in training y = 0 where u < p, else x / (1 - p), u ~ U(0, 1); else y = x. It has its own output: Darknet's
  * works in place and so spoils the activation gradient of the layer below. */
-#include "../layer.h"
+#include "net/layer.h"
 
 typedef struct dropout_state {
     double probability;

@@ -1,5 +1,5 @@
-#include "grid.h"
-#include "../sys.h"
+#include "layers/grid.h"
+#include "base/sys.h"
 #include <limits.h>
 #include <math.h>
 

@@ -7,8 +7,8 @@
  * Truth is `max` boxes per row, each x, y, w, h, further coordinates, class; relative to the image; x = 0 ends it. */
 #ifndef DN_GRID_H
 #define DN_GRID_H
-#include "box.h"
-#include "tree.h"
+#include "layers/box.h"
+#include "layers/tree.h"
 
 typedef struct dn_object { /* one of the truth */
     dn_box box;

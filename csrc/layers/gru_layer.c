@@ -3,8 +3,8 @@
  *   z = logistic(uz x + wz h)    r = logistic(ur x + wr h)    c = f(uh x + wh (r h))    h' = z h + (1 - z) c,    y = h'
  *
  * f is tanh with tanh=1, else logistic. File: wz, wr, wh, uz, ur, uh; files of revision 0.2.5: u before w. */
-#include "dense_part.h"
-#include "recurrence.h"
+#include "layers/dense_part.h"
+#include "layers/recurrence.h"
 #include <limits.h>
 
 enum { WZ, WR, WH, UZ, UR, UH, PARTS };

@@ -5,8 +5,8 @@
  *   class      y - mask at an instance's pixels, for its class; else y
  *   embedding  0.01 (0.1 y + 0.1 sum over k of sign(m_k - y), minus for the pixel's own instance k) per component:
  *              towards zero, towards its own mean and away from the others' (means count as fixed) */
-#include "../sys.h"
-#include "box.h"
+#include "base/sys.h"
+#include "layers/box.h"
 #include <limits.h>
 #include <string.h>
 

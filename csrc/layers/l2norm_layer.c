@@ -1,6 +1,6 @@
 /* [l2norm]: y = x / |x| over the channels of every pixel, over all values of a plain vector; 0 where x is 0.
  * dx += (dy - y (y . dy)) / |x| */
-#include "../layer.h"
+#include "net/layer.h"
 
 typedef struct l2norm_state {
     size_t channels, spatial;

@@ -2,7 +2,7 @@
  * size, size), and a bias per output value. Without pad out = (in - size) / stride + 1; pad=1 pads by size/2 and gives
  * (in - 1) / stride + 1 (Darknet pads by one pixel, which fits that number for size 3 alone).
  * Start weights sqrt(2 / (size^2 channels)) U(-1, 1), at every place. File: biases, weights. */
-#include "../layer.h"
+#include "net/layer.h"
 #include <limits.h>
 #include <math.h>
 

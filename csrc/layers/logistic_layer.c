@@ -1,6 +1,6 @@
 /* [logistic]: y = logistic(x), with the loss -t ln y - (1 - t) ln(1 - y) computed from x; gradient y - t, s = 1. A
  * layer behind it hands its gradient back through y (1 - y). */
-#include "../check.h"
+#include "net/check.h"
 
 typedef struct logistic_state {
     float *error, *gradient; /* (batch, inputs) */

@@ -3,8 +3,8 @@
  *   i, f, o = logistic(u x + w h)    g = tanh(ug x + wg h)    c' = f c + i g    h' = o tanh(c'),    y = h'
  *
  * File: wi, wf, wo, wg, ui, uf, uo, ug; files of revision 0.2.5: f, i, g, o. */
-#include "dense_part.h"
-#include "recurrence.h"
+#include "layers/dense_part.h"
+#include "layers/recurrence.h"
 #include <limits.h>
 
 enum { GATE_I, GATE_F, GATE_O, GATE_G, GATES };

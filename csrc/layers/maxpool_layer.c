@@ -1,6 +1,6 @@
 /* [maxpool]: out = (in + padding - size) / stride + 1 with `padding` the total of both sides (default size - 1); the
  * window of output i begins at i*stride - padding/2; the first of equal values wins. */
-#include "../layer.h"
+#include "net/layer.h"
 
 typedef struct maxpool_state {
     dn_conv_shape shape;

@@ -1,4 +1,4 @@
-#include "layer_norm_part.h"
+#include "layers/norm_part.h"
 #include <stdio.h>
 
 dn_status dn_part_tensor(dn_layer *l, const char *prefix, const char *name, dn_tensor_kind kind, int flags, int n_dims,

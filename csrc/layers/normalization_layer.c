@@ -1,6 +1,6 @@
 /* [normalization]: local response normalisation across channels (Krizhevsky et al. 2012, section 3.3):
  * y_c = x_c n_c^-beta, n_c = kappa + alpha sum of x_k^2 over c - (size-1)/2 <= k <= c + size/2. */
-#include "../layer.h"
+#include "net/layer.h"
 
 typedef struct lrn_state {
     int size;

@@ -1,4 +1,4 @@
-#include "recurrence.h"
+#include "layers/recurrence.h"
 
 int dn_steps(const dn_layer *l) { return dn_layer_run(l)->time_steps; }
 int dn_streams(const dn_layer *l) { return dn_layer_run(l)->rows / dn_steps(l); }

@@ -5,7 +5,7 @@
  * Training begins every pass with h = 0; other passes go on from where the last one ended. */
 #ifndef DN_RECURRENCE_H
 #define DN_RECURRENCE_H
-#include "../layer.h"
+#include "net/layer.h"
 
 /* Memory of one value per stream and step, with a slot before the first: slot t + 1 is of step t. */
 typedef struct dn_slots {

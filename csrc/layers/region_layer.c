@@ -12,8 +12,8 @@
  * The losses are squared errors of the outputs, for classes the cross entropy. Darknet's CPU code hands nothing down;
  * this is what its GPU code does. A truth with x and y above 100000 is a class alone: it goes to the box that shows it
  * best. */
-#include "../sys.h"
-#include "grid.h"
+#include "base/sys.h"
+#include "layers/grid.h"
 #include <math.h>
 
 enum { REGION_EARLY = 12800 };

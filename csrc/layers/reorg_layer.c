@@ -5,8 +5,8 @@
  *   plain    (c s^2, h/s, w/s): the opposite assignment. Not a space to depth, but what published YOLO v2 weights need
  *   flatten  channel, pixel to pixel, channel; reverse back
  *   extra    as it is, with so many zeros behind */
-#include "../layer.h"
-#include "../sys.h"
+#include "base/sys.h"
+#include "net/layer.h"
 #include <limits.h>
 
 typedef struct reorg_state {

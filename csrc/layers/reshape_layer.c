@@ -1,5 +1,5 @@
 /* [reshape]: the same values as a channels x height x width image, so that a dense decoder can feed convolutions. */
-#include "../layer.h"
+#include "net/layer.h"
 
 static dn_status reshape_parse(dn_layer *l, dn_section *s) {
     int c, h, w;

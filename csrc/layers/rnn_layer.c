@@ -1,6 +1,6 @@
 /* [rnn]: the vanilla recurrence over dense parts, all with one activation. File: input, self, output. */
-#include "dense_part.h"
-#include "recurrence.h"
+#include "layers/dense_part.h"
+#include "layers/recurrence.h"
 #include <limits.h>
 
 typedef struct rnn_state {

@@ -1,6 +1,6 @@
 /* [route]: the outputs of earlier layers side by side, in the order of `layers`. An image when all sizes agree. */
-#include "../layer.h"
-#include "../sys.h"
+#include "base/sys.h"
+#include "net/layer.h"
 #include <limits.h>
 #include <stdio.h>
 

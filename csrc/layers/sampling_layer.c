@@ -7,7 +7,7 @@
  *   dx  = b'(x) (dz * 0.5 * exp(lv/2) * eps + w * 0.5 * (exp(lv) - 1)),   w = s * beta (docs/numerics.md)
  *
  * Every layer owns its noise: two of them in one network, or two networks, do not meet. */
-#include "../layer.h"
+#include "net/layer.h"
 
 typedef struct sampling_state {
     double beta;

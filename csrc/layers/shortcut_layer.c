@@ -1,6 +1,6 @@
 /* [shortcut]: y = act(alpha x + beta source) where the maps overlap, act(x) elsewhere. When one map is n times as
  * large, every n-th of its pixels takes part. */
-#include "../layer.h"
+#include "net/layer.h"
 #include <limits.h>
 #include <string.h>
 

@@ -1,9 +1,9 @@
 /* [softmax]: p = exp(x / T) / sum, over `groups` equal parts of a row, over the channels of every pixel (spatial=1), or
  * over the groups of a label tree. With the loss -t ln p unless noloss=1; gradient (p sum(t) - t) / T, s = 1; parts
  * with a truth of -1234 do not count. A layer behind it hands its gradient back through the softmax. */
-#include "tree.h"
-#include "../layer.h"
-#include "../sys.h"
+#include "base/sys.h"
+#include "layers/tree.h"
+#include "net/layer.h"
 #include <math.h>
 
 typedef struct softmax_state {

@@ -1,5 +1,5 @@
-#include "tree.h"
-#include "../sys.h"
+#include "layers/tree.h"
+#include "base/sys.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  * is one distribution. And maps from the classes of data to nodes: one number per line. */
 #ifndef DN_TREE_H
 #define DN_TREE_H
-#include "../cfg.h"
+#include "io/cfg.h"
 
 typedef struct dn_tree {
     int n, n_groups;

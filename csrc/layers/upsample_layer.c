@@ -1,5 +1,5 @@
 /* [upsample]: stride s > 0 repeats every pixel s x s times; s < 0 sums blocks of |s| x |s|; both times `scale`. */
-#include "../layer.h"
+#include "net/layer.h"
 #include <limits.h>
 #include <stdlib.h>
 

@@ -6,8 +6,8 @@
  *   truth       belongs to the anchor, of all `num`, that has the most similar shape; when this head has it (`mask`),
  *               the box at the truth's cell gets y - 1 for the objectness, (2 - w h) (y - t) for its coordinates,
  *               t those of the truth, and y - (1 or 0) for its classes */
-#include "../sys.h"
-#include "grid.h"
+#include "base/sys.h"
+#include "layers/grid.h"
 
 typedef struct yolo_state {
     dn_head head;

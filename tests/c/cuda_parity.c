@@ -6,7 +6,7 @@
  * Every operation runs twice on the device from the same start and must give the same bits; values beyond its arrays
  * must stay. On the emulated GPU every launch of it is then refused in turn, which must be reported. Exit code 0, or 1
  * after a line for each difference. */
-#include "../../csrc/convolution.h"
+#include "net/convolution.h"
 #include <dlfcn.h>
 #include <math.h>
 #include <stdio.h>

@@ -1,10 +1,10 @@
 /* The CPU kernels against plain double-precision loops, for the instruction set that DARKNET_ISA names, on one, two and
  * four threads, whose results must be the same bits. Prints the worst case of each kernel; exits 1 at the first wrong
  * one. */
+#include "base/rng.h"
+#include "base/sys.h"
 #include "cpu/cpu_ops.h"
-#include "latent.h"
-#include "rng.h"
-#include "sys.h"
+#include "net/latent.h"
 #include <float.h>
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* Prints what a process may use of the machine whose system files lie under the folder given: processors and bytes. Run by
  * tests/test_machine.py on trees of control groups that it makes up. */
-#include "../../csrc/machine.h"
+#include "base/machine.h"
 #include <stdio.h>
 
 int main(int argc, char **argv) {

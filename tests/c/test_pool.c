@@ -2,8 +2,8 @@
  * in a child after a fork, and with a share's thread held up in the middle of a chunk. Run by tests/test_kernels.py,
  * and under ThreadSanitizer by `make tsan`. */
 #define _GNU_SOURCE
-#include "../../csrc/pool.h"
-#include "../../csrc/sys.h"
+#include "base/pool.h"
+#include "base/sys.h"
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* One network in many threads: calls that meet another's are refused, what may be asked at any time is always whole,
  * and nobody waits for ever. Run by tests/test_kernels.py, and under ThreadSanitizer by `make tsan`; the argument is
  * the number of rounds. */
-#include "../../csrc/darknet.h"
+#include "darknet.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>

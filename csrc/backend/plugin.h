@@ -1,0 +1,25 @@
+/* What the core and a backend that is opened at run time tell each other. A plugin exports one function, dn_plugin_get.
+ * DN_ABI is a checksum of this header and of backend.h, made by the Makefile: core and plugin of different tables
+ * refuse each other. */
+#ifndef DN_PLUGIN_H
+#define DN_PLUGIN_H
+#include "backend/backend.h"
+
+/* The parts of the core that a plugin calls; the same for all its life. */
+typedef struct dn_plugin_host {
+    dn_status (*fail)(dn_status code, const char *format, ...);
+    void **(*pool_slot)(dn_pool *pool);
+    void *(*alloc)(size_t n, size_t size); /* zeroed; NULL with a message */
+    void (*free)(void *memory);
+} dn_plugin_host;
+
+typedef struct dn_plugin {
+    uint32_t abi; /* stays the first field in every version */
+    const dn_ops *ops;
+    /* The number of usable devices; 0 and a clause in `why` when there is none. */
+    int (*devices)(char *why, size_t size);
+} dn_plugin;
+
+typedef const dn_plugin *(*dn_plugin_get_fn)(const dn_plugin_host *host);
+#define DN_PLUGIN_SYMBOL "dn_plugin_get"
+#endif

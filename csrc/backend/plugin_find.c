@@ -1,0 +1,126 @@
+/* Where the CUDA plugin is looked for, and whether what is found may be opened. */
+#define _GNU_SOURCE
+#include "backend/plugin_find.h"
+#include "backend/plugin.h"
+#include "base/sys.h"
+#include <dlfcn.h>
+#include <glob.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PLUGIN "libdarknet_cuda.so"
+
+/* May only the user and root write it? Whoever else may could have us run any code. */
+static int plugin_is_ours(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && (info.st_uid == 0 || info.st_uid == geteuid()) && !(info.st_mode & 022);
+}
+
+/* Open a plugin that was found rather than named, by its real name, when it and its folder are ours. A file that is there
+ * and is left out or does not open leaves its reason in `why`. */
+static void *plugin_try(const char *path, char *why, size_t size) {
+    char *file = realpath(path, NULL), *slash;
+    if (!file) return NULL;
+    int ours = plugin_is_ours(file);
+    if ((slash = strrchr(file, '/'))) *slash = 0;
+    ours = ours && plugin_is_ours(slash == file ? "/" : file);
+    if (slash) *slash = '/';
+    void *library = ours ? dlopen(file, RTLD_NOW | RTLD_LOCAL) : NULL;
+    const char *reason = library || !ours ? NULL : dlerror();
+    if (!ours && !*why)
+        snprintf(why, size, "%.400s is skipped, as others than its owner may write it or its folder, or it is another "
+                 "user's (DARKNET_CUDA_PLUGIN may name it)", file);
+    else if (!library && !*why)
+        snprintf(why, size, "%s", reason ? reason : path);
+    free(file);
+    return library;
+}
+
+/* In the folder of `file`, with `way`, which may hold a wildcard, between. */
+static void *plugin_beside(const char *file, const char *way, char *why, size_t size) {
+    char pattern[PATH_MAX];
+    const char *slash = strrchr(file, '/');
+    void *library = NULL;
+    glob_t found;
+    if (!slash ||
+        snprintf(pattern, sizeof pattern, "%.*s/%s" PLUGIN, (int)(slash - file), file, way) >= (int)sizeof pattern)
+        return NULL;
+    if (!strchr(way, '*')) return plugin_try(pattern, why, size);
+    if (glob(pattern, 0, NULL, &found) == 0)
+        for (size_t i = 0; i < found.gl_pathc && !library; i++) library = plugin_try(found.gl_pathv[i], why, size);
+    globfree(&found);
+    return library;
+}
+
+/* The absolute names of this library and of the program. What the linker calls them may be relative to a folder that was
+ * the current one once; such a name is no place to look. */
+static void plugin_neighbours(char library[PATH_MAX], char program[PATH_MAX]) {
+    Dl_info self;
+    *library = *program = 0;
+    if (dladdr(&dn_cpu_ops, &self) && self.dli_fname && *self.dli_fname == '/') {
+        char *real = realpath(self.dli_fname, NULL);
+        if (real) snprintf(library, PATH_MAX, "%s", real);
+        free(real);
+    }
+    ssize_t n = readlink("/proc/self/exe", program, PATH_MAX - 1);
+    program[n > 0 ? n : 0] = 0;
+}
+
+/* Never by its bare name: an empty part of LD_LIBRARY_PATH would mean the current folder. */
+static void *plugin_search(char *why, size_t size) {
+    static const char *const ways[] = {"", "../lib/", "../lib/python3*/site-packages/darknet_vae/lib/"};
+    static const char *const folders[] = {"/usr/local/lib/" PLUGIN, "/usr/lib/" PLUGIN};
+    char files[2][PATH_MAX];
+    void *library = NULL;
+    plugin_neighbours(files[0], files[1]);
+    for (size_t f = 0; f < 2; f++)
+        for (size_t w = 0; w < sizeof ways / sizeof *ways && !library; w++)
+            library = plugin_beside(files[f], ways[w], why, size);
+    for (size_t f = 0; f < sizeof folders / sizeof *folders && !library; f++)
+        library = plugin_try(folders[f], why, size);
+    return library;
+}
+
+static void *plugin_open(char *why, size_t size) {
+    *why = 0;
+    const char *named = getenv("DARKNET_CUDA_PLUGIN");
+    if (named && *named) {
+        void *library = dlopen(named, RTLD_NOW | RTLD_LOCAL);
+        if (!library) snprintf(why, size, "DARKNET_CUDA_PLUGIN: %s", dlerror());
+        return library;
+    }
+    void *library = plugin_search(why, size);
+    if (!library && !*why)
+        snprintf(why, size, "no " PLUGIN " was found (it is built where nvcc is; DARKNET_CUDA_PLUGIN may name one)");
+    return library;
+}
+
+/* The plugin's table and its devices, or NULL and a clause in `why`. */
+const dn_plugin *dn_plugin_find(int *devices, char *why, size_t size) {
+    static const dn_plugin_host host = {dn_fail, dn_pool_slot, dn_alloc, dn_free};
+    *devices = 0;
+    void *library = plugin_open(why, size); /* stays open: dlopen counts, and operations in use must not vanish */
+    if (!library) return NULL;
+    dn_plugin_get_fn get = NULL;
+    *(void **)&get = dlsym(library, DN_PLUGIN_SYMBOL);
+    Dl_info info;
+    const char *path = get && dladdr(*(void **)&get, &info) && info.dli_fname ? info.dli_fname : PLUGIN;
+    if (!get) {
+        const char *named = getenv("DARKNET_CUDA_PLUGIN");
+        snprintf(why, size, "%s is no plugin of darknet-vae: it has no " DN_PLUGIN_SYMBOL,
+                 named && *named ? named : PLUGIN);
+        return NULL;
+    }
+    const dn_plugin *plugin = get(&host);
+    if (!plugin || plugin->abi != DN_ABI) {
+        snprintf(why, size, "%s is of another build (interface %u, wanted %u): build both together", path,
+                 plugin ? plugin->abi : 0, DN_ABI);
+        return NULL;
+    }
+    *devices = plugin->devices(why, size);
+    return *devices > 0 ? plugin : NULL;
+}

@@ -1,0 +1,239 @@
+/* Text to numbers. A mantissa of up to 19 digits becomes a double and is multiplied by a power of ten, which is right
+ * to a few ulps. That is enough for a float32 unless the midpoint of two of them is as near; then the digits and the
+ * midpoint are compared exactly, as whole numbers of any size, and the double is put on the right side. */
+#include "base/number.h"
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+
+enum { EXACT_POWERS = 22 }; /* the largest power of ten that a double holds exactly */
+static const double power_of_ten[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                      1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
+typedef struct number {
+    uint64_t mantissa; /* the first 19 digits or less */
+    int exponent, found;
+} number;
+
+#define MANTISSA_FULL 1000000000000000000u /* no room for another digit */
+#define MANTISSA_OCTET 10000000000u        /* below it there is room for eight */
+
+/* Digits before (after = 0) or behind the point. */
+static inline const char *number_digits(const char *p, number *n, int after, int padded) {
+    static const uint32_t powers[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
+    while (padded && n->mantissa < MANTISSA_OCTET) {
+        uint64_t word = dn_digits_load(p);
+        unsigned count = dn_digits_count(word);
+        n->mantissa = n->mantissa * powers[count] + dn_digits_value(word, count);
+        n->exponent -= after ? (int)count : 0;
+        n->found |= count > 0;
+        p += count;
+        if (count < 8) return p;
+    }
+    for (; *p >= '0' && *p <= '9'; p++) {
+        n->found = 1;
+        if (n->mantissa < MANTISSA_FULL)
+            n->mantissa = n->mantissa * 10 + (uint64_t)(*p - '0'), n->exponent -= after;
+        else
+            n->exponent += !after;
+    }
+    return p;
+}
+
+/* e[+-]digits, if there is one; NULL: an e without digits. */
+static const char *number_exponent(const char *p, int *exponent) {
+    if (*p != 'e' && *p != 'E') return p;
+    int minus = *++p == '-', e = 0;
+    if (*p == '-' || *p == '+') p++;
+    if (*p < '0' || *p > '9') return NULL;
+    for (; *p >= '0' && *p <= '9'; p++) e = e < 100000 ? e * 10 + (*p - '0') : e;
+    *exponent += minus ? -e : e;
+    return p;
+}
+
+/* ---- exact comparison ---- */
+
+/* Floats' midpoints have at most 113 digits; what follows can only make the text the larger one. With them 2^202 times
+ * 10^130 is as large as a product here gets. */
+enum { BIG_DIGITS = 130, BIG_LIMBS = 40 };
+
+typedef struct big {
+    uint32_t limbs[BIG_LIMBS];
+    int n;
+} big;
+
+static void big_multiply_add(big *b, uint32_t factor, uint32_t carry) {
+    for (int i = 0; i < b->n; i++) {
+        uint64_t product = (uint64_t)b->limbs[i] * factor + carry;
+        b->limbs[i] = (uint32_t)product, carry = (uint32_t)(product >> 32);
+    }
+    assert(b->n < BIG_LIMBS || !carry);
+    if (carry) b->limbs[b->n++] = carry;
+}
+
+static void big_power(big *b, uint32_t base, int exponent) {
+    for (; exponent > 0; exponent--) big_multiply_add(b, base, 0);
+}
+
+static int big_compare(const big *a, const big *b) {
+    if (a->n != b->n) return a->n < b->n ? -1 : 1;
+    for (int i = a->n - 1; i >= 0; i--)
+        if (a->limbs[i] != b->limbs[i]) return a->limbs[i] < b->limbs[i] ? -1 : 1;
+    return 0;
+}
+
+/* The unsigned number at p against a midpoint of floats. */
+static int number_compare(const char *p, double midpoint) {
+    int exponent = 0, digits = 0, rest = 0, after = 0, binary;
+    uint64_t mantissa = (uint64_t)ldexp(frexp(midpoint, &binary), 53);
+    big a = {.n = 0}, b = {{(uint32_t)mantissa, (uint32_t)(mantissa >> 32)}, 2};
+    for (; (*p >= '0' && *p <= '9') || (*p == '.' && !after); p++) {
+        if (*p == '.') {
+            after = 1;
+        } else if (digits < BIG_DIGITS) {
+            big_multiply_add(&a, 10, (uint32_t)(*p - '0'));
+            digits += a.n > 0, exponent -= after;
+        } else {
+            rest |= *p != '0', exponent += !after;
+        }
+    }
+    number_exponent(p, &exponent);
+    binary -= 53;
+    big_power(exponent < 0 ? &b : &a, 10, exponent < 0 ? -exponent : exponent);
+    big_power(binary < 0 ? &a : &b, 2, binary < 0 ? -binary : binary);
+    int order = big_compare(&a, &b);
+    return order ? order : rest;
+}
+
+/* ---- value ---- */
+
+/* v is within 2^-50 of the text; make its rounding to float32 the text's. */
+static double number_settle(const char *text, double v) {
+    float below = (float)(v * (1 - 0x1p-49)), above = (float)(v * (1 + 0x1p-49));
+    if (below == above) return v;
+    double midpoint = isinf(above) ? 0x1.ffffffp127 : ((double)below + (double)above) / 2;
+    int order = number_compare(text, midpoint);
+    if (order == 0) return midpoint;
+    if (order < 0) return v < midpoint ? v : nextafter(midpoint, 0);
+    return v > midpoint ? v : nextafter(midpoint, INFINITY);
+}
+
+/* v 10^e, right to an ulp or two as long as no step leaves the range. */
+static double number_scale(double v, int e) {
+    for (; e > EXACT_POWERS; e -= EXACT_POWERS) v *= power_of_ten[EXACT_POWERS];
+    for (; e < -EXACT_POWERS; e += EXACT_POWERS) v /= power_of_ten[EXACT_POWERS];
+    return e < 0 ? v / power_of_ten[-e] : v * power_of_ten[e];
+}
+
+static inline const char *number_parse(const char *p, double *value, int padded) {
+    number n = {0};
+    int negative = *p == '-';
+    if (*p == '-' || *p == '+') p++;
+    const char *text = p;
+    p = number_digits(p, &n, 0, padded);
+    if (*p == '.') p = number_digits(p + 1, &n, 1, padded);
+    if (!n.found || !(p = number_exponent(p, &n.exponent))) return NULL;
+    double v = (double)n.mantissa;
+    if (n.mantissa && (n.exponent || n.mantissa > (uint64_t)1 << 53)) {
+        int e = n.exponent > 400 ? 400 : n.exponent < -400 ? -400 : n.exponent;
+        v = number_scale(v, e);
+        if (!isfinite(v)) return NULL;
+        v = number_settle(text, v);
+    }
+    *value = negative ? -v : v;
+    return p;
+}
+
+const char *dn_number_parse(const char *text, double *value) { return number_parse(text, value, 0); }
+const char *dn_number_parse_padded(const char *text, double *value) { return number_parse(text, value, 1); }
+
+/* ---- and back ---- */
+
+enum { FEWEST = 6, MOST = 9 }; /* digits: "%g" has 6, and 9 tell any two floats apart */
+static const uint32_t whole_power[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000};
+
+/* The plain way, right for every value. */
+static int format_plain(float value, char *text) {
+    char all[40];
+    int n = 0;
+    for (int digits = FEWEST; digits <= MOST; digits++) {
+        double back;
+        n = snprintf(all, sizeof all, "%.*g", digits, (double)value);
+        for (int i = 0; i < n; i++)
+            if (all[i] == ',') all[i] = '.'; /* whatever the locale */
+        if (dn_number_parse(all, &back) && (float)back == value) break;
+    }
+    memcpy(text, all, (size_t)n);
+    return n;
+}
+
+static int format_digits(uint32_t digits, int n, char *text) {
+    for (int i = n - 1; i >= 0; i--, digits /= 10) text[i] = (char)('0' + digits % 10);
+    return n;
+}
+
+/* digits (n of them, the first is not 0) times 10^(exponent + 1 - n) as "%.*g" with `precision` writes it. */
+static int format_layout(uint32_t digits, int n, int exponent, int precision, char *text) {
+    char d[16];
+    for (; digits % 10 == 0; digits /= 10) n--;
+    format_digits(digits, n, d);
+    int at = 0, whole = exponent + 1; /* digits before the point */
+    if (exponent < -4 || exponent >= precision) {
+        whole = 1;
+    } else if (exponent < 0) {
+        text[at++] = '0', text[at++] = '.';
+        for (; whole < 0; whole++) text[at++] = '0';
+        whole = n;
+    }
+    for (int i = 0; i < n || i < whole; i++) {
+        if (i == whole) text[at++] = '.';
+        text[at++] = i < n ? d[i] : '0';
+    }
+    if (exponent >= -4 && exponent < precision) return at;
+    text[at++] = 'e', text[at++] = exponent < 0 ? '-' : '+';
+    return at + format_digits((uint32_t)(exponent < 0 ? -exponent : exponent), 2, text + at);
+}
+
+static double number_power_of_two(int e) {
+    uint64_t bits = (uint64_t)(e + 1023) << 52;
+    double power;
+    memcpy(&power, &bits, sizeof power);
+    return power;
+}
+
+/* With t = value 10^k of nine digits before the point, a decimal of fewer digits reads back when it lies within half
+ * the distance to the neighbouring floats. t is right to 1e-6; whatever is as near to a border goes the plain way. */
+int dn_number_format(float value, char *text) {
+    const double margin = 1e-5;
+    int sign = signbit(value) != 0;
+    float size = fabsf(value);
+    *text = '-';
+    if (size < 1e6f && size == (float)(uint32_t)size) {
+        int n = 1;
+        while (size >= (float)whole_power[n]) n++;
+        return sign + format_digits((uint32_t)size, n, text + sign);
+    }
+    if (!isfinite(value)) return format_plain(value, text);
+    uint32_t bits;
+    memcpy(&bits, &size, sizeof bits);
+    int normal = bits >> 23 != 0, two = normal ? (int)(bits >> 23) - 127 : ilogbf(size); /* power of two */
+    double v = size, power = number_power_of_two(two);
+    int exponent = (int)((two + (v / power - 1)) * 0.30102999566398120 + 400) - 400; /* of ten, or one less */
+    double t = number_scale(v, MOST - 1 - exponent);
+    if (t >= whole_power[MOST]) t = number_scale(v, MOST - 1 - ++exponent);
+    double half = t / v * number_power_of_two((normal ? two : -126) - 24);
+    double below = normal && bits << 9 == 0 ? half / 2 : half; /* the floats below a power of two lie closer */
+    for (int digits = FEWEST; digits <= MOST; digits++) {
+        uint32_t unit = whole_power[MOST - digits], q = (uint32_t)t / unit;
+        double rest = t - (double)q * unit, d;
+        if (fabs(rest - 0.5 * unit) < margin) break;
+        q += rest > 0.5 * unit;
+        d = (double)q * unit - t;
+        double room = (d < 0 ? below : half) - fabs(d);
+        if (fabs(room) < margin) break;
+        if (room < 0) continue;
+        if (q == whole_power[digits]) q /= 10, exponent++;
+        return sign + format_layout(q, digits, exponent, digits, text + sign);
+    }
+    return format_plain(value, text);
+}

@@ -1,0 +1,367 @@
+#define _GNU_SOURCE
+#include "base/pool.h"
+#include "base/machine.h"
+#include "base/sys.h"
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { MAX_THREADS = 256, STACK = 2 << 20, APART = 128 /* bytes: cache lines come in pairs */ };
+
+/* Seconds. A worker that sleeps is woken by the system, which takes about as long as it looked out for work before. */
+static const double LOOK_OUT = 1e-4, LATE = 1e-5, BACK_OFF = 20;
+
+/* Every thread has a share of the chunks and begins with it: the same chunk of the same loop then meets the same core's
+ * caches again, and moving what it wrote to another core costs more than the work itself. Who is done with its share
+ * leaves others as much time again as it took itself, then takes over from their ends. A ticket holds the job's number
+ * and the chunks that are left of the share, so a worker that wakes late for an old job finds a ticket of another job
+ * and leaves without touching anything of either. */
+typedef struct pool_share {
+    _Atomic uint64_t ticket; /* job, next piece, end */
+    _Atomic uint64_t done;   /* job, pieces that this share's thread has finished, of whichever share */
+    char apart[APART - 2 * sizeof(uint64_t)];
+} pool_share;
+
+typedef struct pool_worker {
+    dn_pool *pool;
+    pthread_t thread;
+    int number; /* the caller is 0 */
+} pool_worker;
+
+/* What is to be done: `n` pieces of `size` chunks, the last may have fewer. */
+typedef struct pool_job {
+    _Atomic uint32_t n;
+    atomic_size_t size, n_chunks;
+    _Atomic(dn_chunk_fn) fn;
+    _Atomic(void *) context;
+    char apart[APART - 5 * sizeof(uint64_t)];
+} pool_job;
+
+/* How fast steps are with all threads and with one, see dn_pool_pace. */
+typedef struct pool_pace {
+    int single, trying; /* one thread now; for a trial */
+    int steps;          /* since the last change; the first one is not timed, it moves data between cores */
+    double last, spent; /* time of the last call, in timed steps */
+    double usual;       /* seconds per step when it is no trial */
+    double stay;        /* seconds until the next trial */
+} pool_pace;
+
+struct dn_pool {
+    int threads, n_workers;
+    pid_t owner;
+    pool_worker *workers;
+    pool_share *shares; /* (threads) */
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    double alone_until; /* a worker's processor was busy: time of dn_now before which the caller works alone */
+    pool_pace pace;
+    void *slot;
+    char apart[APART];
+    _Atomic uint64_t number; /* of the present job; workers look at it all the time */
+    char apart_too[APART];
+    pool_job jobs[2]; /* by the last bit of the number: the next one is written beside the last one */
+    atomic_int sleeping, stop;
+};
+
+/* A job as one thread saw it. */
+typedef struct pool_view {
+    uint64_t number;
+    uint32_t n;
+    size_t size, n_chunks;
+    dn_chunk_fn fn;
+    void *context;
+} pool_view;
+
+enum { PIECE_BITS = 16, MAX_PIECES = 1 << 15 /* of a share */, COUNT_BITS = 24 /* of MAX_PIECES MAX_THREADS */ };
+
+static uint64_t ticket_of(uint64_t job, uint32_t next, uint32_t end) {
+    return job << 2 * PIECE_BITS | (uint64_t)next << PIECE_BITS | end;
+}
+static int ticket_is(uint64_t t, uint64_t job) { return (uint32_t)(t >> 2 * PIECE_BITS) == (uint32_t)job; }
+static uint32_t ticket_next(uint64_t t) { return (uint32_t)(t >> PIECE_BITS) & ((1u << PIECE_BITS) - 1); }
+static uint32_t ticket_end(uint64_t t) { return (uint32_t)t & ((1u << PIECE_BITS) - 1); }
+
+/* Where a share's pieces begin. */
+static size_t pool_begin(uint32_t n, int threads, int share) { return (size_t)n * (size_t)share / (size_t)threads; }
+
+/* 0: the job was over while we looked, nothing of it can be used. Who sees a value of a later job sees its number's
+ * predecessor too, as they are released and acquired. */
+static int pool_see(dn_pool *p, uint64_t number, pool_view *v) {
+    pool_job *job = &p->jobs[number % 2];
+    v->number = number;
+    v->n = atomic_load_explicit(&job->n, memory_order_acquire);
+    v->size = atomic_load_explicit(&job->size, memory_order_acquire);
+    v->n_chunks = atomic_load_explicit(&job->n_chunks, memory_order_acquire);
+    v->fn = atomic_load_explicit(&job->fn, memory_order_acquire);
+    v->context = atomic_load_explicit(&job->context, memory_order_acquire);
+    return atomic_load_explicit(&p->number, memory_order_relaxed) == number;
+}
+
+/* Do what is left of a share, from its beginning or, for others, from its end; returns the pieces done. */
+static uint32_t pool_take(dn_pool *p, const pool_view *v, int share, int from_end, int most) {
+    uint32_t pieces = 0;
+    uint64_t t = atomic_load(&p->shares[share].ticket);
+    while (most > 0 && ticket_is(t, v->number) && ticket_next(t) < ticket_end(t)) {
+        uint32_t next = ticket_next(t), end = ticket_end(t);
+        /* success proves that the job is still this one */
+        if (!atomic_compare_exchange_weak(&p->shares[share].ticket, &t,
+                                          ticket_of(v->number, next + !from_end, end - (uint32_t)from_end)))
+            continue;
+        size_t piece = pool_begin(v->n, p->threads, share) + (from_end ? end - 1 : next);
+        size_t last = (piece + 1) * v->size < v->n_chunks ? (piece + 1) * v->size : v->n_chunks;
+        for (size_t i = piece * v->size; i < last; i++) v->fn(v->context, i);
+        pieces++, most--;
+        t = atomic_load(&p->shares[share].ticket);
+    }
+    return pieces;
+}
+
+static void pool_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* Has anybody pieces of this share left to begin? */
+static int pool_has_work(const dn_pool *p, uint64_t job, int share) {
+    uint64_t t = atomic_load(&p->shares[share].ticket);
+    return ticket_is(t, job) && ticket_next(t) < ticket_end(t);
+}
+
+static int pool_begun(const dn_pool *p, const pool_view *v, int share) {
+    uint64_t t = atomic_load(&p->shares[share].ticket);
+    return ticket_is(t, v->number) && ticket_next(t) > 0;
+}
+
+static void pool_report(dn_pool *p, const pool_view *v, int me, uint32_t *all, uint32_t pieces) {
+    *all += pieces;
+    if (pieces) atomic_store_explicit(&p->shares[me].done, v->number << COUNT_BITS | *all, memory_order_release);
+}
+
+/* Returns the time at which nothing was left to begin. */
+static double pool_work(dn_pool *p, const pool_view *v, int me, double began) {
+    uint32_t all = 0;
+    pool_report(p, v, me, &all, pool_take(p, v, me, 0, MAX_PIECES));
+    double now = dn_now(), patience = now + (now - began) + LATE;
+    for (int i = 1; i < p->threads; i++) {
+        int other = (me + i) % p->threads;
+        /* One that has begun goes on, unless its processor was taken away; one that has not is asleep or about to
+         * begin. */
+        while (pool_has_work(p, v->number, other)) {
+            int begun = pool_begun(p, v, other), late = now > (begun ? patience : began + LATE);
+            if (late || (!begun && atomic_load(&p->sleeping)))
+                pool_report(p, v, me, &all, pool_take(p, v, other, 1, 1));
+            else
+                pool_pause();
+            now = dn_now();
+        }
+    }
+    return now;
+}
+
+/* Wait for another job than the last one; 0: the pool is being destroyed. */
+static int pool_look_out(dn_pool *p, uint64_t last, double idle_since, uint64_t *number) {
+    int spins = 0;
+    while (!atomic_load_explicit(&p->stop, memory_order_relaxed)) {
+        *number = atomic_load_explicit(&p->number, memory_order_acquire);
+        if (*number != last) return 1;
+        pool_pause();
+        if (++spins % 64 || dn_now() < idle_since + LOOK_OUT) continue;
+        pthread_mutex_lock(&p->lock);
+        atomic_fetch_add(&p->sleeping, 1);
+        while (atomic_load(&p->number) == last && !atomic_load(&p->stop)) pthread_cond_wait(&p->wake, &p->lock);
+        atomic_fetch_sub(&p->sleeping, 1);
+        pthread_mutex_unlock(&p->lock);
+    }
+    return 0;
+}
+
+static void *pool_run(void *argument) {
+    pool_worker *w = argument;
+    dn_pool *p = w->pool;
+    uint64_t number = 0;
+    double idle_since = dn_now();
+    while (pool_look_out(p, number, idle_since, &number)) {
+        pool_view v;
+        if (pool_see(p, number, &v)) idle_since = pool_work(p, &v, w->number, dn_now());
+    }
+    return NULL;
+}
+
+/* DARKNET_THREADS; 0: it says nothing. */
+static dn_status pool_environment(int *threads) {
+    const char *text = getenv("DARKNET_THREADS");
+    char *end = NULL;
+    *threads = 0;
+    if (!text || !*text) return DN_OK;
+    errno = 0;
+    long n = strtol(text, &end, 10);
+    DN_CHECK(!*end && !errno && n >= 0 && n <= INT_MAX, DN_E_USAGE,
+             "DARKNET_THREADS=%.40s is not a number of threads: 1, 2, ... or 0 for all", text);
+    *threads = (int)n;
+    return DN_OK;
+}
+
+dn_status dn_pool_wanted(int asked, int *threads) {
+    if (asked <= 0) DN_TRY(pool_environment(&asked));
+    int available = dn_machine_processors("");
+    *threads = asked > 0 && asked < available ? asked : available;
+    return DN_OK;
+}
+
+/* Signals are for the program's own threads, which wait for them or whose waiting they cut short; but not faults, and not
+ * the clocks of profilers. Returns what was blocked before. */
+static sigset_t pool_block_signals(void) {
+    static const int ours[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS, SIGPROF};
+    sigset_t most, before;
+    sigfillset(&most);
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) sigdelset(&most, ours[i]);
+    pthread_sigmask(SIG_BLOCK, &most, &before);
+    return before;
+}
+
+dn_status dn_pool_create(dn_pool **out, int threads) {
+    *out = NULL;
+    if (threads <= 0) DN_TRY(dn_pool_wanted(0, &threads));
+    if (threads > MAX_THREADS) threads = MAX_THREADS;
+    dn_pool *p = dn_alloc(1, sizeof *p);
+    if (!p) return DN_E_MEMORY;
+    p->owner = getpid();
+    p->threads = threads;
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->wake, NULL);
+    p->workers = dn_alloc((size_t)threads, sizeof *p->workers);
+    p->shares = dn_alloc((size_t)threads, sizeof *p->shares);
+    if (!p->workers || !p->shares) {
+        dn_pool_destroy(p);
+        return DN_E_MEMORY;
+    }
+    pthread_attr_t attributes; /* some libraries give a thread less than kernels put on its stack */
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK);
+    sigset_t signals = pool_block_signals(); /* threads inherit it */
+    for (int i = 0; i + 1 < threads; i++) { /* fewer threads than asked for is slower, not wrong */
+        p->workers[i] = (pool_worker){.pool = p, .number = i + 1};
+        if (pthread_create(&p->workers[i].thread, &attributes, pool_run, &p->workers[i])) break;
+        p->n_workers++;
+    }
+    pthread_sigmask(SIG_SETMASK, &signals, NULL);
+    pthread_attr_destroy(&attributes);
+    *out = p;
+    return DN_OK;
+}
+
+void dn_pool_destroy(dn_pool *p) {
+    if (!p) return;
+    if (p->owner == getpid()) { /* a forked child has no workers to join */
+        pthread_mutex_lock(&p->lock);
+        atomic_store(&p->stop, 1);
+        pthread_cond_broadcast(&p->wake);
+        pthread_mutex_unlock(&p->lock);
+        for (int i = 0; i < p->n_workers; i++) pthread_join(p->workers[i].thread, NULL);
+        pthread_cond_destroy(&p->wake);
+        pthread_mutex_destroy(&p->lock);
+    }
+    dn_free(p->workers);
+    dn_free(p->shares);
+    dn_free(p);
+}
+
+void **dn_pool_slot(dn_pool *p) { return &p->slot; }
+
+int dn_pool_threads(const dn_pool *p) { return p ? p->threads : 1; }
+
+static int pool_finished(const dn_pool *p, const pool_view *v) {
+    uint32_t done = 0;
+    for (int i = 0; i < p->threads; i++) {
+        uint64_t d = atomic_load_explicit(&p->shares[i].done, memory_order_acquire);
+        if (d >> COUNT_BITS == v->number) done += (uint32_t)d & ((1u << COUNT_BITS) - 1);
+    }
+    return done == v->n;
+}
+
+/* Wait for the chunks that workers have begun. A worker whose processor is taken away in the middle of one holds us up
+ * for a time slice; then the next jobs, for BACK_OFF times as long as we waited, are done without workers. */
+static void pool_wait(dn_pool *p, const pool_view *v, double began, double from) {
+    double now = from, own = from - began;
+    while (!pool_finished(p, v)) {
+        if ((now = dn_now()) < from + own + LOOK_OUT)
+            pool_pause();
+        else
+            sched_yield();
+    }
+    if (now > from + own + 2 * LOOK_OUT) p->alone_until = now + BACK_OFF * (now - from);
+}
+
+void dn_pool_run(dn_pool *p, size_t n, dn_chunk_fn fn, void *context) {
+    double began = 0;
+    if (!p || p->n_workers == 0 || n <= 1 || p->owner != getpid() || p->pace.single ||
+        (began = dn_now()) < p->alone_until) {
+        for (size_t i = 0; i < n; i++) fn(context, i);
+        return;
+    }
+    size_t most = (size_t)MAX_PIECES * (size_t)p->threads, size = (n + most - 1) / most;
+    pool_view v = {.number = atomic_load_explicit(&p->number, memory_order_relaxed) + 1,
+                   .n = (uint32_t)((n + size - 1) / size),
+                   .size = size,
+                   .n_chunks = n,
+                   .fn = fn,
+                   .context = context};
+    pool_job *job = &p->jobs[v.number % 2];
+    atomic_store_explicit(&job->n, v.n, memory_order_release);
+    atomic_store_explicit(&job->size, size, memory_order_release);
+    atomic_store_explicit(&job->n_chunks, n, memory_order_release);
+    atomic_store_explicit(&job->fn, fn, memory_order_release);
+    atomic_store_explicit(&job->context, context, memory_order_release);
+    for (int i = 0; i < p->threads; i++) {
+        size_t pieces = pool_begin(v.n, p->threads, i + 1) - pool_begin(v.n, p->threads, i);
+        atomic_store_explicit(&p->shares[i].ticket, ticket_of(v.number, 0, (uint32_t)pieces), memory_order_relaxed);
+    }
+    atomic_store(&p->number, v.number);
+    if (atomic_load(&p->sleeping)) {
+        pthread_mutex_lock(&p->lock);
+        pthread_cond_broadcast(&p->wake);
+        pthread_mutex_unlock(&p->lock);
+    }
+    double worked = pool_work(p, &v, 0, began);
+    pool_wait(p, &v, began, worked);
+}
+
+static const double STAY_FIRST = 0.01, STAY_MOST = 1, TRIAL = 0.002, LONG_STEP = 0.001, WORTH = 0.97, HOPELESS = 1.2;
+
+static void pace_begin(pool_pace *t, int single, int trying, double stay) {
+    t->single = single, t->trying = trying, t->stay = stay;
+    t->steps = 0, t->spent = 0;
+}
+
+void dn_pool_pace(dn_pool *p, int step_done) {
+    pool_pace *t = &p->pace;
+    double now = dn_now(), took = now - t->last;
+    t->last = now;
+    if (p->n_workers == 0 || !step_done) return;
+    if (!t->stay) t->stay = STAY_FIRST;
+    if (t->steps++ == 0) return;
+    t->spent += took;
+    double mean = t->spent / (t->steps - 1);
+    if (t->trying) {
+        int hopeless = mean > HOPELESS * t->usual;
+        if (t->spent < TRIAL && !hopeless) return;
+        if (mean < WORTH * t->usual)
+            pace_begin(t, t->single, 0, STAY_FIRST);
+        else
+            pace_begin(t, !t->single, 0, 2 * t->stay < STAY_MOST ? 2 * t->stay : STAY_MOST);
+    } else if (t->spent >= t->stay) {
+        t->usual = mean;
+        if (mean < LONG_STEP || t->single)
+            pace_begin(t, !t->single, 1, t->stay);
+        else
+            t->steps = 1, t->spent = 0;
+    }
+}

@@ -1,0 +1,65 @@
+#include "base/status.h"
+#include "base/sys.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const double WATCH_EVERY = 0.02; /* seconds */
+
+static _Thread_local char message[1024];
+static _Thread_local struct {
+    dn_watch_fn ask;
+    void *context;
+    double asked; /* time of dn_now */
+} watch;
+
+const char *dn_error(void) { return message; }
+
+void dn_printable(const char *from, char *to, size_t size) {
+    static const char digits[] = "0123456789abcdef";
+    size_t n = 0;
+    for (const unsigned char *p = (const unsigned char *)from; *p; p++) {
+        /* C0 and delete, and C1 as UTF-8 writes it: 0xc2 and 0x80 to 0x9f */
+        int second = *p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0, control = *p < 0x20 || *p == 0x7f || second;
+        if (n + (control ? 4 : 1) >= size) break;
+        p += second;
+        if (control)
+            to[n++] = '\\', to[n++] = 'x', to[n++] = digits[*p >> 4], to[n++] = digits[*p & 15];
+        else
+            to[n++] = (char)*p;
+    }
+    if (size) to[n] = 0;
+}
+
+dn_status dn_fail(dn_status code, const char *format, ...) {
+    char text[sizeof message];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    dn_printable(text, message, sizeof message);
+    return code;
+}
+
+dn_status dn_fail_prefix(dn_status code, const char *format, ...) {
+    char old[sizeof message], prefix[sizeof message];
+    memcpy(old, message, sizeof old);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(prefix, sizeof prefix, format, args);
+    va_end(args);
+    dn_printable(prefix, message, sizeof message);
+    size_t n = strlen(message);
+    snprintf(message + n, sizeof message - n, "%s", old);
+    return code;
+}
+
+void dn_watch(dn_watch_fn ask, void *context) { watch.ask = ask, watch.context = context, watch.asked = 0; }
+
+dn_status dn_watched(void) {
+    double now;
+    if (!watch.ask || (now = dn_now()) < watch.asked + WATCH_EVERY) return DN_OK;
+    watch.asked = now;
+    DN_CHECK(!watch.ask(watch.context), DN_E_INTERRUPTED, "interrupted");
+    return DN_OK;
+}

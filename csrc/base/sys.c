@@ -1,0 +1,97 @@
+/* Memory, the clock, and the calls that a test can make fail. */
+#define _GNU_SOURCE /* madvise */
+#include "base/sys.h"
+#include "base/machine.h"
+#include "base/sys_calls.h"
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The only variables of the library that are not in an object: a test's wish for a failure. */
+static atomic_long calls, fail_at;
+
+long dn_sys_fail_at(long n) {
+    long seen = atomic_exchange(&calls, 0);
+    atomic_store(&fail_at, n);
+    return seen;
+}
+
+int dn_sys_must_fail(void) {
+    long now = atomic_fetch_add(&calls, 1) + 1;
+    return now == atomic_load(&fail_at);
+}
+
+/* After a system call that a signal has cut short: does somebody want us to stop? */
+dn_status dn_sys_interrupted(void) {
+    const struct timespec pause = {.tv_nsec = 30000000}; /* the watch is asked no more often than that */
+    nanosleep(&pause, NULL);
+    return dn_watched();
+}
+
+dn_status dn_sys_wait(int fd, short events) {
+    struct pollfd ready = {.fd = fd, .events = events};
+    poll(&ready, 1, 100);
+    return dn_watched();
+}
+
+dn_status dn_size_mul(size_t *out, size_t a, size_t b) {
+    DN_CHECK(!__builtin_mul_overflow(a, b, out), DN_E_MEMORY, "a size of %zu x %zu is too large", a, b);
+    return DN_OK;
+}
+
+/* More than the machine or its control group has: systems that promise memory freely would grant it, and end the
+ * process when it is used. */
+static int sys_too_much(size_t bytes) {
+    enum { WORTH_ASKING = 1 << 30 };
+    size_t most = bytes >= WORTH_ASKING ? dn_machine_memory("") : 0;
+    return bytes > PTRDIFF_MAX || (most && bytes > most);
+}
+
+void *dn_alloc(size_t n, size_t size) {
+    size_t bytes;
+    if (dn_size_mul(&bytes, n ? n : 1, size) != DN_OK) return NULL;
+    void *p = NULL;
+    if (sys_too_much(bytes) || dn_sys_must_fail() || posix_memalign(&p, 64, bytes)) {
+        dn_fail(DN_E_MEMORY, "out of memory: %zu bytes wanted", bytes);
+        return NULL;
+    }
+    memset(p, 0, bytes);
+    return p;
+}
+
+void *dn_realloc(void *old, size_t n, size_t size) {
+    size_t bytes;
+    if (dn_size_mul(&bytes, n ? n : 1, size) != DN_OK) return NULL;
+    void *p = sys_too_much(bytes) || dn_sys_must_fail() ? NULL : realloc(old, bytes);
+    if (!p) dn_fail(DN_E_MEMORY, "out of memory: %zu bytes wanted", bytes);
+    return p;
+}
+
+void dn_free(void *p) { free(p); }
+
+void dn_memory_expect(void *p, size_t bytes) {
+#ifdef MADV_HUGEPAGE
+    enum { WORTH_IT = 4 << 20 };
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = ((uintptr_t)p + page - 1) / page * page;
+    if (bytes >= WORTH_IT) (void)!madvise((void *)from, ((uintptr_t)p + bytes - from) / page * page, MADV_HUGEPAGE);
+#else
+    (void)p, (void)bytes;
+#endif
+}
+
+char *dn_strdup(const char *text) {
+    size_t n = strlen(text) + 1;
+    char *copy = dn_realloc(NULL, n, 1);
+    if (copy) memcpy(copy, text, n);
+    return copy;
+}
+
+double dn_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}

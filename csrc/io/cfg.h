@@ -1,0 +1,64 @@
+/* cfg text to sections with line numbers, typed getters, and a report of keys nobody asked for. */
+#ifndef DN_CFG_H
+#define DN_CFG_H
+#include "base/status.h"
+
+typedef struct dn_option {
+    char *key, *value; /* without blanks */
+    char *text;        /* the value with its inner blanks, without the quotes around it */
+    int line, used;
+} dn_option;
+
+typedef struct dn_section {
+    char *name; /* without brackets */
+    int line, n_options;
+    dn_option *options;
+    const char *path; /* lent from the file */
+    const char *asked[64]; /* keys the layer looks for: for "did you mean" */
+    int n_asked;
+} dn_section;
+
+typedef struct dn_cfg {
+    char *path;
+    int n_sections;
+    dn_section *sections;
+    char **warnings;
+    int n_warnings;
+    char *untrained; /* why this network may predict and not be trained, as an error's message; NULL: it may */
+} dn_cfg;
+
+dn_status dn_cfg_load(dn_cfg **out, const char *path);
+/* The same from text; messages name it `name`. */
+dn_status dn_cfg_text(dn_cfg **out, const char *name, const char *text);
+void dn_cfg_free(dn_cfg *cfg);
+void dn_cfg_warn(dn_cfg *cfg, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Warn about every unread key of the section, with the nearest key that was asked for. */
+void dn_cfg_report_unread(dn_cfg *cfg, dn_section *section);
+
+/* Read a key that Darknet knows and this core takes without effect; warn when its value would have one there. */
+dn_status dn_cfg_no_effect(dn_cfg *cfg, dn_section *s, const char *key, double fallback);
+
+/* A missing key gives the fallback; a bad or out-of-range value is an error naming file, line and value. */
+dn_status dn_cfg_int(dn_section *s, const char *key, int fallback, int low, int high, int *out);
+dn_status dn_cfg_i64(dn_section *s, const char *key, int64_t fallback, int64_t low, int64_t high, int64_t *out);
+dn_status dn_cfg_float(dn_section *s, const char *key, double fallback, double *out);
+const char *dn_cfg_string(dn_section *s, const char *key, const char *fallback); /* with its inner blanks */
+int dn_cfg_has(dn_section *s, const char *key);
+/* An option of the section without reading it: NULL, it is missing. */
+dn_option *dn_cfg_option(dn_section *s, const char *key);
+int dn_cfg_line(const dn_section *s, const char *key);
+/* Comma-separated numbers; *out is dn_alloc'ed (NULL when the key is missing, *n = 0). */
+dn_status dn_cfg_ints(dn_section *s, const char *key, int **out, int *n);
+dn_status dn_cfg_floats(dn_section *s, const char *key, float **out, int *n);
+/* An error at the section's line, or at the key's when key is not NULL. */
+dn_status dn_cfg_error(const dn_section *s, const char *key, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The end of a message about an unknown word: " (did you mean 'x'?)", or nothing. `known` ends with NULL. */
+typedef struct dn_like {
+    char text[64];
+} dn_like;
+const char *dn_cfg_like(dn_like *like, const char *word, const char *const *known);
+/* The error of a key whose value is none of the names it knows (at least two). */
+dn_status dn_cfg_unknown(const dn_section *s, const char *key, const char *value, const char *const *known);
+#endif

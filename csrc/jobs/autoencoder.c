@@ -1,0 +1,80 @@
+/* The jobs of an autoencoder: encode, decode, reconstruct, and rows from the prior. */
+#include "base/sys.h"
+#include "jobs/jobs.h"
+#include "net/latent.h"
+#include <math.h>
+#include <string.h>
+
+dn_status dn_net_reconstruct(dn_net *net, const float *x, size_t rows, float *out) {
+    DN_EXCLUSIVE(net, dn_job_predict(net, x, rows, 1, out));
+}
+
+static dn_status job_need_encoder(const dn_net *net) {
+    DN_CHECK(net->latent_layer >= 0, DN_E_USAGE,
+             "%s: no latent space: the network has no [sampling] layer and is no autoencoder with a narrow layer",
+             net->cfg->path);
+    return DN_OK;
+}
+
+static dn_status job_need_latent(const dn_net *net) {
+    DN_TRY(job_need_encoder(net));
+    for (int i = net->latent_layer + 1; i <= net->output_layer; i++)
+        DN_CHECK(net->layers[i].reads_from >= net->latent_layer, DN_E_USAGE,
+                 "%s:%d: layer %d reads layer %d, which lies before the latent layer %d: latents alone cannot be decoded",
+                 net->cfg->path, net->layers[i].line, i, net->layers[i].reads_from, net->latent_layer);
+    return DN_OK;
+}
+
+static dn_status job_encode(dn_net *net, const float *x, size_t rows, float *mean, float *log_variance) {
+    DN_TRY(job_need_encoder(net));
+    DN_TRY(dn_job_whole(net, rows));
+    net = dn_net_for_job(net, rows);
+    const dn_layer *l = &net->layers[net->latent_layer];
+    int variational = net->latent_layer == net->sampling_layer, last = net->latent_layer - variational;
+    size_t z = (size_t)l->outputs, width = variational ? 2 * z : z, step = dn_job_step(net, rows);
+    float *both = dn_alloc(step, width * sizeof *both);
+    if (!both) return DN_E_MEMORY;
+    dn_status status = DN_OK;
+    for (size_t at = 0; at < rows && status == DN_OK; at += step) {
+        size_t n = dn_job_rows(rows, at, step);
+        status = dn_job_finite("x", x, (size_t)net->inputs, at, n);
+        if (status != DN_OK) break;
+        dn_job_input(net, x + at * net->inputs, n);
+        status = dn_job_pass(net, 0, last, n, NULL);
+        if (status != DN_OK) break;
+        dn_job_get(net, variational ? l->x : l->output, width, n, both);
+        for (size_t r = 0; r < n; r++) {
+            const float *row = both + r * width;
+            if (mean) memcpy(mean + (at + r) * z, row + (width - z), z * sizeof *both);
+            for (size_t k = 0; log_variance && k < z; k++)
+                log_variance[(at + r) * z + k] = variational ? dn_log_variance(row[k]) : -INFINITY;
+        }
+    }
+    net->layers[0].x = net->input;
+    dn_free(both);
+    return status == DN_OK ? net->ops->finish(net->pool) : status;
+}
+
+static dn_status job_decode(dn_net *net, const float *z, size_t rows, float *out) {
+    DN_TRY(job_need_latent(net));
+    net = dn_net_for_job(net, rows);
+    return dn_job_run(net, net->latent_layer + 1, net->output_layer, z, rows, 1, out);
+}
+
+dn_status dn_net_encode(dn_net *net, const float *x, size_t rows, float *mean, float *log_variance) {
+    DN_EXCLUSIVE(net, job_encode(net, x, rows, mean, log_variance));
+}
+
+dn_status dn_net_decode(dn_net *net, const float *z, size_t rows, float *out) {
+    DN_EXCLUSIVE(net, job_decode(net, z, rows, out));
+}
+
+void dn_prior_sample(uint64_t seed, size_t rows, int latent, float *z) {
+    size_t n;
+    if (latent < 1 || __builtin_mul_overflow(rows, (size_t)latent, &n) || n > PTRDIFF_MAX / sizeof *z) return;
+    for (size_t i = 0; i < n; i += 4) {
+        float four[4];
+        dn_normal4(seed, DN_STREAM_PRIOR, i / 4 >> 32, (uint32_t)(i / 4), four); /* the step goes on where blocks end */
+        for (size_t k = 0; k < 4 && i + k < n; k++) z[i + k] = four[k];
+    }
+}

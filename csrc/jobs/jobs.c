@@ -1,0 +1,280 @@
+/* Many rows, pass by pass, without noise: outputs, losses, losses by row.
+ *
+ * Jobs of more rows than the batch run on the network's wide plan (dn_net_for_job). Where the machine computes in the
+ * host's memory, layers read the caller's rows and write the caller's result themselves. A recurrent network takes a
+ * table as sequences of time_steps rows. A pass has several of them side by side, step by step (dn_net_place), so its
+ * rows are copied; each sequence begins with no state and leaves none. */
+#include "jobs/jobs.h"
+#include "base/sys.h"
+#include "net/check.h"
+#include "net/latent.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+dn_status dn_job_whole(const dn_net *net, size_t rows) {
+    size_t steps = (size_t)dn_net_steps(net);
+    DN_CHECK(rows % steps == 0, DN_E_USAGE,
+             "%s: %zu rows are not whole sequences of time_steps=%zu rows: %zu are left over, %zu more would fill one",
+             net->cfg->path, rows, steps, rows % steps, steps - rows % steps);
+    return DN_OK;
+}
+
+/* Rows of the pass that begins at `at`. */
+size_t dn_job_rows(size_t rows, size_t at, size_t step) { return rows - at < step ? rows - at : step; }
+
+/* Rows in a pass: about as many in each. */
+size_t dn_job_step(const dn_net *net, size_t rows) {
+    size_t batch = (size_t)net->run.batch, passes = (rows + batch - 1) / batch;
+    if (net->recurrent || !passes) return batch; /* whole sequences */
+    return (rows + passes - 1) / passes;
+}
+
+static int job_interleaves(const dn_net *net, size_t rows) {
+    return dn_net_steps(net) > 1 && rows > (size_t)dn_net_steps(net);
+}
+
+static void job_put(dn_net *net, const float *from, size_t width, size_t rows, float *to) {
+    if (!job_interleaves(net, rows)) {
+        net->ops->upload(net->pool, to, from, rows * width * sizeof *to);
+        return;
+    }
+    for (size_t i = 0; i < rows; i++)
+        net->ops->upload(net->pool, to + dn_net_place(net, rows, i) * width, from + i * width, width * sizeof *to);
+}
+
+void dn_job_get(dn_net *net, const float *from, size_t width, size_t rows, float *to) {
+    if (!job_interleaves(net, rows)) {
+        net->ops->download(net->pool, to, from, rows * width * sizeof *to);
+        return;
+    }
+    for (size_t i = 0; i < rows; i++)
+        net->ops->download(net->pool, to + i * width, from + dn_net_place(net, rows, i) * width, width * sizeof *to);
+}
+
+/* Can layers work in the caller's arrays? */
+static int job_in_place(const dn_net *net) { return !net->ops->separate_memory && dn_net_steps(net) == 1; }
+
+/* Rows on the host where the machine can read them; `to` is a buffer of its own. */
+static const float *job_lend(dn_net *net, const float *from, size_t width, size_t rows, float *to) {
+    if (job_in_place(net)) return from;
+    job_put(net, from, width, rows, to);
+    return to;
+}
+
+/* Let the first layer read these rows; the truth of a loss that wants them back. */
+const float *dn_job_input(dn_net *net, const float *x, size_t rows) {
+    return net->layers[0].x = job_lend(net, x, (size_t)net->inputs, rows, net->input);
+}
+
+/* Rows [at, at + n) of the caller's, before they are computed with. */
+dn_status dn_job_finite(const char *name, const float *values, size_t columns, size_t at, size_t n) {
+    return dn_check_finite(&(dn_part_of){name, values + at * columns, n, columns, at});
+}
+
+/* Rows and truth (NULL: the rows) for losses, likewise. */
+dn_status dn_job_check(const dn_net *net, const char *prefix, const float *x, const float *truth, size_t at,
+                       size_t n) {
+    char name[32];
+    size_t truths = (size_t)net->truths;
+    snprintf(name, sizeof name, "%sx", prefix);
+    dn_part_of part = {name, x + at * net->inputs, n, (size_t)net->inputs, at};
+    DN_TRY(dn_check_finite(&part));
+    if (!truth) return dn_check_truth(net, &part, 1);
+    snprintf(name, sizeof name, "%struth", prefix);
+    return dn_check_truth(net, &(dn_part_of){name, truth + at * truths, n, truths, at}, 1);
+}
+
+dn_status dn_job_pass(dn_net *net, int first, int last, size_t rows, const float *truth) {
+    dn_net_reset_state(net);
+    dn_status status = dn_net_run_layers(net, first, last, (int)rows, 0, truth);
+    dn_net_reset_state(net);
+    return status;
+}
+
+/* All rows through layers first to last: of the network's inputs, or of what the layer before `first` gives. The last
+ * one's output goes to `out`; `data`: as data, should it be logits. */
+dn_status dn_job_run(dn_net *net, int first, int last, const float *x, size_t rows, int data, float *out) {
+    const dn_ops *ops = net->ops;
+    dn_layer *to = &net->layers[last], *before = first ? &net->layers[first - 1] : NULL;
+    float *output = to->output;
+    size_t step = dn_job_step(net, rows), outputs = (size_t)to->outputs;
+    dn_status status = dn_job_whole(net, rows);
+    dn_memory_expect(out, rows * outputs * sizeof *out);
+    for (size_t at = 0; at < rows && status == DN_OK; at += step) {
+        size_t n = dn_job_rows(rows, at, step);
+        status = dn_job_finite(before ? "z" : "x", x, before ? (size_t)before->outputs : (size_t)net->inputs, at, n);
+        if (status != DN_OK) break;
+        if (job_in_place(net)) to->output = out + at * outputs;
+        if (before)
+            job_put(net, x + at * before->outputs, (size_t)before->outputs, n, before->output);
+        else
+            dn_job_input(net, x + at * net->inputs, n);
+        status = dn_job_pass(net, first, last, n, NULL);
+        if (status != DN_OK) break;
+        if (data && net->logits) ops->activate(net->pool, DN_LOGISTIC, n * outputs, to->output);
+        if (!job_in_place(net)) dn_job_get(net, output, outputs, n, out + at * outputs);
+    }
+    net->layers[0].x = net->input, to->output = output;
+    return status == DN_OK ? ops->finish(net->pool) : status;
+}
+
+dn_status dn_job_predict(dn_net *net, const float *x, size_t rows, int data, float *out) {
+    net = dn_net_for_job(net, rows);
+    return dn_job_run(net, 0, net->output_layer, x, rows, data, out);
+}
+
+dn_status dn_net_predict(dn_net *net, const float *x, size_t rows, float *out) {
+    DN_EXCLUSIVE(net, dn_job_predict(net, x, rows, 0, out));
+}
+
+/* ---- losses ---- */
+
+dn_status dn_job_truth(const dn_net *net, const float *x, const float **truth) {
+    DN_CHECK(net->truths, DN_E_USAGE, "%s: the network has no cost layer, so no loss", net->cfg->path);
+    if (*truth) return DN_OK;
+    DN_CHECK(
+        net->truths == net->inputs, DN_E_USAGE,
+        "the cost wants %d values per row, the input has %d: an autoencoder needs as many, or give a truth (-target)",
+        net->truths, net->inputs);
+    *truth = x;
+    return DN_OK;
+}
+
+dn_losses dn_job_mean(double image, double latent, double weighted, double rows) {
+    return (dn_losses){image / rows, latent / rows, (image + weighted) / rows, NAN, NAN, NAN};
+}
+
+/* What the passes since dn_net_losses_clear have lost. */
+dn_status dn_job_sums_read(dn_job_sums *sums, dn_net *net, size_t rows) {
+    sums->rows = (double)rows;
+    return dn_net_losses(net, &sums->image, &sums->latent, &sums->weighted);
+}
+
+dn_losses dn_job_result(const dn_job_sums *sums) {
+    dn_losses mean = dn_job_mean(sums->image, sums->latent, sums->weighted, sums->rows);
+    dn_scores_result(&sums->scores, &mean);
+    return mean;
+}
+
+/* A pass without noise over rows on the host; the first layer keeps reading them. */
+static dn_status job_loss_pass(dn_net *net, const float *x, const float *truth, size_t rows) {
+    const float *targets = dn_job_input(net, x, rows);
+    if (truth) targets = job_lend(net, truth, (size_t)net->truths, rows, net->truth);
+    return dn_job_pass(net, 0, net->n_layers - 1, rows, targets);
+}
+
+/* With a truth of their own, its scores too. */
+dn_status dn_job_evaluate(dn_net *net, dn_job_sums *sums, const float *x, const float *truth, size_t rows) {
+    dn_status status = job_loss_pass(net, x, truth, rows);
+    if (status == DN_OK && truth) dn_scores_add(&sums->scores, net, truth, (int)rows);
+    net->layers[0].x = net->input;
+    return status;
+}
+
+static dn_status job_evaluate_all(dn_net *net, const float *x, const float *truth, size_t rows, dn_losses *losses) {
+    dn_job_sums sums = {0};
+    const float *targets = truth;
+    DN_TRY(dn_job_truth(net, x, &targets));
+    DN_CHECK(rows > 0, DN_E_USAGE, "evaluate: no rows");
+    DN_TRY(dn_job_whole(net, rows));
+    net = dn_net_for_job(net, rows);
+    if (truth) DN_TRY(dn_scores_create(&sums.scores, net));
+    dn_status status = DN_OK;
+    dn_net_losses_clear(net);
+    size_t step = dn_job_step(net, rows);
+    for (size_t at = 0; at < rows && status == DN_OK; at += step) {
+        size_t n = dn_job_rows(rows, at, step);
+        status = dn_job_check(net, "", x, truth, at, n);
+        if (status == DN_OK)
+            status = dn_job_evaluate(net, &sums, x + at * net->inputs, truth ? truth + at * net->truths : NULL, n);
+    }
+    if (status == DN_OK) status = dn_job_sums_read(&sums, net, rows);
+    if (status == DN_OK) *losses = dn_job_result(&sums);
+    dn_scores_free(&sums.scores);
+    return status;
+}
+
+/* Whose losses can be told row by row, how many there are, and the widest row that is summed up. */
+static dn_status job_row_losses(const dn_net *net, int *n_losses, int *width) {
+    *n_losses = 0, *width = 1;
+    for (int i = 0; i < net->n_layers; i++) {
+        const dn_layer *l = &net->layers[i];
+        int latent = !strcmp(l->type->name, "sampling");
+        DN_CHECK(!l->type->has_loss || l->type->row_errors, DN_E_USAGE, "%s:%d: the loss of a [%s] is not known by row",
+                 net->cfg->path, l->line, l->type->name);
+        *n_losses += l->type->has_loss;
+        if ((l->type->has_loss || latent) && l->inputs > *width) *width = l->inputs;
+    }
+    return DN_OK;
+}
+
+static double row_sum(const float *row, int n) {
+    double sum = 0;
+    for (int k = 0; k < n; k++) sum += row[k];
+    return sum;
+}
+
+static double row_kl(const float *row, int z) { /* log-variances, then means */
+    double kl = 0;
+    for (int k = 0; k < z; k++) kl += dn_latent_kl(row[k], row[z + k]);
+    return kl;
+}
+
+/* After a pass: what its rows have lost. `host` takes the values of a layer. */
+static void job_add_row_losses(dn_net *net, size_t rows, int n_losses, float *host, float *image, float *latent,
+                               float *total) {
+    for (int i = 0; i < net->n_layers; i++) {
+        const dn_layer *l = &net->layers[i];
+        const float *errors = l->type->has_loss ? l->type->row_errors(l) : NULL;
+        int sampling = !strcmp(l->type->name, "sampling"), n = l->inputs;
+        if (!errors && !sampling) continue;
+        dn_job_get(net, errors ? errors : l->x, (size_t)n, rows, host);
+        for (size_t r = 0; r < rows; r++) {
+            const float *row = host + r * (size_t)n;
+            double loss = errors ? row_sum(row, n) / n_losses : row_kl(row, n / 2);
+            float *part = errors ? image : latent;
+            if (part) part[r] += (float)loss;
+            if (total) total[r] += (float)(errors ? loss : dn_sampling_beta(l) * loss);
+        }
+    }
+}
+
+static dn_status job_evaluate_rows(dn_net *net, const float *x, const float *truth, size_t rows, float *image,
+                                   float *latent, float *total) {
+    const float *targets = truth;
+    float *outs[] = {image, latent, total};
+    int n_losses, width;
+    DN_TRY(dn_job_truth(net, x, &targets));
+    DN_TRY(dn_job_whole(net, rows));
+    DN_TRY(job_row_losses(net, &n_losses, &width));
+    net = dn_net_for_job(net, rows);
+    size_t step = dn_job_step(net, rows);
+    float *host = dn_alloc(step, (size_t)width * sizeof *host);
+    if (!host) return DN_E_MEMORY;
+    for (int k = 0; k < 3; k++)
+        if (outs[k]) memset(outs[k], 0, rows * sizeof *outs[k]);
+    dn_status status = DN_OK;
+    dn_net_losses_clear(net);
+    for (size_t at = 0; at < rows && status == DN_OK; at += step) {
+        size_t n = dn_job_rows(rows, at, step);
+        status = dn_job_check(net, "", x, truth, at, n);
+        if (status == DN_OK)
+            status = job_loss_pass(net, x + at * net->inputs, truth ? truth + at * net->truths : NULL, n);
+        if (status == DN_OK)
+            job_add_row_losses(net, n, n_losses, host, image ? image + at : NULL, latent ? latent + at : NULL,
+                               total ? total + at : NULL);
+    }
+    net->layers[0].x = net->input;
+    dn_free(host);
+    return status == DN_OK ? net->ops->finish(net->pool) : status;
+}
+
+dn_status dn_net_evaluate(dn_net *net, const float *x, const float *truth, size_t rows, dn_losses *losses) {
+    DN_EXCLUSIVE(net, job_evaluate_all(net, x, truth, rows, losses));
+}
+
+dn_status dn_net_evaluate_rows(dn_net *net, const float *x, const float *truth, size_t rows, float *image,
+                               float *latent, float *total) {
+    DN_EXCLUSIVE(net, job_evaluate_rows(net, x, truth, rows, image, latent, total));
+}

@@ -1,0 +1,47 @@
+/* The first rows and what the network makes of them, written after every epoch. */
+#include "base/sys.h"
+#include "jobs/trainer.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { PREVIEW_ROWS = 10 };
+
+static dn_status preview_save(const dn_trainer *t, const char *what, const float *values, size_t rows, int columns) {
+    size_t size = strlen(t->preview) + 40;
+    char *path = dn_alloc(size, 1);
+    if (!path) return DN_E_MEMORY;
+    snprintf(path, size, "%s_%s_%d.txt", t->preview, what, t->epoch);
+    dn_status status = dn_csv_save(path, values, rows, (size_t)columns);
+    dn_free(path);
+    return status;
+}
+
+/* A file that cannot be written, or no memory for it, is no reason to lose a training: only a warning, at the first
+ * failure of an epoch's preview. */
+static dn_status preview_outcome(dn_trainer *t, dn_status status, int *failed) {
+    if (status != DN_E_IO && status != DN_E_MEMORY) return status;
+    if (!*failed) dn_trainer_warn(t, "the preview of epoch %d is not written: %s", t->epoch, dn_error());
+    *failed = 1;
+    return DN_OK;
+}
+
+static dn_status preview_write(dn_trainer *t) {
+    dn_net *net = t->net;
+    size_t steps = (size_t)dn_net_steps(net), some = PREVIEW_ROWS < steps ? steps : PREVIEW_ROWS / steps * steps;
+    size_t rows = t->rows < some ? t->rows : some;
+    float *out = dn_alloc(rows, (size_t)net->outputs * sizeof *out);
+    int failed = 0;
+    dn_status made = out ? dn_net_reconstruct(net, t->x, rows, out) : DN_E_MEMORY;
+    dn_status status = preview_outcome(t, made, &failed);
+    if (status == DN_OK) status = preview_outcome(t, preview_save(t, "input", t->x, rows, net->inputs), &failed);
+    if (status == DN_OK && made == DN_OK)
+        status = preview_outcome(t, preview_save(t, "output", out, rows, net->outputs), &failed);
+    dn_free(out);
+    return status;
+}
+
+dn_status dn_trainer_preview(dn_trainer *t) {
+    if (t->preview && t->preview_due) DN_TRY(preview_write(t));
+    t->preview_due = 0;
+    return DN_OK;
+}

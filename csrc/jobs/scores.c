@@ -1,0 +1,92 @@
+/* How well outputs meet their truth. */
+#include "jobs/scores.h"
+#include "base/sys.h"
+#include <math.h>
+#include <string.h>
+
+int dn_row_largest(const float *row, int width) {
+    int at = 0;
+    for (int k = 1; k < width; k++)
+        if (row[k] > row[at]) at = k;
+    return at;
+}
+
+dn_status dn_scores_create(dn_scores *s, const dn_net *net) {
+    *s = (dn_scores){.kind = net->truth_kind, .logits = net->logits};
+    if (net->truths != net->outputs) return DN_OK;
+    s->width = net->truths;
+    s->sums = dn_alloc((size_t)s->width, 4 * sizeof *s->sums);
+    s->first = dn_alloc((size_t)s->width, sizeof *s->first);
+    s->out = dn_alloc((size_t)net->run.batch, (size_t)s->width * sizeof *s->out);
+    if (!s->sums || !s->first || !s->out) {
+        dn_scores_free(s);
+        return DN_E_MEMORY;
+    }
+    dn_scores_clear(s);
+    return DN_OK;
+}
+
+void dn_scores_free(dn_scores *s) {
+    dn_free(s->sums);
+    dn_free(s->first);
+    dn_free(s->out);
+    *s = (dn_scores){0};
+}
+
+void dn_scores_clear(dn_scores *s) {
+    s->rows = s->right_rows = s->right_values = 0, s->all_one_hot = 1;
+    if (s->sums) memset(s->sums, 0, (size_t)s->width * 4 * sizeof *s->sums);
+}
+
+static void scores_classes(dn_scores *s, const float *y, const float *t) {
+    int ones = 0, zeros = 0;
+    for (int k = 0; k < s->width; k++) {
+        ones += t[k] == 1, zeros += t[k] == 0;
+        s->right_values += (y[k] > (s->logits ? 0 : 0.5f)) == (t[k] > 0.5f);
+    }
+    s->all_one_hot &= s->width > 1 && ones == 1 && ones + zeros == s->width;
+    s->right_rows += dn_row_largest(y, s->width) == dn_row_largest(t, s->width);
+}
+
+static void scores_values(dn_scores *s, const float *y, const float *t) {
+    double *n = s->sums, *sum = n + s->width, *square = sum + s->width, *error = square + s->width;
+    for (int k = 0; k < s->width; k++) {
+        if (s->kind == DN_TRUTH_MASKED && t[k] == DN_MASKED) continue;
+        if (n[k]++ == 0) s->first[k] = t[k];
+        double d = (double)t[k] - s->first[k], e = (double)t[k] - y[k];
+        sum[k] += d, square[k] += d * d, error[k] += e * e;
+    }
+}
+
+void dn_scores_add(dn_scores *s, const dn_net *net, const float *truth, int rows) {
+    if (!s->width) return;
+    net->ops->download(net->pool, s->out, net->layers[net->output_layer].output,
+                       (size_t)rows * s->width * sizeof *s->out);
+    void (*add)(dn_scores *, const float *, const float *) =
+        s->kind >= DN_TRUTH_BINARY ? scores_classes : scores_values;
+    for (size_t r = 0; r < (size_t)rows; r++)
+        add(s, s->out + dn_net_place(net, (size_t)rows, r) * (size_t)s->width, truth + r * (size_t)s->width);
+    s->rows += rows;
+}
+
+void dn_scores_result(const dn_scores *s, dn_losses *losses) {
+    losses->accuracy = losses->mse = losses->r2 = NAN;
+    if (!s->rows) return;
+    if (s->kind >= DN_TRUTH_BINARY) {
+        int whole = s->kind == DN_TRUTH_CLASSES || s->all_one_hot;
+        losses->accuracy = whole ? s->right_rows / s->rows : s->right_values / (s->rows * s->width);
+        return;
+    }
+    const double *n = s->sums, *sum = n + s->width, *square = sum + s->width, *error = square + s->width;
+    int known = 0;
+    losses->mse = losses->r2 = 0;
+    for (int k = 0; k < s->width; k++) {
+        if (!n[k]) continue;
+        known++;
+        losses->mse += error[k] / n[k];
+        losses->r2 +=
+            1 - error[k] / (square[k] - sum[k] * sum[k] / n[k]); /* not finite for a truth that never changes */
+    }
+    losses->mse /= known, losses->r2 /= known;
+    if (!isfinite(losses->r2)) losses->r2 = NAN;
+}

@@ -1,0 +1,23 @@
+/* How well outputs meet their truth, summed up batch by batch. */
+#ifndef DN_SCORES_H
+#define DN_SCORES_H
+#include "net/network.h"
+
+typedef struct dn_scores {
+    int kind, width, logits, all_one_hot;
+    double rows, right_rows, right_values;
+    double *sums; /* (4, width): values, truth - first, its square, squared error */
+    float *first; /* (width): the first truths; sums of differences from them keep their digits */
+    float *out;   /* (batch, width) */
+} dn_scores;
+
+/* For the network's present batch. A network whose truth is not of its output's size has no scores: width 0. */
+dn_status dn_scores_create(dn_scores *scores, const dn_net *net);
+void dn_scores_clear(dn_scores *scores);
+/* The output of the last forward against `truth` (rows, width), on the host, in the order of the table. */
+void dn_scores_add(dn_scores *scores, const dn_net *net, const float *truth, int rows);
+void dn_scores_result(const dn_scores *scores, dn_losses *losses);
+void dn_scores_free(dn_scores *scores);
+/* The index of the largest of `width` values. */
+int dn_row_largest(const float *row, int width);
+#endif

@@ -1,0 +1,325 @@
+/* A training: from its options to steps, epochs, their evaluation and the report to the caller. */
+#include "jobs/trainer.h"
+#include "base/sys.h"
+#include "net/check.h"
+#include <float.h>
+#include <limits.h>
+#include <math.h>
+#include <string.h>
+
+enum { STEPS_AHEAD = 64 };
+
+/* The blocks that a good epoch is kept of; returns how many. */
+static int trainer_blocks(const dn_net *net, float *blocks[4], size_t sizes[4]) {
+    float *const all[4] = {net->values, net->statistics, net->moment1, net->moment2};
+    int n = 0;
+    for (int i = 0; i < 4; i++)
+        if (all[i]) blocks[n] = all[i], sizes[n++] = i == 1 ? net->n_statistics : net->n_values;
+    return n;
+}
+
+static void *trainer_alloc_good(const dn_net *net) {
+    float *blocks[4];
+    size_t sizes[4], floats = 0, bytes;
+    int n = trainer_blocks(net, blocks, sizes);
+    for (int i = 0; i < n; i++) floats += sizes[i];
+    return dn_size_mul(&bytes, floats, sizeof(float)) == DN_OK ? net->ops->alloc(net->pool, bytes) : NULL;
+}
+
+static void trainer_copy_good(dn_trainer *t, int back) {
+    dn_net *net = t->net;
+    float *blocks[4], *good = t->good;
+    size_t sizes[4];
+    int n = trainer_blocks(net, blocks, sizes);
+    for (int i = 0; i < n; good += sizes[i++])
+        net->ops->copy(net->pool, sizes[i], back ? good : blocks[i], back ? blocks[i] : good);
+}
+
+static void trainer_keep(dn_trainer *t) {
+    trainer_copy_good(t, 0);
+    t->good_seen = t->net->seen, t->good_updates = t->net->updates;
+}
+
+/* Back to the end of the last good epoch; the next run begins the epoch after it. */
+static void trainer_restore(dn_trainer *t) {
+    dn_net *net = t->net;
+    trainer_copy_good(t, 1);
+    net->seen = t->good_seen, net->updates = t->good_updates;
+    net->ops->fill(net->pool, net->n_values, 0, net->grads);
+    net->rows_since_update = 0;
+    t->at = 0, t->passes = t->finished = t->scoring = 0;
+    t->image = t->latent = t->weighted = 0;
+}
+
+static char *trainer_stem(const char *path) { /* F without its extension */
+    char *stem = dn_strdup(path);
+    char *dot = stem ? strrchr(stem, '.') : NULL, *slash = stem ? strrchr(stem, '/') : NULL;
+    if (dot && dot != stem && (!slash || dot > slash + 1)) *dot = 0;
+    return stem;
+}
+
+/* Where schedule and max_batches count from. */
+static dn_status trainer_place_schedule(dn_trainer *t) {
+    dn_net *net = t->net;
+    uint64_t n = dn_net_rows_per_update(net), max = (uint64_t)net->schedule.max_batches;
+    uint64_t ever = net->seen / n + (net->seen % n > 0); /* batches */
+    int open = t->options.epochs <= 0;
+    if (t->options.continues) {
+        DN_CHECK(!open || ever < max, DN_E_USAGE,
+                 "%s: nothing is left to train: %llu rows seen are batch %llu, and max_batches=%llu ends the schedule: "
+                 "give a larger max_batches, or epochs, or do not continue it",
+                 net->cfg->path, (unsigned long long)net->seen, (unsigned long long)ever, (unsigned long long)max);
+        dn_net_schedule_from(net, 0, ever);
+    } else if (open && dn_net_batches(net) >= max) {
+        dn_net_schedule_from(net, net->seen, 0);
+    }
+    net->rate_from = net->schedule_from;
+    t->max_batches = open ? max : 0;
+    return DN_OK;
+}
+
+static dn_status trainer_allocate(dn_trainer *t) {
+    dn_net *net = t->net;
+    size_t steps = (size_t)dn_net_steps(net), sums = 2 * (size_t)net->n_layers * sizeof(double);
+    t->order = dn_alloc(t->rows, sizeof *t->order);
+    if (steps > 1) t->sequences = dn_alloc(t->rows / steps, sizeof *t->sequences);
+    t->sums = dn_alloc(1, sums);
+    t->undo_host = dn_alloc((size_t)net->n_layers, sizeof *t->undo_host);
+    t->undo = net->ops->alloc(net->pool, sums);
+    t->good = trainer_alloc_good(net);
+    int all = t->order && (steps == 1 || t->sequences) && t->sums && t->undo_host && t->undo && t->good;
+    return all ? dn_feed_place(t) : DN_E_MEMORY;
+}
+
+static dn_status trainer_prepare(dn_trainer *t, const dn_train_options *options) {
+    int preview = options->preview_path && *options->preview_path;
+    t->options.preview_path = NULL; /* the caller's, for this call */
+    if (preview && !(t->preview = trainer_stem(options->preview_path))) return DN_E_MEMORY;
+    DN_TRY(dn_feed_prepare_scores(t, options));
+    DN_TRY(trainer_allocate(t));
+    DN_TRY(dn_check_norms(t->net, t->rows));
+    return trainer_place_schedule(t); /* the last: what fails leaves the network's schedule */
+}
+
+static uint64_t trainer_batches_per_epoch(const dn_trainer *t) {
+    size_t passes = (t->rows + (size_t)t->net->run.batch - 1) / (size_t)t->net->run.batch;
+    return (passes + (size_t)t->net->subdivisions - 1) / (size_t)t->net->subdivisions;
+}
+
+/* Batches still to be made until max_batches. */
+static uint64_t trainer_batches_left(const dn_trainer *t) {
+    uint64_t done = dn_net_batches(t->net);
+    return t->max_batches > done ? t->max_batches - done : 0;
+}
+
+static int trainer_planned(const dn_trainer *t) {
+    if (!t->max_batches) return t->options.epochs;
+    uint64_t each = trainer_batches_per_epoch(t), left = trainer_batches_left(t);
+    uint64_t epochs = left / each + (left % each > 0);
+    return epochs < INT_MAX ? (int)epochs : INT_MAX;
+}
+
+static void trainer_begin(dn_trainer *t) {
+    dn_net *net = t->net;
+    if (t->options.learning_rate > 0) net->rate_override = t->options.learning_rate;
+    net->rows_since_update = 0;
+    net->ops->fill(net->pool, net->n_values, 0, net->grads);
+    t->preview_due = 1;
+    t->planned = trainer_planned(t);
+    dn_trainer_warn_of_idle_epochs(t);
+    dn_trainer_warn_of_far_data(t);
+    dn_feed_shuffle(t);
+    trainer_keep(t);
+    t->started = t->epoch_started = dn_now();
+}
+
+static void trainer_free(dn_trainer *t);
+
+static dn_status trainer_create(dn_trainer **out, dn_net *net, const float *x, const float *truth, size_t rows,
+                                const dn_train_options *options) {
+    const float *targets = truth;
+    size_t values;
+    DN_TRY(dn_job_truth(net, x, &targets));
+    DN_CHECK(rows > 0 && rows <= UINT32_MAX, DN_E_USAGE, "cannot train on %zu rows", rows);
+    DN_TRY(dn_size_mul(&values, rows, (size_t)net->inputs + (size_t)net->truths));
+    DN_TRY(dn_job_whole(net, rows));
+    DN_TRY(dn_job_check(net, "", x, truth, 0, rows));
+    DN_CHECK(options->epochs > 0 || net->schedule.max_batches > 0, DN_E_USAGE,
+             "%s: when to stop? give epochs, or max_batches in [net]", net->cfg->path);
+    DN_CHECK(options->learning_rate >= 0 && options->learning_rate <= FLT_MAX, DN_E_USAGE,
+             "learning_rate=%g is not a positive float32", options->learning_rate);
+    DN_TRY(dn_net_prepare_training(net));
+    dn_trainer *t = dn_alloc(1, sizeof *t);
+    if (!t) return DN_E_MEMORY;
+    *t = (dn_trainer){.net = net, .x = x, .truth = truth, .rows = rows, .options = *options,
+                      .layout = net->layout, .rate_before = net->rate_override};
+    dn_status status = trainer_prepare(t, options);
+    if (status != DN_OK) {
+        trainer_free(t);
+        return status;
+    }
+    trainer_begin(t);
+    *out = t;
+    return DN_OK;
+}
+
+dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const float *x, const float *truth, size_t rows,
+                            const dn_train_options *options) {
+    *out = NULL;
+    DN_EXCLUSIVE(net, trainer_create(out, net, x, truth, rows, options));
+}
+
+static void trainer_free(dn_trainer *t) {
+    const dn_ops *ops = t->net->ops;
+    if (t->recording) ops->record_free(t->net->pool, t->recording);
+    void *blocks[] = {t->data_block, t->order_block, t->good, t->undo};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
+        if (blocks[i]) ops->free(t->net->pool, blocks[i]);
+    dn_free(t->staging);
+    dn_free(t->preview);
+    dn_free(t->order);
+    dn_free(t->sequences);
+    dn_free(t->kept);
+    dn_free(t->score_staging);
+    dn_free(t->sums);
+    dn_free(t->undo_host);
+    dn_scores_free(&t->score_sums.scores);
+    dn_free(t);
+}
+
+void dn_trainer_destroy(dn_trainer *t) {
+    if (!t) return;
+    dn_net *net = t->net;
+    dn_guard_wait(net->guard);
+    net->rate_override = t->rate_before;
+    trainer_free(t);
+    dn_net_leave(net, DN_OK);
+}
+
+static void trainer_resume_losses(dn_trainer *t, dn_net *net, size_t at) {
+    if (at)
+        dn_net_losses_resume(net, t->sums);
+    else
+        dn_net_losses_clear(net);
+}
+
+/* Steps until the time is up; then what the epoch has lost so far. It is added up over the whole epoch, so that its
+ * last digits do not depend on when the time was up; others may have cleared the sums in between. A watch ends them
+ * between layers of a forward pass. */
+static dn_status trainer_steps(dn_trainer *t, double until) {
+    dn_net *net = t->net;
+    dn_status status;
+    trainer_resume_losses(t, net, t->at);
+    int steps = 0;
+    dn_pool_pace(net->pool, 0);
+    do {
+        if ((status = dn_trainer_step(t)) != DN_OK) break;
+        dn_pool_pace(net->pool, 1);
+        if (net->ops->separate_memory && ++steps % STEPS_AHEAD == 0) DN_TRY(net->ops->finish(net->pool));
+    } while (t->at < t->rows && !t->finished && dn_now() < until);
+    if (status != DN_OK && status != DN_E_INTERRUPTED) return status;
+    DN_TRY(dn_net_losses(net, &t->image, &t->latent, &t->weighted));
+    dn_net_losses_keep(net, t->sums);
+    return isfinite(t->image + t->weighted) ? status : dn_trainer_lost(t, t->image + t->weighted);
+}
+
+/* Evaluate rows until the time is up; t->scoring is 0 when all are done. */
+static dn_status trainer_score(dn_trainer *t, double until) {
+    dn_net *net = t->scorer;
+    float *x = t->score_staging, *truth = t->score_truth ? x + (size_t)net->run.batch * net->inputs : NULL;
+    dn_job_sums *sums = &t->score_sums;
+    size_t steps = (size_t)dn_net_steps(net);
+    trainer_resume_losses(t, net, t->score_at);
+    do {
+        size_t n = dn_job_rows(t->score_rows, t->score_at, (size_t)net->run.batch);
+        for (size_t r = 0; r < n; r++) {
+            size_t at = t->score_at + r, row = t->score_order ? t->score_order[at / steps] * steps + at % steps : at;
+            memcpy(x + r * net->inputs, t->score_x + row * net->inputs, (size_t)net->inputs * sizeof *x);
+            if (truth)
+                memcpy(truth + r * net->truths, t->score_truth + row * net->truths, (size_t)net->truths * sizeof *x);
+        }
+        dn_status status = dn_job_evaluate(net, sums, x, truth, n);
+        if (status != DN_OK) { /* its sums have a part of a pass: begin again */
+            t->score_at = 0;
+            dn_scores_clear(&sums->scores);
+            return status;
+        }
+        t->score_at += n;
+    } while (t->score_at < t->score_rows && dn_now() < until);
+    t->scoring = t->score_at < t->score_rows;
+    DN_TRY(dn_job_sums_read(sums, net, t->score_at));
+    dn_net_losses_keep(net, t->sums);
+    return DN_OK;
+}
+
+/* Epochs to come, parts of one included; done: all of the present rows are in t->epoch already. */
+static double trainer_epochs_left(const dn_trainer *t, int done) {
+    if (t->max_batches) return (double)trainer_batches_left(t) / (double)trainer_batches_per_epoch(t);
+    return t->options.epochs - t->epoch - (done ? 0 : (double)t->at / (double)t->rows);
+}
+
+static void trainer_report(const dn_trainer *t, int done, dn_progress *p) {
+    double now = dn_now(), rows = t->at ? (double)t->at : 1;
+    dn_losses mean = dn_job_mean(t->image, t->latent, t->weighted, rows);
+    *p = (dn_progress){.epoch = t->epoch,
+                       .epochs = t->planned,
+                       .variational = t->net->sampling_layer >= 0,
+                       .supervised = t->truth && t->net->sampling_layer < 0,
+                       .epoch_done = done,
+                       .finished = t->finished && !t->scoring,
+                       .rows_done = t->at,
+                       .rows_total = t->rows,
+                       .image_loss = mean.image_loss,
+                       .latent_loss = mean.latent_loss,
+                       .total_loss = mean.total_loss,
+                       .seconds = now - t->started,
+                       .learning_rate = dn_net_rate(t->net)};
+    double spent = t->epoch_trained - t->epoch_started, left = p->finished ? 0 : trainer_epochs_left(t, done);
+    p->rows_per_second = spent > 0 ? (double)t->at / spent : 0;
+    if (p->rows_per_second > 0 && left > 0) p->eta_seconds = left * (double)t->rows / p->rows_per_second;
+}
+
+/* Train, evaluate; *done: an epoch is complete. */
+static dn_status trainer_work(dn_trainer *t, double until, int *done) {
+    *done = 0;
+    DN_CHECK(t->layout == t->net->layout, DN_E_USAGE, "the network was resized while it was training");
+    DN_TRY(dn_trainer_preview(t));
+    if (!t->finished && !t->scoring) {
+        if (t->at == 0) t->epoch_started = dn_now();
+        dn_status status = trainer_steps(t, until);
+        t->epoch_trained = dn_now();
+        if (status != DN_OK && status != DN_E_INTERRUPTED) trainer_restore(t);
+        DN_TRY(status);
+        if (t->at == t->rows && t->options.epochs > 0 && t->epoch + 1 >= t->options.epochs) t->finished = 1;
+        t->scoring = t->scored && (t->at == t->rows || t->finished);
+        t->score_at = 0;
+        dn_scores_clear(&t->score_sums.scores);
+        if (t->at == t->rows || t->finished) trainer_keep(t);
+    }
+    if (t->scoring) DN_TRY(trainer_score(t, until));
+    *done = t->at > 0 && !t->scoring && (t->at == t->rows || t->finished);
+    return DN_OK;
+}
+
+static dn_status trainer_run(dn_trainer *t, double until, dn_progress *p) {
+    int done;
+    dn_status status = trainer_work(t, until, &done);
+    t->epoch += done;
+    trainer_report(t, done, p);
+    if (done) {
+        if ((p->scored = t->scored)) p->scores = dn_job_result(&t->score_sums);
+        t->at = 0, t->image = t->latent = t->weighted = 0;
+        dn_feed_shuffle(t);
+        t->preview_due = 1;
+        status = dn_trainer_preview(t);
+    }
+    memcpy(t->told, t->warning, sizeof t->told);
+    p->warning = *t->told ? t->told : NULL;
+    *t->warning = 0;
+    return status;
+}
+
+dn_status dn_trainer_run(dn_trainer *t, int max_ms, dn_progress *progress) {
+    double until = dn_now() + max_ms * 1e-3;
+    DN_EXCLUSIVE(t->net, trainer_run(t, until, progress));
+}

@@ -1,0 +1,81 @@
+/* One step of a training: a pass over the next rows, and an update when the batch is full. Where nothing in it is
+ * decided by the host it is recorded once and replayed. */
+#include "jobs/trainer.h"
+
+/* All work of a pass on the backend: gather, forward, backward, and the update when the batch is full. */
+static dn_status trainer_pass(dn_trainer *t, int rows, int update) {
+    dn_net *net = t->net;
+    dn_feed_gather(t, rows, net->inputs, t->data, t->x, net->input);
+    if (t->truth) dn_feed_gather(t, rows, net->truths, t->data_truth, t->truth, net->truth);
+    return dn_net_train_rows(net, rows, t->truth ? net->truth : net->input, update);
+}
+
+/* Can a whole step be recorded and replayed? Only when nothing in it is decided by the host. */
+static int trainer_replays(const dn_trainer *t, int rows) {
+    const dn_net *net = t->net;
+    if (!net->ops->record_begin || !t->data || net->subdivisions > 1 || rows != net->run.batch) return 0;
+    for (int i = 0; i < net->n_layers; i++)
+        if (net->layers[i].type->host_work) return 0;
+    return 1;
+}
+
+static dn_status trainer_replay(dn_trainer *t, int rows) {
+    dn_net *net = t->net;
+    if (!t->recorded) { /* once by hand, so that libraries are warm and given noise is used up */
+        DN_TRY(trainer_pass(t, rows, 1));
+        t->recorded = 1;
+        return DN_OK;
+    }
+    if (!t->recording) {
+        DN_TRY(net->ops->record_begin(net->pool));
+        dn_status status = trainer_pass(t, rows, 1), ended = net->ops->record_end(net->pool, &t->recording);
+        if (status != DN_OK && t->recording) { /* a part of a step */
+            net->ops->record_free(net->pool, t->recording);
+            t->recording = NULL;
+        }
+        DN_TRY(status);
+        DN_TRY(ended);
+        net->updates--; /* recording was not doing */
+    }
+    net->ops->replay(net->pool, t->recording);
+    net->run.rows = rows;
+    net->updates++;
+    return DN_OK;
+}
+
+/* The sums of losses as they are before a step, so that a watch can end it; and back. */
+static void trainer_undo_sums(dn_trainer *t, int back) {
+    dn_net *net = t->net;
+    float *sums = (float *)net->run.sums; /* copied as floats: the same bits */
+    net->ops->copy(net->pool, 4 * (size_t)net->n_layers, back ? t->undo : sums, back ? sums : t->undo);
+    for (int i = 0; i < net->n_layers; i++) {
+        double *cost = &net->layers[i].host_cost;
+        if (back)
+            *cost = t->undo_host[i];
+        else
+            t->undo_host[i] = *cost;
+    }
+}
+
+/* One pass over the next rows, and an update when the batch is full. When it fails it has not been. */
+dn_status dn_trainer_step(dn_trainer *t) {
+    dn_net *net = t->net;
+    int n = (int)dn_job_rows(t->rows, t->at, (size_t)net->run.batch);
+    uint64_t pass = net->seen;
+    net->seen += (uint64_t)n;
+    int update = t->passes + 1 == net->subdivisions || t->at + (size_t)n == t->rows, replays = trainer_replays(t, n);
+    dn_net_set_step(net, pass, t->at, net->rows_since_update + n);
+    if (!replays || !t->recording) trainer_undo_sums(t, 0);
+    dn_status status = dn_net_check_rate(net);
+    if (status == DN_OK && replays) status = dn_watched(); /* else between layers */
+    if (status == DN_OK) status = replays ? trainer_replay(t, n) : trainer_pass(t, n, update);
+    if (status != DN_OK) {
+        net->seen = pass;
+        if (!replays || !t->recording) trainer_undo_sums(t, 1);
+        return status;
+    }
+    t->at += (size_t)n;
+    t->passes = update ? 0 : t->passes + 1;
+    if (t->max_batches && dn_net_batches(net) >= t->max_batches) t->finished = 1;
+    return DN_OK;
+}

@@ -1,0 +1,94 @@
+/* What a training tells besides its losses: warnings, and why a loss is no number any more. */
+#include "jobs/trainer.h"
+#include "net/check.h"
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Tell of a problem, once: digits (epochs, names of temporary files) do not make it another one. */
+void dn_trainer_warn(dn_trainer *t, const char *format, ...) {
+    char line[DN_TRAINER_LINE], *problem = t->problems[t->n_problems];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    if (t->n_problems == DN_TRAINER_PROBLEMS) return;
+    size_t n = 0, at = strlen(t->warning);
+    for (const char *p = line; *p; p++)
+        if (*p < '0' || *p > '9') problem[n++] = *p;
+    problem[n] = 0;
+    for (int i = 0; i < t->n_problems; i++)
+        if (!strcmp(t->problems[i], problem)) return;
+    t->n_problems++;
+    snprintf(t->warning + at, sizeof t->warning - at, "%s%s", at ? "; " : "", line);
+}
+
+/* Epochs that a policy leaves without a learning rate. */
+void dn_trainer_warn_of_idle_epochs(dn_trainer *t) {
+    dn_net *net = t->net;
+    uint64_t end = dn_schedule_end(&net->schedule), n = dn_net_rows_per_update(net);
+    if (end == UINT64_MAX || t->options.epochs <= 0) return;
+    double first = (double)(t->rows < n ? t->rows : n); /* rows when an epoch's first update is made */
+    double left = (double)(end - 1) * (double)n - (double)(net->seen - net->schedule_from) - first;
+    double good = left < 0 ? 0 : floor(left / (double)t->rows) + 1; /* epochs that begin with a rate above 0 */
+    long long max = (long long)net->schedule.max_batches;
+    if (good >= t->options.epochs) return;
+    if (good == 0)
+        dn_trainer_warn(t,
+                        "policy=poly ended at max_batches=%lld, before this training: it does not change the weights; "
+                        "give a larger max_batches",
+                        max);
+    else
+        dn_trainer_warn(t,
+                        "policy=poly ends at max_batches=%lld, which is epoch %.0f: epochs %.0f to %d do not change the "
+                        "weights; give a larger max_batches",
+                        max, good, good + 1, t->options.epochs);
+}
+
+/* The column of the first `rows` rows whose values are largest, in words; of the truth when no value of x is above `limit`.
+ * Returns 0 when there is none, 1 for a column of x, 2 for one of the truth. */
+static int trainer_far_column(const dn_trainer *t, size_t rows, double limit, double *most, char *text, size_t size) {
+    size_t column = 0, all = t->kept ? t->rows + t->score_rows : t->rows;
+    if (rows > all) rows = all;
+    *most = dn_reach(t->x, rows, (size_t)t->net->inputs, &column);
+    if (*most > limit) {
+        const char *name = t->options.column_names;
+        for (size_t i = 0; name && i < column; i++) name += strlen(name) + 1;
+        if (name && *name)
+            snprintf(text, size, "column '%.60s'", name);
+        else
+            snprintf(text, size, "column %zu", column + 1);
+        return 1;
+    }
+    if (!t->truth) return 0;
+    *most = dn_reach(t->truth, rows, (size_t)t->net->truths, &column);
+    snprintf(text, size, "column of the truth %zu", column + 1);
+    return *most > limit ? 2 : 0;
+}
+
+void dn_trainer_warn_of_far_data(dn_trainer *t) {
+    enum { SOME_ROWS = 4096 }; /* tell enough, and no time */
+    const double far = 1000;
+    char column[128];
+    double most;
+    if (trainer_far_column(t, SOME_ROWS, far, &most, column, sizeof column) == 1)
+        dn_trainer_warn(t, "%s reaches %.6g: networks learn little from numbers that far from 1, and one such column "
+                        "outweighs the others: scale the data (-scale, or data_scale= in [net])", column, most);
+}
+
+/* The loss is no number any more: why. Data far from 1 are the usual reason, and then no learning rate helps. */
+dn_status dn_trainer_lost(const dn_trainer *t, double loss) {
+    const double sane = 100;
+    const char *name = isnan(loss) ? "nan" : "inf";
+    char column[128], kept[64] = "; nothing was learned";
+    double most;
+    int far = trainer_far_column(t, SIZE_MAX, sane, &most, column, sizeof column);
+    if (t->epoch) snprintf(kept, sizeof kept, "; the weights of epoch %d are kept", t->epoch);
+    if (!far)
+        return dn_fail(DN_E_NUMERIC, "the loss became %s in epoch %d: a smaller learning rate may help%s", name,
+                       t->epoch + 1, kept);
+    return dn_fail(DN_E_NUMERIC, "the loss became %s in epoch %d: %s reaches %.6g: scale the data (%s)%s", name,
+                   t->epoch + 1, column, most,
+                   far == 1 ? "-scale, or data_scale= in [net]" : "targets are learned in their own units", kept);
+}

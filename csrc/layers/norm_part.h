@@ -1,0 +1,29 @@
+/* What layers with biases share: bias or batch normalisation, then the activation. A recurrent layer has several such
+ * parts, told apart by a prefix of their tensors' names, and runs each once per time step, with statistics of its own.
+ */
+#ifndef DN_NORM_PART_H
+#define DN_NORM_PART_H
+#include "net/layer.h"
+
+typedef struct dn_norm_part {
+    const char *prefix; /* "" or, say, "self." */
+    int on;             /* batch_normalize */
+    dn_activation activation;
+    int channels;
+    size_t spatial;
+    float *xhat, *mean, *var; /* (batch, channels * spatial), (steps, channels), (steps, channels) */
+    dn_tensor *biases, *scales, *rolling_mean, *rolling_variance;
+} dn_norm_part;
+
+/* A tensor with the part's prefix. */
+dn_status dn_part_tensor(dn_layer *layer, const char *prefix, const char *name, dn_tensor_kind kind, int flags,
+                         int n_dims, const int *dims);
+dn_tensor *dn_part_find(dn_layer *layer, const char *prefix, const char *name);
+dn_status dn_norm_plan_biases(dn_layer *layer, dn_norm_part *part);
+/* scales, rolling_mean, rolling_variance, in this order, and the buffers */
+dn_status dn_norm_plan(dn_layer *layer, dn_norm_part *part, int steps);
+void dn_norm_init(dn_layer *layer, dn_norm_part *part);
+/* In place on y (rows, channels, spatial), and back on dy, for time step `step` (0 outside recurrent layers). */
+void dn_norm_forward(dn_layer *layer, dn_norm_part *part, int step, int rows, float *y);
+void dn_norm_backward(dn_layer *layer, dn_norm_part *part, int step, int rows, const float *y, float *dy);
+#endif

@@ -1,0 +1,110 @@
+#include "net/check.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { BLOCK = 4096 }; /* values looked at in one go: a loop without exits is what compilers make vectors of */
+
+static int block_finite(const float *values, size_t n) {
+    uint32_t bad = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, values + i, sizeof bits);
+        bad |= (bits & 0x7f800000u) == 0x7f800000u;
+    }
+    return !bad;
+}
+
+static int block_within_one(const float *values, size_t n) { /* a scaler's rounding is none of our business */
+    const float low = -1e-5f, high = 1 + 1e-5f;
+    int bad = 0;
+    for (size_t i = 0; i < n; i++) bad |= !(values[i] >= low) | !(values[i] <= high);
+    return !bad;
+}
+
+static size_t first_beyond(const float *values, size_t n, int (*good)(const float *, size_t)) {
+    for (size_t at = 0; at < n; at += BLOCK) {
+        size_t end = n - at < BLOCK ? n : at + BLOCK;
+        if (good(values + at, end - at)) continue;
+        while (good(values + at, 1)) at++;
+        return at;
+    }
+    return n;
+}
+
+int dn_fault_beyond_one(const float *values, size_t n, dn_truth_fault *fault) {
+    fault->at = first_beyond(values, n, block_within_one);
+    if (fault->at == n) return 0;
+    fault->wanted = values[fault->at] > 1
+                        ? "0 to 1: divide the data by their largest value (-scale, or data_scale= in [net]; 255 for bytes)"
+                        : "0 to 1: bring the values there, or take [cost] type=sse, which takes any number";
+    return 1;
+}
+
+static const char *number_text(double value, char text[32]) { /* one spelling of NaN: C libraries print -nan too */
+    snprintf(text, 32, "%.9g", value);
+    return isnan(value) ? "nan" : text;
+}
+
+dn_status dn_check_finite(const dn_part_of *p) {
+    size_t n = p->rows * p->columns, at = first_beyond(p->values, n, block_finite);
+    char text[32];
+    DN_CHECK(at == n, DN_E_USAGE, "%s is %s at row %zu, column %zu (counted from 1): not a finite number", p->name,
+             number_text(p->values[at], text), p->first + at / p->columns + 1, at % p->columns + 1);
+    return DN_OK;
+}
+
+static dn_status check_fault(const dn_net *net, const dn_layer *l, const dn_part_of *p, const dn_truth_fault *f) {
+    size_t row = p->first + f->at / p->columns + 1, column = f->at % p->columns + 1;
+    char text[32], until[48] = "";
+    if (f->group > 1 && f->step > 1)
+        snprintf(until, sizeof until, ", %zu ... %zu", column + f->step, column + (f->group - 1) * f->step);
+    else if (f->group > 1)
+        snprintf(until, sizeof until, " to %zu", column + f->group - 1);
+    if (f->group)
+        return dn_fail(DN_E_USAGE,
+                       "%s adds up to %s in row %zu, column%s %zu%s (counted from 1), but the loss of %s:%d [%s] "
+                       "wants %s",
+                       p->name, number_text(f->sum, text), row, *until ? "s" : "", column, until, net->cfg->path,
+                       l->line, l->type->name, f->wanted);
+    return dn_fail(DN_E_USAGE, "%s is %s at row %zu, column %zu (counted from 1), but the loss of %s:%d [%s] wants %s",
+                   p->name, number_text(p->values[f->at], text), row, column, net->cfg->path, l->line, l->type->name,
+                   f->wanted);
+}
+
+dn_status dn_check_truth(const dn_net *net, const dn_part_of *p, int sums) {
+    for (int i = 0; i < net->n_layers; i++) {
+        const dn_layer *l = &net->layers[i];
+        dn_truth_fault fault = {.at = p->rows * p->columns};
+        if (!l->truths || !l->type->truth_fault) continue; /* detector heads look for themselves */
+        DN_TRY(dn_check_finite(p));
+        if (l->type->truth_fault(l, p->values, p->rows, sums, &fault)) return check_fault(net, l, p, &fault);
+    }
+    return DN_OK;
+}
+
+dn_status dn_check_norms(const dn_net *net, size_t rows) {
+    size_t batch = (size_t)net->run.batch, pass = rows < batch ? rows : batch, steps = (size_t)dn_net_steps(net);
+    for (int i = 0; i < net->n_layers; i++) {
+        const dn_layer *l = &net->layers[i];
+        size_t most = l->type->recurrent ? pass / steps : pass;
+        DN_CHECK(!l->norm_values || most * l->norm_values > 1, DN_E_USAGE,
+                 "%s:%d: [%s] normalises over the batch, but every pass has one %s and so one value per channel, which "
+                 "has no variance: train %s, or without batch normalisation",
+                 net->cfg->path, l->line, l->type->name, l->type->recurrent ? "sequence" : "row",
+                 pass < batch            ? "on more rows"
+                 : net->subdivisions > 1 ? "with a larger batch or fewer subdivisions"
+                                         : "with a larger batch");
+    }
+    return DN_OK;
+}
+
+float dn_reach(const float *values, size_t rows, size_t columns, size_t *column) {
+    float most = -1;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < columns; c++) {
+            float size = fabsf(values[r * columns + c]);
+            if (size > most) most = size, *column = c;
+        }
+    return most;
+}

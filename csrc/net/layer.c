@@ -1,0 +1,143 @@
+/* What the network offers to layer types: shapes, tensors, buffers, start weights. */
+#include "net/layer.h"
+#include "base/sys.h"
+#include "io/foreign.h"
+#include "net/network.h"
+#include <limits.h>
+#include <string.h>
+
+const dn_run *dn_layer_run(const dn_layer *layer) { return &layer->net->run; }
+
+double *dn_layer_cost_sum(const dn_layer *layer) { return layer->net->run.sums + 2 * layer->index; }
+double *dn_layer_latent_sum(const dn_layer *layer) { return dn_layer_cost_sum(layer) + 1; }
+
+dn_layer *dn_layer_at(const dn_layer *layer, int index) {
+    return index >= 0 && index < layer->net->n_layers ? &layer->net->layers[index] : NULL;
+}
+
+void dn_layer_reads(dn_layer *l, int source) {
+    if (source < l->reads_from) l->reads_from = source;
+    if (source >= 0) l->net->layers[source].n_readers++;
+}
+
+void dn_layer_image_out(dn_layer *l, int channels, int height, int width) {
+    l->out_channels = channels, l->out_height = height, l->out_width = width;
+    int64_t n = (int64_t)channels * height; /* each is checked to be below 2^31 by its reader */
+    l->outputs = n > INT_MAX || n * width > INT_MAX ? -1 : (int)(n * width);
+}
+
+void dn_layer_vector_out(dn_layer *l, int outputs) {
+    l->outputs = outputs;
+    l->out_channels = outputs, l->out_height = l->out_width = 1;
+}
+
+const dn_layer *dn_layer_to_blame(const dn_layer *l, int index) {
+    const dn_layer *from;
+    for (; (from = dn_layer_at(l, index)) && !from->out_height; index--)
+        if (*from->no_image) return from;
+    return NULL;
+}
+
+dn_status dn_layer_need_image(dn_layer *l, dn_section *s) {
+    if (l->height > 0 && l->width > 0 && l->channels > 0) return DN_OK;
+    const dn_layer *blamed = dn_layer_to_blame(l, l->index - 1);
+    if (blamed)
+        return dn_fail(DN_E_FORMAT, "%s:%d: [%s] %s, so its output is no image, which the [%s] of line %d needs",
+                       s->path, blamed->line, blamed->type->name, blamed->no_image, s->name, s->line);
+    return dn_cfg_error(s, NULL, "needs an image (height, width, channels), but its input is a vector of %d values",
+                        l->inputs);
+}
+
+static dn_status layer_unknown_activation(const dn_section *s, const char *name) {
+    const char *known[DN_ACTIVATION_COUNT + 1] = {NULL};
+    dn_like like;
+    for (int i = 0; i < DN_ACTIVATION_COUNT; i++) known[i] = dn_activation_name((dn_activation)i);
+    return dn_cfg_error(s, "activation", "unknown activation '%.60s'%s", name, dn_cfg_like(&like, name, known));
+}
+
+dn_status dn_layer_activation(dn_section *s, const char *fallback, dn_activation *out) {
+    const char *name = dn_cfg_string(s, "activation", fallback);
+    int a = dn_activation_parse(name);
+    if (a < 0 && dn_foreign_activation(name))
+        return dn_cfg_error(s, "activation", "activation=%s of newer Darknets is not supported", name);
+    if (a < 0) return layer_unknown_activation(s, name);
+    *out = (dn_activation)a;
+    return DN_OK;
+}
+
+dn_status dn_layer_size(dn_section *s, size_t *out, size_t a, size_t b, size_t c, size_t d) {
+    size_t n = a;
+    const size_t factors[3] = {b, c, d};
+    for (int i = 0; i < 3; i++)
+        if (__builtin_mul_overflow(n, factors[i], &n) || n > (size_t)1 << 40)
+            return dn_cfg_error(s, NULL, "size %zu x %zu x %zu x %zu is too large", a, b, c, d);
+    *out = n;
+    return DN_OK;
+}
+
+dn_status dn_layer_tensor(dn_layer *l, const char *name, dn_tensor_kind kind, int flags, int n_dims, const int *dims) {
+    DN_CHECK(l->n_tensors < DN_MAX_TENSORS, DN_E_USAGE, "[%s] has too many tensors", l->type->name);
+    dn_tensor *t = &l->tensors[l->n_tensors];
+    memset(t, 0, sizeof *t);
+    t->count = 1;
+    for (int i = 0; i < n_dims; i++) {
+        t->dims[i] = dims[i];
+        DN_TRY(dn_size_mul(&t->count, t->count, (size_t)dims[i]));
+    }
+    strncpy(t->name, name, sizeof t->name - 1);
+    t->kind = kind, t->flags = flags, t->n_dims = n_dims;
+    l->n_tensors++;
+    return DN_OK;
+}
+
+dn_status dn_layer_buffer(dn_layer *l, float **where, size_t count) {
+    DN_CHECK(l->n_buffers < DN_MAX_BUFFERS, DN_E_USAGE, "[%s] has too many buffers", l->type->name);
+    l->buffers[l->n_buffers].where = where;
+    l->buffers[l->n_buffers++].count = count;
+    return DN_OK;
+}
+
+dn_status dn_layer_training_buffer(dn_layer *l, float **where, size_t count) {
+    return dn_layer_run(l)->inference ? DN_OK : dn_layer_buffer(l, where, count);
+}
+
+void dn_layer_workspace(dn_layer *l, size_t count) {
+    if (count > l->workspace) l->workspace = count;
+}
+
+dn_tensor *dn_layer_find(const dn_layer *l, const char *name) {
+    for (int i = 0; i < l->n_tensors; i++)
+        if (!strcmp(l->tensors[i].name, name)) return (dn_tensor *)&l->tensors[i];
+    return NULL;
+}
+
+static void layer_init(dn_layer *l, dn_tensor *t, int normal, float scale) {
+    const dn_run *run = dn_layer_run(l);
+    if (l->net->resized_from || l->net->stopped != DN_OK) return; /* it has its values already; a watch ended it */
+    uint32_t stream = DN_STREAM_INIT + (uint32_t)l->index * DN_MAX_TENSORS + (uint32_t)(t - l->tensors);
+    float part[1024];
+    for (size_t i = 0; i < t->count; i += 1024) { /* in parts: no second copy of a large tensor */
+        if (i % (1 << 20) == 0 && (l->net->stopped = dn_watched()) != DN_OK) return;
+        size_t n = t->count - i < 1024 ? t->count - i : 1024;
+        for (size_t j = 0; j < n; j += 4) {
+            float four[4];
+            if (normal) {
+                dn_normal4(run->seed, stream, (i + j) / 4 >> 32, (uint32_t)((i + j) / 4), four);
+            } else {
+                uint32_t bits[4];
+                dn_philox(run->seed, stream, (i + j) / 4 >> 32, (uint32_t)((i + j) / 4), bits);
+                for (int k = 0; k < 4; k++) four[k] = 2 * dn_uniform_of(bits[k]) - 1;
+            }
+            for (size_t k = 0; k < 4 && j + k < n; k++) part[j + k] = scale * four[k];
+        }
+        run->ops->upload(run->pool, t->value + i, part, n * sizeof *part);
+    }
+}
+
+void dn_layer_init_uniform(dn_layer *l, dn_tensor *t, float scale) { layer_init(l, t, 0, scale); }
+void dn_layer_init_normal(dn_layer *l, dn_tensor *t, float scale) { layer_init(l, t, 1, scale); }
+void dn_layer_init_fill(dn_layer *l, dn_tensor *t, float value) {
+    const dn_run *run = dn_layer_run(l);
+    if (l->net->resized_from) return;
+    run->ops->fill(run->pool, t->count, value, t->value);
+}

@@ -1,0 +1,189 @@
+/* A layer, and the hooks that make a layer type. A type is one const row: a new layer is one file in layers/ and one line
+ * in layer_registry.c.
+ *
+ * `parse` reads the cfg section and settles shapes. `plan` asks for memory: tensors (parameters, with a gradient and optimiser
+ * moments, and running statistics) and buffers, by pointer; the network lays all of them out in a few blocks and fills the
+ * pointers. Resizing is parse and plan again. `init` draws start weights. Layers never allocate in forward or backward.
+ *
+ * Gradients are plain (dx = + d loss / dx, summed over the batch) and every backward adds into dx and dw. */
+#ifndef DN_LAYER_H
+#define DN_LAYER_H
+#include "backend/backend.h"
+#include "base/rng.h"
+#include "io/cfg.h"
+
+enum { DN_MAX_TENSORS = 64, DN_MAX_BUFFERS = 64 };
+
+typedef enum dn_tensor_kind {
+    DN_WEIGHT,    /* trained, decays */
+    DN_BIAS,      /* trained, does not decay */
+    DN_STATISTIC, /* running statistic */
+} dn_tensor_kind;
+
+/* Bits of `flags`: where a tensor stands in Darknet files. */
+enum { DN_NOT_IN_FILE = 1, DN_BN_TENSOR = 2 };
+
+/* Bits of a type's `file_keys`. As in Darknet, other types, recurrent parts included, are whole in every file. */
+enum { DN_NUMLOAD = 1, DN_DONTLOADSCALES = 2 };
+
+typedef struct dn_tensor {
+    char name[32];
+    dn_tensor_kind kind;
+    int flags, n_dims, dims[6];
+    size_t count, offset; /* in floats within its block */
+    float *value, *grad, *moment1, *moment2; /* the last three NULL for statistics, moment2 NULL without Adam */
+} dn_tensor;
+
+typedef struct dn_buffer {
+    float **where;
+    size_t count; /* floats */
+} dn_buffer;
+
+/* What a loss reads as truth; of several losses the last of these counts. */
+typedef enum dn_truth_kind {
+    DN_TRUTH_VALUES, /* any numbers */
+    DN_TRUTH_MASKED, /* numbers, or DN_MASKED where none is known */
+    DN_TRUTH_BINARY, /* 0 to 1 for every value */
+    DN_TRUTH_CLASSES /* one distribution per row */
+} dn_truth_kind;
+
+typedef struct dn_layer dn_layer;
+
+/* An elementwise loss right behind a layer. */
+typedef struct dn_loss_behind {
+    dn_loss loss;
+    float scale;
+    double *sum;
+} dn_loss_behind;
+
+/* A truth that a loss cannot take. */
+typedef struct dn_truth_fault {
+    size_t at;          /* index of the value, or of a distribution's first one */
+    size_t group, step; /* of a distribution: its values, every step-th from `at`; 0: it is the one value */
+    double sum;         /* of the distribution */
+    const char *wanted; /* by the loss, and how to get there */
+} dn_truth_fault;
+
+typedef struct dn_layer_type {
+    const char *name;
+    const char *aliases[3];
+    size_t state_size; /* of layer->state, zeroed */
+    dn_status (*parse)(dn_layer *layer, dn_section *section);
+    dn_status (*plan)(dn_layer *layer);
+    dn_status (*init)(dn_layer *layer);
+    dn_status (*forward)(dn_layer *layer);
+    dn_status (*backward)(dn_layer *layer); /* NULL: passes nothing down */
+    /* Forward, loss, backward and update in one, for layers with `updates_itself`; 0: not for this loss and these rows */
+    int (*takes_loss)(const dn_layer *layer, dn_loss loss);
+    dn_status (*train_with_loss)(dn_layer *layer, const dn_loss_behind *behind);
+    /* Is this layer such a loss and nothing else? */
+    int (*plain_loss)(const dn_layer *layer, dn_loss_behind *out);
+    /* (rows, inputs), what its loss of the last forward is the sum of; NULL: no loss. Without the hook: not known */
+    const float *(*row_errors)(const dn_layer *layer);
+    /* The first fault in truth (rows, truths) on the host: 1 when there is one. Values are finite. `sums`: distributions add
+     * up to about 1. NULL: forward looks for itself */
+    int (*truth_fault)(const dn_layer *layer, const float *truth, size_t rows, int sums, dn_truth_fault *fault);
+    void (*destroy)(dn_layer *layer);       /* frees what parse allocated */
+    double (*flops)(const dn_layer *layer); /* NULL: 0 */
+    int file_keys;                          /* DN_NUMLOAD, DN_DONTLOADSCALES: which of these keys it follows */
+    int has_loss;                           /* sets layer->cost when there is a truth */
+    int is_cost;                            /* never the network's output */
+    int recurrent;
+    int host_work;                          /* a pass computes or decides on the host: it cannot be recorded */
+    /* numbers for the next forward instead of drawn ones; NULL: draws none */
+    void (*set_noise)(dn_layer *layer, const float *values, size_t count);
+    void (*reset)(dn_layer *layer); /* recurrent state to zero */
+    /* in files of revision 0.2.5: tensors whose names begin with these, in this order; NULL: as planned */
+    const char *const *order_025;
+    /* Detector heads: box `index` of a row of the last forward, relative to the network's input: x, y, w, h (centre and
+     * size), objectness, scores of the n_classes. With a label tree, the class at which the descent ends. */
+    void (*box)(const dn_layer *layer, int row, int index, float tree_threshold, float *out);
+} dn_layer_type;
+
+struct dn_layer {
+    const dn_layer_type *type;
+    struct dn_net *net;
+    int index, line;
+    char no_image[128]; /* why its output is no image although its inputs are, for messages of later layers */
+    int reads_from; /* the earliest layer whose output it reads; -1: the network's input */
+    char name[64];
+    void *state; /* the type's own */
+    int inputs, height, width, channels;                  /* of its input; 0 sizes: a vector */
+    int outputs, out_height, out_width, out_channels;     /* set by parse */
+    int filters, size, stride;                            /* for the layer table */
+    int truths;                                           /* values of truth per row it reads */
+    dn_truth_kind truth_kind;
+    float *output, *delta;                                /* (batch, outputs); delta is the plain gradient */
+    const float *x;                                       /* input of this forward, (rows, inputs) */
+    float *dx;                                            /* gradient by the input, added to; NULL: nobody wants it */
+    int n_readers;      /* layers that read its output, the next one always counted */
+    int sets_dx;        /* by plan: backward can set dx; then 1 only where it must, as the input's only reader */
+    int updates_itself; /* by plan: backward updates the parameters when run->update_now */
+    dn_tensor tensors[DN_MAX_TENSORS];
+    int n_tensors;
+    dn_buffer buffers[DN_MAX_BUFFERS];
+    int n_buffers;
+    size_t workspace; /* floats of shared scratch it needs */
+    int n_boxes, n_classes; /* of a detector head: boxes per row; set by parse */
+    double cost, latent_loss; /* sums over the rows since dn_net_losses_clear, as dn_net_losses found them */
+    double host_cost;         /* what the host adds to the cost sum of layers that compute there */
+    int on_logits;      /* a loss whose input are logits: its distribution's mean is their logistic */
+    double loss_scale;  /* s of docs/numerics.md: gradient = s * d(cost); set by loss layers */
+    float learning_rate; /* multiplier */
+    int stop_backward, dont_save, dont_load, dont_load_scales, n_load, flipped;
+    size_t norm_values; /* by plan: values per channel that a row gives its batch normalisations, the least; 0: none */
+};
+
+/* What layers may know of the network and of this pass. */
+typedef struct dn_run {
+    const dn_ops *ops;
+    dn_pool *pool;
+    int batch, rows; /* planned; in this pass */
+    int time_steps;
+    int training;
+    int inference; /* 1: it never trains */
+    const float *truth; /* (rows, net truths) or NULL */
+    float *workspace;
+    uint64_t seed, pass;  /* for noise drawn on the host; dn_step holds the same for the backend */
+    const dn_step *step;  /* in the backend's memory */
+    double *sums;         /* in the backend's memory: (layers, 2), cost and latent loss */
+    float bn_eps;        /* < 0: legacy */
+    double kl_scale;     /* s of the network's image loss */
+    int update_now; /* layers with updates_itself do it in backward: no gradients are kept for them */
+    dn_optimizer optimizer;
+    float decay;
+} dn_run;
+const dn_run *dn_layer_run(const dn_layer *layer);
+/* Where a layer's losses are added up, in the backend's memory. */
+double *dn_layer_cost_sum(const dn_layer *layer);
+double *dn_layer_latent_sum(const dn_layer *layer);
+dn_layer *dn_layer_at(const dn_layer *layer, int index); /* NULL outside */
+
+/* For parse: sources other than the layer before, and shapes. */
+void dn_layer_reads(dn_layer *layer, int source);
+void dn_layer_image_out(dn_layer *layer, int channels, int height, int width);
+void dn_layer_vector_out(dn_layer *layer, int outputs);
+dn_status dn_layer_need_image(dn_layer *layer, dn_section *section);
+/* The layer that is to blame when layer `index` gives no image: itself or, through layers that leave shapes as they are,
+ * an earlier one with a `no_image`; NULL: none, it is a plain vector. */
+const dn_layer *dn_layer_to_blame(const dn_layer *layer, int index);
+dn_status dn_layer_activation(dn_section *section, const char *fallback, dn_activation *out);
+/* Checked product for sizes from files. */
+dn_status dn_layer_size(dn_section *section, size_t *out, size_t a, size_t b, size_t c, size_t d);
+/* For plan. */
+dn_status dn_layer_tensor(dn_layer *layer, const char *name, dn_tensor_kind kind, int flags, int n_dims, const int *dims);
+dn_status dn_layer_buffer(dn_layer *layer, float **where, size_t count);
+/* One that only training needs: NULL in a network that is for inference. */
+dn_status dn_layer_training_buffer(dn_layer *layer, float **where, size_t count);
+void dn_layer_workspace(dn_layer *layer, size_t count);
+dn_tensor *dn_layer_find(const dn_layer *layer, const char *name);
+/* For init: fill a tensor with scale * U(-1, 1) or scale * N(0, 1), a function of (seed, layer, tensor). */
+void dn_layer_init_uniform(dn_layer *layer, dn_tensor *tensor, float scale);
+void dn_layer_init_normal(dn_layer *layer, dn_tensor *tensor, float scale);
+void dn_layer_init_fill(dn_layer *layer, dn_tensor *tensor, float value);
+
+extern const dn_layer_type *const dn_layer_types[];
+const dn_layer_type *dn_layer_type_find(const char *name);
+/* The error of a section whose layer type is none of them. */
+dn_status dn_layer_type_unknown(const dn_section *section);
+#endif

@@ -1,0 +1,112 @@
+/* A network: layers in order, the blocks their tensors and buffers lie in, and one optimiser over the blocks. */
+#ifndef DN_NETWORK_H
+#define DN_NETWORK_H
+#include "base/guard.h"
+#include "net/layer.h"
+#include "net/schedule.h"
+
+typedef struct dn_range { /* neighbours in the parameter block that are updated alike */
+    size_t offset, count;
+    int decays;
+    float learning_rate;
+} dn_range;
+
+struct dn_net {
+    dn_guard *guard; /* first: it stays when a resize replaces all that follows; the wide plan has it too */
+    dn_cfg *cfg;
+    dn_pool *pool;
+    const dn_ops *ops;
+    dn_layer *layers;
+    int n_layers;
+    dn_run run;
+    dn_schedule schedule;
+    int subdivisions, height, width, channels, inputs, outputs, truths;
+    int output_layer;   /* last that is not a cost */
+    int recurrent;      /* rows come in whole sequences of time_steps */
+    int logits;         /* the output goes into a loss on logits */
+    dn_truth_kind truth_kind;
+    int sampling_layer; /* first, -1: none */
+    int latent_layer;   /* whose output is the latent space: sampling, or an autoencoder's narrowest; -1: none */
+    uint64_t seed, seen, updates;
+    uint64_t schedule_from; /* the `seen` from which a trainer's schedule and max_batches count */
+    uint64_t rate_from;     /* the same for the rate now: 0, as Darknet counts, until the first trainer */
+    int64_t batches_before; /* updates + this = batches since then */
+    double decay, b1, b2, data_scale, rate_override;
+    double step_rate;     /* learning rate of the step that is set */
+    double largest_factor; /* of the layers' learning rates */
+    const char *label_column;
+    float *input, *truth;                  /* (batch, inputs), (batch, truths) on the device */
+    float *values, *grads, *moment1, *moment2; /* one layout */
+    size_t n_values;                       /* with padding */
+    size_t n_params;                       /* without */
+    float *statistics;
+    size_t n_statistics;
+    float *activations, *deltas;
+    size_t n_activations, n_deltas, n_added_deltas, memory_bytes; /* added: the first ones, cleared before backward */
+    dn_step *step; /* on the device */
+    double *sums;  /* the host's copy of run.sums */
+    size_t n_workspace;
+    const dn_net *resized_from; /* while a resized network is built: whose parameters it takes over */
+    dn_net *wide; /* the same network for many rows at a time without training, on the same parameters; NULL: not yet */
+    dn_status stopped;          /* of filling a layer with start weights: a watch may end it */
+    int layout;                 /* how often memory has been laid out anew */
+    dn_range *ranges, *rest;   /* of all parameters; of those of layers that do not update themselves */
+    int n_ranges, n_rest, may_update_now;
+    int64_t rows_since_update;
+    double cost, objective; /* of the last forward */
+};
+
+/* Public functions that compute on a network, change it or read its buffers: between these two. dn_net_leave hands
+ * `status` on. */
+dn_status dn_net_enter(const dn_net *net);
+dn_status dn_net_leave(const dn_net *net, dn_status status);
+#define DN_EXCLUSIVE(net, call)                                                                                        \
+    do {                                                                                                               \
+        DN_TRY(dn_net_enter(net));                                                                                     \
+        return dn_net_leave(net, (call));                                                                              \
+    } while (0)
+/* Those that tell what a network is, at any time: between these. */
+void dn_net_lock(const dn_net *net);
+void dn_net_unlock(const dn_net *net);
+
+/* Gradients and moments of the optimiser, at the first call: a network that never trains does without. */
+dn_status dn_net_prepare_training(dn_net *net);
+/* The network to run a job of `rows` rows on, without noise or training: itself, or its wide plan, which comes with the
+ * first job of more rows than its batch. Recurrent networks have none, because a pass is a number of sequences and what
+ * they remember; nor when there is no memory for it. Lent until the network is resized or destroyed. */
+dn_net *dn_net_for_job(dn_net *net, size_t rows);
+/* Parts of dn_net_forward for jobs/: the rows already lie in net->input (and net->truth). Outside
+ * training it looks at the watch before every layer; interrupted, recurrent layers may have gone on by some steps. */
+dn_status dn_net_run_layers(dn_net *net, int first, int last, int rows, int training, const float *truth);
+/* The sums of losses over all passes since the last clear; waits for the machine and reports its errors. */
+void dn_net_losses_clear(dn_net *net);
+dn_status dn_net_losses(dn_net *net, double *image, double *latent, double *weighted_latent);
+/* Sums (layers, 2) to go on with later, though others clear them in between: they do not depend on how work is sliced.
+ */
+void dn_net_losses_keep(const dn_net *net, double *sums);
+void dn_net_losses_resume(dn_net *net, const double *sums);
+/* What the next pass and update need to know: `pass` numbers the noise, `at` is its place in the epoch's order, `rows` are
+ * those of the update. Call it when `seen` counts the pass already. */
+void dn_net_set_step(dn_net *net, uint64_t pass, uint64_t at, int64_t rows);
+/* Before an update with the step that is set: DN_E_NUMERIC when the learning rate has grown beyond float32. */
+dn_status dn_net_check_rate(const dn_net *net);
+/* Forward and backward of a training step that is set, with the update if it is wanted; rows and truth as in
+ * dn_net_run_layers. */
+dn_status dn_net_train_rows(dn_net *net, int rows, const float *truth, int update);
+/* dn_net_update for a step that is set. */
+void dn_net_apply_update(dn_net *net);
+size_t dn_weights_bytes(const dn_net *net); /* of the file that dn_net_save writes */
+double dn_sampling_beta(const dn_layer *layer);
+/* Tables of recurrent networks: sequence after sequence of so many rows; 1 for other networks. */
+int dn_net_steps(const dn_net *net);
+/* Where row i of a table's part stands in a pass of `rows` rows, which goes step by step through whole sequences. */
+size_t dn_net_place(const dn_net *net, size_t rows, size_t i);
+/* Of the schedule, from the rows seen since rate_from. */
+uint64_t dn_net_batch_number(const dn_net *net);
+/* Let the schedule begin at this `seen`, which so many batches have followed. */
+void dn_net_schedule_from(dn_net *net, uint64_t seen, uint64_t batches);
+/* Batches since then, as they were counted. */
+uint64_t dn_net_batches(const dn_net *net);
+uint64_t dn_net_rows_per_update(const dn_net *net);
+double dn_net_rate(const dn_net *net);
+#endif

@@ -1,0 +1,30 @@
+/* What the files of a network need of each other. */
+#ifndef DN_NETWORK_PARTS_H
+#define DN_NETWORK_PARTS_H
+#include "net/network.h"
+
+typedef struct dn_net_size { /* 0: as in the cfg */
+    int height, width, batch;
+} dn_net_size;
+
+/* ---- build.c ---- */
+
+/* The [net] section, in the sizes asked for. */
+dn_status dn_net_parse_header(dn_net *net, dn_net_size size);
+/* All other sections: layers with their shapes, and what follows from them for the network. */
+dn_status dn_net_parse_layers(dn_net *net);
+
+/* ---- memory.c ---- */
+
+/* After every layer's plan: blocks of parameters and statistics, or those of `resized_from`. */
+dn_status dn_net_layout_parameters(dn_net *net);
+/* Blocks of activations, the step and the sums of losses. */
+dn_status dn_net_layout_activations(dn_net *net);
+/* What dn_net_prepare_training asks for, in all and still. */
+size_t dn_net_training_bytes(const dn_net *net, int still);
+
+/* ---- inspect.c ---- */
+
+/* Of one row forward. */
+double dn_net_flops(const dn_net *net);
+#endif

@@ -1,0 +1,141 @@
+/* Through the layers: forward, losses, backward, and both for a training step. */
+#include "net/check.h"
+#include "net/network.h"
+#include <string.h>
+
+dn_status dn_net_run_layers(dn_net *net, int first, int last, int rows, int training, const float *truth) {
+    DN_CHECK(!net->recurrent || rows % net->run.time_steps == 0, DN_E_USAGE,
+             "%d rows are not whole sequences of time_steps=%d", rows, net->run.time_steps);
+    net->run.rows = rows, net->run.training = training, net->run.truth = truth;
+    for (int i = first; i <= last; i++) {
+        DN_TRY(dn_watched());
+        DN_TRY(net->layers[i].type->forward(&net->layers[i]));
+    }
+    return DN_OK;
+}
+
+int dn_net_steps(const dn_net *net) { return net->recurrent ? net->run.time_steps : 1; }
+
+size_t dn_net_place(const dn_net *net, size_t rows, size_t i) {
+    size_t steps = (size_t)dn_net_steps(net), sequences = rows / steps;
+    return i % steps * sequences + i / steps;
+}
+
+void dn_net_losses_clear(dn_net *net) {
+    net->ops->fill(net->pool, 4 * (size_t)net->n_layers, 0, (float *)net->run.sums); /* as floats: 0 has the same bits */
+    for (int i = 0; i < net->n_layers; i++) net->layers[i].host_cost = 0;
+}
+
+void dn_net_losses_keep(const dn_net *net, double *sums) {
+    for (int i = 0; i < net->n_layers; i++)
+        sums[2 * i] = net->layers[i].cost, sums[2 * i + 1] = net->layers[i].latent_loss;
+}
+
+void dn_net_losses_resume(dn_net *net, const double *sums) {
+    net->ops->upload(net->pool, net->run.sums, sums, 2 * (size_t)net->n_layers * sizeof *sums);
+    for (int i = 0; i < net->n_layers; i++) net->layers[i].host_cost = 0;
+}
+
+dn_status dn_net_losses(dn_net *net, double *image, double *latent, double *weighted) {
+    double cost = 0;
+    int n = 0;
+    *latent = *weighted = 0;
+    net->ops->download(net->pool, net->sums, net->run.sums, 2 * (size_t)net->n_layers * sizeof *net->sums);
+    DN_TRY(net->ops->finish(net->pool));
+    for (int i = 0; i < net->n_layers; i++) {
+        dn_layer *l = &net->layers[i];
+        l->cost = net->sums[2 * i] + l->host_cost, l->latent_loss = net->sums[2 * i + 1];
+        if (l->type->has_loss) cost += l->cost, n++;
+        if (!strcmp(l->type->name, "sampling")) {
+            *latent += l->latent_loss;
+            *weighted += dn_sampling_beta(l) * l->latent_loss;
+        }
+    }
+    *image = n ? cost / n : 0;
+    return DN_OK;
+}
+
+static dn_status net_forward(dn_net *net, const float *x, const float *truth, int rows, int training) {
+    DN_CHECK(rows >= 1 && rows <= net->run.batch, DN_E_USAGE, "%d rows given, the network takes 1 to %d", rows,
+             net->run.batch);
+    DN_CHECK(!truth || net->truths, DN_E_USAGE, "a truth was given, but the network has no cost layer");
+    if (truth)
+        DN_TRY(dn_check_truth(net, &(dn_part_of){"truth", truth, (size_t)rows, (size_t)net->truths, 0}, 0));
+    net->ops->upload(net->pool, net->input, x, (size_t)rows * net->inputs * sizeof *x);
+    if (truth) net->ops->upload(net->pool, net->truth, truth, (size_t)rows * net->truths * sizeof *truth);
+    dn_net_losses_clear(net);
+    dn_net_set_step(net, net->seen, 0, rows);
+    dn_status status = dn_net_run_layers(net, 0, net->n_layers - 1, rows, training, truth ? net->truth : NULL);
+    if (status != DN_OK) {
+        net->run.rows = 0; /* nothing to go back from */
+        return status;
+    }
+    if (training) net->seen += (uint64_t)rows;
+    double latent, weighted;
+    DN_TRY(dn_net_losses(net, &net->cost, &latent, &weighted));
+    net->objective = net->run.kl_scale * weighted;
+    for (int i = 0; i < net->n_layers; i++)
+        if (net->layers[i].type->has_loss) net->objective += net->layers[i].loss_scale * net->layers[i].cost;
+    return DN_OK;
+}
+
+dn_status dn_net_forward(dn_net *net, const float *x, const float *truth, int rows, int training) {
+    DN_EXCLUSIVE(net, net_forward(net, x, truth, rows, training));
+}
+
+static dn_status net_backward_from(dn_net *net, int last) {
+    net->rows_since_update += net->run.rows;
+    for (int i = last; i >= 0; i--) {
+        dn_layer *l = &net->layers[i];
+        if (l->stop_backward) { /* what would have been set below; its own has arrived */
+            for (int below = 0; below < i; below++)
+                if (net->layers[below + 1].sets_dx)
+                    net->ops->fill(net->pool, (size_t)net->run.batch * net->layers[below].outputs, 0,
+                                   net->layers[below].delta);
+            break;
+        }
+        if (l->type->backward) DN_TRY(l->type->backward(l));
+    }
+    return DN_OK;
+}
+
+static dn_status net_backward(dn_net *net) {
+    DN_CHECK(net->run.rows > 0, DN_E_USAGE, "backward without a forward");
+    DN_TRY(dn_net_prepare_training(net));
+    net->ops->fill(net->pool, net->n_added_deltas, 0, net->deltas);
+    return net_backward_from(net, net->n_layers - 1);
+}
+
+dn_status dn_net_backward(dn_net *net) { DN_EXCLUSIVE(net, net_backward(net)); }
+
+/* A loss at the end that the layer before it can do in one with its own work. */
+static int net_loss_behind(const dn_net *net, dn_loss_behind *behind) {
+    if (net->n_layers < 2) return 0;
+    const dn_layer *loss = &net->layers[net->n_layers - 1], *l = loss - 1;
+    return l->updates_itself && l->type->train_with_loss && loss->type->plain_loss &&
+           loss->type->plain_loss(loss, behind) && l->type->takes_loss(l, behind->loss);
+}
+
+dn_status dn_net_train_rows(dn_net *net, int rows, const float *truth, int update) {
+    dn_loss_behind behind;
+    int last = net->n_layers - 1;
+    net->run.rows = rows;
+    net->run.update_now = update && net->may_update_now && net->rows_since_update == 0;
+    int fused = net->run.update_now && net_loss_behind(net, &behind);
+    if (fused) last -= 2;
+    dn_status status = dn_net_run_layers(net, 0, last, rows, 1, truth);
+    net->ops->fill(net->pool, net->n_added_deltas, 0, net->deltas);
+    if (status == DN_OK && fused) status = net->layers[last + 1].type->train_with_loss(&net->layers[last + 1], &behind);
+    if (status == DN_OK) status = net_backward_from(net, last);
+    if (status == DN_OK && update) dn_net_apply_update(net);
+    net->run.update_now = 0;
+    return status;
+}
+
+static dn_status net_reset_state(dn_net *net) {
+    for (int i = 0; i < net->n_layers; i++)
+        if (net->layers[i].type->reset) net->layers[i].type->reset(&net->layers[i]);
+    return DN_OK;
+}
+
+dn_status dn_net_reset_state(dn_net *net) { DN_EXCLUSIVE(net, net_reset_state(net)); }

@@ -2,7 +2,7 @@
  *
  * Every function that can fail returns a dn_status; dn_error() then holds one line that names the thing, the value met
  * and the value wanted. The message belongs to the calling thread and lives until its next failing call. The library
- * never prints, exits or aborts. Different networks may be used by different threads at once; one network by one thread
+ * never prints, exits or aborts. Pointers are not NULL unless a comment says what NULL means. Different networks may be used by different threads at once; one network by one thread
  * at a time: a call that meets another thread's on the same network returns DN_E_USAGE at once. Functions that tell
  * what a network is (dn_net_info_get, dn_layer_info_get, dn_net_table, ...) may be called at any time, and find what
  * training changes (seen, cost, ...) as it was before the call that is at work.
@@ -272,7 +272,7 @@ typedef struct dn_progress {
     const char *warning; /* NULL, or one line, lent until the trainer's next call; once for every problem */
 } dn_progress;
 
-/* x (rows, inputs), truth (rows, truths; NULL: x) and the options' rows are lent until the trainer is destroyed. The
+/* The network, x (rows, inputs), truth (rows, truths; NULL: x) and the options' rows are lent until the trainer is destroyed. The
  * order of rows and all noise are functions of the network's seed and of `seen`, so some epochs and then more are the
  * same as all of them at once. */
 DN_API dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const float *x, const float *truth, size_t rows,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import fcntl
 import os
+import signal
 import stat
 import subprocess
 import threading
@@ -181,11 +182,13 @@ def test_leftovers_of_killed_runs_are_cleaned_and_those_of_living_ones_are_not()
     gone = subprocess.Popen(["true"])
     gone.wait()
     dead = f"w.weights.tmp.{gone.pid}.0123456789abcdef"
-    alive = f"w.weights.tmp.{os.getppid()}.0123456789abcdef"
+    alive = f"w.weights.tmp.{os.getppid()}.fedcba9876543210"
     others = [f"other.weights.tmp.{gone.pid}.0123456789abcdef", f"w.weights.tmp.{gone.pid}.mine", "w.weights.tmp.1"]
     for name in (dead, alive, *others):
         Path(name).write_text("part")
-    dv.Network(CFG).save("w.weights")
+    with open(alive) as held:  # as its writer does
+        fcntl.flock(held, fcntl.LOCK_EX)
+        dv.Network(CFG).save("w.weights")
     assert sorted(os.listdir()) == sorted(["w.weights", alive, *others])
 
 
@@ -363,3 +366,44 @@ def test_two_outputs_of_a_training_are_two_files() -> None:
         done = run([*program("binary"), "train", CFG, CSV, "-epochs", "1", "-save", save, "-latents", latents])
         assert done.returncode == 2 and "-save and -latents are both" in done.stderr, done.stderr
     assert sorted(os.listdir()) == ["other", "sub"] and not os.listdir("sub")
+
+
+def test_what_a_killed_writer_left_is_cleaned_by_the_next_one_even_while_it_is_not_waited_for() -> None:
+    words = [*program("binary"), "sample", CFG, "-random", "-q", "-n", "300000", "-o", "rows.csv"]
+    process = subprocess.Popen(words)
+    while not list(Path().glob("rows.csv.tmp.*")):
+        time.sleep(0.01)
+    process.kill()  # it stays as a zombie
+    time.sleep(0.05)
+    dv.save_csv("rows.csv", ROWS)
+    assert os.listdir() == ["rows.csv"]
+    process.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_save_into_a_pipe_without_a_reader_ends_at_a_signal(number: signal.Signals) -> None:
+    os.mkfifo("pipe")
+    words = [*program("binary"), "train", CFG, CSV, "-epochs", "1", "-save", "pipe", "-no-latents"]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # fmt: skip
+    assert process.stderr is not None
+    process.stderr.readline()  # what was read
+    process.stderr.readline()  # the only epoch
+    time.sleep(0.3)
+    process.send_signal(number)
+    assert "interrupted" in process.communicate(timeout=5)[1]
+    assert process.returncode == 128 + number
+
+
+@pytest.mark.parametrize("verb", ["train", "encode"])
+def test_a_table_that_stalls_in_a_pipe_is_left_at_the_first_signal(verb: str) -> None:
+    readable, writable = os.pipe()
+    os.write(writable, b"1,2\n" * 10)
+    words = [*program("binary"), verb, CFG, "-", *(["-random"] if verb == "encode" else [])]
+    process = subprocess.Popen(words, stdin=readable, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(0.5)
+    process.terminate()
+    assert "interrupted" in process.communicate(timeout=3)[1]
+    assert process.returncode == 143
+    os.close(readable)
+    os.close(writable)

@@ -228,4 +228,6 @@ const char *dn_precision_name(dn_precision precision);
 /* The names of the cfg; -1 when unknown. */
 int dn_activation_parse(const char *name);
 const char *dn_activation_name(dn_activation a);
+/* What its values lie between; 0: anywhere. */
+int dn_activation_bounds(dn_activation a, float *low, float *high);
 #endif

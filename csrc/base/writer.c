@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,15 +106,13 @@ static dn_status writer_open_over(dn_writer *w) {
     return w->fd >= 0 ? DN_OK : writer_fail(w, errno);
 }
 
-/* Temporary files are called NAME.tmp.PID.RANDOM. Those that runs left which were killed have a number of no process, or
- * ours, which it has now (in a container every run may have the same), and nobody holds their lock; the name is cut
- * where it would become too long for a file system. */
+/* Temporary files are called NAME.tmp.PID.RANDOM; the name is cut where it would become too long for a file system. A
+ * writer holds a lock on its file, so one that can be locked was left by a run that was killed. (The number alone does not
+ * tell: in containers every run may have the same, and a dead process may be waited for.) */
 static int leftover_is(const char *entry, const char *stem, size_t stem_size) {
     if (strncmp(entry, stem, stem_size)) return 0;
-    char *end;
-    long pid = strtol(entry + stem_size, &end, 10);
-    if (pid <= 0 || *end != '.' || strlen(end) != 17) return 0;
-    return pid == (long)getpid() || (kill((pid_t)pid, 0) && errno == ESRCH);
+    const char *dot = entry + stem_size + strspn(entry + stem_size, "0123456789");
+    return dot != entry + stem_size && *dot == '.' && strlen(dot) == 17 && strspn(dot + 1, "0123456789abcdef") == 16;
 }
 
 static void writer_clean(const char *folder, const char *stem, size_t stem_size) {
@@ -199,6 +196,7 @@ static dn_status writer_begin(dn_writer *w, const char *path) {
         w->fd = STDOUT_FILENO, w->borrowed = 1;
         return DN_OK;
     }
+    DN_CHECK(*path, DN_E_IO, "cannot write a file without a name");
     int there = stat(path, &info) == 0;
     if (!there && errno != ENOENT) return writer_fail(w, errno);
     if (!*path) return writer_fail(w, ENOENT);

@@ -51,6 +51,8 @@ struct cli_args {
 
 /* Options may stand anywhere, also before the verb. */
 int cli_parse(cli_args *args, int argc, char **argv);
+/* Is the word an option whose value is the next word? */
+int cli_takes_value(const char *word);
 /* The verbs, ended by one without a name (main.c). */
 extern const cli_verb cli_verbs[];
 int cli_help(const cli_args *args);
@@ -73,11 +75,12 @@ int cli_flush(const cli_args *args);
 
 /* ---- terminal.c ---- */
 
-/* SIGINT, SIGTERM and SIGHUP end long calls of the library; another one, a second later, ends the program at once. */
+/* SIGINT, SIGTERM, SIGHUP and SIGXCPU end long calls of the library; another one, a second later, ends the program at once. */
 void cli_signals(void);
 int cli_interrupted(void); /* the signal's number, or 0 */
-/* From now on the library is not interrupted: what was learned has to be written. */
-void cli_no_interrupt(void);
+/* From now on what was learned is written, which is not interrupted. may_wait: it goes into a pipe, which may have no
+ * reader, so a signal that comes from now on ends it. */
+void cli_no_interrupt(int may_wait);
 int cli_is_terminal(void);
 void cli_progress(const cli_args *args, const dn_progress *progress, int terminal);
 

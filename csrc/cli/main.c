@@ -62,6 +62,10 @@ static const cli_verb *find_verb(const char *word) {
     return NULL;
 }
 
+static int is_command(const char *word) {
+    return find_verb(word) || !strcmp(word, "vae") || !strcmp(word, "autoencoder");
+}
+
 static int is_help(const char *word) {
     return !strcmp(word, "--help") || !strcmp(word, "-help") || !strcmp(word, "-h") || !strcmp(word, "help");
 }
@@ -69,12 +73,11 @@ static int is_help(const char *word) {
 /* The verb among the words, which is taken out of them, with vae or autoencoder before it. Options may stand before it. */
 static int take_verb(cli_args *args, int *argc, char **argv) {
     int n = 0, at = -1, autoencoder = 0, left = 0;
-    for (int i = 0; i < *argc && at < 0; i++) {
-        if (argv[i][0] == '-') continue;
-        int value = i && argv[i - 1][0] == '-' && !find_verb(argv[i]); /* may be an option's, as 0 of -i 0 */
-        if (value && strcmp(argv[i], "vae") && strcmp(argv[i], "autoencoder")) continue;
-        at = i;
-    }
+    for (int i = 0; i < *argc && at < 0; i++)
+        if (argv[i][0] != '-')
+            at = i;
+        else if (cli_takes_value(argv[i]) && i + 1 < *argc && !is_command(argv[i + 1]))
+            i++; /* as 0 of -i 0 */
     if (at < 0) return cli_usage(args, "no command: which of train, sample, encode, reconstruct, predict, evaluate, inspect?");
     const char *word = argv[at];
     if ((autoencoder = !strcmp(word, "autoencoder")) || !strcmp(word, "vae")) {

@@ -71,6 +71,12 @@ static const option *option_find(const char *name, size_t size, int verb) {
     return other;
 }
 
+int cli_takes_value(const char *word) {
+    const char *name = word + 1 + (word[1] == '-');
+    const option *o = strchr(name, '=') ? NULL : option_find(name, strlen(name), CLI_ALL);
+    return o && o->kind != FLAG;
+}
+
 static int option_unknown(const cli_args *args, const char *word, const char *name, size_t size) {
     dn_nearest nearest;
     dn_nearest_begin(&nearest, name, size);
@@ -138,6 +144,7 @@ static int parse_option(cli_args *args, int argc, char **argv, int *i) {
     }
     if (!value) return cli_usage(args, "-%s needs a value", o->names[0]);
     const char *wanted = option_set(args, o, value);
+    if (wanted && o->kind == WHOLE && !strcmp(value, "-1")) return cli_usage(args, "-%s -1: the CPU is -nogpu", o->names[0]);
     return wanted ? cli_usage(args, "-%s '%s' must %s", o->names[0], value, wanted) : 0;
 }
 

@@ -7,14 +7,15 @@
 #include <time.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t interrupted;
-static struct timespec interrupted_at; /* the handler's */
+static volatile sig_atomic_t interrupted, saving; /* saving: 1, and 2 after a signal that came meanwhile */
+static struct timespec interrupted_at;            /* the handler's */
 
 /* A later one means it. One that comes at once is the same event twice: a terminal that closes and its shell both send
  * SIGHUP, service managers send SIGTERM and SIGHUP, wrappers pass on what the whole group has heard. */
 static void signal_heard(int number) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
+    if (saving) saving = 2;
     if (!interrupted)
         interrupted = number, interrupted_at = now;
     else if (now.tv_sec - interrupted_at.tv_sec + (now.tv_nsec - interrupted_at.tv_nsec) * 1e-9 >= 1)
@@ -28,10 +29,10 @@ static int asked_to_stop(void *context) {
 
 void cli_signals(void) {
     struct sigaction heard = {.sa_handler = signal_heard}, before; /* no SA_RESTART: waiting for a pipe ends too */
-    const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGXCPU};
     sigemptyset(&heard.sa_mask);
-    for (int i = 0; i < 3; i++) sigaddset(&heard.sa_mask, numbers[i]); /* one at a time */
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++) sigaddset(&heard.sa_mask, numbers[i]); /* one at a time */
+    for (int i = 0; i < 4; i++)
         if (numbers[i] != SIGHUP || (!sigaction(SIGHUP, NULL, &before) && before.sa_handler != SIG_IGN)) /* nohup */
             sigaction(numbers[i], &heard, NULL);
     signal(SIGPIPE, SIG_IGN); /* a training must not end with the reader of its progress */
@@ -43,7 +44,15 @@ void cli_signals(void) {
 
 int cli_interrupted(void) { return interrupted; }
 
-void cli_no_interrupt(void) { dn_watch(NULL, NULL); }
+static int asked_to_stop_saving(void *context) {
+    (void)context;
+    return saving == 2;
+}
+
+void cli_no_interrupt(int may_wait) {
+    saving = 1;
+    dn_watch(may_wait ? asked_to_stop_saving : NULL, NULL);
+}
 
 int cli_is_terminal(void) {
     const char *term = getenv("TERM");

@@ -177,7 +177,7 @@ static int train_run(train_job *j) {
     } while (!p.finished && !cli_interrupted());
     if (terminal && !j->args.quiet && !p.finished && (p.epoch || p.rows_done)) fputc('\n', stderr);
     int interrupted = cli_interrupted();
-    cli_no_interrupt();
+    cli_no_interrupt(!cli_is_file(j->save));
     if (trained != DN_E_INTERRUPTED) code = cli_check(&j->args, trained);
     /* Nothing that was saved before gives way to a network that has learned nothing. */
     int learned = epoch.epoch > 0 || (interrupted && trained != DN_E_NUMERIC && p.rows_done > 0 && isfinite(p.total_loss));

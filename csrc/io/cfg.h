@@ -14,6 +14,7 @@ typedef struct dn_section {
     int line, n_options;
     dn_option *options;
     const char *path; /* lent from the file */
+    int activation;   /* 1 + the dn_activation that a layer read from it; 0: none */
     const char *asked[64]; /* keys the layer looks for: for "did you mean" */
     int n_asked;
 } dn_section;

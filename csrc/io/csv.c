@@ -345,6 +345,10 @@ dn_status dn_csv_load(dn_table *table, const char *path, const dn_csv_options *o
     csv_plan plan = {0};
     csv_load load = {.reader = &reader, .plan = &plan, .table = table};
     memset(table, 0, sizeof *table);
+    if (options)
+        DN_CHECK(isfinite(options->scale) && options->max_rows >= 0 && options->columns >= 0 && abs(options->header) <= 1,
+                 DN_E_USAGE, "scale=%g, max_rows=%lld, columns=%d, header=%d: not all of them make sense", options->scale,
+                 (long long)options->max_rows, options->columns, options->header);
     DN_TRY(dn_reader_open(&reader.fd, path));
     dn_status status = csv_parse(&load, options ? options : &defaults, &plan);
     dn_pool_destroy(load.pool);

@@ -2,6 +2,7 @@
  * layer by layer, in the order in which the layer type plans them. Everything is little endian, without a table of
  * contents, so the sizes are checked against the network before anything is overwritten. */
 #include "base/sys.h"
+#include "io/csv.h"
 #include "net/network.h"
 #include <stdio.h>
 #include <string.h>
@@ -148,6 +149,7 @@ static dn_status weights_parse(dn_net *net, const char *path, const char *data, 
     int old = header[0] > 1000 || header[1] > 1000;
     int wide = version >= 2 && header[0] < 1000 && header[1] < 1000;
     size_t at = wide ? 20 : 16, total = 0;
+    if (header[0] < 0 || header[0] > MAX_VERSION) DN_TRY(dn_csv_content(path, data, size)); /* what it is instead */
     DN_CHECK(header[0] >= 0 && header[0] <= MAX_VERSION && header[1] >= 0 && header[1] <= MAX_VERSION, DN_E_FORMAT,
              "%s: no weights file: it begins with %d and %d, which are no version", path, header[0], header[1]);
     DN_CHECK(size >= at, DN_E_FORMAT, "%s: %zu bytes are too short for the header of a weights file", path, size);

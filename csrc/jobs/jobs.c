@@ -172,6 +172,14 @@ dn_status dn_job_evaluate(dn_net *net, dn_job_sums *sums, const float *x, const 
     return status;
 }
 
+/* Rows were finite, so it is their size, or the parameters. */
+static dn_status job_not_finite(const dn_net *net, const float *x, size_t rows, const char *what) {
+    size_t column = 0;
+    float most = dn_reach(x, rows, (size_t)net->inputs, &column);
+    return dn_fail(DN_E_NUMERIC, "%s is beyond what a float32 holds: column %zu reaches %.6g; scale the data as in training "
+                   "(-scale, or data_scale= in [net])", what, column + 1, most);
+}
+
 static dn_status job_evaluate_all(dn_net *net, const float *x, const float *truth, size_t rows, dn_losses *losses) {
     dn_job_sums sums = {0};
     const float *targets = truth;
@@ -192,6 +200,7 @@ static dn_status job_evaluate_all(dn_net *net, const float *x, const float *trut
     if (status == DN_OK) status = dn_job_sums_read(&sums, net, rows);
     if (status == DN_OK) *losses = dn_job_result(&sums);
     dn_scores_free(&sums.scores);
+    if (status == DN_OK && !isfinite(losses->total_loss)) return job_not_finite(net, x, rows, "the loss");
     return status;
 }
 
@@ -267,7 +276,14 @@ static dn_status job_evaluate_rows(dn_net *net, const float *x, const float *tru
     }
     net->layers[0].x = net->input;
     dn_free(host);
-    return status == DN_OK ? net->ops->finish(net->pool) : status;
+    if (status == DN_OK) status = net->ops->finish(net->pool);
+    for (size_t r = 0; status == DN_OK && total && r < rows; r++)
+        if (!isfinite(total[r])) {
+            char what[48];
+            snprintf(what, sizeof what, "the loss of row %zu", r + 1);
+            status = job_not_finite(net, x + r * net->inputs, 1, what);
+        }
+    return status;
 }
 
 dn_status dn_net_evaluate(dn_net *net, const float *x, const float *truth, size_t rows, dn_losses *losses) {

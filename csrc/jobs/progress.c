@@ -5,12 +5,13 @@
 #include <string.h>
 
 static void line_duration(double seconds, char *text, size_t size) {
+    double whole = floor(seconds + 0.5), minutes = floor(seconds / 60 + 0.5);
     if (seconds < 90)
         snprintf(text, size, "%.1fs", seconds);
-    else if (seconds < 5400)
-        snprintf(text, size, "%.0fm%02.0fs", floor(seconds / 60), fmod(seconds, 60));
+    else if (whole < 3600)
+        snprintf(text, size, "%.0fm%02.0fs", floor(whole / 60), fmod(whole, 60));
     else
-        snprintf(text, size, "%.0fh%02.0fm", floor(seconds / 3600), fmod(seconds, 3600) / 60);
+        snprintf(text, size, "%.0fh%02.0fm", floor(minutes / 60), fmod(minutes, 60));
 }
 
 /* What a narrow terminal has no room for goes in this order: long names, the speed, all losses but the last one, the time

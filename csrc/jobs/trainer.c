@@ -58,11 +58,18 @@ static char *trainer_stem(const char *path) { /* F without its extension */
     return stem;
 }
 
+static uint64_t trainer_batches_per_epoch(const dn_trainer *t) {
+    size_t passes = (t->rows + (size_t)t->net->run.batch - 1) / (size_t)t->net->run.batch;
+    return (passes + (size_t)t->net->subdivisions - 1) / (size_t)t->net->subdivisions;
+}
+
 /* Where schedule and max_batches count from. */
 static dn_status trainer_place_schedule(dn_trainer *t) {
     dn_net *net = t->net;
     uint64_t n = dn_net_rows_per_update(net), max = (uint64_t)net->schedule.max_batches;
-    uint64_t ever = net->seen / n + (net->seen % n > 0); /* batches */
+    /* Batches made so far. The last one of an epoch may be a part, so whole epochs of these rows are counted as such. */
+    uint64_t rest = net->seen % t->rows;
+    uint64_t ever = net->seen / t->rows * trainer_batches_per_epoch(t) + rest / n + (rest % n > 0);
     int open = t->options.epochs <= 0;
     if (t->options.continues) {
         DN_CHECK(!open || ever < max, DN_E_USAGE,
@@ -101,10 +108,6 @@ static dn_status trainer_prepare(dn_trainer *t, const dn_train_options *options)
     return trainer_place_schedule(t); /* the last: what fails leaves the network's schedule */
 }
 
-static uint64_t trainer_batches_per_epoch(const dn_trainer *t) {
-    size_t passes = (t->rows + (size_t)t->net->run.batch - 1) / (size_t)t->net->run.batch;
-    return (passes + (size_t)t->net->subdivisions - 1) / (size_t)t->net->subdivisions;
-}
 
 /* Batches still to be made until max_batches. */
 static uint64_t trainer_batches_left(const dn_trainer *t) {
@@ -128,9 +131,10 @@ static void trainer_begin(dn_trainer *t) {
     t->planned = trainer_planned(t);
     dn_trainer_warn_of_idle_epochs(t);
     dn_trainer_warn_of_far_data(t);
+    dn_trainer_warn_of_unreachable_data(t);
     dn_feed_shuffle(t);
     trainer_keep(t);
-    t->started = t->epoch_started = dn_now();
+    t->started = dn_now();
 }
 
 static void trainer_free(dn_trainer *t);
@@ -144,6 +148,9 @@ static dn_status trainer_create(dn_trainer **out, dn_net *net, const float *x, c
     DN_TRY(dn_size_mul(&values, rows, (size_t)net->inputs + (size_t)net->truths));
     DN_TRY(dn_job_whole(net, rows));
     DN_TRY(dn_job_check(net, "", x, truth, 0, rows));
+    DN_CHECK(options->epochs >= 0, DN_E_USAGE, "epochs=%d is below 0", options->epochs);
+    DN_CHECK(options->valid_x || !options->valid_rows, DN_E_USAGE, "%zu rows for validation, but no valid_x",
+             options->valid_rows);
     DN_CHECK(options->epochs > 0 || net->schedule.max_batches > 0, DN_E_USAGE,
              "%s: when to stop? give epochs, or max_batches in [net]", net->cfg->path);
     DN_CHECK(options->learning_rate >= 0 && options->learning_rate <= FLT_MAX, DN_E_USAGE,
@@ -274,8 +281,8 @@ static void trainer_report(const dn_trainer *t, int done, dn_progress *p) {
                        .total_loss = mean.total_loss,
                        .seconds = now - t->started,
                        .learning_rate = dn_net_rate(t->net)};
-    double spent = t->epoch_trained - t->epoch_started, left = p->finished ? 0 : trainer_epochs_left(t, done);
-    p->rows_per_second = spent > 0 ? (double)t->at / spent : 0;
+    double left = p->finished ? 0 : trainer_epochs_left(t, done);
+    p->rows_per_second = t->worked > 0 ? t->worked_rows / t->worked : 0;
     if (p->rows_per_second > 0 && left > 0) p->eta_seconds = left * (double)t->rows / p->rows_per_second;
 }
 
@@ -285,9 +292,9 @@ static dn_status trainer_work(dn_trainer *t, double until, int *done) {
     DN_CHECK(t->layout == t->net->layout, DN_E_USAGE, "the network was resized while it was training");
     DN_TRY(dn_trainer_preview(t));
     if (!t->finished && !t->scoring) {
-        if (t->at == 0) t->epoch_started = dn_now();
+        double began = dn_now(), before = (double)t->at;
         dn_status status = trainer_steps(t, until);
-        t->epoch_trained = dn_now();
+        t->worked += dn_now() - began, t->worked_rows += (double)t->at - before;
         if (status != DN_OK && status != DN_E_INTERRUPTED) trainer_restore(t);
         DN_TRY(status);
         if (t->at == t->rows && t->options.epochs > 0 && t->epoch + 1 >= t->options.epochs) t->finished = 1;

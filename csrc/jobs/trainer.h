@@ -32,7 +32,8 @@ struct dn_trainer {
     int n_problems;
     char warning[2 * DN_TRAINER_LINE], told[2 * DN_TRAINER_LINE]; /* to be told; being told */
     int layout; /* of the network at the start */
-    double image, latent, weighted, started, epoch_started, epoch_trained;
+    double image, latent, weighted, started;
+    double worked, worked_rows; /* seconds and rows of all training steps so far */
     double *sums;   /* of the losses by layer, so far in this epoch or its evaluation */
     uint32_t *kept; /* NULL: all sequences are trained; else those, then the held-out ones, each in their order */
     /* Rows for the evaluation after every epoch: scored 0 none, 1 the trained ones, 2 held-out ones. */
@@ -73,6 +74,7 @@ void dn_trainer_warn(dn_trainer *trainer, const char *format, ...) __attribute__
 /* Epochs that a policy leaves without a learning rate. */
 void dn_trainer_warn_of_idle_epochs(dn_trainer *trainer);
 /* Columns whose values are far from 1. */
+void dn_trainer_warn_of_unreachable_data(dn_trainer *trainer);
 void dn_trainer_warn_of_far_data(dn_trainer *trainer);
 /* DN_E_NUMERIC: the loss is no number any more, and why. */
 dn_status dn_trainer_lost(const dn_trainer *trainer, double loss);

@@ -46,29 +46,52 @@ void dn_trainer_warn_of_idle_epochs(dn_trainer *t) {
                         max, good, good + 1, t->options.epochs);
 }
 
+static void trainer_column_name(const dn_trainer *t, int of_truth, size_t column, char *text, size_t size) {
+    const char *name = of_truth ? NULL : t->options.column_names;
+    for (size_t i = 0; name && i < column; i++) name += strlen(name) + 1;
+    if (name && *name)
+        snprintf(text, size, "column '%.60s'", name);
+    else
+        snprintf(text, size, of_truth ? "column %zu of the truth" : "column %zu", column + 1);
+}
+
 /* The column of the first `rows` rows whose values are largest, in words; of the truth when no value of x is above `limit`.
  * Returns 0 when there is none, 1 for a column of x, 2 for one of the truth. */
 static int trainer_far_column(const dn_trainer *t, size_t rows, double limit, double *most, char *text, size_t size) {
     size_t column = 0, all = t->kept ? t->rows + t->score_rows : t->rows;
     if (rows > all) rows = all;
     *most = dn_reach(t->x, rows, (size_t)t->net->inputs, &column);
-    if (*most > limit) {
-        const char *name = t->options.column_names;
-        for (size_t i = 0; name && i < column; i++) name += strlen(name) + 1;
-        if (name && *name)
-            snprintf(text, size, "column '%.60s'", name);
-        else
-            snprintf(text, size, "column %zu", column + 1);
-        return 1;
+    int of_truth = *most <= limit && t->truth;
+    if (of_truth) *most = dn_reach(t->truth, rows, (size_t)t->net->truths, &column);
+    trainer_column_name(t, of_truth, column, text, size);
+    return *most > limit ? 1 + of_truth : 0;
+}
+
+enum { SOME_ROWS = 4096 }; /* tell enough, and no time */
+
+/* Values that the network cannot give, as 16 with a logistic output. */
+void dn_trainer_warn_of_unreachable_data(dn_trainer *t) {
+    const dn_net *net = t->net;
+    const float slack = 0.01f, *values = t->truth ? t->truth : t->x;
+    int a = net->cfg->sections[net->output_layer + 1].activation - 1;
+    float low, high;
+    size_t rows = t->rows < SOME_ROWS ? t->rows : SOME_ROWS, n = rows * (size_t)net->truths;
+    if (a < 0 || net->truth_kind != DN_TRUTH_VALUES || net->truths != net->outputs ||
+        net->output_layer + 1 >= net->n_layers || !dn_activation_bounds((dn_activation)a, &low, &high))
+        return;
+    for (size_t i = 0; i < n; i++) {
+        char column[128];
+        if (values[i] >= low - slack && values[i] <= high + slack) continue;
+        trainer_column_name(t, t->truth != NULL, i % (size_t)net->truths, column, sizeof column);
+        dn_trainer_warn(t, "%s holds %.6g, which the network cannot give: the activation=%s of its output %s %g: scale the "
+                        "data (-scale, or data_scale= in [net]), or make it linear", column, values[i],
+                        dn_activation_name((dn_activation)a), values[i] > high ? "ends at" : "begins at",
+                        values[i] > high ? high : low);
+        return;
     }
-    if (!t->truth) return 0;
-    *most = dn_reach(t->truth, rows, (size_t)t->net->truths, &column);
-    snprintf(text, size, "column of the truth %zu", column + 1);
-    return *most > limit ? 2 : 0;
 }
 
 void dn_trainer_warn_of_far_data(dn_trainer *t) {
-    enum { SOME_ROWS = 4096 }; /* tell enough, and no time */
     const double far = 1000;
     char column[128];
     double most;

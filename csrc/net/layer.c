@@ -62,6 +62,7 @@ dn_status dn_layer_activation(dn_section *s, const char *fallback, dn_activation
         return dn_cfg_error(s, "activation", "activation=%s of newer Darknets is not supported", name);
     if (a < 0) return layer_unknown_activation(s, name);
     *out = (dn_activation)a;
+    s->activation = a + 1;
     return DN_OK;
 }
 

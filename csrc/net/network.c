@@ -76,6 +76,9 @@ static dn_status net_assemble(dn_net *net, dn_net_size size, const char *device,
 /* `net` with its cfg. */
 static dn_status net_build(dn_net *net, const dn_net_options *options) {
     int threads;
+    if (options)
+        DN_CHECK(options->batch >= 0 && options->threads >= 0, DN_E_USAGE, "batch=%d, threads=%d: neither is below 0",
+                 options->batch, options->threads);
     DN_TRY(dn_backend_check());
     DN_TRY(dn_pool_wanted(options ? options->threads : 0, &threads));
     DN_TRY(dn_guard_create(&net->guard));

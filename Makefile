@@ -63,16 +63,16 @@ $(B)/darknet: $(OBJECTS) $(CLI)
 	@echo '  LD  $@'; $(CC) $(LDFLAGS) -pthread $^ -o $@ $(LIBS)
 # The kernels against plain loops; run by tests/test_kernels.py.
 $(B)/test_kernels: tests/c/test_kernels.c $(OBJECTS)
-	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $^ -o $@ $(LIBS)
+	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $(filter %.c %.o,$^) -o $@ $(LIBS)
 
 $(B)/test_machine: tests/c/test_machine.c $(B)/base/machine.o
-	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $^ -o $@ $(LIBS)
+	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $(filter %.c %.o,$^) -o $@ $(LIBS)
 
 $(B)/test_pool: tests/c/test_pool.c $(addprefix $(B)/base/,pool.o machine.o sys.o status.o)
-	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $^ -o $@ $(LIBS)
+	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $(filter %.c %.o,$^) -o $@ $(LIBS)
 
 $(B)/test_threads: tests/c/test_threads.c $(OBJECTS)
-	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $^ -o $@ $(LIBS)
+	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $(filter %.c %.o,$^) -o $@ $(LIBS)
 
 # ---- the CUDA plugin: no NEEDED on any library of NVIDIA ----
 comma := ,
@@ -142,20 +142,22 @@ SANITIZE := -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recov
 ifneq (,$(findstring clang,$(shell $(CC) --version 2>/dev/null)))
 ASAN_RUNTIME := $(firstword $(wildcard $(foreach f,libclang_rt.asan-$(firstword $(subst -, ,$(MACHINE))).so libclang_rt.asan.so,\
     $(shell $(CC) -print-file-name=$(f)))))
+ASAN_BUILD := build/asan-clang
 SANITIZE += -fsanitize=implicit-signed-integer-truncation,local-bounds -shared-libasan -Wl,-rpath,$(dir $(ASAN_RUNTIME)) \
     -Wno-unused-command-line-argument -Wno-missing-field-initializers
 # clang compiles unrolled kernels for many minutes with this check, which gcc makes.
 ASAN_ISA_FLAGS := -fno-sanitize=signed-integer-overflow
 else
+ASAN_BUILD := build/asan
 ASAN_RUNTIME := $(foreach f,libasan.so libubsan.so,$(shell $(CC) -print-file-name=$(f)))
 endif
 asan:
-	$(MAKE) B=build/asan OPT="-O1 -g $(SANITIZE)" LDFLAGS="$(SANITIZE)" ISA_FLAGS=$(ASAN_ISA_FLAGS) bin lib \
-	    $(addprefix build/asan/,test_kernels test_pool test_machine)
-	LD_PRELOAD="$(ASAN_RUNTIME)" LD_LIBRARY_PATH=$(CURDIR)/build/asan DARKNET_BINARY=$(CURDIR)/build/asan/darknet \
+	$(MAKE) B=$(ASAN_BUILD) OPT="-O1 -g $(SANITIZE)" LDFLAGS="$(SANITIZE)" ISA_FLAGS=$(ASAN_ISA_FLAGS) bin lib \
+	    $(addprefix $(ASAN_BUILD)/,test_kernels test_pool test_machine)
+	LD_PRELOAD="$(ASAN_RUNTIME)" LD_LIBRARY_PATH=$(CURDIR)/$(ASAN_BUILD) DARKNET_BINARY=$(CURDIR)/$(ASAN_BUILD)/darknet \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 pytest -m "not timing and not slow" $(TESTS)
-	ASAN_OPTIONS=detect_leaks=1 build/asan/darknet vae train cfg/autoencoder.cfg data/digits.csv -epochs 1 -quiet \
-	    -save build/asan/leaks.weights
+	ASAN_OPTIONS=detect_leaks=1 $(ASAN_BUILD)/darknet vae train cfg/autoencoder.cfg data/digits.csv -epochs 1 -quiet \
+	    -save $(ASAN_BUILD)/leaks.weights
 # The pool, and a network in many threads, under ThreadSanitizer.
 tsan:
 	$(MAKE) B=build/tsan OPT="-O1 -g -fsanitize=thread" LDFLAGS="-fsanitize=thread" build/tsan/test_pool build/tsan/test_threads

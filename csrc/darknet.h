@@ -208,6 +208,9 @@ DN_API dn_status dn_net_save_range(const dn_net *net, const char *path, int cuto
 /* Can a file be written there? For before a long job; the file is neither made nor changed. What is no regular file is
  * written directly, so it is only looked at; "-" is standard output. */
 DN_API dn_status dn_writable(const char *path);
+/* Write a file as all outputs are written: the whole file or nothing, links followed, mode and owner kept; what is no
+ * regular file directly. */
+DN_API dn_status dn_file_save(const char *path, const void *data, size_t size);
 
 /* ---- detection ---- */
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 import os
 import threading
 from typing import Any
@@ -15,7 +17,21 @@ from ._darknet import ffi, lib
 Array = npt.NDArray[np.float32]
 Path = str | os.PathLike[str]
 
-__all__ = ["Array", "Path", "check", "ffi", "lib", "listen", "matrix", "pointer", "text", "to_bytes"]
+__all__ = [
+    "Array",
+    "Path",
+    "check",
+    "ffi",
+    "lib",
+    "listen",
+    "matrix",
+    "pointer",
+    "real",
+    "save_bytes",
+    "text",
+    "to_bytes",
+    "whole",
+]
 
 
 _heard: list[BaseException] = []
@@ -57,10 +73,12 @@ def to_bytes(path: Path) -> bytes:
 
 def check(status: int, path: Path | None = None) -> None:
     """Raise the exception of a status; `path` tells a missing file from other failures of input and output."""
+    if _heard and threading.current_thread() is threading.main_thread():
+        raise _heard.pop()  # whatever else came of the call: it would not be heard again
     if status == lib.DN_OK:
         return
     if status == lib.DN_E_INTERRUPTED:
-        raise _heard.pop() if _heard else KeyboardInterrupt
+        raise KeyboardInterrupt
     kind = errors.BY_STATUS[status]
     if kind is errors.FileError and path is not None:
         folder = os.path.dirname(os.path.abspath(path))
@@ -69,18 +87,58 @@ def check(status: int, path: Path | None = None) -> None:
     raise kind(text(lib.dn_error()))
 
 
+def save_bytes(path: Path, data: bytes) -> None:
+    """Write a file as the core writes its own: the whole file or nothing; "-" is standard output."""
+    listen()
+    check(lib.dn_file_save(to_bytes(path), ffi.from_buffer(data), len(data)), path)
+
+
+def whole(name: str, value: Any, low: int, high: int) -> int:
+    """`value` as an int from low to high; the name of the argument is in the error."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise errors.UsageError(f"{name}={value!r} is not a whole number") from None
+    if not low <= number <= high:
+        raise errors.UsageError(f"{name}={number} is not {low} to {high}")
+    return number
+
+
+def real(name: str, value: Any) -> float:
+    """`value` as a float; the name of the argument is in the error."""
+    if isinstance(value, bool | str | bytes):
+        raise errors.UsageError(f"{name}={value!r} is not a number")
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise errors.UsageError(f"{name}={value!r} is not a number") from None
+
+
 def pointer(array: Array) -> Any:
     return ffi.cast("float *", array.ctypes.data)
 
 
 def matrix(values: npt.ArrayLike, columns: int, name: str = "X") -> Array:
     """`values` as float32 (rows, columns), C-contiguous; images (rows, ...) are flattened. No copy when it is that already."""
+    if isinstance(values, tuple) and hasattr(values, "X"):
+        raise errors.UsageError(f"{name} is a table: give its numbers, table.X")
+    if np.ma.isMaskedArray(values):  # what is masked is missing
+        values = np.ma.filled(np.ma.asarray(values, dtype=np.float32), np.nan)
     try:
-        array = np.ascontiguousarray(values, dtype=np.float32)
+        given: Any = values
+        if hasattr(values, "to_numpy"):  # of pandas, whose NA numpy does not know
+            dates = any(getattr(kind, "kind", "") in "mM" for kind in np.atleast_1d(getattr(values, "dtypes", ())))
+            given = np.empty(0, "M8") if dates else values.to_numpy(dtype=np.float32, na_value=np.nan)
+        elif not isinstance(values, np.ndarray):
+            given = np.asarray(values)
+        if given.dtype.kind in "mM":
+            raise TypeError("dates and times are no numbers; make them numbers of days, or leave them out")
+        with np.errstate(over="ignore"):  # what float32 does not hold becomes infinite and is refused as that
+            array = np.ascontiguousarray(given, dtype=np.float32)
     except (TypeError, ValueError) as reason:
         raise errors.UsageError(f"{name} does not become float32 numbers: {reason}") from None
     if array.ndim > 2:
-        array = array.reshape(len(array), -1)
+        array = array.reshape(len(array), math.prod(array.shape[1:]))  # -1 is no answer for no rows
     if array.ndim != 2 or array.shape[1] != columns:
         raise errors.UsageError(f"{name} has shape {np.shape(values)}; wanted is (rows, {columns})")
     return array

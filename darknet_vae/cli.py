@@ -33,6 +33,12 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"darknet-vae: {message} ({self.prog} --help explains)\n")
 
 
+def _count(word: str) -> int:
+    if not word.isdecimal() or not 0 < int(word) <= 10_000:
+        raise argparse.ArgumentTypeError(f"'{word}' must be a whole number from 1 to 10000")
+    return int(word)
+
+
 def _option(parser: argparse.ArgumentParser, *names: str, **options: Any) -> None:
     """An option under each name with one dash and with two."""
     spellings = [dash + name for name in names for dash in ("-", "--")]
@@ -81,9 +87,9 @@ def parser() -> argparse.ArgumentParser:
     sub = picture("latent", plot_latent, "the latent means, coloured by label", data=True)
     sub.add_argument("data", metavar="ROWS.csv")
     sub = picture("manifold", plot_manifold, "decoded images over two latents from -3 to 3")
-    _option(sub, "n", type=int, default=20, help="images along each side (20)")
+    _option(sub, "n", type=_count, default=20, help="images along each side (20)")
     sub = picture("samples", plot_samples, "images drawn from the prior")
-    _option(sub, "n", type=int, default=64, help="how many (64)")
+    _option(sub, "n", type=_count, default=64, help="how many (64)")
 
     sub = verbs.add_parser("dataset", help="MNIST, Fashion-MNIST or the digits as CSV", description="data sets as CSV")
     sub.set_defaults(run=dataset)
@@ -156,45 +162,53 @@ def _shape(args: argparse.Namespace) -> Any:
     if args.shape is None:
         return None
     parts = args.shape.lower().split("x")
-    if len(parts) != 3 or not all(p.isdigit() and int(p) > 0 for p in parts):
+    if len(parts) != 3 or not all(p.isdecimal() and int(p) > 0 for p in parts):
         raise errors.UsageError(f"-shape: '{args.shape}' is not CxHxW, as in 1x28x28")
     return tuple(int(p) for p in parts)
 
 
-def _picture(args: argparse.Namespace, figure: Any) -> int:
-    from . import plots
+def _same(a: str, b: str | None) -> bool:
+    return bool(b) and os.path.exists(a) and os.path.exists(str(b)) and os.path.samefile(a, str(b))
 
-    path = args.output or args.picture
-    plots.save(figure, path)
+
+def _picture(args: argparse.Namespace, draw: Callable[[Any], Any]) -> int:
+    """Draw and save, to a file that is none of the inputs."""
+    from . import errors, plots
+
+    path = args.picture if args.output is None else args.output
+    if not path:
+        raise errors.UsageError("-output '' must not be empty")
+    for read in (args.cfg, getattr(args, "data", None), getattr(args, "weights", None)):
+        if _same(path, read):
+            raise errors.UsageError(f"-output {path} would overwrite {read}, which is read")
+    path = plots.save(draw(plots), path)
     if not args.quiet:
         print(f"saved {path}", file=sys.stderr)
     return 0
 
 
 def plot_training(args: argparse.Namespace) -> int:
-    from . import plots
-
-    return _picture(args, plots.training(_network(args, weights_wanted=False), args.data, shape=_shape(args)))
+    shape = _shape(args)
+    return _picture(args, lambda plots: plots.training(_network(args, weights_wanted=False), args.data, shape=shape))
 
 
 def plot_latent(args: argparse.Namespace) -> int:
-    from . import plots
+    def draw(plots: Any) -> Any:
+        net = _network(args)
+        table = _table(args, net)
+        return plots.latent(net.encode(table.X)[0], table.labels)
 
-    net = _network(args)
-    table = _table(args, net)
-    return _picture(args, plots.latent(net.encode(table.X)[0], table.labels))
+    return _picture(args, draw)
 
 
 def plot_manifold(args: argparse.Namespace) -> int:
-    from . import plots
-
-    return _picture(args, plots.manifold(_network(args), args.n, shape=_shape(args)))
+    shape = _shape(args)
+    return _picture(args, lambda plots: plots.manifold(_network(args), args.n, shape=shape))
 
 
 def plot_samples(args: argparse.Namespace) -> int:
-    from . import plots
-
-    return _picture(args, plots.samples(_network(args), args.n, args.seed, shape=_shape(args)))
+    shape = _shape(args)
+    return _picture(args, lambda plots: plots.samples(_network(args), args.n, args.seed, shape=shape))
 
 
 def dataset(args: argparse.Namespace) -> int:
@@ -204,11 +218,6 @@ def dataset(args: argparse.Namespace) -> int:
     if not args.quiet:
         print(f"saved {args.output}: {rows} rows", file=sys.stderr)
     return 0
-
-
-def _fail(error: BaseException) -> int:
-    print(f"darknet-vae: {error}", file=sys.stderr)
-    return int(getattr(error, "exit_code", 2))
 
 
 # ---- all other verbs: the native binary
@@ -235,8 +244,13 @@ def _native(words: list[str]) -> int:
               file=sys.stderr)  # fmt: skip
         return 4
     os.environ.setdefault("DARKNET_SHARE", str(Path(__file__).resolve().parent / "share"))
-    sys.stdout.flush()
-    os.execv(program, ["darknet-vae", *words])
+    if sys.stdout is not None:  # it is None when it was closed
+        sys.stdout.flush()
+    try:
+        os.execv(program, ["darknet-vae", *words])
+    except OSError as reason:
+        print(f"darknet-vae: cannot run {program}, which was installed with the package: {reason.strerror}", file=sys.stderr)
+        return 4
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -244,6 +258,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words in (["--version"], ["-version"]):
         print(f"darknet-vae {__version__}")
         return 0
+    if words[:1] in (["vae"], ["autoencoder"]) and words[1:2] and words[1] in _HERE:
+        words = words[1:]
     if not words or words[0] not in _HERE:
         return _native(words)
     top = parser()

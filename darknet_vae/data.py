@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import errors
-from ._lib import Array, Path, check, ffi, lib, listen, pointer, text, to_bytes
+from ._lib import Array, Path, check, ffi, lib, listen, pointer, real, text, to_bytes, whole
 
 
 class Table(NamedTuple):
@@ -64,11 +64,16 @@ def _load(
     targets: str | int | Sequence[str | int] | None = None,
     header: bool | None = None,
 ) -> Table:
+    scale = real("scale", scale)
     if not (math.isfinite(scale) and scale != 0):
         raise errors.UsageError(f"scale={scale} cannot divide")
     listed = targets if isinstance(targets, str) else ",".join(map(_cell, _several(targets)))
-    if rows is not None and rows < 1:
-        raise errors.UsageError(f"rows={rows} is not a positive number")
+    if rows is not None:
+        rows = whole("rows", rows, 1, 2**63 - 1)
+    if columns is not None:
+        columns = whole("columns", columns, 1, 2**31 - 1)
+    if header not in (None, True, False):
+        raise errors.UsageError(f"header={header!r} is none of True, False and None")
     label = ffi.new("char[]", _no_zero("" if label_column is None else str(label_column), "label_column").encode())
     target = ffi.new("char[]", _no_zero(listed, "targets").encode())
     options = ffi.new(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gzip
 import math
-import os
-import shutil
 import struct
 import zlib
 from pathlib import Path as FilePath
@@ -15,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from . import errors
-from ._lib import Path
+from ._lib import Path, save_bytes
+from .data import bundled
 
 _IDX = {
     "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
@@ -149,37 +148,17 @@ def write_csv(name: str, output: Path, rows: int | None = None, split: str = "tr
     """Write a data set as CSV, pixel_<row>_<column> from 0 to 255 (digits: 16) and a `label` column; returns the rows."""
     if rows is not None and rows <= 0:
         raise errors.UsageError(f"rows={rows} is not a positive number")
-    temporary = f"{os.fspath(output)}.tmp{os.getpid()}"
-    try:
-        with open(temporary, "w", newline="") as file:
-            if name == "digits":
-                from .data import bundled
-
-                with open(bundled("digits.csv")) as source:
-                    if rows is None:
-                        shutil.copyfileobj(source, file)
-                        source.seek(0)
-                        written = sum(1 for _ in source) - 1
-                    else:
-                        lines = source.readlines()[: rows + 1]
-                        file.writelines(lines)
-                        written = len(lines) - 1
-            else:
-                pixels, labels = load(name, split, folder)
-                pixels, labels = pixels[:rows], labels[:rows]
-                _, height, width = pixels.shape
-                names = [f"pixel_{r}_{c}" for r in range(height) for c in range(width)]
-                file.write(",".join([*names, "label"]) + "\n")
-                text = [str(v) for v in range(256)]  # an image is joined from ready numbers
-                for image, label in zip(pixels.reshape(len(pixels), -1).tolist(), labels.tolist(), strict=True):
-                    file.write(",".join([text[v] for v in image]) + f",{label}\n")
-                written = len(pixels)
-        os.replace(temporary, output)
-    except errors.DarknetError:
-        raise
-    except OSError as reason:
-        raise errors.FileError(f"cannot write {output}: {reason.strerror}") from None
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-    return written
+    if name == "digits":
+        if split != "train" or folder is not None:
+            raise errors.UsageError("the digits are one table: they have no test part, and no IDX files to convert")
+        lines = FilePath(bundled("digits.csv")).read_text().splitlines()
+    else:
+        pixels, labels = load(name, split, folder)
+        _, height, width = pixels.shape
+        names = [f"pixel_{r}_{c}" for r in range(height) for c in range(width)]
+        text = [str(v) for v in range(256)]  # an image is joined from ready numbers
+        pairs = zip(pixels[:rows].reshape(-1, height * width).tolist(), labels[:rows].tolist(), strict=True)
+        lines = [",".join([*names, "label"]), *(",".join([text[v] for v in image]) + f",{label}" for image, label in pairs)]
+    lines = lines if rows is None else lines[: rows + 1]
+    save_bytes(output, ("\n".join(lines) + "\n").encode())
+    return len(lines) - 1

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypedDict, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from . import errors
-from ._lib import Array, Path, check, ffi, lib, listen, matrix, pointer, text, to_bytes
+from ._lib import Array, Path, check, ffi, lib, listen, matrix, pointer, real, text, to_bytes, whole
 
 if TYPE_CHECKING:
     from typing_extensions import NotRequired
@@ -213,13 +215,14 @@ class Network:
     ) -> None:  # fmt: skip
         if (cfg is None) == (cfg_text is None):
             raise errors.UsageError("a network is built from a cfg file or from cfg_text: give one of the two")
+        if cfg_text is not None and not isinstance(cfg_text, str):
+            raise errors.UsageError(f"cfg_text is {type(cfg_text).__name__}, not a string")
         if cfg_text is not None and "\0" in cfg_text:
             raise errors.UsageError("cfg_text holds a zero byte, so it is not text")
-        if not 0 <= seed < 2**64:
-            raise errors.UsageError(f"seed={seed} is not in 0 .. 2**64 - 1")
+        seed = whole("seed", seed, 0, 2**64 - 1)
         for name, value in (("batch", batch), ("threads", threads)):
-            if value is not None and not 0 < value < 2**31:
-                raise errors.UsageError(f"{name}={value} is not a positive number")
+            if value is not None:
+                whole(name, value, 1, 2**31 - 1)
         names = [ffi.new("char[]", word.encode()) for word in (device, precision or "")]
         given = {"seed": seed, "batch": batch or 0, "threads": threads or 0, "device": names[0], "precision": names[1]}
         options = ffi.new("dn_net_options *", given)
@@ -258,8 +261,8 @@ class Network:
         and `seen` stay; recurrent state goes. A layer whose parameters depend on the size (a [connected] one behind an image)
         is a UsageError, and the network is as it was."""
         for name, value in (("height", height), ("width", width), ("batch", batch)):
-            if value is not None and not 0 < value < 2**31:
-                raise errors.UsageError(f"{name}={value} is not a positive number")
+            if value is not None:
+                whole(name, value, 1, 2**31 - 1)
         with self._claimed():
             check(lib.dn_net_resize(self._handle, height or 0, width or 0, batch or 0))
             self._rows = 0
@@ -322,7 +325,7 @@ class Network:
                     on_slice(now)
                 if now.epoch_done:
                     history.add(now)
-                    if callback is not None and callback(now):
+                    if callback is not None and callback(now) is True:
                         break
         finally:
             shown.end()
@@ -347,9 +350,16 @@ class Network:
         held_x, held_y = (None, None) if valid is None else self._rows_and_truth(pair[0], pair[1], "valid ")
         if held_x is not None and (held_y is None) != (y is None):
             raise errors.UsageError("valid: training and held-out rows both have a truth, or neither")
-        if epochs is not None and not 0 < epochs < 2**31:
-            raise errors.UsageError(f"epochs={epochs} is not a positive number")
-        if learning_rate is not None and not learning_rate > 0:
+        if isinstance(epochs, np.ndarray | list):
+            raise errors.UsageError(
+                "epochs is an array: a truth is given by name, train(X, truth=Y), and an autoencoder has none"
+            )
+        if epochs is not None:
+            epochs = whole("epochs", epochs, 1, 2**31 - 1)
+        if not isinstance(shuffle, bool | np.bool_ | int):
+            raise errors.UsageError(f"shuffle={shuffle!r} is neither True nor False")
+        holdout = real("holdout", holdout)
+        if learning_rate is not None and not real("learning_rate", learning_rate) > 0:
             raise errors.UsageError(f"learning_rate={learning_rate} is not above 0")
         path = ffi.NULL if preview is None else ffi.new("char[]", to_bytes(preview))
         options = ffi.new(
@@ -706,6 +716,15 @@ class Network:
             return shape
         return self.input_shape if info.outputs == info.inputs else None
 
+    def __copy__(self) -> NoReturn:
+        raise TypeError("a Network is not copied: save it, and load the weights into another one")
+
+    def __deepcopy__(self, memo: Any) -> NoReturn:
+        self.__copy__()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Network is not pickled: save it, and load its weights where it is wanted")
+
     def __repr__(self) -> str:
         latent = f", {self.latent_size} latents" if self.latent_size else ""
         return f"<Network {self.cfg}: {len(self.layers)} layers, {self.inputs} -> {self.outputs}{latent}>"
@@ -727,12 +746,17 @@ class _Line:
     """One line of progress on standard output, which is written again and again."""
 
     def __init__(self, on: bool) -> None:
-        self._on, self._length = on, 0
+        self._on, self._length, self._shown = on, 0, 0.0
 
     def show(self, progress: Progress) -> None:
-        if self._on:
-            print(f"\r{progress.line.ljust(self._length)}", end="", flush=True)
-            self._length = len(progress.line)
+        now = time.monotonic()
+        if not self._on or (now < self._shown + 0.1 and not progress.finished):  # notebooks keep all that is written
+            return
+        self._shown = now
+        width = shutil.get_terminal_size().columns - 1 if sys.stdout.isatty() else 200
+        line = progress.line[:width]
+        print(f"\r{line.ljust(self._length)}", end="", flush=True)
+        self._length = len(line)
 
     def end(self) -> None:
         if self._length:

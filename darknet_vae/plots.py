@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import io
 import math
 import os
 import re
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import errors
-from ._lib import Array, Path
+from ._lib import Array, Path, save_bytes
 from .data import load_csv
 
 if TYPE_CHECKING:
@@ -90,9 +91,16 @@ def previews(path: Path) -> list[tuple[int, Array, Array]]:
         match = re.fullmatch(r"(.*)_input_(\d+)\.txt", name)
         if match and os.path.exists(f"{match[1]}_output_{match[2]}.txt"):
             found.append(int(match[2]))
+    if 0 in found:  # later epochs of an earlier training may still lie there
+        began = os.stat(f"{stem}_input_0.txt").st_mtime_ns
+        found = [epoch for epoch in found if os.stat(f"{stem}_input_{epoch}.txt").st_mtime_ns >= began]
     if not found:
         raise errors.MissingFileError(f"no {stem}_input_<epoch>.txt with their outputs; train with -output {path}")
-    return [(epoch, load_csv(f"{stem}_input_{epoch}.txt"), load_csv(f"{stem}_output_{epoch}.txt")) for epoch in sorted(found)]
+
+    def rows(kind: str, epoch: int) -> Array:
+        return load_csv(f"{stem}_{kind}_{epoch}.txt", header=False)
+
+    return [(epoch, rows("input", epoch), rows("output", epoch)) for epoch in sorted(found)]
 
 
 def training(net: Network, path: Path, columns: int = 12, shape: Shape | None = None) -> Figure:
@@ -171,10 +179,16 @@ def _numbers(tags: npt.NDArray[np.str_]) -> npt.NDArray[np.float64] | None:
         return None
 
 
+def _some(n: int) -> None:
+    if n < 1:
+        raise errors.UsageError(f"n={n} images: wanted are 1 or more")
+
+
 def manifold(net: Network, n: int = 20, limit: float = 3.0, shape: Shape | None = None) -> Figure:
     """n x n decoded images over the latent square from -limit to limit, for networks with two latents."""
     if net.latent_size != 2:
         raise errors.UsageError(f"{net.cfg}: a manifold picture is for two latents, the network has {net.latent_size}")
+    _some(n)
     form = image_shape(net, shape)
     steps = np.linspace(-limit, limit, n, dtype=np.float32)
     across, up = np.meshgrid(steps, steps[::-1])
@@ -195,6 +209,7 @@ def samples(net: Network, n: int = 64, seed: int = 0, shape: Shape | None = None
     form = image_shape(net, shape)
     if not net.variational:
         raise errors.UsageError(f"{net.cfg}: the network has no [sampling] layer to sample from")
+    _some(n)
     pictures = images(net.sample(sample_prior(n, net.latent_size, seed)), form)
     columns = math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
@@ -205,11 +220,16 @@ def samples(net: Network, n: int = 64, seed: int = 0, shape: Shape | None = None
     return figure
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure in the format of the file's name (png, pdf, svg)."""
+def save(figure: Figure, path: Path) -> str:
+    """Write a figure in the format of the file's name (png, pdf, svg; png without an ending). Returns the name."""
+    name = os.fspath(path)
+    ending = os.path.splitext(name)[1][1:].lower()
+    if not ending and name != "-":
+        name += ".png"
+    picture = io.BytesIO()
     try:
-        figure.savefig(path, dpi=150)
-    except OSError as reason:
-        raise errors.FileError(f"cannot write {path}: {reason.strerror}") from None
+        figure.savefig(picture, dpi=150, format=ending or "png")
     except ValueError as reason:
-        raise errors.UsageError(f"{path}: {reason}") from None
+        raise errors.UsageError(f"{name}: {reason}") from None
+    save_bytes(name, picture.getvalue())
+    return name

@@ -218,3 +218,11 @@ def test_the_sources_folder_does_not_hide_the_installed_package() -> None:
     # without an installed one
     done = run([sys.executable, "-I", "-S", "-c", f"import sys; sys.path[:0] = [{str(ROOT)!r}]; import darknet_vae"])
     assert done.returncode == 1 and "pip install" in done.stderr.splitlines()[-1]
+
+
+def test_no_images_are_no_work() -> None:
+    net = dv.Network(ROOT / "cfg" / "autoencoder.cfg")
+    side = int(net.inputs**0.5)
+    assert net.predict(np.zeros((0, 1, side, side))).shape == (0, net.outputs)
+    with pytest.raises(dv.errors.UsageError, match="wanted is"):
+        net.predict(np.zeros((0, 1, side, side + 1)))

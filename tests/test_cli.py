@@ -16,6 +16,7 @@ import pytest
 from helpers import BINARY, MODULE, ROOT, program, run
 
 import darknet_vae as dv
+from darknet_vae import cli
 
 CFG, CSV = str(ROOT / "cfg" / "vae_digits.cfg"), str(ROOT / "data" / "digits.csv")
 BOTH = pytest.mark.parametrize("kind", ["binary", "python"])
@@ -430,3 +431,97 @@ def test_a_column_far_from_1_is_named_before_it_spoils_the_training(kind: str) -
     assert done.returncode == 1 and "column 'amount' reaches 88715: scale the data" in done.stderr.splitlines()[-2]
     done = run([*words, "-scale", "1e5"])
     assert done.returncode == 0 and "warning" not in done.stderr
+
+
+def training(*words: str) -> subprocess.Popen[str]:
+    """A training that has begun and goes on for long."""
+    process = subprocess.Popen([*program("binary"), "train", CFG, CSV, "-epochs", "1000000", *words], stderr=subprocess.PIPE,
+                               stdout=subprocess.PIPE, text=True)  # fmt: skip
+    assert process.stderr is not None
+    process.stderr.readline()  # what was read
+    process.stderr.readline()  # the first epoch
+    return process
+
+
+def test_a_second_signal_at_once_does_not_stop_the_saving() -> None:
+    """A terminal that closes and its shell both send SIGHUP; service managers send SIGTERM and SIGHUP."""
+    process = training("-save", "w.weights")
+    process.send_signal(signal.SIGSTOP)  # so that both are there when it goes on
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCONT):
+        process.send_signal(number)
+    process.communicate(timeout=30)
+    assert process.returncode in (128 + signal.SIGTERM, 128 + signal.SIGHUP)
+    assert dv.Network.load(CFG, "w.weights").seen > 0
+
+
+def test_a_later_signal_ends_a_saving_that_hangs() -> None:
+    os.mkfifo("pipe")  # that nobody reads
+    process = training("-save", "pipe")
+    process.terminate()
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1.1)
+    process.terminate()
+    process.communicate(timeout=2)
+    assert process.returncode == 143
+
+
+def test_a_saving_that_fails_after_an_interrupt_is_the_exit_code_and_loses_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", os.getcwd())
+    Path("store").mkdir()
+    process = training("-save", "store/w.weights")
+    Path("store").rmdir()
+    process.terminate()
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 4
+    failed, rescued = said.splitlines()[-2:]
+    assert "cannot write store/w.weights" in failed
+    path = rescued.removeprefix("darknet: the weights are in ").removesuffix(" instead")
+    assert dv.Network.load(CFG, path).seen > 0
+
+
+def test_an_epoch_whose_preview_is_interrupted_is_saved_and_told() -> None:
+    os.mkfifo("p_input_1.txt")  # nobody reads it, so writing it does not end
+    words = ["train", CFG, CSV, "-epochs", "5", "-output", "p.txt", "-save", "w.weights", "-json"]
+    process = subprocess.Popen([*program("binary"), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1.5)
+    process.terminate()
+    result, said = process.communicate(timeout=10)
+    assert process.returncode == 143, said
+    assert json.loads(result)["epochs"] == 1 and json.loads(result)["total_loss"] > 0
+    assert dv.Network.load(CFG, "w.weights").seen == 1797
+
+
+def test_a_reader_that_went_away_does_not_hide_other_failures() -> None:
+    readable, writable = os.pipe()
+    os.close(readable)
+    with os.fdopen(writable, "w") as closed:
+        words = [*program("binary"), "sample", CFG, "-weights", "nothere.weights", "-n", "3"]
+        done = subprocess.run(words, stdout=closed, stderr=subprocess.PIPE, text=True, timeout=60)
+        assert done.returncode == 4 and "nothere.weights" in done.stderr
+        words = [*program("binary"), "sample", CFG, "-random", "-n", "300", "-q"]
+        done = subprocess.run(words, stdout=closed, stderr=subprocess.PIPE, text=True, timeout=60)
+        assert done.returncode == -signal.SIGPIPE and not done.stderr
+
+
+def test_a_program_that_does_not_run_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("darknet").write_bytes(b"\0 of another machine")
+    os.chmod("darknet", 0o755)
+    monkeypatch.setattr("darknet_vae.cli.binary", lambda: os.path.abspath("darknet"))
+    assert cli.main(["inspect", CFG]) == 4
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "Exec format error" in said
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["-n", "0"], ["-n", "-3"], ["-n", "99999999999"], ["-seed", "-1"], ["-seed", "18446744073709551616"], ["-threads", "-1"],
+        ["-threads", "99999999999"], ["-batch", "-1"], ["-batch", "99999999999"], ["-i", "99999999999"], ["-shape", "²x8x8"],
+        ["-shape", "1x9x9"], ["-output", "nofolder/p.png"], ["-output", "p.nokind"], ["-output", ""],
+    ],
+)  # fmt: skip
+def test_pictures_refuse_senseless_options_in_one_line(options: list[str]) -> None:
+    done = run([*MODULE, "plot", "samples", CFG, "-random", *options])
+    assert done.returncode in (2, 4, 5, 6), done.stderr
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith("darknet-vae: "), done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -145,3 +146,22 @@ def test_a_variable_that_comes_too_late_is_an_error_too(monkeypatch: pytest.Monk
     monkeypatch.setenv("DARKNET_ISA", name)
     with pytest.raises(dv.errors.UsageError, match=f"DARKNET_ISA={name} is too late: this process computes with "):
         dv.Network(CFG)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are looked at as Linux shows them")
+def test_signals_are_for_the_threads_of_the_program() -> None:
+    """Else one that waits in a call would not be woken, and one that a program keeps to itself would end it."""
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("one processor has no worker")
+    before = set(os.listdir("/proc/self/task"))
+    net = dv.Network(ROOT / "cfg" / "vae_digits.cfg", threads=2)
+    workers = set(os.listdir("/proc/self/task")) - before
+    assert net.n_params and len(workers) == 1
+    for worker in workers:
+        text = Path(f"/proc/self/task/{worker}/status").read_text()
+        blocked = int(next(line for line in text.splitlines() if line.startswith("SigBlk")).split()[1], 16)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD, signal.SIGALRM):
+            assert blocked >> (number - 1) & 1, number
+        for number in (signal.SIGSEGV, signal.SIGFPE, signal.SIGABRT, signal.SIGPROF):
+            assert not blocked >> (number - 1) & 1, number
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, [])  # ours are as they were

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import collections
+import fcntl
 import os
 import stat
 import subprocess
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,7 @@ import pytest
 from helpers import ROOT, program, run
 
 import darknet_vae as dv
+from darknet_vae._lib import check, lib
 
 CFG, CSV = str(ROOT / "cfg" / "vae_digits.cfg"), str(ROOT / "data" / "digits.csv")
 ROWS = np.arange(6, dtype=np.float32).reshape(3, 2)
@@ -177,7 +181,7 @@ def test_leftovers_of_killed_runs_are_cleaned_and_those_of_living_ones_are_not()
     gone = subprocess.Popen(["true"])
     gone.wait()
     dead = f"w.weights.tmp.{gone.pid}.0123456789abcdef"
-    alive = f"w.weights.tmp.{os.getpid()}.0123456789abcdef"
+    alive = f"w.weights.tmp.{os.getppid()}.0123456789abcdef"
     others = [f"other.weights.tmp.{gone.pid}.0123456789abcdef", f"w.weights.tmp.{gone.pid}.mine", "w.weights.tmp.1"]
     for name in (dead, alive, *others):
         Path(name).write_text("part")
@@ -210,3 +214,152 @@ def test_a_write_protected_file_is_not_replaced() -> None:
     os.chmod("golden.csv", 0o444)
     with pytest.raises(dv.errors.FileError, match=r"cannot write golden\.csv: Permission denied"):
         dv.save_csv("golden.csv", ROWS)
+
+
+@pytest.mark.parametrize("path", ["", "n" * 256, "file/under", "link"])
+def test_a_name_that_cannot_be_is_told_before_the_training(path: str) -> None:
+    """The name of the temporary file could be, the target's not: then renaming was what failed."""
+    Path("file").write_text("keep me")
+    os.symlink("n" * 256, "link")
+    before = sorted(os.listdir())
+    with pytest.raises(dv.errors.FileError, match="cannot write"):
+        dv.save_csv(path, ROWS)
+    assert lib.dn_writable(path.encode()) == lib.DN_E_IO
+    if path:
+        words = [*program("binary"), "train", CFG, CSV, "-epochs", "1", "-save", path]
+        done = run(words)
+        assert done.returncode == 4 and done.stderr.count("\n") == 1, done.stderr
+    assert sorted(os.listdir()) == before
+
+
+def as_somebody(act: Callable[[], None], *groups: int) -> str:
+    """Do it in a child as user 4321, in these groups, the first its own; what it raised."""
+    os.chmod(".", 0o777)
+    readable, writable = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups(groups)
+            os.setgid(groups[0])
+            os.setuid(4321)
+            act()
+        except BaseException as reason:
+            os.write(writable, repr(reason).encode())
+        finally:
+            os._exit(0)
+    os.close(writable)
+    with os.fdopen(readable) as raised:
+        text = raised.read()
+    os.waitpid(child, 0)
+    return text
+
+
+@AS_ROOT
+@pytest.mark.parametrize("folder", [0o555, 0o1777])
+@pytest.mark.parametrize("name", ["there/shared.csv", "link.csv"])
+def test_a_file_that_may_be_written_but_not_replaced_is_written_over(folder: int, name: str) -> None:
+    """Its folder is read-only, or sticky as /tmp is; the link lies where we may write."""
+    Path("there").mkdir()
+    os.symlink("there/shared.csv", "link.csv")
+    target = Path("there/shared.csv")
+    target.write_text("old\n" * 1000)
+    os.chmod(target, 0o666)
+    os.chmod("there", folder)
+    before = os.stat(target)
+    assert as_somebody(lambda: dv.save_csv(name, ROWS), 4321) == ""
+    after = os.stat(target)
+    assert target.read_text() == TEXT
+    assert (after.st_ino, after.st_uid, after.st_mode) == (before.st_ino, before.st_uid, before.st_mode)
+    assert os.listdir("there") == ["shared.csv"]
+    big = np.arange(300_000, dtype=np.float32).reshape(-1, 3)  # more than a buffer holds
+    assert as_somebody(lambda: dv.save_csv(name, big), 4321) == ""
+    assert np.array_equal(dv.load_csv(name), big)
+    assert as_somebody(lambda: dv.save_csv(name, ROWS[:0]), 4321) == "" and target.read_text() == ""
+    target.write_text("keep me")
+    assert as_somebody(lambda: check(lib.dn_writable(name.encode())), 4321) == ""
+    assert target.read_text() == "keep me"
+
+
+@AS_ROOT
+def test_a_new_file_in_a_folder_without_permission_is_an_error() -> None:
+    Path("there").mkdir(mode=0o555)
+    assert "Permission denied" in as_somebody(lambda: dv.save_csv("there/new.csv", ROWS), 4321)
+    Path("there/old.csv").write_text("keep me")
+    assert "Permission denied" in as_somebody(lambda: dv.save_csv("there/old.csv", ROWS), 4321)
+    assert Path("there/old.csv").read_text() == "keep me"
+
+
+@AS_ROOT
+@pytest.mark.parametrize(
+    "mode, groups, wanted",
+    [
+        (0o660, (4321, 2345), 0o660),  # the group is ours too, so it stays
+        (0o646, (4321,), 0o646),
+        (0o676, (4321,), 0o666),  # our group gets what everybody has
+        (0o6777, (4321,), 0o777),
+        (0o6777, (4321, 2345), 0o777),
+    ],
+)
+def test_a_file_that_cannot_keep_its_owner_gives_no_group_more(mode: int, groups: tuple[int, ...], wanted: int) -> None:
+    Path("theirs.csv").write_text("old")
+    os.chown("theirs.csv", 1234, 2345)
+    os.chmod("theirs.csv", mode)
+    assert as_somebody(lambda: dv.save_csv("theirs.csv", ROWS), *groups) == ""
+    info = os.stat("theirs.csv")
+    assert Path("theirs.csv").read_text() == TEXT
+    assert (info.st_uid, info.st_gid) == (4321, 2345 if 2345 in groups else 4321)
+    assert stat.S_IMODE(info.st_mode) == wanted
+
+
+def test_a_file_that_alone_is_mounted_is_written_over() -> None:
+    """As containers are given single files; renaming over one is refused."""
+    Path("inner").write_text("old\n" * 10)
+    Path("store").write_text("old\n" * 10)
+    code = f"mount --bind store inner && exec {' '.join(program('binary'))} sample {CFG} -random -n 3 -q -o inner"
+    if subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
+        pytest.skip("no namespaces here")
+    done = run(["unshare", "-rm", "sh", "-c", code])
+    if "mount" in done.stderr:
+        pytest.skip("no mounting here")
+    assert done.returncode == 0, done.stderr
+    assert dv.load_csv("store").shape == (3, 64)
+    assert Path("inner").read_text() == "old\n" * 10
+    assert sorted(os.listdir()) == ["inner", "store"]
+
+
+def test_leftovers_with_our_own_number_are_cleaned_unless_they_are_being_written() -> None:
+    """In a container every run has the same number."""
+    left, locked = (f"w.csv.tmp.{os.getpid()}.0123456789abcde{end}" for end in "01")
+    for name in (left, locked):
+        Path(name).write_text("part")
+    with open(locked) as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        dv.save_csv("w.csv", ROWS)
+    assert sorted(os.listdir()) == ["w.csv", locked]
+
+
+def test_input_that_does_not_block_is_waited_for() -> None:
+    """Another program that shares the pipe may have made it so."""
+    readable, writable = os.pipe()
+    os.set_blocking(readable, False)
+    words = [*program("binary"), "inspect", "-"]
+    with subprocess.Popen(words, stdin=readable, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        os.close(readable)
+        with os.fdopen(writable, "w") as out:
+            text = Path(CFG).read_text()
+            for part in (text[:40], text[40:]):
+                time.sleep(0.1)
+                out.write(part)
+                out.flush()
+        said = process.communicate(timeout=30)[0]
+    assert process.returncode == 0 and "sampling" in said, said
+
+
+def test_two_outputs_of_a_training_are_two_files() -> None:
+    """Whatever they are called: the table would take the place of the weights."""
+    Path("sub").mkdir()
+    os.symlink("sub", "other")
+    for save, latents in (("w", "./w"), ("sub/w", "other/w"), ("sub/../w", "w")):
+        done = run([*program("binary"), "train", CFG, CSV, "-epochs", "1", "-save", save, "-latents", latents])
+        assert done.returncode == 2 and "-save and -latents are both" in done.stderr, done.stderr
+    assert sorted(os.listdir()) == ["other", "sub"] and not os.listdir("sub")

@@ -16,7 +16,7 @@ import pytest
 
 import darknet_vae as dv
 from darknet_vae import errors
-from darknet_vae._lib import ffi, lib
+from darknet_vae._lib import _heard, check, ffi, lib
 from darknet_vae.network import _items
 
 Build = Callable[..., dv.Network]
@@ -680,3 +680,36 @@ def test_a_notebook_shows_one_line_of_progress(
     assert re.search(r"epoch 2/2", capsys.readouterr().out)
     ae(network).train(X, 2, progress=False)
     assert capsys.readouterr().out == ""
+
+
+def test_a_training_that_does_not_begin_leaves_the_schedule(network: Build) -> None:
+    net = network(KINDS["dropout and batch norm"].format(net="learning_rate=0.5\npolicy=steps\nsteps=4\nscales=0.1"))
+    x = np.random.default_rng(0).uniform(size=(8, 6)).astype(np.float32)
+    net.train(x, epochs=10)
+    net.save("w.weights")
+    net.load_weights("w.weights")  # steps by hand go on, a training begins anew
+    assert net.learning_rate == pytest.approx(0.05)
+    with pytest.raises(errors.UsageError, match="normalises"):
+        net.train(x[:1], epochs=1)
+    assert net.learning_rate == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("status", [lib.DN_OK, lib.DN_E_NUMERIC, lib.DN_E_INTERRUPTED])
+def test_ctrl_c_is_raised_whatever_else_came_of_the_call(status: int) -> None:
+    """A handler that raised while the core was at work is not heard again."""
+    _heard.append(KeyboardInterrupt("once"))
+    found: list[BaseException] = []
+
+    def other() -> None:
+        try:
+            check(lib.DN_E_USAGE)
+        except BaseException as reason:
+            found.append(reason)
+
+    thread = threading.Thread(target=other)  # whose calls are not the main thread's
+    thread.start()
+    thread.join()
+    assert [type(reason) for reason in found] == [errors.UsageError]
+    with pytest.raises(KeyboardInterrupt, match="once"):
+        check(status)
+    assert not _heard

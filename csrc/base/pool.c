@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -215,6 +216,17 @@ dn_status dn_pool_wanted(int asked, int *threads) {
     return DN_OK;
 }
 
+/* Signals are for the program's own threads, which wait for them or whose waiting they cut short; but not faults, and not
+ * the clocks of profilers. Returns what was blocked before. */
+static sigset_t pool_block_signals(void) {
+    static const int ours[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS, SIGPROF};
+    sigset_t most, before;
+    sigfillset(&most);
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) sigdelset(&most, ours[i]);
+    pthread_sigmask(SIG_BLOCK, &most, &before);
+    return before;
+}
+
 dn_status dn_pool_create(dn_pool **out, int threads) {
     *out = NULL;
     if (threads <= 0) DN_TRY(dn_pool_wanted(0, &threads));
@@ -234,11 +246,13 @@ dn_status dn_pool_create(dn_pool **out, int threads) {
     pthread_attr_t attributes; /* some libraries give a thread less than kernels put on its stack */
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK);
+    sigset_t signals = pool_block_signals(); /* threads inherit it */
     for (int i = 0; i + 1 < threads; i++) { /* fewer threads than asked for is slower, not wrong */
         p->workers[i] = (pool_worker){.pool = p, .number = i + 1};
         if (pthread_create(&p->workers[i].thread, &attributes, pool_run, &p->workers[i])) break;
         p->n_workers++;
     }
+    pthread_sigmask(SIG_SETMASK, &signals, NULL);
     pthread_attr_destroy(&attributes);
     *out = p;
     return DN_OK;

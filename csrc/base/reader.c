@@ -48,6 +48,10 @@ dn_status dn_reader_read(int fd, const char *path, void *to, size_t room, size_t
             DN_TRY(dn_sys_interrupted());
             continue;
         }
+        if (n < 0 && errno == EAGAIN) { /* somebody made our descriptor non-blocking */
+            DN_TRY(dn_sys_wait(fd, POLLIN));
+            continue;
+        }
         DN_CHECK(n >= 0, DN_E_IO, "cannot read %s: %s", path, strerror(errno));
         if (n == 0) break;
         *got += (size_t)n;

@@ -3,6 +3,7 @@
 #include "base/sys.h"
 #include "base/machine.h"
 #include "base/sys_calls.h"
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,13 @@ int dn_sys_must_fail(void) {
 dn_status dn_sys_interrupted(void) {
     const struct timespec pause = {.tv_nsec = 30000000}; /* the watch is asked no more often than that */
     nanosleep(&pause, NULL);
+    return dn_watched();
+}
+
+/* Until a descriptor is ready, or for a moment. */
+dn_status dn_sys_wait(int fd, short events) {
+    struct pollfd ready = {.fd = fd, .events = events};
+    poll(&ready, 1, 100);
     return dn_watched();
 }
 

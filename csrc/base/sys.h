@@ -33,7 +33,8 @@ dn_status dn_file_read_part(const char *path, size_t most, char **data, size_t *
 enum { DN_TEXT_MOST = 16 << 20, DN_NAMES_MOST = 256 << 20 }; /* of a cfg, a label tree or a map; of a list of names */
 
 /* Write a whole file or leave the old one: temporary neighbour, fsync, rename. Links are followed; a file that is replaced
- * keeps its mode and owner. What is no regular file is written directly; "-" or NULL is standard output. */
+ * keeps its mode and owner. A file that may be written but not replaced, as its folder does not let us, is written over.
+ * What is no regular file is written directly; "-" or NULL is standard output. */
 typedef struct dn_writer dn_writer;
 dn_status dn_writer_open(dn_writer **out, const char *path);
 dn_status dn_writer_write(dn_writer *writer, const void *data, size_t size);

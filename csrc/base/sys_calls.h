@@ -7,4 +7,6 @@
 int dn_sys_must_fail(void);
 /* After a system call that a signal has cut short: DN_E_INTERRUPTED when the watch asks to stop. */
 dn_status dn_sys_interrupted(void);
+/* Until a descriptor is ready for poll's `events`, or for a moment; asks the watch. */
+dn_status dn_sys_wait(int fd, short events);
 #endif

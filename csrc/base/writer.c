@@ -1,7 +1,10 @@
 /* Writing files. A regular file is written as a temporary neighbour that is renamed over it, so that readers see the
  * old file or the new one and a failure leaves the old one. Renaming would replace whatever else the path names, so
  * everything that is no regular file (a pipe, a terminal, /dev/null) is opened and written directly, and links are
- * resolved first. */
+ * resolved first.
+ *
+ * Some files can be written but not replaced: the folder is read-only for us, it is sticky and the file is another
+ * user's, or the file alone is mounted into a container. Those are written over, which a failure can interrupt. */
 #define _GNU_SOURCE /* getentropy */
 #include "base/sys.h"
 #include "base/sys_calls.h"
@@ -25,6 +28,8 @@ struct dn_writer {
     char *target;    /* what the temporary file becomes; NULL: written directly */
     char *temporary; /* NULL: written directly */
     int fd, borrowed; /* borrowed: the descriptor is the program's own and stays open */
+    int replaces;     /* there is an old file */
+    int over;         /* 1: it is written over, and as yet whole */
     size_t used;
     char buffer[1 << 16];
 };
@@ -90,13 +95,27 @@ static dn_status writer_open_directly(dn_writer *w, const char *path) {
     }
 }
 
-/* Temporary files are called NAME.tmp.PID.RANDOM. Those that runs left which were killed have a number of no process,
- * and nobody holds their lock; the name is cut where it would become too long for a file system. */
+/* Errors that say that the folder does not let us make or replace files. */
+static int folder_refuses(int number) {
+    return number == EACCES || number == EPERM || number == EROFS || number == EBUSY;
+}
+
+/* The old file stays whole until there is something to write. */
+static dn_status writer_open_over(dn_writer *w) {
+    w->fd = dn_sys_must_fail() ? (errno = EIO, -1) : open(w->target, O_WRONLY | O_NOCTTY | O_CLOEXEC);
+    w->over = 1;
+    return w->fd >= 0 ? DN_OK : writer_fail(w, errno);
+}
+
+/* Temporary files are called NAME.tmp.PID.RANDOM. Those that runs left which were killed have a number of no process, or
+ * ours, which it has now (in a container every run may have the same), and nobody holds their lock; the name is cut
+ * where it would become too long for a file system. */
 static int leftover_is(const char *entry, const char *stem, size_t stem_size) {
     if (strncmp(entry, stem, stem_size)) return 0;
     char *end;
     long pid = strtol(entry + stem_size, &end, 10);
-    return pid > 0 && *end == '.' && strlen(end) == 17 && kill((pid_t)pid, 0) && errno == ESRCH;
+    if (pid <= 0 || *end != '.' || strlen(end) != 17) return 0;
+    return pid == (long)getpid() || (kill((pid_t)pid, 0) && errno == ESRCH);
 }
 
 static void writer_clean(const char *folder, const char *stem, size_t stem_size) {
@@ -118,9 +137,15 @@ static uint64_t sys_random(void) {
     return bits;
 }
 
+/* Lock a new temporary file, so that others do not take it for a leftover; 0: somebody has just done that. A file system
+ * without locks has no cleaning either. */
+static int writer_lock(const dn_writer *w) {
+    return (!flock(w->fd, LOCK_EX | LOCK_NB) || errno != EWOULDBLOCK) && !access(w->temporary, F_OK);
+}
+
 /* A new file beside the target; `mode` as of open. */
 static dn_status writer_open_temporary(dn_writer *w, mode_t mode) {
-    enum { NAME_MOST = 200 };
+    enum { NAME_MOST = 100 }; /* encrypted folders have names of at most 143 bytes */
     size_t folder = path_folder(w->target), name = strlen(w->target + folder);
     int cut = (int)(name < NAME_MOST ? name : NAME_MOST);
     char stem[NAME_MOST + 8];
@@ -133,28 +158,38 @@ static dn_status writer_open_temporary(dn_writer *w, mode_t mode) {
         snprintf(w->temporary, size, "%.*s%s%ld.%016llx", (int)folder, w->target, stem, (long)getpid(),
                  (unsigned long long)sys_random());
         w->fd = dn_sys_must_fail() ? (errno = EIO, -1)
-                                : open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
-        if (w->fd >= 0) {
-            (void)!flock(w->fd, LOCK_EX | LOCK_NB); /* so that others do not take it for a leftover */
-            return DN_OK;
-        }
-        if (errno != EEXIST && errno != EINTR) break;
+                                : open(w->temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+        if (w->fd >= 0 && writer_lock(w)) return DN_OK;
+        if (w->fd >= 0)
+            close(w->fd), w->fd = -1, errno = EEXIST;
+        else if (errno != EEXIST && errno != EINTR)
+            break;
     }
     int number = errno;
     dn_free(w->temporary);
     w->temporary = NULL;
-    return writer_fail(w, number);
+    return w->replaces && folder_refuses(number) ? writer_open_over(w) : writer_fail(w, number);
 }
 
-/* The file that is there keeps its mode, and its owner where we may give files away. */
+/* The file that is there keeps its mode, and its owner where we may give files away. What its group may do is not for
+ * another group, unless everybody may, and to act as its owner is not to act as another. */
+static void writer_keep_mode(const dn_writer *w, const struct stat *old) {
+    struct stat now;
+    mode_t mode = old->st_mode & 07777;
+    if (fstat(w->fd, &now)) return;
+    if ((now.st_uid != old->st_uid || now.st_gid != old->st_gid) && fchown(w->fd, old->st_uid, old->st_gid))
+        (void)!fchown(w->fd, (uid_t)-1, old->st_gid);
+    if (fstat(w->fd, &now)) return;
+    if (now.st_gid != old->st_gid) mode &= ~(mode_t)S_IRWXG | (mode & S_IRWXO) << 3;
+    if (now.st_uid != old->st_uid || now.st_gid != old->st_gid) mode &= ~(mode_t)(S_ISUID | S_ISGID);
+    (void)!fchmod(w->fd, mode);
+}
+
 static dn_status writer_replace(dn_writer *w, const struct stat *old) {
     if (access(w->target, W_OK)) return writer_fail(w, errno);
+    w->replaces = 1;
     DN_TRY(writer_open_temporary(w, 0600));
-    struct stat now;
-    if (!fstat(w->fd, &now) && (now.st_uid != old->st_uid || now.st_gid != old->st_gid) &&
-        fchown(w->fd, old->st_uid, old->st_gid) && now.st_gid != old->st_gid)
-        (void)!fchown(w->fd, (uid_t)-1, old->st_gid);
-    (void)!fchmod(w->fd, old->st_mode & 07777);
+    if (w->temporary) writer_keep_mode(w, old);
     return DN_OK;
 }
 
@@ -165,6 +200,8 @@ static dn_status writer_begin(dn_writer *w, const char *path) {
         return DN_OK;
     }
     int there = stat(path, &info) == 0;
+    if (!there && errno != ENOENT) return writer_fail(w, errno);
+    if (!*path) return writer_fail(w, ENOENT);
     if (there && S_ISDIR(info.st_mode)) return writer_fail(w, EISDIR);
     int own = there ? path_is_open(&info) : -1;
     if (own >= 0) {
@@ -191,6 +228,15 @@ dn_status dn_writer_open(dn_writer **out, const char *path) {
     return status;
 }
 
+dn_status dn_file_save(const char *path, const void *data, size_t size) {
+    dn_writer *w;
+    DN_TRY(dn_writer_open(&w, path));
+    dn_status status = dn_writer_write(w, data, size);
+    if (status == DN_OK) return dn_writer_commit(w);
+    dn_writer_abort(w);
+    return status;
+}
+
 dn_status dn_writable(const char *path) {
     struct stat info;
     dn_writer *w;
@@ -206,6 +252,8 @@ dn_status dn_writable(const char *path) {
 
 static dn_status writer_flush(dn_writer *w) {
     size_t done = 0;
+    if (w->over && (dn_sys_must_fail() ? (errno = EIO, 1) : ftruncate(w->fd, 0))) return writer_fail(w, errno);
+    w->over = 0;
     while (done < w->used) {
         ssize_t n = dn_sys_must_fail() ? (errno = ENOSPC, -1) : write(w->fd, w->buffer + done, w->used - done);
         if (n >= 0) {
@@ -213,9 +261,7 @@ static dn_status writer_flush(dn_writer *w) {
         } else if (errno == EINTR) {
             DN_TRY(dn_sys_interrupted());
         } else if (errno == EAGAIN) { /* somebody made our descriptor non-blocking */
-            struct pollfd ready = {.fd = w->fd, .events = POLLOUT};
-            poll(&ready, 1, 100);
-            DN_TRY(dn_watched());
+            DN_TRY(dn_sys_wait(w->fd, POLLOUT));
         } else {
             return writer_fail(w, errno);
         }
@@ -255,18 +301,42 @@ static int sys_sync_folder(const char *path) {
     return failed;
 }
 
+/* Write the temporary file's bytes over the old file. */
+static dn_status writer_copy_over(dn_writer *w) {
+    int from = w->fd;
+    dn_status status = writer_open_over(w);
+    for (off_t at = 0; status == DN_OK; at += (off_t)w->used) {
+        ssize_t n = pread(from, w->buffer, sizeof w->buffer, at);
+        if (n < 0) status = writer_fail(w, errno);
+        if (n <= 0) break;
+        w->used = (size_t)n;
+        status = writer_flush(w);
+        w->used = (size_t)n;
+    }
+    w->used = 0;
+    if (status == DN_OK) status = writer_flush(w); /* of an empty file too nothing stays */
+    if (status == DN_OK && sys_sync(w->fd)) status = writer_fail(w, errno);
+    close(from);
+    return status;
+}
+
+/* The temporary file becomes the target. */
+static dn_status writer_rename(dn_writer *w) {
+    if (sys_sync(w->fd)) return writer_fail(w, errno);
+    if (dn_sys_must_fail() ? (errno = EIO, 1) : rename(w->temporary, w->target))
+        return w->replaces && folder_refuses(errno) ? writer_copy_over(w) : writer_fail(w, errno);
+    dn_free(w->temporary);
+    w->temporary = NULL;
+    return sys_sync_folder(w->target) ? writer_fail(w, errno) : DN_OK;
+}
+
 dn_status dn_writer_commit(dn_writer *w) {
     dn_status status = writer_flush(w);
-    if (status == DN_OK && w->temporary) {
-        if (sys_sync(w->fd) || (dn_sys_must_fail() ? (errno = EIO, 1) : rename(w->temporary, w->target)))
-            status = writer_fail(w, errno);
-        if (status == DN_OK) {
-            dn_free(w->temporary);
-            w->temporary = NULL;
-            if (sys_sync_folder(w->target)) status = writer_fail(w, errno);
-        }
-    }
-    if (!w->borrowed) {
+    if (status == DN_OK && w->temporary)
+        status = writer_rename(w);
+    else if (status == DN_OK && w->target && sys_sync(w->fd))
+        status = writer_fail(w, errno);
+    if (!w->borrowed && w->fd >= 0) {
         int failed = close(w->fd);
         w->fd = -1;
         if (failed && status == DN_OK) status = writer_fail(w, errno);

@@ -47,8 +47,11 @@ static int apply_save(apply_job *j, const float *out, int width) {
     const cli_args *args = &j->args;
     size_t rows = j->table.rows;
     if (!args->labels) return cli_check(args, dn_csv_save(args->output, out, rows, (size_t)width));
-    int code = cli_classes(args, &j->classes);
+    int code = cli_classes(args, &j->classes), wanted = width == 1 ? 2 : width;
     if (code) return code;
+    if (j->classes.n && j->classes.n != wanted)
+        return cli_usage(args, "the labels file beside %s has %d label%s, the network %d classes", args->weights,
+                         j->classes.n, j->classes.n == 1 ? "" : "s", wanted);
     int32_t *picked = (int32_t *)cli_floats(args, rows, 1); /* of the same size */
     if (!picked) return DN_E_MEMORY;
     dn_status status = dn_net_pick(j->net, out, rows, picked);
@@ -93,6 +96,7 @@ static int sample_prior(apply_job *j) {
 int cli_sample(const cli_args *args) {
     apply_job j;
     if (args->data && args->count) return cli_usage(args, "sample: a CSV of latent vectors or -n, not both");
+    if (!args->data && args->rows) return cli_usage(args, "sample: -N takes the first rows of a CSV; -n %ld draws as many", args->rows);
     if (!args->data && !args->count) return cli_usage(args, "sample: give a CSV of latent vectors, or -n COUNT");
     int code = apply_begin(&j, args);
     if (!code && !j.info.latent_size)

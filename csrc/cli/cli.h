@@ -73,7 +73,7 @@ int cli_flush(const cli_args *args);
 
 /* ---- terminal.c ---- */
 
-/* SIGINT, SIGTERM and SIGHUP end long calls of the library; the second one ends the program at once. */
+/* SIGINT, SIGTERM and SIGHUP end long calls of the library; another one, a second later, ends the program at once. */
 void cli_signals(void);
 int cli_interrupted(void); /* the signal's number, or 0 */
 /* From now on the library is not interrupted: what was learned has to be written. */
@@ -91,6 +91,8 @@ void cli_bundled(char *text, size_t size);
 const char *cli_bundled_like(const char *name, char text[CLI_PATH]);
 /* Is it a regular file, or would it be one? Not so "-" and devices. */
 int cli_is_file(const char *path);
+/* Do two paths name one file, which may not be there yet? */
+int cli_same_file(const char *a, const char *b);
 /* Before a long job: can the file be written, and is it none of the inputs? */
 int cli_writable(const cli_args *args, const char *option, const char *path);
 

@@ -6,6 +6,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#ifdef __APPLE__
+#include <mach-o/dyld.h>
+#endif
 
 /* ---- bundled files ----
  *
@@ -13,10 +16,24 @@
  * the binary in a source tree, in PREFIX/share/darknet-vae, or in the Python package of the environment whose `bin` the
  * binary lies in. */
 
-static int program_folder(char text[CLI_PATH]) {
+static int program_name(char text[CLI_PATH]) {
+#ifdef __APPLE__
+    char name[CLI_PATH]; /* may be a link, or lead through some */
+    uint32_t size = sizeof name;
+    char *real = _NSGetExecutablePath(name, &size) ? NULL : realpath(name, NULL);
+    int fits = real && snprintf(text, CLI_PATH, "%s", real) < CLI_PATH;
+    free(real);
+    return fits;
+#else
     ssize_t n = readlink("/proc/self/exe", text, CLI_PATH - 1);
     if (n <= 0) return 0;
     text[n] = 0;
+    return 1;
+#endif
+}
+
+static int program_folder(char text[CLI_PATH]) {
+    if (!program_name(text)) return 0;
     char *slash = strrchr(text, '/');
     if (!slash) return 0;
     *slash = 0;
@@ -118,17 +135,32 @@ int cli_is_file(const char *path) {
     return strcmp(path, "-") && (stat(path, &info) || S_ISREG(info.st_mode));
 }
 
-static int same_file(const char *a, const char *b) {
+/* The folder that a path lies in; returns its length in the path. */
+static size_t folder_of(const char *path, struct stat *info) {
+    char text[CLI_PATH];
+    const char *slash = strrchr(path, '/');
+    size_t size = slash ? (size_t)(slash + 1 - path) : 0;
+    int fits = snprintf(text, sizeof text, "%.*s", size ? (int)size : 1, size ? path : ".") < (int)sizeof text;
+    if (!fits || stat(text, info)) *info = (struct stat){0};
+    return size;
+}
+
+int cli_same_file(const char *a, const char *b) {
     struct stat x, y;
-    return b && !stat(a, &x) && !stat(b, &y) && S_ISREG(x.st_mode) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+    if (!strcmp(a, "-") || !strcmp(b, "-")) return 0;
+    int there = !stat(a, &x);
+    if (there != !stat(b, &y)) return 0;
+    if (there) return S_ISREG(x.st_mode) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+    const char *name = a + folder_of(a, &x), *other = b + folder_of(b, &y);
+    return x.st_ino && x.st_dev == y.st_dev && x.st_ino == y.st_ino && !strcmp(name, other);
 }
 
 int cli_writable(const cli_args *args, const char *option, const char *path) {
     const char *const inputs[] = {args->cfg, args->data, args->valid};
     for (int i = 0; i < 3; i++)
-        if (same_file(path, inputs[i]))
+        if (inputs[i] && !access(path, F_OK) && cli_same_file(path, inputs[i]))
             return cli_usage(args, "-%s %s would overwrite %s, which is read", option, path, inputs[i]);
-    if (strcmp(option, "save") && same_file(path, args->weights))
+    if (strcmp(option, "save") && args->weights && cli_same_file(path, args->weights))
         return cli_usage(args, "-%s %s would overwrite the weights, which are read", option, path);
     return cli_check(args, dn_writable(path));
 }

@@ -58,7 +58,9 @@ int cli_table(const cli_args *args, const dn_net *net, const char *path, int lat
                               .max_rows = args->rows,
                               .header = args->header ? 1 : args->no_header ? -1 : 0,
                               .columns = latents ? info.latent_size : info.inputs};
-    int code = cli_check(args, dn_csv_load(table, cli_find(path, bundled), &options));
+    const char *found = cli_find(path, bundled);
+    if (found != path && !args->quiet) fprintf(stderr, "%s: using %s\n", args->program, found);
+    int code = cli_check(args, dn_csv_load(table, found, &options));
     if (code || !table->warnings) return code;
     for (const char *line = table->warnings, *end; *line; line = *end ? end + 1 : end) {
         end = line + strcspn(line, "\n");

@@ -1,6 +1,7 @@
 /* darknet: autoencoders and variational autoencoders from the shell. */
 #include "base/nearest.h"
 #include "cli/cli.h"
+#include <fcntl.h>
 #include <string.h>
 
 const cli_verb cli_verbs[] = {
@@ -16,7 +17,7 @@ const cli_verb cli_verbs[] = {
     {"reconstruct", CLI_RECONSTRUCT, cli_reconstruct, "CFG ROWS.csv -weights W", "decode the latent mean of every row", 2,
      2, NULL},
     {"predict", CLI_PREDICT, cli_predict, "CFG ROWS.csv -weights W", "the output of any network for every row", 2, 2, NULL},
-    {"evaluate", CLI_EVALUATE, cli_evaluate, "CFG ROWS.csv -weights W", "the losses; -output F: of every row, as scores", 2,
+    {"evaluate", CLI_EVALUATE, cli_evaluate, "CFG ROWS.csv -weights W", "the losses; -output F: total_loss of every row", 2,
      2, "\nMeans per row; of supervised networks also accuracy, or mse and r2."},
     {"inspect", CLI_INSPECT, cli_inspect, "CFG", "the layers: shapes, parameters, arithmetic, memory", 1, 1, NULL},
     {"plot", 0, NULL, "PICTURE ...", "pictures of training, latents, manifold, samples", 0, 0, NULL},
@@ -96,7 +97,14 @@ static int take_verb(cli_args *args, int *argc, char **argv) {
     return cli_usage(args, "%s needs Python: pip install ., then darknet-vae %s", word, word);
 }
 
+/* A file that is opened must not become standard output because that was closed (`>&-`). */
+static void keep_standard_descriptors(void) {
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_WRONLY : O_RDONLY) < 0) return;
+}
+
 int main(int argc, char **argv) {
+    keep_standard_descriptors();
     const char *slash = argc ? strrchr(argv[0], '/') : NULL, *name = !argc ? "" : slash ? slash + 1 : argv[0];
     cli_args args = {.program = strcmp(name, "darknet-vae") ? "darknet" : "darknet-vae", .gpu = -1};
     if (argc < 2) return cli_help(&args), DN_E_USAGE;
@@ -109,5 +117,6 @@ int main(int argc, char **argv) {
     if (!code && !args.verb) return cli_help(&args);
     if (!code) code = cli_parse(&args, argc, argv);
     if (!code) code = args.help ? cli_verb_help(&args) : args.verb->run(&args);
-    return cli_interrupted() ? 128 + cli_interrupted() : code;
+    /* what failed after the signal, as saving may, is worth more than that there was one */
+    return cli_interrupted() && (!code || code == DN_E_INTERRUPTED) ? 128 + cli_interrupted() : code;
 }

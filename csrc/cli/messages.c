@@ -1,6 +1,7 @@
 /* What the binary says. */
 #include "base/status.h"
 #include "cli/cli.h"
+#include <errno.h>
 #include <math.h>
 #include <poll.h>
 #include <signal.h>
@@ -22,7 +23,7 @@ static void end_of_pipe(void) {
 
 int cli_check(const cli_args *args, dn_status status) {
     if (status == DN_OK) return 0;
-    if (status == DN_E_IO && output_is_closed()) end_of_pipe();
+    if (status == DN_E_IO && strstr(dn_error(), strerror(EPIPE)) && output_is_closed()) end_of_pipe();
     fprintf(stderr, "%s: %s\n", args->program, dn_error());
     return (int)status;
 }

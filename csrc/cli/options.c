@@ -19,14 +19,15 @@ typedef struct option {
 
 #define AT(field) offsetof(cli_args, field)
 static const option options[] = {
-    {{"weights", "w"}, TEXT, AT(weights), CLI_ALL, "W", "a Darknet .weights file: train goes on from it"},
+    {{"weights", "w"}, TEXT, AT(weights), CLI_TRAIN, "W", "go on from these weights (Darknet .weights)"},
+    {{"weights", "w"}, TEXT, AT(weights), CLI_ALL & ~CLI_TRAIN, "W", "the trained parameters (Darknet .weights)"},
     {{"random"}, FLAG, AT(random), CLI_SAMPLE | CLI_ROWS, NULL, "run without -weights, with random parameters"},
     {{"save"}, TEXT, AT(save), CLI_TRAIN, "F", "the weights (vae.weights, or CFG's name + .weights)"},
-    {{"latents"}, TEXT, AT(latents), CLI_TRAIN, "F", "the latent means (latent_space.txt beside the weights)"},
+    {{"latents"}, TEXT, AT(latents), CLI_TRAIN, "F", "the latent means (latent_space.txt beside weights)"},
     {{"no-latents"}, FLAG, AT(no_latents), CLI_TRAIN, NULL, "do not write them"},
     {{"output", "o"}, TEXT, AT(output), CLI_TRAIN, "F", "ten inputs and outputs per epoch: F_input_0.txt, ..."},
     {{"output", "o"}, TEXT, AT(output), CLI_SAMPLE | CLI_ROWS, "F", "the rows' file (-: standard output)"},
-    {{"epochs"}, COUNT, AT(epochs), CLI_TRAIN, "n", "passes over the rows (until the cfg's max_batches)"},
+    {{"epochs"}, COUNT, AT(epochs), CLI_TRAIN, "n", "passes over the rows (default: the cfg's max_batches)"},
     {{"lr"}, NUMBER, AT(learning_rate), CLI_TRAIN, "r", "learning rate, instead of the cfg's"},
     {{"continue"}, FLAG, AT(continues), CLI_TRAIN, NULL, "the cfg's schedule goes on where the weights stopped"},
     {{"clear"}, FLAG, AT(clear), CLI_TRAIN, NULL, "the weights count as never trained"},
@@ -36,14 +37,14 @@ static const option options[] = {
     {{"n"}, COUNT, AT(count), CLI_SAMPLE, "n", "decode so many drawn latent vectors"},
     {{"labels"}, FLAG, AT(labels), CLI_PREDICT, NULL, "the label before every row"},
     {{"label-column"}, TEXT, AT(label_column), CLI_TABLES, "c", "a column that is not data: name, or index from 0"},
-    {{"target", "targets"}, TEXT, AT(target), CLI_TRAIN | CLI_ROWS, "a,b", "columns to predict: names or indexes, -1: last"},
-    {{"scale"}, NUMBER, AT(scale), CLI_TABLES, "s", "divide the data by s (cfg: data_scale)"},
+    {{"target", "targets"}, TEXT, AT(target), CLI_TRAIN | CLI_ROWS, "a,b", "columns to predict, not data: names or indexes"},
+    {{"scale"}, NUMBER, AT(scale), CLI_TABLES, "s", "divide the data by s (default: the cfg's data_scale)"},
     {{"header"}, FLAG, AT(header), CLI_TABLES, NULL, "the first row of the CSV names the columns"},
     {{"no-header"}, FLAG, AT(no_header), CLI_TABLES, NULL, "the first row of the CSV is data"},
     {{"N", "rows"}, COUNT, AT(rows), CLI_TABLES, "n", "the first n rows of the CSV only"},
-    {{"seed"}, SEED, AT(seed), CLI_ALL, "s", "of start weights, noise and order (0)"},
+    {{"seed"}, SEED, AT(seed), CLI_ALL, "s", "of everything that is drawn (default: 0)"},
     {{"batch"}, COUNT, AT(batch), CLI_ALL, "b", "rows in one pass, instead of the cfg's"},
-    {{"threads"}, COUNT, AT(threads), CLI_ALL, "t", "(all that this process may use)"},
+    {{"threads"}, COUNT, AT(threads), CLI_ALL, "t", "how many (default: all that this process may use)"},
     {{"i", "gpu"}, WHOLE, AT(gpu), CLI_ALL, "N", "use GPU N (the first, if the network gains by it)"},
     {{"nogpu", "cpu"}, FLAG, AT(cpu), CLI_ALL, NULL, "use the CPU"},
     {{"precision"}, TEXT, AT(precision), CLI_ALL, "p", "of products on a GPU: float32, tf32 or bf16"},
@@ -161,8 +162,13 @@ static int parse_check(const cli_args *args) {
         return cli_usage(args, "the CFG comes first: %s %s %s", v->name, args->data, args->cfg);
     if ((args->cfg != NULL) + (args->data != NULL) < v->least)
         return cli_usage(args, "%s wants %s", v->name, v->arguments);
-    if (args->batch > 1 << 24 || args->threads > 4096 || args->epochs > 1 << 30)
-        return cli_usage(args, "-batch, -threads or -epochs is too large");
+    const struct limit {
+        const char *name;
+        long value, most;
+    } limits[] = {{"batch", args->batch, 1 << 24}, {"threads", args->threads, 4096}, {"epochs", args->epochs, 1 << 30}};
+    for (int i = 0; i < 3; i++)
+        if (limits[i].value > limits[i].most)
+            return cli_usage(args, "-%s %ld is more than %ld", limits[i].name, limits[i].value, limits[i].most);
     if (args->header && args->no_header) return cli_usage(args, "-header and -no-header: give one of the two");
     if (args->latents && args->no_latents) return cli_usage(args, "-latents and -no-latents: give one of the two");
     if (args->clear && args->continues) return cli_usage(args, "-clear and -continue: give one of the two");

@@ -4,13 +4,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t interrupted;
+static struct timespec interrupted_at; /* the handler's */
 
+/* A later one means it. One that comes at once is the same event twice: a terminal that closes and its shell both send
+ * SIGHUP, service managers send SIGTERM and SIGHUP, wrappers pass on what the whole group has heard. */
 static void signal_heard(int number) {
-    if (interrupted) _exit(128 + number); /* the second one means it */
-    interrupted = number;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (!interrupted)
+        interrupted = number, interrupted_at = now;
+    else if (now.tv_sec - interrupted_at.tv_sec + (now.tv_nsec - interrupted_at.tv_nsec) * 1e-9 >= 1)
+        _exit(128 + number);
 }
 
 static int asked_to_stop(void *context) {
@@ -22,6 +30,7 @@ void cli_signals(void) {
     struct sigaction heard = {.sa_handler = signal_heard}, before; /* no SA_RESTART: waiting for a pipe ends too */
     const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
     sigemptyset(&heard.sa_mask);
+    for (int i = 0; i < 3; i++) sigaddset(&heard.sa_mask, numbers[i]); /* one at a time */
     for (int i = 0; i < 3; i++)
         if (numbers[i] != SIGHUP || (!sigaction(SIGHUP, NULL, &before) && before.sa_handler != SIG_IGN)) /* nohup */
             sigaction(numbers[i], &heard, NULL);

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* What a training holds. */
 typedef struct train_job {
@@ -24,6 +25,8 @@ static int train_names(train_job *j) {
     size_t length = args->save ? (size_t)snprintf(j->save, sizeof j->save, "%s", args->save)
                                : dn_net_weights_name(j->net, j->supervised, j->save, sizeof j->save);
     if (length >= sizeof j->save - 64) return cli_usage(args, "the name of the weights file is too long");
+    if (!strcmp(j->save, "-") && isatty(STDOUT_FILENO))
+        return cli_usage(args, "-save -: weights are no text for a terminal");
     int file = cli_is_file(j->save), encodes = !j->supervised && j->info.latent_size;
     const char *slash = strrchr(j->save, '/');
     if (args->latents && !encodes) return cli_usage(args, "-latents: this network has no latent space to write");
@@ -40,7 +43,7 @@ static int train_writable(const train_job *j) {
     int code = cli_writable(args, "save", j->save);
     if (!code && *j->latents) code = cli_writable(args, "latents", j->latents);
     if (!code && *j->labels) code = cli_check(args, dn_writable(j->labels));
-    if (!code && *j->latents && !strcmp(j->latents, j->save))
+    if (!code && *j->latents && cli_same_file(j->latents, j->save))
         code = cli_usage(args, "-save and -latents are both %s", j->save);
     if (code || !args->output) return code;
     const char *dot = strrchr(args->output, '.'), *slash = strrchr(args->output, '/');
@@ -74,12 +77,12 @@ static void train_announce(const train_job *j) {
     if (args->quiet) return;
     const char *name = strrchr(args->data, '/');
     const char *label = args->label_column ? args->label_column : dn_net_label_column(j->net);
-    fprintf(stderr, "%s: %zu rows, %zu column%s", name ? name + 1 : args->data, t->rows, t->columns,
-            t->columns == 1 ? "" : "s");
+    fprintf(stderr, "%s: %zu rows, %zu column%s", !strcmp(args->data, "-") ? "standard input" : name ? name + 1 : args->data,
+            t->rows, t->columns, t->columns == 1 ? "" : "s");
     if (t->truths) fprintf(stderr, ", %zu target%s", t->truths, t->truths == 1 ? "" : "s");
     if (t->labels) fprintf(stderr, ", label '%s'", label);
-    fprintf(stderr, "; %zu parameters; %s, %d thread%s\n", j->info.n_params,
-            strcmp(dn_net_device(j->net), "cpu") ? "GPU" : "cpu", j->info.threads, j->info.threads == 1 ? "" : "s");
+    fprintf(stderr, "; %zu parameters, %s%d thread%s\n", j->info.n_params,
+            strcmp(dn_net_device(j->net), "cpu") ? "GPU, " : "", j->info.threads, j->info.threads == 1 ? "" : "s");
 }
 
 static int train_start(train_job *j) {
@@ -109,10 +112,27 @@ static dn_status train_latents(const train_job *j, float *mean) {
     return status == DN_OK ? dn_csv_save(j->latents, mean, j->table.rows, (size_t)j->info.latent_size) : status;
 }
 
+/* The place is full or gone: what was learned in hours is put where temporary files go. */
+static void train_rescue(const train_job *j) {
+    const char *folder = getenv("TMPDIR"), *slash = strrchr(j->save, '/');
+    char path[2 * CLI_PATH];
+    int n = snprintf(path, CLI_PATH, "%s/darknet-XXXXXX", folder && *folder ? folder : "/tmp");
+    if (n >= CLI_PATH || !cli_is_file(j->save) || !mkdtemp(path)) return;
+    snprintf(path + n, sizeof path - (size_t)n, "/%s", slash ? slash + 1 : j->save);
+    if (dn_net_save(j->net, path) == DN_OK) {
+        fprintf(stderr, "%s: the weights are in %s instead\n", j->args.program, path);
+        return;
+    }
+    path[n] = 0;
+    rmdir(path);
+}
+
 /* Weights, and what lies beside them. */
 static int train_save(train_job *j) {
     const cli_args *args = &j->args;
-    int code = cli_check(args, dn_net_save(j->net, j->save));
+    dn_status status = dn_net_save(j->net, j->save);
+    int code = cli_check(args, status);
+    if (status == DN_E_IO) train_rescue(j);
     if (!code && *j->labels && j->classes.n) code = cli_check(args, dn_classes_save(&j->classes, j->labels));
     if (!code && *j->latents) {
         float *mean = cli_floats(args, j->table.rows, (size_t)j->info.latent_size);
@@ -150,10 +170,10 @@ static int train_run(train_job *j) {
             if (terminal && !j->args.quiet && p.rows_done) fputs("\r\033[K", stderr);
             cli_warn(&j->args, "%s", now.warning);
         }
+        if (trained == DN_OK || trained == DN_E_INTERRUPTED) p = now; /* else weights are those of the last epoch */
+        if (now.epoch_done) epoch = now; /* also when the preview after it is what failed */
         if (trained != DN_OK) break;
-        p = now;
         cli_progress(&j->args, &p, terminal);
-        if (p.epoch_done) epoch = p;
     } while (!p.finished && !cli_interrupted());
     if (terminal && !j->args.quiet && !p.finished && (p.epoch || p.rows_done)) fputc('\n', stderr);
     int interrupted = cli_interrupted();

@@ -4,6 +4,7 @@
 #include "base/nearest.h"
 #include "base/number.h"
 #include "base/sys.h"
+#include "io/csv.h"
 #include <limits.h>
 #include <math.h>
 #include <stdarg.h>
@@ -120,6 +121,7 @@ static dn_status cfg_line(dn_cfg *cfg, char *text, int line) {
 }
 
 static dn_status cfg_read(dn_cfg *cfg, char *data, size_t size) {
+    DN_TRY(dn_csv_content(cfg->path, data, size));
     DN_CHECK(!memchr(data, 0, size), DN_E_FORMAT, "%s: holds a zero byte, so it is not text", cfg->path);
     char *p = data;
     if (!strncmp(p, "\xEF\xBB\xBF", 3)) p += 3;

@@ -287,6 +287,24 @@ static int csv_unnamed_first(const csv_reader *r, const dn_csv_options *o, const
     return 1;
 }
 
+/* The index that pandas and R write: a first column without a name that counts the rows. */
+int dn_csv_counts_rows(const csv_reader *r, const csv_plan *plan) {
+    const char *limit = csv_limit(r), *p = csv_line_that_holds(r->p, limit, 0);
+    double v[2] = {0, 0};
+    if (!plan->names || plan->names[plan->places[0]] || plan->columns < 2 || plan->roles[0] != CSV_FEATURE) return 0;
+    for (int i = 0; i < 2; i++) {
+        csv_reader look = *r;
+        csv_cell cell;
+        int last = 0;
+        if (!p) return 0;
+        look.p = p, look.end = limit;
+        dn_csv_cell(&look, &cell, &last);
+        if (!dn_csv_number(&cell, &v[i])) return 0;
+        p = csv_line_that_holds(csv_next_line(dn_csv_row_end(r, p, limit), limit), limit, 0);
+    }
+    return (v[0] == 0 || v[0] == 1) && v[1] == v[0] + 1;
+}
+
 /* ---- all of it ---- */
 
 static dn_status csv_find_first(csv_reader *r, const dn_csv_options *o, dn_table *table, int *hashes) {
@@ -329,5 +347,8 @@ dn_status dn_csv_look(csv_reader *r, const dn_csv_options *o, csv_plan *plan, dn
                                plan->first_line));
     }
     DN_TRY(dn_csv_roles(r, o, plan, table));
+    if (dn_csv_counts_rows(r, plan))
+        DN_TRY(dn_csv_warn(table, "%s: the first column has no name and counts the rows, as the index of pandas and R, but is "
+                           "read as data: write the table without it (index=False, row.names=FALSE)", r->path));
     return table->has_header ? dn_csv_table_header(plan, table) : DN_OK;
 }

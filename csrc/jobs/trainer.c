@@ -97,7 +97,8 @@ static dn_status trainer_prepare(dn_trainer *t, const dn_train_options *options)
     if (preview && !(t->preview = trainer_stem(options->preview_path))) return DN_E_MEMORY;
     DN_TRY(dn_feed_prepare_scores(t, options));
     DN_TRY(trainer_allocate(t));
-    return trainer_place_schedule(t);
+    DN_TRY(dn_check_norms(t->net, t->rows));
+    return trainer_place_schedule(t); /* the last: what fails leaves the network's schedule */
 }
 
 static uint64_t trainer_batches_per_epoch(const dn_trainer *t) {
@@ -153,7 +154,6 @@ static dn_status trainer_create(dn_trainer **out, dn_net *net, const float *x, c
     *t = (dn_trainer){.net = net, .x = x, .truth = truth, .rows = rows, .options = *options,
                       .layout = net->layout, .rate_before = net->rate_override};
     dn_status status = trainer_prepare(t, options);
-    if (status == DN_OK) status = dn_check_norms(net, t->rows);
     if (status != DN_OK) {
         trainer_free(t);
         return status;

@@ -135,6 +135,8 @@ typedef struct csv_plan {
 
 /* Find out separator, width, header and the columns' roles; the reader then stands at the first row. */
 dn_status dn_csv_look(csv_reader *reader, const dn_csv_options *options, csv_plan *plan, dn_table *table);
+/* The index that pandas and R write: a first column without a name that counts the rows. */
+int dn_csv_counts_rows(const csv_reader *reader, const csv_plan *plan);
 
 /* ---- columns ---- */
 

@@ -56,6 +56,8 @@ struct dn_net {
     double cost, objective; /* of the last forward */
 };
 
+/* ---- network.c ---- */
+
 /* Public functions that compute on a network, change it or read its buffers: between these two. dn_net_leave hands
  * `status` on. */
 dn_status dn_net_enter(const dn_net *net);
@@ -69,12 +71,18 @@ dn_status dn_net_leave(const dn_net *net, dn_status status);
 void dn_net_lock(const dn_net *net);
 void dn_net_unlock(const dn_net *net);
 
-/* Gradients and moments of the optimiser, at the first call: a network that never trains does without. */
-dn_status dn_net_prepare_training(dn_net *net);
 /* The network to run a job of `rows` rows on, without noise or training: itself, or its wide plan, which comes with the
  * first job of more rows than its batch. Recurrent networks have none, because a pass is a number of sequences and what
  * they remember; nor when there is no memory for it. Lent until the network is resized or destroyed. */
 dn_net *dn_net_for_job(dn_net *net, size_t rows);
+
+/* ---- memory.c ---- */
+
+/* Gradients and moments of the optimiser, at the first call: a network that never trains does without. */
+dn_status dn_net_prepare_training(dn_net *net);
+
+/* ---- pass.c ---- */
+
 /* Parts of dn_net_forward for jobs/: the rows already lie in net->input (and net->truth). Outside
  * training it looks at the watch before every layer; interrupted, recurrent layers may have gone on by some steps. */
 dn_status dn_net_run_layers(dn_net *net, int first, int last, int rows, int training, const float *truth);
@@ -85,22 +93,23 @@ dn_status dn_net_losses(dn_net *net, double *image, double *latent, double *weig
  */
 void dn_net_losses_keep(const dn_net *net, double *sums);
 void dn_net_losses_resume(dn_net *net, const double *sums);
+/* Forward and backward of a training step that is set, with the update if it is wanted; rows and truth as in
+ * dn_net_run_layers. */
+dn_status dn_net_train_rows(dn_net *net, int rows, const float *truth, int update);
+/* Tables of recurrent networks: sequence after sequence of so many rows; 1 for other networks. */
+int dn_net_steps(const dn_net *net);
+/* Where row i of a table's part stands in a pass of `rows` rows, which goes step by step through whole sequences. */
+size_t dn_net_place(const dn_net *net, size_t rows, size_t i);
+
+/* ---- optimizer.c ---- */
+
 /* What the next pass and update need to know: `pass` numbers the noise, `at` is its place in the epoch's order, `rows` are
  * those of the update. Call it when `seen` counts the pass already. */
 void dn_net_set_step(dn_net *net, uint64_t pass, uint64_t at, int64_t rows);
 /* Before an update with the step that is set: DN_E_NUMERIC when the learning rate has grown beyond float32. */
 dn_status dn_net_check_rate(const dn_net *net);
-/* Forward and backward of a training step that is set, with the update if it is wanted; rows and truth as in
- * dn_net_run_layers. */
-dn_status dn_net_train_rows(dn_net *net, int rows, const float *truth, int update);
 /* dn_net_update for a step that is set. */
 void dn_net_apply_update(dn_net *net);
-size_t dn_weights_bytes(const dn_net *net); /* of the file that dn_net_save writes */
-double dn_sampling_beta(const dn_layer *layer);
-/* Tables of recurrent networks: sequence after sequence of so many rows; 1 for other networks. */
-int dn_net_steps(const dn_net *net);
-/* Where row i of a table's part stands in a pass of `rows` rows, which goes step by step through whole sequences. */
-size_t dn_net_place(const dn_net *net, size_t rows, size_t i);
 /* Of the schedule, from the rows seen since rate_from. */
 uint64_t dn_net_batch_number(const dn_net *net);
 /* Let the schedule begin at this `seen`, which so many batches have followed. */
@@ -109,4 +118,9 @@ void dn_net_schedule_from(dn_net *net, uint64_t seen, uint64_t batches);
 uint64_t dn_net_batches(const dn_net *net);
 uint64_t dn_net_rows_per_update(const dn_net *net);
 double dn_net_rate(const dn_net *net);
+
+/* ---- io/weights.c, layers/sampling_layer.c ---- */
+
+size_t dn_weights_bytes(const dn_net *net); /* of the file that dn_net_save writes */
+double dn_sampling_beta(const dn_layer *layer);
 #endif

@@ -1012,12 +1012,13 @@ dn_status dn_trainer_run(dn_trainer *t, int max_ms, dn_progress *progress) {
 }
 
 static void line_duration(double seconds, char *text, size_t size) {
+    double whole = floor(seconds + 0.5), minutes = floor(seconds / 60 + 0.5); /* 119.7 s are not one minute and 60 s */
     if (seconds < 90)
         snprintf(text, size, "%.1fs", seconds);
     else if (seconds < 5400)
-        snprintf(text, size, "%.0fm%02.0fs", floor(seconds / 60), fmod(seconds, 60));
+        snprintf(text, size, "%.0fm%02.0fs", floor(whole / 60), fmod(whole, 60));
     else
-        snprintf(text, size, "%.0fh%02.0fm", floor(seconds / 3600), fmod(seconds, 3600) / 60);
+        snprintf(text, size, "%.0fh%02.0fm", floor(minutes / 60), fmod(minutes, 60));
 }
 
 static size_t line_add(char *line, size_t size, size_t at, const char *name, double value) {

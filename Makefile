@@ -144,7 +144,7 @@ ASAN_RUNTIME := $(firstword $(wildcard $(foreach f,libclang_rt.asan-$(firstword 
     $(shell $(CC) -print-file-name=$(f)))))
 ASAN_BUILD := build/asan-clang
 SANITIZE += -fsanitize=implicit-signed-integer-truncation,local-bounds -shared-libasan -Wl,-rpath,$(dir $(ASAN_RUNTIME)) \
-    -Wno-unused-command-line-argument -Wno-missing-field-initializers
+    -Wno-unused-command-line-argument
 # clang compiles unrolled kernels for many minutes with this check, which gcc makes.
 ASAN_ISA_FLAGS := -fno-sanitize=signed-integer-overflow
 else

@@ -12,6 +12,7 @@ import pytest
 from helpers import BINARY, MODULE, ROOT, knn_accuracy, program, run
 
 import darknet_vae as dv
+from darknet_vae import cli
 
 CFG, CSV = str(ROOT / "cfg" / "vae_digits.cfg"), str(ROOT / "data" / "digits.csv")
 BOTH = pytest.mark.parametrize("kind", ["binary", "python"])
@@ -32,6 +33,9 @@ def test_two_latents_of_the_digits_tell_the_labels_within_ten_seconds(digits: tu
 
 
 def test_binary_and_python_give_the_same_weights_bit_for_bit() -> None:
+    installed = cli.binary()
+    if installed is None or not BINARY or Path(installed).read_bytes() != Path(BINARY).read_bytes():
+        pytest.skip("the binary is another build than the installed one, which may round differently")
     losses = []
     for kind in ("binary", "python"):
         done = run(

@@ -713,3 +713,14 @@ def test_ctrl_c_is_raised_whatever_else_came_of_the_call(status: int) -> None:
     with pytest.raises(KeyboardInterrupt, match="once"):
         check(status)
     assert not _heard
+
+
+@pytest.mark.parametrize(
+    "seconds, text",
+    [(0, "0.0s"), (89.96, "90.0s"), (90, "1m30s"), (119.4, "1m59s"), (119.7, "2m00s"), (3599.9, "60m00s"), (5400, "1h30m"),
+     (7169, "1h59m"), (7199.9, "2h00m"), (36_000, "10h00m")],
+)  # fmt: skip
+def test_times_of_the_progress_line_have_less_than_sixty_of_each(seconds: float, text: str) -> None:
+    line = ffi.new("char[256]")
+    lib.dn_progress_line(ffi.new("dn_progress *", {"eta_seconds": seconds}), line, 256)
+    assert ffi.string(line).decode().endswith(f"eta {text}")

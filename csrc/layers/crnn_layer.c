@@ -35,8 +35,8 @@ static dn_status crnn_parse(dn_layer *l, dn_section *s) {
                  {&st->output, "output.", hidden, l->filters}};
     for (int i = 0; i < 3; i++) {
         dn_conv *p = parts[i].part;
-        *p = (dn_conv){.norm = {parts[i].prefix, on, activation}, .channels = parts[i].channels,
-                       .filters = parts[i].filters, .groups = 1};
+        *p = (dn_conv){.norm = {.prefix = parts[i].prefix, .on = on, .activation = activation},
+                       .channels = parts[i].channels, .filters = parts[i].filters, .groups = 1};
         p->whole.group = (dn_conv_shape){.height = l->height, .width = l->width, .size = 3, .stride = 1, .padding = 1};
         DN_TRY(dn_conv_settle(l, s, p));
     }

@@ -31,7 +31,7 @@ static dn_status gru_parse(dn_layer *l, dn_section *s) {
     st->candidate = tanh ? DN_TANH : DN_LOGISTIC;
     for (int i = 0; i < PARTS; i++)
         st->parts[i] = (dn_dense){.inputs = i < UZ ? outputs : l->inputs, .outputs = outputs,
-                                  .norm = {prefixes[i], on, DN_LINEAR}};
+                                  .norm = {.prefix = prefixes[i], .on = on, .activation = DN_LINEAR}};
     dn_layer_vector_out(l, outputs);
     return DN_OK;
 }

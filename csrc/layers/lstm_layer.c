@@ -28,8 +28,10 @@ static dn_status lstm_parse(dn_layer *l, dn_section *s) {
     DN_TRY(
         dn_layer_size(s, &n, (size_t)outputs, (size_t)(outputs > l->inputs ? outputs : l->inputs), sizeof(float), 1));
     for (int k = 0; k < GATES; k++) {
-        st->w[k] = (dn_dense){.inputs = outputs, .outputs = outputs, .norm = {prefixes[k], on, DN_LINEAR}};
-        st->u[k] = (dn_dense){.inputs = l->inputs, .outputs = outputs, .norm = {prefixes[GATES + k], on, DN_LINEAR}};
+        st->w[k] = (dn_dense){.inputs = outputs, .outputs = outputs,
+                              .norm = {.prefix = prefixes[k], .on = on, .activation = DN_LINEAR}};
+        st->u[k] = (dn_dense){.inputs = l->inputs, .outputs = outputs,
+                              .norm = {.prefix = prefixes[GATES + k], .on = on, .activation = DN_LINEAR}};
     }
     dn_layer_vector_out(l, outputs);
     return DN_OK;

@@ -27,9 +27,12 @@ static dn_status rnn_parse(dn_layer *l, dn_section *s) {
     DN_TRY(dn_cfg_int(s, "shortcut", 0, 0, 1, &st->recurrence.shortcut));
     DN_TRY(
         dn_layer_size(s, &n, (size_t)outputs, (size_t)(outputs > l->inputs ? outputs : l->inputs), sizeof(float), 1));
-    st->input = (dn_dense){.inputs = l->inputs, .outputs = outputs, .norm = {"input.", on, activation}};
-    st->self = (dn_dense){.inputs = outputs, .outputs = outputs, .norm = {"self.", on, activation}};
-    st->output = (dn_dense){.inputs = outputs, .outputs = outputs, .norm = {"output.", on, activation}};
+    st->input = (dn_dense){.inputs = l->inputs, .outputs = outputs,
+                           .norm = {.prefix = "input.", .on = on, .activation = activation}};
+    st->self = (dn_dense){.inputs = outputs, .outputs = outputs,
+                          .norm = {.prefix = "self.", .on = on, .activation = activation}};
+    st->output = (dn_dense){.inputs = outputs, .outputs = outputs,
+                            .norm = {.prefix = "output.", .on = on, .activation = activation}};
     st->recurrence.input = &st->input, st->recurrence.self = &st->self, st->recurrence.output = &st->output;
     st->recurrence.forward = rnn_part_forward, st->recurrence.backward = rnn_part_backward;
     st->recurrence.hidden = (size_t)outputs;

@@ -206,7 +206,7 @@ def test_a_loss_that_is_no_number_is_laid_to_the_data_when_they_are_large(networ
     assert lost(network(VAE, seed=1), X) == message + "nothing was learned"
     sse = CLASSES.replace("softmax", "cost")
     truth = np.where(np.arange(3) == 1, 1e30, one_hot(40)).astype(np.float32)
-    assert "epoch 1: column of the truth 2 reaches 1e+30: scale" in lost(network(sse, seed=1), rows_of(40), truth=truth)
+    assert "epoch 1: column 2 of the truth reaches 1e+30: scale" in lost(network(sse, seed=1), rows_of(40), truth=truth)
 
 
 def test_a_loss_that_is_no_number_is_laid_to_the_rate_when_data_are_sane(network: Build) -> None:

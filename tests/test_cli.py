@@ -311,7 +311,7 @@ def test_options_may_stand_before_the_verb() -> None:
     for before in (["-nogpu"], ["-seed", "0"], ["-nogpu", "vae"], ["-threads=1"], ["-q", "autoencoder"]):
         assert run([*MODULE, *before, *words]).stdout == plain, before
     failure([*MODULE, "-i", "0", "vae", *words], 6, "cuda:0")
-    failure([*MODULE, "-i", "-1", *words], 2, "-i '-1'")
+    failure([*MODULE, "-i", "-1", *words], 2, "-nogpu")
 
 
 @pytest.mark.parametrize("command", ["detector", "classifier", "rnn", "imagenet", "segmenter", "partial"])

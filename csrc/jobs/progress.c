@@ -8,7 +8,7 @@ static void line_duration(double seconds, char *text, size_t size) {
     double whole = floor(seconds + 0.5), minutes = floor(seconds / 60 + 0.5);
     if (seconds < 90)
         snprintf(text, size, "%.1fs", seconds);
-    else if (whole < 3600)
+    else if (whole < 5400)
         snprintf(text, size, "%.0fm%02.0fs", floor(whole / 60), fmod(whole, 60));
     else
         snprintf(text, size, "%.0fh%02.0fm", floor(minutes / 60), fmod(minutes, 60));

@@ -182,7 +182,6 @@ static int parse_check(const cli_args *args) {
     if ((args->clear || args->continues) && !args->weights)
         return cli_usage(args, "-%s is about the weights to go on from: give -weights W",
                          args->clear ? "clear" : "continue");
-    if (args->cpu && args->gpu >= 0) return cli_usage(args, "-nogpu and -i: give one of the two");
     return 0;
 }
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import math
 import os
+import secrets
 import shutil
+import stat
 import struct
+import sys
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path as FilePath
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -145,13 +151,49 @@ def load(name: str, split: str = "train", folder: Path | None = None) -> Images:
     return Images(pixels, labels)
 
 
+@contextmanager
+def _whole(path: Path) -> Iterator[TextIO]:
+    """A text file that is there as a whole or not at all, under the rules of the core's files: links are followed, an old
+    file keeps its mode, what is no regular file is written directly, and so is a file that may not be replaced; "-" is
+    standard output."""
+    if os.fspath(path) == "-":
+        yield sys.stdout
+        sys.stdout.flush()
+        return
+    target = os.path.realpath(path)
+    old = os.stat(target) if os.path.exists(target) else None
+    direct = old is not None and not stat.S_ISREG(old.st_mode)
+    if old is not None and not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    folder, base = os.path.split(target)
+    temporary = os.path.join(folder, f"{base[:100]}.tmp.{os.getpid()}.{secrets.token_hex(8)}")
+    try:
+        file = open(target if direct else temporary, "w" if direct else "x", newline="")  # noqa: SIM115
+    except PermissionError:
+        if old is None:
+            raise
+        direct, file = True, open(target, "w", newline="")  # noqa: SIM115
+    try:
+        with file:
+            yield file
+            if not direct:
+                file.flush()
+                os.fsync(file.fileno())
+                if old is not None:
+                    os.fchmod(file.fileno(), stat.S_IMODE(old.st_mode))
+        if not direct:
+            os.replace(temporary, target)
+    finally:
+        if not direct and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
 def write_csv(name: str, output: Path, rows: int | None = None, split: str = "train", folder: Path | None = None) -> int:
     """Write a data set as CSV, pixel_<row>_<column> from 0 to 255 (digits: 16) and a `label` column; returns the rows."""
     if rows is not None and rows <= 0:
         raise errors.UsageError(f"rows={rows} is not a positive number")
-    temporary = f"{os.fspath(output)}.tmp{os.getpid()}"
     try:
-        with open(temporary, "w", newline="") as file:
+        with _whole(output) as file:
             if name == "digits":
                 from .data import bundled
 
@@ -174,12 +216,8 @@ def write_csv(name: str, output: Path, rows: int | None = None, split: str = "tr
                 for image, label in zip(pixels.reshape(len(pixels), -1).tolist(), labels.tolist(), strict=True):
                     file.write(",".join([text[v] for v in image]) + f",{label}\n")
                 written = len(pixels)
-        os.replace(temporary, output)
     except errors.DarknetError:
         raise
     except OSError as reason:
         raise errors.FileError(f"cannot write {output}: {reason.strerror}") from None
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
     return written

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 _SCRIPTS = os.path.dirname(sys.executable)
@@ -28,6 +29,16 @@ def program(kind: str) -> list[str]:
 
 def run(words: list[str], **options: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True, timeout=120, **options)  # type: ignore[call-overload, no-any-return]
+
+
+def only_of_one_build() -> None:
+    """Skip a test of bits when programs and library are not one build: under sanitizers those that were installed are
+    compiled otherwise than those that are tested, and round otherwise."""
+    from darknet_vae import cli
+
+    installed = cli.binary()
+    if installed is None or not BINARY or Path(installed).read_bytes() != Path(BINARY).read_bytes():
+        pytest.skip("the binary is another build than the installed one, which may round differently")
 
 
 @functools.cache

@@ -394,6 +394,7 @@ def test_a_count_that_wraps_around_is_out_of_memory() -> None:
         failure([*MODULE, "sample", CFG, "-random", "-n", n], 5, f"out of memory for {n} rows")
 
 
+@pytest.mark.timing
 def test_a_long_job_answers_an_interrupt() -> None:
     """Decoding that would take minutes; from the command line, and Ctrl-C in Python."""
     Path("wide.cfg").write_text(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import os
+import stat
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -140,3 +143,32 @@ def test_a_failed_download_names_the_file_and_leaves_nothing(monkeypatch: pytest
     with pytest.raises(errors.FileError, match=r"cannot download train-images-idx3-ubyte\.gz"):
         datasets.write_csv("mnist", "x.csv")
     assert not list(Path().glob("x.csv*"))
+
+
+def test_a_data_set_goes_where_other_results_go() -> None:
+    """A link stays a link, a pipe a pipe, a file keeps its mode, and nothing that lies beside it is followed."""
+    os.mkfifo("pipe")
+    with subprocess.Popen(["timeout", "10", "cat", "pipe"], stdout=subprocess.PIPE, text=True) as reader:
+        assert datasets.write_csv("digits", "pipe", rows=5) == 5
+        rows = reader.communicate()[0]
+    assert rows.count("\n") == 6 and stat.S_ISFIFO(os.lstat("pipe").st_mode)
+    Path("real.csv").write_text("old")
+    os.chmod("real.csv", 0o640)
+    os.symlink("real.csv", "link.csv")
+    Path("victim").write_text("keep me")
+    os.symlink("victim", f"link.csv.tmp{os.getpid()}")
+    datasets.write_csv("digits", "link.csv", rows=5)
+    assert os.path.islink("link.csv") and Path("real.csv").read_text() == rows
+    assert stat.S_IMODE(os.stat("real.csv").st_mode) == 0o640
+    assert Path("victim").read_text() == "keep me"
+    datasets.write_csv("digits", "n" * 250 + ".csv", rows=5)
+    done = run([*MODULE, "dataset", "digits", "-rows", "5", "-o", "-", "-q"])
+    assert done.returncode == 0 and done.stdout == rows
+    before = sorted(os.listdir())
+    with pytest.raises(errors.FormatError):
+        Path("d").mkdir()
+        Path("d", "train-images-idx3-ubyte").write_bytes(b"text")
+        Path("d", "train-labels-idx1-ubyte").write_bytes(b"text")
+        datasets.write_csv("mnist", "real.csv", folder="d")
+    assert Path("real.csv").read_text() == rows
+    assert sorted(os.listdir()) == sorted([*before, "d"])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ROOT, program, run
+from helpers import ROOT, only_of_one_build, program, run
 
 import darknet_vae as dv
 
@@ -82,6 +82,7 @@ def test_accuracy_is_reported_per_epoch_and_evaluate_agrees(kind: str) -> None:
 
 
 def test_binary_and_python_train_the_same_network() -> None:
+    only_of_one_build()
     X, labels = blobs(["1", "2", "10"])
     write("t.csv", X, labels)
     Path("net.cfg").write_text(SOFT.format(3))

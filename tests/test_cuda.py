@@ -521,7 +521,7 @@ def test_command_lines_know_the_device(kind: str, cuda: str, tmp_path: Path) -> 
     words = program(kind)
     done = run([*words, "train", CFG, CSV, "-N", "64", "-epochs", "1", "-i", "0"])
     assert done.returncode == 0 and "computing on cuda:0" in done.stderr, done.stderr
-    done = run([*words, "train", CFG, CSV, "-N", "64", "-epochs", "1", "-nogpu"])
+    done = run([*words, "train", CFG, CSV, "-N", "64", "-epochs", "1", "-i", "0", "-nogpu"])
     assert done.returncode == 0 and "computing on" not in done.stderr
     done = run([*words, "train", CFG, CSV, "-N", "64", "-epochs", "1", "-quiet"])
     assert done.returncode == 0 and not done.stderr

@@ -44,7 +44,7 @@ DN_API const char *dn_error(void);
  * DN_E_INTERRUPTED; networks stay usable. NULL: nobody is asked. It belongs to the thread, as dn_error does. */
 typedef int (*dn_watch_fn)(void *context);
 DN_API void dn_watch(dn_watch_fn watch, void *context);
-/* The layer types, 0, 1, ...; NULL behind the last. */
+/* The layer types, 0, 1, ...; NULL after the last. */
 DN_API const char *dn_layer_type_name(int index);
 /* One line on how this library computes: instruction set, threads. */
 DN_API const char *dn_build_info(void);
@@ -169,7 +169,7 @@ typedef struct dn_losses {
     double mse, r2;  /* other losses, mean over the targets: squared error; 1 - squared error / variance of the truth */
 } dn_losses;
 
-/* What is reported of losses, by name, index 0, 1, ...: returns 0 behind the last. A supervised network's are loss and
+/* What is reported of losses, by name, index 0, 1, ...: returns 0 after the last. A supervised network's are loss and
  * accuracy, or mse and r2. */
 DN_API int dn_losses_item(const dn_losses *losses, int supervised, int index, const char **name, double *value);
 
@@ -289,7 +289,7 @@ DN_API void dn_trainer_destroy(dn_trainer *trainer);
 /* The progress line, the same from every program: at most `size` bytes with the final zero. Of a line that does not fit
  * into them the less important parts are left out. */
 DN_API void dn_progress_line(const dn_progress *progress, char *line, size_t size);
-/* The result of an epoch by name, index 0, 1, ...: returns 0 behind the last. Values of held-out rows begin with
+/* The result of an epoch by name, index 0, 1, ...: returns 0 after the last. Values of held-out rows begin with
  * valid_. */
 DN_API int dn_progress_item(const dn_progress *progress, int index, const char **name, double *value);
 

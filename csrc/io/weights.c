@@ -187,11 +187,11 @@ static dn_status weights_parse(dn_net *net, const char *path, const char *data, 
         }
         int partial = start > 0 || cutoff >= 0;
         DN_CHECK(partial || total == have, DN_E_FORMAT,
-                 "%s: %zu values are left after the last layer: the network has %zu, the file %zu: it is of another "
+                 "%s: %zu values are left behind the last layer: the network has %zu, the file %zu: it is of another "
                  "network",
                  path, have - total, total, have);
         DN_CHECK(partial || (size - at) % sizeof(float) == 0, DN_E_FORMAT,
-                 "%s: %zu bytes after the %zu values of the network: it is damaged or of another network", path,
+                 "%s: %zu bytes behind the %zu values of the network: it is damaged or of another network", path,
                  (size - at) % sizeof(float), total);
         for (size_t p = 0; !pass && p < total; p++) {
             float v;

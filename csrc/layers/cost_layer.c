@@ -7,7 +7,7 @@
  *   smooth  d^2 if |d| < 1 else 2|d| - 1       -d, else -sign(d)  1/2 inside, 1/2 outside (2|d| - 1)
  *   bce     max(x,0) - x t + ln(1 + e^-|x|)    logistic(x) - t    1      x are logits (new)
  *
- * `scale` multiplies the gradient handed down, not the reported cost. A layer after a cost takes the errors as its
+ * `scale` multiplies the gradient handed down, not the reported cost. A layer behind a cost takes the errors as its
  * input and hands its gradient back through their derivative, gradient / s. As in Darknet, masked entries of the input
  * read -1234 afterwards. */
 #include "net/check.h"
@@ -48,7 +48,7 @@ static dn_status cost_parse(dn_layer *l, dn_section *s) {
     st->s = cost_types[i].s;
     const dn_layer *before = dn_layer_at(l, l->index - 1);
     if (before && before->type->has_loss && before->truths && !before->type->is_cost)
-        dn_cfg_warn(l->net->cfg, "%s:%d: [%s] after [%s], which has a loss of its own: both gradients act", s->path,
+        dn_cfg_warn(l->net->cfg, "%s:%d: [%s] behind [%s], which has a loss of its own: both gradients act", s->path,
                     s->line, s->name, before->type->name);
     float low, high;
     int activation = before ? l->net->cfg->sections[l->index].activation - 1 : -1; /* of the layer before */

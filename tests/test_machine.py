@@ -159,9 +159,8 @@ def test_signals_are_for_the_threads_of_the_program() -> None:
     workers = set(os.listdir("/proc/self/task")) - before
     assert net.n_params and len(workers) == 1
     for worker in workers:
-        blocked = -1
-        while blocked == -1 or blocked >> (signal.SIGSEGV - 1) & 1:  # a thread begins with all signals blocked
-            time.sleep(0.01)
+        blocked, until = -1, time.monotonic() + 10
+        while blocked >> (signal.SIGSEGV - 1) & 1 and time.monotonic() < until:  # a thread begins with all of them blocked
             text = Path(f"/proc/self/task/{worker}/status").read_text()
             blocked = int(next(line for line in text.splitlines() if line.startswith("SigBlk")).split()[1], 16)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD, signal.SIGALRM):

@@ -238,7 +238,6 @@ def test_truths_of_detectors_are_looked_at_before_a_training_and_told_by_the_cal
         lambda: net.train(x, truth=truth, epochs=2, callback=lambda p: told.append(p)),
         lambda: net.train(x[:9], truth=truth[:9], epochs=2, valid=(x, truth), callback=lambda p: told.append(p)),
         lambda: net.evaluate(x, truth),
-        lambda: net.row_losses(x, truth),
     ):
         with pytest.raises(dv.errors.UsageError, match=r"net\.cfg:\d+: layer 0 \[\w+\]: .* of row 33 of the (valid )?truth"):
             call()

@@ -207,7 +207,11 @@ def test_heads_with_truths_of_different_lengths_are_an_error(network: Build) -> 
         ("region_softmax", 4, -1, "class -1, not one of 0 to 2"),
         ("region_softmax", 0, 999999, "x=999999 "),
         ("iseg", 0, 2, "class 2, not one of 0 to 1"),
+        ("yolo", 4, 0.5, "class 0.5, not one of 0 to 2"),
         ("detection", 6, -1, "w=-1"),
+        ("detection", 0, 0.5, "begins with 0.5, which is neither 0 nor 1"),
+        ("detection", 0, np.nan, "begins with nan"),
+        ("detection", 1, 3, "has 3 for class 0, not 0 to 1"),
     ],
 )  # fmt: skip
 def test_a_truth_that_makes_no_sense_is_an_error(name: str, at: int, value: float, message: str, network: Build) -> None:
@@ -220,6 +224,32 @@ def test_a_truth_that_makes_no_sense_is_an_error(name: str, at: int, value: floa
     with pytest.raises(dv.errors.UsageError, match=message) as error:
         net.forward(np.zeros((3, net.inputs)), truth, train=True)
     assert "row 2" in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["yolo", "region_softmax", "iseg", "detection"])
+def test_truths_of_detectors_are_looked_at_before_a_training_and_told_by_the_callers_row(name: str, network: Build) -> None:
+    net, _ = head_alone(name, network)
+    x, truth = np.zeros((40, net.inputs), np.float32), np.zeros((40, net._info().truths), np.float32)
+    if name == "iseg":
+        truth[:] = -1
+    truth[33, :2] = [7, 0]
+    told: list[dv.Progress] = []
+    for call in (
+        lambda: net.train(x, truth=truth, epochs=2, callback=lambda p: told.append(p)),
+        lambda: net.train(x[:9], truth=truth[:9], epochs=2, valid=(x, truth), callback=lambda p: told.append(p)),
+        lambda: net.evaluate(x, truth),
+    ):
+        with pytest.raises(dv.errors.UsageError, match=r"net\.cfg:\d+: layer 0 \[\w+\]: .* of row 33 of the (valid )?truth"):
+            call()
+    assert not told and net.seen == 0
+
+
+def test_a_mask_of_bytes_is_an_error(network: Build) -> None:
+    net, _ = head_alone("iseg", network, rows=1)
+    truth = np.full((1, net.truths), -1, np.float32)
+    truth[0, :3] = [1, 0, 255]
+    with pytest.raises(dv.errors.UsageError, match="the mask of instance 0 of row 0 of the truth is 255 at pixel 1, not 0 to 1"):
+        net.forward(np.zeros((1, net.inputs)), truth)
 
 
 def test_an_object_on_the_far_edge_belongs_to_the_last_cell(network: Build) -> None:

@@ -14,6 +14,7 @@
 #include "layers/box.h"
 #include <limits.h>
 #include <math.h>
+#include <stdio.h>
 
 enum { DETECTION_EARLY = 64000 };
 
@@ -90,20 +91,32 @@ static int detection_responsible(const detection_state *st, const float *y, int 
     return st->forced ? truth.w * truth.h < 0.1f : best;
 }
 
-/* Whatever is less than 1 counts as none, as in Darknet. */
-static int detection_object(const float *truth) { return !(fabsf(truth[0]) < 1); }
+static int detection_object(const float *truth) { return truth[0] == 1; }
 
-static dn_status detection_check(const dn_layer *l, int row, int cell, const float *truth) {
+static int detection_number_fault(const detection_state *st, int k, float value) {
+    if (k == 0) return value != 0 && value != 1;
+    int size = k >= 3 + st->classes; /* width or height; else a class or a place in the cell */
+    return !(value >= 0 && (size ? value < INFINITY : value <= 1));
+}
+
+static int detection_row_fault(const dn_layer *l, const float *truth, const char *where, char *text, size_t size) {
     const detection_state *st = l->state;
-    if (!detection_object(truth)) return DN_OK;
-    const float *v = truth + 1 + st->classes;
-    DN_CHECK(isfinite(truth[0]), DN_E_USAGE,
-             "layer %d [detection]: cell %d of row %d of the truth begins with %g, which is neither 0 nor 1", l->index,
-             cell, row, truth[0]);
-    DN_CHECK(isfinite(v[0]) && isfinite(v[1]) && v[2] >= 0 && v[3] >= 0 && isfinite(v[2]) && isfinite(v[3]), DN_E_USAGE,
-             "layer %d [detection]: the object in cell %d of row %d of the truth has x=%g y=%g w=%g h=%g", l->index,
-             cell, row, v[0], v[1], v[2], v[3]);
-    return DN_OK;
+    int per_cell = 1 + st->coords + st->classes;
+    for (int cell = 0; cell < st->side * st->side; cell++, truth += per_cell)
+        for (int k = 0; k < 5 + st->classes && (k == 0 || truth[0] == 1); k++) { /* only 4 coordinates are read */
+            const float *v = truth + 1 + st->classes;
+            if (!detection_number_fault(st, k, truth[k])) continue;
+            if (k == 0)
+                snprintf(text, size, "cell %d %s begins with %g, which is neither 0 nor 1", cell, where, truth[0]);
+            else if (k <= st->classes)
+                snprintf(text, size, "the object in cell %d %s has %g for class %d, not 0 to 1", cell, where, truth[k],
+                         k - 1);
+            else
+                snprintf(text, size, "the object in cell %d %s has x=%g y=%g w=%g h=%g, not relative to cell and image",
+                         cell, where, v[0], v[1], v[2], v[3]);
+            return 1;
+        }
+    return 0;
 }
 
 static void detection_cell(const dn_layer *l, int row, int cell, const float *truth, const float *y, float *g) {
@@ -141,7 +154,6 @@ static dn_status detection_forward(dn_layer *l) {
             if (st->softmax) dn_head_softmax((size_t)st->classes, 1, y + cell * st->classes);
             if (!st->head.active) continue;
             const float *t = truth + (size_t)cell * per_cell;
-            DN_TRY(detection_check(l, row, cell, t));
             detection_cell(l, row, cell, t, y, g);
         }
     }
@@ -175,5 +187,5 @@ static void detection_out(const dn_layer *l, int row, int index, float tree_thre
 const dn_layer_type dn_detection_layer = {
     .name = "detection", .state_size = sizeof(detection_state), .parse = detection_parse, .plan = detection_plan,
     .forward = detection_forward, .backward = detection_backward, .destroy = detection_destroy, .has_loss = 1,
-    .host_work = 1, .box = detection_out,
+    .host_work = 1, .box = detection_out, .row_fault = detection_row_fault,
 };

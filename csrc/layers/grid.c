@@ -2,6 +2,7 @@
 #include "base/sys.h"
 #include <limits.h>
 #include <math.h>
+#include <stdio.h>
 
 dn_status dn_grid_shape(dn_layer *l, dn_section *s, dn_grid *g) {
     DN_TRY(dn_layer_need_image(l, s));
@@ -64,25 +65,35 @@ int dn_grid_cell(const dn_grid *g, dn_box box) { /* a centre on the far edge bel
     return (j < g->height ? j : g->height - 1) * g->width + (i < g->width ? i : g->width - 1);
 }
 
-dn_status dn_grid_read(const dn_layer *l, dn_grid *g, const float *truth, int row) {
+static int grid_is_class(const dn_grid *g, const float *v) {
+    dn_object o = {.box = {v[0], v[1], v[2], v[3]}};
+    return g->class_labels && dn_object_is_class(&o);
+}
+
+int dn_grid_fault(const dn_grid *g, const float *truth, const char *where, char *text, size_t size) {
     int classes = g->map ? g->n_map : g->classes;
-    for (g->n_objects = 0; g->n_objects < g->max; g->n_objects++) {
-        const float *v = truth + (size_t)g->n_objects * (g->coords + 1);
-        dn_object *o = &g->objects[g->n_objects];
+    const float *v = truth;
+    for (int i = 0; i < g->max && v[0] != 0; i++, v += g->coords + 1) {
         float class = v[g->coords];
-        if (v[0] == 0) break;
-        *o = (dn_object){.box = {v[0], v[1], v[2], v[3]}, .more = v + 4};
         int inside = v[0] > 0 && v[0] <= 1 && v[1] >= 0 && v[1] <= 1;
         inside &= v[2] > 0 && v[2] < INFINITY && v[3] > 0 && v[3] < INFINITY;
-        DN_CHECK(inside || (g->class_labels && dn_object_is_class(o)), DN_E_USAGE,
-                 "layer %d [%s]: box %d of row %d of the truth, x=%g y=%g w=%g h=%g, is not relative to the image",
-                 l->index, l->type->name, g->n_objects, row, v[0], v[1], v[2], v[3]);
-        DN_CHECK(class >= 0 && class < (float)classes, DN_E_USAGE,
-                 "layer %d [%s]: box %d of row %d of the truth has class %g, not one of 0 to %d", l->index,
-                 l->type->name, g->n_objects, row, class, classes - 1);
-        o->class = g->map ? g->map[(int)class] : (int)class;
+        if (!inside && !grid_is_class(g, v))
+            return snprintf(text, size, "box %d %s, x=%g y=%g w=%g h=%g, is not relative to the image", i, where,
+                            v[0], v[1], v[2], v[3]), 1;
+        if (!(class >= 0 && class < (float)classes && class == floorf(class)))
+            return snprintf(text, size, "box %d %s has class %g, not one of 0 to %d", i, where, class, classes - 1), 1;
     }
-    return DN_OK;
+    return 0;
+}
+
+void dn_grid_read(dn_grid *g, const float *truth) {
+    for (g->n_objects = 0; g->n_objects < g->max; g->n_objects++) {
+        const float *v = truth + (size_t)g->n_objects * (g->coords + 1);
+        if (v[0] == 0) break;
+        int class = (int)v[g->coords];
+        g->objects[g->n_objects] = (dn_object){.box = {v[0], v[1], v[2], v[3]}, .more = v + 4,
+                                               .class = g->map ? g->map[class] : class};
+    }
 }
 
 const dn_object *dn_grid_best(const dn_grid *g, dn_box box, float *iou) {

@@ -44,8 +44,10 @@ static inline int dn_grid_anchor(const dn_grid *g, int n) { return g->mask ? g->
 
 dn_box dn_grid_box(const dn_grid *grid, const float *y, int n, int cell);
 int dn_grid_cell(const dn_grid *grid, dn_box box);
-/* A row's truth into grid->objects; a box outside of the image or a class that is none is an error. */
-dn_status dn_grid_read(const dn_layer *layer, dn_grid *grid, const float *truth, int row);
+/* For row_fault: a box outside of the image, or a class that is none. */
+int dn_grid_fault(const dn_grid *grid, const float *truth, const char *where, char *text, size_t size);
+/* A row's truth without such faults into grid->objects. */
+void dn_grid_read(dn_grid *grid, const float *truth);
 /* The object that a box overlaps most, NULL: none. */
 const dn_object *dn_grid_best(const dn_grid *grid, dn_box box, float *iou);
 static inline int dn_object_is_class(const dn_object *o) { return o->box.x > 100000 && o->box.y > 100000; }

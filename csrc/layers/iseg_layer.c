@@ -8,6 +8,8 @@
 #include "base/sys.h"
 #include "layers/box.h"
 #include <limits.h>
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { ISEG_INSTANCES = 90 };
@@ -87,13 +89,19 @@ static void iseg_embedding(const iseg_state *st, int n, size_t plane, const floa
     for (size_t i = 0; i < st->ids * plane; i++) g[i] *= 0.01f;
 }
 
-static dn_status iseg_check(const dn_layer *l, size_t plane, const float *truth, int row) {
+static int iseg_row_fault(const dn_layer *l, const float *truth, const char *where, char *text, size_t size) {
     const iseg_state *st = l->state;
-    for (int n = 0; n < ISEG_INSTANCES && !(truth[n * (plane + 1)] < 0); n++)
-        DN_CHECK(truth[n * (plane + 1)] < (float)st->classes, DN_E_USAGE,
-                 "layer %d [iseg]: instance %d of row %d of the truth has class %g, not one of 0 to %d or -1", l->index,
-                 n, row, truth[n * (plane + 1)], st->classes - 1);
-    return DN_OK;
+    size_t plane = (size_t)l->width * l->height;
+    for (int n = 0; n < ISEG_INSTANCES && !(truth[0] < 0); n++, truth += plane + 1) {
+        if (!(truth[0] < (float)st->classes && truth[0] == floorf(truth[0])))
+            return snprintf(text, size, "instance %d %s has class %g, not one of 0 to %d or -1", n, where, truth[0],
+                            st->classes - 1), 1;
+        for (size_t k = 1; k <= plane; k++)
+            if (!(truth[k] >= 0 && truth[k] <= 1))
+                return snprintf(text, size, "the mask of instance %d %s is %g at pixel %zu, not 0 to 1", n, where,
+                                truth[k], k - 1), 1;
+    }
+    return 0;
 }
 
 static dn_status iseg_forward(dn_layer *l) {
@@ -105,7 +113,6 @@ static dn_status iseg_forward(dn_layer *l) {
         const float *truth = st->head.truth + (size_t)row * l->truths;
         dn_head_logistic(st->classes * plane, y);
         if (!st->head.active) continue;
-        DN_TRY(iseg_check(l, plane, truth, row));
         int n = iseg_instances(st, plane, truth, y, g);
         iseg_embedding(st, n, plane, truth, y, g);
     }
@@ -123,6 +130,7 @@ static void iseg_down(const dn_layer *l, const float *y, const float *g, float *
 static dn_status iseg_backward(dn_layer *l) { return dn_head_backward(l, &((iseg_state *)l->state)->head, iseg_down); }
 
 const dn_layer_type dn_iseg_layer = {
+    .row_fault = iseg_row_fault,
     .name = "iseg", .state_size = sizeof(iseg_state), .parse = iseg_parse, .plan = iseg_plan, .forward = iseg_forward,
     .backward = iseg_backward, .destroy = iseg_destroy, .has_loss = 1, .host_work = 1,
 };

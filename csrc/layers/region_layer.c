@@ -185,7 +185,7 @@ static dn_status region_forward(dn_layer *l) {
         float *y = st->head.output + (size_t)row * l->outputs, *grad = st->head.gradient + (size_t)row * l->outputs;
         region_activate(st, y);
         if (!st->head.active) continue;
-        DN_TRY(dn_grid_read(l, &st->grid, st->head.truth + (size_t)row * l->truths, row));
+        dn_grid_read(&st->grid, st->head.truth + (size_t)row * l->truths);
         const dn_object *class_only = region_class_only(&st->grid);
         if (class_only) {
             region_pull_class_only(st, y, grad, class_only->class);
@@ -258,7 +258,12 @@ static void region_box(const dn_layer *l, int row, int index, float tree_thresho
     out[5 + class] = isnan(p) ? p : out[4];
 }
 
+static int region_row_fault(const dn_layer *l, const float *truth, const char *where, char *text, size_t size) {
+    return dn_grid_fault(&((const region_state *)l->state)->grid, truth, where, text, size);
+}
+
 const dn_layer_type dn_region_layer = {
+    .row_fault = region_row_fault,
     .name = "region", .state_size = sizeof(region_state), .parse = region_parse, .plan = region_plan,
     .forward = region_forward, .backward = region_backward, .destroy = region_destroy, .has_loss = 1, .host_work = 1,
     .box = region_box,

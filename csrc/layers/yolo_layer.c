@@ -106,7 +106,7 @@ static dn_status yolo_forward(dn_layer *l) {
             dn_head_logistic((1 + g->classes) * plane, y + dn_grid_at(g, n, 4, 0));
         }
         if (!st->head.active) continue;
-        DN_TRY(dn_grid_read(l, &st->grid, st->head.truth + (size_t)row * l->truths, row));
+        dn_grid_read(&st->grid, st->head.truth + (size_t)row * l->truths);
         yolo_predictions(st, y, grad);
         for (int t = 0; t < g->n_objects; t++) {
             const dn_object *o = &g->objects[t];
@@ -143,7 +143,12 @@ static void yolo_box(const dn_layer *l, int row, int index, float tree_threshold
     for (int c = 0; c < g->classes; c++) out[5 + c] = out[4] * y[dn_grid_at(g, n, 5 + c, cell)];
 }
 
+static int yolo_row_fault(const dn_layer *l, const float *truth, const char *where, char *text, size_t size) {
+    return dn_grid_fault(&((const yolo_state *)l->state)->grid, truth, where, text, size);
+}
+
 const dn_layer_type dn_yolo_layer = {
+    .row_fault = yolo_row_fault,
     .name = "yolo", .state_size = sizeof(yolo_state), .parse = yolo_parse, .plan = yolo_plan, .forward = yolo_forward,
     .backward = yolo_backward, .destroy = yolo_destroy, .has_loss = 1, .host_work = 1, .box = yolo_box,
 };

@@ -12,7 +12,7 @@ typedef struct dn_part_of {
 
 /* DN_E_USAGE with row, column and value when something is not a finite number. */
 dn_status dn_check_finite(const dn_part_of *part);
-/* The same for a truth of the network, and when a loss cannot take it; detector heads look for themselves.
+/* The same for a truth of the network, and when a loss cannot take it.
  * Of softmaxes `sums` asks that every distribution adds up to about 1; without it their values are weights. */
 dn_status dn_check_truth(const dn_net *net, const dn_part_of *part, int sums);
 /* DN_E_USAGE when passes over `rows` rows give a batch normalisation one value per channel, so that it cannot train. */

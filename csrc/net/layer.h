@@ -81,8 +81,11 @@ typedef struct dn_layer_type {
     /* (rows, inputs), what its loss of the last forward is the sum of; NULL: no loss. Without the hook: not known */
     const float *(*row_errors)(const dn_layer *layer);
     /* The first fault in truth (rows, truths) on the host: 1 when there is one. Values are finite. `sums`: distributions add
-     * up to about 1. NULL: forward looks for itself */
+     * up to about 1. NULL: it takes any, or row_fault looks */
     int (*truth_fault)(const dn_layer *layer, const float *truth, size_t rows, int sums, dn_truth_fault *fault);
+    /* Detector heads: 1 when something is wrong with a row of truth on the host, whose values may be any; what, into text.
+     * `where`: "of row 5 of the truth" */
+    int (*row_fault)(const dn_layer *layer, const float *truth, const char *where, char *text, size_t size);
     void (*destroy)(dn_layer *layer);       /* frees what parse allocated */
     double (*flops)(const dn_layer *layer); /* NULL: 0 */
     int file_keys;                          /* DN_NUMLOAD, DN_DONTLOADSCALES: which of these keys it follows */

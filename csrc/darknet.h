@@ -194,7 +194,7 @@ DN_API dn_status dn_net_evaluate_rows(dn_net *net, const float *x, const float *
                                       float *latent_loss, float *total_loss);
 /* n latent rows from the prior N(0, 1): a function of (seed, row, column) alone. z: (rows, latent); nothing is written
  * when latent is below 1 or no array can have so many values. */
-DN_API void dn_prior_sample(uint64_t seed, size_t rows, int latent, float *z);
+DN_API dn_status dn_prior_sample(uint64_t seed, size_t rows, int latent, float *z);
 
 /* Darknet .weights. Loading checks every size before anything is overwritten, and a watch ends it before that or not at
  * all. `seen` becomes that of the file, from which the learning-rate schedule and max_batches then count anew; `clear`

@@ -781,7 +781,7 @@ def sample_prior(n: int, latent_size: int, seed: int = 0) -> Array:
     if n < 0 or latent_size < 1 or not 0 <= seed < 2**64:
         raise errors.UsageError(f"{n} rows of {latent_size} values from seed {seed}: no such sample")
     z = np.empty((n, latent_size), np.float32)
-    lib.dn_prior_sample(seed, n, latent_size, pointer(z))
+    check(lib.dn_prior_sample(seed, n, latent_size, pointer(z)))
     return z
 
 

@@ -526,3 +526,9 @@ def test_pictures_refuse_senseless_options_in_one_line(options: list[str]) -> No
     done = run([*MODULE, "plot", "samples", CFG, "-random", *options])
     assert done.returncode in (2, 4, 5, 6), done.stderr
     assert done.stderr.count("\n") == 1 and done.stderr.startswith("darknet-vae: "), done.stderr
+
+
+def test_more_rows_than_memory_are_refused_before_anything_is_drawn() -> None:
+    started = time.monotonic()
+    failure([*MODULE, "sample", CFG, "-random", "-n", "2147483648"], 5, "out of memory for 2147483648 rows")
+    assert time.monotonic() - started < 5

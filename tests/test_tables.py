@@ -515,3 +515,12 @@ def test_the_index_of_pandas_and_r_is_told(text: str) -> None:
     with pytest.raises(dv.errors.FormatError, match=r"3 columns, the network takes 2: the first has no name"):
         dv.load_table("x.csv", columns=2)
     assert not [line for line in load(text.replace("\n1,", "\n3,").replace('"2"', '"7"'))[1] if "counts the rows" in line]
+
+
+def test_a_name_that_two_columns_have_does_not_choose_one() -> None:
+    Path("x.csv").write_text("a,a,x\n1,2,3\n4,5,6\n")
+    for options in ({"label_column": "a"}, {"targets": "a"}):
+        with pytest.raises(dv.errors.UsageError, match=r"x\.csv: 2 columns are called 'a': give the index of one"):
+            dv.load_table("x.csv", **options)  # type: ignore[arg-type]
+    assert dv.load_csv("x.csv").shape == (2, 3)
+    assert dv.load_csv("x.csv", label_column=1).shape == (2, 2)

@@ -87,10 +87,12 @@ int cli_predict(const cli_args *args) { return apply_rows(args, 0, apply_predict
 /* Latent vectors of the prior, as a table of its own, so that both ways end alike. */
 static int sample_prior(apply_job *j) {
     size_t rows = (size_t)j->args.count, latent = (size_t)j->info.latent_size;
+    float *out = cli_floats(&j->args, rows, (size_t)j->info.outputs); /* before the time that drawing takes */
+    if (!out) return DN_E_MEMORY;
+    free(out);
     if (!(j->table.values = cli_floats(&j->args, rows, latent))) return DN_E_MEMORY;
     j->table.rows = rows, j->table.columns = latent;
-    dn_prior_sample(j->args.seed, rows, j->info.latent_size, j->table.values);
-    return 0;
+    return cli_check(&j->args, dn_prior_sample(j->args.seed, rows, j->info.latent_size, j->table.values));
 }
 
 int cli_sample(const cli_args *args) {

@@ -71,8 +71,11 @@ int cli_table(const cli_args *args, const dn_net *net, const char *path, int lat
 
 float *cli_floats(const cli_args *args, size_t rows, size_t width) {
     size_t bytes;
+    /* Systems that promise more than they have end the program when it is used. */
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    size_t most = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : PTRDIFF_MAX;
     int fits = !__builtin_mul_overflow(rows, width, &bytes) && !__builtin_mul_overflow(bytes, sizeof(float), &bytes);
-    float *values = fits && bytes <= PTRDIFF_MAX ? malloc(bytes ? bytes : 1) : NULL;
+    float *values = fits && bytes <= most ? malloc(bytes ? bytes : 1) : NULL;
     if (!values) fprintf(stderr, "%s: out of memory for %zu rows\n", args->program, rows);
     return values;
 }

@@ -40,9 +40,18 @@ static int csv_column(const csv_plan *plan, const char *name, size_t size) {
     return dn_csv_index(name, size, plan->columns);
 }
 
+/* A name that several columns have does not say which one. */
+static dn_status csv_one_of_the_name(const csv_reader *r, const csv_plan *plan, const char *name) {
+    int n = 0;
+    for (int c = 0; plan->names && c < plan->columns; c++) n += !strcmp(plan->names + plan->places[c], name);
+    DN_CHECK(n < 2, DN_E_USAGE, "%s: %d columns are called '%s': give the index of one, from 0", r->path, n, name);
+    return DN_OK;
+}
+
 static dn_status csv_targets(const csv_reader *r, csv_plan *plan, dn_table *table) {
     const char *name = plan->targets;
     for (int i = 0; i < plan->n_targets; i++, name += strlen(name) + 1) {
+        DN_TRY(csv_one_of_the_name(r, plan, name));
         int column = csv_column(plan, name, strlen(name));
         if (column < 0) return dn_csv_no_column(r, plan, "target", name, strlen(name));
         DN_CHECK(plan->roles[column] == CSV_FEATURE, DN_E_USAGE, "%s: target column '%s' is named twice", r->path,
@@ -75,6 +84,7 @@ static dn_status csv_label_role(const csv_reader *r, const dn_csv_options *o, cs
     const char *name = o->label_column;
     *labels = 0;
     if (!name || !*name) return DN_OK;
+    DN_TRY(csv_one_of_the_name(r, plan, name));
     int column = csv_column(plan, name, strlen(name)), asked_for = column >= 0;
     if (o->label_optional && !plan->names && (size_t)plan->columns == (size_t)o->columns + table->truths)
         column = -1; /* an index, and a file that has the features alone */

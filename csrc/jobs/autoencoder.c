@@ -69,12 +69,17 @@ dn_status dn_net_decode(dn_net *net, const float *z, size_t rows, float *out) {
     DN_EXCLUSIVE(net, job_decode(net, z, rows, out));
 }
 
-void dn_prior_sample(uint64_t seed, size_t rows, int latent, float *z) {
+dn_status dn_prior_sample(uint64_t seed, size_t rows, int latent, float *z) {
+    enum { WATCH_VALUES = 1 << 20 };
     size_t n;
-    if (latent < 1 || __builtin_mul_overflow(rows, (size_t)latent, &n) || n > PTRDIFF_MAX / sizeof *z) return;
+    DN_CHECK(latent > 0, DN_E_USAGE, "latent vectors of %d values", latent);
+    DN_TRY(dn_size_mul(&n, rows, (size_t)latent));
+    DN_CHECK(n <= PTRDIFF_MAX / sizeof *z, DN_E_MEMORY, "%zu latent vectors are more than memory can hold", rows);
     for (size_t i = 0; i < n; i += 4) {
+        if (i % WATCH_VALUES == 0) DN_TRY(dn_watched());
         float four[4];
         dn_normal4(seed, DN_STREAM_PRIOR, i / 4 >> 32, (uint32_t)(i / 4), four); /* the step goes on where blocks end */
         for (size_t k = 0; k < 4 && i + k < n; k++) z[i + k] = four[k];
     }
+    return DN_OK;
 }

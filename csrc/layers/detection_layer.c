@@ -91,10 +91,11 @@ static int detection_responsible(const detection_state *st, const float *y, int 
     return st->forced ? truth.w * truth.h < 0.1f : best;
 }
 
-static int detection_object(const float *truth) { return truth[0] == 1; }
+/* Whatever is less than 1 counts as none, as in Darknet. */
+static int detection_object(const float *truth) { return truth[0] >= 1; }
 
 static int detection_number_fault(const detection_state *st, int k, float value) {
-    if (k == 0) return value != 0 && value != 1;
+    if (k == 0) return !(value >= 0 && value <= 1);
     int size = k >= 3 + st->classes; /* width or height; else a class or a place in the cell */
     return !(value >= 0 && (size ? value < INFINITY : value <= 1));
 }
@@ -103,7 +104,7 @@ static int detection_row_fault(const dn_layer *l, const float *truth, const char
     const detection_state *st = l->state;
     int per_cell = 1 + st->coords + st->classes;
     for (int cell = 0; cell < st->side * st->side; cell++, truth += per_cell)
-        for (int k = 0; k < 5 + st->classes && (k == 0 || truth[0] == 1); k++) { /* only 4 coordinates are read */
+        for (int k = 0; k < 5 + st->classes && (k == 0 || detection_object(truth)); k++) { /* only 4 coordinates are read */
             const float *v = truth + 1 + st->classes;
             if (!detection_number_fault(st, k, truth[k])) continue;
             if (k == 0)

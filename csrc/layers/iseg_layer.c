@@ -93,7 +93,7 @@ static int iseg_row_fault(const dn_layer *l, const float *truth, const char *whe
     const iseg_state *st = l->state;
     size_t plane = (size_t)l->width * l->height;
     for (int n = 0; n < ISEG_INSTANCES && !(truth[0] < 0); n++, truth += plane + 1) {
-        if (!(truth[0] < (float)st->classes && truth[0] == floorf(truth[0])))
+        if (!(truth[0] < (float)st->classes))
             return snprintf(text, size, "instance %d %s has class %g, not one of 0 to %d or -1", n, where, truth[0],
                             st->classes - 1), 1;
         for (size_t k = 1; k <= plane; k++)

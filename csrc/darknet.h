@@ -257,6 +257,10 @@ typedef struct dn_train_options {
     int score; /* 1: without held-out rows, on the training rows (it costs their forward pass) */
 } dn_train_options;
 
+/* Where an epoch's preview lies for a preview_path: "p.txt" has "p_input_0.txt" and "p_output_0.txt". `what` is input or
+ * output. At most `size` bytes with the final zero; returns the length of all of it. */
+DN_API size_t dn_preview_path(const char *preview_path, const char *what, int epoch, char *text, size_t size);
+
 typedef struct dn_progress {
     int epoch, epochs; /* finished epochs; planned ones (0: open) */
     int variational;   /* 1: has a latent loss */

@@ -10,7 +10,8 @@ import argparse
 import os
 import sys
 import sysconfig
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -107,26 +108,38 @@ def parser() -> argparse.ArgumentParser:
 
 def _found(name: str) -> str:
     """A file by its path, or one that comes with the package by its name."""
-    path = Path(__file__).parent / "share" / name
-    return str(path) if os.path.basename(name) == name and not os.path.exists(name) and path.is_file() else name
+    from .data import bundled
+    from .errors import MissingFileError
+
+    if os.path.exists(name):
+        return name
+    try:
+        return bundled(name)
+    except MissingFileError:
+        return name
+
+
+@contextmanager
+def _warnings_as_lines(args: argparse.Namespace) -> Iterator[None]:
+    import warnings
+
+    with warnings.catch_warnings(record=True) as met:
+        warnings.simplefilter("always")
+        yield
+    for warning in met if not args.quiet else ():
+        print(f"darknet-vae: warning: {warning.message}", file=sys.stderr)
 
 
 def _network(args: argparse.Namespace, weights_wanted: bool = True) -> Network:
-    import warnings
-
     from . import errors
     from .network import Network
 
     device = "cpu" if args.nogpu else "auto" if args.i is None else f"cuda:{args.i}"
-    with warnings.catch_warnings(record=True) as met:
-        warnings.simplefilter("always")
+    with _warnings_as_lines(args):
         net = Network(_found(args.cfg), seed=args.seed, device=device, batch=args.batch, threads=args.threads,
                       precision=args.precision)  # fmt: skip
-    if not args.quiet:
-        for warning in met:
-            print(f"darknet-vae: warning: {warning.message}", file=sys.stderr)
-        if net.device != "cpu":
-            print(f"darknet-vae: computing on {net.device}", file=sys.stderr)
+    if not args.quiet and net.device != "cpu":
+        print(f"darknet-vae: computing on {net.device}", file=sys.stderr)
     if not weights_wanted:
         return net
     if args.weights:
@@ -137,20 +150,13 @@ def _network(args: argparse.Namespace, weights_wanted: bool = True) -> Network:
 
 
 def _table(args: argparse.Namespace, net: Network) -> Table:
-    import warnings
-
     from .data import load_table
 
     scale = args.scale if args.scale is not None else net.data_scale
     header = True if args.header else False if args.no_header else None
-    with warnings.catch_warnings(record=True) as met:
-        warnings.simplefilter("always")
-        table = load_table(_found(args.data), args.label_column or net.label_column, scale, args.N, net.inputs,
+    with _warnings_as_lines(args):
+        return load_table(_found(args.data), args.label_column or net.label_column, scale, args.N, net.inputs,
                            label_optional=not args.label_column, header=header)  # fmt: skip
-    if not args.quiet:
-        for warning in met:
-            print(f"darknet-vae: warning: {warning.message}", file=sys.stderr)
-    return table
 
 
 # ---- the verbs

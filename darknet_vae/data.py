@@ -56,13 +56,13 @@ def _cell(name: str | int) -> str:
 
 def _load(
     path: Path,
-    label_column: str | int | None = None,
-    scale: float = 1,
-    rows: int | None = None,
-    columns: int | None = None,
-    label_optional: bool = False,
-    targets: str | int | Sequence[str | int] | None = None,
-    header: bool | None = None,
+    label_column: str | int | None,
+    scale: float,
+    rows: int | None,
+    columns: int | None,
+    label_optional: bool,
+    targets: str | int | Sequence[str | int] | None,
+    header: bool | None,
 ) -> Table:
     scale = real("scale", scale)
     if not (math.isfinite(scale) and scale != 0):
@@ -130,7 +130,7 @@ def load_csv(
     header: bool | None = None,
 ) -> Array:
     """The numbers of a CSV file as float32 (rows, columns), without the label column; see `load_table`."""
-    return _load(path, label_column, scale, rows, columns, header=header).X
+    return _load(path, label_column, scale, rows, columns, False, None, header).X
 
 
 class Classes:

@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypedDict, TypeVar, cast
@@ -431,6 +431,14 @@ class Network:
             gone = gone | np.logical_or.accumulate(lost.reshape(-1, steps), axis=1).ravel()
         return x[take], None if truth is None else truth[take], gone
 
+    def _fill(self, outs: Iterable[Array], gone: Any, call: Callable[[], int], **arrays: Array | None) -> None:
+        """Let `call` compute the arrays `outs` from `arrays`; rows of the mask `gone`, which may be None, become NaN."""
+        if gone is None or not gone.all():
+            self._check(call(), **arrays)
+            self._rows = 0
+        for values in outs if gone is not None else ():
+            values[gone] = np.nan
+
     @_alone
     def _apply(
         self, call: Any, X: npt.ArrayLike, columns: int, width: int, name: str = "X", out: Array | None = None,
@@ -447,11 +455,7 @@ class Network:
         elif np.may_share_memory(out, x):
             raise errors.UsageError(f"out shares memory with {name}")
         x, _, gone = self._known(missing, x)
-        if gone is None or not gone.all():
-            self._check(call(self._handle, pointer(x), len(x), pointer(out)), **{name: x})
-            self._rows = 0
-        if gone is not None:
-            out[gone] = np.nan
+        self._fill((out,), gone, lambda: call(self._handle, pointer(x), len(x), pointer(out)), **{name: x})
         return out
 
     def sample(self, z: npt.ArrayLike, out: Array | None = None) -> Array:
@@ -471,11 +475,8 @@ class Network:
         x, _, gone = self._known(missing, matrix(X, self.inputs))
         mean = np.empty((len(x), self.latent_size), np.float32)
         log_variance = np.empty_like(mean)
-        if gone is None or not gone.all():
-            self._check(lib.dn_net_encode(self._handle, pointer(x), len(x), pointer(mean), pointer(log_variance)), X=x)
-            self._rows = 0
-        if gone is not None:
-            mean[gone] = log_variance[gone] = np.nan
+        outs = (mean, log_variance)
+        self._fill(outs, gone, lambda: lib.dn_net_encode(self._handle, pointer(x), len(x), *map(pointer, outs)), X=x)
         return mean, log_variance
 
     def pick(self, outputs: npt.ArrayLike) -> npt.NDArray[np.int32]:
@@ -525,12 +526,8 @@ class Network:
             raise errors.UsageError(f"X has {len(x)} rows, truth has {len(y)}")
         x, y, gone = self._known(missing, x, y)
         losses = {name: np.empty(len(x), np.float32) for name in ("image_loss", "latent_loss", "total_loss")}
-        if gone is None or not gone.all():
-            call = lib.dn_net_evaluate_rows
-            self._check(call(self._handle, pointer(x), _lent(y), len(x), *map(pointer, losses.values())), X=x, truth=y)
-            self._rows = 0
-        for values in losses.values() if gone is not None else ():
-            values[gone] = np.nan
+        call, outs = lib.dn_net_evaluate_rows, losses.values()
+        self._fill(outs, gone, lambda: call(self._handle, pointer(x), _lent(y), len(x), *map(pointer, outs)), X=x, truth=y)
         return losses
 
     def detect(

@@ -33,8 +33,7 @@ output=6
 activation=linear
 [cost]
 """
-KINDS = {
-    "a VAE with noise": """[net]
+NOISY = """[net]
 inputs=6
 batch=8
 {net}
@@ -46,7 +45,9 @@ activation=linear
 output=6
 activation=linear
 [cost]
-""",
+"""
+KINDS = {
+    "a VAE with noise": NOISY,
     "dropout and batch norm": """[net]
 inputs=6
 batch=8
@@ -74,20 +75,7 @@ output=6
 activation=linear
 [cost]
 """,
-    "subdivisions": """[net]
-inputs=6
-batch=8
-subdivisions=4
-{net}
-[connected]
-output=4
-activation=linear
-[sampling]
-[connected]
-output=6
-activation=linear
-[cost]
-""",
+    "subdivisions": NOISY.replace("batch=8", "batch=8\nsubdivisions=4"),
 }
 
 

@@ -40,6 +40,10 @@ dn_status dn_writer_open(dn_writer **out, const char *path);
 dn_status dn_writer_write(dn_writer *writer, const void *data, size_t size);
 dn_status dn_writer_commit(dn_writer *writer); /* closes and frees in any case */
 void dn_writer_abort(dn_writer *writer);
+/* Commit when all has gone well so far, else abort and return that status. */
+dn_status dn_writer_finish(dn_writer *writer, dn_status status);
+/* Characters of a path without its extension: "a/b.c" is "a/b", and ".c" is whole. */
+size_t dn_path_stem(const char *path);
 
 double dn_now(void); /* seconds, monotonic */
 

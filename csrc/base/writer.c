@@ -199,7 +199,6 @@ static dn_status writer_begin(dn_writer *w, const char *path) {
     DN_CHECK(*path, DN_E_IO, "cannot write a file without a name");
     int there = stat(path, &info) == 0;
     if (!there && errno != ENOENT) return writer_fail(w, errno);
-    if (!*path) return writer_fail(w, ENOENT);
     if (there && S_ISDIR(info.st_mode)) return writer_fail(w, EISDIR);
     int own = there ? path_is_open(&info) : -1;
     if (own >= 0) {
@@ -229,10 +228,7 @@ dn_status dn_writer_open(dn_writer **out, const char *path) {
 dn_status dn_file_save(const char *path, const void *data, size_t size) {
     dn_writer *w;
     DN_TRY(dn_writer_open(&w, path));
-    dn_status status = dn_writer_write(w, data, size);
-    if (status == DN_OK) return dn_writer_commit(w);
-    dn_writer_abort(w);
-    return status;
+    return dn_writer_finish(w, dn_writer_write(w, data, size));
 }
 
 dn_status dn_writable(const char *path) {
@@ -347,4 +343,15 @@ void dn_writer_abort(dn_writer *w) {
     if (!w) return;
     if (w->temporary) unlink(w->temporary);
     writer_free(w);
+}
+
+dn_status dn_writer_finish(dn_writer *w, dn_status status) {
+    if (status == DN_OK) return dn_writer_commit(w);
+    dn_writer_abort(w);
+    return status;
+}
+
+size_t dn_path_stem(const char *path) {
+    const char *name = path + path_folder(path), *dot = strrchr(name, '.');
+    return dot && dot > name ? (size_t)(dot - path) : strlen(path);
 }

@@ -44,7 +44,6 @@ struct cli_args {
     double learning_rate, scale, holdout;
     int quiet, json, cpu, no_shuffle, labels, header, no_header, no_latents, random, continues, clear, help;
     char bundled[CLI_PATH]; /* the cfg's path when it came with the program */
-    char bundled_data[CLI_PATH];
 };
 
 /* ---- options.c ---- */

@@ -86,22 +86,19 @@ static int is_cfg(const char *name) {
     return n > 4 && !strcmp(name + n - 4, ".cfg");
 }
 
-static int compare_names(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int compare_names(const void *a, const void *b) { return strcmp(a, b); }
 
 /* Their names; only the first place that has some. */
 static int bundled_names(char names[64][64]) {
     char folder[CLI_PATH];
-    char *order[64], sorted[64][64];
     int n = 0;
     for (int i = 0; !n && place(i, folder); i++) {
         DIR *dir = *folder ? opendir(folder) : NULL;
         for (struct dirent *e; dir && n < 64 && (e = readdir(dir));)
-            if (is_cfg(e->d_name) && strlen(e->d_name) < sizeof names[0]) strcpy(sorted[n++], e->d_name);
+            if (is_cfg(e->d_name) && strlen(e->d_name) < sizeof names[0]) strcpy(names[n++], e->d_name);
         if (dir) closedir(dir);
     }
-    for (int i = 0; i < n; i++) order[i] = sorted[i];
-    qsort(order, (size_t)n, sizeof *order, compare_names);
-    for (int i = 0; i < n; i++) strcpy(names[i], order[i]);
+    qsort(names, (size_t)n, sizeof names[0], compare_names);
     return n;
 }
 

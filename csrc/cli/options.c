@@ -134,7 +134,7 @@ static int parse_option(cli_args *args, int argc, char **argv, int *i) {
     if (args->verb && !(o->verbs & args->verb->bit)) return option_of_others(args, o);
     if (o->kind == FLAG) {
         if (equals) return cli_usage(args, "-%s takes no value", o->names[0]);
-        *(int *)((char *)args + o->offset) = 1;
+        option_set(args, o, "");
         return 0;
     }
     const char *value = equals ? equals + 1 : *i + 1 < argc ? argv[++*i] : NULL;

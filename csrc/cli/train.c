@@ -46,12 +46,10 @@ static int train_writable(const train_job *j) {
     if (!code && *j->latents && cli_same_file(j->latents, j->save))
         code = cli_usage(args, "-save and -latents are both %s", j->save);
     if (code || !args->output) return code;
-    const char *dot = strrchr(args->output, '.'), *slash = strrchr(args->output, '/');
-    int stem = dot && dot != args->output && (!slash || dot > slash + 1) ? (int)(dot - args->output) : (int)strlen(args->output);
     static const char *const kinds[] = {"input", "output"};
     for (int i = 0; i < 2 && !code; i++) {
         char path[CLI_PATH + 64];
-        if (snprintf(path, sizeof path, "%.*s_%s_0.txt", stem, args->output, kinds[i]) >= (int)sizeof path)
+        if (dn_preview_path(args->output, kinds[i], 0, path, sizeof path) >= sizeof path)
             return cli_usage(args, "-output: the name is too long");
         code = cli_writable(args, "output", path);
     }

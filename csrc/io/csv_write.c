@@ -78,10 +78,7 @@ dn_status dn_csv_save_picked(const char *path, const dn_classes *classes, const 
                              size_t rows, size_t columns) {
     dn_writer *w;
     DN_TRY(dn_writer_open(&w, path));
-    dn_status status = csv_write(w, classes, picked, values, rows, columns);
-    if (status == DN_OK) return dn_writer_commit(w);
-    dn_writer_abort(w);
-    return status;
+    return dn_writer_finish(w, csv_write(w, classes, picked, values, rows, columns));
 }
 
 dn_status dn_csv_save(const char *path, const float *values, size_t rows, size_t columns) {

@@ -83,11 +83,7 @@ static dn_status weights_save(const dn_net *net, const char *path, int cutoff) {
             dn_free(host);
         }
     }
-    if (status != DN_OK) {
-        dn_writer_abort(w);
-        return status;
-    }
-    return dn_writer_commit(w);
+    return dn_writer_finish(w, status);
 }
 
 dn_status dn_net_save_range(const dn_net *net, const char *path, int cutoff) {
@@ -241,9 +237,8 @@ dn_status dn_net_load_range(dn_net *net, const char *path, int clear, int start,
 dn_status dn_net_load(dn_net *net, const char *path, int clear) { return dn_net_load_range(net, path, clear, 0, -1); }
 
 size_t dn_net_weights_name(const dn_net *net, int supervised, char *text, size_t size) {
-    const char *slash = strrchr(net->cfg->path, '/'), *name = slash ? slash + 1 : net->cfg->path,
-               *dot = strrchr(name, '.');
-    int stem = dot && dot > name ? (int)(dot - name) : (int)strlen(name);
+    const char *path = net->cfg->path, *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    int stem = (int)(path + dn_path_stem(path) - name);
     int n = supervised ? snprintf(text, size, "%.*s.weights", stem, name) : snprintf(text, size, "vae.weights");
     return n < 0 ? 0 : (size_t)n;
 }

@@ -94,9 +94,7 @@ void dn_classes_free(dn_classes *classes) {
 }
 
 size_t dn_classes_path(const char *weights, char *text, size_t size) {
-    const char *dot = strrchr(weights, '.'), *slash = strrchr(weights, '/');
-    size_t stem = dot && dot != weights && (!slash || dot > slash + 1) ? (size_t)(dot - weights) : strlen(weights);
-    int n = snprintf(text, size, "%.*s.labels.txt", (int)stem, weights);
+    int n = snprintf(text, size, "%.*s.labels.txt", (int)dn_path_stem(weights), weights);
     return n < 0 ? 0 : (size_t)n;
 }
 
@@ -156,9 +154,7 @@ dn_status dn_classes_save(const dn_classes *classes, const char *path) {
     dn_status status = DN_OK;
     const char *name = classes->names;
     for (int i = 0; i < classes->n && status == DN_OK; i++, name += strlen(name) + 1) status = classes_write(w, name);
-    if (status == DN_OK) return dn_writer_commit(w);
-    dn_writer_abort(w);
-    return status;
+    return dn_writer_finish(w, status);
 }
 
 /* The first names, for messages. */

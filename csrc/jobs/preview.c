@@ -2,15 +2,19 @@
 #include "base/sys.h"
 #include "jobs/trainer.h"
 #include <stdio.h>
-#include <string.h>
 
 enum { PREVIEW_ROWS = 10 };
 
+size_t dn_preview_path(const char *preview_path, const char *what, int epoch, char *text, size_t size) {
+    int n = snprintf(text, size, "%.*s_%s_%d.txt", (int)dn_path_stem(preview_path), preview_path, what, epoch);
+    return n < 0 ? 0 : (size_t)n;
+}
+
 static dn_status preview_save(const dn_trainer *t, const char *what, const float *values, size_t rows, int columns) {
-    size_t size = strlen(t->preview) + 40;
+    size_t size = dn_preview_path(t->preview, what, t->epoch, NULL, 0) + 1;
     char *path = dn_alloc(size, 1);
     if (!path) return DN_E_MEMORY;
-    snprintf(path, size, "%s_%s_%d.txt", t->preview, what, t->epoch);
+    dn_preview_path(t->preview, what, t->epoch, path, size);
     dn_status status = dn_csv_save(path, values, rows, (size_t)columns);
     dn_free(path);
     return status;

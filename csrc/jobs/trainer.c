@@ -51,13 +51,6 @@ static void trainer_restore(dn_trainer *t) {
     t->image = t->latent = t->weighted = 0;
 }
 
-static char *trainer_stem(const char *path) { /* F without its extension */
-    char *stem = dn_strdup(path);
-    char *dot = stem ? strrchr(stem, '.') : NULL, *slash = stem ? strrchr(stem, '/') : NULL;
-    if (dot && dot != stem && (!slash || dot > slash + 1)) *dot = 0;
-    return stem;
-}
-
 static uint64_t trainer_batches_per_epoch(const dn_trainer *t) {
     size_t passes = (t->rows + (size_t)t->net->run.batch - 1) / (size_t)t->net->run.batch;
     return (passes + (size_t)t->net->subdivisions - 1) / (size_t)t->net->subdivisions;
@@ -101,13 +94,12 @@ static dn_status trainer_allocate(dn_trainer *t) {
 static dn_status trainer_prepare(dn_trainer *t, const dn_train_options *options) {
     int preview = options->preview_path && *options->preview_path;
     t->options.preview_path = NULL; /* the caller's, for this call */
-    if (preview && !(t->preview = trainer_stem(options->preview_path))) return DN_E_MEMORY;
+    if (preview && !(t->preview = dn_strdup(options->preview_path))) return DN_E_MEMORY;
     DN_TRY(dn_feed_prepare_scores(t, options));
     DN_TRY(trainer_allocate(t));
     DN_TRY(dn_check_norms(t->net, t->rows));
     return trainer_place_schedule(t); /* the last: what fails leaves the network's schedule */
 }
-
 
 /* Batches still to be made until max_batches. */
 static uint64_t trainer_batches_left(const dn_trainer *t) {

@@ -10,7 +10,7 @@ struct dn_trainer {
     const float *x, *truth; /* the caller's; truth NULL: x */
     size_t rows, at; /* at: rows done in this epoch */
     dn_train_options options;
-    char *preview; /* stem */
+    char *preview; /* the options' preview_path; NULL: none */
     uint32_t *order;     /* of rows; a recurrent network's are in passes, step by step */
     uint32_t *sequences; /* the order of sequences behind it; NULL where a row is one */
     /* x and truth where the backend can read them; NULL: batches are gathered and uploaded */

@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MAX_LINE = 65536, MAX_SECTIONS = 4097, MAX_OPTIONS = 1024, MAX_WARNINGS = 200 };
 
@@ -42,7 +43,7 @@ static dn_status cfg_add_section(dn_cfg *cfg, const char *name, int line) {
     DN_TRY(cfg_grow((void **)&cfg->sections, cfg->n_sections, sizeof *cfg->sections));
     dn_section *s = &cfg->sections[cfg->n_sections];
     memset(s, 0, sizeof *s);
-    s->line = line, s->path = cfg->path;
+    s->line = line, s->cfg = cfg;
     if (!(s->name = dn_strdup(name))) return DN_E_MEMORY;
     cfg->n_sections++;
     return DN_OK;
@@ -160,6 +161,53 @@ dn_status dn_cfg_text(dn_cfg **out, const char *name, const char *text) {
     return status; /* whoever has *out frees it */
 }
 
+/* ---- the files that keys name ---- */
+
+static void cfg_free_file(dn_cfg_file *f) {
+    dn_free(f->name);
+    dn_free(f->path);
+    dn_free(f->text);
+    dn_free(f);
+}
+
+static char *cfg_file_path(const char *cfg_path, const char *name) {
+    const char *slash = strrchr(cfg_path, '/');
+    if (*name == '/' || !slash || access(name, R_OK) == 0) return dn_strdup(name);
+    size_t size = (size_t)(slash - cfg_path) + strlen(name) + 2;
+    char *beside = dn_realloc(NULL, size, 1);
+    if (beside) snprintf(beside, size, "%.*s/%s", (int)(slash - cfg_path), cfg_path, name);
+    return beside;
+}
+
+static dn_status cfg_fill_file(dn_cfg_file *f, const dn_section *s, const char *key, const char *name) {
+    char *data, why[512];
+    size_t size;
+    if (!(f->name = dn_strdup(name)) || !(f->path = cfg_file_path(s->cfg->path, name))) return DN_E_MEMORY;
+    dn_status status = dn_file_read_regular(f->path, DN_TEXT_MOST, &data, &size);
+    if (status == DN_E_IO || status == DN_E_FORMAT) {
+        snprintf(why, sizeof why, "%s", dn_error());
+        return dn_cfg_error(s, key, "%s", why);
+    }
+    if (status == DN_OK && !(f->text = dn_strdup(data))) status = DN_E_MEMORY; /* without the room to read more */
+    dn_free(data);
+    return status;
+}
+
+dn_status dn_cfg_read_file(const dn_section *s, const char *key, const char *name, const dn_cfg_file **out) {
+    for (*out = s->cfg->files; *out; *out = (*out)->next)
+        if (!strcmp((*out)->name, name)) return DN_OK;
+    dn_cfg_file *f = dn_alloc(1, sizeof *f);
+    if (!f) return DN_E_MEMORY;
+    dn_status status = cfg_fill_file(f, s, key, name);
+    if (status != DN_OK) {
+        cfg_free_file(f);
+        return status;
+    }
+    f->next = s->cfg->files;
+    *out = s->cfg->files = f;
+    return DN_OK;
+}
+
 void dn_cfg_free(dn_cfg *cfg) {
     if (!cfg) return;
     for (int i = 0; i < cfg->n_sections; i++) {
@@ -172,6 +220,7 @@ void dn_cfg_free(dn_cfg *cfg) {
         dn_free(cfg->sections[i].name);
     }
     for (int i = 0; i < cfg->n_warnings; i++) dn_free(cfg->warnings[i]);
+    for (dn_cfg_file *next, *f = cfg->files; f; f = next) next = f->next, cfg_free_file(f);
     dn_free(cfg->warnings);
     dn_free(cfg->untrained);
     dn_free(cfg->sections);
@@ -220,7 +269,7 @@ dn_status dn_cfg_error(const dn_section *s, const char *key, const char *format,
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     int line = key ? dn_cfg_line(s, key) : s->line;
-    return dn_fail(DN_E_FORMAT, "%s:%d: [%s] %s", s->path, line, s->name, text);
+    return dn_fail(DN_E_FORMAT, "%s:%d: [%s] %s", s->cfg->path, line, s->name, text);
 }
 
 int dn_cfg_line(const dn_section *s, const char *key) {

@@ -13,11 +13,17 @@ typedef struct dn_section {
     char *name; /* without brackets */
     int line, n_options;
     dn_option *options;
-    const char *path; /* lent from the file */
+    struct dn_cfg *cfg;
     int activation;   /* 1 + the dn_activation that a layer read from it; 0: none */
     const char *asked[64]; /* keys the layer looks for: for "did you mean" */
     int n_asked;
 } dn_section;
+
+/* A file that a key names. */
+typedef struct dn_cfg_file {
+    struct dn_cfg_file *next;
+    char *name, *path, *text; /* as the key has it; where it was found; what it holds */
+} dn_cfg_file;
 
 typedef struct dn_cfg {
     char *path;
@@ -25,6 +31,7 @@ typedef struct dn_cfg {
     dn_section *sections;
     char **warnings;
     int n_warnings;
+    dn_cfg_file *files; /* that were read so far */
     char *untrained; /* why this network may predict and not be trained, as an error's message; NULL: it may */
 } dn_cfg;
 
@@ -44,6 +51,10 @@ dn_status dn_cfg_int(dn_section *s, const char *key, int fallback, int low, int 
 dn_status dn_cfg_i64(dn_section *s, const char *key, int64_t fallback, int64_t low, int64_t high, int64_t *out);
 dn_status dn_cfg_float(dn_section *s, const char *key, double fallback, double *out);
 const char *dn_cfg_string(dn_section *s, const char *key, const char *fallback); /* with its inner blanks */
+/* The regular file of that name, as written or beside the cfg; it belongs to the cfg. A file is read once: a network that
+ * is built again from its cfg, to be resized or for a job, does not depend on what has become of the file. One that cannot
+ * be read is an error of the key. */
+dn_status dn_cfg_read_file(const dn_section *s, const char *key, const char *name, const dn_cfg_file **out);
 int dn_cfg_has(dn_section *s, const char *key);
 /* An option of the section without reading it: NULL, it is missing. */
 dn_option *dn_cfg_option(dn_section *s, const char *key);

@@ -48,13 +48,13 @@ static dn_status cost_parse(dn_layer *l, dn_section *s) {
     st->s = cost_types[i].s;
     const dn_layer *before = dn_layer_at(l, l->index - 1);
     if (before && before->type->has_loss && before->truths && !before->type->is_cost)
-        dn_cfg_warn(l->net->cfg, "%s:%d: [%s] behind [%s], which has a loss of its own: both gradients act", s->path,
-                    s->line, s->name, before->type->name);
+        dn_cfg_warn(l->net->cfg, "%s:%d: [%s] behind [%s], which has a loss of its own: both gradients act",
+                    s->cfg->path, s->line, s->name, before->type->name);
     float low, high;
     int activation = before ? l->net->cfg->sections[l->index].activation - 1 : -1; /* of the layer before */
     if (st->loss == DN_LOSS_BCE && activation >= 0 && dn_activation_bounds((dn_activation)activation, &low, &high))
         dn_cfg_warn(l->net->cfg, "%s:%d: [cost] type=bce takes logits, any numbers, and makes probabilities of them itself: "
-                    "activation=%s before it should be linear", s->path, s->line,
+                    "activation=%s before it should be linear", s->cfg->path, s->line,
                     dn_activation_name((dn_activation)activation));
     l->on_logits = st->loss == DN_LOSS_BCE;
     l->truth_kind = st->loss == DN_LOSS_BCE      ? DN_TRUTH_BINARY

@@ -1,18 +1,7 @@
 #include "layers/tree.h"
 #include "base/sys.h"
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-static char *tree_path(const dn_section *s, const char *path) {
-    const char *slash = strrchr(s->path, '/');
-    if (*path == '/' || !slash || access(path, R_OK) == 0) return dn_strdup(path);
-    size_t size = (size_t)(slash - s->path) + strlen(path) + 2;
-    char *beside = dn_realloc(NULL, size, 1);
-    if (beside) snprintf(beside, size, "%.*s/%s", (int)(slash - s->path), s->path, path);
-    return beside;
-}
 
 static const char blanks[] = " \t\r";
 
@@ -45,19 +34,14 @@ static dn_status tree_line(dn_tree *t, dn_section *s, const char *key, const cha
     return DN_OK;
 }
 
-/* The text of the key's file, and its full name; a file that cannot be read is an error of the section. */
-static dn_status tree_read(char **text, char **full, size_t *lines, dn_section *s, const char *key, const char *path) {
-    size_t size;
+/* A copy of the key's file, to be cut into lines, and how many they are. */
+static dn_status tree_read(const dn_cfg_file **file, char **text, size_t *lines, dn_section *s, const char *key,
+                           const char *path) {
     *text = NULL, *lines = 1;
-    if (!(*full = tree_path(s, path))) return DN_E_MEMORY;
-    dn_status status = dn_file_read_regular(*full, DN_TEXT_MOST, text, &size);
-    if (status == DN_E_IO || status == DN_E_FORMAT) {
-        char why[512];
-        snprintf(why, sizeof why, "%s", dn_error());
-        return dn_cfg_error(s, key, "%s", why);
-    }
-    for (size_t i = 0; status == DN_OK && i < size; i++) *lines += (*text)[i] == '\n';
-    return status;
+    DN_TRY(dn_cfg_read_file(s, key, path, file));
+    if (!(*text = dn_strdup((*file)->text))) return DN_E_MEMORY;
+    for (const char *p = *text; *p; p++) *lines += *p == '\n';
+    return DN_OK;
 }
 
 static char *tree_next_line(char **rest) {
@@ -68,18 +52,18 @@ static char *tree_next_line(char **rest) {
 }
 
 dn_status dn_tree_load(dn_tree *t, dn_section *s, const char *key, const char *path) {
-    char *text, *full, *line;
+    const dn_cfg_file *file;
+    char *text, *line;
     size_t lines;
-    dn_status status = tree_read(&text, &full, &lines, s, key, path);
+    dn_status status = tree_read(&file, &text, &lines, s, key, path);
     int **arrays[] = {&t->parent, &t->group, &t->child, &t->group_offset, &t->group_size};
     for (int i = 0; status == DN_OK && i < 5; i++)
         if (!(*arrays[i] = dn_alloc(lines, sizeof(int)))) status = DN_E_MEMORY;
     char *rest = text;
     for (int number = 1; status == DN_OK && (line = tree_next_line(&rest)); number++)
-        status = tree_line(t, s, key, line, full, number);
-    if (status == DN_OK && !t->n) status = dn_cfg_error(s, key, "%s: an empty tree", full);
+        status = tree_line(t, s, key, line, file->path, number);
+    if (status == DN_OK && !t->n) status = dn_cfg_error(s, key, "%s: an empty tree", file->path);
     dn_free(text);
-    dn_free(full);
     return status;
 }
 
@@ -92,9 +76,10 @@ void dn_tree_free(dn_tree *t) {
 }
 
 dn_status dn_map_load(int **map, int *n, dn_section *s, const char *key, const char *path, int limit) {
-    char *text, *full, *line;
+    const dn_cfg_file *file;
+    char *text, *line;
     size_t lines;
-    dn_status status = tree_read(&text, &full, &lines, s, key, path);
+    dn_status status = tree_read(&file, &text, &lines, s, key, path);
     if (status == DN_OK && !(*map = dn_alloc(lines, sizeof(int)))) status = DN_E_MEMORY;
     char *lines_left = text;
     for (int number = 1; status == DN_OK && (line = tree_next_line(&lines_left)); number++) {
@@ -102,12 +87,11 @@ dn_status dn_map_load(int **map, int *n, dn_section *s, const char *key, const c
         if (!line[strspn(line, blanks)]) continue;
         const char *rest = tree_number(line, &v);
         if (!rest || *rest || v < 0 || v >= limit)
-            status = dn_cfg_error(s, key, "%s:%d: the line is not a number from 0 to %d", full, number, limit - 1);
+            status = dn_cfg_error(s, key, "%s:%d: the line is not a number from 0 to %d", file->path, number, limit - 1);
         else
             (*map)[(*n)++] = (int)v;
     }
-    if (status == DN_OK && !*n) status = dn_cfg_error(s, key, "%s: an empty map", full);
+    if (status == DN_OK && !*n) status = dn_cfg_error(s, key, "%s: an empty map", file->path);
     dn_free(text);
-    dn_free(full);
     return status;
 }

@@ -43,7 +43,7 @@ dn_status dn_layer_need_image(dn_layer *l, dn_section *s) {
     const dn_layer *blamed = dn_layer_to_blame(l, l->index - 1);
     if (blamed)
         return dn_fail(DN_E_FORMAT, "%s:%d: [%s] %s, so its output is no image, which the [%s] of line %d needs",
-                       s->path, blamed->line, blamed->type->name, blamed->no_image, s->name, s->line);
+                       s->cfg->path, blamed->line, blamed->type->name, blamed->no_image, s->name, s->line);
     return dn_cfg_error(s, NULL, "needs an image (height, width, channels), but its input is a vector of %d values",
                         l->inputs);
 }

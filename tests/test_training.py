@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import threading
 import time
 import warnings
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from test_kernels import c_test
 
 import darknet_vae as dv
 from darknet_vae import errors
@@ -105,6 +107,11 @@ def moved(net: dv.Network, X: np.ndarray, epochs: int = 1) -> bool:
 
 
 # ---- schedules
+
+
+def test_a_schedule_is_a_function_of_the_batch_number_for_any_number() -> None:
+    done = subprocess.run([str(c_test("test_schedule"))], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("power", ["4", "2", "1", "3", "0.5", "1e38"])

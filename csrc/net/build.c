@@ -46,6 +46,14 @@ static dn_status net_parse_optimizer(dn_net *net, dn_section *s) {
     return DN_OK;
 }
 
+static dn_status net_parse_rate(dn_net *net, dn_section *s) {
+    static const dn_schedule_keys keys = {.value = "learning_rate", .policy = "policy", .burn_in = "burn_in",
+                                          .power = "power", .scale = "scale", .gamma = "gamma", .step = "step",
+                                          .max_batches = "max_batches", .steps = "steps", .scales = "scales"};
+    static const dn_schedule fallback = {.value = 0.001, .power = 4, .scale = 1, .gamma = 1, .step = 1};
+    return dn_schedule_parse(s, &keys, &fallback, &net->schedule);
+}
+
 dn_status dn_net_parse_header(dn_net *net, dn_net_size size) {
     static const char *const known[] = {"net", "network", NULL}, *const epsilons[] = {"legacy", NULL};
     dn_like like;
@@ -83,7 +91,7 @@ dn_status dn_net_parse_header(dn_net *net, dn_net_size size) {
         if (eps <= 0) return dn_cfg_error(s, "bn_epsilon", "bn_epsilon=%g is not above 0", eps);
         net->run.bn_eps = (float)eps;
     }
-    DN_TRY(dn_schedule_parse(s, &net->schedule));
+    DN_TRY(net_parse_rate(net, s));
     static const char *const others[] = {"notruth", "random", "max_crop", "min_crop", "max_ratio", "min_ratio", "center",
                                          "angle", "aspect", "saturation", "exposure", "hue"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) /* read by Darknet's image trainers only */

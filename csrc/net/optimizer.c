@@ -18,12 +18,8 @@ void dn_net_schedule_from(dn_net *net, uint64_t seen, uint64_t batches) {
 uint64_t dn_net_batches(const dn_net *net) { return net->updates + (uint64_t)net->batches_before; }
 
 double dn_net_rate(const dn_net *net) {
-    if (net->rate_override > 0) {
-        dn_schedule schedule = net->schedule;
-        schedule.learning_rate = net->rate_override;
-        return dn_schedule_rate(&schedule, dn_net_batch_number(net), net->seed);
-    }
-    return dn_schedule_rate(&net->schedule, dn_net_batch_number(net), net->seed);
+    double value = net->rate_override > 0 ? net->rate_override : net->schedule.value;
+    return dn_schedule_at(&net->schedule, value, dn_net_batch_number(net), net->seed);
 }
 
 void dn_net_set_step(dn_net *net, uint64_t pass, uint64_t at, int64_t rows) {

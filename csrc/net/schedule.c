@@ -1,13 +1,13 @@
-/* n = batch number; the first update is number 1.
- *   n < burn_in  lr (n / burn_in)^power, whatever the policy
- *   constant     lr
- *   step         lr scale^floor(n / step)
- *   steps        lr times scales[i] for every steps[i] <= n
- *   exp          lr gamma^n
- *   poly         lr (1 - n / max_batches)^power, beyond max_batches 0
- *   sigmoid      lr / (1 + exp(gamma (n - step))), n - step signed
- *   random       lr U(0, 1)^power
- * Rates are never below 0 and never beyond float32: what would make them so is an error of the cfg, and growth without
+/* v = the schedule's value, n = batch number; the first update is number 1.
+ *   n < burn_in  v (n / burn_in)^power, whatever the policy
+ *   constant     v
+ *   step         v scale^floor(n / step)
+ *   steps        v times scales[i] for every steps[i] <= n
+ *   exp          v gamma^n
+ *   poly         v (1 - n / max_batches)^power, beyond max_batches 0
+ *   sigmoid      v / (1 + exp(gamma (n - step))), n - step signed
+ *   random       v U(0, 1)^power
+ * The result is never below 0 and never beyond float32: what would make it so is an error of the cfg, and growth without
  * end (gamma or scale above 1) stops at the largest float. */
 #include "net/schedule.h"
 #include "base/rng.h"
@@ -19,63 +19,85 @@
 static const char *const policies[] = {"constant", "step",    "exp",    "poly",
                                        "steps",    "sigmoid", "random", NULL};
 
-/* Factors and powers may not be below 0 where the policy uses them: the rate would change its sign or have no bound. */
-static dn_status schedule_signs(dn_section *s, const dn_schedule *o) {
+/* ---- from the cfg ---- */
+
+static dn_status schedule_float(dn_section *s, const char *key, double *value) {
+    return key ? dn_cfg_float(s, key, *value, value) : DN_OK;
+}
+
+static dn_status schedule_count(dn_section *s, const char *key, int64_t low, int64_t *value) {
+    return key ? dn_cfg_i64(s, key, *value, low, INT64_MAX, value) : DN_OK;
+}
+
+static dn_status schedule_policy(dn_section *s, const dn_schedule_keys *k, dn_schedule *o) {
+    if (!k->policy) return DN_OK;
+    const char *name = dn_cfg_string(s, k->policy, policies[o->policy]);
+    int policy = 0;
+    while (policies[policy] && strcmp(name, policies[policy])) policy++;
+    if (!policies[policy]) return dn_cfg_unknown(s, k->policy, name, policies);
+    o->policy = (dn_policy)policy;
+    return DN_OK;
+}
+
+static dn_status schedule_value(dn_section *s, const dn_schedule_keys *k, dn_schedule *o) {
+    DN_TRY(schedule_float(s, k->value, &o->value));
+    if (o->value < 0) return dn_cfg_error(s, k->value, "%s=%g is below 0", k->value, o->value);
+    if (o->value > FLT_MAX) return dn_cfg_error(s, k->value, "%s=%g is beyond float32", k->value, o->value);
+    return DN_OK;
+}
+
+/* Factors and powers may not be below 0 where the policy uses them: the result would change its sign or have no bound. */
+static dn_status schedule_signs(dn_section *s, const dn_schedule_keys *k, const dn_schedule *o) {
     int power = o->burn_in > 0 || o->policy == DN_POLICY_POLY || o->policy == DN_POLICY_RANDOM;
     const struct {
         const char *key;
         double value;
         int used;
-    } parts[] = {{"power", o->power, power},
-                 {"scale", o->scale, o->policy == DN_POLICY_STEP},
-                 {"gamma", o->gamma, o->policy == DN_POLICY_EXP}};
+    } parts[] = {{k->power, o->power, power},
+                 {k->scale, o->scale, o->policy == DN_POLICY_STEP},
+                 {k->gamma, o->gamma, o->policy == DN_POLICY_EXP}};
     for (int i = 0; i < 3; i++)
         if (parts[i].used && parts[i].value < 0)
             return dn_cfg_error(s, parts[i].key, "%s=%g is below 0", parts[i].key, parts[i].value);
     return DN_OK;
 }
 
-static dn_status schedule_steps(dn_section *s, dn_schedule *o, int used) {
+static dn_status schedule_steps(dn_section *s, const dn_schedule_keys *k, dn_schedule *o) {
     int n_scales;
-    DN_TRY(dn_cfg_ints(s, "steps", &o->steps, &o->n_steps));
-    DN_TRY(dn_cfg_floats(s, "scales", &o->scales, &n_scales));
-    if (!used) return DN_OK;
+    if (!k->steps) return DN_OK;
+    DN_TRY(dn_cfg_ints(s, k->steps, &o->steps, &o->n_steps));
+    DN_TRY(dn_cfg_floats(s, k->scales, &o->scales, &n_scales));
+    if (o->policy != DN_POLICY_STEPS) return DN_OK;
     if (!o->n_steps || o->n_steps != n_scales)
-        return dn_cfg_error(s, "steps", "policy=steps needs steps= and scales= of one length, got %d and %d",
-                            o->n_steps, n_scales);
-    const char *steps = dn_cfg_string(s, "steps", ""), *scales = dn_cfg_string(s, "scales", "");
+        return dn_cfg_error(s, k->steps, "%s=steps needs %s= and %s= of one length, got %d and %d", k->policy, k->steps,
+                            k->scales, o->n_steps, n_scales);
+    const char *steps = dn_cfg_string(s, k->steps, ""), *scales = dn_cfg_string(s, k->scales, "");
     for (int i = 0; i < n_scales; i++) {
         if (o->scales[i] < 0)
-            return dn_cfg_error(s, "scales", "scales=%s: %g is below 0", scales, (double)o->scales[i]);
+            return dn_cfg_error(s, k->scales, "%s=%s: %g is below 0", k->scales, scales, (double)o->scales[i]);
         if (!isfinite(o->scales[i]))
-            return dn_cfg_error(s, "scales", "scales=%s: number %d is beyond float32", scales, i + 1);
+            return dn_cfg_error(s, k->scales, "%s=%s: number %d is beyond float32", k->scales, scales, i + 1);
         if (i && o->steps[i] < o->steps[i - 1])
-            return dn_cfg_error(s, "steps", "steps=%s do not ascend: %d comes after %d", steps, o->steps[i],
+            return dn_cfg_error(s, k->steps, "%s=%s do not ascend: %d comes after %d", k->steps, steps, o->steps[i],
                                 o->steps[i - 1]);
     }
     return DN_OK;
 }
 
-dn_status dn_schedule_parse(dn_section *s, dn_schedule *o) {
-    const char *name = dn_cfg_string(s, "policy", "constant");
-    int policy = 0;
-    while (policies[policy] && strcmp(name, policies[policy])) policy++;
-    if (!policies[policy]) return dn_cfg_unknown(s, "policy", name, policies);
-    o->policy = (dn_policy)policy;
-    DN_TRY(dn_cfg_float(s, "learning_rate", 0.001, &o->learning_rate));
-    if (o->learning_rate < 0) return dn_cfg_error(s, "learning_rate", "learning_rate=%g is below 0", o->learning_rate);
-    if (o->learning_rate > FLT_MAX)
-        return dn_cfg_error(s, "learning_rate", "learning_rate=%g is beyond float32", o->learning_rate);
-    DN_TRY(dn_cfg_i64(s, "burn_in", 0, 0, INT64_MAX, &o->burn_in));
-    DN_TRY(dn_cfg_float(s, "power", 4, &o->power));
-    DN_TRY(dn_cfg_float(s, "scale", 1, &o->scale));
-    DN_TRY(dn_cfg_float(s, "gamma", 1, &o->gamma));
-    DN_TRY(schedule_signs(s, o));
-    DN_TRY(dn_cfg_i64(s, "step", 1, 1, INT64_MAX, &o->step));
-    DN_TRY(dn_cfg_i64(s, "max_batches", 0, 0, INT64_MAX, &o->max_batches));
-    DN_TRY(schedule_steps(s, o, policy == DN_POLICY_STEPS));
-    if (policy == DN_POLICY_POLY && !o->max_batches)
-        return dn_cfg_error(s, "policy", "policy=poly needs max_batches=");
+dn_status dn_schedule_parse(dn_section *s, const dn_schedule_keys *k, const dn_schedule *fallback, dn_schedule *o) {
+    *o = *fallback;
+    DN_TRY(schedule_policy(s, k, o));
+    DN_TRY(schedule_value(s, k, o));
+    DN_TRY(schedule_count(s, k->burn_in, 0, &o->burn_in));
+    DN_TRY(schedule_float(s, k->power, &o->power));
+    DN_TRY(schedule_float(s, k->scale, &o->scale));
+    DN_TRY(schedule_float(s, k->gamma, &o->gamma));
+    DN_TRY(schedule_signs(s, k, o));
+    DN_TRY(schedule_count(s, k->step, 1, &o->step));
+    DN_TRY(schedule_count(s, k->max_batches, 0, &o->max_batches));
+    DN_TRY(schedule_steps(s, k, o));
+    if (o->policy == DN_POLICY_POLY && !o->max_batches)
+        return dn_cfg_error(s, k->policy, "%s=poly needs %s=", k->policy, k->max_batches);
     return DN_OK;
 }
 
@@ -85,30 +107,32 @@ void dn_schedule_free(dn_schedule *o) {
     o->steps = NULL, o->scales = NULL;
 }
 
-static double schedule_value(const dn_schedule *o, uint64_t batch, uint64_t seed) {
-    double n = (double)batch, rate = o->learning_rate;
+/* ---- in a batch ---- */
+
+static double schedule_unbounded(const dn_schedule *o, double v, uint64_t batch, uint64_t seed) {
+    double n = (double)batch;
     if (batch >= dn_schedule_end(o)) return 0;
-    if (n < (double)o->burn_in) return rate * pow(n / (double)o->burn_in, o->power);
+    if (n < (double)o->burn_in) return v * pow(n / (double)o->burn_in, o->power);
     switch (o->policy) {
-    case DN_POLICY_CONSTANT: return rate;
-    case DN_POLICY_STEP: return rate * pow(o->scale, (double)(batch / (uint64_t)o->step));
-    case DN_POLICY_EXP: return rate * pow(o->gamma, n);
-    case DN_POLICY_POLY: return rate * pow(1 - n / (double)o->max_batches, o->power);
-    case DN_POLICY_SIGMOID: return rate / (1 + exp(o->gamma * (n - (double)o->step)));
-    case DN_POLICY_RANDOM: return rate * pow((double)dn_uniform_at(seed, DN_STREAM_RATE, batch, 0), o->power);
+    case DN_POLICY_CONSTANT: return v;
+    case DN_POLICY_STEP: return v * pow(o->scale, (double)(batch / (uint64_t)o->step));
+    case DN_POLICY_EXP: return v * pow(o->gamma, n);
+    case DN_POLICY_POLY: return v * pow(1 - n / (double)o->max_batches, o->power);
+    case DN_POLICY_SIGMOID: return v / (1 + exp(o->gamma * (n - (double)o->step)));
+    case DN_POLICY_RANDOM: return v * pow((double)dn_uniform_at(seed, DN_STREAM_RATE, batch, 0), o->power);
     case DN_POLICY_STEPS:
-        for (int i = 0; i < o->n_steps && (double)o->steps[i] <= n; i++) rate *= (double)o->scales[i];
-        return rate;
+        for (int i = 0; i < o->n_steps && (double)o->steps[i] <= n; i++) v *= (double)o->scales[i];
+        return v;
     }
-    return rate;
+    return v;
 }
 
-double dn_schedule_rate(const dn_schedule *o, uint64_t batch, uint64_t seed) {
-    double rate = schedule_value(o, batch, seed);
-    return rate > 0 ? fmin(rate, FLT_MAX) : 0; /* 0 also for 0 times infinity */
+double dn_schedule_at(const dn_schedule *o, double value, uint64_t batch, uint64_t seed) {
+    double v = schedule_unbounded(o, value, batch, seed);
+    return v > 0 ? fmin(v, FLT_MAX) : 0; /* 0 also for 0 times infinity */
 }
 
 uint64_t dn_schedule_end(const dn_schedule *o) {
     if (o->policy != DN_POLICY_POLY) return UINT64_MAX;
-    return (uint64_t)o->max_batches + (o->power == 0); /* 0^0 = 1: the last batch still has the rate */
+    return (uint64_t)o->max_batches + (o->power == 0); /* 0^0 = 1: the last batch still has the value */
 }

@@ -1,4 +1,5 @@
-/* Learning-rate policies: pure functions of the batch number. */
+/* How a number changes from batch to batch: a pure function of the batch number. The learning rate is one; any other
+ * number of a training (the weight of a term, a temperature) can be one too. */
 #ifndef DN_SCHEDULE_H
 #define DN_SCHEDULE_H
 #include "io/cfg.h"
@@ -9,16 +10,26 @@ typedef enum dn_policy {
 
 typedef struct dn_schedule {
     dn_policy policy;
-    double learning_rate, power, scale, gamma;
+    double value; /* which the policy multiplies */
+    double power, scale, gamma;
     int64_t step, burn_in, max_batches;
     int n_steps, *steps;
     float *scales;
 } dn_schedule;
 
-dn_status dn_schedule_parse(dn_section *net, dn_schedule *out);
+/* The keys of a cfg section that a schedule is read from; NULL: there is no such key, the fallback counts. `policy` is
+ * NULL where any of the others is. The texts must last as long as the section. */
+typedef struct dn_schedule_keys {
+    const char *value, *policy, *burn_in, *power, *scale, *gamma, *step, *max_batches, *steps, *scales;
+} dn_schedule_keys;
+
+/* `fallback`: what missing keys mean, lists aside. */
+dn_status dn_schedule_parse(dn_section *section, const dn_schedule_keys *keys, const dn_schedule *fallback,
+                            dn_schedule *out);
 void dn_schedule_free(dn_schedule *schedule);
-/* Of batch number `batch`, 1 is the first update's: 0 to the largest float. */
-double dn_schedule_rate(const dn_schedule *schedule, uint64_t batch, uint64_t seed);
-/* The first batch number of those whose rate is 0 for ever; UINT64_MAX: there is none. */
+/* In batch number `batch` (the first update's is 1): 0 to the largest float. `value` is the schedule's own, or what a
+ * user gave in its place. */
+double dn_schedule_at(const dn_schedule *schedule, double value, uint64_t batch, uint64_t seed);
+/* The first batch number from which on it is 0 for ever; UINT64_MAX: there is none. */
 uint64_t dn_schedule_end(const dn_schedule *schedule);
 #endif

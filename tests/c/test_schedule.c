@@ -1,0 +1,115 @@
+/* Schedules as functions of the batch number, of a number that is no learning rate. Run by tests/test_training.py. */
+#include "net/schedule.h"
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const dn_schedule_keys beta_keys = {.value = "beta", .policy = "beta_policy", .burn_in = "beta_warmup",
+                                           .power = "beta_power", .scale = "beta_scale", .gamma = "beta_gamma",
+                                           .step = "beta_step", .max_batches = "beta_end", .steps = "beta_steps",
+                                           .scales = "beta_scales"};
+static const dn_schedule beta_fallback = {.value = 0.5, .power = 1, .scale = 1, .gamma = 1, .step = 1};
+static const dn_schedule_keys warmup_keys = {.value = "beta", .burn_in = "beta_warmup"};
+
+static int failures;
+
+static void check(int right, const char *what, double got) {
+    if (right) return;
+    printf("%s: got %.17g\n", what, got);
+    failures++;
+}
+
+/* The schedule of a [sampling] section with these lines; the cfg stays as long as the program. */
+static dn_status parse(const char *lines, const dn_schedule_keys *keys, dn_schedule *out) {
+    char text[400];
+    dn_cfg *cfg;
+    memset(out, 0, sizeof *out);
+    snprintf(text, sizeof text, "[sampling]\n%s", lines);
+    DN_TRY(dn_cfg_text(&cfg, "test.cfg", text));
+    return dn_schedule_parse(&cfg->sections[0], keys, &beta_fallback, out);
+}
+
+static void test_values(void) {
+    static const struct {
+        const char *lines;
+        uint64_t batch;
+        double value;
+    } cases[] = {
+        {"", 1, 0.5},
+        {"beta=2", 1000000, 2},
+        {"beta=2\nbeta_warmup=4", 1, 0.5},
+        {"beta=2\nbeta_warmup=4", 3, 1.5},
+        {"beta=2\nbeta_warmup=4", 4, 2},
+        {"beta=2\nbeta_warmup=4\nbeta_power=2", 2, 0.5},
+        {"beta=2\nbeta_policy=step\nbeta_step=10\nbeta_scale=0.5", 20, 0.5},
+        {"beta=2\nbeta_policy=steps\nbeta_steps=3,5\nbeta_scales=0.5,4", 2, 2},
+        {"beta=2\nbeta_policy=steps\nbeta_steps=3,5\nbeta_scales=0.5,4", 3, 1},
+        {"beta=2\nbeta_policy=steps\nbeta_steps=3,5\nbeta_scales=0.5,4", 9, 4},
+        {"beta=2\nbeta_policy=exp\nbeta_gamma=0.5", 3, 0.25},
+        {"beta=2\nbeta_policy=exp\nbeta_gamma=10", 1000, FLT_MAX},
+        {"beta=2\nbeta_policy=poly\nbeta_end=4", 1, 1.5},
+        {"beta=2\nbeta_policy=poly\nbeta_end=4", 4, 0},
+        {"beta=2\nbeta_policy=poly\nbeta_end=4\nbeta_power=2", 1000, 0},
+        {"beta=2\nbeta_policy=sigmoid\nbeta_step=7\nbeta_gamma=-1", 7, 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        dn_schedule s;
+        check(parse(cases[i].lines, &beta_keys, &s) == DN_OK, cases[i].lines, 0);
+        double got = dn_schedule_at(&s, s.value, cases[i].batch, 1);
+        check(fabs(got - cases[i].value) <= 1e-12 * cases[i].value, cases[i].lines, got);
+        dn_schedule_free(&s);
+    }
+}
+
+/* Any order of batches gives the same, also of the drawn ones, and a value given in place of the schedule's own leaves
+ * it as it is. */
+static void test_purity(void) {
+    dn_schedule s;
+    check(parse("beta=2\nbeta_policy=random\nbeta_power=1", &beta_keys, &s) == DN_OK, "random", 0);
+    double up[8], lowest = 2, highest = 0;
+    for (uint64_t n = 0; n < 8; n++) up[n] = dn_schedule_at(&s, s.value, n, 5);
+    for (uint64_t n = 8; n-- > 0;) {
+        check(dn_schedule_at(&s, s.value, n, 5) == up[n], "again", up[n]);
+        check(fabs(dn_schedule_at(&s, 3, n, 5) - 1.5 * up[n]) < 1e-12, "another value", up[n]);
+        check(dn_schedule_at(&s, s.value, n, 6) != up[n], "another seed", up[n]);
+        lowest = fmin(lowest, up[n]), highest = fmax(highest, up[n]);
+    }
+    check(s.value == 2, "the schedule's own value", s.value);
+    check(lowest >= 0 && highest < 2 && lowest < highest, "drawn numbers", highest);
+}
+
+/* Keys that a section does not have keep what the fallback says, and nobody asks for them. */
+static void test_some_keys(void) {
+    dn_schedule s;
+    check(parse("beta=4\nbeta_warmup=8\nbeta_power=3", &warmup_keys, &s) == DN_OK, "some keys", 0);
+    check(dn_schedule_at(&s, s.value, 2, 1) == 1, "a linear warm-up", dn_schedule_at(&s, s.value, 2, 1));
+    check(dn_schedule_at(&s, s.value, 100, 1) == 4, "after it", dn_schedule_at(&s, s.value, 100, 1));
+    check(dn_schedule_end(&s) == UINT64_MAX, "its end", 0);
+}
+
+static void test_errors(void) {
+    static const char *const cases[][2] = {
+        {"beta=-1", "test.cfg:2: [sampling] beta=-1 is below 0"},
+        {"beta_policy=poly", "test.cfg:2: [sampling] beta_policy=poly needs beta_end="},
+        {"beta_policy=steps\nbeta_steps=3",
+         "test.cfg:3: [sampling] beta_policy=steps needs beta_steps= and beta_scales= of one length, got 1 and 0"},
+        {"beta_policy=steps\nbeta_steps=3,2\nbeta_scales=1,1",
+         "test.cfg:3: [sampling] beta_steps=3,2 do not ascend: 2 comes after 3"},
+        {"beta_policy=exp\nbeta_gamma=-2", "test.cfg:3: [sampling] beta_gamma=-2 is below 0"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        dn_schedule s;
+        check(parse(cases[i][0], &beta_keys, &s) == DN_E_FORMAT, cases[i][0], 0);
+        if (strcmp(dn_error(), cases[i][1])) printf("%s\n", dn_error()), failures++;
+        dn_schedule_free(&s);
+    }
+}
+
+int main(void) {
+    test_values();
+    test_purity();
+    test_some_keys();
+    test_errors();
+    return failures != 0;
+}

@@ -91,8 +91,8 @@ typedef struct dn_net_info {
     int variational; /* 1: has a sampling layer */
     int out_height, out_width, out_channels; /* of the output; 0 when it is a plain vector */
     int logits; /* 1: the output goes into a loss on logits (bce) */
-    int supervised; /* 1: its truth is not its input: a softmax, or another number of values; 0: an autoencoder or a VAE
-                     */
+    int supervised; /* 1: it needs a truth of its own and has no latent loss: a softmax, or another number of values than
+                     * its input's; 0: an autoencoder or a VAE */
     uint64_t seen, seed;
     int64_t max_batches;
     double cost;          /* of the last forward: mean of the layer costs, summed over the rows */
@@ -107,6 +107,9 @@ typedef struct dn_net_info {
 } dn_net_info;
 
 DN_API void dn_net_info_get(const dn_net *net, dn_net_info *info);
+/* Is this supervised learning? It is when the truth is not the rows (own_truth: one is given) and there is no latent loss.
+ * Its losses are one, `loss`. */
+DN_API int dn_net_supervised(const dn_net *net, int own_truth);
 /* Where it computes: "cpu", or "cuda:0" and the GPU's name. Lent. */
 DN_API const char *dn_net_device(const dn_net *net);
 /* [net] label_column as written (name or index), "" when absent. Lent. */

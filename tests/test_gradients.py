@@ -339,6 +339,62 @@ def test_what_is_descended_is_s_times_the_total_loss(loss: str, s: float, networ
     assert net.objective == pytest.approx(s * 4 * net.evaluate(x)["total_loss"], rel=1e-6)
 
 
+# s of the first cost, and of all: the gradient of a cost is s d(cost), its scale included.
+SEVERAL_COSTS = {
+    "after each other": ("[cost]\ntype=bce\nscale=0.7\n[cost]\ntype=sse\nscale=0.4\n", [0.7, 0.5 * 0.4]),
+    "at two places": (
+        "[cost]\ntype=sse\nscale=0.3\n[route]\nlayers=-2\n[connected]\noutput=6\nactivation=tanh\n[cost]\ntype=L1\nscale=2\n",
+        [0.5 * 0.3, 2.0],
+    ),
+    "one beside a softmax": ("[softmax]\n[cost]\ntype=smooth\nscale=3\n", [1.0, 0.5 * 3]),
+    "one that is not descended": ("[cost]\ntype=sse\nscale=0\n[cost]\ntype=sse\n", [0.0, 0.5]),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*both gradients act")
+@pytest.mark.parametrize("places", SEVERAL_COSTS)
+def test_several_costs_add_up_to_what_is_descended(places: str, device: str, network: Build) -> None:
+    """total_loss = sum of s_i / s cost_i + beta KL, s the first one's that is not 0; descended is s total_loss."""
+    text, scales = SEVERAL_COSTS[places]
+    s = next(scale for scale in scales if scale)
+    problem = Problem(network(VAE + text, device=device), 4)
+    net, truth = problem.net, problem.truth
+    assert truth is not None
+    if places == "one beside a softmax":
+        truth[:] /= truth.sum(1, keepdims=True)
+    check(problem, problem.gradients())
+    net.forward(problem.x, truth)
+    with_loss = [layer for layer in net.layers if layer.type in ("cost", "softmax")]
+    costs = [float(layer.output.sum(dtype=float)) for layer in with_loss]
+    if places == "one beside a softmax":
+        costs[0] = float(-(truth * np.log(with_loss[0].output)).sum(dtype=float))
+    assert net.cost == pytest.approx(np.mean(costs), rel=1e-5)  # Darknet's
+    found = net.evaluate(problem.x, truth)
+    image = sum(scale / s * cost for scale, cost in zip(scales, costs, strict=True)) / 4
+    assert found["image_loss"] == pytest.approx(image, rel=1e-5)
+    assert found["total_loss"] == pytest.approx(image + 0.8 * found["latent_loss"], rel=1e-5)
+    net.forward(problem.x, truth)
+    assert net.objective == pytest.approx(s * 4 * found["total_loss"], rel=1e-5)
+    rows = net.row_losses(problem.x, truth)
+    for name, losses in rows.items():
+        assert losses.mean() == pytest.approx(found[name], rel=1e-5)  # type: ignore[literal-required]
+
+
+@pytest.mark.filterwarnings("ignore:.*both gradients act")
+@pytest.mark.parametrize("places", SEVERAL_COSTS)
+def test_training_reports_the_sum_of_several_costs_too(places: str, device: str, network: Build) -> None:
+    text, _ = SEVERAL_COSTS[places]
+    net = network(VAE.replace("[sampling]\nbeta=0.8\n", "") + text, device=device)
+    random = np.random.default_rng(0)
+    x, truth = random.normal(size=(10, 6)), random.uniform(0.1, 0.9, size=(10, 6))
+    if places == "one beside a softmax":
+        truth /= truth.sum(1, keepdims=True)
+    history = net.train(x, 1, truth, learning_rate=1e-30)
+    found = net.evaluate(x, truth)
+    for name in ("image_loss", "latent_loss", "total_loss"):
+        assert getattr(history, name) == [pytest.approx(found[name], rel=1e-5)]  # type: ignore[literal-required]
+
+
 def test_kl_is_the_closed_form(network: Build) -> None:
     net = network(VAE + SSE)
     x = np.random.default_rng(1).normal(size=(4, 6)).astype(np.float32)

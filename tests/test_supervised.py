@@ -156,6 +156,33 @@ def test_targets_are_learned_in_the_files_units(kind: str) -> None:
     assert run([*words_of(kind), "predict", *words]).stdout.splitlines() == found
 
 
+@BOTH
+def test_a_vae_with_targets_reports_its_latent_loss_everywhere(kind: str) -> None:
+    """As a denoising one: rows with noise, the targets without."""
+    random = np.random.default_rng(0)
+    clean = random.uniform(size=(60, 3))
+    both = np.hstack([clean + 0.1 * random.normal(size=clean.shape), clean])
+    np.savetxt("t.csv", both, delimiter=",", fmt="%.7g", header="a,b,c,x,y,z", comments="")
+    Path("net.cfg").write_text(
+        "[net]\ninputs=3\nbatch=8\n[connected]\noutput=4\nactivation=linear\n[sampling]\nbeta=0.3\n"
+        "[connected]\noutput=3\nactivation=linear\n[cost]\ntype=sse\n"
+    )
+    words = ["net.cfg", "t.csv", "-target", "x,y,z", "-quiet"]
+    names = {"image_loss", "latent_loss", "total_loss", "mse", "r2"}
+    trained = result(run([*words_of(kind), "train", *words, "-epochs", "2", "-save", "w.weights", "-json"]))
+    assert set(trained) == names | {"epochs", "seconds"}
+    table = dv.load_table("t.csv", targets="x,y,z")
+    net = dv.Network.load("net.cfg", "w.weights")
+    here = net.evaluate(table.X, table.truth)
+    done = run([*words_of(kind), "evaluate", *words, "-weights", "w.weights", "-json", "-output", "rows.txt"])
+    assert result(done) == pytest.approx(here, rel=1e-6)
+    assert set(here) == names and here["latent_loss"] > 0
+    assert here["total_loss"] == pytest.approx(here["image_loss"] + 0.3 * here["latent_loss"], rel=1e-6)
+    assert dv.load_csv("rows.txt").mean() == pytest.approx(here["total_loss"], rel=1e-5)
+    assert net.row_losses(table.X, table.truth)["total_loss"].mean() == pytest.approx(here["total_loss"], rel=1e-5)
+    np.testing.assert_allclose(dv.load_csv("latent_space.txt"), net.encode(table.X)[0], rtol=1e-5, atol=1e-6)
+
+
 def test_target_columns_by_name_or_index() -> None:
     Path("t.csv").write_text("a,b,c,name\n1,2,3,x\n4,5,6,y\n")
     table = dv.load_table("t.csv", label_column="name", targets="c,0", scale=2)

@@ -123,12 +123,13 @@ int cli_evaluate(const cli_args *args) {
     apply_job j;
     dn_losses losses;
     cli_value values[8];
-    int n = 0, code = apply_begin(&j, args), supervised = !code && cli_supervised(args, j.net);
+    int n = 0, code = apply_begin(&j, args), own_truth = !code && cli_own_truth(args, j.net);
     if (!code) code = cli_table(&j.args, j.net, args->data, 0, &j.table);
-    if (!code && supervised) code = cli_truth(&j.args, j.net, args->data, &j.table, &j.classes, &j.truth);
+    if (!code && own_truth) code = cli_truth(&j.args, j.net, args->data, &j.table, &j.classes, &j.truth);
     if (!code) code = cli_check(args, dn_net_evaluate(j.net, j.table.values, j.truth, j.table.rows, &losses));
     if (!code && args->output) code = evaluate_rows(&j);
     if (!code) {
+        int supervised = dn_net_supervised(j.net, own_truth);
         while (n < 8 && dn_losses_item(&losses, supervised, n, &values[n].name, &values[n].value)) n++;
         int shares = args->output && !cli_is_file(args->output); /* rows on standard output stay alone there */
         code = cli_print(args, shares ? stderr : stdout, values, n);

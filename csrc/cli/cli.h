@@ -106,8 +106,8 @@ int cli_network(cli_args *args, dn_net **net);
 int cli_table(const cli_args *args, const dn_net *net, const char *path, int latents, dn_table *table);
 /* (rows, width) numbers to be freed; NULL after a line on standard error. */
 float *cli_floats(const cli_args *args, size_t rows, size_t width);
-/* Does the network learn a truth of its own from these arguments? */
-int cli_supervised(const cli_args *args, const dn_net *net);
+/* Does the network read a truth of its own with these arguments, labels or targets? */
+int cli_own_truth(const cli_args *args, const dn_net *net);
 /* The classes beside the weights; none when there is no such file. */
 int cli_classes(const cli_args *args, dn_classes *classes);
 /* The network's own truth, (rows, truths) to be freed. Labels become classes; those beside the weights count, when there

@@ -80,7 +80,7 @@ float *cli_floats(const cli_args *args, size_t rows, size_t width) {
     return values;
 }
 
-int cli_supervised(const cli_args *args, const dn_net *net) {
+int cli_own_truth(const cli_args *args, const dn_net *net) {
     dn_net_info info;
     dn_net_info_get(net, &info);
     return info.supervised || args->target;

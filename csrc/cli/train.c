@@ -14,7 +14,7 @@ typedef struct train_job {
     dn_classes classes;
     float *truth, *valid_truth;
     dn_trainer *trainer;
-    int supervised;
+    int own_truth, supervised; /* supervised: with that, and no latent loss */
     char save[CLI_PATH], latents[CLI_PATH], labels[CLI_PATH]; /* the last two: "" when not written */
 } train_job;
 
@@ -61,10 +61,10 @@ static int train_writable(const train_job *j) {
 static int train_data(train_job *j) {
     const cli_args *args = &j->args;
     int code = cli_table(args, j->net, args->data, 0, &j->table);
-    if (!code && j->supervised) code = cli_truth(args, j->net, args->data, &j->table, &j->classes, &j->truth);
+    if (!code && j->own_truth) code = cli_truth(args, j->net, args->data, &j->table, &j->classes, &j->truth);
     if (code || !args->valid) return code;
     code = cli_table(args, j->net, args->valid, 0, &j->valid);
-    if (!code && j->supervised) code = cli_truth(args, j->net, args->valid, &j->valid, &j->classes, &j->valid_truth);
+    if (!code && j->own_truth) code = cli_truth(args, j->net, args->valid, &j->valid, &j->classes, &j->valid_truth);
     return code;
 }
 
@@ -95,7 +95,7 @@ static int train_start(train_job *j) {
                                 .valid_x = j->valid.values,
                                 .valid_truth = j->valid_truth,
                                 .valid_rows = j->valid.rows,
-                                .score = j->supervised,
+                                .score = j->own_truth,
                                 .continues = args->continues,
                                 .column_names = j->table.header};
     code = cli_check(args, dn_trainer_create(&j->trainer, j->net, j->table.values, j->truth, j->table.rows, &options));
@@ -189,7 +189,8 @@ int cli_train(const cli_args *args) {
     int code = cli_network(&j.args, &j.net);
     if (!code) {
         dn_net_info_get(j.net, &j.info);
-        j.supervised = cli_supervised(args, j.net);
+        j.own_truth = cli_own_truth(args, j.net);
+        j.supervised = dn_net_supervised(j.net, j.own_truth);
         code = train_names(&j);
     }
     if (!code) code = train_writable(&j);

@@ -204,15 +204,14 @@ static dn_status job_evaluate_all(dn_net *net, const float *x, const float *trut
     return status;
 }
 
-/* Whose losses can be told row by row, how many there are, and the widest row that is summed up. */
-static dn_status job_row_losses(const dn_net *net, int *n_losses, int *width) {
-    *n_losses = 0, *width = 1;
+/* Can all losses be told row by row? Then the widest row that is summed up. */
+static dn_status job_row_losses(const dn_net *net, int *width) {
+    *width = 1;
     for (int i = 0; i < net->n_layers; i++) {
         const dn_layer *l = &net->layers[i];
         int latent = !strcmp(l->type->name, "sampling");
         DN_CHECK(!l->type->has_loss || l->type->row_errors, DN_E_USAGE, "%s:%d: the loss of a [%s] is not known by row",
                  net->cfg->path, l->line, l->type->name);
-        *n_losses += l->type->has_loss;
         if ((l->type->has_loss || latent) && l->inputs > *width) *width = l->inputs;
     }
     return DN_OK;
@@ -231,8 +230,7 @@ static double row_kl(const float *row, int z) { /* log-variances, then means */
 }
 
 /* After a pass: what its rows have lost. `host` takes the values of a layer. */
-static void job_add_row_losses(dn_net *net, size_t rows, int n_losses, float *host, float *image, float *latent,
-                               float *total) {
+static void job_add_row_losses(dn_net *net, size_t rows, float *host, float *image, float *latent, float *total) {
     for (int i = 0; i < net->n_layers; i++) {
         const dn_layer *l = &net->layers[i];
         const float *errors = l->type->has_loss ? l->type->row_errors(l) : NULL;
@@ -241,7 +239,7 @@ static void job_add_row_losses(dn_net *net, size_t rows, int n_losses, float *ho
         dn_job_get(net, errors ? errors : l->x, (size_t)n, rows, host);
         for (size_t r = 0; r < rows; r++) {
             const float *row = host + r * (size_t)n;
-            double loss = errors ? row_sum(row, n) / n_losses : row_kl(row, n / 2);
+            double loss = errors ? l->loss_share * row_sum(row, n) : row_kl(row, n / 2);
             float *part = errors ? image : latent;
             if (part) part[r] += (float)loss;
             if (total) total[r] += (float)(errors ? loss : dn_sampling_beta(l) * loss);
@@ -253,10 +251,10 @@ static dn_status job_evaluate_rows(dn_net *net, const float *x, const float *tru
                                    float *latent, float *total) {
     const float *targets = truth;
     float *outs[] = {image, latent, total};
-    int n_losses, width;
+    int width;
     DN_TRY(dn_job_truth(net, x, &targets));
     DN_TRY(dn_job_whole(net, rows));
-    DN_TRY(job_row_losses(net, &n_losses, &width));
+    DN_TRY(job_row_losses(net, &width));
     net = dn_net_for_job(net, rows);
     size_t step = dn_job_step(net, rows);
     float *host = dn_alloc(step, (size_t)width * sizeof *host);
@@ -271,7 +269,7 @@ static dn_status job_evaluate_rows(dn_net *net, const float *x, const float *tru
         if (status == DN_OK)
             status = job_loss_pass(net, x + at * net->inputs, truth ? truth + at * net->truths : NULL, n);
         if (status == DN_OK)
-            job_add_row_losses(net, n, n_losses, host, image ? image + at : NULL, latent ? latent + at : NULL,
+            job_add_row_losses(net, n, host, image ? image + at : NULL, latent ? latent + at : NULL,
                                total ? total + at : NULL);
     }
     net->layers[0].x = net->input;

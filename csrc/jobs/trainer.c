@@ -263,7 +263,7 @@ static void trainer_report(const dn_trainer *t, int done, dn_progress *p) {
     *p = (dn_progress){.epoch = t->epoch,
                        .epochs = t->planned,
                        .variational = t->net->sampling_layer >= 0,
-                       .supervised = t->truth && t->net->sampling_layer < 0,
+                       .supervised = dn_net_supervised(t->net, t->truth != NULL),
                        .epoch_done = done,
                        .finished = t->finished && !t->scoring,
                        .rows_done = t->at,

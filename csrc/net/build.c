@@ -132,6 +132,14 @@ static int net_find_latent(const dn_net *net) {
     return narrowest;
 }
 
+/* What several costs weigh in a report, so that what is descended is s times the reported total. */
+static void net_share_losses(dn_net *net, double s) {
+    int n = 0;
+    for (int i = 0; i < net->n_layers; i++) n += net->layers[i].type->has_loss && net->layers[i].truths;
+    for (int i = 0; i < net->n_layers; i++) net->layers[i].loss_share = n == 1 ? 1 : net->layers[i].loss_scale / s;
+    net->run.kl_scale = s;
+}
+
 dn_status dn_net_parse_layers(dn_net *net) {
     int h = net->height, w = net->width, c = net->channels, inputs = net->inputs;
     size_t image = (size_t)h * w * c;
@@ -172,7 +180,7 @@ dn_status dn_net_parse_layers(dn_net *net) {
     }
     net->may_update_now = net->subdivisions == 1;
     for (int i = 0; i < n; i++) net->may_update_now &= !net->layers[i].stop_backward; /* below it decay alone acts */
-    net->run.kl_scale = s_image > 0 ? s_image : 1;
+    net_share_losses(net, s_image > 0 ? s_image : 1);
     if (net->output_layer < 0) return dn_cfg_error(&net->cfg->sections[1], NULL, "the network has only cost layers");
     net->outputs = net->layers[net->output_layer].outputs;
     net->latent_layer = net_find_latent(net);

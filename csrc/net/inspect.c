@@ -9,9 +9,16 @@ double dn_net_flops(const dn_net *net) {
     return flops;
 }
 
-static int net_supervised(const dn_net *net) {
-    return net->truths && net->sampling_layer < 0 &&
-           (net->truth_kind == DN_TRUTH_CLASSES || net->truths != net->inputs);
+/* Does its loss read what its rows cannot be? */
+static int net_needs_truth(const dn_net *net) {
+    return net->truths && (net->truth_kind == DN_TRUTH_CLASSES || net->truths != net->inputs);
+}
+
+int dn_net_supervised(const dn_net *net, int own_truth) {
+    dn_net_lock(net);
+    int supervised = own_truth && net->sampling_layer < 0;
+    dn_net_unlock(net);
+    return supervised;
 }
 
 void dn_net_info_get(const dn_net *net, dn_net_info *info) {
@@ -32,7 +39,7 @@ void dn_net_info_get(const dn_net *net, dn_net_info *info) {
                           .latent_size = net->latent_layer < 0 ? 0 : net->layers[net->latent_layer].outputs,
                           .variational = net->sampling_layer >= 0,
                           .logits = net->logits,
-                          .supervised = net_supervised(net),
+                          .supervised = dn_net_supervised(net, net_needs_truth(net)),
                           .out_height = out->out_height,
                           .out_width = out->out_width,
                           .out_channels = out->out_channels,

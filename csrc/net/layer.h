@@ -132,6 +132,7 @@ struct dn_layer {
     double host_cost;         /* what the host adds to the cost sum of layers that compute there */
     int on_logits;      /* a loss whose input are logits: its distribution's mean is their logistic */
     double loss_scale;  /* s of docs/numerics.md: gradient = s * d(cost); set by loss layers */
+    double loss_share;  /* of its cost in the reported losses: 1, or among several s / the network's */
     float learning_rate; /* multiplier */
     int stop_backward, dont_save, dont_load, dont_load_scales, n_load, flipped;
     size_t norm_values; /* by plan: values per channel that a row gives its batch normalisations, the least; 0: none */

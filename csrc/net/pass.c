@@ -37,22 +37,28 @@ void dn_net_losses_resume(dn_net *net, const double *sums) {
 }
 
 dn_status dn_net_losses(dn_net *net, double *image, double *latent, double *weighted) {
-    double cost = 0;
-    int n = 0;
-    *latent = *weighted = 0;
+    *image = *latent = *weighted = 0;
     net->ops->download(net->pool, net->sums, net->run.sums, 2 * (size_t)net->n_layers * sizeof *net->sums);
     DN_TRY(net->ops->finish(net->pool));
     for (int i = 0; i < net->n_layers; i++) {
         dn_layer *l = &net->layers[i];
         l->cost = net->sums[2 * i] + l->host_cost, l->latent_loss = net->sums[2 * i + 1];
-        if (l->type->has_loss) cost += l->cost, n++;
+        if (l->type->has_loss && l->truths) *image += l->loss_share * l->cost;
         if (!strcmp(l->type->name, "sampling")) {
             *latent += l->latent_loss;
             *weighted += dn_sampling_beta(l) * l->latent_loss;
         }
     }
-    *image = n ? cost / n : 0;
     return DN_OK;
+}
+
+/* Darknet's cost: the mean of all layers that can have one. */
+static double net_mean_cost(const dn_net *net) {
+    double cost = 0;
+    int n = 0;
+    for (int i = 0; i < net->n_layers; i++)
+        if (net->layers[i].type->has_loss) cost += net->layers[i].cost, n++;
+    return n ? cost / n : 0;
 }
 
 static dn_status net_forward(dn_net *net, const float *x, const float *truth, int rows, int training) {
@@ -71,8 +77,9 @@ static dn_status net_forward(dn_net *net, const float *x, const float *truth, in
         return status;
     }
     if (training) net->seen += (uint64_t)rows;
-    double latent, weighted;
-    DN_TRY(dn_net_losses(net, &net->cost, &latent, &weighted));
+    double image, latent, weighted;
+    DN_TRY(dn_net_losses(net, &image, &latent, &weighted));
+    net->cost = net_mean_cost(net);
     net->objective = net->run.kl_scale * weighted;
     for (int i = 0; i < net->n_layers; i++)
         if (net->layers[i].type->has_loss) net->objective += net->layers[i].loss_scale * net->layers[i].cost;

@@ -158,8 +158,16 @@ DN_API dn_status dn_layer_delta(const dn_net *net, int layer, float *values, siz
  * dropout layer uniform ones (rows, inputs). */
 DN_API dn_status dn_layer_set_noise(dn_net *net, int layer, const float *values, size_t count);
 
-/* One step by hand. x: (rows, inputs), truth: (rows, truths) or NULL; rows <= batch. */
-DN_API dn_status dn_net_forward(dn_net *net, const float *x, const float *truth, int rows, int training);
+/* Rows that the caller lends: whatever computes on data takes them, and a new kind of column will be a new field, so
+ * fields that are not set are to be zero. */
+typedef struct dn_rows {
+    size_t n;
+    const float *x;     /* (n, inputs) */
+    const float *truth; /* (n, truths) for losses; NULL: x */
+} dn_rows;
+
+/* One step by hand, of at most `batch` rows. Without a truth no loss is computed. */
+DN_API dn_status dn_net_forward(dn_net *net, const dn_rows *rows, int training);
 DN_API dn_status dn_net_backward(dn_net *net);
 DN_API dn_status dn_net_update(dn_net *net);
 DN_API dn_status dn_net_reset_state(dn_net *net); /* recurrent state to zero */
@@ -182,19 +190,19 @@ DN_API int dn_losses_item(const dn_losses *losses, int supervised, int index, co
  * DN_E_USAGE. So are values of rows, truths and latents that are no finite numbers, and truths that their loss cannot take
  * (docs/numerics.md); the message has row, column and value. dn_net_forward takes its rows time-major: step, then sequence;
  * it looks at the truth alone. */
-DN_API dn_status dn_net_predict(dn_net *net, const float *x, size_t rows, float *out);
+DN_API dn_status dn_net_predict(dn_net *net, const dn_rows *rows, float *out);
 /* reconstruct and decode give data: the mean of the output's distribution, so for a loss on logits their logistic. */
-DN_API dn_status dn_net_reconstruct(dn_net *net, const float *x, size_t rows, float *out);
+DN_API dn_status dn_net_reconstruct(dn_net *net, const dn_rows *rows, float *out);
 /* mean or log_variance may be NULL; log-variances as they count, bounded beyond 10 (docs/numerics.md). An autoencoder
  * without a sampling layer gives its code and log 0. */
-DN_API dn_status dn_net_encode(dn_net *net, const float *x, size_t rows, float *mean, float *log_variance);
-DN_API dn_status dn_net_decode(dn_net *net, const float *z, size_t rows, float *out);
-/* truth NULL: the rows themselves. */
-DN_API dn_status dn_net_evaluate(dn_net *net, const float *x, const float *truth, size_t rows, dn_losses *losses);
-/* The same losses of every row by itself, (rows) each, or NULL: what is unlike the rows trained on loses more. Not for
+DN_API dn_status dn_net_encode(dn_net *net, const dn_rows *rows, float *mean, float *log_variance);
+/* Here x is latent vectors, (n, latent_size). */
+DN_API dn_status dn_net_decode(dn_net *net, const dn_rows *rows, float *out);
+DN_API dn_status dn_net_evaluate(dn_net *net, const dn_rows *rows, dn_losses *losses);
+/* The same losses of every row by itself, (n) each, or NULL: rows unlike the training data have a higher loss. Not for
  * detector heads. */
-DN_API dn_status dn_net_evaluate_rows(dn_net *net, const float *x, const float *truth, size_t rows, float *image_loss,
-                                      float *latent_loss, float *total_loss);
+DN_API dn_status dn_net_evaluate_rows(dn_net *net, const dn_rows *rows, float *image_loss, float *latent_loss,
+                                      float *total_loss);
 /* n latent rows from the prior N(0, 1): a function of (seed, row, column) alone. z: (rows, latent); nothing is written
  * when latent is below 1 or no array can have so many values. */
 DN_API dn_status dn_prior_sample(uint64_t seed, size_t rows, int latent, float *z);
@@ -254,9 +262,8 @@ typedef struct dn_train_options {
     const char *preview_path;
     /* After every epoch the network is evaluated, on held-out rows if there are any: */
     double holdout; /* 0, or the part of the rows that is not trained on: the last of an order drawn from the seed */
-    const float *valid_x, *valid_truth; /* NULL, or rows of their own; lent, truth NULL: x */
-    size_t valid_rows;
-    const char *column_names; /* NULL, or names of the inputs for messages, as dn_table.header; lent like the rows */
+    dn_rows valid;  /* x NULL: none; or rows of their own */
+    const char *column_names; /* NULL, or names of the inputs for messages, as dn_table.header; borrowed like the rows */
     int score; /* 1: without held-out rows, on the training rows (it costs their forward pass) */
 } dn_train_options;
 
@@ -279,11 +286,10 @@ typedef struct dn_progress {
     const char *warning; /* NULL, or one line, lent until the trainer's next call; once for every problem */
 } dn_progress;
 
-/* The network, x (rows, inputs), truth (rows, truths; NULL: x) and the options' rows are lent until the trainer is destroyed. The
+/* The network and the arrays of the rows, also of the options' ones, are borrowed until the trainer is destroyed. The
  * order of rows and all noise are functions of the network's seed and of `seen`, so some epochs and then more are the
  * same as all of them at once. */
-DN_API dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const float *x, const float *truth, size_t rows,
-                                   const dn_train_options *options);
+DN_API dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const dn_rows *rows, const dn_train_options *options);
 /* Train for about `max_ms` milliseconds or to the end of the epoch, whichever is first, then report. The weights
  * are usable after every call. Fails with DN_E_NUMERIC when a loss stops being finite or the learning rate exceeds
  * float32. When a watch ends it (DN_E_INTERRUPTED) the step at work is undone, and the next call goes on there; after

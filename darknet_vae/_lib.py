@@ -21,6 +21,7 @@ __all__ = [
     "Array",
     "Path",
     "check",
+    "dn_rows",
     "ffi",
     "lib",
     "listen",
@@ -116,6 +117,11 @@ def real(name: str, value: Any) -> float:
 
 def pointer(array: Array) -> Any:
     return ffi.cast("float *", array.ctypes.data)
+
+
+def dn_rows(x: Array, truth: Array | None = None) -> Any:
+    """The core's `dn_rows` over arrays that outlive it."""
+    return ffi.new("dn_rows *", {"n": len(x), "x": pointer(x), "truth": ffi.NULL if truth is None else pointer(truth)})
 
 
 def matrix(values: npt.ArrayLike, columns: int, name: str = "X") -> Array:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import errors
-from ._lib import Array, Path, check, ffi, lib, listen, matrix, pointer, real, text, to_bytes, whole
+from ._lib import Array, Path, check, dn_rows, ffi, lib, listen, matrix, pointer, real, text, to_bytes, whole
 
 if TYPE_CHECKING:
     from typing_extensions import NotRequired
@@ -366,13 +366,13 @@ class Network:
             "dn_train_options *",
             {
                 "epochs": epochs or 0, "shuffle": int(shuffle), "learning_rate": learning_rate or 0, "preview_path": path,
-                "holdout": holdout, "valid_x": _lent(held_x), "valid_truth": _lent(held_y),
-                "valid_rows": 0 if held_x is None else len(held_x), "score": int(y is not None),
-                "continues": int(continues),
+                "holdout": holdout, "score": int(y is not None), "continues": int(continues),
             },
         )  # fmt: skip
+        if held_x is not None:
+            options.valid = dn_rows(held_x, held_y)[0]
         out = ffi.new("dn_trainer **")
-        created = lib.dn_trainer_create(out, self._handle, pointer(x), _lent(y), len(x), options)
+        created = lib.dn_trainer_create(out, self._handle, dn_rows(x, y), options)
         self._check(created, X=x, truth=y, valid_X=held_x, valid_truth=held_y)
         trainer = ffi.gc(out[0], lib.dn_trainer_destroy)
         p = ffi.new("dn_progress *")
@@ -455,7 +455,7 @@ class Network:
         elif np.may_share_memory(out, x):
             raise errors.UsageError(f"out shares memory with {name}")
         x, _, gone = self._known(missing, x)
-        self._fill((out,), gone, lambda: call(self._handle, pointer(x), len(x), pointer(out)), **{name: x})
+        self._fill((out,), gone, lambda: call(self._handle, dn_rows(x), pointer(out)), **{name: x})
         return out
 
     def sample(self, z: npt.ArrayLike, out: Array | None = None) -> Array:
@@ -476,7 +476,7 @@ class Network:
         mean = np.empty((len(x), self.latent_size), np.float32)
         log_variance = np.empty_like(mean)
         outs = (mean, log_variance)
-        self._fill(outs, gone, lambda: lib.dn_net_encode(self._handle, pointer(x), len(x), *map(pointer, outs)), X=x)
+        self._fill(outs, gone, lambda: lib.dn_net_encode(self._handle, dn_rows(x), *map(pointer, outs)), X=x)
         return mean, log_variance
 
     def pick(self, outputs: npt.ArrayLike) -> npt.NDArray[np.int32]:
@@ -512,7 +512,7 @@ class Network:
         if y is not None and len(y) != len(x):
             raise errors.UsageError(f"X has {len(x)} rows, truth has {len(y)}")
         losses = ffi.new("dn_losses *")
-        self._check(lib.dn_net_evaluate(self._handle, pointer(x), _lent(y), len(x), losses), X=x, truth=y)
+        self._check(lib.dn_net_evaluate(self._handle, dn_rows(x, y), losses), X=x, truth=y)
         self._rows = 0
         return cast(Losses, _items(lib.dn_losses_item, losses, 0))
 
@@ -527,7 +527,7 @@ class Network:
         x, y, gone = self._known(missing, x, y)
         losses = {name: np.empty(len(x), np.float32) for name in ("image_loss", "latent_loss", "total_loss")}
         call, outs = lib.dn_net_evaluate_rows, losses.values()
-        self._fill(outs, gone, lambda: call(self._handle, pointer(x), _lent(y), len(x), *map(pointer, outs)), X=x, truth=y)
+        self._fill(outs, gone, lambda: call(self._handle, dn_rows(x, y), *map(pointer, outs)), X=x, truth=y)
         return losses
 
     def detect(
@@ -563,7 +563,7 @@ class Network:
         y = None if truth is None else matrix(truth, self._info().truths, "truth")
         if y is not None and len(y) != len(rows):
             raise errors.UsageError(f"x has {len(rows)} rows, truth has {len(y)}")
-        self._check(lib.dn_net_forward(self._handle, pointer(rows), _lent(y), len(rows), int(train)), truth=y)
+        self._check(lib.dn_net_forward(self._handle, dn_rows(rows, y), int(train)), truth=y)
         self._rows = len(rows)
         outputs = [layer for layer in self.layers if layer.type != "cost"]
         return outputs[-1].output
@@ -758,10 +758,6 @@ class _Line:
     def end(self) -> None:
         if self._length:
             print(flush=True)
-
-
-def _lent(array: Array | None) -> Any:
-    return ffi.NULL if array is None else pointer(array)
 
 
 def _items(call: Any, *arguments: Any) -> dict[str, float]:

@@ -9,7 +9,7 @@ import pytest
 
 import darknet_vae as dv
 from darknet_vae import errors
-from darknet_vae._lib import ffi, lib
+from darknet_vae._lib import dn_rows, ffi, lib, pointer
 
 Build = Callable[..., dv.Network]
 VAE = (
@@ -62,8 +62,7 @@ def test_a_value_that_is_no_number_is_refused_by_every_job(
     assert refused(jobs[6]) == f"truth is {text} at row {place[0]}, column {place[1]}: not a finite number"
     assert refused(jobs[9]) == f"valid X is {text} at row {place[0]}, column {place[1]}: not a finite number"
     assert refused(jobs[10]) == f"z is {text} at row {place[0]}, column {place[1] % 2}: not a finite number"
-    call = lib.dn_net_predict
-    assert call(net._handle, ffi.cast("float *", X.ctypes.data), 700, ffi.cast("float *", good.ctypes.data)) == lib.DN_E_USAGE
+    assert lib.dn_net_predict(net._handle, dn_rows(X), pointer(good)) == lib.DN_E_USAGE
     told = ffi.string(lib.dn_error()).decode()
     assert told == f"x is {text} at row {place[0] + 1}, column {place[1] + 1} (counted from 1): not a finite number"
     np.testing.assert_array_equal(net.predict(rows_of(700)), network(VAE, device=device, seed=1).predict(rows_of(700)))
@@ -243,19 +242,19 @@ def test_a_watch_ends_jobs_and_leaves_the_network_usable(recurrent: bool, device
     net = network(GRU if recurrent else VAE, device=device, seed=1)
     X, handle = rows_of(999), net._handle
     out, losses = np.empty((999, 8), np.float32), ffi.new("dn_losses *")
-    x, y = (ffi.cast("float *", array.ctypes.data) for array in (X, out))
+    x, y = dn_rows(X), pointer(out)
 
     def results() -> list[np.ndarray]:
         found = [net.predict(X), np.array(list(net.evaluate(X).values())), net.row_losses(X)["total_loss"]]
         return found if recurrent else [*found, net.encode(X)[0], net.sample(X[:, :2])]
 
     jobs: list[Callable[[], int]] = [
-        lambda: lib.dn_net_predict(handle, x, 999, y), lambda: lib.dn_net_reconstruct(handle, x, 999, y),
-        lambda: lib.dn_net_evaluate(handle, x, ffi.NULL, 999, losses),
-        lambda: lib.dn_net_evaluate_rows(handle, x, ffi.NULL, 999, y, ffi.NULL, ffi.NULL),
+        lambda: lib.dn_net_predict(handle, x, y), lambda: lib.dn_net_reconstruct(handle, x, y),
+        lambda: lib.dn_net_evaluate(handle, x, losses),
+        lambda: lib.dn_net_evaluate_rows(handle, x, y, ffi.NULL, ffi.NULL),
     ]  # fmt: skip
     if not recurrent:
-        jobs += [lambda: lib.dn_net_encode(handle, x, 999, y, ffi.NULL), lambda: lib.dn_net_decode(handle, x, 999, y)]
+        jobs += [lambda: lib.dn_net_encode(handle, x, y, ffi.NULL), lambda: lib.dn_net_decode(handle, x, y)]
     asked: list[int] = []
 
     @ffi.callback("int(void *)")

@@ -18,7 +18,7 @@ from test_kernels import c_test
 
 import darknet_vae as dv
 from darknet_vae import errors
-from darknet_vae._lib import _heard, check, ffi, lib
+from darknet_vae._lib import _heard, check, dn_rows, ffi, lib
 from darknet_vae.network import _items
 
 Build = Callable[..., dv.Network]
@@ -351,7 +351,7 @@ def run_by_hand(net: dv.Network, X: np.ndarray, **options: object) -> tuple[Any,
     """A trainer of the C interface, and its progress."""
     given = ffi.new("dn_train_options *", {"shuffle": 1, **options})
     out = ffi.new("dn_trainer **")
-    assert lib.dn_trainer_create(out, net._handle, ffi.cast("float *", X.ctypes.data), ffi.NULL, len(X), given) == 0
+    assert lib.dn_trainer_create(out, net._handle, dn_rows(X), given) == 0
     return ffi.gc(out[0], lib.dn_trainer_destroy), ffi.new("dn_progress *")
 
 

@@ -2,19 +2,10 @@
 #include "cli/cli.h"
 #include <stdlib.h>
 
-typedef dn_status (*apply_fn)(dn_net *net, const dn_table *table, float *out);
+typedef dn_status (*apply_fn)(dn_net *net, const dn_rows *rows, float *out);
 
-static dn_status apply_encode(dn_net *net, const dn_table *t, float *out) {
-    return dn_net_encode(net, t->values, t->rows, out, NULL);
-}
-static dn_status apply_predict(dn_net *net, const dn_table *t, float *out) {
-    return dn_net_predict(net, t->values, t->rows, out);
-}
-static dn_status apply_reconstruct(dn_net *net, const dn_table *t, float *out) {
-    return dn_net_reconstruct(net, t->values, t->rows, out);
-}
-static dn_status apply_decode(dn_net *net, const dn_table *t, float *out) {
-    return dn_net_decode(net, t->values, t->rows, out);
+static dn_status apply_encode(dn_net *net, const dn_rows *rows, float *out) {
+    return dn_net_encode(net, rows, out, NULL);
 }
 
 /* What a verb holds. */
@@ -62,8 +53,9 @@ static int apply_save(apply_job *j, const float *out, int width) {
 
 /* Rows in, rows out; `width` of the output. */
 static int apply(apply_job *j, int width, apply_fn fn) {
-    float *out = cli_floats(&j->args, j->table.rows, (size_t)width);
-    int code = out ? cli_check(&j->args, fn(j->net, &j->table, out)) : DN_E_MEMORY;
+    dn_rows rows = cli_rows(&j->table, NULL);
+    float *out = cli_floats(&j->args, rows.n, (size_t)width);
+    int code = out ? cli_check(&j->args, fn(j->net, &rows, out)) : DN_E_MEMORY;
     if (!code) code = apply_save(j, out, width);
     free(out);
     return code;
@@ -81,8 +73,8 @@ static int apply_rows(const cli_args *args, int latent_out, apply_fn fn) {
 }
 
 int cli_encode(const cli_args *args) { return apply_rows(args, 1, apply_encode); }
-int cli_reconstruct(const cli_args *args) { return apply_rows(args, 0, apply_reconstruct); }
-int cli_predict(const cli_args *args) { return apply_rows(args, 0, apply_predict); }
+int cli_reconstruct(const cli_args *args) { return apply_rows(args, 0, dn_net_reconstruct); }
+int cli_predict(const cli_args *args) { return apply_rows(args, 0, dn_net_predict); }
 
 /* Latent vectors of the prior, as a table of its own, so that both ways end alike. */
 static int sample_prior(apply_job *j) {
@@ -106,15 +98,15 @@ int cli_sample(const cli_args *args) {
     else if (!code && !args->data && !j.info.variational)
         code = cli_usage(args, "%s has no [sampling] layer, so no prior: give a CSV of latent vectors", args->cfg);
     if (!code) code = args->data ? cli_table(&j.args, j.net, args->data, 1, &j.table) : sample_prior(&j);
-    if (!code) code = apply(&j, j.info.outputs, apply_decode);
+    if (!code) code = apply(&j, j.info.outputs, dn_net_decode);
     return apply_end(&j, code);
 }
 
-static int evaluate_rows(apply_job *j) {
-    float *total = cli_floats(&j->args, j->table.rows, 1);
+static int evaluate_rows(apply_job *j, const dn_rows *rows) {
+    float *total = cli_floats(&j->args, rows->n, 1);
     if (!total) return DN_E_MEMORY;
-    dn_status status = dn_net_evaluate_rows(j->net, j->table.values, j->truth, j->table.rows, NULL, NULL, total);
-    if (status == DN_OK) status = dn_csv_save(j->args.output, total, j->table.rows, 1);
+    dn_status status = dn_net_evaluate_rows(j->net, rows, NULL, NULL, total);
+    if (status == DN_OK) status = dn_csv_save(j->args.output, total, rows->n, 1);
     free(total);
     return cli_check(&j->args, status);
 }
@@ -126,8 +118,9 @@ int cli_evaluate(const cli_args *args) {
     int n = 0, code = apply_begin(&j, args), own_truth = !code && cli_own_truth(args, j.net);
     if (!code) code = cli_table(&j.args, j.net, args->data, 0, &j.table);
     if (!code && own_truth) code = cli_truth(&j.args, j.net, args->data, &j.table, &j.classes, &j.truth);
-    if (!code) code = cli_check(args, dn_net_evaluate(j.net, j.table.values, j.truth, j.table.rows, &losses));
-    if (!code && args->output) code = evaluate_rows(&j);
+    dn_rows rows = cli_rows(&j.table, j.truth);
+    if (!code) code = cli_check(args, dn_net_evaluate(j.net, &rows, &losses));
+    if (!code && args->output) code = evaluate_rows(&j, &rows);
     if (!code) {
         int supervised = dn_net_supervised(j.net, own_truth);
         while (n < 8 && dn_losses_item(&losses, supervised, n, &values[n].name, &values[n].value)) n++;

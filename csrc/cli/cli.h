@@ -104,6 +104,8 @@ int cli_writable(const cli_args *args, const char *option, const char *path);
 int cli_network(cli_args *args, dn_net **net);
 /* A table of rows for the network, or of latent vectors. */
 int cli_table(const cli_args *args, const dn_net *net, const char *path, int latents, dn_table *table);
+/* A table's features and its truth as the library takes them; truth NULL: none of its own. */
+dn_rows cli_rows(const dn_table *table, const float *truth);
 /* (rows, width) numbers to be freed; NULL after a line on standard error. */
 float *cli_floats(const cli_args *args, size_t rows, size_t width);
 /* Does the network read a truth of its own with these arguments, labels or targets? */

@@ -69,6 +69,10 @@ int cli_table(const cli_args *args, const dn_net *net, const char *path, int lat
     return 0;
 }
 
+dn_rows cli_rows(const dn_table *table, const float *truth) {
+    return (dn_rows){.n = table->rows, .x = table->values, .truth = truth};
+}
+
 float *cli_floats(const cli_args *args, size_t rows, size_t width) {
     size_t bytes;
     /* Systems that promise more than they have end the program when it is used. */

@@ -92,13 +92,12 @@ static int train_start(train_job *j) {
                                 .learning_rate = args->learning_rate,
                                 .preview_path = args->output,
                                 .holdout = args->holdout,
-                                .valid_x = j->valid.values,
-                                .valid_truth = j->valid_truth,
-                                .valid_rows = j->valid.rows,
+                                .valid = cli_rows(&j->valid, j->valid_truth),
                                 .score = j->own_truth,
                                 .continues = args->continues,
                                 .column_names = j->table.header};
-    code = cli_check(args, dn_trainer_create(&j->trainer, j->net, j->table.values, j->truth, j->table.rows, &options));
+    dn_rows rows = cli_rows(&j->table, j->truth);
+    code = cli_check(args, dn_trainer_create(&j->trainer, j->net, &rows, &options));
     if (!code) train_announce(j);
     return code;
 }
@@ -106,8 +105,9 @@ static int train_start(train_job *j) {
 /* ---- the result ---- */
 
 static dn_status train_latents(const train_job *j, float *mean) {
-    dn_status status = dn_net_encode(j->net, j->table.values, j->table.rows, mean, NULL);
-    return status == DN_OK ? dn_csv_save(j->latents, mean, j->table.rows, (size_t)j->info.latent_size) : status;
+    dn_rows rows = cli_rows(&j->table, NULL);
+    dn_status status = dn_net_encode(j->net, &rows, mean, NULL);
+    return status == DN_OK ? dn_csv_save(j->latents, mean, rows.n, (size_t)j->info.latent_size) : status;
 }
 
 /* The place is full or gone: what was learned in hours is put where temporary files go. */

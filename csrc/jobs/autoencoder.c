@@ -5,8 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-dn_status dn_net_reconstruct(dn_net *net, const float *x, size_t rows, float *out) {
-    DN_EXCLUSIVE(net, dn_job_predict(net, x, rows, 1, out));
+dn_status dn_net_reconstruct(dn_net *net, const dn_rows *rows, float *out) {
+    DN_EXCLUSIVE(net, dn_job_predict(net, rows, 1, out));
 }
 
 static dn_status job_need_encoder(const dn_net *net) {
@@ -25,25 +25,25 @@ static dn_status job_need_latent(const dn_net *net) {
     return DN_OK;
 }
 
-static dn_status job_encode(dn_net *net, const float *x, size_t rows, float *mean, float *log_variance) {
+static dn_status job_encode(dn_net *net, const dn_rows *rows, float *mean, float *log_variance) {
     DN_TRY(job_need_encoder(net));
-    DN_TRY(dn_job_whole(net, rows));
-    net = dn_net_for_job(net, rows);
+    DN_TRY(dn_job_whole(net, rows->n));
+    net = dn_net_for_job(net, rows->n);
     const dn_layer *l = &net->layers[net->latent_layer];
     int variational = net->latent_layer == net->sampling_layer, last = net->latent_layer - variational;
-    size_t z = (size_t)l->outputs, width = variational ? 2 * z : z, step = dn_job_step(net, rows);
+    size_t z = (size_t)l->outputs, width = variational ? 2 * z : z, step = dn_job_step(net, rows->n);
     float *both = dn_alloc(step, width * sizeof *both);
     if (!both) return DN_E_MEMORY;
     dn_status status = DN_OK;
-    for (size_t at = 0; at < rows && status == DN_OK; at += step) {
-        size_t n = dn_job_rows(rows, at, step);
-        status = dn_job_finite("x", x, (size_t)net->inputs, at, n);
+    for (size_t at = 0; at < rows->n && status == DN_OK; at += step) {
+        dn_rows part = dn_job_slice(net, 0, rows, at, step);
+        status = dn_job_finite(net, 0, &part, at);
         if (status != DN_OK) break;
-        dn_job_input(net, x + at * net->inputs, n);
-        status = dn_job_pass(net, 0, last, n, NULL);
+        dn_job_input(net, &part);
+        status = dn_job_pass(net, 0, last, part.n, NULL);
         if (status != DN_OK) break;
-        dn_job_get(net, variational ? l->x : l->output, width, n, both);
-        for (size_t r = 0; r < n; r++) {
+        dn_job_get(net, variational ? l->x : l->output, width, part.n, both);
+        for (size_t r = 0; r < part.n; r++) {
             const float *row = both + r * width;
             if (mean) memcpy(mean + (at + r) * z, row + (width - z), z * sizeof *both);
             for (size_t k = 0; log_variance && k < z; k++)
@@ -55,18 +55,18 @@ static dn_status job_encode(dn_net *net, const float *x, size_t rows, float *mea
     return status == DN_OK ? net->ops->finish(net->pool) : status;
 }
 
-static dn_status job_decode(dn_net *net, const float *z, size_t rows, float *out) {
+static dn_status job_decode(dn_net *net, const dn_rows *rows, float *out) {
     DN_TRY(job_need_latent(net));
-    net = dn_net_for_job(net, rows);
-    return dn_job_run(net, net->latent_layer + 1, net->output_layer, z, rows, 1, out);
+    net = dn_net_for_job(net, rows->n);
+    return dn_job_run(net, net->latent_layer + 1, net->output_layer, rows, 1, out);
 }
 
-dn_status dn_net_encode(dn_net *net, const float *x, size_t rows, float *mean, float *log_variance) {
-    DN_EXCLUSIVE(net, job_encode(net, x, rows, mean, log_variance));
+dn_status dn_net_encode(dn_net *net, const dn_rows *rows, float *mean, float *log_variance) {
+    DN_EXCLUSIVE(net, job_encode(net, rows, mean, log_variance));
 }
 
-dn_status dn_net_decode(dn_net *net, const float *z, size_t rows, float *out) {
-    DN_EXCLUSIVE(net, job_decode(net, z, rows, out));
+dn_status dn_net_decode(dn_net *net, const dn_rows *rows, float *out) {
+    DN_EXCLUSIVE(net, job_decode(net, rows, out));
 }
 
 dn_status dn_prior_sample(uint64_t seed, size_t rows, int latent, float *z) {

@@ -56,16 +56,15 @@ static dn_status feed_hold_out(dn_trainer *t, double part) {
 dn_status dn_feed_prepare_scores(dn_trainer *t, const dn_train_options *o) {
     dn_net *net = t->net;
     t->score_x = t->x, t->score_truth = t->truth;
-    DN_CHECK(!o->holdout || !o->valid_x, DN_E_USAGE, "rows held out and rows for validation: give one of the two");
+    DN_CHECK(!o->holdout || !o->valid.x, DN_E_USAGE, "rows held out and rows for validation: give one of the two");
     if (o->holdout) {
         DN_TRY(feed_hold_out(t, o->holdout));
-    } else if (o->valid_x) {
-        t->score_x = o->valid_x, t->score_truth = o->valid_truth, t->score_rows = o->valid_rows, t->scored = 2;
+    } else if (o->valid.x) {
+        t->score_x = o->valid.x, t->score_truth = o->valid.truth, t->score_rows = o->valid.n, t->scored = 2;
         DN_CHECK(t->score_rows > 0, DN_E_USAGE, "no rows for validation");
         DN_TRY(dn_job_whole(net, t->score_rows));
-        const float *targets = t->score_truth;
-        DN_TRY(dn_job_truth(net, t->score_x, &targets));
-        DN_TRY(dn_job_check(net, "valid ", t->score_x, t->score_truth, 0, t->score_rows));
+        DN_TRY(dn_job_need_truth(net, &o->valid));
+        DN_TRY(dn_job_check(net, "valid ", &o->valid, 0));
         DN_CHECK(!t->score_truth == !t->truth, DN_E_USAGE, "training and held-out rows both have a truth, or neither");
     } else if (o->score) {
         t->score_rows = t->rows, t->scored = 1;

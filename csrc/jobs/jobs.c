@@ -20,14 +20,23 @@ dn_status dn_job_whole(const dn_net *net, size_t rows) {
     return DN_OK;
 }
 
-/* Rows of the pass that begins at `at`. */
-size_t dn_job_rows(size_t rows, size_t at, size_t step) { return rows - at < step ? rows - at : step; }
-
-/* Rows in a pass: about as many in each. */
 size_t dn_job_step(const dn_net *net, size_t rows) {
     size_t batch = (size_t)net->run.batch, passes = (rows + batch - 1) / batch;
     if (net->recurrent || !passes) return batch; /* whole sequences */
     return (rows + passes - 1) / passes;
+}
+
+size_t dn_job_rows(size_t rows, size_t at, size_t step) { return rows - at < step ? rows - at : step; }
+
+/* Values per row of x when a job begins at this layer. */
+static size_t job_columns(const dn_net *net, int first) {
+    return (size_t)(first ? net->layers[first - 1].outputs : net->inputs);
+}
+
+dn_rows dn_job_slice(const dn_net *net, int first, const dn_rows *rows, size_t at, size_t step) {
+    return (dn_rows){.n = dn_job_rows(rows->n, at, step),
+                     .x = rows->x + at * job_columns(net, first),
+                     .truth = rows->truth ? rows->truth + at * (size_t)net->truths : NULL};
 }
 
 static int job_interleaves(const dn_net *net, size_t rows) {
@@ -55,34 +64,29 @@ void dn_job_get(dn_net *net, const float *from, size_t width, size_t rows, float
 /* Can layers work in the caller's arrays? */
 static int job_in_place(const dn_net *net) { return !net->ops->separate_memory && dn_net_steps(net) == 1; }
 
-/* Rows on the host where the machine can read them; `to` is a buffer of its own. */
-static const float *job_lend(dn_net *net, const float *from, size_t width, size_t rows, float *to) {
+/* Rows of the host where the machine can read them: as they are, or in its buffer `to`. */
+static const float *job_place(dn_net *net, const float *from, size_t width, size_t rows, float *to) {
     if (job_in_place(net)) return from;
     job_put(net, from, width, rows, to);
     return to;
 }
 
-/* Let the first layer read these rows; the truth of a loss that wants them back. */
-const float *dn_job_input(dn_net *net, const float *x, size_t rows) {
-    return net->layers[0].x = job_lend(net, x, (size_t)net->inputs, rows, net->input);
+const float *dn_job_input(dn_net *net, const dn_rows *rows) {
+    return net->layers[0].x = job_place(net, rows->x, (size_t)net->inputs, rows->n, net->input);
 }
 
-/* Rows [at, at + n) of the caller's, before they are computed with. */
-dn_status dn_job_finite(const char *name, const float *values, size_t columns, size_t at, size_t n) {
-    return dn_check_finite(&(dn_part_of){name, values + at * columns, n, columns, at});
+dn_status dn_job_finite(const dn_net *net, int first, const dn_rows *rows, size_t at) {
+    return dn_check_finite(&(dn_part_of){first ? "z" : "x", rows->x, rows->n, job_columns(net, first), at});
 }
 
-/* Rows and truth (NULL: the rows) for losses, likewise. */
-dn_status dn_job_check(const dn_net *net, const char *prefix, const float *x, const float *truth, size_t at,
-                       size_t n) {
+dn_status dn_job_check(const dn_net *net, const char *prefix, const dn_rows *rows, size_t at) {
     char name[32];
-    size_t truths = (size_t)net->truths;
     snprintf(name, sizeof name, "%sx", prefix);
-    dn_part_of part = {name, x + at * net->inputs, n, (size_t)net->inputs, at};
+    dn_part_of part = {name, rows->x, rows->n, (size_t)net->inputs, at};
     DN_TRY(dn_check_finite(&part));
-    if (!truth) return dn_check_truth(net, &part, 1);
+    if (!rows->truth) return dn_check_truth(net, &part, 1);
     snprintf(name, sizeof name, "%struth", prefix);
-    return dn_check_truth(net, &(dn_part_of){name, truth + at * truths, n, truths, at}, 1);
+    return dn_check_truth(net, &(dn_part_of){name, rows->truth, rows->n, (size_t)net->truths, at}, 1);
 }
 
 dn_status dn_job_pass(dn_net *net, int first, int last, size_t rows, const float *truth) {
@@ -94,50 +98,48 @@ dn_status dn_job_pass(dn_net *net, int first, int last, size_t rows, const float
 
 /* All rows through layers first to last: of the network's inputs, or of what the layer before `first` gives. The last
  * one's output goes to `out`; `data`: as data, should it be logits. */
-dn_status dn_job_run(dn_net *net, int first, int last, const float *x, size_t rows, int data, float *out) {
+dn_status dn_job_run(dn_net *net, int first, int last, const dn_rows *rows, int data, float *out) {
     const dn_ops *ops = net->ops;
     dn_layer *to = &net->layers[last], *before = first ? &net->layers[first - 1] : NULL;
     float *output = to->output;
-    size_t step = dn_job_step(net, rows), outputs = (size_t)to->outputs;
-    dn_status status = dn_job_whole(net, rows);
-    dn_memory_expect(out, rows * outputs * sizeof *out);
-    for (size_t at = 0; at < rows && status == DN_OK; at += step) {
-        size_t n = dn_job_rows(rows, at, step);
-        status = dn_job_finite(before ? "z" : "x", x, before ? (size_t)before->outputs : (size_t)net->inputs, at, n);
+    size_t step = dn_job_step(net, rows->n), outputs = (size_t)to->outputs;
+    dn_status status = dn_job_whole(net, rows->n);
+    dn_memory_expect(out, rows->n * outputs * sizeof *out);
+    for (size_t at = 0; at < rows->n && status == DN_OK; at += step) {
+        dn_rows part = dn_job_slice(net, first, rows, at, step);
+        status = dn_job_finite(net, first, &part, at);
         if (status != DN_OK) break;
         if (job_in_place(net)) to->output = out + at * outputs;
         if (before)
-            job_put(net, x + at * before->outputs, (size_t)before->outputs, n, before->output);
+            job_put(net, part.x, (size_t)before->outputs, part.n, before->output);
         else
-            dn_job_input(net, x + at * net->inputs, n);
-        status = dn_job_pass(net, first, last, n, NULL);
+            dn_job_input(net, &part);
+        status = dn_job_pass(net, first, last, part.n, NULL);
         if (status != DN_OK) break;
-        if (data && net->logits) ops->activate(net->pool, DN_LOGISTIC, n * outputs, to->output);
-        if (!job_in_place(net)) dn_job_get(net, output, outputs, n, out + at * outputs);
+        if (data && net->logits) ops->activate(net->pool, DN_LOGISTIC, part.n * outputs, to->output);
+        if (!job_in_place(net)) dn_job_get(net, output, outputs, part.n, out + at * outputs);
     }
     net->layers[0].x = net->input, to->output = output;
     return status == DN_OK ? ops->finish(net->pool) : status;
 }
 
-dn_status dn_job_predict(dn_net *net, const float *x, size_t rows, int data, float *out) {
-    net = dn_net_for_job(net, rows);
-    return dn_job_run(net, 0, net->output_layer, x, rows, data, out);
+dn_status dn_job_predict(dn_net *net, const dn_rows *rows, int data, float *out) {
+    net = dn_net_for_job(net, rows->n);
+    return dn_job_run(net, 0, net->output_layer, rows, data, out);
 }
 
-dn_status dn_net_predict(dn_net *net, const float *x, size_t rows, float *out) {
-    DN_EXCLUSIVE(net, dn_job_predict(net, x, rows, 0, out));
+dn_status dn_net_predict(dn_net *net, const dn_rows *rows, float *out) {
+    DN_EXCLUSIVE(net, dn_job_predict(net, rows, 0, out));
 }
 
 /* ---- losses ---- */
 
-dn_status dn_job_truth(const dn_net *net, const float *x, const float **truth) {
+dn_status dn_job_need_truth(const dn_net *net, const dn_rows *rows) {
     DN_CHECK(net->truths, DN_E_USAGE, "%s: the network has no cost layer, so no loss", net->cfg->path);
-    if (*truth) return DN_OK;
     DN_CHECK(
-        net->truths == net->inputs, DN_E_USAGE,
+        rows->truth || net->truths == net->inputs, DN_E_USAGE,
         "the cost wants %d values per row, the input has %d: an autoencoder needs as many, or give a truth (-target)",
         net->truths, net->inputs);
-    *truth = x;
     return DN_OK;
 }
 
@@ -158,49 +160,47 @@ dn_losses dn_job_result(const dn_job_sums *sums) {
 }
 
 /* A pass without noise over rows on the host; the first layer keeps reading them. */
-static dn_status job_loss_pass(dn_net *net, const float *x, const float *truth, size_t rows) {
-    const float *targets = dn_job_input(net, x, rows);
-    if (truth) targets = job_lend(net, truth, (size_t)net->truths, rows, net->truth);
-    return dn_job_pass(net, 0, net->n_layers - 1, rows, targets);
+static dn_status job_loss_pass(dn_net *net, const dn_rows *rows) {
+    const float *truth = dn_job_input(net, rows);
+    if (rows->truth) truth = job_place(net, rows->truth, (size_t)net->truths, rows->n, net->truth);
+    return dn_job_pass(net, 0, net->n_layers - 1, rows->n, truth);
 }
 
 /* With a truth of their own, its scores too. */
-dn_status dn_job_evaluate(dn_net *net, dn_job_sums *sums, const float *x, const float *truth, size_t rows) {
-    dn_status status = job_loss_pass(net, x, truth, rows);
-    if (status == DN_OK && truth) dn_scores_add(&sums->scores, net, truth, (int)rows);
+dn_status dn_job_evaluate(dn_net *net, dn_job_sums *sums, const dn_rows *rows) {
+    dn_status status = job_loss_pass(net, rows);
+    if (status == DN_OK && rows->truth) dn_scores_add(&sums->scores, net, rows->truth, (int)rows->n);
     net->layers[0].x = net->input;
     return status;
 }
 
 /* Rows were finite, so it is their size, or the parameters. */
-static dn_status job_not_finite(const dn_net *net, const float *x, size_t rows, const char *what) {
+static dn_status job_not_finite(const dn_net *net, const dn_rows *rows, const char *what) {
     size_t column = 0;
-    float most = dn_reach(x, rows, (size_t)net->inputs, &column);
+    float most = dn_reach(rows->x, rows->n, (size_t)net->inputs, &column);
     return dn_fail(DN_E_NUMERIC, "%s is beyond what a float32 holds: column %zu reaches %.6g; scale the data as in training "
                    "(-scale, or data_scale= in [net])", what, column + 1, most);
 }
 
-static dn_status job_evaluate_all(dn_net *net, const float *x, const float *truth, size_t rows, dn_losses *losses) {
+static dn_status job_evaluate_all(dn_net *net, const dn_rows *rows, dn_losses *losses) {
     dn_job_sums sums = {0};
-    const float *targets = truth;
-    DN_TRY(dn_job_truth(net, x, &targets));
-    DN_CHECK(rows > 0, DN_E_USAGE, "evaluate: no rows");
-    DN_TRY(dn_job_whole(net, rows));
-    net = dn_net_for_job(net, rows);
-    if (truth) DN_TRY(dn_scores_create(&sums.scores, net));
+    DN_TRY(dn_job_need_truth(net, rows));
+    DN_CHECK(rows->n > 0, DN_E_USAGE, "evaluate: no rows");
+    DN_TRY(dn_job_whole(net, rows->n));
+    net = dn_net_for_job(net, rows->n);
+    if (rows->truth) DN_TRY(dn_scores_create(&sums.scores, net));
     dn_status status = DN_OK;
     dn_net_losses_clear(net);
-    size_t step = dn_job_step(net, rows);
-    for (size_t at = 0; at < rows && status == DN_OK; at += step) {
-        size_t n = dn_job_rows(rows, at, step);
-        status = dn_job_check(net, "", x, truth, at, n);
-        if (status == DN_OK)
-            status = dn_job_evaluate(net, &sums, x + at * net->inputs, truth ? truth + at * net->truths : NULL, n);
+    size_t step = dn_job_step(net, rows->n);
+    for (size_t at = 0; at < rows->n && status == DN_OK; at += step) {
+        dn_rows part = dn_job_slice(net, 0, rows, at, step);
+        status = dn_job_check(net, "", &part, at);
+        if (status == DN_OK) status = dn_job_evaluate(net, &sums, &part);
     }
-    if (status == DN_OK) status = dn_job_sums_read(&sums, net, rows);
+    if (status == DN_OK) status = dn_job_sums_read(&sums, net, rows->n);
     if (status == DN_OK) *losses = dn_job_result(&sums);
     dn_scores_free(&sums.scores);
-    if (status == DN_OK && !isfinite(losses->total_loss)) return job_not_finite(net, x, rows, "the loss");
+    if (status == DN_OK && !isfinite(losses->total_loss)) return job_not_finite(net, rows, "the loss");
     return status;
 }
 
@@ -247,48 +247,45 @@ static void job_add_row_losses(dn_net *net, size_t rows, float *host, float *ima
     }
 }
 
-static dn_status job_evaluate_rows(dn_net *net, const float *x, const float *truth, size_t rows, float *image,
-                                   float *latent, float *total) {
-    const float *targets = truth;
+static dn_status job_evaluate_rows(dn_net *net, const dn_rows *rows, float *image, float *latent, float *total) {
     float *outs[] = {image, latent, total};
     int width;
-    DN_TRY(dn_job_truth(net, x, &targets));
-    DN_TRY(dn_job_whole(net, rows));
+    DN_TRY(dn_job_need_truth(net, rows));
+    DN_TRY(dn_job_whole(net, rows->n));
     DN_TRY(job_row_losses(net, &width));
-    net = dn_net_for_job(net, rows);
-    size_t step = dn_job_step(net, rows);
+    net = dn_net_for_job(net, rows->n);
+    size_t step = dn_job_step(net, rows->n);
     float *host = dn_alloc(step, (size_t)width * sizeof *host);
     if (!host) return DN_E_MEMORY;
     for (int k = 0; k < 3; k++)
-        if (outs[k]) memset(outs[k], 0, rows * sizeof *outs[k]);
+        if (outs[k]) memset(outs[k], 0, rows->n * sizeof *outs[k]);
     dn_status status = DN_OK;
     dn_net_losses_clear(net);
-    for (size_t at = 0; at < rows && status == DN_OK; at += step) {
-        size_t n = dn_job_rows(rows, at, step);
-        status = dn_job_check(net, "", x, truth, at, n);
+    for (size_t at = 0; at < rows->n && status == DN_OK; at += step) {
+        dn_rows part = dn_job_slice(net, 0, rows, at, step);
+        status = dn_job_check(net, "", &part, at);
+        if (status == DN_OK) status = job_loss_pass(net, &part);
         if (status == DN_OK)
-            status = job_loss_pass(net, x + at * net->inputs, truth ? truth + at * net->truths : NULL, n);
-        if (status == DN_OK)
-            job_add_row_losses(net, n, host, image ? image + at : NULL, latent ? latent + at : NULL,
+            job_add_row_losses(net, part.n, host, image ? image + at : NULL, latent ? latent + at : NULL,
                                total ? total + at : NULL);
     }
     net->layers[0].x = net->input;
     dn_free(host);
     if (status == DN_OK) status = net->ops->finish(net->pool);
-    for (size_t r = 0; status == DN_OK && total && r < rows; r++)
+    for (size_t r = 0; status == DN_OK && total && r < rows->n; r++)
         if (!isfinite(total[r])) {
             char what[48];
             snprintf(what, sizeof what, "the loss of row %zu", r + 1);
-            status = job_not_finite(net, x + r * net->inputs, 1, what);
+            dn_rows row = dn_job_slice(net, 0, rows, r, 1);
+            status = job_not_finite(net, &row, what);
         }
     return status;
 }
 
-dn_status dn_net_evaluate(dn_net *net, const float *x, const float *truth, size_t rows, dn_losses *losses) {
-    DN_EXCLUSIVE(net, job_evaluate_all(net, x, truth, rows, losses));
+dn_status dn_net_evaluate(dn_net *net, const dn_rows *rows, dn_losses *losses) {
+    DN_EXCLUSIVE(net, job_evaluate_all(net, rows, losses));
 }
 
-dn_status dn_net_evaluate_rows(dn_net *net, const float *x, const float *truth, size_t rows, float *image,
-                               float *latent, float *total) {
-    DN_EXCLUSIVE(net, job_evaluate_rows(net, x, truth, rows, image, latent, total));
+dn_status dn_net_evaluate_rows(dn_net *net, const dn_rows *rows, float *image, float *latent, float *total) {
+    DN_EXCLUSIVE(net, job_evaluate_rows(net, rows, image, latent, total));
 }

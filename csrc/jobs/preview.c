@@ -35,7 +35,7 @@ static dn_status preview_write(dn_trainer *t) {
     size_t rows = t->rows < some ? t->rows : some;
     float *out = dn_alloc(rows, (size_t)net->outputs * sizeof *out);
     int failed = 0;
-    dn_status made = out ? dn_net_reconstruct(net, t->x, rows, out) : DN_E_MEMORY;
+    dn_status made = out ? dn_net_reconstruct(net, &(dn_rows){.n = rows, .x = t->x}, out) : DN_E_MEMORY;
     dn_status status = preview_outcome(t, made, &failed);
     if (status == DN_OK) status = preview_outcome(t, preview_save(t, "input", t->x, rows, net->inputs), &failed);
     if (status == DN_OK && made == DN_OK)

@@ -131,18 +131,16 @@ static void trainer_begin(dn_trainer *t) {
 
 static void trainer_free(dn_trainer *t);
 
-static dn_status trainer_create(dn_trainer **out, dn_net *net, const float *x, const float *truth, size_t rows,
-                                const dn_train_options *options) {
-    const float *targets = truth;
+static dn_status trainer_create(dn_trainer **out, dn_net *net, const dn_rows *rows, const dn_train_options *options) {
     size_t values;
-    DN_TRY(dn_job_truth(net, x, &targets));
-    DN_CHECK(rows > 0 && rows <= UINT32_MAX, DN_E_USAGE, "cannot train on %zu rows", rows);
-    DN_TRY(dn_size_mul(&values, rows, (size_t)net->inputs + (size_t)net->truths));
-    DN_TRY(dn_job_whole(net, rows));
-    DN_TRY(dn_job_check(net, "", x, truth, 0, rows));
+    DN_TRY(dn_job_need_truth(net, rows));
+    DN_CHECK(rows->n > 0 && rows->n <= UINT32_MAX, DN_E_USAGE, "cannot train on %zu rows", rows->n);
+    DN_TRY(dn_size_mul(&values, rows->n, (size_t)net->inputs + (size_t)net->truths));
+    DN_TRY(dn_job_whole(net, rows->n));
+    DN_TRY(dn_job_check(net, "", rows, 0));
     DN_CHECK(options->epochs >= 0, DN_E_USAGE, "epochs=%d is below 0", options->epochs);
-    DN_CHECK(options->valid_x || !options->valid_rows, DN_E_USAGE, "%zu rows for validation, but no valid_x",
-             options->valid_rows);
+    DN_CHECK(options->valid.x || !options->valid.n, DN_E_USAGE, "%zu rows for validation, but no valid.x",
+             options->valid.n);
     DN_CHECK(options->epochs > 0 || net->schedule.max_batches > 0, DN_E_USAGE,
              "%s: when to stop? give epochs, or max_batches in [net]", net->cfg->path);
     DN_CHECK(options->learning_rate >= 0 && options->learning_rate <= FLT_MAX, DN_E_USAGE,
@@ -150,7 +148,7 @@ static dn_status trainer_create(dn_trainer **out, dn_net *net, const float *x, c
     DN_TRY(dn_net_prepare_training(net));
     dn_trainer *t = dn_alloc(1, sizeof *t);
     if (!t) return DN_E_MEMORY;
-    *t = (dn_trainer){.net = net, .x = x, .truth = truth, .rows = rows, .options = *options,
+    *t = (dn_trainer){.net = net, .x = rows->x, .truth = rows->truth, .rows = rows->n, .options = *options,
                       .layout = net->layout, .rate_before = net->rate_override};
     dn_status status = trainer_prepare(t, options);
     if (status != DN_OK) {
@@ -162,10 +160,9 @@ static dn_status trainer_create(dn_trainer **out, dn_net *net, const float *x, c
     return DN_OK;
 }
 
-dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const float *x, const float *truth, size_t rows,
-                            const dn_train_options *options) {
+dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const dn_rows *rows, const dn_train_options *options) {
     *out = NULL;
-    DN_EXCLUSIVE(net, trainer_create(out, net, x, truth, rows, options));
+    DN_EXCLUSIVE(net, trainer_create(out, net, rows, options));
 }
 
 static void trainer_free(dn_trainer *t) {
@@ -237,7 +234,7 @@ static dn_status trainer_score(dn_trainer *t, double until) {
             if (truth)
                 memcpy(truth + r * net->truths, t->score_truth + row * net->truths, (size_t)net->truths * sizeof *x);
         }
-        dn_status status = dn_job_evaluate(net, sums, x, truth, n);
+        dn_status status = dn_job_evaluate(net, sums, &(dn_rows){n, x, truth});
         if (status != DN_OK) { /* its sums have a part of a pass: begin again */
             t->score_at = 0;
             dn_scores_clear(&sums->scores);

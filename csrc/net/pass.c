@@ -61,22 +61,24 @@ static double net_mean_cost(const dn_net *net) {
     return n ? cost / n : 0;
 }
 
-static dn_status net_forward(dn_net *net, const float *x, const float *truth, int rows, int training) {
-    DN_CHECK(rows >= 1 && rows <= net->run.batch, DN_E_USAGE, "%d rows given, the network takes 1 to %d", rows,
-             net->run.batch);
+static dn_status net_forward(dn_net *net, const dn_rows *rows, int training) {
+    const float *truth = rows->truth;
+    int n = (int)rows->n;
+    DN_CHECK(rows->n >= 1 && rows->n <= (size_t)net->run.batch, DN_E_USAGE, "%zu rows given, the network takes 1 to %d",
+             rows->n, net->run.batch);
     DN_CHECK(!truth || net->truths, DN_E_USAGE, "a truth was given, but the network has no cost layer");
     if (truth)
-        DN_TRY(dn_check_truth(net, &(dn_part_of){"truth", truth, (size_t)rows, (size_t)net->truths, 0}, 0));
-    net->ops->upload(net->pool, net->input, x, (size_t)rows * net->inputs * sizeof *x);
-    if (truth) net->ops->upload(net->pool, net->truth, truth, (size_t)rows * net->truths * sizeof *truth);
+        DN_TRY(dn_check_truth(net, &(dn_part_of){"truth", truth, rows->n, (size_t)net->truths, 0}, 0));
+    net->ops->upload(net->pool, net->input, rows->x, rows->n * net->inputs * sizeof *rows->x);
+    if (truth) net->ops->upload(net->pool, net->truth, truth, rows->n * net->truths * sizeof *truth);
     dn_net_losses_clear(net);
-    dn_net_set_step(net, net->seen, 0, rows);
-    dn_status status = dn_net_run_layers(net, 0, net->n_layers - 1, rows, training, truth ? net->truth : NULL);
+    dn_net_set_step(net, net->seen, 0, n);
+    dn_status status = dn_net_run_layers(net, 0, net->n_layers - 1, n, training, truth ? net->truth : NULL);
     if (status != DN_OK) {
         net->run.rows = 0; /* nothing to go back from */
         return status;
     }
-    if (training) net->seen += (uint64_t)rows;
+    if (training) net->seen += rows->n;
     double image, latent, weighted;
     DN_TRY(dn_net_losses(net, &image, &latent, &weighted));
     net->cost = net_mean_cost(net);
@@ -86,8 +88,8 @@ static dn_status net_forward(dn_net *net, const float *x, const float *truth, in
     return DN_OK;
 }
 
-dn_status dn_net_forward(dn_net *net, const float *x, const float *truth, int rows, int training) {
-    DN_EXCLUSIVE(net, net_forward(net, x, truth, rows, training));
+dn_status dn_net_forward(dn_net *net, const dn_rows *rows, int training) {
+    DN_EXCLUSIVE(net, net_forward(net, rows, training));
 }
 
 static dn_status net_backward_from(dn_net *net, int last) {

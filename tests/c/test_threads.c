@@ -35,11 +35,12 @@ static float *rows_of(size_t values) {
 static void *use(void *unused) {
     (void)unused;
     float *x = rows_of(ROWS * SIDE * SIDE), *y = rows_of(ROWS * SIDE * SIDE), *w = rows_of(18);
+    dn_rows rows = {.n = ROWS, .x = x};
     for (int i = 0; i < rounds && x && y && w; i++) {
         dn_losses losses;
         if (dn_net_claim(net) == DN_OK) { /* for one size */
-            check(dn_net_predict(net, x, ROWS, y));
-            check(dn_net_evaluate(net, x, NULL, ROWS, &losses));
+            check(dn_net_predict(net, &rows, y));
+            check(dn_net_evaluate(net, &rows, &losses));
             dn_net_release(net);
         }
         check(dn_tensor_get(net, 0, "weights", w, 18));
@@ -52,11 +53,12 @@ static void *use(void *unused) {
 static void *train(void *unused) {
     (void)unused;
     float *x = rows_of(ROWS * SIDE * SIDE);
+    dn_rows rows = {.n = ROWS, .x = x};
     for (int i = 0; i < rounds && x; i++) {
         dn_trainer *trainer;
         dn_progress p = {0};
         dn_train_options options = {.epochs = 2, .shuffle = 1};
-        dn_status status = dn_trainer_create(&trainer, net, x, NULL, ROWS, &options);
+        dn_status status = dn_trainer_create(&trainer, net, &rows, &options);
         while (status == DN_OK && !p.finished) status = dn_trainer_run(trainer, 1, &p);
         check(status);
         dn_trainer_destroy(trainer);

@@ -13,7 +13,7 @@ WARN := -Wall -Wextra $(if $(WERROR),-Werror)
 FLAGS = -std=gnu11 $(OPT) $(WARN) $(CFLAGS) -fPIC -fvisibility=hidden -pthread -Icsrc -DDN_ABI=$(ABI) \
     -DDN_VERSION='"$(VERSION)"'
 # Core and plugin must know the same tables: a checksum of them.
-ABI := $(shell cat csrc/backend/backend.h csrc/backend/plugin.h | cksum | cut -d' ' -f1)u
+ABI := $(shell cat csrc/backend/backend.h csrc/backend/backend_ops.h csrc/backend/plugin.h | cksum | cut -d' ' -f1)u
 MACHINE := $(shell $(CC) -dumpmachine)
 ISAS := base
 ifneq (,$(filter x86_64%,$(MACHINE)))

@@ -473,6 +473,52 @@ def test_a_plugin_of_another_build_is_refused(monkeypatch: pytest.MonkeyPatch) -
     assert "old.so is of another build (interface 7, wanted" in message and message.endswith("build both together")
 
 
+INCOMPLETE = """
+#include "backend/plugin.h"
+static void some(void) {{}}
+#define THERE(field) .field = (__typeof__(((dn_ops *)0)->field))some
+static int devices(char *why, size_t size) {{ return (void)why, (void)size, 1; }}
+DN_API const dn_plugin *dn_plugin_get(const dn_plugin_host *host);
+const dn_plugin *dn_plugin_get(const dn_plugin_host *host) {{
+    static const dn_ops ops = {{
+        THERE(finish), THERE(alloc), THERE(free), THERE(upload), THERE(download), {fields}
+    }};
+    static const dn_plugin plugin = {{DN_ABI, &ops, devices}};
+    return (void)host, &plugin;
+}}
+"""
+REQUIRED = """
+#define DN_WHEN_THERE_REQUIRED(name) THERE(name),
+#define DN_WHEN_THERE_CONV(name)
+#define DN_WHEN_THERE_LOCAL(name)
+#define DN_WHEN_THERE_DENSE(name)
+#define DN_WHEN_THERE_BIAS_ACTIVATE(name)
+#define DN_OP(group, name, ...) DN_WHEN_THERE_##group(name)
+#define DN_QUERY(group, type, name, ...) DN_WHEN_THERE_##group(name)
+#include "backend/backend_ops.h"
+"""
+
+
+@pytest.mark.parametrize(("fields", "lacks"), [
+    ("", "'set_step'"),
+    (REQUIRED + "THERE(conv_workspace), THERE(conv_forward)", "'conv_backward_data', which belongs to 'conv_workspace'"),
+    (REQUIRED + "THERE(dense_takes_loss)", "'dense_forward', which belongs to 'dense_takes_loss'"),
+    (REQUIRED + "THERE(replay)", "'record_begin', which belongs to 'replay'"),
+    (REQUIRED + ".fill = 0", "'fill'"),
+])  # fmt: skip
+def test_a_plugin_without_all_operations_is_refused(fields: str, lacks: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every operation that is required, and of an optional group all or none."""
+    Path("p.c").write_text(INCOMPLETE.format(fields=fields))
+    abi = "0"
+    for name in ("first.so", "p.so"):  # the refusal of the first one tells the number of the interface
+        options = ["-shared", "-fPIC", "-w", f"-I{ROOT / 'csrc'}", f"-DDN_ABI={abi}u"]
+        subprocess.run([os.environ.get("CC", "cc"), *options, "p.c", "-o", name], check=True)
+        monkeypatch.setenv("DARKNET_CUDA_PLUGIN", str(Path(name).absolute()))
+        message = device_error()
+        abi = message.split("wanted ")[-1].split(")")[0]
+    assert message.endswith(f"p.so is incomplete: it has no {lacks}")
+
+
 @pytest.mark.parametrize(("known", "wanted"), [
     ("52 60 70 75 80 86 87 89 90", "75 80 86 90"),  # CUDA 12.0
     ("50 75 80 86 87 89 90 100 101 103 120 121", "75 80 86 90 100 101 120"),  # 12.9

@@ -1,6 +1,6 @@
 /* What the core and a backend that is opened at run time tell each other. A plugin exports one function, dn_plugin_get.
- * DN_ABI is a checksum of this header and of backend.h, made by the Makefile: core and plugin of different tables
- * refuse each other. */
+ * DN_ABI is a checksum of this header, backend.h and backend_ops.h, made by the Makefile: core and plugin of different
+ * tables refuse each other. */
 #ifndef DN_PLUGIN_H
 #define DN_PLUGIN_H
 #include "backend/backend.h"

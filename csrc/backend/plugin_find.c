@@ -99,6 +99,44 @@ static void *plugin_open(char *why, size_t size) {
     return library;
 }
 
+typedef struct plugin_row {
+    const char *group, *name;
+    int there;
+} plugin_row;
+
+/* An operation of the same group that is there. */
+static const plugin_row *plugin_other(const plugin_row *rows, size_t n, const plugin_row *missing) {
+    for (size_t i = 0; i < n; i++)
+        if (rows[i].there && !strcmp(rows[i].group, missing->group)) return &rows[i];
+    return NULL;
+}
+
+/* 1 and a clause in `why` when a table lacks an operation that every backend has, or has a part of a group. */
+static int plugin_lacks(const dn_ops *ops, const char *path, char *why, size_t size) {
+#define DN_OP(group, name, parameters, arguments) {#group, #name, ops->name != NULL},
+#define DN_QUERY(group, type, name, parameters, arguments) {#group, #name, ops->name != NULL},
+    const plugin_row rows[] = {{"REQUIRED", "finish", ops->finish != NULL},
+                               {"REQUIRED", "alloc", ops->alloc != NULL},
+                               {"REQUIRED", "free", ops->free != NULL},
+                               {"REQUIRED", "upload", ops->upload != NULL},
+                               {"REQUIRED", "download", ops->download != NULL},
+                               {"RECORD", "record_begin", ops->record_begin != NULL},
+                               {"RECORD", "record_end", ops->record_end != NULL},
+                               {"RECORD", "replay", ops->replay != NULL},
+                               {"RECORD", "record_free", ops->record_free != NULL},
+#include "backend/backend_ops.h"
+    };
+    for (size_t i = 0, n = sizeof rows / sizeof *rows; i < n; i++) {
+        int required = !strcmp(rows[i].group, "REQUIRED");
+        const plugin_row *other = rows[i].there || required ? NULL : plugin_other(rows, n, &rows[i]);
+        if (rows[i].there || (!required && !other)) continue;
+        snprintf(why, size, "%s is incomplete: it has no '%s'%s%s%s", path, rows[i].name,
+                 other ? ", which belongs to '" : "", other ? other->name : "", other ? "'" : "");
+        return 1;
+    }
+    return 0;
+}
+
 /* The plugin's table and its devices, or NULL and a clause in `why`. */
 const dn_plugin *dn_plugin_find(int *devices, char *why, size_t size) {
     static const dn_plugin_host host = {dn_fail, dn_pool_slot, dn_alloc, dn_free};
@@ -121,6 +159,7 @@ const dn_plugin *dn_plugin_find(int *devices, char *why, size_t size) {
                  plugin ? plugin->abi : 0, DN_ABI);
         return NULL;
     }
+    if (plugin_lacks(plugin->ops, path, why, size)) return NULL;
     *devices = plugin->devices(why, size);
     return *devices > 0 ? plugin : NULL;
 }

@@ -100,7 +100,7 @@ static void cpu_transfer(dn_pool *pool, void *to, const void *from, size_t bytes
     if (bytes) memcpy(to, from, bytes);
 }
 
-static void cpu_set_step(dn_pool *pool, dn_step *to, const dn_step *value) {
+void cpu_set_step(dn_pool *pool, dn_step *to, const dn_step *value) {
     (void)pool;
     *to = *value;
 }
@@ -110,24 +110,13 @@ static dn_status cpu_finish(dn_pool *pool) {
 }
 
 const dn_ops dn_cpu_ops = {
-    .name = "cpu", .finish = cpu_finish, .alloc = cpu_alloc, .free = cpu_free, .upload = cpu_transfer,
-    .download = cpu_transfer, .set_step = cpu_set_step, .gather_rows = cpu_gather_rows,
-    .fill = cpu_fill, .copy = cpu_copy, .scale = cpu_scale, .axpy = cpu_axpy, .mul_add = cpu_mul_add, .copy_rows = cpu_copy_rows,
-    .add_rows = cpu_add_rows, .gemm = cpu_gemm, .im2col = cpu_im2col, .col2im = cpu_col2im,
-    .conv_workspace = cpu_conv_workspace, .conv_forward = cpu_conv_forward,
-    .conv_backward_data = cpu_conv_backward_data, .conv_backward_weights = cpu_conv_backward_weights,
-    .bias_add = cpu_bias_add, .bias_gradient = cpu_bias_gradient, .activate = cpu_activate, .activate_gradient = cpu_activate_gradient,
-    .norm_forward = cpu_norm_forward, .norm_backward = cpu_norm_backward, .maxpool_forward = cpu_maxpool_forward,
-    .maxpool_backward = cpu_maxpool_backward, .upsample_forward = cpu_upsample_forward,
-    .upsample_backward = cpu_upsample_backward, .downsample_forward = cpu_downsample_forward,
-    .downsample_backward = cpu_downsample_backward, .normals = cpu_normals, .uniforms = cpu_uniforms,
-    .dropout = cpu_dropout, .dropout_gradient = cpu_dropout_gradient, .reparameterise = cpu_reparameterise,
-    .reparameterise_gradient = cpu_reparameterise_gradient, .loss = cpu_loss, .mask = cpu_mask, .update = cpu_update,
-    .dense_forward = cpu_dense_forward, .dense_train = cpu_dense_train, .dense_scratch = cpu_dense_scratch,
-    .dense_takes_loss = cpu_dense_takes_loss,
-    .shortcut_forward = cpu_shortcut_forward, .shortcut_backward = cpu_shortcut_backward,
-    .binarize = cpu_binarize, .avgpool_forward = cpu_avgpool_forward, .avgpool_backward = cpu_avgpool_backward,
-    .gather = cpu_gather, .scatter_add = cpu_scatter_add, .softmax = cpu_softmax, .softmax_gradient =
-    cpu_softmax_gradient, .softmax_loss = cpu_softmax_loss, .l2norm_forward = cpu_l2norm_forward, .l2norm_backward
-    = cpu_l2norm_backward, .lrn_forward = cpu_lrn_forward, .lrn_backward = cpu_lrn_backward,
+    .name = "cpu",
+    .finish = cpu_finish,
+    .alloc = cpu_alloc,
+    .free = cpu_free,
+    .upload = cpu_transfer,
+    .download = cpu_transfer,
+#define DN_OP(group, name, parameters, arguments) DN_WHEN(CPU_##group, .name = cpu_##name, )
+#define DN_QUERY(group, type, name, parameters, arguments) DN_WHEN(CPU_##group, .name = cpu_##name, )
+#include "backend/backend_ops.h"
 };

@@ -134,7 +134,8 @@ static size_t dense_step(const dn_dense_shape *s) {
     return (size_t)s->inputs % LINE || lines % 2 ? (size_t)s->inputs : (lines + 1) * LINE;
 }
 
-size_t cpu_dense_scratch(const dn_dense_shape *s) {
+size_t cpu_dense_scratch(dn_pool *pool, const dn_dense_shape *s) {
+    (void)pool;
     size_t few = (size_t)(s->rows < DN_DENSE_ROWS ? s->rows : DN_DENSE_ROWS), x = few * dense_step(s);
     size_t with_few = (dense_chunks(s) + 1) * x + PAGE; /* x, and the parts of dx */
     size_t with_many = (size_t)s->outputs + 2 * LINE;   /* gradients of biases, or sums of blocks */
@@ -250,6 +251,7 @@ void cpu_dense_train(dn_pool *pool, const dn_dense_pass *p) {
         dense_train_many(pool, p);
 }
 
-int cpu_dense_takes_loss(const dn_dense_shape *s, dn_loss loss) {
+int cpu_dense_takes_loss(dn_pool *pool, const dn_dense_shape *s, dn_loss loss) {
+    (void)pool;
     return s->rows <= (dn_cpu_blas() ? DN_DENSE_ROWS : BLOCK_ROWS) && loss != DN_LOSS_MASKED;
 }

@@ -15,7 +15,7 @@ typedef enum dn_math {
     DN_MATH_SIN
 } dn_math; /* the last two: of 2 pi x, 0 <= x < 1 */
 
-/* Kernels over vectors (isa_kernels.c); what each computes stands there and in backend.h. */
+/* Kernels over vectors (isa_kernels.c); what each computes stands there and in backend_ops.h. */
 typedef struct dn_cpu_kernels {
     const char *name;
     void (*scale)(size_t n, float a, float *x);                                   /* x *= a */

@@ -209,21 +209,13 @@ static void cuda_record_free(dn_pool *pool, void *recording) {
 
 /* ---- operations ---- */
 
-#define DN_OPERATION(name, parameters, arguments)                                                    \
+#define DN_OP(group, name, parameters, arguments)                                                    \
     static void cuda_##name(dn_pool *pool, DN_LIST parameters) {                                     \
-        cuda_context *c = cuda_enter(pool);                                                          \
-        if (c->error == cudaSuccess) cuda_keep(c, dn_cuda_##name(&c->on, DN_LIST arguments), #name); \
+        cuda_context *context = cuda_enter(pool);                                                          \
+        if (context->error == cudaSuccess) cuda_keep(context, dn_cuda_##name(&context->on, DN_LIST arguments), #name); \
     }
-DN_CUDA_OPS(DN_OPERATION)
-
-static void cuda_gemm(dn_pool *pool, int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a,
-                      int lda, const float *b, int ldb, float beta, float *c, int ldc) {
-    cuda_context *context = cuda_enter(pool);
-    if (context->error == cudaSuccess)
-        cuda_keep(context,
-                  dn_cuda_product(&context->on, trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc),
-                  "gemm");
-}
+#define DN_QUERY(group, type, name, parameters, arguments)
+#include "backend/backend_ops.h"
 
 /* Convolutions lay out no columns. */
 static size_t cuda_conv_workspace(dn_pool *pool, const dn_conv_layer *layer, size_t rows) {
@@ -232,37 +224,36 @@ static size_t cuda_conv_workspace(dn_pool *pool, const dn_conv_layer *layer, siz
 }
 
 /* Neither do dense layers: what they need is in the context's scratch memory. */
-static size_t cuda_dense_scratch(const dn_dense_shape *shape) {
-    (void)shape;
+static size_t cuda_dense_scratch(dn_pool *pool, const dn_dense_shape *shape) {
+    (void)pool, (void)shape;
     return 0;
 }
 /* A masked loss changes its input. */
-static int cuda_dense_takes_loss(const dn_dense_shape *shape, dn_loss loss) {
-    (void)shape;
+static int cuda_dense_takes_loss(dn_pool *pool, const dn_dense_shape *shape, dn_loss loss) {
+    (void)pool, (void)shape;
     return loss != DN_LOSS_MASKED;
 }
 
-#define DN_ENTRY(name, parameters, arguments) .name = cuda_##name,
-static const dn_ops cuda_table = {.name = "cuda",
-                                  .separate_memory = 1,
-                                  .describe = cuda_describe,
-                                  .open = cuda_open,
-                                  .close = cuda_close,
-                                  .own_bytes = cuda_own_bytes,
-                                  .finish = cuda_finish,
-                                  .record_begin = cuda_record_begin,
-                                  .record_end = cuda_record_end,
-                                  .replay = cuda_replay,
-                                  .record_free = cuda_record_free,
-                                  .alloc = cuda_alloc,
-                                  .free = cuda_free,
-                                  .upload = cuda_upload,
-                                  .download = cuda_download,
-                                  .gemm = cuda_gemm,
-                                  .conv_workspace = cuda_conv_workspace,
-                                  .dense_scratch = cuda_dense_scratch,
-                                  .dense_takes_loss = cuda_dense_takes_loss,
-                                  DN_CUDA_OPS(DN_ENTRY)};
+static const dn_ops cuda_table = {
+    .name = "cuda",
+    .separate_memory = 1,
+    .describe = cuda_describe,
+    .open = cuda_open,
+    .close = cuda_close,
+    .own_bytes = cuda_own_bytes,
+    .finish = cuda_finish,
+    .record_begin = cuda_record_begin,
+    .record_end = cuda_record_end,
+    .replay = cuda_replay,
+    .record_free = cuda_record_free,
+    .alloc = cuda_alloc,
+    .free = cuda_free,
+    .upload = cuda_upload,
+    .download = cuda_download,
+#define DN_OP(group, name, parameters, arguments) .name = cuda_##name,
+#define DN_QUERY(group, type, name, parameters, arguments) .name = cuda_##name,
+#include "backend/backend_ops.h"
+};
 
 static const dn_plugin plugin = {DN_ABI, &cuda_table, cuda_devices};
 

@@ -24,12 +24,12 @@ struct dn_cuda_blas {
 dn_status dn_cuda_blas_open(dn_cuda_blas *blas, cudaStream_t stream, dn_precision precision, int capability, char *why,
                             size_t size);
 void dn_cuda_blas_close(dn_cuda_blas *blas);
-/* As gemm of backend.h, row-major. */
+/* As gemm of backend_ops.h, row-major. */
 cudaError_t dn_cuda_blas_gemm(const dn_cuda_blas *blas, int trans_a, int trans_b, int m, int n, int k, float alpha,
                               const float *a, int lda, const float *b, int ldb, float beta, float *c, int ldc);
-/* The same by cuBLAS where it is there, else by our own kernel. */
-cudaError_t dn_cuda_product(const dn_cuda_place *on, int trans_a, int trans_b, int m, int n, int k, float alpha,
-                            const float *a, int lda, const float *b, int ldb, float beta, float *c, int ldc);
+/* The same by our own kernel, cuda_gemm.cu. */
+cudaError_t dn_cuda_own_gemm(const dn_cuda_place *on, int trans_a, int trans_b, int m, int n, int k, float alpha,
+                             const float *a, int lda, const float *b, int ldb, float beta, float *c, int ldc);
 #ifdef __cplusplus
 }
 #endif

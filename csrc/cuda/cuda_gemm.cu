@@ -1,4 +1,5 @@
-/* C = alpha op(A) op(B) + beta C with our own kernel; cuda_backend.c prefers cuBLAS when it is there. */
+/* C = alpha op(A) op(B) + beta C with our own kernel; dn_cuda_gemm prefers cuBLAS when it is there. */
+#include "cuda/cuda_blas.h"
 #include "cuda/cuda_tile.cuh"
 
 struct plain_result {
@@ -11,8 +12,9 @@ struct plain_result {
     }
 };
 
-extern "C" cudaError_t dn_cuda_gemm(const dn_cuda_place *on, int trans_a, int trans_b, int m, int n, int k, float alpha,
-                                    const float *a, int lda, const float *b, int ldb, float beta, float *c, int ldc) {
+extern "C" cudaError_t dn_cuda_own_gemm(const dn_cuda_place *on, int trans_a, int trans_b, int m, int n, int k,
+                                        float alpha, const float *a, int lda, const float *b, int ldb, float beta,
+                                        float *c, int ldc) {
     plain_result to = {alpha, beta, c, ldc};
     dn_plain_side<true> a_rows = {a, m, lda}, b_rows = {b, n, ldb};
     dn_plain_side<false> a_cols = {a, m, lda}, b_cols = {b, n, ldb};

@@ -26,7 +26,7 @@ static dn_status connected_plan(dn_layer *l) {
     l->sets_dx = 1;
     l->updates_itself = run->ops->dense_train && !p->norm.on && !run->inference;
     dn_dense_shape shape = {run->batch, p->inputs, p->outputs, p->norm.activation};
-    if (l->updates_itself) dn_layer_workspace(l, run->ops->dense_scratch(&shape));
+    if (l->updates_itself) dn_layer_workspace(l, run->ops->dense_scratch(run->pool, &shape));
     return dn_dense_plan(l, l->state, 1);
 }
 
@@ -52,7 +52,7 @@ static int connected_takes_loss(const dn_layer *l, dn_loss loss) {
     const dn_dense *p = l->state;
     const dn_run *run = dn_layer_run(l);
     dn_dense_shape shape = {run->rows, p->inputs, p->outputs, p->norm.activation};
-    return run->ops->dense_takes_loss(&shape, loss);
+    return run->ops->dense_takes_loss(run->pool, &shape, loss);
 }
 
 static dn_status connected_train_with_loss(dn_layer *l, const dn_loss_behind *behind) {

@@ -1,0 +1,216 @@
+/* The list of operations. It is included several times, and whoever includes it has defined what a row becomes:
+ *
+ *   DN_OP(group, name, parameters after the pool, arguments)          work, which may go on after the call returns
+ *   DN_QUERY(group, type, name, parameters after the pool, arguments) a question, answered on the host at once
+ *
+ * From it come the fields of dn_ops (backend.h), the CPU's declarations and table, CUDA's launchers, wrappers and
+ * table, all of fence, and the check of a table when a device is found. docs/add-an-operation.md leads through a new
+ * row.
+ *
+ * Groups: every backend has all of REQUIRED. Of each other group it has all operations or none, which are NULL in its
+ * table; what layers do without them stands beside the group. A backend says which groups it has where it makes its
+ * table.
+ *
+ * Every matrix is row-major; every gradient-like argument is added to unless its comment says set. Pointers to float,
+ * double, int, uint32_t and dn_step lie in the backend's memory; shapes, a dn_optimizer and a dn_dense_pass are the
+ * host's. */
+
+/* ---- what changes from step to step; rows of data ---- */
+
+/* `value` is the host's and may be gone when the operation is done. */
+DN_OP(REQUIRED, set_step, (dn_step *to, const dn_step *value), (to, value))
+/* to (rows, cols): row r is data row order[step->at + r] */
+DN_OP(REQUIRED, gather_rows,
+      (const dn_step *step, size_t rows, size_t cols, const float *data, const uint32_t *order, float *to),
+      (step, rows, cols, data, order, to))
+
+/* ---- plain vectors ---- */
+
+DN_OP(REQUIRED, fill, (size_t n, float value, float *x), (n, value, x))
+DN_OP(REQUIRED, copy, (size_t n, const float *x, float *y), (n, x, y))
+DN_OP(REQUIRED, scale, (size_t n, float a, float *x), (n, a, x))
+/* y += a x */
+DN_OP(REQUIRED, axpy, (size_t n, float a, const float *x, float *y), (n, a, x, y))
+/* z += a x y */
+DN_OP(REQUIRED, mul_add, (size_t n, float a, const float *x, const float *y, float *z), (n, a, x, y, z))
+/* Rows of `cols` values between matrices with row steps ldx, ldy: y = x, y += x */
+DN_OP(REQUIRED, copy_rows, (size_t rows, size_t cols, const float *x, size_t ldx, float *y, size_t ldy),
+      (rows, cols, x, ldx, y, ldy))
+DN_OP(REQUIRED, add_rows, (size_t rows, size_t cols, const float *x, size_t ldx, float *y, size_t ldy),
+      (rows, cols, x, ldx, y, ldy))
+
+/* ---- products ---- */
+
+/* C (m, n) = alpha op(A) op(B) + beta C; op(A) is (m, k), op(B) is (k, n) */
+DN_OP(REQUIRED, gemm,
+      (int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a, int lda, const float *b, int ldb,
+       float beta, float *c, int ldc),
+      (trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc))
+/* im2col sets columns, col2im adds to image. */
+DN_OP(REQUIRED, im2col, (const dn_conv_shape *shape, const float *image, float *columns), (shape, image, columns))
+DN_OP(REQUIRED, col2im, (const dn_conv_shape *shape, const float *columns, float *image), (shape, columns, image))
+
+/* CONV: the three passes of a convolution: y = or += x * w, dx = or += (its transpose) dy, dw += dy x. Without them
+ * layers compose im2col and gemm (net/convolution.h). `workspace` holds as many floats as conv_workspace said for at
+ * least these rows. */
+DN_QUERY(CONV, size_t, conv_workspace, (const dn_conv_layer *layer, size_t rows), (layer, rows))
+DN_OP(CONV, conv_forward,
+      (const dn_conv_layer *layer, size_t rows, int add, const float *x, const float *w, float *y, float *workspace),
+      (layer, rows, add, x, w, y, workspace))
+DN_OP(CONV, conv_backward_data,
+      (const dn_conv_layer *layer, size_t rows, int add, const float *dy, const float *w, float *dx, float *workspace),
+      (layer, rows, add, dy, w, dx, workspace))
+DN_OP(CONV, conv_backward_weights,
+      (const dn_conv_layer *layer, size_t rows, const float *x, const float *dy, float *dw, float *workspace),
+      (layer, rows, x, dy, dw, workspace))
+
+/* LOCAL: locally connected: one group, whose every pixel of y has weights of its own, w (pixels, filters, channels,
+ * size, size). y = x * w, dx += its transpose dy, dw += dy x. Without them layers compose im2col and gemm. */
+DN_OP(LOCAL, local_forward, (const dn_conv_layer *layer, size_t rows, const float *x, const float *w, float *y),
+      (layer, rows, x, w, y))
+DN_OP(LOCAL, local_backward_data, (const dn_conv_layer *layer, size_t rows, const float *dy, const float *w, float *dx),
+      (layer, rows, dy, w, dx))
+DN_OP(LOCAL, local_backward_weights,
+      (const dn_conv_layer *layer, size_t rows, const float *x, const float *dy, float *dw), (layer, rows, x, dy, dw))
+
+/* DENSE: dense layers in few passes over the weights. Without them layers compose gemm and the like. dense_scratch:
+ * floats that dense_train needs. dense_takes_loss: can dense_train also do the forward pass and this loss? */
+DN_OP(DENSE, dense_forward, (const dn_dense_shape *shape, const float *x, const float *w, const float *b, float *y),
+      (shape, x, w, b, y))
+DN_OP(DENSE, dense_train, (const dn_dense_pass *pass), (pass))
+DN_QUERY(DENSE, size_t, dense_scratch, (const dn_dense_shape *shape), (shape))
+DN_QUERY(DENSE, int, dense_takes_loss, (const dn_dense_shape *shape, dn_loss loss), (shape, loss))
+
+/* ---- biases and activations ---- */
+
+/* y (rows, channels, spatial) += bias[channel]; db[channel] += sums of dy */
+DN_OP(REQUIRED, bias_add, (size_t rows, size_t channels, size_t spatial, const float *bias, float *y),
+      (rows, channels, spatial, bias, y))
+DN_OP(REQUIRED, bias_gradient, (size_t rows, size_t channels, size_t spatial, const float *dy, float *db),
+      (rows, channels, spatial, dy, db))
+/* In place; dy *= act'(y) */
+DN_OP(REQUIRED, activate, (dn_activation activation, size_t n, float *x), (activation, n, x))
+DN_OP(REQUIRED, activate_gradient, (dn_activation activation, size_t n, const float *y, float *dy),
+      (activation, n, y, dy))
+
+/* BIAS_ACTIVATE: two of these in one: y = act(y + bias[channel]); dy *= act'(y), db[channel] += sums of that dy.
+ * Without them layers call the two. */
+DN_OP(BIAS_ACTIVATE, bias_activate,
+      (size_t rows, size_t channels, size_t spatial, dn_activation activation, const float *bias, float *y),
+      (rows, channels, spatial, activation, bias, y))
+DN_OP(BIAS_ACTIVATE, bias_activate_gradient,
+      (size_t rows, size_t channels, size_t spatial, dn_activation activation, const float *y, float *dy, float *db),
+      (rows, channels, spatial, activation, y, dy, db))
+
+/* ---- normalisation ---- */
+
+/* Batch normalisation, x (rows, channels, spatial). eps < 0 is the legacy form: 1/(sqrt(v)+1e-6), else 1/sqrt(v+eps).
+ * Training: mean and var are set (unbiased), rolling ones mixed by .99/.01; y = xhat*scale + bias, xhat is kept. With
+ * one value per channel in training xhat and var are 0, and the rolling ones are left as they are. */
+DN_OP(REQUIRED, norm_forward,
+      (size_t rows, size_t channels, size_t spatial, int training, float eps, const float *x, const float *scale,
+       const float *bias, float *mean, float *var, float *rolling_mean, float *rolling_var, float *xhat, float *y),
+      (rows, channels, spatial, training, eps, x, scale, bias, mean, var, rolling_mean, rolling_var, xhat, y))
+/* dy becomes dx in place; dscale, dbias add. */
+DN_OP(REQUIRED, norm_backward,
+      (size_t rows, size_t channels, size_t spatial, int training, float eps, const float *xhat, const float *scale,
+       const float *mean, const float *var, float *dy, float *dscale, float *dbias),
+      (rows, channels, spatial, training, eps, xhat, scale, mean, var, dy, dscale, dbias))
+DN_OP(REQUIRED, l2norm_forward, (size_t rows, size_t channels, size_t spatial, const float *x, float *y, float *norms),
+      (rows, channels, spatial, x, y, norms))
+DN_OP(REQUIRED, l2norm_backward,
+      (size_t rows, size_t channels, size_t spatial, const float *y, const float *norms, const float *dy, float *dx),
+      (rows, channels, spatial, y, norms, dy, dx))
+DN_OP(REQUIRED, lrn_forward,
+      (size_t rows, size_t channels, size_t spatial, int size, float alpha, float beta, float kappa, const float *x,
+       float *norms, float *y),
+      (rows, channels, spatial, size, alpha, beta, kappa, x, norms, y))
+DN_OP(REQUIRED, lrn_backward,
+      (size_t rows, size_t channels, size_t spatial, int size, float alpha, float beta, const float *x,
+       const float *norms, const float *dy, float *dx),
+      (rows, channels, spatial, size, alpha, beta, x, norms, dy, dx))
+
+/* ---- images ---- */
+
+/* index: of each maximum in x, for the way back */
+DN_OP(REQUIRED, maxpool_forward, (size_t rows, const dn_conv_shape *shape, const float *x, float *y, int *index),
+      (rows, shape, x, y, index))
+DN_OP(REQUIRED, maxpool_backward,
+      (size_t rows, const dn_conv_shape *shape, const int *index, const float *dy, float *dx),
+      (rows, shape, index, dy, dx))
+DN_OP(REQUIRED, avgpool_forward, (size_t maps, size_t spatial, const float *x, float *y), (maps, spatial, x, y))
+DN_OP(REQUIRED, avgpool_backward, (size_t maps, size_t spatial, const float *dy, float *dx), (maps, spatial, dy, dx))
+DN_OP(REQUIRED, upsample_forward, (size_t maps, int h, int w, int stride, float scale, const float *x, float *y),
+      (maps, h, w, stride, scale, x, y))
+DN_OP(REQUIRED, upsample_backward, (size_t maps, int h, int w, int stride, float scale, const float *dy, float *dx),
+      (maps, h, w, stride, scale, dy, dx))
+DN_OP(REQUIRED, downsample_forward, (size_t maps, int h, int w, int stride, float scale, const float *x, float *y),
+      (maps, h, w, stride, scale, x, y))
+DN_OP(REQUIRED, downsample_backward, (size_t maps, int h, int w, int stride, float scale, const float *dy, float *dx),
+      (maps, h, w, stride, scale, dy, dx))
+/* On the overlap of the maps y (rows, c2, h2, w2) and source (rows, c1, h1, w1), in steps when one is larger:
+ * y = alpha y + beta source. Backward: dx gets alpha dy on the overlap and dy elsewhere; dsource gets beta dy. */
+DN_OP(REQUIRED, shortcut_forward,
+      (const dn_shortcut_shape *shape, float alpha, float beta, const float *source, float *y),
+      (shape, alpha, beta, source, y))
+DN_OP(REQUIRED, shortcut_backward,
+      (const dn_shortcut_shape *shape, float alpha, float beta, const float *dy, float *dx, float *dsource),
+      (shape, alpha, beta, dy, dx, dsource))
+/* y = sign(x), 0 counts as -1; mean: times the mean of |x| over the row */
+DN_OP(REQUIRED, binarize, (size_t rows, size_t n, int mean, const float *x, float *y), (rows, n, mean, x, y))
+/* y[i] = a x[index[i]] + b in every row, 0 where the index is -1; dx[index[i]] += a dy[i], for which no index stands
+ * twice */
+DN_OP(REQUIRED, gather,
+      (size_t rows, size_t n_in, size_t n_out, const int *index, float a, float b, const float *x, float *y),
+      (rows, n_in, n_out, index, a, b, x, y))
+DN_OP(REQUIRED, scatter_add,
+      (size_t rows, size_t n_in, size_t n_out, const int *index, float a, const float *dy, float *dx),
+      (rows, n_in, n_out, index, a, dy, dx))
+
+/* ---- random numbers ---- */
+
+/* eps[i] = N(0,1) number `i` of (seed, stream, pass); uniform in [0, 1) likewise */
+DN_OP(REQUIRED, normals, (const dn_step *step, uint32_t stream, size_t n, float *eps), (step, stream, n, eps))
+DN_OP(REQUIRED, uniforms, (const dn_step *step, uint32_t stream, size_t n, float *u), (step, stream, n, u))
+/* y = u < p ? 0 : x / (1 - p); the same for gradients, added */
+DN_OP(REQUIRED, dropout, (size_t n, float p, const float *u, const float *x, float *y), (n, p, u, x, y))
+DN_OP(REQUIRED, dropout_gradient, (size_t n, float p, const float *u, const float *dy, float *dx), (n, p, u, dy, dx))
+
+/* ---- losses ---- */
+
+/* x (rows, 2 latent) = [log-variance | mean]; z = mean + exp(b/2) eps (eps NULL: the mean), b the log-variance as it
+ * counts (net/latent.h); *kl += the sum of KL */
+DN_OP(REQUIRED, reparameterise, (size_t rows, size_t latent, const float *x, const float *eps, float *z, double *kl),
+      (rows, latent, x, eps, z, kl))
+DN_OP(REQUIRED, reparameterise_gradient,
+      (size_t rows, size_t latent, float kl_weight, const float *x, const float *eps, const float *dz, float *dx),
+      (rows, latent, kl_weight, x, eps, dz, dx))
+/* error (set), gradient (set: d of the descended loss by x, see docs/numerics.md); *sum += the errors */
+DN_OP(REQUIRED, loss,
+      (dn_loss loss, size_t n, const float *x, const float *truth, float *error, float *gradient, double *sum),
+      (loss, n, x, truth, error, gradient, sum))
+/* x = DN_MASKED where truth = DN_MASKED */
+DN_OP(REQUIRED, mask, (size_t n, const float *truth, float *x), (n, truth, x))
+DN_OP(REQUIRED, softmax, (const dn_softmax_shape *shape, float temperature, const float *x, float *y),
+      (shape, temperature, x, y))
+DN_OP(REQUIRED, softmax_gradient,
+      (const dn_softmax_shape *shape, float temperature, const float *y, const float *dy, float *dx),
+      (shape, temperature, y, dy, dx))
+/* error (set) = -t ln y, gradient (set) by the softmax's input; groups with a masked truth count nothing;
+ * *sum += the errors */
+DN_OP(REQUIRED, softmax_loss,
+      (const dn_softmax_shape *shape, float temperature, const float *y, const float *truth, float *error,
+       float *gradient, double *sum),
+      (shape, temperature, y, truth, error, gradient, sum))
+
+/* ---- the update ---- */
+
+/* One optimiser step over n values with rate step->rate * factor; m and v are its moments (SGD: v is not used); g is
+ * the plain gradient summed over step->rows rows and is left as it is. */
+DN_OP(REQUIRED, update,
+      (const dn_optimizer *optimizer, const dn_step *step, size_t n, float factor, float decay, float *w, float *m,
+       float *v, const float *g),
+      (optimizer, step, n, factor, decay, w, m, v, g))
+
+#undef DN_OP
+#undef DN_QUERY

@@ -316,11 +316,11 @@ dn_status dn_cfg_float(dn_section *s, const char *key, double fallback, double *
     return DN_OK;
 }
 
-dn_status dn_cfg_no_effect(dn_cfg *cfg, dn_section *s, const char *key, double fallback) {
+dn_status dn_cfg_no_effect(dn_section *s, const char *key, double fallback) {
     double value;
     DN_TRY(dn_cfg_float(s, key, fallback, &value));
     if (value != fallback)
-        dn_cfg_warn(cfg, "%s:%d: [%s] %s=%g has no effect", cfg->path, dn_cfg_line(s, key), s->name, key, value);
+        dn_cfg_warn(s->cfg, "%s:%d: [%s] %s=%g has no effect", s->cfg->path, dn_cfg_line(s, key), s->name, key, value);
     return DN_OK;
 }
 

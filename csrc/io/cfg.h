@@ -44,16 +44,16 @@ void dn_cfg_warn(dn_cfg *cfg, const char *format, ...) __attribute__((format(pri
 void dn_cfg_report_unread(dn_cfg *cfg, dn_section *section);
 
 /* Read a key that Darknet knows and this core takes without effect; warn when its value would have one there. */
-dn_status dn_cfg_no_effect(dn_cfg *cfg, dn_section *s, const char *key, double fallback);
+dn_status dn_cfg_no_effect(dn_section *s, const char *key, double fallback);
 
 /* A missing key gives the fallback; a bad or out-of-range value is an error naming file, line and value. */
 dn_status dn_cfg_int(dn_section *s, const char *key, int fallback, int low, int high, int *out);
 dn_status dn_cfg_i64(dn_section *s, const char *key, int64_t fallback, int64_t low, int64_t high, int64_t *out);
 dn_status dn_cfg_float(dn_section *s, const char *key, double fallback, double *out);
 const char *dn_cfg_string(dn_section *s, const char *key, const char *fallback); /* with its inner blanks */
-/* The regular file of that name, as written or beside the cfg; it belongs to the cfg. A file is read once: a network that
- * is built again from its cfg, to be resized or for a job, does not depend on what has become of the file. One that cannot
- * be read is an error of the key. */
+/* The regular file of that name, as written or beside the cfg; it belongs to the cfg. A file is read once: a network
+ * that is built again from its cfg, to be resized or for a job, does not depend on what has become of the file. One that
+ * cannot be read is an error of the key. */
 dn_status dn_cfg_read_file(const dn_section *s, const char *key, const char *name, const dn_cfg_file **out);
 int dn_cfg_has(dn_section *s, const char *key);
 /* An option of the section without reading it: NULL, it is missing. */

@@ -5,10 +5,16 @@ typedef struct activation_state {
     dn_activation activation;
 } activation_state;
 
+static const dn_key keys[] = {
+    DN_ACTIVATION_KEY(activation_state, activation, DN_LINEAR, ""),
+    {0},
+};
+
 static dn_status activation_parse(dn_layer *l, dn_section *s) {
+    (void)s;
     l->outputs = l->inputs;
     l->out_height = l->height, l->out_width = l->width, l->out_channels = l->channels;
-    return dn_layer_activation(s, "linear", &((activation_state *)l->state)->activation);
+    return DN_OK;
 }
 static dn_status activation_forward(dn_layer *l) {
     activation_state *st = l->state;
@@ -27,6 +33,6 @@ static dn_status activation_backward(dn_layer *l) {
     return DN_OK;
 }
 const dn_layer_type dn_activation_layer = {
-    .name = "activation", .state_size = sizeof(activation_state), .parse = activation_parse,
+    .name = "activation", .state_size = sizeof(activation_state), .keys = keys, .parse = activation_parse,
     .forward = activation_forward, .backward = activation_backward,
 };

@@ -1,18 +1,20 @@
 /* [connected]: one dense part. */
 #include "layers/dense_part.h"
 #include <limits.h>
-#include <string.h>
+
+static const char *const inits[] = {"glorot", "he", NULL};
+static const dn_key keys[] = {
+    {"output", DN_KEY_INT, DN_AT(dn_dense, outputs), .fallback = 1, .low = 1, .high = INT_MAX, .help = "values"},
+    DN_NORMALIZE_KEY(dn_dense, norm, "1: batch normalisation, in place of a plain bias"),
+    DN_ACTIVATION_KEY(dn_dense, norm.activation, DN_LOGISTIC, ""),
+    {"init", DN_KEY_WORD, DN_AT(dn_dense, he), .words = inits,
+     .help = "start weights U(-L, L), L = sqrt(6 / (inputs + outputs)); he: sqrt(2 / inputs), as base Darknet (new)"},
+    {0},
+};
 
 static dn_status connected_parse(dn_layer *l, dn_section *s) {
     dn_dense *p = l->state;
     size_t n;
-    DN_TRY(dn_cfg_int(s, "output", 1, 1, INT_MAX, &p->outputs));
-    DN_TRY(dn_cfg_int(s, "batch_normalize", 0, 0, 1, &p->norm.on));
-    DN_TRY(dn_layer_activation(s, "logistic", &p->norm.activation));
-    const char *init = dn_cfg_string(s, "init", "glorot");
-    p->he = !strcmp(init, "he");
-    static const char *const inits[] = {"glorot", "he", NULL};
-    if (!p->he && strcmp(init, "glorot")) return dn_cfg_unknown(s, "init", init, inits);
     DN_TRY(dn_layer_size(s, &n, (size_t)p->outputs, (size_t)l->inputs, sizeof(float), 1));
     p->inputs = l->inputs;
     p->norm.prefix = "";
@@ -63,7 +65,7 @@ static dn_status connected_train_with_loss(dn_layer *l, const dn_loss_behind *be
 static double connected_flops(const dn_layer *l) { return 2.0 * l->inputs * l->outputs; }
 
 const dn_layer_type dn_connected_layer = {
-    .name = "connected", .aliases = {"conn"}, .state_size = sizeof(dn_dense), .parse = connected_parse,
+    .name = "connected", .aliases = {"conn"}, .state_size = sizeof(dn_dense), .keys = keys, .parse = connected_parse,
     .plan = connected_plan, .init = connected_init, .forward = connected_forward, .backward = connected_backward,
     .takes_loss = connected_takes_loss, .train_with_loss = connected_train_with_loss, .flops = connected_flops,
     .file_keys = DN_DONTLOADSCALES,

@@ -11,6 +11,7 @@
 typedef struct dn_conv {
     dn_norm_part norm; /* prefix, on and activation are the caller's to set, and what follows up to the image's shape */
     int filters, groups, channels, xnor;
+    int pad; /* the key of that name: padding = size / 2 */
     dn_conv_layer whole; /* group: image, size, stride and padding by the caller; the rest by dn_conv_settle */
     dn_tensor *weights;
     float *signs, *binary; /* xnor: the input's and the weights' binary form */

@@ -3,26 +3,29 @@
 #include "net/network.h"
 #include <limits.h>
 
+static const dn_key keys[] = {
+    DN_WINDOW_KEYS(1 << 15, "of the window"),
+    {"pad", DN_KEY_INT, DN_AT(dn_conv, pad), .low = INT_MIN, .high = INT_MAX, .shown_type = "0, 1",
+     .help = "1: padding = size / 2"},
+    {"padding", DN_KEY_INT, DN_AT(dn_conv, whole.group.padding), .high = 1 << 15, .help = "pixels on every side"},
+    {"groups", DN_KEY_INT, DN_AT(dn_conv, groups), .fallback = 1, .low = 1, .high = INT_MAX,
+     .help = "divides channels and filters"},
+    DN_NORMALIZE_KEY(dn_conv, norm, "1: batch normalisation, in place of a plain bias"),
+    DN_ACTIVATION_KEY(dn_conv, norm.activation, DN_LOGISTIC, ""),
+    {"flipped", DN_KEY_FLAG, DN_AT_LAYER(flipped), .help = "the weights file holds the transposed matrix"},
+    {"xnor", DN_KEY_FLAG, DN_AT(dn_conv, xnor),
+     .help = "the forward pass takes the weights as sign x mean size of their filter and inputs as signs"},
+    {"binary", DN_KEY_UNUSED_WARN, .help = "taken without effect, as on Darknet's CPU; `binary` with a warning"},
+    {"dot", DN_KEY_UNUSED, .fallback = 0},
+    {0},
+};
+
 static dn_status conv_parse(dn_layer *l, dn_section *s) {
     dn_conv *p = l->state;
-    int pad;
-    double unused;
     DN_TRY(dn_layer_need_image(l, s));
-    DN_TRY(dn_cfg_int(s, "filters", 1, 1, 1 << 24, &l->filters));
-    DN_TRY(dn_cfg_int(s, "size", 1, 1, 1 << 15, &l->size));
-    DN_TRY(dn_cfg_int(s, "stride", 1, 1, 1 << 15, &l->stride));
-    DN_TRY(dn_cfg_int(s, "pad", 0, INT_MIN, INT_MAX, &pad));
-    DN_TRY(dn_cfg_int(s, "padding", 0, 0, 1 << 15, &p->whole.group.padding));
-    DN_TRY(dn_cfg_int(s, "groups", 1, 1, INT_MAX, &p->groups));
-    DN_TRY(dn_cfg_int(s, "batch_normalize", 0, 0, 1, &p->norm.on));
-    DN_TRY(dn_layer_activation(s, "logistic", &p->norm.activation));
-    DN_TRY(dn_cfg_no_effect(l->net->cfg, s, "binary", 0)); /* as on Darknet's CPU */
-    DN_TRY(dn_cfg_int(s, "flipped", 0, 0, 1, &l->flipped));
-    DN_TRY(dn_cfg_int(s, "xnor", 0, 0, 1, &p->xnor));
-    DN_TRY(dn_cfg_float(s, "dot", 0, &unused));
     if (l->n_load > l->filters)
         return dn_cfg_error(s, "numload", "numload=%d is more than filters=%d", l->n_load, l->filters);
-    if (pad) p->whole.group.padding = l->size / 2;
+    if (p->pad) p->whole.group.padding = l->size / 2;
     p->norm.prefix = "";
     p->filters = l->filters, p->channels = l->channels;
     p->whole.group.height = l->height, p->whole.group.width = l->width, p->whole.group.size = l->size,
@@ -52,7 +55,7 @@ static dn_status conv_backward(dn_layer *l) {
 static double conv_flops(const dn_layer *l) { return dn_conv_flops(l->state); }
 
 const dn_layer_type dn_convolutional_layer = {
-    .name = "convolutional", .aliases = {"conv"}, .state_size = sizeof(dn_conv), .parse = conv_parse,
+    .name = "convolutional", .aliases = {"conv"}, .state_size = sizeof(dn_conv), .keys = keys, .parse = conv_parse,
     .plan = conv_plan, .init = conv_init, .forward = conv_forward, .backward = conv_backward, .flops = conv_flops,
     .file_keys = DN_NUMLOAD | DN_DONTLOADSCALES,
 };

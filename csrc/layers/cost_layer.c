@@ -11,41 +11,35 @@
  * input and hands its gradient back through their derivative, gradient / s. As in Darknet, masked entries of the input
  * read -1234 afterwards. */
 #include "net/check.h"
-#include <string.h>
 
 typedef struct cost_state {
+    int type;
     dn_loss loss;
     double scale, s;
     float *gradient; /* (batch, inputs) */
     int active;
 } cost_state;
 
-static const struct {
-    const char *name;
+static const char *const type_names[] = {"sse", "masked", "L1", "smooth", "bce", "seg", "wgan", NULL};
+static const struct { /* of the types above */
     dn_loss loss;
     double s;
-} cost_types[] = {{"sse", DN_LOSS_SSE, 0.5},   {"masked", DN_LOSS_MASKED, 0.5}, {"L1", DN_LOSS_L1, 1},
-                  {"smooth", DN_LOSS_SMOOTH, 0.5}, {"bce", DN_LOSS_BCE, 1},     {"seg", DN_LOSS_SSE, 0.5},
-                  {"wgan", DN_LOSS_SSE, 0.5}};
+} cost_types[] = {{DN_LOSS_SSE, 0.5}, {DN_LOSS_MASKED, 0.5}, {DN_LOSS_L1, 1},  {DN_LOSS_SMOOTH, 0.5},
+                  {DN_LOSS_BCE, 1},   {DN_LOSS_SSE, 0.5},    {DN_LOSS_SSE, 0.5}};
 
-static dn_status cost_unknown(const dn_section *s, const char *type) {
-    const char *names[sizeof cost_types / sizeof *cost_types + 1] = {NULL};
-    for (size_t i = 0; i < sizeof cost_types / sizeof *cost_types; i++) names[i] = cost_types[i].name;
-    return dn_cfg_unknown(s, "type", type, names);
-}
+static const dn_key keys[] = {
+    {"type", DN_KEY_WORD, DN_AT(cost_state, type), .words = type_names,
+     .help = "sse, masked, L1, smooth, bce (new: Bernoulli on logits), seg, wgan"},
+    {"scale", DN_KEY_FLOAT, DN_AT(cost_state, scale), .fallback = 1, .help = "factor of the gradient"},
+    {"ratio", DN_KEY_UNUSED_WARN, .help = "taken without effect, as on Darknet's CPU, with a warning"},
+    {"noobj", DN_KEY_UNUSED_WARN, .fallback = 1},
+    {"thresh", DN_KEY_UNUSED_WARN, .fallback = 0},
+    {0},
+};
 
 static dn_status cost_parse(dn_layer *l, dn_section *s) {
     cost_state *st = l->state;
-    const char *type = dn_cfg_string(s, "type", "sse");
-    size_t i, n = sizeof cost_types / sizeof *cost_types;
-    for (i = 0; i < n && strcmp(type, cost_types[i].name); i++) {}
-    if (i == n) return cost_unknown(s, type);
-    st->loss = cost_types[i].loss;
-    DN_TRY(dn_cfg_float(s, "scale", 1, &st->scale));
-    DN_TRY(dn_cfg_no_effect(l->net->cfg, s, "ratio", 0)); /* as on Darknet's CPU */
-    DN_TRY(dn_cfg_no_effect(l->net->cfg, s, "noobj", 1));
-    DN_TRY(dn_cfg_no_effect(l->net->cfg, s, "thresh", 0));
-    st->s = cost_types[i].s;
+    st->loss = cost_types[st->type].loss, st->s = cost_types[st->type].s;
     const dn_layer *before = dn_layer_at(l, l->index - 1);
     if (before && before->type->has_loss && before->truths && !before->type->is_cost)
         dn_cfg_warn(l->net->cfg, "%s:%d: [%s] behind [%s], which has a loss of its own: both gradients act",
@@ -111,7 +105,8 @@ static int cost_truth_fault(const dn_layer *l, const float *truth, size_t rows, 
 static const float *cost_row_errors(const dn_layer *l) { return l->output; }
 
 const dn_layer_type dn_cost_layer = {
-    .name = "cost", .state_size = sizeof(cost_state), .parse = cost_parse, .plan = cost_plan, .forward = cost_forward,
+    .name = "cost", .state_size = sizeof(cost_state), .keys = keys,
+    .parse = cost_parse, .plan = cost_plan, .forward = cost_forward,
     .backward = cost_backward, .plain_loss = cost_plain_loss, .row_errors = cost_row_errors,
     .truth_fault = cost_truth_fault, .has_loss = 1, .is_cost = 1,
 };

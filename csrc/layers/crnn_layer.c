@@ -4,6 +4,7 @@
 #include "layers/recurrence.h"
 
 typedef struct crnn_state {
+    int hidden; /* channels of the state */
     dn_conv input, self, output;
     dn_recurrence recurrence;
 } crnn_state;
@@ -16,16 +17,21 @@ static void crnn_part_backward(dn_layer *l, void *part, int step, int rows, cons
     dn_conv_backward(l, part, step, rows, x, y, dy, dx);
 }
 
+static const dn_key keys[] = {
+    {"output_filters", DN_KEY_INT, DN_AT_LAYER(filters), .fallback = 1, .low = 1, .high = 1 << 24,
+     .help = "channels of the output and of the state"},
+    {"hidden_filters", DN_KEY_INT, DN_AT(crnn_state, hidden), .fallback = 1, .low = 1, .high = 1 << 24},
+    DN_ACTIVATION_KEY(crnn_state, input.norm.activation, DN_LOGISTIC, ""),
+    DN_NORMALIZE_KEY(crnn_state, input.norm, "as of [rnn]"),
+    {"shortcut", DN_KEY_FLAG, DN_AT(crnn_state, recurrence.shortcut)},
+    {0},
+};
+
 static dn_status crnn_parse(dn_layer *l, dn_section *s) {
     crnn_state *st = l->state;
-    int hidden, on;
-    dn_activation activation;
+    int hidden = st->hidden, on = st->input.norm.on;
+    dn_activation activation = st->input.norm.activation; /* of all three parts */
     DN_TRY(dn_layer_need_image(l, s));
-    DN_TRY(dn_cfg_int(s, "output_filters", 1, 1, 1 << 24, &l->filters));
-    DN_TRY(dn_cfg_int(s, "hidden_filters", 1, 1, 1 << 24, &hidden));
-    DN_TRY(dn_layer_activation(s, "logistic", &activation));
-    DN_TRY(dn_cfg_int(s, "batch_normalize", 0, 0, 1, &on));
-    DN_TRY(dn_cfg_int(s, "shortcut", 0, 0, 1, &st->recurrence.shortcut));
     const struct {
         dn_conv *part;
         const char *prefix;
@@ -69,6 +75,7 @@ static double crnn_flops(const dn_layer *l) {
 }
 
 const dn_layer_type dn_crnn_layer = {
-    .name = "crnn", .state_size = sizeof(crnn_state), .parse = crnn_parse, .plan = crnn_plan, .init = crnn_init,
+    .name = "crnn", .state_size = sizeof(crnn_state), .keys = keys,
+    .parse = crnn_parse, .plan = crnn_plan, .init = crnn_init,
     .forward = crnn_forward, .backward = crnn_backward, .flops = crnn_flops, .recurrent = 1, .reset = crnn_reset,
 };

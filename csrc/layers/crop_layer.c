@@ -4,28 +4,30 @@
 #include "net/layer.h"
 
 typedef struct crop_state {
-    int flip, adjust, given;
+    int flip, noadjust, given;
     float place[3]; /* given instead of drawn: mirrored, top, left, each in [0, 1) */
     int *host;    /* (outputs) */
     float *index; /* the same on the device, as ints */
 } crop_state;
 
+static const dn_key keys[] = {
+    {"crop_height", DN_KEY_INT, DN_AT_LAYER(out_height), .fallback = 1, .low = 1, .high = 1 << 20,
+     .help = "the window: drawn in training, else the middle"},
+    {"crop_width", DN_KEY_INT, DN_AT_LAYER(out_width), .fallback = 1, .low = 1, .high = 1 << 20},
+    {"flip", DN_KEY_FLAG, DN_AT(crop_state, flip), .help = "mirror half of the passes in training"},
+    {"noadjust", DN_KEY_FLAG, DN_AT(crop_state, noadjust), .help = "0: values become 2 x - 1"},
+    {"angle", DN_KEY_UNUSED, .help = "taken without effect"}, /* of Darknet's GPU only */
+    {"saturation", DN_KEY_UNUSED, .fallback = 1},
+    {"exposure", DN_KEY_UNUSED, .fallback = 1},
+    {"shift", DN_KEY_UNUSED, .fallback = 0},
+    {0},
+};
+
 static dn_status crop_parse(dn_layer *l, dn_section *s) {
-    crop_state *st = l->state;
-    int height, width, noadjust;
-    double unused;
+    int height = l->out_height, width = l->out_width;
     DN_TRY(dn_layer_need_image(l, s));
-    DN_TRY(dn_cfg_int(s, "crop_height", 1, 1, 1 << 20, &height));
-    DN_TRY(dn_cfg_int(s, "crop_width", 1, 1, 1 << 20, &width));
-    DN_TRY(dn_cfg_int(s, "flip", 0, 0, 1, &st->flip));
-    DN_TRY(dn_cfg_int(s, "noadjust", 0, 0, 1, &noadjust));
-    DN_TRY(dn_cfg_float(s, "angle", 0, &unused)); /* Darknet's GPU only */
-    DN_TRY(dn_cfg_float(s, "saturation", 1, &unused));
-    DN_TRY(dn_cfg_float(s, "exposure", 1, &unused));
-    DN_TRY(dn_cfg_float(s, "shift", 0, &unused));
     if (height > l->height || width > l->width)
         return dn_cfg_error(s, NULL, "%d x %d is larger than the input %d x %d", height, width, l->height, l->width);
-    st->adjust = !noadjust;
     dn_layer_image_out(l, l->channels, height, width);
     return DN_OK;
 }
@@ -65,7 +67,7 @@ static dn_status crop_forward(dn_layer *l) {
             }
     run->ops->upload(run->pool, st->index, st->host, (size_t)l->outputs * sizeof *st->host);
     run->ops->gather(run->pool, (size_t)run->rows, (size_t)l->inputs, (size_t)l->outputs, (const int *)st->index,
-                     st->adjust ? 2 : 1, st->adjust ? -1 : 0, l->x, l->output);
+                     st->noadjust ? 1 : 2, st->noadjust ? 0 : -1, l->x, l->output);
     return DN_OK;
 }
 static dn_status crop_backward(dn_layer *l) {
@@ -73,7 +75,7 @@ static dn_status crop_backward(dn_layer *l) {
     const dn_run *run = dn_layer_run(l);
     if (l->dx)
         run->ops->scatter_add(run->pool, (size_t)run->rows, (size_t)l->inputs, (size_t)l->outputs,
-                              (const int *)st->index, st->adjust ? 2 : 1, l->delta, l->dx);
+                              (const int *)st->index, st->noadjust ? 1 : 2, l->delta, l->dx);
     return DN_OK;
 }
 
@@ -84,6 +86,7 @@ static void crop_set_noise(dn_layer *l, const float *values, size_t count) {
 }
 
 const dn_layer_type dn_crop_layer = {
-    .name = "crop", .state_size = sizeof(crop_state), .parse = crop_parse, .plan = crop_plan, .forward = crop_forward,
+    .name = "crop", .state_size = sizeof(crop_state), .keys = keys,
+    .parse = crop_parse, .plan = crop_plan, .forward = crop_forward,
     .backward = crop_backward, .host_work = 1, .destroy = crop_destroy, .set_noise = crop_set_noise,
 };

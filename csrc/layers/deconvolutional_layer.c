@@ -12,23 +12,26 @@
 typedef struct deconv_state {
     dn_norm_part norm;
     dn_tensor *weights;
-    int padding;
+    int pad, padding;
     dn_conv_layer whole; /* image side: the output; filters and out_height x out_width: the input's */
 } deconv_state;
 
+static const dn_key keys[] = {
+    DN_WINDOW_KEYS(1 << 12, "of the window; output (in - 1) stride + size - 2 padding"),
+    {"pad", DN_KEY_INT, DN_AT(deconv_state, pad), .low = INT_MIN, .high = INT_MAX, .shown_type = "0, 1",
+     .help = "1: padding = size / 2"},
+    {"padding", DN_KEY_INT, DN_AT(deconv_state, padding), .high = 1 << 12, .help = "pixels cut off on every side"},
+    {"groups", DN_KEY_INT, DN_AT(deconv_state, whole.groups), .fallback = 1, .low = 1, .high = INT_MAX,
+     .help = "divides channels and filters"},
+    DN_NORMALIZE_KEY(deconv_state, norm, "1: batch normalisation, in place of a plain bias"),
+    DN_ACTIVATION_KEY(deconv_state, norm.activation, DN_LOGISTIC, ""),
+    {0},
+};
+
 static dn_status deconv_parse(dn_layer *l, dn_section *s) {
     deconv_state *st = l->state;
-    int pad;
     DN_TRY(dn_layer_need_image(l, s));
-    DN_TRY(dn_cfg_int(s, "filters", 1, 1, 1 << 24, &l->filters));
-    DN_TRY(dn_cfg_int(s, "size", 1, 1, 1 << 12, &l->size));
-    DN_TRY(dn_cfg_int(s, "stride", 1, 1, 1 << 12, &l->stride));
-    DN_TRY(dn_cfg_int(s, "pad", 0, INT_MIN, INT_MAX, &pad));
-    DN_TRY(dn_cfg_int(s, "padding", 0, 0, 1 << 12, &st->padding));
-    DN_TRY(dn_cfg_int(s, "groups", 1, 1, INT_MAX, &st->whole.groups));
-    DN_TRY(dn_cfg_int(s, "batch_normalize", 0, 0, 1, &st->norm.on));
-    DN_TRY(dn_layer_activation(s, "logistic", &st->norm.activation));
-    if (pad) st->padding = l->size / 2;
+    if (st->pad) st->padding = l->size / 2;
     if (l->channels % st->whole.groups || l->filters % st->whole.groups)
         return dn_cfg_error(s, "groups", "groups=%d does not divide %d channels and %d filters", st->whole.groups,
                             l->channels, l->filters);
@@ -96,7 +99,8 @@ static double deconv_flops(const dn_layer *l) {
 }
 
 const dn_layer_type dn_deconvolutional_layer = {
-    .name = "deconvolutional", .aliases = {"deconv"}, .state_size = sizeof(deconv_state), .parse = deconv_parse,
+    .name = "deconvolutional", .aliases = {"deconv"}, .state_size = sizeof(deconv_state), .keys = keys,
+    .parse = deconv_parse,
     .plan = deconv_plan, .init = deconv_init, .forward = deconv_forward, .backward = deconv_backward,
     .flops = deconv_flops,
     .file_keys = DN_DONTLOADSCALES,

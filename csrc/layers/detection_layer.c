@@ -24,26 +24,33 @@ typedef struct detection_state {
     double coord_scale, object_scale, noobject_scale, class_scale;
 } detection_state;
 
+static const dn_key keys[] = {
+    {"side", DN_KEY_INT, DN_AT(detection_state, side), .fallback = 7, .low = 1, .high = 1 << 12,
+     .help = "side x side cells"},
+    {"num", DN_KEY_INT, DN_AT(detection_state, n), .fallback = 1, .low = 1, .high = 1 << 16, .help = "boxes per cell"},
+    {"classes", DN_KEY_INT, DN_AT(detection_state, classes), .fallback = 1, .low = 1, .high = 1 << 24, .help = ""},
+    {"coords", DN_KEY_INT, DN_AT(detection_state, coords), .fallback = 4, .low = 4, .high = 1 << 16,
+     .help = "coordinates of a box; the first four count"},
+    {"softmax", DN_KEY_FLAG, DN_AT(detection_state, softmax), .help = "the classes of a cell are a softmax"},
+    {"sqrt", DN_KEY_FLAG, DN_AT(detection_state, root), .help = "the outputs for w and h are their roots"},
+    {"rescore", DN_KEY_FLAG, DN_AT(detection_state, rescore), .help = "a confidence's target is the overlap, not 1"},
+    {"forced", DN_KEY_FLAG, DN_AT(detection_state, forced),
+     .help = "the second box has the objects below a tenth of the image, the first the others"},
+    {"random", DN_KEY_FLAG, DN_AT(detection_state, random),
+     .help = "in the first 64000 rows of training the responsible box is drawn"},
+    {"coord_scale", DN_KEY_FLOAT, DN_AT(detection_state, coord_scale), .fallback = 1,
+     .help = "factors of the gradients"},
+    {"object_scale", DN_KEY_FLOAT, DN_AT(detection_state, object_scale), .fallback = 1},
+    {"noobject_scale", DN_KEY_FLOAT, DN_AT(detection_state, noobject_scale), .fallback = 1},
+    {"class_scale", DN_KEY_FLOAT, DN_AT(detection_state, class_scale), .fallback = 1},
+    {"jitter", DN_KEY_UNUSED, .help = "taken without effect"},
+    {"max", DN_KEY_UNUSED, .fallback = 0},
+    {"reorg", DN_KEY_UNUSED, .fallback = 0},
+    {0},
+};
+
 static dn_status detection_parse(dn_layer *l, dn_section *s) {
     detection_state *st = l->state;
-    DN_TRY(dn_cfg_int(s, "coords", 4, 4, 1 << 16, &st->coords));
-    DN_TRY(dn_cfg_int(s, "classes", 1, 1, 1 << 24, &st->classes));
-    DN_TRY(dn_cfg_int(s, "num", 1, 1, 1 << 16, &st->n));
-    DN_TRY(dn_cfg_int(s, "side", 7, 1, 1 << 12, &st->side));
-    DN_TRY(dn_cfg_int(s, "softmax", 0, 0, 1, &st->softmax));
-    DN_TRY(dn_cfg_int(s, "rescore", 0, 0, 1, &st->rescore));
-    DN_TRY(dn_cfg_int(s, "sqrt", 0, 0, 1, &st->root));
-    DN_TRY(dn_cfg_int(s, "forced", 0, 0, 1, &st->forced));
-    DN_TRY(dn_cfg_int(s, "random", 0, 0, 1, &st->random));
-    DN_TRY(dn_cfg_float(s, "coord_scale", 1, &st->coord_scale));
-    DN_TRY(dn_cfg_float(s, "object_scale", 1, &st->object_scale));
-    DN_TRY(dn_cfg_float(s, "noobject_scale", 1, &st->noobject_scale));
-    DN_TRY(dn_cfg_float(s, "class_scale", 1, &st->class_scale));
-    static const char *const others[] = {"jitter", "max", "reorg"};
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
-        double unused;
-        DN_TRY(dn_cfg_float(s, others[i], 0, &unused));
-    }
     if (st->forced && st->n < 2) return dn_cfg_error(s, "forced", "forced=1 needs num=2 or more, not %d", st->n);
     size_t cells = (size_t)st->side * st->side, wanted, truths;
     DN_TRY(dn_layer_size(s, &wanted, cells, (1 + (size_t)st->coords) * st->n + st->classes, 1, 1));
@@ -186,7 +193,8 @@ static void detection_out(const dn_layer *l, int row, int index, float tree_thre
 }
 
 const dn_layer_type dn_detection_layer = {
-    .name = "detection", .state_size = sizeof(detection_state), .parse = detection_parse, .plan = detection_plan,
+    .name = "detection", .state_size = sizeof(detection_state), .keys = keys,
+    .parse = detection_parse, .plan = detection_plan,
     .forward = detection_forward, .backward = detection_backward, .destroy = detection_destroy, .has_loss = 1,
     .host_work = 1, .box = detection_out, .row_fault = detection_row_fault,
 };

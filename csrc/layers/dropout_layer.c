@@ -8,11 +8,13 @@ typedef struct dropout_state {
     int active, given;
 } dropout_state;
 
+static const dn_key keys[] = {
+    {"probability", DN_KEY_FLOAT, DN_AT(dropout_state, probability), .fallback = 0.5, .range = DN_FROM_0_BELOW_1,
+     .help = "of dropping a value in training"},
+    {0},
+};
+
 static dn_status dropout_parse(dn_layer *l, dn_section *s) {
-    dropout_state *st = l->state;
-    DN_TRY(dn_cfg_float(s, "probability", 0.5, &st->probability));
-    if (st->probability < 0 || st->probability >= 1)
-        return dn_cfg_error(s, "probability", "probability=%g is not in [0, 1)", st->probability);
     if (!l->index) /* as in Darknet, where it works on the layer below; for a denoising autoencoder: */
         return dn_cfg_error(s, NULL,
                             "cannot be the first layer; an [activation] with activation=linear may stand before it");
@@ -55,6 +57,6 @@ static void dropout_set_noise(dn_layer *l, const float *u, size_t count) {
     st->given = 1;
 }
 const dn_layer_type dn_dropout_layer = {
-    .name = "dropout", .state_size = sizeof(dropout_state), .parse = dropout_parse, .plan = dropout_plan,
+    .name = "dropout", .state_size = sizeof(dropout_state), .keys = keys, .parse = dropout_parse, .plan = dropout_plan,
     .forward = dropout_forward, .backward = dropout_backward, .set_noise = dropout_set_noise,
 };

@@ -22,11 +22,11 @@ dn_status dn_grid_shape(dn_layer *l, dn_section *s, dn_grid *g) {
     return DN_OK;
 }
 
-dn_status dn_grid_anchors(dn_grid *g, dn_section *s, int n_anchors, int width, int height) {
-    int n = 2 * g->total, given = n_anchors > 0;
+dn_status dn_grid_anchors(dn_grid *g, dn_section *s, int width, int height) {
+    int n = 2 * g->total, given = g->n_anchors > 0;
     if (!given && !(g->anchors = dn_alloc((size_t)n, sizeof *g->anchors))) return DN_E_MEMORY;
-    if (given && n_anchors != n)
-        return dn_cfg_error(s, "anchors", "anchors has %d values, not the 2 x %d of num=%d", n_anchors, g->total,
+    if (given && g->n_anchors != n)
+        return dn_cfg_error(s, "anchors", "anchors has %d values, not the 2 x %d of num=%d", g->n_anchors, g->total,
                             g->total);
     for (int i = 0; i < n; i++) {
         if (!given) g->anchors[i] = 0.5f;
@@ -36,8 +36,8 @@ dn_status dn_grid_anchors(dn_grid *g, dn_section *s, int n_anchors, int width, i
     return DN_OK;
 }
 
-dn_status dn_grid_map(dn_grid *g, dn_section *s, const char *path) {
-    return *path ? dn_map_load(&g->map, &g->n_map, s, "map", path, g->classes) : DN_OK;
+dn_status dn_grid_map(dn_grid *g, dn_section *s) {
+    return g->map_file ? dn_map_parse(&g->map, &g->n_map, s, "map", g->map_file, g->classes) : DN_OK;
 }
 
 dn_status dn_grid_plan(dn_grid *g) {

@@ -20,8 +20,10 @@ typedef struct dn_grid {
     int width, height, n, coords, classes, max;
     int total;          /* anchors listed */
     float *anchors;     /* (total, 2), relative to the image */
+    int n_anchors;      /* values of the key; 0: it was missing, and all anchors are 0.5 */
     int *mask;          /* (n) which of them this head has; NULL: all in order */
     int class_labels;   /* the truth may have classes without a box: x and y above 100000 */
+    const dn_cfg_file *map_file; /* NULL: none */
     int *map;           /* (n_map) truth class -> class; NULL: as it is */
     int n_map;
     dn_object *objects; /* (max) of the row at hand */
@@ -30,9 +32,9 @@ typedef struct dn_grid {
 
 /* Shapes of the layer from a grid with n, coords, classes, max; an error names the filters= that would fit. */
 dn_status dn_grid_shape(dn_layer *layer, dn_section *section, dn_grid *grid);
-/* The `n_anchors` values in grid->anchors (0: the key was missing, all are 0.5) are in 1 / width, 1 / height. */
-dn_status dn_grid_anchors(dn_grid *grid, dn_section *section, int n_anchors, int width, int height);
-dn_status dn_grid_map(dn_grid *grid, dn_section *section, const char *path); /* "": none */
+/* The anchors of the key are in 1 / width, 1 / height. */
+dn_status dn_grid_anchors(dn_grid *grid, dn_section *section, int width, int height);
+dn_status dn_grid_map(dn_grid *grid, dn_section *section);
 dn_status dn_grid_plan(dn_grid *grid);
 void dn_grid_free(dn_grid *grid);
 

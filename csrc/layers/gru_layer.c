@@ -13,22 +13,28 @@ static const char *const order_025[] = {"uz.", "ur.", "uh.", "wz.", "wr.", "wh."
 
 typedef struct gru_state {
     dn_dense parts[PARTS];
+    int tanh;
     dn_activation candidate;
     dn_slots h, dh;
     float *z, *r, *c, *rh;     /* (batch, outputs) */
     float *one, *two, *drh, *dz; /* (streams, outputs) */
 } gru_state;
 
+static const dn_key keys[] = {
+    {"output", DN_KEY_INT, DN_AT(gru_state, parts[0].outputs), .fallback = 1, .low = 1, .high = INT_MAX,
+     .help = "values of the state, which is the output"},
+    DN_NORMALIZE_KEY(gru_state, parts[0].norm, "of the six parts"),
+    {"tanh", DN_KEY_FLAG, DN_AT(gru_state, tanh), .help = "1: the candidate's activation is tanh, else logistic"},
+    {0},
+};
+
 static dn_status gru_parse(dn_layer *l, dn_section *s) {
     gru_state *st = l->state;
-    int outputs, on, tanh;
+    int outputs = st->parts[0].outputs, on = st->parts[0].norm.on;
     size_t n;
-    DN_TRY(dn_cfg_int(s, "output", 1, 1, INT_MAX, &outputs));
-    DN_TRY(dn_cfg_int(s, "batch_normalize", 0, 0, 1, &on));
-    DN_TRY(dn_cfg_int(s, "tanh", 0, 0, 1, &tanh));
     DN_TRY(
         dn_layer_size(s, &n, (size_t)outputs, (size_t)(outputs > l->inputs ? outputs : l->inputs), sizeof(float), 1));
-    st->candidate = tanh ? DN_TANH : DN_LOGISTIC;
+    st->candidate = st->tanh ? DN_TANH : DN_LOGISTIC;
     for (int i = 0; i < PARTS; i++)
         st->parts[i] = (dn_dense){.inputs = i < UZ ? outputs : l->inputs, .outputs = outputs,
                                   .norm = {.prefix = prefixes[i], .on = on, .activation = DN_LINEAR}};
@@ -141,7 +147,8 @@ static void gru_reset(dn_layer *l) { dn_slots_clear(l, &((gru_state *)l->state)-
 static double gru_flops(const dn_layer *l) { return 6.0 * l->outputs * ((double)l->inputs + l->outputs); }
 
 const dn_layer_type dn_gru_layer = {
-    .name = "gru", .state_size = sizeof(gru_state), .parse = gru_parse, .plan = gru_plan, .init = gru_init,
+    .name = "gru", .state_size = sizeof(gru_state), .keys = keys,
+    .parse = gru_parse, .plan = gru_plan, .init = gru_init,
     .forward = gru_forward, .backward = gru_backward, .flops = gru_flops, .recurrent = 1, .reset = gru_reset,
     .order_025 = order_025,
 };

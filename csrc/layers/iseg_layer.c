@@ -21,10 +21,15 @@ typedef struct iseg_state {
     int counts[ISEG_INSTANCES];
 } iseg_state;
 
+static const dn_key keys[] = {
+    {"classes", DN_KEY_INT, DN_AT(iseg_state, classes), .fallback = 20, .low = 1, .high = 1 << 20, .help = ""},
+    {"ids", DN_KEY_INT, DN_AT(iseg_state, ids), .fallback = 32, .low = 1, .high = 1 << 20,
+     .help = "components of the embedding"},
+    {0},
+};
+
 static dn_status iseg_parse(dn_layer *l, dn_section *s) {
     iseg_state *st = l->state;
-    DN_TRY(dn_cfg_int(s, "classes", 20, 1, 1 << 20, &st->classes));
-    DN_TRY(dn_cfg_int(s, "ids", 32, 1, 1 << 20, &st->ids));
     DN_TRY(dn_layer_need_image(l, s));
     size_t wanted, truths, planes = (size_t)st->classes + st->ids;
     DN_TRY(dn_layer_size(s, &wanted, (size_t)l->width, (size_t)l->height, planes, 1));
@@ -131,6 +136,7 @@ static dn_status iseg_backward(dn_layer *l) { return dn_head_backward(l, &((iseg
 
 const dn_layer_type dn_iseg_layer = {
     .row_fault = iseg_row_fault,
-    .name = "iseg", .state_size = sizeof(iseg_state), .parse = iseg_parse, .plan = iseg_plan, .forward = iseg_forward,
+    .name = "iseg", .state_size = sizeof(iseg_state), .keys = keys,
+    .parse = iseg_parse, .plan = iseg_plan, .forward = iseg_forward,
     .backward = iseg_backward, .destroy = iseg_destroy, .has_loss = 1, .host_work = 1,
 };

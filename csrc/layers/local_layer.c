@@ -7,22 +7,26 @@
 #include <math.h>
 
 typedef struct local_state {
+    int pad;
     dn_conv_shape shape;
     dn_activation activation;
     dn_tensor *weights, *biases;
 } local_state;
 
+static const dn_key keys[] = {
+    DN_WINDOW_KEYS(1 << 15, "of the window"),
+    {"pad", DN_KEY_INT, DN_AT(local_state, pad), .high = 1 << 15, .shown_type = "0, 1",
+     .help = "1, or the same number of pixels: padding = size / 2"},
+    DN_ACTIVATION_KEY(local_state, activation, DN_LOGISTIC, ""),
+    {0},
+};
+
 static dn_status local_parse(dn_layer *l, dn_section *s) {
     local_state *st = l->state;
-    int pad;
+    int pad = st->pad;
     DN_TRY(dn_layer_need_image(l, s));
-    DN_TRY(dn_cfg_int(s, "filters", 1, 1, 1 << 24, &l->filters));
-    DN_TRY(dn_cfg_int(s, "size", 1, 1, 1 << 15, &l->size));
-    DN_TRY(dn_cfg_int(s, "stride", 1, 1, 1 << 15, &l->stride));
-    DN_TRY(dn_cfg_int(s, "pad", 0, 0, 1 << 15, &pad));
     if (pad > 1 && pad != l->size / 2)
         return dn_cfg_error(s, "pad", "pad=%d is neither 0 nor 1 nor size/2=%d pixels", pad, l->size / 2);
-    DN_TRY(dn_layer_activation(s, "logistic", &st->activation));
     int padding = pad ? l->size / 2 : 0;
     int oh = l->height + 2 * padding - l->size, ow = l->width + 2 * padding - l->size;
     if (oh < 0 || ow < 0)
@@ -124,6 +128,7 @@ static dn_status local_backward(dn_layer *l) {
 static double local_flops(const dn_layer *l) { return 2.0 * l->outputs * l->size * l->size * l->channels; }
 
 const dn_layer_type dn_local_layer = {
-    .name = "local", .state_size = sizeof(local_state), .parse = local_parse, .plan = local_plan, .init = local_init,
+    .name = "local", .state_size = sizeof(local_state), .keys = keys,
+    .parse = local_parse, .plan = local_plan, .init = local_init,
     .forward = local_forward, .backward = local_backward, .flops = local_flops,
 };

@@ -19,12 +19,17 @@ typedef struct lstm_state {
     float *one, *d[GATES];       /* (streams, outputs) */
 } lstm_state;
 
+static const dn_key keys[] = {
+    {"output", DN_KEY_INT, DN_AT(lstm_state, w[0].outputs), .fallback = 1, .low = 1, .high = INT_MAX,
+     .help = "values of the state, which is the output"},
+    DN_NORMALIZE_KEY(lstm_state, w[0].norm, "of the eight parts"),
+    {0},
+};
+
 static dn_status lstm_parse(dn_layer *l, dn_section *s) {
     lstm_state *st = l->state;
-    int outputs, on;
+    int outputs = st->w[0].outputs, on = st->w[0].norm.on;
     size_t n;
-    DN_TRY(dn_cfg_int(s, "output", 1, 1, INT_MAX, &outputs));
-    DN_TRY(dn_cfg_int(s, "batch_normalize", 0, 0, 1, &on));
     DN_TRY(
         dn_layer_size(s, &n, (size_t)outputs, (size_t)(outputs > l->inputs ? outputs : l->inputs), sizeof(float), 1));
     for (int k = 0; k < GATES; k++) {
@@ -140,7 +145,8 @@ static void lstm_reset(dn_layer *l) {
 static double lstm_flops(const dn_layer *l) { return 8.0 * l->outputs * ((double)l->inputs + l->outputs); }
 
 const dn_layer_type dn_lstm_layer = {
-    .name = "lstm", .state_size = sizeof(lstm_state), .parse = lstm_parse, .plan = lstm_plan, .init = lstm_init,
+    .name = "lstm", .state_size = sizeof(lstm_state), .keys = keys,
+    .parse = lstm_parse, .plan = lstm_plan, .init = lstm_init,
     .forward = lstm_forward, .backward = lstm_backward, .flops = lstm_flops, .recurrent = 1, .reset = lstm_reset,
     .order_025 = order_025,
 };

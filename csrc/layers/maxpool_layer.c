@@ -7,13 +7,20 @@ typedef struct maxpool_state {
     float *index; /* (batch, outputs) ints: the winner of each window */
 } maxpool_state;
 
+static const dn_key keys[] = {
+    {"stride", DN_KEY_INT, DN_AT_LAYER(stride), .fallback = 1, .low = 1, .high = 1 << 15, .help = ""},
+    {"size", DN_KEY_INT, DN_AT_LAYER(size), .fallback = 0, .low = 1, .high = 1 << 15, .help = "",
+     .shown_fallback = "stride"},
+    {"padding", DN_KEY_INT, DN_AT(maxpool_state, shape.padding), .fallback = -1, .low = 0, .high = 1 << 15,
+     .help = "on both sides together", .shown_fallback = "size - 1"},
+    {0},
+};
+
 static dn_status maxpool_parse(dn_layer *l, dn_section *s) {
     maxpool_state *st = l->state;
-    int padding;
     DN_TRY(dn_layer_need_image(l, s));
-    DN_TRY(dn_cfg_int(s, "stride", 1, 1, 1 << 15, &l->stride));
-    DN_TRY(dn_cfg_int(s, "size", l->stride, 1, 1 << 15, &l->size));
-    DN_TRY(dn_cfg_int(s, "padding", l->size - 1, 0, 1 << 15, &padding));
+    if (!l->size) l->size = l->stride;
+    int padding = st->shape.padding < 0 ? l->size - 1 : st->shape.padding;
     int oh = l->height + padding - l->size, ow = l->width + padding - l->size;
     if (oh < 0 || ow < 0)
         return dn_cfg_error(s, "size", "size=%d is larger than the input %d x %d", l->size, l->height, l->width);
@@ -43,6 +50,6 @@ static dn_status maxpool_backward(dn_layer *l) {
     return DN_OK;
 }
 const dn_layer_type dn_maxpool_layer = {
-    .name = "maxpool", .aliases = {"max"}, .state_size = sizeof(maxpool_state), .parse = maxpool_parse,
+    .name = "maxpool", .aliases = {"max"}, .state_size = sizeof(maxpool_state), .keys = keys, .parse = maxpool_parse,
     .plan = maxpool_plan, .forward = maxpool_forward, .backward = maxpool_backward,
 };

@@ -8,13 +8,19 @@ typedef struct lrn_state {
     float *norms; /* (batch, inputs) */
 } lrn_state;
 
+static const dn_key keys[] = {
+    {"alpha", DN_KEY_FLOAT, DN_AT(lrn_state, alpha), .fallback = 0.0001,
+     .help = "x (kappa + alpha sum of squares)^-beta"},
+    {"beta", DN_KEY_FLOAT, DN_AT(lrn_state, beta), .fallback = 0.75},
+    {"kappa", DN_KEY_FLOAT, DN_AT(lrn_state, kappa), .fallback = 1},
+    {"size", DN_KEY_INT, DN_AT(lrn_state, size), .fallback = 5, .low = 1, .high = 1 << 20,
+     .help = "channels of the sum"},
+    {0},
+};
+
 static dn_status lrn_parse(dn_layer *l, dn_section *s) {
     lrn_state *st = l->state;
     DN_TRY(dn_layer_need_image(l, s));
-    DN_TRY(dn_cfg_float(s, "alpha", 0.0001, &st->alpha));
-    DN_TRY(dn_cfg_float(s, "beta", 0.75, &st->beta));
-    DN_TRY(dn_cfg_float(s, "kappa", 1, &st->kappa));
-    DN_TRY(dn_cfg_int(s, "size", 5, 1, 1 << 20, &st->size));
     if (st->alpha < 0 || st->kappa <= 0)
         return dn_cfg_error(s, NULL, "alpha=%g below 0 or kappa=%g not above 0", st->alpha, st->kappa);
     dn_layer_image_out(l, l->channels, l->height, l->width);
@@ -39,6 +45,7 @@ static dn_status lrn_backward(dn_layer *l) {
     return DN_OK;
 }
 const dn_layer_type dn_normalization_layer = {
-    .name = "normalization", .aliases = {"lrn"}, .state_size = sizeof(lrn_state), .parse = lrn_parse, .plan = lrn_plan,
+    .name = "normalization", .aliases = {"lrn"}, .state_size = sizeof(lrn_state), .keys = keys,
+    .parse = lrn_parse, .plan = lrn_plan,
     .forward = lrn_forward, .backward = lrn_backward,
 };

@@ -21,51 +21,59 @@ enum { REGION_EARLY = 12800 };
 typedef struct region_state {
     dn_head head;
     dn_grid grid;
+    const dn_cfg_file *tree_file; /* NULL: none */
     dn_tree tree;
     double thresh, coord_scale, object_scale, noobject_scale, mask_scale, class_scale;
     int softmax, background, rescore, bias_match;
 } region_state;
 
-static dn_status region_parse_losses(region_state *st, dn_section *s) {
-    DN_TRY(dn_cfg_float(s, "thresh", 0.5, &st->thresh));
-    DN_TRY(dn_cfg_float(s, "coord_scale", 1, &st->coord_scale));
-    DN_TRY(dn_cfg_float(s, "object_scale", 1, &st->object_scale));
-    DN_TRY(dn_cfg_float(s, "noobject_scale", 1, &st->noobject_scale));
-    DN_TRY(dn_cfg_float(s, "mask_scale", 1, &st->mask_scale));
-    DN_TRY(dn_cfg_float(s, "class_scale", 1, &st->class_scale));
-    DN_TRY(dn_cfg_int(s, "rescore", 0, 0, 1, &st->rescore));
-    DN_TRY(dn_cfg_int(s, "bias_match", 0, 0, 1, &st->bias_match));
-    static const char *const others[] = {"jitter", "log", "sqrt", "classfix", "absolute", "random"};
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
-        double unused;
-        DN_TRY(dn_cfg_float(s, others[i], 0, &unused));
-    }
-    return DN_OK;
-}
+static const dn_key keys[] = {
+    {"anchors", DN_KEY_FLOATS, DN_AT_LIST(region_state, grid.anchors, grid.n_anchors), .shown_fallback = "all 0.5",
+     .help = "width, height of the num anchors in cells"},
+    {"num", DN_KEY_INT, DN_AT(region_state, grid.total), .fallback = 1, .low = 1, .high = 1 << 16, .help = "anchors"},
+    {"classes", DN_KEY_INT, DN_AT(region_state, grid.classes), .fallback = 20, .low = 1, .high = 1 << 24, .help = ""},
+    {"coords", DN_KEY_INT, DN_AT(region_state, grid.coords), .fallback = 4, .low = 4, .high = 1 << 16,
+     .help = "coordinates of a box; those after the fourth are logistic, a mask"},
+    {"max", DN_KEY_INT, DN_AT(region_state, grid.max), .fallback = 30, .low = 1, .high = 1 << 24,
+     .help = "boxes of truth per row"},
+    {"softmax", DN_KEY_FLAG, DN_AT(region_state, softmax), .help = "the classes are a softmax, else each is logistic"},
+    {"background", DN_KEY_FLAG, DN_AT(region_state, background),
+     .help = "the objectness is a class of the softmax: nothing is there"},
+    {"tree", DN_KEY_FILE, DN_AT(region_state, tree_file), .help = "a label tree: one softmax per group of siblings"},
+    {"map", DN_KEY_FILE, DN_AT(region_state, grid.map_file),
+     .help = "one line per class of the truth: the class that it is here"},
+    {"thresh", DN_KEY_FLOAT, DN_AT(region_state, thresh), .fallback = 0.5,
+     .help = "boxes that overlap a truth by more are not held to be empty"},
+    {"rescore", DN_KEY_FLAG, DN_AT(region_state, rescore), .help = "an objectness' target is the overlap, not 1"},
+    {"bias_match", DN_KEY_FLAG, DN_AT(region_state, bias_match),
+     .help = "anchors, not predicted sizes, are compared with the truth"},
+    {"coord_scale", DN_KEY_FLOAT, DN_AT(region_state, coord_scale), .fallback = 1, .help = "factors of the gradients"},
+    {"object_scale", DN_KEY_FLOAT, DN_AT(region_state, object_scale), .fallback = 1},
+    {"noobject_scale", DN_KEY_FLOAT, DN_AT(region_state, noobject_scale), .fallback = 1},
+    {"mask_scale", DN_KEY_FLOAT, DN_AT(region_state, mask_scale), .fallback = 1},
+    {"class_scale", DN_KEY_FLOAT, DN_AT(region_state, class_scale), .fallback = 1},
+    {"jitter", DN_KEY_UNUSED, .help = "taken without effect"},
+    {"log", DN_KEY_UNUSED, .fallback = 0},
+    {"sqrt", DN_KEY_UNUSED, .fallback = 0},
+    {"classfix", DN_KEY_UNUSED, .fallback = 0},
+    {"absolute", DN_KEY_UNUSED, .fallback = 0},
+    {"random", DN_KEY_UNUSED, .fallback = 0},
+    {0},
+};
 
 static dn_status region_parse(dn_layer *l, dn_section *s) {
     region_state *st = l->state;
     dn_grid *g = &st->grid;
-    int n_anchors;
-    DN_TRY(dn_cfg_int(s, "coords", 4, 4, 1 << 16, &g->coords));
-    DN_TRY(dn_cfg_int(s, "classes", 20, 1, 1 << 24, &g->classes));
-    DN_TRY(dn_cfg_int(s, "num", 1, 1, 1 << 16, &g->n));
-    DN_TRY(dn_cfg_int(s, "max", 30, 1, 1 << 24, &g->max));
-    DN_TRY(dn_cfg_int(s, "softmax", 0, 0, 1, &st->softmax));
-    DN_TRY(dn_cfg_int(s, "background", 0, 0, 1, &st->background));
-    DN_TRY(region_parse_losses(st, s));
-    const char *tree = dn_cfg_string(s, "tree", "");
-    if (*tree) DN_TRY(dn_tree_load(&st->tree, s, "tree", tree));
+    if (st->tree_file) DN_TRY(dn_tree_parse(&st->tree, s, "tree", st->tree_file));
     if (st->tree.n && st->tree.n != g->classes)
         return dn_cfg_error(s, "tree", "the tree has %d nodes, classes=%d", st->tree.n, g->classes);
     if (st->background && (!st->softmax || st->tree.n))
         return dn_cfg_error(s, "background", "background=1 is a class of the softmax: it needs softmax=1 and no tree");
     g->class_labels = st->tree.n > 0;
-    g->total = g->n;
-    DN_TRY(dn_cfg_floats(s, "anchors", &g->anchors, &n_anchors));
+    g->n = g->total;
     DN_TRY(dn_layer_need_image(l, s));
-    DN_TRY(dn_grid_anchors(g, s, n_anchors, l->width, l->height));
-    DN_TRY(dn_grid_map(g, s, dn_cfg_string(s, "map", "")));
+    DN_TRY(dn_grid_anchors(g, s, l->width, l->height));
+    DN_TRY(dn_grid_map(g, s));
     return dn_grid_shape(l, s, g);
 }
 
@@ -264,7 +272,7 @@ static int region_row_fault(const dn_layer *l, const float *truth, const char *w
 
 const dn_layer_type dn_region_layer = {
     .row_fault = region_row_fault,
-    .name = "region", .state_size = sizeof(region_state), .parse = region_parse, .plan = region_plan,
+    .name = "region", .state_size = sizeof(region_state), .keys = keys, .parse = region_parse, .plan = region_plan,
     .forward = region_forward, .backward = region_backward, .destroy = region_destroy, .has_loss = 1, .host_work = 1,
     .box = region_box,
 };

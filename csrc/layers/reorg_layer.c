@@ -14,12 +14,17 @@ typedef struct reorg_state {
     float *index; /* (outputs) ints: where each output comes from */
 } reorg_state;
 
+static const dn_key keys[] = {
+    {"stride", DN_KEY_INT, DN_AT_LAYER(stride), .fallback = 1, .low = 1, .high = 1 << 12, .help = ""},
+    {"reverse", DN_KEY_FLAG, DN_AT(reorg_state, reverse), .help = "depth to space; else Darknet's historic order"},
+    {"flatten", DN_KEY_FLAG, DN_AT(reorg_state, flatten),
+     .help = "channel by channel to pixel by pixel; with reverse back"},
+    {"extra", DN_KEY_INT, DN_AT(reorg_state, extra), .high = 1 << 24, .help = "so many zeros after the values"},
+    {0},
+};
+
 static dn_status reorg_parse(dn_layer *l, dn_section *s) {
     reorg_state *st = l->state;
-    DN_TRY(dn_cfg_int(s, "stride", 1, 1, 1 << 12, &l->stride));
-    DN_TRY(dn_cfg_int(s, "reverse", 0, 0, 1, &st->reverse));
-    DN_TRY(dn_cfg_int(s, "flatten", 0, 0, 1, &st->flatten));
-    DN_TRY(dn_cfg_int(s, "extra", 0, 0, 1 << 24, &st->extra));
     if (st->extra) {
         if (l->inputs > INT_MAX - st->extra) return dn_cfg_error(s, "extra", "extra=%d is too large", st->extra);
         l->outputs = l->inputs + st->extra;
@@ -93,6 +98,7 @@ static dn_status reorg_backward(dn_layer *l) {
 }
 
 const dn_layer_type dn_reorg_layer = {
-    .name = "reorg", .state_size = sizeof(reorg_state), .parse = reorg_parse, .plan = reorg_plan, .init = reorg_init,
+    .name = "reorg", .state_size = sizeof(reorg_state), .keys = keys,
+    .parse = reorg_parse, .plan = reorg_plan, .init = reorg_init,
     .forward = reorg_forward, .backward = reorg_backward,
 };

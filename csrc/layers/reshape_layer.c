@@ -1,15 +1,19 @@
 /* [reshape]: the same values as a channels x height x width image, so that a dense decoder can feed convolutions. */
 #include "net/layer.h"
 
+static const dn_key keys[] = {
+    {"height", DN_KEY_INT, DN_AT_LAYER(out_height), .fallback = 1, .low = 1, .high = 1 << 20,
+     .help = "the values seen as an image of this shape"},
+    {"width", DN_KEY_INT, DN_AT_LAYER(out_width), .fallback = 1, .low = 1, .high = 1 << 20},
+    {"channels", DN_KEY_INT, DN_AT_LAYER(out_channels), .fallback = 1, .low = 1, .high = 1 << 24},
+    {0},
+};
+
 static dn_status reshape_parse(dn_layer *l, dn_section *s) {
-    int c, h, w;
-    DN_TRY(dn_cfg_int(s, "channels", 1, 1, 1 << 24, &c));
-    DN_TRY(dn_cfg_int(s, "height", 1, 1, 1 << 20, &h));
-    DN_TRY(dn_cfg_int(s, "width", 1, 1, 1 << 20, &w));
-    dn_layer_image_out(l, c, h, w);
+    dn_layer_image_out(l, l->out_channels, l->out_height, l->out_width);
     if (l->outputs != l->inputs)
-        return dn_cfg_error(s, NULL, "channels=%d x height=%d x width=%d does not hold the %d values of the input", c,
-                            h, w, l->inputs);
+        return dn_cfg_error(s, NULL, "channels=%d x height=%d x width=%d does not hold the %d values of the input",
+                            l->out_channels, l->out_height, l->out_width, l->inputs);
     return DN_OK;
 }
 static dn_status reshape_forward(dn_layer *l) {
@@ -23,5 +27,5 @@ static dn_status reshape_backward(dn_layer *l) {
     return DN_OK;
 }
 const dn_layer_type dn_reshape_layer = {
-    .name = "reshape", .parse = reshape_parse, .forward = reshape_forward, .backward = reshape_backward,
+    .name = "reshape", .keys = keys, .parse = reshape_parse, .forward = reshape_forward, .backward = reshape_backward,
 };

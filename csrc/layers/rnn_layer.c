@@ -16,15 +16,20 @@ static void rnn_part_backward(dn_layer *l, void *part, int step, int rows, const
     dn_dense_backward(l, part, step, rows, x, y, dy, dx);
 }
 
+static const dn_key keys[] = {
+    {"output", DN_KEY_INT, DN_AT(rnn_state, input.outputs), .fallback = 1, .low = 1, .high = INT_MAX,
+     .help = "values of the state and of the output"},
+    DN_ACTIVATION_KEY(rnn_state, input.norm.activation, DN_LOGISTIC, "of all three parts"),
+    DN_NORMALIZE_KEY(rnn_state, input.norm, "of all three parts, with statistics per step"),
+    {"shortcut", DN_KEY_FLAG, DN_AT(rnn_state, recurrence.shortcut), .help = "the old state is added to the new one"},
+    {0},
+};
+
 static dn_status rnn_parse(dn_layer *l, dn_section *s) {
     rnn_state *st = l->state;
-    int outputs, on;
-    dn_activation activation;
+    int outputs = st->input.outputs, on = st->input.norm.on;
+    dn_activation activation = st->input.norm.activation; /* of all three parts */
     size_t n;
-    DN_TRY(dn_cfg_int(s, "output", 1, 1, INT_MAX, &outputs));
-    DN_TRY(dn_layer_activation(s, "logistic", &activation));
-    DN_TRY(dn_cfg_int(s, "batch_normalize", 0, 0, 1, &on));
-    DN_TRY(dn_cfg_int(s, "shortcut", 0, 0, 1, &st->recurrence.shortcut));
     DN_TRY(
         dn_layer_size(s, &n, (size_t)outputs, (size_t)(outputs > l->inputs ? outputs : l->inputs), sizeof(float), 1));
     st->input = (dn_dense){.inputs = l->inputs, .outputs = outputs,
@@ -59,6 +64,7 @@ static void rnn_reset(dn_layer *l) { dn_slots_clear(l, &((rnn_state *)l->state)-
 static double rnn_flops(const dn_layer *l) { return 2.0 * l->outputs * (l->inputs + 2.0 * l->outputs); }
 
 const dn_layer_type dn_rnn_layer = {
-    .name = "rnn", .state_size = sizeof(rnn_state), .parse = rnn_parse, .plan = rnn_plan, .init = rnn_init,
+    .name = "rnn", .state_size = sizeof(rnn_state), .keys = keys,
+    .parse = rnn_parse, .plan = rnn_plan, .init = rnn_init,
     .forward = rnn_forward, .backward = rnn_backward, .flops = rnn_flops, .recurrent = 1, .reset = rnn_reset,
 };

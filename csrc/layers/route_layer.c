@@ -20,9 +20,14 @@ static void route_sizes_differ(dn_layer *l, const dn_layer *a, const dn_layer *b
                  blamed->no_image);
 }
 
+static const dn_key keys[] = {
+    {"layers", DN_KEY_INTS, DN_AT_LIST(route_state, sources, n), .shown_fallback = "needed",
+     .help = "whose outputs stand side by side, in this order"},
+    {0},
+};
+
 static dn_status route_parse(dn_layer *l, dn_section *s) {
     route_state *st = l->state;
-    DN_TRY(dn_cfg_ints(s, "layers", &st->sources, &st->n));
     if (!st->n) return dn_cfg_error(s, NULL, "layers= is missing");
     int64_t outputs = 0, channels = 0;
     int image = 1;
@@ -73,6 +78,6 @@ static dn_status route_backward(dn_layer *l) {
 static void route_destroy(dn_layer *l) { dn_free(((route_state *)l->state)->sources); }
 
 const dn_layer_type dn_route_layer = {
-    .name = "route", .state_size = sizeof(route_state), .parse = route_parse, .forward = route_forward,
+    .name = "route", .state_size = sizeof(route_state), .keys = keys, .parse = route_parse, .forward = route_forward,
     .backward = route_backward, .destroy = route_destroy,
 };

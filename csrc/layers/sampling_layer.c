@@ -15,10 +15,13 @@ typedef struct sampling_state {
     int noisy, given;
 } sampling_state;
 
+static const dn_key keys[] = {
+    {"beta", DN_KEY_FLOAT, DN_AT(sampling_state, beta), .fallback = 0.5, .range = DN_NOT_NEGATIVE,
+     .help = "weight of the latent loss"},
+    {0},
+};
+
 static dn_status sampling_parse(dn_layer *l, dn_section *s) {
-    sampling_state *st = l->state;
-    DN_TRY(dn_cfg_float(s, "beta", 0.5, &st->beta));
-    if (st->beta < 0) return dn_cfg_error(s, "beta", "beta=%g is below 0", st->beta);
     if (l->inputs % 2 || l->inputs < 2)
         return dn_cfg_error(s, NULL, "input %d is not even: it must be log-variances then means", l->inputs);
     dn_layer_vector_out(l, l->inputs / 2);
@@ -63,6 +66,7 @@ static void sampling_set_noise(dn_layer *l, const float *eps, size_t count) {
 }
 
 const dn_layer_type dn_sampling_layer = {
-    .name = "sampling", .state_size = sizeof(sampling_state), .parse = sampling_parse, .plan = sampling_plan,
+    .name = "sampling", .state_size = sizeof(sampling_state), .keys = keys,
+    .parse = sampling_parse, .plan = sampling_plan,
     .forward = sampling_forward, .backward = sampling_backward, .set_noise = sampling_set_noise,
 };

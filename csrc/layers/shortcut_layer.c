@@ -5,24 +5,31 @@
 #include <string.h>
 
 typedef struct shortcut_state {
+    const char *list; /* the key `from` */
     int from;
     dn_activation activation;
     double alpha, beta;
     dn_shortcut_shape shape;
 } shortcut_state;
 
+static const dn_key keys[] = {
+    {"from", DN_KEY_TEXT, DN_AT(shortcut_state, list), .shown_type = "int", .shown_fallback = "needed",
+     .help = "the layer that is added"},
+    {"alpha", DN_KEY_FLOAT, DN_AT(shortcut_state, alpha), .fallback = 1,
+     .help = "factor of the layer before, and of that layer"},
+    {"beta", DN_KEY_FLOAT, DN_AT(shortcut_state, beta), .fallback = 1},
+    DN_ACTIVATION_KEY(shortcut_state, activation, DN_LINEAR, ""),
+    {0},
+};
+
 static dn_status shortcut_parse(dn_layer *l, dn_section *s) {
     shortcut_state *st = l->state;
     if (!dn_cfg_has(s, "from")) return dn_cfg_error(s, NULL, "from= is missing");
     int from;
-    const char *list = dn_cfg_string(s, "from", "");
-    if (strchr(list, ','))
+    if (strchr(st->list, ','))
         return dn_cfg_error(s, "from", "from=%s: several layers change what the layer computes and are not supported",
-                            list);
+                            st->list);
     DN_TRY(dn_cfg_int(s, "from", 0, INT_MIN, INT_MAX, &from));
-    DN_TRY(dn_layer_activation(s, "linear", &st->activation));
-    DN_TRY(dn_cfg_float(s, "alpha", 1, &st->alpha));
-    DN_TRY(dn_cfg_float(s, "beta", 1, &st->beta));
     st->from = from < 0 ? l->index + from : from;
     if (st->from < 0 || st->from >= l->index)
         return dn_cfg_error(s, "from", "from=%d is not a layer before this one (0 to %d)", from, l->index - 1);
@@ -64,6 +71,7 @@ static dn_status shortcut_backward(dn_layer *l) {
     return DN_OK;
 }
 const dn_layer_type dn_shortcut_layer = {
-    .name = "shortcut", .state_size = sizeof(shortcut_state), .parse = shortcut_parse, .forward = shortcut_forward,
+    .name = "shortcut", .state_size = sizeof(shortcut_state), .keys = keys,
+    .parse = shortcut_parse, .forward = shortcut_forward,
     .backward = shortcut_backward,
 };

@@ -7,23 +7,30 @@
 #include <math.h>
 
 typedef struct softmax_state {
+    const dn_cfg_file *tree_file; /* NULL: none */
     dn_tree tree;
     double temperature;
     int groups, spatial, noloss, active;
     float *error, *gradient; /* (batch, inputs) */
 } softmax_state;
 
+static const dn_key keys[] = {
+    {"groups", DN_KEY_INT, DN_AT(softmax_state, groups), .fallback = 1, .low = 1, .high = 1 << 24,
+     .help = "equal parts of a row, each a distribution"},
+    {"temperature", DN_KEY_FLOAT, DN_AT(softmax_state, temperature), .fallback = 1, .range = DN_ABOVE_ZERO,
+     .help = "p of x / temperature"},
+    {"spatial", DN_KEY_FLAG, DN_AT(softmax_state, spatial), .help = "over the channels of every pixel"},
+    {"tree", DN_KEY_FILE, DN_AT(softmax_state, tree_file),
+     .help = "a label tree, beside the cfg or in the current folder"},
+    {"noloss", DN_KEY_FLAG, DN_AT(softmax_state, noloss), .help = ""},
+    {0},
+};
+
 static dn_status softmax_parse(dn_layer *l, dn_section *s) {
     softmax_state *st = l->state;
-    DN_TRY(dn_cfg_int(s, "groups", 1, 1, 1 << 24, &st->groups));
-    DN_TRY(dn_cfg_float(s, "temperature", 1, &st->temperature));
-    DN_TRY(dn_cfg_int(s, "spatial", 0, 0, 1, &st->spatial));
-    DN_TRY(dn_cfg_int(s, "noloss", 0, 0, 1, &st->noloss));
-    const char *tree = dn_cfg_string(s, "tree", "");
-    if (*tree) DN_TRY(dn_tree_load(&st->tree, s, "tree", tree));
+    if (st->tree_file) DN_TRY(dn_tree_parse(&st->tree, s, "tree", st->tree_file));
     if (st->tree.n && st->tree.n != l->inputs)
         return dn_cfg_error(s, "tree", "the tree has %d nodes, the input %d values", st->tree.n, l->inputs);
-    if (st->temperature <= 0) return dn_cfg_error(s, "temperature", "temperature=%g is not above 0", st->temperature);
     if (l->inputs % st->groups)
         return dn_cfg_error(s, "groups", "groups=%d does not divide %d inputs", st->groups, l->inputs);
     if (st->spatial) DN_TRY(dn_layer_need_image(l, s));
@@ -131,7 +138,7 @@ static int softmax_truth_fault(const dn_layer *l, const float *truth, size_t row
 static const float *softmax_row_errors(const dn_layer *l) { return ((const softmax_state *)l->state)->error; }
 
 const dn_layer_type dn_softmax_layer = {
-    .name = "softmax", .aliases = {"soft"}, .state_size = sizeof(softmax_state), .parse = softmax_parse,
+    .name = "softmax", .aliases = {"soft"}, .state_size = sizeof(softmax_state), .keys = keys, .parse = softmax_parse,
     .plan = softmax_plan, .forward = softmax_forward, .backward = softmax_backward, .destroy = softmax_destroy,
     .has_loss = 1, .row_errors = softmax_row_errors, .truth_fault = softmax_truth_fault,
 };

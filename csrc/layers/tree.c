@@ -14,7 +14,7 @@ static const char *tree_number(const char *text, long *number) {
 }
 
 /* Messages do not quote the file: the cfg may come from somebody who is not to read it. */
-static dn_status tree_line(dn_tree *t, dn_section *s, const char *key, const char *line, const char *path,
+static dn_status tree_line(dn_tree *t, const dn_section *s, const char *key, const char *line, const char *path,
                            int number) {
     const char *name = line + strspn(line, blanks), *parent = name + strcspn(name, blanks);
     if (!*name) return DN_OK;
@@ -34,12 +34,10 @@ static dn_status tree_line(dn_tree *t, dn_section *s, const char *key, const cha
     return DN_OK;
 }
 
-/* A copy of the key's file, to be cut into lines, and how many they are. */
-static dn_status tree_read(const dn_cfg_file **file, char **text, size_t *lines, dn_section *s, const char *key,
-                           const char *path) {
-    *text = NULL, *lines = 1;
-    DN_TRY(dn_cfg_read_file(s, key, path, file));
-    if (!(*text = dn_strdup((*file)->text))) return DN_E_MEMORY;
+/* A copy of the text, to be cut into lines, and how many they are. */
+static dn_status tree_text(char **text, size_t *lines, const dn_cfg_file *file) {
+    *lines = 1;
+    if (!(*text = dn_strdup(file->text))) return DN_E_MEMORY;
     for (const char *p = *text; *p; p++) *lines += *p == '\n';
     return DN_OK;
 }
@@ -51,11 +49,10 @@ static char *tree_next_line(char **rest) {
     return line;
 }
 
-dn_status dn_tree_load(dn_tree *t, dn_section *s, const char *key, const char *path) {
-    const dn_cfg_file *file;
+dn_status dn_tree_parse(dn_tree *t, const dn_section *s, const char *key, const dn_cfg_file *file) {
     char *text, *line;
     size_t lines;
-    dn_status status = tree_read(&file, &text, &lines, s, key, path);
+    dn_status status = tree_text(&text, &lines, file);
     int **arrays[] = {&t->parent, &t->group, &t->child, &t->group_offset, &t->group_size};
     for (int i = 0; status == DN_OK && i < 5; i++)
         if (!(*arrays[i] = dn_alloc(lines, sizeof(int)))) status = DN_E_MEMORY;
@@ -75,11 +72,10 @@ void dn_tree_free(dn_tree *t) {
     dn_free(t->group_size);
 }
 
-dn_status dn_map_load(int **map, int *n, dn_section *s, const char *key, const char *path, int limit) {
-    const dn_cfg_file *file;
+dn_status dn_map_parse(int **map, int *n, const dn_section *s, const char *key, const dn_cfg_file *file, int limit) {
     char *text, *line;
     size_t lines;
-    dn_status status = tree_read(&file, &text, &lines, s, key, path);
+    dn_status status = tree_text(&text, &lines, file);
     if (status == DN_OK && !(*map = dn_alloc(lines, sizeof(int)))) status = DN_E_MEMORY;
     char *lines_left = text;
     for (int number = 1; status == DN_OK && (line = tree_next_line(&lines_left)); number++) {
@@ -87,7 +83,8 @@ dn_status dn_map_load(int **map, int *n, dn_section *s, const char *key, const c
         if (!line[strspn(line, blanks)]) continue;
         const char *rest = tree_number(line, &v);
         if (!rest || *rest || v < 0 || v >= limit)
-            status = dn_cfg_error(s, key, "%s:%d: the line is not a number from 0 to %d", file->path, number, limit - 1);
+            status = dn_cfg_error(s, key, "%s:%d: the line is not a number from 0 to %d", file->path, number,
+                                  limit - 1);
         else
             (*map)[(*n)++] = (int)v;
     }

@@ -11,9 +11,10 @@ typedef struct dn_tree {
     int *group_offset, *group_size; /* of each group */
 } dn_tree;
 
-/* The file of the section's key `key`: as written, or beside the cfg file. */
-dn_status dn_tree_load(dn_tree *tree, dn_section *section, const char *key, const char *path);
+/* From the file of the section's key `key`. */
+dn_status dn_tree_parse(dn_tree *tree, const dn_section *section, const char *key, const dn_cfg_file *file);
 /* `n` numbers from 0 to limit - 1; dn_free what is left in *map, also after an error. */
-dn_status dn_map_load(int **map, int *n, dn_section *section, const char *key, const char *path, int limit);
+dn_status dn_map_parse(int **map, int *n, const dn_section *section, const char *key, const dn_cfg_file *file,
+                       int limit);
 void dn_tree_free(dn_tree *tree);
 #endif

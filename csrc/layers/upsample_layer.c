@@ -8,10 +8,15 @@ typedef struct upsample_state {
     int stride, down;
 } upsample_state;
 
+static const dn_key keys[] = {
+    {"stride", DN_KEY_INT, DN_AT_LAYER(stride), .fallback = 2, .low = -(1 << 15), .high = 1 << 15,
+     .help = "factor; negative: sums of blocks, smaller by it"},
+    {"scale", DN_KEY_FLOAT, DN_AT(upsample_state, scale), .fallback = 1, .help = "factor of the values"},
+    {0},
+};
+
 static dn_status upsample_parse(dn_layer *l, dn_section *s) {
     upsample_state *st = l->state;
-    DN_TRY(dn_cfg_int(s, "stride", 2, -(1 << 15), 1 << 15, &l->stride));
-    DN_TRY(dn_cfg_float(s, "scale", 1, &st->scale));
     if (!l->stride) return dn_cfg_error(s, "stride", "stride=0 gives no output");
     DN_TRY(dn_layer_need_image(l, s));
     st->down = l->stride < 0, st->stride = abs(l->stride);
@@ -43,6 +48,7 @@ static dn_status upsample_backward(dn_layer *l) {
     return DN_OK;
 }
 const dn_layer_type dn_upsample_layer = {
-    .name = "upsample", .state_size = sizeof(upsample_state), .parse = upsample_parse, .forward = upsample_forward,
+    .name = "upsample", .state_size = sizeof(upsample_state), .keys = keys,
+    .parse = upsample_parse, .forward = upsample_forward,
     .backward = upsample_backward,
 };

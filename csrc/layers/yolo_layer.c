@@ -15,8 +15,28 @@ typedef struct yolo_state {
     double ignore_thresh, truth_thresh;
 } yolo_state;
 
+static const dn_key keys[] = {
+    {"anchors", DN_KEY_FLOATS, DN_AT_LIST(yolo_state, grid.anchors, grid.n_anchors), .shown_fallback = "all 0.5",
+     .help = "width, height of all num anchors in pixels of the network's input"},
+    {"num", DN_KEY_INT, DN_AT(yolo_state, grid.total), .fallback = 1, .low = 1, .high = 1 << 16,
+     .help = "anchors of all heads together"},
+    {"mask", DN_KEY_INTS, DN_AT_LIST(yolo_state, grid.mask, grid.n), .shown_fallback = "all",
+     .help = "which of them this head has"},
+    {"classes", DN_KEY_INT, DN_AT(yolo_state, grid.classes), .fallback = 20, .low = 1, .high = 1 << 24, .help = ""},
+    {"max", DN_KEY_INT, DN_AT(yolo_state, grid.max), .fallback = 90, .low = 1, .high = 1 << 24,
+     .help = "boxes of truth per row"},
+    {"ignore_thresh", DN_KEY_FLOAT, DN_AT(yolo_state, ignore_thresh), .fallback = 0.5,
+     .help = "boxes that overlap a truth by more are not held to be empty"},
+    {"truth_thresh", DN_KEY_FLOAT, DN_AT(yolo_state, truth_thresh), .fallback = 1,
+     .help = "boxes that overlap a truth by more are drawn to it"},
+    {"map", DN_KEY_FILE, DN_AT(yolo_state, grid.map_file),
+     .help = "one line per class of the truth: the class that it is here"},
+    {"jitter", DN_KEY_UNUSED, .help = "taken without effect"},
+    {"random", DN_KEY_UNUSED, .fallback = 0},
+    {0},
+};
+
 static dn_status yolo_parse_mask(dn_section *s, dn_grid *g) {
-    DN_TRY(dn_cfg_ints(s, "mask", &g->mask, &g->n));
     if (!g->mask) g->n = g->total;
     for (int i = 0; g->mask && i < g->n; i++)
         if (g->mask[i] < 0 || g->mask[i] >= g->total)
@@ -29,24 +49,12 @@ static dn_status yolo_parse(dn_layer *l, dn_section *s) {
     yolo_state *st = l->state;
     dn_grid *g = &st->grid;
     g->coords = 4;
-    DN_TRY(dn_cfg_int(s, "classes", 20, 1, 1 << 24, &g->classes));
-    DN_TRY(dn_cfg_int(s, "num", 1, 1, 1 << 16, &g->total));
-    DN_TRY(dn_cfg_int(s, "max", 90, 1, 1 << 24, &g->max));
-    DN_TRY(dn_cfg_float(s, "ignore_thresh", 0.5, &st->ignore_thresh));
-    DN_TRY(dn_cfg_float(s, "truth_thresh", 1, &st->truth_thresh));
-    static const char *const others[] = {"jitter", "random"};
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
-        double unused;
-        DN_TRY(dn_cfg_float(s, others[i], 0, &unused));
-    }
     DN_TRY(yolo_parse_mask(s, g));
-    int n_anchors;
-    DN_TRY(dn_cfg_floats(s, "anchors", &g->anchors, &n_anchors));
     const dn_layer *first = dn_layer_at(l, 0); /* whose input is the network's */
     if (!first->width || !first->height)
         return dn_cfg_error(s, NULL, "its anchors are in pixels of the network's input, which is no image");
-    DN_TRY(dn_grid_anchors(g, s, n_anchors, first->width, first->height));
-    DN_TRY(dn_grid_map(g, s, dn_cfg_string(s, "map", "")));
+    DN_TRY(dn_grid_anchors(g, s, first->width, first->height));
+    DN_TRY(dn_grid_map(g, s));
     return dn_grid_shape(l, s, g);
 }
 
@@ -149,6 +157,7 @@ static int yolo_row_fault(const dn_layer *l, const float *truth, const char *whe
 
 const dn_layer_type dn_yolo_layer = {
     .row_fault = yolo_row_fault,
-    .name = "yolo", .state_size = sizeof(yolo_state), .parse = yolo_parse, .plan = yolo_plan, .forward = yolo_forward,
+    .name = "yolo", .state_size = sizeof(yolo_state), .keys = keys,
+    .parse = yolo_parse, .plan = yolo_plan, .forward = yolo_forward,
     .backward = yolo_backward, .destroy = yolo_destroy, .has_loss = 1, .host_work = 1, .box = yolo_box,
 };

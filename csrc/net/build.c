@@ -6,116 +6,168 @@
 #include <limits.h>
 #include <string.h>
 
-static dn_status net_parse_batch(dn_net *net, dn_section *s, int rows) {
-    int batch;
-    DN_TRY(dn_cfg_int(s, "batch", 1, 1, 1 << 24, &batch));
-    DN_TRY(dn_cfg_int(s, "subdivisions", 1, 1, 1 << 24, &net->subdivisions));
-    DN_TRY(dn_cfg_int(s, "time_steps", 1, 1, 1 << 20, &net->run.time_steps));
-    if (batch % net->subdivisions)
-        return dn_cfg_error(s, "subdivisions", "batch=%d is not a multiple of subdivisions=%d", batch, net->subdivisions);
-    if ((int64_t)(batch / net->subdivisions) * net->run.time_steps > INT_MAX)
-        return dn_cfg_error(s, "batch", "batch=%d with time_steps=%d is too large", batch, net->run.time_steps);
-    net->run.batch = rows ? rows : batch / net->subdivisions * net->run.time_steps;
+/* ---- [net] ---- */
+
+/* What the keys of [net] say, but for the schedule's. */
+typedef struct net_keys {
+    int batch, subdivisions, time_steps, height, width, channels, inputs, adam;
+    double momentum, decay, b1, b2, eps, data_scale;
+    const char *label_column, *bn_epsilon;
+} net_keys;
+
+static const dn_key keys[] = {
+    {"batch", DN_KEY_INT, DN_AT(net_keys, batch), .fallback = 1, .low = 1, .high = 1 << 24, .help = "rows per update"},
+    {"subdivisions", DN_KEY_INT, DN_AT(net_keys, subdivisions), .fallback = 1, .low = 1, .high = 1 << 24,
+     .help = "passes per batch; divides `batch`"},
+    {"time_steps", DN_KEY_INT, DN_AT(net_keys, time_steps), .fallback = 1, .low = 1, .high = 1 << 20,
+     .help = "steps of recurrent networks"},
+    {"height", DN_KEY_INT, DN_AT(net_keys, height), .high = 1 << 20, .help = "the input as an image"},
+    {"width", DN_KEY_INT, DN_AT(net_keys, width), .high = 1 << 20},
+    {"channels", DN_KEY_INT, DN_AT(net_keys, channels), .high = 1 << 20},
+    {"inputs", DN_KEY_INT, DN_AT(net_keys, inputs), .fallback = -1, .high = INT_MAX,
+     .help = "values per row", .shown_fallback = "height x width x channels"},
+    {"momentum", DN_KEY_FLOAT, DN_AT(net_keys, momentum), .fallback = 0.9, .range = DN_FROM_0_BELOW_1,
+     .help = "of SGD"},
+    {"decay", DN_KEY_FLOAT, DN_AT(net_keys, decay), .fallback = 0.0001, .range = DN_NOT_NEGATIVE, .help = "of weights"},
+    {"adam", DN_KEY_FLAG, DN_AT(net_keys, adam), .help = "Adam instead of SGD"},
+    {"B1", DN_KEY_FLOAT, DN_AT(net_keys, b1), .fallback = 0.9, .range = DN_FROM_0_BELOW_1, .help = "of Adam"},
+    {"B2", DN_KEY_FLOAT, DN_AT(net_keys, b2), .fallback = 0.999, .range = DN_FROM_0_BELOW_1},
+    {"eps", DN_KEY_FLOAT, DN_AT(net_keys, eps), .fallback = 1e-7, .range = DN_ABOVE_ZERO},
+    {"data_scale", DN_KEY_FLOAT, DN_AT(net_keys, data_scale), .fallback = 1,
+     .help = "values of a CSV are divided by it (new)"},
+    {"label_column", DN_KEY_TEXT, DN_AT(net_keys, label_column), .shown_type = "name, index",
+     .help = "a column of the CSV that is not data, when it is there: the classes of a softmax or logistic loss (new)"},
+    {"bn_epsilon", DN_KEY_TEXT, DN_AT(net_keys, bn_epsilon), .shown_type = "float, `legacy`", .shown_fallback = "1e-5",
+     .help = "of batch normalisation (new)"},
+    {"clip", DN_KEY_UNUSED_WARN, .help = "taken without effect, as on Darknet's CPU, with a warning"},
+    {"notruth", DN_KEY_UNUSED, .help = "taken without effect: Darknet's image trainers"},
+    {"random", DN_KEY_UNUSED, .fallback = 0},
+    {"max_crop", DN_KEY_UNUSED, .fallback = 0},
+    {"min_crop", DN_KEY_UNUSED, .fallback = 0},
+    {"max_ratio", DN_KEY_UNUSED, .fallback = 0},
+    {"min_ratio", DN_KEY_UNUSED, .fallback = 0},
+    {"center", DN_KEY_UNUSED, .fallback = 0},
+    {"angle", DN_KEY_UNUSED, .fallback = 0},
+    {"aspect", DN_KEY_UNUSED, .fallback = 0},
+    {"saturation", DN_KEY_UNUSED, .fallback = 0},
+    {"exposure", DN_KEY_UNUSED, .fallback = 0},
+    {"hue", DN_KEY_UNUSED, .fallback = 0},
+    {0},
+};
+
+static dn_status net_settle_batch(dn_net *net, dn_section *s, const net_keys *k, int rows) {
+    if (k->batch % k->subdivisions)
+        return dn_cfg_error(s, "subdivisions", "batch=%d is not a multiple of subdivisions=%d", k->batch,
+                            k->subdivisions);
+    if ((int64_t)(k->batch / k->subdivisions) * k->time_steps > INT_MAX)
+        return dn_cfg_error(s, "batch", "batch=%d with time_steps=%d is too large", k->batch, k->time_steps);
+    net->subdivisions = k->subdivisions, net->run.time_steps = k->time_steps;
+    net->run.batch = rows ? rows : k->batch / k->subdivisions * k->time_steps;
     DN_CHECK(net->run.batch % net->run.time_steps == 0, DN_E_USAGE,
              "%s: %d rows in one pass are not whole sequences of time_steps=%d", net->cfg->path, rows,
              net->run.time_steps);
     return DN_OK;
 }
 
-static dn_status net_parse_optimizer(dn_net *net, dn_section *s) {
-    double momentum, eps;
-    DN_TRY(dn_cfg_float(s, "momentum", 0.9, &momentum));
-    DN_TRY(dn_cfg_float(s, "decay", 0.0001, &net->decay));
-    DN_TRY(dn_cfg_int(s, "adam", 0, 0, 1, &net->run.optimizer.adam));
-    DN_TRY(dn_cfg_float(s, "B1", 0.9, &net->b1));
-    DN_TRY(dn_cfg_float(s, "B2", 0.999, &net->b2));
-    DN_TRY(dn_cfg_float(s, "eps", 1e-7, &eps));
-    const struct {
-        const char *key;
-        double value;
-    } parts[] = {{"momentum", momentum}, {"B1", net->b1}, {"B2", net->b2}};
-    for (int i = 0; i < 3; i++)
-        if (!(parts[i].value >= 0 && parts[i].value < 1))
-            return dn_cfg_error(s, parts[i].key, "%s=%g is not in [0, 1)", parts[i].key, parts[i].value);
-    if (eps <= 0) return dn_cfg_error(s, "eps", "eps=%g is not above 0", eps);
-    if (net->decay < 0 || net->decay > FLT_MAX)
-        return dn_cfg_error(s, "decay", "decay=%g is %s", net->decay, net->decay < 0 ? "below 0" : "beyond float32");
-    net->run.decay = (float)net->decay;
-    net->run.optimizer.momentum = (float)momentum, net->run.optimizer.eps = (float)eps;
-    net->run.optimizer.b1 = (float)net->b1, net->run.optimizer.b2 = (float)net->b2;
+static dn_status net_settle_inputs(dn_net *net, dn_section *s, const net_keys *k, dn_net_size size) {
+    net->height = size.height ? size.height : k->height;
+    net->width = size.width ? size.width : k->width;
+    net->channels = k->channels;
+    size_t image;
+    DN_TRY(dn_layer_size(s, &image, (size_t)net->height, (size_t)net->width, (size_t)net->channels, 1));
+    if (image > INT_MAX) return dn_cfg_error(s, "height", "an image of %zu values is too large", image);
+    net->inputs = size.height || size.width || k->inputs < 0 ? (int)image : k->inputs;
+    if (!net->inputs) return dn_cfg_error(s, NULL, "no inputs: give inputs= or height=, width= and channels=");
+    return DN_OK;
+}
+
+static dn_status net_settle_optimizer(dn_net *net, dn_section *s, const net_keys *k) {
+    if (k->decay > FLT_MAX) return dn_cfg_error(s, "decay", "decay=%g is beyond float32", k->decay);
+    net->decay = k->decay, net->b1 = k->b1, net->b2 = k->b2;
+    net->run.decay = (float)k->decay;
+    net->run.optimizer.adam = k->adam;
+    net->run.optimizer.momentum = (float)k->momentum, net->run.optimizer.eps = (float)k->eps;
+    net->run.optimizer.b1 = (float)k->b1, net->run.optimizer.b2 = (float)k->b2;
+    return DN_OK;
+}
+
+static dn_status net_settle_bn_epsilon(dn_net *net, dn_section *s, const char *text) {
+    static const char *const words[] = {"legacy", NULL};
+    double eps;
+    dn_like like;
+    if (!strcmp(text, "legacy")) {
+        net->run.bn_eps = -1;
+        return DN_OK;
+    }
+    if (dn_cfg_float(s, "bn_epsilon", 1e-5, &eps) != DN_OK)
+        return dn_cfg_error(s, "bn_epsilon", "bn_epsilon=%s is not a number or legacy%s", text,
+                            dn_cfg_like(&like, text, words));
+    if (eps <= 0) return dn_cfg_error(s, "bn_epsilon", "bn_epsilon=%g is not above 0", eps);
+    net->run.bn_eps = (float)eps;
     return DN_OK;
 }
 
 static dn_status net_parse_rate(dn_net *net, dn_section *s) {
-    static const dn_schedule_keys keys = {.value = "learning_rate", .policy = "policy", .burn_in = "burn_in",
-                                          .power = "power", .scale = "scale", .gamma = "gamma", .step = "step",
-                                          .max_batches = "max_batches", .steps = "steps", .scales = "scales"};
+    static const dn_schedule_keys names = {.value = "learning_rate", .policy = "policy", .burn_in = "burn_in",
+                                           .power = "power", .scale = "scale", .gamma = "gamma", .step = "step",
+                                           .max_batches = "max_batches", .steps = "steps", .scales = "scales"};
     static const dn_schedule fallback = {.value = 0.001, .power = 4, .scale = 1, .gamma = 1, .step = 1};
-    return dn_schedule_parse(s, &keys, &fallback, &net->schedule);
+    return dn_schedule_parse(s, &names, &fallback, &net->schedule);
 }
 
 dn_status dn_net_parse_header(dn_net *net, dn_net_size size) {
-    static const char *const known[] = {"net", "network", NULL}, *const epsilons[] = {"legacy", NULL};
+    static const char *const known[] = {"net", "network", NULL};
     dn_like like;
+    net_keys k;
     dn_section *s = &net->cfg->sections[0];
     if (strcmp(s->name, "net") && strcmp(s->name, "network"))
         return dn_cfg_error(s, NULL, "the first section must be [net]%s", dn_cfg_like(&like, s->name, known));
-    double unused;
     DN_TRY(dn_foreign_check(net->cfg, s, "net"));
-    DN_TRY(net_parse_batch(net, s, size.batch));
-    DN_TRY(dn_cfg_int(s, "height", 0, 0, 1 << 20, &net->height));
-    DN_TRY(dn_cfg_int(s, "width", 0, 0, 1 << 20, &net->width));
-    DN_TRY(dn_cfg_int(s, "channels", 0, 0, 1 << 20, &net->channels));
-    int resized = size.height || size.width;
-    if (size.height) net->height = size.height;
-    if (size.width) net->width = size.width;
-    size_t image;
-    DN_TRY(dn_layer_size(s, &image, (size_t)net->height, (size_t)net->width, (size_t)net->channels, 1));
-    if (image > INT_MAX) return dn_cfg_error(s, "height", "an image of %zu values is too large", image);
-    DN_TRY(dn_cfg_int(s, "inputs", (int)image, 0, INT_MAX, &net->inputs));
-    if (resized) net->inputs = (int)image;
-    if (!net->inputs) return dn_cfg_error(s, NULL, "no inputs: give inputs= or height=, width= and channels=");
-    double eps;
-    DN_TRY(net_parse_optimizer(net, s));
-    DN_TRY(dn_cfg_float(s, "data_scale", 1, &net->data_scale));
-    if (net->data_scale == 0) return dn_cfg_error(s, "data_scale", "data_scale=0 cannot divide");
-    net->label_column = dn_cfg_string(s, "label_column", "");
-    net->run.bn_eps = 1e-5f;
-    const char *bn_epsilon = dn_cfg_string(s, "bn_epsilon", "");
-    if (!strcmp(bn_epsilon, "legacy")) {
-        net->run.bn_eps = -1;
-    } else {
-        if (dn_cfg_float(s, "bn_epsilon", 1e-5, &eps) != DN_OK)
-            return dn_cfg_error(s, "bn_epsilon", "bn_epsilon=%s is not a number or legacy%s", bn_epsilon,
-                                dn_cfg_like(&like, bn_epsilon, epsilons));
-        if (eps <= 0) return dn_cfg_error(s, "bn_epsilon", "bn_epsilon=%g is not above 0", eps);
-        net->run.bn_eps = (float)eps;
-    }
+    DN_TRY(dn_keys_read(s, keys, &k, NULL));
+    DN_TRY(net_settle_batch(net, s, &k, size.batch));
+    DN_TRY(net_settle_inputs(net, s, &k, size));
+    DN_TRY(net_settle_optimizer(net, s, &k));
+    DN_TRY(net_settle_bn_epsilon(net, s, k.bn_epsilon));
+    if (k.data_scale == 0) return dn_cfg_error(s, "data_scale", "data_scale=0 cannot divide");
+    net->data_scale = k.data_scale, net->label_column = k.label_column;
     DN_TRY(net_parse_rate(net, s));
-    static const char *const others[] = {"notruth", "random", "max_crop", "min_crop", "max_ratio", "min_ratio", "center",
-                                         "angle", "aspect", "saturation", "exposure", "hue"};
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++) /* read by Darknet's image trainers only */
-        DN_TRY(dn_cfg_float(s, others[i], 0, &unused));
-    DN_TRY(dn_cfg_no_effect(net->cfg, s, "clip", 0));
     dn_cfg_report_unread(net->cfg, s);
     return DN_OK;
 }
 
+/* ---- layers ---- */
+
+/* What the keys of every layer say, but for those that go into the layer as they are. */
+typedef struct common_keys {
+    const char *name;
+    double learning_rate;
+} common_keys;
+
+static const dn_key layer_keys[] = {
+    {"name", DN_KEY_TEXT, DN_AT(common_keys, name), .help = "shown, and `layer.name` in Python"},
+    {"learning_rate", DN_KEY_FLOAT, DN_AT(common_keys, learning_rate), .fallback = 1,
+     .help = "factor of the network's"},
+    {"stopbackward", DN_KEY_FLAG, DN_AT_LAYER(stop_backward), .help = "the backward pass ends above this layer"},
+    {"dontload", DN_KEY_FLAG, DN_AT_LAYER(dont_load), .help = "not read from, not written to weights files"},
+    {"dontsave", DN_KEY_FLAG, DN_AT_LAYER(dont_save)},
+    {"dontloadscales", DN_KEY_FLAG, DN_AT_LAYER(dont_load_scales),
+     .help = "the file has no batch normalisation for it: [connected], [convolutional], [deconvolutional]"},
+    {"numload", DN_KEY_INT, DN_AT_LAYER(n_load), .high = INT_MAX,
+     .help = "only so many filters are in the file: [convolutional]"},
+    {"truth", DN_KEY_UNUSED_WARN, .help = "taken without effect, with a warning"},
+    {"onlyforward", DN_KEY_UNUSED_WARN, .fallback = 0},
+    {"smooth", DN_KEY_UNUSED_WARN, .fallback = 0},
+    {0},
+};
+
 static dn_status layer_parse_common(dn_layer *l, dn_section *s) {
-    double rate;
-    DN_TRY(dn_cfg_float(s, "learning_rate", 1, &rate));
-    if (rate < 0 || rate > FLT_MAX)
-        return dn_cfg_error(s, "learning_rate", "learning_rate=%g is %s: it is a factor of the network's", rate,
-                            rate < 0 ? "below 0" : "beyond float32");
-    l->learning_rate = (float)rate;
-    DN_TRY(dn_cfg_int(s, "stopbackward", 0, 0, 1, &l->stop_backward));
-    DN_TRY(dn_cfg_int(s, "dontsave", 0, 0, 1, &l->dont_save));
-    DN_TRY(dn_cfg_int(s, "dontload", 0, 0, 1, &l->dont_load));
-    DN_TRY(dn_cfg_int(s, "dontloadscales", 0, 0, 1, &l->dont_load_scales));
-    DN_TRY(dn_cfg_int(s, "numload", 0, 0, INT_MAX, &l->n_load));
-    static const char *const others[] = {"truth", "onlyforward", "smooth"};
-    for (int i = 0; i < 3; i++) DN_TRY(dn_cfg_no_effect(l->net->cfg, s, others[i], 0));
-    strncpy(l->name, dn_cfg_string(s, "name", ""), sizeof l->name - 1);
+    common_keys k;
+    DN_TRY(dn_keys_read(s, layer_keys, &k, l));
+    if (k.learning_rate < 0 || k.learning_rate > FLT_MAX)
+        return dn_cfg_error(s, "learning_rate", "learning_rate=%g is %s: it is a factor of the network's",
+                            k.learning_rate, k.learning_rate < 0 ? "below 0" : "beyond float32");
+    l->learning_rate = (float)k.learning_rate;
+    strncpy(l->name, k.name, sizeof l->name - 1);
     return DN_OK;
 }
 
@@ -161,6 +213,7 @@ dn_status dn_net_parse_layers(dn_net *net) {
         l->inputs = inputs, l->height = h, l->width = w, l->channels = c;
         if (l->type->state_size && !(l->state = dn_alloc(1, l->type->state_size))) return DN_E_MEMORY;
         DN_TRY(layer_parse_common(l, s));
+        if (l->type->keys) DN_TRY(dn_keys_read(s, l->type->keys, l->state, l));
         DN_TRY(l->type->parse(l, s));
         if (i) net->layers[i - 1].n_readers++;
         dn_cfg_report_unread(net->cfg, s);

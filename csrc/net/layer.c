@@ -1,7 +1,6 @@
 /* What the network offers to layer types: shapes, tensors, buffers, start weights. */
 #include "net/layer.h"
 #include "base/sys.h"
-#include "io/foreign.h"
 #include "net/network.h"
 #include <limits.h>
 #include <string.h>
@@ -46,24 +45,6 @@ dn_status dn_layer_need_image(dn_layer *l, dn_section *s) {
                        s->cfg->path, blamed->line, blamed->type->name, blamed->no_image, s->name, s->line);
     return dn_cfg_error(s, NULL, "needs an image (height, width, channels), but its input is a vector of %d values",
                         l->inputs);
-}
-
-static dn_status layer_unknown_activation(const dn_section *s, const char *name) {
-    const char *known[DN_ACTIVATION_COUNT + 1] = {NULL};
-    dn_like like;
-    for (int i = 0; i < DN_ACTIVATION_COUNT; i++) known[i] = dn_activation_name((dn_activation)i);
-    return dn_cfg_error(s, "activation", "unknown activation '%.60s'%s", name, dn_cfg_like(&like, name, known));
-}
-
-dn_status dn_layer_activation(dn_section *s, const char *fallback, dn_activation *out) {
-    const char *name = dn_cfg_string(s, "activation", fallback);
-    int a = dn_activation_parse(name);
-    if (a < 0 && dn_foreign_activation(name))
-        return dn_cfg_error(s, "activation", "activation=%s of newer Darknets is not supported", name);
-    if (a < 0) return layer_unknown_activation(s, name);
-    *out = (dn_activation)a;
-    s->activation = a + 1;
-    return DN_OK;
 }
 
 dn_status dn_layer_size(dn_section *s, size_t *out, size_t a, size_t b, size_t c, size_t d) {

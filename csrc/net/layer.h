@@ -1,16 +1,16 @@
 /* A layer, and the hooks that make a layer type. A type is one const row: a new layer is one file in layers/ and one line
  * in layer_registry.c.
  *
- * `parse` reads the cfg section and settles shapes. `plan` asks for memory: tensors (parameters, with a gradient and optimiser
- * moments, and running statistics) and buffers, by pointer; the network lays all of them out in a few blocks and fills the
- * pointers. Resizing is parse and plan again. `init` draws start weights. Layers never allocate in forward or backward.
+ * `keys` says what its cfg section may hold; `parse` settles shapes and how keys depend on each other. `plan` asks for
+ * memory: tensors (parameters, with a gradient and optimiser moments, and running statistics) and buffers, by pointer; the
+ * network lays all of them out in a few blocks and fills the pointers. Resizing is parse and plan again. `init` draws start weights. Layers never allocate in forward or backward.
  *
  * Gradients are plain (dx = + d loss / dx, summed over the batch) and every backward adds into dx and dw. */
 #ifndef DN_LAYER_H
 #define DN_LAYER_H
 #include "backend/backend.h"
 #include "base/rng.h"
-#include "io/cfg.h"
+#include "net/key.h"
 
 enum { DN_MAX_TENSORS = 64, DN_MAX_BUFFERS = 64 };
 
@@ -67,7 +67,8 @@ typedef struct dn_truth_fault {
 typedef struct dn_layer_type {
     const char *name;
     const char *aliases[3];
-    size_t state_size; /* of layer->state, zeroed */
+    size_t state_size;  /* of layer->state, zeroed */
+    const dn_key *keys; /* read before `parse`; NULL: none of its own */
     dn_status (*parse)(dn_layer *layer, dn_section *section);
     dn_status (*plan)(dn_layer *layer);
     dn_status (*init)(dn_layer *layer);
@@ -171,7 +172,6 @@ dn_status dn_layer_need_image(dn_layer *layer, dn_section *section);
 /* The layer that is to blame when layer `index` gives no image: itself or, through layers that leave shapes as they are,
  * an earlier one with a `no_image`; NULL: none, it is a plain vector. */
 const dn_layer *dn_layer_to_blame(const dn_layer *layer, int index);
-dn_status dn_layer_activation(dn_section *section, const char *fallback, dn_activation *out);
 /* Checked product for sizes from files. */
 dn_status dn_layer_size(dn_section *section, size_t *out, size_t a, size_t b, size_t c, size_t d);
 /* For plan. */
@@ -185,6 +185,15 @@ dn_tensor *dn_layer_find(const dn_layer *layer, const char *name);
 void dn_layer_init_uniform(dn_layer *layer, dn_tensor *tensor, float scale);
 void dn_layer_init_normal(dn_layer *layer, dn_tensor *tensor, float scale);
 void dn_layer_init_fill(dn_layer *layer, dn_tensor *tensor, float value);
+
+/* Keys that several types have. */
+#define DN_WINDOW_KEYS(longest, text)                                                                                  \
+    {"filters", DN_KEY_INT, DN_AT_LAYER(filters), .fallback = 1, .low = 1, .high = 1 << 24,                            \
+     .help = "output channels"},                                                                                       \
+    {"size", DN_KEY_INT, DN_AT_LAYER(size), .fallback = 1, .low = 1, .high = longest, .help = text},                   \
+    {"stride", DN_KEY_INT, DN_AT_LAYER(stride), .fallback = 1, .low = 1, .high = longest}
+#define DN_ACTIVATION_KEY(state, field, usual, text)                                                                   \
+    {"activation", DN_KEY_ACTIVATION, DN_AT(state, field), .fallback = usual, .help = text}
 
 extern const dn_layer_type *const dn_layer_types[];
 const dn_layer_type *dn_layer_type_find(const char *name);

@@ -2,13 +2,14 @@
 #   make        ./darknet, the library and, where nvcc is, the CUDA plugin       make test   pytest
 #   make asan   the tests under sanitizers (after pip install), CC=clang too   make tsan   the threads   make clean
 #   make bench  measure the installed package beside its peers and write docs/performance.md
-#   CUDA=0 leaves the plugin out; ARCHS="80 90" names the GPUs it is for; NVCC= where nvcc is
+#   CUDA=0 leaves the plugin out; ARCHS="80 90" names the GPUs it is for, ARCHS=native those of this machine;
+#   NVCC= where nvcc is; DEBUG=1 keeps debug information
 #   make emulated parity    for tests: the plugin's kernels on a CPU, and the comparison of two devices
 MAKEFLAGS += --no-builtin-rules
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' darknet_vae/_version.py)
 CC ?= cc
 B ?= build/make
-OPT ?= -O3 -g -fno-math-errno -fno-trapping-math
+OPT ?= -O3 $(if $(DEBUG),-g) -fno-math-errno -fno-trapping-math
 WARN := -Wall -Wextra $(if $(WERROR),-Werror)
 FLAGS = -std=gnu11 $(OPT) $(WARN) $(CFLAGS) -fPIC -fvisibility=hidden -pthread -Icsrc -DDN_ABI=$(ABI) \
     -DDN_VERSION='"$(VERSION)"'
@@ -19,6 +20,8 @@ ISAS := base
 ifneq (,$(filter x86_64%,$(MACHINE)))
 ISAS += avx2 avx512
 endif
+# What is linked is stripped, unless the flags ask for debug information.
+STRIP = $(if $(filter -g%,$(OPT) $(CFLAGS)),,$(STRIP_FLAGS))
 ISA_base :=
 ISA_avx2 := -mavx2 -mfma
 ISA_avx512 := -mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma -mprefer-vector-width=512
@@ -27,15 +30,18 @@ ifeq ($(shell uname -s),Darwin)
 SO := dylib
 SHARED := -dynamiclib -install_name @rpath/libdarknet.dylib
 LIBS := -lm
+STRIP_FLAGS := -Wl,-S -Wl,-x
 else
 SO := so
+STRIP_FLAGS := -s
 SHARED := -shared -Wl,-soname,libdarknet.so -Wl,-z,defs
 endif
 
 SOURCES := $(wildcard $(foreach d,base io net layers jobs backend fence,csrc/$(d)/*.c) csrc/cpu/cpu_*.c)
 # Every csrc/cpu/isa_*.c is compiled once per instruction set.
 PER_ISA := $(patsubst csrc/cpu/%.c,%,$(wildcard csrc/cpu/isa_*.c))
-OBJECTS := $(SOURCES:csrc/%.c=$(B)/%.o) $(foreach i,$(ISAS),$(PER_ISA:%=$(B)/cpu/%@$(i).o))
+# The kernels first, as they take longest.
+OBJECTS := $(foreach k,$(PER_ISA),$(ISAS:%=$(B)/cpu/$(k)@%.o)) $(SOURCES:csrc/%.c=$(B)/%.o)
 CLI := $(patsubst csrc/%.c,$(B)/%.o,$(wildcard csrc/cli/*.c))
 
 all: bin lib cuda
@@ -58,9 +64,9 @@ $(B)/cpu/%@$(1).o: csrc/cpu/%.c $(B)/flags
 endef
 $(foreach i,$(ISAS),$(eval $(call ISA_RULE,$(i))))
 $(B)/libdarknet.$(SO): $(OBJECTS)
-	@echo '  LD  $@'; $(CC) $(SHARED) $(LDFLAGS) -pthread $^ -o $@ $(LIBS)
+	@echo '  LD  $@'; $(CC) $(SHARED) $(STRIP) $(LDFLAGS) -pthread $^ -o $@ $(LIBS)
 $(B)/darknet: $(OBJECTS) $(CLI)
-	@echo '  LD  $@'; $(CC) $(LDFLAGS) -pthread $^ -o $@ $(LIBS)
+	@echo '  LD  $@'; $(CC) $(STRIP) $(LDFLAGS) -pthread $^ -o $@ $(LIBS)
 # The kernels against plain loops; run by tests/test_kernels.py.
 $(B)/test_kernels: tests/c/test_kernels.c $(OBJECTS)
 	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $(filter %.c %.o,$^) -o $@ $(LIBS)
@@ -88,12 +94,22 @@ PLUGIN_OBJECTS := $(patsubst csrc/cuda/%,$(B)/cuda/%.o,$(wildcard csrc/cuda/*.cu
 HOST_FLAGS = -fPIC -fvisibility=hidden $(WARN)
 ifneq ($(CUDA),0)
 ifneq ($(NVCC),)
+ARCHS ?= all
+KNOWN_ARCHS := $(patsubst compute_%,%,$(shell $(NVCC) --list-gpu-arch))
+ifeq ($(ARCHS),native)
+# The GPUs of this machine, or where none is to be seen 8.x, the most common; any other one compiles what is for 7.5.
+GPUS := $(filter-out 5% 6% 70 72,$(filter $(KNOWN_ARCHS),$(subst .,,$(sort \
+    $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null)))))
+CODE_ARCHS := $(or $(GPUS),80)
+PTX_ARCH := 75
+else
 # Those of them that this toolkit knows. 8.7 and 8.9 run what is for 8.6, 10.3 what is for 10.0; later ones compile the
 # last for themselves. 10.1 became 11.0 in CUDA 13.
-WANTED_ARCHS := 75 80 86 90 100 101 110 120
-ARCHS ?= $(filter $(WANTED_ARCHS),$(patsubst compute_%,%,$(shell $(NVCC) --list-gpu-arch)))
-NVCC_FLAGS = -O3 $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) -DDN_ABI=$(ABI) -Icsrc \
-    -gencode arch=compute_$(lastword $(ARCHS)),code=compute_$(lastword $(ARCHS)) --threads 2 $(if $(WERROR),-Werror all-warnings)
+CODE_ARCHS := $(if $(filter all,$(ARCHS)),$(filter 75 80 86 90 100 101 110 120,$(KNOWN_ARCHS)),$(ARCHS))
+PTX_ARCH := $(lastword $(CODE_ARCHS))
+endif
+NVCC_FLAGS = -O3 $(foreach a,$(CODE_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) -DDN_ABI=$(ABI) -Icsrc \
+    -gencode arch=compute_$(PTX_ARCH),code=compute_$(PTX_ARCH) --threads 2 $(if $(WERROR),-Werror all-warnings)
 # where the wheels of NVIDIA put the static runtime
 NVCC_LIBS = $(patsubst %,-L%,$(wildcard $(dir $(NVCC))../lib))
 cuda: $(PLUGIN)
@@ -114,7 +130,7 @@ $(B)/cuda/%.c.o: csrc/cuda/%.c $(B)/cuda/flags
 	@echo '  NVCC  $<'; $(NVCC) $(NVCC_FLAGS) -Xcompiler=$(subst $(space),$(comma),-std=gnu11 $(HOST_FLAGS)) \
 	    -MMD -MP -MF $(@:.o=.d) -c $< -o $@
 $(PLUGIN): $(PLUGIN_OBJECTS)
-	@echo '  LD  $@'; $(NVCC) -shared -cudart static -Xlinker --exclude-libs,ALL $(NVCC_LIBS) $^ -o $@ -ldl -lpthread -lrt
+	@echo '  LD  $@'; $(NVCC) -shared -cudart static $(if $(STRIP),-Xlinker $(STRIP)) -Xlinker --exclude-libs,ALL $(NVCC_LIBS) $^ -o $@ -ldl -lpthread -lrt
 
 # The same files on a CPU, for tests.
 CXX ?= c++

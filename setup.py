@@ -22,8 +22,11 @@ def make(build: Path, *goals: str) -> None:
     for tool in (program, os.environ.get("CC", "cc")):
         if shutil.which(tool.split()[0]) is None:
             raise SystemExit(f"darknet-vae is compiled from C: '{tool}' is missing; install make and a C compiler")
-    jobs = [] if "MAKEFLAGS" in os.environ else [f"-j{os.cpu_count() or 2}"]
-    subprocess.check_call([program, *jobs, f"B={build}", *goals], cwd=ROOT)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
+    jobs = [] if "MAKEFLAGS" in os.environ else [f"-j{cores}"]
+    # for the GPUs of this machine; a wheel for others is built with ARCHS=all
+    environment = {"ARCHS": "native", **os.environ}
+    subprocess.check_call([program, *jobs, f"B={build}", *goals], cwd=ROOT, env=environment)
 
 
 class BuildExt(build_ext):
@@ -40,7 +43,7 @@ class BuildExt(build_ext):
         return Path(self.build_lib) / "darknet_vae"
 
     def run(self) -> None:
-        make(self.make_folder, "lib", "cuda")
+        make(self.make_folder, "lib", "bin", "cuda")  # side by side; build_scripts finds the program made
         self.put(self.make_folder / LIBRARY, "lib")
         if os.environ.get("CUDA") != "0" and (self.make_folder / PLUGIN).exists():
             self.put(self.make_folder / PLUGIN, "lib")

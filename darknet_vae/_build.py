@@ -1,5 +1,6 @@
 """The cffi module over libdarknet (API mode, stable ABI). Its declarations are cut from the marked region of csrc/darknet.h."""
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -32,6 +33,9 @@ ffi.set_source(
     '#include "darknet.h"\nextern long dn_sys_fail_at(long n);',
     include_dirs=[str(ROOT / "csrc")],
     libraries=["darknet"],
-    extra_link_args=["-Wl,-rpath,@loader_path/lib" if sys.platform == "darwin" else "-Wl,-rpath,$ORIGIN/lib"],
+    # calls of the library, which need no optimising
+    extra_compile_args=["-O1", "-g" if os.environ.get("DEBUG") else "-g0"],
+    extra_link_args=["-Wl,-rpath,@loader_path/lib" if sys.platform == "darwin" else "-Wl,-rpath,$ORIGIN/lib"]
+    + ([] if os.environ.get("DEBUG") else ["-Wl,-x"] if sys.platform == "darwin" else ["-s"]),
     py_limited_api=True,
 )

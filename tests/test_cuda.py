@@ -519,21 +519,46 @@ def test_a_plugin_without_all_operations_is_refused(fields: str, lacks: str, mon
     assert message.endswith(f"p.so is incomplete: it has no {lacks}")
 
 
+def arch_words(known: str, **variables: str) -> list[str]:
+    """What nvcc is asked to compile for, `arch=` left out, when it knows these compute capabilities."""
+    compiler = Path("nvcc").absolute()
+    compiler.write_text(f"#!/bin/sh\nfor a in {known}; do echo compute_$a; done\n")
+    compiler.chmod(0o755)
+    clean = {name: value for name, value in os.environ.items() if name not in ("ARCHS", "CUDA", "MAKEFLAGS")}
+    words = ["make", "-n", f"B={Path('b').absolute()}", f"NVCC={compiler}", "cuda"]
+    done = run(words, cwd=ROOT, env={**clean, **variables})
+    compiling = [line for line in done.stdout.splitlines() if "NVCC" in line and "-gencode" in line]
+    return [word.split("arch=")[1] for word in compiling[0].split() if word.startswith("arch=")]
+
+
 @pytest.mark.parametrize(("known", "wanted"), [
     ("52 60 70 75 80 86 87 89 90", "75 80 86 90"),  # CUDA 12.0
     ("50 75 80 86 87 89 90 100 101 103 120 121", "75 80 86 90 100 101 120"),  # 12.9
     ("75 80 86 87 88 89 90 100 110 103 120 121", "75 80 86 90 100 110 120"),  # 13.0
 ])  # fmt: skip
 def test_the_plugin_is_for_the_gpus_that_the_toolkit_knows(known: str, wanted: str) -> None:
-    compiler = Path("nvcc").absolute()
-    compiler.write_text(f"#!/bin/sh\nfor a in {known}; do echo compute_$a; done\n")
-    compiler.chmod(0o755)
-    clean = {name: value for name, value in os.environ.items() if name not in ("ARCHS", "CUDA", "MAKEFLAGS")}
-    done = run(["make", "-n", f"B={Path('b').absolute()}", f"NVCC={compiler}", "cuda"], cwd=ROOT, env=clean)
-    compiling = [line for line in done.stdout.splitlines() if "NVCC" in line and "-gencode" in line]
-    words = [word.split("arch=")[1] for word in compiling[0].split() if word.startswith("arch=")]
     last = wanted.split()[-1]
-    assert words == [f"compute_{a},code=sm_{a}" for a in wanted.split()] + [f"compute_{last},code=compute_{last}"]
+    expected = [f"compute_{a},code=sm_{a}" for a in wanted.split()] + [f"compute_{last},code=compute_{last}"]
+    assert arch_words(known) == arch_words(known, ARCHS="all") == expected
+
+
+@pytest.mark.parametrize(("present", "wanted"), [
+    ("echo 8.9; echo 9.0; echo 8.9", "89 90"),
+    ("echo 6.1; echo 13.0", "80"),  # too old, and newer than the toolkit
+    ("echo 'No devices were found'", "80"),
+    ("exit 9", "80"),
+])  # fmt: skip
+def test_native_is_for_the_gpus_of_this_machine_and_any_other_compiles_it_itself(present: str, wanted: str) -> None:
+    Path("bin").mkdir()
+    Path("bin/nvidia-smi").write_text(f"#!/bin/sh\n{present}\n")
+    Path("bin/nvidia-smi").chmod(0o755)
+    found = arch_words("60 75 80 86 89 90", ARCHS="native", PATH=f"{Path('bin').absolute()}:{os.environ['PATH']}")
+    assert found == [*(f"compute_{a},code=sm_{a}" for a in wanted.split()), "compute_75,code=compute_75"]
+
+
+def test_named_gpus_are_those_of_the_plugin() -> None:
+    found = arch_words("75 80 86 89 90", ARCHS="80 89")
+    assert found == ["compute_80,code=sm_80", "compute_89,code=sm_89", "compute_89,code=compute_89"]
 
 
 INSTALLED = Path(dv.__file__).parent / "lib" / "libdarknet_cuda.so"

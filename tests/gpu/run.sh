@@ -16,7 +16,7 @@ nvidia-smi --query-gpu=name,driver_version --format=csv,noheader || { echo "ther
 python3 -m venv --system-site-packages build/gpu_venv # torch of the system, if there is one, is used by the benchmark
 # shellcheck disable=SC1091
 . build/gpu_venv/bin/activate
-make -j"$(nproc)" WERROR=1 all parity
+make -j"$(nproc)" WERROR=1 ARCHS=native all parity
 pip install --quiet --disable-pip-version-check --ignore-installed '.[test]'
 export DARKNET_CUDA_PLUGIN=$PWD/build/make/libdarknet_cuda.so
 scratch=$(mktemp -d)

@@ -55,7 +55,8 @@ typedef struct dn_step {
 /* Adam, or SGD with momentum; the formulas stand in docs/numerics.md, "Update". */
 typedef struct dn_optimizer {
     int adam;
-    float momentum, b1, b2, eps;
+    float momentum, eps;
+    double b1, b2; /* kernels round them to float; the corrections of dn_step do not */
 } dn_optimizer;
 
 /* A dense layer: y = act(x W^T + b), x (rows, inputs), W (outputs, inputs). */

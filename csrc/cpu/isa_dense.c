@@ -143,8 +143,8 @@ static rule rule_of(const dn_dense_pass *p, float decay) {
                   .rate = s->rate * p->factor,
                   .momentum = o->momentum,
                   .decay = o->adam ? decay * s->rows : decay,
-                  .b1 = o->b1,
-                  .b2 = o->b2,
+                  .b1 = (float)o->b1,
+                  .b2 = (float)o->b2,
                   .eps = o->eps,
                   .inverse1 = 1 / s->correction1,
                   .inverse_root2 = 1 / sqrtf(s->correction2)};

@@ -87,9 +87,9 @@ struct dn_updater {
     __device__ void at(size_t i, float g) const {
         float before = w[i];
         if (o.adam) {
-            float d = g + decay * step->rows * before;
-            float first = m[i] = o.b1 * m[i] + (1 - o.b1) * d;
-            float second = v[i] = o.b2 * v[i] + (1 - o.b2) * d * d;
+            float d = g + decay * step->rows * before, b1 = (float)o.b1, b2 = (float)o.b2;
+            float first = m[i] = b1 * m[i] + (1 - b1) * d;
+            float second = v[i] = b2 * v[i] + (1 - b2) * d * d;
             w[i] = before -
                    step->rate * factor * (first / step->correction1) / (sqrtf(second / step->correction2) + o.eps);
         } else {

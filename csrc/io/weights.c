@@ -65,7 +65,7 @@ static dn_status weights_save(const dn_net *net, const char *path, int cutoff) {
     dn_writer *w;
     DN_TRY(dn_writer_open(&w, path));
     int32_t header[3] = {0, 2, 0};
-    uint64_t seen = net->seen;
+    uint64_t seen = net->state.seen;
     dn_status status = dn_writer_write(w, header, sizeof header);
     if (status == DN_OK) status = dn_writer_write(w, &seen, sizeof seen);
     for (int i = 0; status == DN_OK && i < net->n_layers && (cutoff < 0 || i < cutoff); i++) {
@@ -197,16 +197,7 @@ static dn_status weights_parse(dn_net *net, const char *path, const char *data, 
                      p, (double)v);
         }
     }
-    net->seen = clear ? 0 : seen;
-    net->updates = 0;
-    dn_net_schedule_from(net, net->seen, 0);
-    net->rate_from = 0; /* steps by hand go on where the file was */
-    if (net->grads) {
-        net->ops->fill(net->pool, net->n_values, 0, net->moment1);
-        net->ops->fill(net->pool, net->n_values, 0, net->grads);
-        if (net->moment2) net->ops->fill(net->pool, net->n_values, 0, net->moment2);
-    }
-    net->rows_since_update = 0;
+    dn_net_begin_anew(net, clear ? 0 : seen);
     return DN_OK;
 }
 

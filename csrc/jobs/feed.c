@@ -17,8 +17,8 @@ void dn_feed_shuffle(dn_trainer *t) {
     size_t steps = (size_t)dn_net_steps(t->net), n = t->rows / steps;
     uint32_t *order = t->sequences ? t->sequences : t->order;
     for (size_t i = 0; i < n; i++) order[i] = t->kept ? t->kept[i] : (uint32_t)i;
-    uint64_t epoch = t->net->seen / t->rows + (t->net->seen % t->rows > 0); /* of all that were ever trained */
-    if (t->options.shuffle) feed_draw(t->net->seed, DN_STREAM_SHUFFLE, epoch, n, order);
+    uint64_t epoch = t->net->state.seen / t->rows + (t->net->state.seen % t->rows > 0); /* of all that were ever trained */
+    if (t->options.shuffle) feed_draw(t->net->state.seed, DN_STREAM_SHUFFLE, epoch, n, order);
     for (size_t at = 0; t->sequences && at < t->rows; at += (size_t)t->net->run.batch) {
         size_t pass = dn_job_rows(t->rows, at, (size_t)t->net->run.batch);
         for (size_t i = 0; i < pass; i++)
@@ -40,7 +40,7 @@ static dn_status feed_hold_out(dn_trainer *t, double part) {
         return DN_E_MEMORY;
     }
     for (size_t i = 0; i < n; i++) t->kept[i] = (uint32_t)i;
-    feed_draw(t->net->seed, DN_STREAM_HOLDOUT, 0, n, t->kept);
+    feed_draw(t->net->state.seed, DN_STREAM_HOLDOUT, 0, n, t->kept);
     for (size_t i = n - held; i < n; i++) out[t->kept[i]] = 1;
     size_t to = 0;
     for (int side = 0; side < 2; side++)

@@ -9,45 +9,10 @@
 
 enum { STEPS_AHEAD = 64 };
 
-/* The blocks that a good epoch is kept of; returns how many. */
-static int trainer_blocks(const dn_net *net, float *blocks[4], size_t sizes[4]) {
-    float *const all[4] = {net->values, net->statistics, net->moment1, net->moment2};
-    int n = 0;
-    for (int i = 0; i < 4; i++)
-        if (all[i]) blocks[n] = all[i], sizes[n++] = i == 1 ? net->n_statistics : net->n_values;
-    return n;
-}
-
-static void *trainer_alloc_good(const dn_net *net) {
-    float *blocks[4];
-    size_t sizes[4], floats = 0, bytes;
-    int n = trainer_blocks(net, blocks, sizes);
-    for (int i = 0; i < n; i++) floats += sizes[i];
-    return dn_size_mul(&bytes, floats, sizeof(float)) == DN_OK ? net->ops->alloc(net->pool, bytes) : NULL;
-}
-
-static void trainer_copy_good(dn_trainer *t, int back) {
-    dn_net *net = t->net;
-    float *blocks[4], *good = t->good;
-    size_t sizes[4];
-    int n = trainer_blocks(net, blocks, sizes);
-    for (int i = 0; i < n; good += sizes[i++])
-        net->ops->copy(net->pool, sizes[i], back ? good : blocks[i], back ? blocks[i] : good);
-}
-
-static void trainer_keep(dn_trainer *t) {
-    trainer_copy_good(t, 0);
-    t->good_seen = t->net->seen, t->good_updates = t->net->updates;
-}
-
 /* Back to the end of the last good epoch; the next run begins the epoch after it. */
 static void trainer_restore(dn_trainer *t) {
-    dn_net *net = t->net;
-    trainer_copy_good(t, 1);
-    net->seen = t->good_seen, net->updates = t->good_updates;
-    net->ops->fill(net->pool, net->n_values, 0, net->grads);
-    net->rows_since_update = 0;
-    t->at = 0, t->passes = t->finished = t->scoring = 0;
+    dn_snapshot_restore(&t->good, t->net);
+    t->at = 0, t->finished = t->scoring = 0;
     t->image = t->latent = t->weighted = 0;
 }
 
@@ -59,21 +24,22 @@ static uint64_t trainer_batches_per_epoch(const dn_trainer *t) {
 /* Where schedule and max_batches count from. */
 static dn_status trainer_place_schedule(dn_trainer *t) {
     dn_net *net = t->net;
+    dn_train_state *s = &net->state;
     uint64_t n = dn_net_rows_per_update(net), max = (uint64_t)net->schedule.max_batches;
     /* Batches made so far. The last one of an epoch may be a part, so whole epochs of these rows are counted as such. */
-    uint64_t rest = net->seen % t->rows;
-    uint64_t ever = net->seen / t->rows * trainer_batches_per_epoch(t) + rest / n + (rest % n > 0);
+    uint64_t rest = s->seen % t->rows;
+    uint64_t ever = s->seen / t->rows * trainer_batches_per_epoch(t) + rest / n + (rest % n > 0);
     int open = t->options.epochs <= 0;
     if (t->options.continues) {
         DN_CHECK(!open || ever < max, DN_E_USAGE,
                  "%s: nothing is left to train: %llu rows seen are batch %llu, and max_batches=%llu ends the schedule: "
                  "give a larger max_batches, or epochs, or do not continue it",
-                 net->cfg->path, (unsigned long long)net->seen, (unsigned long long)ever, (unsigned long long)max);
-        dn_net_schedule_from(net, 0, ever);
-    } else if (open && dn_net_batches(net) >= max) {
-        dn_net_schedule_from(net, net->seen, 0);
+                 net->cfg->path, (unsigned long long)s->seen, (unsigned long long)ever, (unsigned long long)max);
+        s->schedule_from = 0, s->batches = ever;
+    } else if (open && s->batches >= max) {
+        s->schedule_from = s->seen, s->batches = 0;
     }
-    net->rate_from = net->schedule_from;
+    s->rate_from = s->schedule_from;
     t->max_batches = open ? max : 0;
     return DN_OK;
 }
@@ -86,9 +52,9 @@ static dn_status trainer_allocate(dn_trainer *t) {
     t->sums = dn_alloc(1, sums);
     t->undo_host = dn_alloc((size_t)net->n_layers, sizeof *t->undo_host);
     t->undo = net->ops->alloc(net->pool, sums);
-    t->good = trainer_alloc_good(net);
-    int all = t->order && (steps == 1 || t->sequences) && t->sums && t->undo_host && t->undo && t->good;
-    return all ? dn_feed_place(t) : DN_E_MEMORY;
+    if (!t->order || (steps > 1 && !t->sequences) || !t->sums || !t->undo_host || !t->undo) return DN_E_MEMORY;
+    DN_TRY(dn_snapshot_create(&t->good, net));
+    return dn_feed_place(t);
 }
 
 static dn_status trainer_prepare(dn_trainer *t, const dn_train_options *options) {
@@ -103,7 +69,7 @@ static dn_status trainer_prepare(dn_trainer *t, const dn_train_options *options)
 
 /* Batches still to be made until max_batches. */
 static uint64_t trainer_batches_left(const dn_trainer *t) {
-    uint64_t done = dn_net_batches(t->net);
+    uint64_t done = t->net->state.batches;
     return t->max_batches > done ? t->max_batches - done : 0;
 }
 
@@ -116,8 +82,8 @@ static int trainer_planned(const dn_trainer *t) {
 
 static void trainer_begin(dn_trainer *t) {
     dn_net *net = t->net;
-    if (t->options.learning_rate > 0) net->rate_override = t->options.learning_rate;
-    net->rows_since_update = 0;
+    if (t->options.learning_rate > 0) net->state.learning_rate = t->options.learning_rate;
+    net->state.rows_since_update = 0;
     net->ops->fill(net->pool, net->n_values, 0, net->grads);
     t->preview_due = 1;
     t->planned = trainer_planned(t);
@@ -125,7 +91,7 @@ static void trainer_begin(dn_trainer *t) {
     dn_trainer_warn_of_far_data(t);
     dn_trainer_warn_of_unreachable_data(t);
     dn_feed_shuffle(t);
-    trainer_keep(t);
+    dn_snapshot_take(&t->good, net);
     t->started = dn_now();
 }
 
@@ -149,7 +115,7 @@ static dn_status trainer_create(dn_trainer **out, dn_net *net, const dn_rows *ro
     dn_trainer *t = dn_alloc(1, sizeof *t);
     if (!t) return DN_E_MEMORY;
     *t = (dn_trainer){.net = net, .x = rows->x, .truth = rows->truth, .rows = rows->n, .options = *options,
-                      .layout = net->layout, .rate_before = net->rate_override};
+                      .layout = net->layout, .rate_before = net->state.learning_rate};
     dn_status status = trainer_prepare(t, options);
     if (status != DN_OK) {
         trainer_free(t);
@@ -168,9 +134,10 @@ dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const dn_rows *rows, 
 static void trainer_free(dn_trainer *t) {
     const dn_ops *ops = t->net->ops;
     if (t->recording) ops->record_free(t->net->pool, t->recording);
-    void *blocks[] = {t->data_block, t->order_block, t->good, t->undo};
+    void *blocks[] = {t->data_block, t->order_block, t->undo};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
         if (blocks[i]) ops->free(t->net->pool, blocks[i]);
+    dn_snapshot_free(&t->good, t->net);
     dn_free(t->staging);
     dn_free(t->preview);
     dn_free(t->order);
@@ -187,7 +154,7 @@ void dn_trainer_destroy(dn_trainer *t) {
     if (!t) return;
     dn_net *net = t->net;
     dn_guard_wait(net->guard);
-    net->rate_override = t->rate_before;
+    net->state.learning_rate = t->rate_before;
     trainer_free(t);
     dn_net_leave(net, DN_OK);
 }
@@ -290,7 +257,7 @@ static dn_status trainer_work(dn_trainer *t, double until, int *done) {
         t->scoring = t->scored && (t->at == t->rows || t->finished);
         t->score_at = 0;
         dn_scores_clear(&t->score_sums.scores);
-        if (t->at == t->rows || t->finished) trainer_keep(t);
+        if (t->at == t->rows || t->finished) dn_snapshot_take(&t->good, t->net);
     }
     if (t->scoring) DN_TRY(trainer_score(t, until));
     *done = t->at > 0 && !t->scoring && (t->at == t->rows || t->finished);

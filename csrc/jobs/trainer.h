@@ -2,6 +2,7 @@
 #ifndef DN_TRAINER_H
 #define DN_TRAINER_H
 #include "jobs/jobs.h"
+#include "net/snapshot.h"
 
 enum { DN_TRAINER_PROBLEMS = 8, DN_TRAINER_LINE = 700 };
 
@@ -19,14 +20,13 @@ struct dn_trainer {
     float *data_block;   /* of both; NULL when the backend reads the caller's arrays */
     uint32_t *order_block;
     float *staging;      /* a batch on the host, when the data do not fit on the device */
-    float *good;         /* parameters, statistics and moments of the last good epoch, on the device */
-    uint64_t good_seen, good_updates;
+    dn_snapshot good;    /* of the last good epoch */
     float *undo;         /* sums of the losses before the step at work, on the device, so that it can be undone; */
     double *undo_host;   /* and what the host adds to them */
     void *recording;     /* of a whole step with a full batch */
     int recorded;        /* 1: recording or not, it has been tried */
     uint64_t max_batches; /* where to stop, 0: never */
-    int epoch, planned, passes, finished, preview_due;
+    int epoch, planned, finished, preview_due;
     double rate_before;  /* the network's override, to be put back */
     char problems[DN_TRAINER_PROBLEMS][DN_TRAINER_LINE]; /* that were told, without what differs from epoch to epoch */
     int n_problems;

@@ -35,11 +35,9 @@ static dn_status trainer_replay(dn_trainer *t, int rows) {
         }
         DN_TRY(status);
         DN_TRY(ended);
-        net->updates--; /* recording was not doing */
     }
     net->ops->replay(net->pool, t->recording);
     net->run.rows = rows;
-    net->updates++;
     return DN_OK;
 }
 
@@ -61,21 +59,23 @@ static void trainer_undo_sums(dn_trainer *t, int back) {
 dn_status dn_trainer_step(dn_trainer *t) {
     dn_net *net = t->net;
     int n = (int)dn_job_rows(t->rows, t->at, (size_t)net->run.batch);
-    uint64_t pass = net->seen;
-    net->seen += (uint64_t)n;
-    int update = t->passes + 1 == net->subdivisions || t->at + (size_t)n == t->rows, replays = trainer_replays(t, n);
-    dn_net_set_step(net, pass, t->at, net->rows_since_update + n);
+    uint64_t pass = net->state.seen;
+    net->state.seen += (uint64_t)n;
+    int64_t waiting = net->state.rows_since_update + n;
+    int update = waiting >= (int64_t)dn_net_rows_per_update(net) || t->at + (size_t)n == t->rows;
+    int replays = trainer_replays(t, n);
+    dn_net_set_step(net, pass, t->at, waiting);
     if (!replays || !t->recording) trainer_undo_sums(t, 0);
     dn_status status = dn_net_check_rate(net);
     if (status == DN_OK && replays) status = dn_watched(); /* else between layers */
     if (status == DN_OK) status = replays ? trainer_replay(t, n) : trainer_pass(t, n, update);
     if (status != DN_OK) {
-        net->seen = pass;
+        net->state.seen = pass;
         if (!replays || !t->recording) trainer_undo_sums(t, 1);
         return status;
     }
     t->at += (size_t)n;
-    t->passes = update ? 0 : t->passes + 1;
-    if (t->max_batches && dn_net_batches(net) >= t->max_batches) t->finished = 1;
+    if (update) dn_net_count_update(net);
+    if (t->max_batches && net->state.batches >= t->max_batches) t->finished = 1;
     return DN_OK;
 }

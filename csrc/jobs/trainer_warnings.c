@@ -30,7 +30,7 @@ void dn_trainer_warn_of_idle_epochs(dn_trainer *t) {
     uint64_t end = dn_schedule_end(&net->schedule), n = dn_net_rows_per_update(net);
     if (end == UINT64_MAX || t->options.epochs <= 0) return;
     double first = (double)(t->rows < n ? t->rows : n); /* rows when an epoch's first update is made */
-    double left = (double)(end - 1) * (double)n - (double)(net->seen - net->schedule_from) - first;
+    double left = (double)(end - 1) * (double)n - (double)(net->state.seen - net->state.schedule_from) - first;
     double good = left < 0 ? 0 : floor(left / (double)t->rows) + 1; /* epochs that begin with a rate above 0 */
     long long max = (long long)net->schedule.max_batches;
     if (good >= t->options.epochs) return;

@@ -52,7 +52,7 @@ static dn_status crop_forward(dn_layer *l) {
     int top = room_h / 2, left = room_w / 2, flip = 0;
     if (run->training) {
         uint32_t r[4];
-        dn_philox(run->seed, DN_STREAM_LAYER + (uint32_t)l->index, run->pass, 0, r);
+        dn_philox(run->now.seed, DN_STREAM_LAYER + (uint32_t)l->index, run->now.pass, 0, r);
         for (int i = 0; !st->given && i < 3; i++) st->place[i] = dn_uniform_of(r[i]);
         flip = st->flip && st->place[0] < 0.5f;
         top = crop_place(st->place[1], room_h), left = crop_place(st->place[2], room_w);

@@ -140,9 +140,9 @@ static void detection_cell(const dn_layer *l, int row, int cell, const float *tr
     const float *t = truth + 1 + st->classes;
     dn_box object = detection_box(st, t, 0, 0, 0);
     int n = detection_responsible(st, y, cell, object);
-    if (st->random && run->training && run->pass + (uint64_t)run->rows < DETECTION_EARLY) {
+    if (st->random && run->training && run->now.pass + (uint64_t)run->rows < DETECTION_EARLY) {
         uint64_t number = (uint64_t)row * st->side * st->side + (uint64_t)cell;
-        n = (int)(dn_uniform_at(run->seed, DN_STREAM_LAYER + (uint32_t)l->index, run->pass, number) * (float)st->n);
+        n = (int)(dn_uniform_at(run->now.seed, DN_STREAM_LAYER + (uint32_t)l->index, run->now.pass, number) * (float)st->n);
     }
     int at = detection_coordinates(st, cell, n), confidence = detection_confidence(st, cell, n);
     float iou = dn_box_iou(detection_box(st, y + at, 0, 0, st->root), object);

@@ -187,7 +187,7 @@ static const dn_object *region_class_only(const dn_grid *g) {
 static dn_status region_forward(dn_layer *l) {
     region_state *st = l->state;
     const dn_run *run = dn_layer_run(l);
-    int early = run->training && run->pass + (uint64_t)run->rows < REGION_EARLY;
+    int early = run->training && run->now.pass + (uint64_t)run->rows < REGION_EARLY;
     dn_head_begin(l, &st->head);
     for (int row = 0; row < run->rows; row++) {
         float *y = st->head.output + (size_t)row * l->outputs, *grad = st->head.gradient + (size_t)row * l->outputs;

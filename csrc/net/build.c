@@ -83,11 +83,9 @@ static dn_status net_settle_inputs(dn_net *net, dn_section *s, const net_keys *k
 
 static dn_status net_settle_optimizer(dn_net *net, dn_section *s, const net_keys *k) {
     if (k->decay > FLT_MAX) return dn_cfg_error(s, "decay", "decay=%g is beyond float32", k->decay);
-    net->decay = k->decay, net->b1 = k->b1, net->b2 = k->b2;
     net->run.decay = (float)k->decay;
-    net->run.optimizer.adam = k->adam;
-    net->run.optimizer.momentum = (float)k->momentum, net->run.optimizer.eps = (float)k->eps;
-    net->run.optimizer.b1 = (float)k->b1, net->run.optimizer.b2 = (float)k->b2;
+    net->run.optimizer = (dn_optimizer){
+        .adam = k->adam, .momentum = (float)k->momentum, .eps = (float)k->eps, .b1 = k->b1, .b2 = k->b2};
     return DN_OK;
 }
 

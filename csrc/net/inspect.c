@@ -44,7 +44,7 @@ void dn_net_info_get(const dn_net *net, dn_net_info *info) {
                           .out_width = out->out_width,
                           .out_channels = out->out_channels,
                           .seen = shown->seen,
-                          .seed = net->seed,
+                          .seed = net->state.seed,
                           .max_batches = net->schedule.max_batches,
                           .cost = shown->cost,
                           .objective = shown->objective,

@@ -96,6 +96,7 @@ dn_tensor *dn_layer_find(const dn_layer *l, const char *name) {
 static void layer_init(dn_layer *l, dn_tensor *t, int normal, float scale) {
     const dn_run *run = dn_layer_run(l);
     if (l->net->resized_from || l->net->stopped != DN_OK) return; /* it has its values already; a watch ended it */
+    uint64_t seed = l->net->state.seed;
     uint32_t stream = DN_STREAM_INIT + (uint32_t)l->index * DN_MAX_TENSORS + (uint32_t)(t - l->tensors);
     float part[1024];
     for (size_t i = 0; i < t->count; i += 1024) { /* in parts: no second copy of a large tensor */
@@ -104,10 +105,10 @@ static void layer_init(dn_layer *l, dn_tensor *t, int normal, float scale) {
         for (size_t j = 0; j < n; j += 4) {
             float four[4];
             if (normal) {
-                dn_normal4(run->seed, stream, (i + j) / 4 >> 32, (uint32_t)((i + j) / 4), four);
+                dn_normal4(seed, stream, (i + j) / 4 >> 32, (uint32_t)((i + j) / 4), four);
             } else {
                 uint32_t bits[4];
-                dn_philox(run->seed, stream, (i + j) / 4 >> 32, (uint32_t)((i + j) / 4), bits);
+                dn_philox(seed, stream, (i + j) / 4 >> 32, (uint32_t)((i + j) / 4), bits);
                 for (int k = 0; k < 4; k++) four[k] = 2 * dn_uniform_of(bits[k]) - 1;
             }
             for (size_t k = 0; k < 4 && j + k < n; k++) part[j + k] = scale * four[k];

@@ -149,8 +149,8 @@ typedef struct dn_run {
     int inference; /* 1: it never trains */
     const float *truth; /* (rows, net truths) or NULL */
     float *workspace;
-    uint64_t seed, pass;  /* for noise drawn on the host; dn_step holds the same for the backend */
     const dn_step *step;  /* in the backend's memory */
+    dn_step now;          /* the same on the host */
     double *sums;         /* in the backend's memory: (layers, 2), cost and latent loss */
     float bn_eps;        /* < 0: legacy */
     double kl_scale;     /* s of the network's image loss */

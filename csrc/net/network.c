@@ -9,7 +9,7 @@
 /* What others may see while a call is at work, as it is now. */
 static void net_show(const dn_net *net) {
     dn_guard_lock(net->guard);
-    *dn_guard_shown(net->guard) = (dn_shown){.seen = net->seen,
+    *dn_guard_shown(net->guard) = (dn_shown){.seen = net->state.seen,
                                              .cost = net->cost,
                                              .objective = net->objective,
                                              .learning_rate = dn_net_rate(net),
@@ -84,7 +84,7 @@ static dn_status net_build(dn_net *net, const dn_net_options *options) {
     DN_TRY(dn_guard_create(&net->guard));
     DN_TRY(dn_pool_create(&net->pool, threads));
     net->run.pool = net->pool;
-    net->seed = net->run.seed = options ? options->seed : 0;
+    net->state.seed = options ? options->seed : 0;
     return net_assemble(net, (dn_net_size){.batch = options && options->batch > 0 ? options->batch : 0},
                         options && options->device ? options->device : "cpu", options ? options->precision : NULL);
 }
@@ -185,17 +185,10 @@ static dn_status net_resize(dn_net *net, int height, int width, int batch) {
                      .cfg = net->cfg,
                      .pool = net->pool,
                      .ops = net->ops,
-                     .seed = net->seed,
-                     .seen = net->seen,
-                     .updates = net->updates,
-                     .schedule_from = net->schedule_from,
-                     .rate_from = net->rate_from,
-                     .batches_before = net->batches_before,
-                     .rate_override = net->rate_override,
-                     .rows_since_update = net->rows_since_update,
+                     .state = net->state,
                      .layout = net->layout + 1,
                      .resized_from = net,
-                     .run = {.ops = net->ops, .pool = net->pool, .seed = net->seed}};
+                     .run = {.ops = net->ops, .pool = net->pool}};
     dn_status status = net_assemble(next, size, NULL, NULL);
     if (status == DN_OK && net->deltas) status = dn_net_prepare_training(next);
     if (status != DN_OK) {
@@ -228,9 +221,9 @@ dn_net *dn_net_for_job(dn_net *net, size_t rows) {
                      .cfg = net->cfg,
                      .pool = net->pool,
                      .ops = net->ops,
-                     .seed = net->seed,
+                     .state = net->state,
                      .resized_from = net,
-                     .run = {.ops = net->ops, .pool = net->pool, .seed = net->seed, .inference = 1}};
+                     .run = {.ops = net->ops, .pool = net->pool, .inference = 1}};
     dn_net_size size = {.batch = (int)width};
     if ((size_t)net->height * net->width * net->channels == (size_t)net->inputs)
         size.height = net->height, size.width = net->width;

@@ -4,6 +4,7 @@
 #include "base/guard.h"
 #include "net/layer.h"
 #include "net/schedule.h"
+#include "net/train_state.h"
 
 typedef struct dn_range { /* neighbours in the parameter block that are updated alike */
     size_t offset, count;
@@ -27,12 +28,8 @@ struct dn_net {
     dn_truth_kind truth_kind;
     int sampling_layer; /* first, -1: none */
     int latent_layer;   /* whose output is the latent space: sampling, or an autoencoder's narrowest; -1: none */
-    uint64_t seed, seen, updates;
-    uint64_t schedule_from; /* the `seen` from which a trainer's schedule and max_batches count */
-    uint64_t rate_from;     /* the same for the rate now: 0, as Darknet counts, until the first trainer */
-    int64_t batches_before; /* updates + this = batches since then */
-    double decay, b1, b2, data_scale, rate_override;
-    double step_rate;     /* learning rate of the step that is set */
+    dn_train_state state;
+    double data_scale;
     double largest_factor; /* of the layers' learning rates */
     const char *label_column;
     float *input, *truth;                  /* (batch, inputs), (batch, truths) on the device */
@@ -52,7 +49,6 @@ struct dn_net {
     int layout;                 /* how often memory has been laid out anew */
     dn_range *ranges, *rest;   /* of all parameters; of those of layers that do not update themselves */
     int n_ranges, n_rest, may_update_now;
-    int64_t rows_since_update;
     double cost, objective; /* of the last forward */
 };
 
@@ -108,14 +104,15 @@ size_t dn_net_place(const dn_net *net, size_t rows, size_t i);
 void dn_net_set_step(dn_net *net, uint64_t pass, uint64_t at, int64_t rows);
 /* Before an update with the step that is set: DN_E_NUMERIC when the learning rate has grown beyond float32. */
 dn_status dn_net_check_rate(const dn_net *net);
-/* dn_net_update for a step that is set. */
+/* The update of a step that is set. Recorded, it is done at every replay. */
 void dn_net_apply_update(dn_net *net);
+/* And that it was done. */
+void dn_net_count_update(dn_net *net);
 /* Of the schedule, from the rows seen since rate_from. */
 uint64_t dn_net_batch_number(const dn_net *net);
-/* Let the schedule begin at this `seen`, which so many batches have followed. */
-void dn_net_schedule_from(dn_net *net, uint64_t seen, uint64_t batches);
-/* Batches since then, as they were counted. */
-uint64_t dn_net_batches(const dn_net *net);
+/* What was trained is forgotten, but for the parameters and that so many rows were seen: moments are 0, schedules begin
+ * here. */
+void dn_net_begin_anew(dn_net *net, uint64_t seen);
 uint64_t dn_net_rows_per_update(const dn_net *net);
 double dn_net_rate(const dn_net *net);
 

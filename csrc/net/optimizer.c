@@ -6,34 +6,27 @@
 uint64_t dn_net_rows_per_update(const dn_net *net) { return (uint64_t)net->run.batch * (uint64_t)net->subdivisions; }
 
 uint64_t dn_net_batch_number(const dn_net *net) {
-    uint64_t n = dn_net_rows_per_update(net), rows = net->seen - net->rate_from;
+    uint64_t n = dn_net_rows_per_update(net), rows = net->state.seen - net->state.rate_from;
     return rows / n + (rows % n > 0);
 }
 
-void dn_net_schedule_from(dn_net *net, uint64_t seen, uint64_t batches) {
-    net->schedule_from = seen;
-    net->batches_before = (int64_t)(batches - net->updates);
-}
-
-uint64_t dn_net_batches(const dn_net *net) { return net->updates + (uint64_t)net->batches_before; }
-
 double dn_net_rate(const dn_net *net) {
-    double value = net->rate_override > 0 ? net->rate_override : net->schedule.value;
-    return dn_schedule_at(&net->schedule, value, dn_net_batch_number(net), net->seed);
+    const dn_train_state *s = &net->state;
+    double value = s->learning_rate > 0 ? s->learning_rate : net->schedule.value;
+    return dn_schedule_at(&net->schedule, value, dn_net_batch_number(net), s->seed);
 }
 
 void dn_net_set_step(dn_net *net, uint64_t pass, uint64_t at, int64_t rows) {
-    double t = (double)(net->updates + 1);
-    net->step_rate = dn_net_rate(net);
-    dn_step step = {.seed = net->seed, .pass = pass, .at = at, .rate = (float)net->step_rate,
-                    .rows = (float)rows, .correction1 = (float)(1 - __builtin_pow(net->b1, t)),
-                    .correction2 = (float)(1 - __builtin_pow(net->b2, t))};
-    net->run.pass = pass;
-    net->ops->set_step(net->pool, net->step, &step);
+    const dn_optimizer *o = &net->run.optimizer;
+    double t = (double)(net->state.updates + 1);
+    net->run.now = (dn_step){.seed = net->state.seed, .pass = pass, .at = at, .rate = (float)dn_net_rate(net),
+                             .rows = (float)rows, .correction1 = (float)(1 - pow(o->b1, t)),
+                             .correction2 = (float)(1 - pow(o->b2, t))};
+    net->ops->set_step(net->pool, net->step, &net->run.now);
 }
 
 dn_status dn_net_check_rate(const dn_net *net) {
-    DN_CHECK(net->step_rate * fmax(net->largest_factor, 1) < FLT_MAX, DN_E_NUMERIC,
+    DN_CHECK(net->run.now.rate * fmax(net->largest_factor, 1) < FLT_MAX, DN_E_NUMERIC,
              "%s: the learning rate of batch %llu is beyond float32: with gamma or scales above 1 it grows without end",
              net->cfg->path, (unsigned long long)dn_net_batch_number(net));
     return DN_OK;
@@ -44,21 +37,33 @@ void dn_net_apply_update(dn_net *net) {
     for (int i = 0; i < n; i++) {
         const dn_range *r = now ? &net->rest[i] : &net->ranges[i];
         int decays = r->decays || net->run.optimizer.adam; /* Darknet decays biases too with Adam */
-        net->ops->update(net->pool, &net->run.optimizer, net->step, r->count, r->learning_rate, decays ? (float)net->decay : 0,
+        net->ops->update(net->pool, &net->run.optimizer, net->step, r->count, r->learning_rate, decays ? net->run.decay : 0,
                          net->values + r->offset, net->moment1 + r->offset,
                          net->moment2 ? net->moment2 + r->offset : NULL, net->grads + r->offset);
     }
     for (int i = 0; now && i < n; i++) net->ops->fill(net->pool, net->rest[i].count, 0, net->grads + net->rest[i].offset);
     if (!now) net->ops->fill(net->pool, net->n_values, 0, net->grads);
-    net->updates++;
-    net->rows_since_update = 0;
+}
+
+void dn_net_count_update(dn_net *net) {
+    net->state.updates++, net->state.batches++;
+    net->state.rows_since_update = 0;
+}
+
+void dn_net_begin_anew(dn_net *net, uint64_t seen) {
+    dn_train_state *s = &net->state;
+    *s = (dn_train_state){.seed = s->seed, .seen = seen, .schedule_from = seen, .learning_rate = s->learning_rate};
+    float *const blocks[] = {net->grads, net->moment1, net->moment2};
+    for (int i = 0; i < 3; i++)
+        if (blocks[i]) net->ops->fill(net->pool, net->n_values, 0, blocks[i]);
 }
 
 static dn_status net_update(dn_net *net) {
-    DN_CHECK(net->rows_since_update > 0, DN_E_USAGE, "update without a backward");
-    dn_net_set_step(net, net->run.pass, 0, net->rows_since_update);
+    DN_CHECK(net->state.rows_since_update > 0, DN_E_USAGE, "update without a backward");
+    dn_net_set_step(net, net->run.now.pass, 0, net->state.rows_since_update);
     DN_TRY(dn_net_check_rate(net));
     dn_net_apply_update(net);
+    dn_net_count_update(net);
     return net->ops->finish(net->pool);
 }
 

@@ -72,13 +72,13 @@ static dn_status net_forward(dn_net *net, const dn_rows *rows, int training) {
     net->ops->upload(net->pool, net->input, rows->x, rows->n * net->inputs * sizeof *rows->x);
     if (truth) net->ops->upload(net->pool, net->truth, truth, rows->n * net->truths * sizeof *truth);
     dn_net_losses_clear(net);
-    dn_net_set_step(net, net->seen, 0, n);
+    dn_net_set_step(net, net->state.seen, 0, n);
     dn_status status = dn_net_run_layers(net, 0, net->n_layers - 1, n, training, truth ? net->truth : NULL);
     if (status != DN_OK) {
         net->run.rows = 0; /* nothing to go back from */
         return status;
     }
-    if (training) net->seen += rows->n;
+    if (training) net->state.seen += rows->n;
     double image, latent, weighted;
     DN_TRY(dn_net_losses(net, &image, &latent, &weighted));
     net->cost = net_mean_cost(net);
@@ -93,7 +93,7 @@ dn_status dn_net_forward(dn_net *net, const dn_rows *rows, int training) {
 }
 
 static dn_status net_backward_from(dn_net *net, int last) {
-    net->rows_since_update += net->run.rows;
+    net->state.rows_since_update += net->run.rows;
     for (int i = last; i >= 0; i--) {
         dn_layer *l = &net->layers[i];
         if (l->stop_backward) { /* what would have been set below; its own has arrived */
@@ -129,7 +129,7 @@ dn_status dn_net_train_rows(dn_net *net, int rows, const float *truth, int updat
     dn_loss_behind behind;
     int last = net->n_layers - 1;
     net->run.rows = rows;
-    net->run.update_now = update && net->may_update_now && net->rows_since_update == 0;
+    net->run.update_now = update && net->may_update_now && net->state.rows_since_update == 0;
     int fused = net->run.update_now && net_loss_behind(net, &behind);
     if (fused) last -= 2;
     dn_status status = dn_net_run_layers(net, 0, last, rows, 1, truth);

@@ -242,26 +242,41 @@ static void trainer_report(const dn_trainer *t, int done, dn_progress *p) {
     if (p->rows_per_second > 0 && left > 0) p->eta_seconds = left * (double)t->rows / p->rows_per_second;
 }
 
-/* Train, evaluate; *done: an epoch is complete. */
+/* Has the epoch had its last step? The last one of a training may end at max_batches, before its rows do. */
+static int trainer_trained(const dn_trainer *t) { return t->at == t->rows || t->finished; }
+
+/* A slice of steps. After the epoch's last one the network is kept, and its evaluation begins. */
+static dn_status trainer_train(dn_trainer *t, double until) {
+    double began = dn_now(), before = (double)t->at;
+    dn_status status = trainer_steps(t, until);
+    t->worked += dn_now() - began, t->worked_rows += (double)t->at - before;
+    if (status != DN_OK && status != DN_E_INTERRUPTED) trainer_restore(t);
+    DN_TRY(status);
+    if (t->at == t->rows && t->options.epochs > 0 && t->epoch + 1 >= t->options.epochs) t->finished = 1;
+    if (!trainer_trained(t)) return DN_OK;
+    dn_snapshot_take(&t->good, t->net);
+    t->scoring = t->scored;
+    t->score_at = 0;
+    dn_scores_clear(&t->score_sums.scores);
+    return DN_OK;
+}
+
+/* What comes next, until the time is up; *done: an epoch is complete, evaluation and all. */
 static dn_status trainer_work(dn_trainer *t, double until, int *done) {
     *done = 0;
     DN_CHECK(t->layout == t->net->layout, DN_E_USAGE, "the network was resized while it was training");
     DN_TRY(dn_trainer_preview(t));
-    if (!t->finished && !t->scoring) {
-        double began = dn_now(), before = (double)t->at;
-        dn_status status = trainer_steps(t, until);
-        t->worked += dn_now() - began, t->worked_rows += (double)t->at - before;
-        if (status != DN_OK && status != DN_E_INTERRUPTED) trainer_restore(t);
-        DN_TRY(status);
-        if (t->at == t->rows && t->options.epochs > 0 && t->epoch + 1 >= t->options.epochs) t->finished = 1;
-        t->scoring = t->scored && (t->at == t->rows || t->finished);
-        t->score_at = 0;
-        dn_scores_clear(&t->score_sums.scores);
-        if (t->at == t->rows || t->finished) dn_snapshot_take(&t->good, t->net);
-    }
+    if (!t->finished && !t->scoring) DN_TRY(trainer_train(t, until));
     if (t->scoring) DN_TRY(trainer_score(t, until));
-    *done = t->at > 0 && !t->scoring && (t->at == t->rows || t->finished);
+    *done = t->at > 0 && !t->scoring && trainer_trained(t);
     return DN_OK;
+}
+
+static dn_status trainer_next_epoch(dn_trainer *t) {
+    t->at = 0, t->image = t->latent = t->weighted = 0;
+    dn_feed_shuffle(t);
+    t->preview_due = 1;
+    return dn_trainer_preview(t);
 }
 
 static dn_status trainer_run(dn_trainer *t, double until, dn_progress *p) {
@@ -269,13 +284,8 @@ static dn_status trainer_run(dn_trainer *t, double until, dn_progress *p) {
     dn_status status = trainer_work(t, until, &done);
     t->epoch += done;
     trainer_report(t, done, p);
-    if (done) {
-        if ((p->scored = t->scored)) p->scores = dn_job_result(&t->score_sums);
-        t->at = 0, t->image = t->latent = t->weighted = 0;
-        dn_feed_shuffle(t);
-        t->preview_due = 1;
-        status = dn_trainer_preview(t);
-    }
+    if (done && (p->scored = t->scored)) p->scores = dn_job_result(&t->score_sums);
+    if (done) status = trainer_next_epoch(t);
     memcpy(t->told, t->warning, sizeof t->told);
     p->warning = *t->told ? t->told : NULL;
     *t->warning = 0;

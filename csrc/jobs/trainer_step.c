@@ -55,27 +55,27 @@ static void trainer_undo_sums(dn_trainer *t, int back) {
     }
 }
 
-/* One pass over the next rows, and an update when the batch is full. When it fails it has not been. */
 dn_status dn_trainer_step(dn_trainer *t) {
     dn_net *net = t->net;
+    dn_train_state *s = &net->state;
     int n = (int)dn_job_rows(t->rows, t->at, (size_t)net->run.batch);
-    uint64_t pass = net->state.seen;
-    net->state.seen += (uint64_t)n;
-    int64_t waiting = net->state.rows_since_update + n;
+    int64_t waiting = s->rows_since_update + n;
     int update = waiting >= (int64_t)dn_net_rows_per_update(net) || t->at + (size_t)n == t->rows;
-    int replays = trainer_replays(t, n);
+    int replays = trainer_replays(t, n), undoable = !replays || !t->recording; /* a replay is done at once, or not */
+    uint64_t pass = s->seen; /* before it, which numbers its noise */
+    s->seen += (uint64_t)n;
     dn_net_set_step(net, pass, t->at, waiting);
-    if (!replays || !t->recording) trainer_undo_sums(t, 0);
+    if (undoable) trainer_undo_sums(t, 0);
     dn_status status = dn_net_check_rate(net);
     if (status == DN_OK && replays) status = dn_watched(); /* else between layers */
     if (status == DN_OK) status = replays ? trainer_replay(t, n) : trainer_pass(t, n, update);
     if (status != DN_OK) {
-        net->state.seen = pass;
-        if (!replays || !t->recording) trainer_undo_sums(t, 1);
+        s->seen = pass;
+        if (undoable) trainer_undo_sums(t, 1);
         return status;
     }
     t->at += (size_t)n;
     if (update) dn_net_count_update(net);
-    if (t->max_batches && net->state.batches >= t->max_batches) t->finished = 1;
+    if (t->max_batches && s->batches >= t->max_batches) t->finished = 1;
     return DN_OK;
 }

@@ -8,14 +8,15 @@
 
 /* ---- [net] ---- */
 
-/* What the keys of [net] say, but for the schedule's. */
+/* What the keys of [net] say. */
 typedef struct net_keys {
     int batch, subdivisions, time_steps, height, width, channels, inputs, adam;
     double momentum, decay, b1, b2, eps, data_scale;
     const char *label_column, *bn_epsilon;
+    dn_schedule rate;
 } net_keys;
 
-static const dn_key keys[] = {
+const dn_key dn_net_keys[] = {
     {"batch", DN_KEY_INT, DN_AT(net_keys, batch), .fallback = 1, .low = 1, .high = 1 << 24, .help = "rows per update"},
     {"subdivisions", DN_KEY_INT, DN_AT(net_keys, subdivisions), .fallback = 1, .low = 1, .high = 1 << 24,
      .help = "passes per batch; divides `batch`"},
@@ -26,6 +27,8 @@ static const dn_key keys[] = {
     {"channels", DN_KEY_INT, DN_AT(net_keys, channels), .high = 1 << 20},
     {"inputs", DN_KEY_INT, DN_AT(net_keys, inputs), .fallback = -1, .high = INT_MAX,
      .help = "values per row", .shown_fallback = "height x width x channels"},
+    {"learning_rate", DN_KEY_FLOAT, DN_AT(net_keys, rate.value), .fallback = 0.001, .range = DN_NOT_NEGATIVE,
+     .help = ""},
     {"momentum", DN_KEY_FLOAT, DN_AT(net_keys, momentum), .fallback = 0.9, .range = DN_FROM_0_BELOW_1,
      .help = "of SGD"},
     {"decay", DN_KEY_FLOAT, DN_AT(net_keys, decay), .fallback = 0.0001, .range = DN_NOT_NEGATIVE, .help = "of weights"},
@@ -33,6 +36,19 @@ static const dn_key keys[] = {
     {"B1", DN_KEY_FLOAT, DN_AT(net_keys, b1), .fallback = 0.9, .range = DN_FROM_0_BELOW_1, .help = "of Adam"},
     {"B2", DN_KEY_FLOAT, DN_AT(net_keys, b2), .fallback = 0.999, .range = DN_FROM_0_BELOW_1},
     {"eps", DN_KEY_FLOAT, DN_AT(net_keys, eps), .fallback = 1e-7, .range = DN_ABOVE_ZERO},
+    {"max_batches", DN_KEY_INT64, DN_AT(net_keys, rate.max_batches), .high = INT64_MAX, .help = "training ends there"},
+    {"policy", DN_KEY_WORD, DN_AT(net_keys, rate.policy), .words = dn_policy_names,
+     .help = "constant, step, steps, exp, poly, sigmoid, random"},
+    {"burn_in", DN_KEY_INT64, DN_AT(net_keys, rate.burn_in), .high = INT64_MAX,
+     .help = "the rate rises as (n / burn_in)^power until then"},
+    {"power", DN_KEY_FLOAT, DN_AT(net_keys, rate.power), .fallback = 4, .help = "of burn_in, poly, random"},
+    {"step", DN_KEY_INT64, DN_AT(net_keys, rate.step), .fallback = 1, .low = 1, .high = INT64_MAX,
+     .help = "step: every so many batches times `scale`; sigmoid: its middle"},
+    {"scale", DN_KEY_FLOAT, DN_AT(net_keys, rate.scale), .fallback = 1, .help = "factor of step"},
+    {"steps", DN_KEY_INTS, DN_AT_LIST(net_keys, rate.steps, rate.n_steps),
+     .help = "steps: from batch `steps[i]` on times `scales[i]`"},
+    {"scales", DN_KEY_FLOATS, DN_AT_LIST(net_keys, rate.scales, rate.n_scales)},
+    {"gamma", DN_KEY_FLOAT, DN_AT(net_keys, rate.gamma), .fallback = 1, .help = "of exp and sigmoid"},
     {"data_scale", DN_KEY_FLOAT, DN_AT(net_keys, data_scale), .fallback = 1,
      .help = "values of a CSV are divided by it (new)"},
     {"label_column", DN_KEY_TEXT, DN_AT(net_keys, label_column), .shown_type = "name, index",
@@ -105,30 +121,24 @@ static dn_status net_settle_bn_epsilon(dn_net *net, dn_section *s, const char *t
     return DN_OK;
 }
 
-static dn_status net_parse_rate(dn_net *net, dn_section *s) {
-    static const dn_schedule_keys names = {.value = "learning_rate", .policy = "policy", .burn_in = "burn_in",
-                                           .power = "power", .scale = "scale", .gamma = "gamma", .step = "step",
-                                           .max_batches = "max_batches", .steps = "steps", .scales = "scales"};
-    static const dn_schedule fallback = {.value = 0.001, .power = 4, .scale = 1, .gamma = 1, .step = 1};
-    return dn_schedule_parse(s, &names, &fallback, &net->schedule);
-}
-
 dn_status dn_net_parse_header(dn_net *net, dn_net_size size) {
     static const char *const known[] = {"net", "network", NULL};
     dn_like like;
-    net_keys k;
+    net_keys k = {0};
     dn_section *s = &net->cfg->sections[0];
     if (strcmp(s->name, "net") && strcmp(s->name, "network"))
         return dn_cfg_error(s, NULL, "the first section must be [net]%s", dn_cfg_like(&like, s->name, known));
     DN_TRY(dn_foreign_check(net->cfg, s, "net"));
-    DN_TRY(dn_keys_read(s, keys, &k, NULL));
+    dn_status status = dn_keys_read(s, dn_net_keys, &k, NULL);
+    net->schedule = k.rate; /* whose lists are the network's to free, also after an error */
+    if (status != DN_OK) return status;
     DN_TRY(net_settle_batch(net, s, &k, size.batch));
     DN_TRY(net_settle_inputs(net, s, &k, size));
     DN_TRY(net_settle_optimizer(net, s, &k));
     DN_TRY(net_settle_bn_epsilon(net, s, k.bn_epsilon));
     if (k.data_scale == 0) return dn_cfg_error(s, "data_scale", "data_scale=0 cannot divide");
     net->data_scale = k.data_scale, net->label_column = k.label_column;
-    DN_TRY(net_parse_rate(net, s));
+    DN_TRY(dn_schedule_check(s, dn_net_keys, offsetof(net_keys, rate), &k.rate));
     dn_cfg_report_unread(net->cfg, s);
     return DN_OK;
 }
@@ -141,7 +151,7 @@ typedef struct common_keys {
     double learning_rate;
 } common_keys;
 
-static const dn_key layer_keys[] = {
+const dn_key dn_every_layer_keys[] = {
     {"name", DN_KEY_TEXT, DN_AT(common_keys, name), .help = "shown, and `layer.name` in Python"},
     {"learning_rate", DN_KEY_FLOAT, DN_AT(common_keys, learning_rate), .fallback = 1,
      .help = "factor of the network's"},
@@ -160,7 +170,7 @@ static const dn_key layer_keys[] = {
 
 static dn_status layer_parse_common(dn_layer *l, dn_section *s) {
     common_keys k;
-    DN_TRY(dn_keys_read(s, layer_keys, &k, l));
+    DN_TRY(dn_keys_read(s, dn_every_layer_keys, &k, l));
     if (k.learning_rate < 0 || k.learning_rate > FLT_MAX)
         return dn_cfg_error(s, "learning_rate", "learning_rate=%g is %s: it is a factor of the network's",
                             k.learning_rate, k.learning_rate < 0 ? "below 0" : "beyond float32");

@@ -9,6 +9,8 @@ typedef struct dn_net_size { /* 0: as in the cfg */
 
 /* ---- build.c ---- */
 
+extern const dn_key dn_net_keys[], dn_every_layer_keys[];
+
 /* The [net] section, in the sizes asked for. */
 dn_status dn_net_parse_header(dn_net *net, dn_net_size size);
 /* All other sections: layers with their shapes, and what follows from them for the network. */

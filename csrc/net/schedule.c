@@ -16,88 +16,59 @@
 #include <math.h>
 #include <string.h>
 
-static const char *const policies[] = {"constant", "step",    "exp",    "poly",
-                                       "steps",    "sigmoid", "random", NULL};
+const char *const dn_policy_names[] = {"constant", "step", "exp", "poly", "steps", "sigmoid", "random", NULL};
 
 /* ---- from the cfg ---- */
 
-static dn_status schedule_float(dn_section *s, const char *key, double *value) {
-    return key ? dn_cfg_float(s, key, *value, value) : DN_OK;
-}
-
-static dn_status schedule_count(dn_section *s, const char *key, int64_t low, int64_t *value) {
-    return key ? dn_cfg_i64(s, key, *value, low, INT64_MAX, value) : DN_OK;
-}
-
-static dn_status schedule_policy(dn_section *s, const dn_schedule_keys *k, dn_schedule *o) {
-    if (!k->policy) return DN_OK;
-    const char *name = dn_cfg_string(s, k->policy, policies[o->policy]);
-    int policy = 0;
-    while (policies[policy] && strcmp(name, policies[policy])) policy++;
-    if (!policies[policy]) return dn_cfg_unknown(s, k->policy, name, policies);
-    o->policy = (dn_policy)policy;
-    return DN_OK;
-}
-
-static dn_status schedule_value(dn_section *s, const dn_schedule_keys *k, dn_schedule *o) {
-    DN_TRY(schedule_float(s, k->value, &o->value));
-    if (o->value < 0) return dn_cfg_error(s, k->value, "%s=%g is below 0", k->value, o->value);
-    if (o->value > FLT_MAX) return dn_cfg_error(s, k->value, "%s=%g is beyond float32", k->value, o->value);
-    return DN_OK;
+/* The name of the key that is read into this field of the schedule. */
+#define KEY_OF(field) schedule_key(keys, at + offsetof(dn_schedule, field))
+static const char *schedule_key(const dn_key *keys, size_t offset) {
+    while (keys->name && (keys->offset != offset || keys->in_layer)) keys++;
+    return keys->name;
 }
 
 /* Factors and powers may not be below 0 where the policy uses them: the result would change its sign or have no bound. */
-static dn_status schedule_signs(dn_section *s, const dn_schedule_keys *k, const dn_schedule *o) {
+static dn_status schedule_signs(dn_section *s, const dn_key *keys, size_t at, const dn_schedule *o) {
     int power = o->burn_in > 0 || o->policy == DN_POLICY_POLY || o->policy == DN_POLICY_RANDOM;
     const struct {
         const char *key;
         double value;
         int used;
-    } parts[] = {{k->power, o->power, power},
-                 {k->scale, o->scale, o->policy == DN_POLICY_STEP},
-                 {k->gamma, o->gamma, o->policy == DN_POLICY_EXP}};
+    } parts[] = {{KEY_OF(power), o->power, power},
+                 {KEY_OF(scale), o->scale, o->policy == DN_POLICY_STEP},
+                 {KEY_OF(gamma), o->gamma, o->policy == DN_POLICY_EXP}};
     for (int i = 0; i < 3; i++)
         if (parts[i].used && parts[i].value < 0)
             return dn_cfg_error(s, parts[i].key, "%s=%g is below 0", parts[i].key, parts[i].value);
     return DN_OK;
 }
 
-static dn_status schedule_steps(dn_section *s, const dn_schedule_keys *k, dn_schedule *o) {
-    int n_scales;
-    if (!k->steps) return DN_OK;
-    DN_TRY(dn_cfg_ints(s, k->steps, &o->steps, &o->n_steps));
-    DN_TRY(dn_cfg_floats(s, k->scales, &o->scales, &n_scales));
+static dn_status schedule_steps(dn_section *s, const dn_key *keys, size_t at, const dn_schedule *o) {
     if (o->policy != DN_POLICY_STEPS) return DN_OK;
-    if (!o->n_steps || o->n_steps != n_scales)
-        return dn_cfg_error(s, k->steps, "%s=steps needs %s= and %s= of one length, got %d and %d", k->policy, k->steps,
-                            k->scales, o->n_steps, n_scales);
-    const char *steps = dn_cfg_string(s, k->steps, ""), *scales = dn_cfg_string(s, k->scales, "");
-    for (int i = 0; i < n_scales; i++) {
+    const char *steps = KEY_OF(steps), *scales = KEY_OF(scales);
+    if (!o->n_steps || o->n_steps != o->n_scales)
+        return dn_cfg_error(s, steps, "%s=steps needs %s= and %s= of one length, got %d and %d", KEY_OF(policy), steps,
+                            scales, o->n_steps, o->n_scales);
+    const char *all_steps = dn_cfg_string(s, steps, ""), *all_scales = dn_cfg_string(s, scales, "");
+    for (int i = 0; i < o->n_scales; i++) {
         if (o->scales[i] < 0)
-            return dn_cfg_error(s, k->scales, "%s=%s: %g is below 0", k->scales, scales, (double)o->scales[i]);
+            return dn_cfg_error(s, scales, "%s=%s: %g is below 0", scales, all_scales, (double)o->scales[i]);
         if (!isfinite(o->scales[i]))
-            return dn_cfg_error(s, k->scales, "%s=%s: number %d is beyond float32", k->scales, scales, i + 1);
+            return dn_cfg_error(s, scales, "%s=%s: number %d is beyond float32", scales, all_scales, i + 1);
         if (i && o->steps[i] < o->steps[i - 1])
-            return dn_cfg_error(s, k->steps, "%s=%s do not ascend: %d comes after %d", k->steps, steps, o->steps[i],
+            return dn_cfg_error(s, steps, "%s=%s do not ascend: %d comes after %d", steps, all_steps, o->steps[i],
                                 o->steps[i - 1]);
     }
     return DN_OK;
 }
 
-dn_status dn_schedule_parse(dn_section *s, const dn_schedule_keys *k, const dn_schedule *fallback, dn_schedule *o) {
-    *o = *fallback;
-    DN_TRY(schedule_policy(s, k, o));
-    DN_TRY(schedule_value(s, k, o));
-    DN_TRY(schedule_count(s, k->burn_in, 0, &o->burn_in));
-    DN_TRY(schedule_float(s, k->power, &o->power));
-    DN_TRY(schedule_float(s, k->scale, &o->scale));
-    DN_TRY(schedule_float(s, k->gamma, &o->gamma));
-    DN_TRY(schedule_signs(s, k, o));
-    DN_TRY(schedule_count(s, k->step, 1, &o->step));
-    DN_TRY(schedule_count(s, k->max_batches, 0, &o->max_batches));
-    DN_TRY(schedule_steps(s, k, o));
+dn_status dn_schedule_check(dn_section *s, const dn_key *keys, size_t at, const dn_schedule *o) {
+    const char *value = KEY_OF(value);
+    if (o->value > FLT_MAX) return dn_cfg_error(s, value, "%s=%g is beyond float32", value, o->value);
+    DN_TRY(schedule_signs(s, keys, at, o));
+    DN_TRY(schedule_steps(s, keys, at, o));
     if (o->policy == DN_POLICY_POLY && !o->max_batches)
-        return dn_cfg_error(s, k->policy, "%s=poly needs %s=", k->policy, k->max_batches);
+        return dn_cfg_error(s, KEY_OF(policy), "%s=poly needs %s=", KEY_OF(policy), KEY_OF(max_batches));
     return DN_OK;
 }
 

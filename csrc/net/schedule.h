@@ -2,7 +2,7 @@
  * number of a training (the weight of a term, a temperature) can be one too. */
 #ifndef DN_SCHEDULE_H
 #define DN_SCHEDULE_H
-#include "io/cfg.h"
+#include "net/key.h"
 
 typedef enum dn_policy {
     DN_POLICY_CONSTANT, DN_POLICY_STEP, DN_POLICY_EXP, DN_POLICY_POLY, DN_POLICY_STEPS, DN_POLICY_SIGMOID, DN_POLICY_RANDOM
@@ -13,19 +13,16 @@ typedef struct dn_schedule {
     double value; /* which the policy multiplies */
     double power, scale, gamma;
     int64_t step, burn_in, max_batches;
-    int n_steps, *steps;
+    int n_steps, n_scales, *steps;
     float *scales;
 } dn_schedule;
 
-/* The keys of a cfg section that a schedule is read from; NULL: there is no such key, the fallback counts. `policy` is
- * NULL where any of the others is. The texts must last as long as the section. */
-typedef struct dn_schedule_keys {
-    const char *value, *policy, *burn_in, *power, *scale, *gamma, *step, *max_batches, *steps, *scales;
-} dn_schedule_keys;
+extern const char *const dn_policy_names[]; /* in the order of dn_policy; ends with NULL */
 
-/* `fallback`: what missing keys mean, lists aside. */
-dn_status dn_schedule_parse(dn_section *section, const dn_schedule_keys *keys, const dn_schedule *fallback,
-                            dn_schedule *out);
+/* After the keys of a section have been read into it. `keys` is their table and `at` the schedule's place in what they are
+ * read into, so that messages name the keys; a number that has no key stays what it was, and without a key for `policy`
+ * there is none for `steps` and `scales`. */
+dn_status dn_schedule_check(dn_section *section, const dn_key *keys, size_t at, const dn_schedule *schedule);
 void dn_schedule_free(dn_schedule *schedule);
 /* In batch number `batch` (the first update's is 1): 0 to the largest float. `value` is the schedule's own, or what a
  * user gave in its place. */

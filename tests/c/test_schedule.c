@@ -5,12 +5,27 @@
 #include <stdio.h>
 #include <string.h>
 
-static const dn_schedule_keys beta_keys = {.value = "beta", .policy = "beta_policy", .burn_in = "beta_warmup",
-                                           .power = "beta_power", .scale = "beta_scale", .gamma = "beta_gamma",
-                                           .step = "beta_step", .max_batches = "beta_end", .steps = "beta_steps",
-                                           .scales = "beta_scales"};
-static const dn_schedule beta_fallback = {.value = 0.5, .power = 1, .scale = 1, .gamma = 1, .step = 1};
-static const dn_schedule_keys warmup_keys = {.value = "beta", .burn_in = "beta_warmup"};
+typedef struct numbers {
+    int other;
+    dn_schedule beta;
+} numbers;
+
+#define BETA {"beta", DN_KEY_FLOAT, DN_AT(numbers, beta.value), .fallback = 0.5, .range = DN_NOT_NEGATIVE}
+#define WARMUP {"beta_warmup", DN_KEY_INT64, DN_AT(numbers, beta.burn_in), .high = INT64_MAX}
+static const dn_key beta_keys[] = {
+    BETA,
+    WARMUP,
+    {"beta_policy", DN_KEY_WORD, DN_AT(numbers, beta.policy), .words = dn_policy_names},
+    {"beta_power", DN_KEY_FLOAT, DN_AT(numbers, beta.power), .fallback = 1},
+    {"beta_scale", DN_KEY_FLOAT, DN_AT(numbers, beta.scale), .fallback = 1},
+    {"beta_gamma", DN_KEY_FLOAT, DN_AT(numbers, beta.gamma), .fallback = 1},
+    {"beta_step", DN_KEY_INT64, DN_AT(numbers, beta.step), .fallback = 1, .low = 1, .high = INT64_MAX},
+    {"beta_end", DN_KEY_INT64, DN_AT(numbers, beta.max_batches), .high = INT64_MAX},
+    {"beta_steps", DN_KEY_INTS, DN_AT_LIST(numbers, beta.steps, beta.n_steps)},
+    {"beta_scales", DN_KEY_FLOATS, DN_AT_LIST(numbers, beta.scales, beta.n_scales)},
+    {0},
+};
+static const dn_key warmup_keys[] = {BETA, WARMUP, {0}};
 
 static int failures;
 
@@ -21,13 +36,17 @@ static void check(int right, const char *what, double got) {
 }
 
 /* The schedule of a [sampling] section with these lines; the cfg stays as long as the program. */
-static dn_status parse(const char *lines, const dn_schedule_keys *keys, dn_schedule *out) {
+static dn_status parse(const char *lines, const dn_key *keys, dn_schedule *out) {
     char text[400];
     dn_cfg *cfg;
-    memset(out, 0, sizeof *out);
+    numbers n = {.beta = {.power = 1}};
+    *out = n.beta;
     snprintf(text, sizeof text, "[sampling]\n%s", lines);
     DN_TRY(dn_cfg_text(&cfg, "test.cfg", text));
-    return dn_schedule_parse(&cfg->sections[0], keys, &beta_fallback, out);
+    DN_TRY(dn_cfg_text(&cfg, "test.cfg", text));
+    dn_status status = dn_keys_read(&cfg->sections[0], keys, &n, NULL);
+    *out = n.beta;
+    return status == DN_OK ? dn_schedule_check(&cfg->sections[0], keys, offsetof(numbers, beta), out) : status;
 }
 
 static void test_values(void) {
@@ -55,7 +74,7 @@ static void test_values(void) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         dn_schedule s;
-        check(parse(cases[i].lines, &beta_keys, &s) == DN_OK, cases[i].lines, 0);
+        check(parse(cases[i].lines, beta_keys, &s) == DN_OK, cases[i].lines, 0);
         double got = dn_schedule_at(&s, s.value, cases[i].batch, 1);
         check(fabs(got - cases[i].value) <= 1e-12 * cases[i].value, cases[i].lines, got);
         dn_schedule_free(&s);
@@ -66,7 +85,7 @@ static void test_values(void) {
  * it as it is. */
 static void test_purity(void) {
     dn_schedule s;
-    check(parse("beta=2\nbeta_policy=random\nbeta_power=1", &beta_keys, &s) == DN_OK, "random", 0);
+    check(parse("beta=2\nbeta_policy=random\nbeta_power=1", beta_keys, &s) == DN_OK, "random", 0);
     double up[8], lowest = 2, highest = 0;
     for (uint64_t n = 0; n < 8; n++) up[n] = dn_schedule_at(&s, s.value, n, 5);
     for (uint64_t n = 8; n-- > 0;) {
@@ -79,10 +98,10 @@ static void test_purity(void) {
     check(lowest >= 0 && highest < 2 && lowest < highest, "drawn numbers", highest);
 }
 
-/* Keys that a section does not have keep what the fallback says, and nobody asks for them. */
+/* Numbers that have no key stay what they were. */
 static void test_some_keys(void) {
     dn_schedule s;
-    check(parse("beta=4\nbeta_warmup=8\nbeta_power=3", &warmup_keys, &s) == DN_OK, "some keys", 0);
+    check(parse("beta=4\nbeta_warmup=8\nbeta_power=3", warmup_keys, &s) == DN_OK, "some keys", 0);
     check(dn_schedule_at(&s, s.value, 2, 1) == 1, "a linear warm-up", dn_schedule_at(&s, s.value, 2, 1));
     check(dn_schedule_at(&s, s.value, 100, 1) == 4, "after it", dn_schedule_at(&s, s.value, 100, 1));
     check(dn_schedule_end(&s) == UINT64_MAX, "its end", 0);
@@ -100,7 +119,7 @@ static void test_errors(void) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         dn_schedule s;
-        check(parse(cases[i][0], &beta_keys, &s) == DN_E_FORMAT, cases[i][0], 0);
+        check(parse(cases[i][0], beta_keys, &s) == DN_E_FORMAT, cases[i][0], 0);
         if (strcmp(dn_error(), cases[i][1])) printf("%s\n", dn_error()), failures++;
         dn_schedule_free(&s);
     }

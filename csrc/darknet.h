@@ -46,6 +46,16 @@ typedef int (*dn_watch_fn)(void *context);
 DN_API void dn_watch(dn_watch_fn watch, void *context);
 /* The layer types, 0, 1, ...; NULL after the last. */
 DN_API const char *dn_layer_type_name(int index);
+/* A key of a section of cfg files. */
+typedef struct dn_key_info {
+    const char *name;
+    const char *type;  /* int, float, "0, 1", name, text, file, list; or what only this key takes */
+    const char *help;  /* one line, which may be empty; NULL: the key belongs with the one before it, whose help it shares */
+    char fallback[40]; /* what a missing key gives; may be empty */
+    char values[160];  /* names: which; numbers: from where to where; else empty */
+} dn_key_info;
+/* Key number `index`, from 0, of [net] ("net"), of a layer type, or of those that every layer has ("*"); 0: there is none. */
+DN_API int dn_key_describe(const char *section, int index, dn_key_info *out);
 /* One line on how this library computes: instruction set, threads. */
 DN_API const char *dn_build_info(void);
 

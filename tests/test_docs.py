@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from helpers import ROOT
@@ -12,39 +14,56 @@ from helpers import ROOT
 import darknet_vae as dv
 
 
-def keys_read_by(*files: str) -> set[str]:
-    """The keys that C files ask the parser for."""
-    text = "".join((ROOT / "csrc" / file).read_text() for file in files)
-    found = set(re.findall(r'dn_cfg_(?:int|i64|float|string|ints|floats|has)\(s, "(\w+)"', text))
-    for listed in re.findall(r"dn_schedule_keys names = \{(.*?)\}", text, flags=re.S):
-        found |= set(re.findall(r'"(\w+)"', listed))
-    found |= set(re.findall(r'\{"(\w+)", DN_KEY_', text))
-    macros = {"DN_ACTIVATION_KEY": "activation", "DN_NORMALIZE_KEY": "batch_normalize", "DN_WINDOW_KEYS": "filters size stride"}
-    for macro, keys in macros.items():
-        found |= set(keys.split()) if macro in text else set()
-    return found
+def generator() -> ModuleType:
+    """docs/generate.py."""
+    spec = importlib.util.spec_from_file_location("docs_generate", ROOT / "docs" / "generate.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def documented() -> dict[str, set[str]]:
-    """Section title -> keys of its table in docs/cfg.md."""
-    sections = re.split(r"^## ", (ROOT / "docs" / "cfg.md").read_text(), flags=re.M)[1:]
-    return {
-        section.splitlines()[0]: {
-            key for row in re.findall(r"^\| (`.*?) \|", section, flags=re.M) for key in re.findall(r"`(\w+)`", row)
-        }
-        for section in sections
-    }
+@pytest.mark.parametrize("name", ["cfg.md", "cli.md"])
+def test_documents_are_what_the_tables_say(name: str) -> None:
+    old = (ROOT / "docs" / name).read_text()
+    assert generator().DOCUMENTS[name](old) == old, f"python docs/generate.py writes docs/{name} anew"
 
 
-def test_every_key_of_the_parser_is_documented_and_none_besides() -> None:
-    tables = documented()
-    common = next(keys for title, keys in tables.items() if title == "Every layer")
-    network = next(keys for title, keys in tables.items() if title.startswith("[net]"))
-    assert network | common - {"activation"} == keys_read_by("net/build.c")
-    for kind in dv.layer_types():
-        titles = [title for title in tables if title.startswith(f"[{kind}]")]
-        assert titles, f"[{kind}] is not in docs/cfg.md"
-        assert tables[titles[0]] == keys_read_by(f"layers/{kind}_layer.c"), kind
+def test_every_section_has_its_heading() -> None:
+    titles = re.findall(r"^## (.*)", (ROOT / "docs" / "cfg.md").read_text(), flags=re.M)
+    sections = [section for title in titles if (section := generator().section_of(title))]
+    assert sorted(sections) == sorted(["net", "*", *dv.layer_types()])
+
+
+def test_a_key_that_is_missing_in_the_document_gets_there() -> None:
+    old = (ROOT / "docs" / "cfg.md").read_text()
+    assert generator().cfg_document(old.replace("| `beta` | float | 0.5 | weight of the latent loss |\n", "")) == old
+    assert generator().cfg_document(old.replace("| `ids` | int | 32 |", "| `ids` | int | 33 |")) == old
+
+
+def test_all_words_that_a_key_takes_are_in_the_document() -> None:
+    document = (ROOT / "docs" / "cfg.md").read_text()
+    sections = {section: generator().keys_of(section) for section in ["net", "*", *dv.layer_types()]}
+    seen = 0
+    for section, keys in sections.items():
+        for key in keys:
+            if key.name == "activation":
+                activations = re.search(r"^`activation`, where a type has it, is one of ([\w,\s]*)\.", document, flags=re.M)
+                assert activations and " ".join(activations[1].split()) == key.values
+                seen += 1
+            elif key.type == "name":
+                for word in key.values.split(", "):
+                    assert re.search(rf"\b{word}\b", f"{key.help} {key.fallback}"), f"[{section}] {key.name}={word}"
+                    seen += 1
+    assert seen > 20
+
+
+def test_variables_of_the_environment_are_in_the_document() -> None:
+    document = (ROOT / "docs" / "cli.md").read_text()
+    sources = [*(ROOT / "csrc").rglob("*.c"), *(ROOT / "darknet_vae").glob("*.py")]
+    read = {name for path in sources for name in re.findall(r'(?:getenv\(|environ\S*)"(DARKNET_\w+)"', path.read_text())}
+    assert len(read) >= 6
+    assert read == set(re.findall(r"^\| `(DARKNET_\w+)`", document, flags=re.M))
 
 
 def test_the_readme_has_the_two_commands() -> None:

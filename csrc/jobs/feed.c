@@ -1,10 +1,14 @@
-/* The rows of a training: their order, which are held out or scored, where they lie, and a batch of them. */
+/* The rows of a training: the split, the order of an epoch, placement, and a batch at a time. */
+#include "jobs/feed.h"
 #include "base/sys.h"
-#include "jobs/trainer.h"
+#include "jobs/jobs.h"
 #include <string.h>
 
+/* ---- which rows, and in which order ---- */
+
+/* A random order (Fisher and Yates), a function of the arguments. */
 static void feed_draw(uint64_t seed, uint32_t stream, uint64_t step, size_t n, uint32_t *order) {
-    for (size_t i = n - 1; i > 0; i--) { /* Fisher and Yates */
+    for (size_t i = n - 1; i > 0; i--) {
         uint32_t r[4];
         dn_philox(seed, stream, step, (uint32_t)i, r);
         size_t j = (size_t)(((uint64_t)r[0] * (i + 1)) >> 32);
@@ -13,102 +17,168 @@ static void feed_draw(uint64_t seed, uint32_t stream, uint64_t step, size_t n, u
     }
 }
 
-void dn_feed_shuffle(dn_trainer *t) {
-    size_t steps = (size_t)dn_net_steps(t->net), n = t->rows / steps;
-    uint32_t *order = t->sequences ? t->sequences : t->order;
-    for (size_t i = 0; i < n; i++) order[i] = t->kept ? t->kept[i] : (uint32_t)i;
-    uint64_t epoch = t->net->state.seen / t->rows + (t->net->state.seen % t->rows > 0); /* of all that were ever trained */
-    if (t->options.shuffle) feed_draw(t->net->state.seed, DN_STREAM_SHUFFLE, epoch, n, order);
-    for (size_t at = 0; t->sequences && at < t->rows; at += (size_t)t->net->run.batch) {
-        size_t pass = dn_job_rows(t->rows, at, (size_t)t->net->run.batch);
+/* Row i of a table that has these sequences of so many steps one after the other. */
+static uint32_t feed_row(const uint32_t *sequences, size_t steps, size_t i) {
+    return (uint32_t)(sequences[i / steps] * steps + i % steps);
+}
+
+void dn_feed_shuffle(dn_feed *f, uint64_t epoch) {
+    const dn_net *net = f->net;
+    size_t steps = (size_t)dn_net_steps(net), n = f->n / steps;
+    uint32_t *order = f->sequences ? f->sequences : f->order;
+    for (size_t i = 0; i < n; i++) order[i] = f->trained ? f->trained[i] : (uint32_t)i;
+    if (f->shuffle) feed_draw(net->state.seed, DN_STREAM_SHUFFLE, epoch, n, order);
+    for (size_t at = 0; f->sequences && at < f->n; at += (size_t)net->run.batch) {
+        size_t pass = dn_feed_pass(f, at);
         for (size_t i = 0; i < pass; i++)
-            t->order[at + dn_net_place(t->net, pass, i)] = (uint32_t)(order[(at + i) / steps] * steps + i % steps);
+            f->order[at + dn_net_place(net, pass, i)] = feed_row(f->sequences, steps, at + i);
     }
-    if (t->order_block) t->net->ops->upload(t->net->pool, t->order_block, t->order, t->rows * sizeof *t->order);
+    if (f->uploaded_order) net->ops->upload(net->pool, f->uploaded_order, f->order, f->n * sizeof *f->order);
 }
 
 /* Split the sequences, of other networks the rows: the last of a drawn order are held out. */
-static dn_status feed_hold_out(dn_trainer *t, double part) {
+static dn_status feed_hold_out(dn_feed *f, double part) {
     DN_CHECK(part > 0 && part < 1, DN_E_USAGE, "holdout=%g is not between 0 and 1", part);
-    size_t steps = (size_t)dn_net_steps(t->net), n = t->rows / steps, held = (size_t)((double)n * part + 0.5);
+    size_t steps = (size_t)dn_net_steps(f->net), n = f->all.n / steps, held = (size_t)((double)n * part + 0.5);
     DN_CHECK(held >= 1 && held < n, DN_E_USAGE, "holdout=%g of %zu %s leaves %zu to train on and %zu held out", part, n,
              steps > 1 ? "sequences" : "rows", n - held, held);
-    unsigned char *out = dn_alloc(n, 1);
-    t->kept = dn_alloc(n, sizeof *t->kept);
-    if (!out || !t->kept) {
-        dn_free(out);
+    unsigned char *is_held = dn_alloc(n, 1);
+    f->trained = dn_alloc(n, sizeof *f->trained);
+    f->validation.order = dn_alloc(held * steps, sizeof *f->validation.order);
+    if (!is_held || !f->trained || !f->validation.order) {
+        dn_free(is_held);
         return DN_E_MEMORY;
     }
-    for (size_t i = 0; i < n; i++) t->kept[i] = (uint32_t)i;
-    feed_draw(t->net->state.seed, DN_STREAM_HOLDOUT, 0, n, t->kept);
-    for (size_t i = n - held; i < n; i++) out[t->kept[i]] = 1;
-    size_t to = 0;
-    for (int side = 0; side < 2; side++)
-        for (size_t i = 0; i < n; i++)
-            if (out[i] == side) t->kept[to++] = (uint32_t)i;
-    dn_free(out);
-    t->rows -= held * steps;
-    t->score_order = t->kept + (n - held), t->score_rows = held * steps, t->scored = 2;
+    for (size_t i = 0; i < n; i++) f->trained[i] = (uint32_t)i;
+    feed_draw(f->net->state.seed, DN_STREAM_HOLDOUT, 0, n, f->trained);
+    for (size_t i = n - held; i < n; i++) is_held[f->trained[i]] = 1;
+    size_t trained = 0, row = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (!is_held[i]) f->trained[trained++] = i;
+        for (size_t k = 0; is_held[i] && k < steps; k++) f->validation.order[row++] = feed_row(&i, steps, k);
+    }
+    dn_free(is_held);
+    f->n = trained * steps;
+    f->validation.rows = f->all, f->validation.rows.n = row;
+    f->validation.kind = DN_VALIDATE_HELD_OUT;
     return DN_OK;
 }
 
-/* Which rows are evaluated after an epoch. */
-dn_status dn_feed_prepare_scores(dn_trainer *t, const dn_train_options *o) {
-    dn_net *net = t->net;
-    t->score_x = t->x, t->score_truth = t->truth;
+/* Rows of their own. */
+static dn_status feed_validate_on(dn_feed *f, const dn_rows *rows) {
+    DN_CHECK(rows->n > 0, DN_E_USAGE, "no rows for validation");
+    DN_TRY(dn_job_whole(f->net, rows->n));
+    DN_TRY(dn_job_need_truth(f->net, rows));
+    DN_TRY(dn_job_check(f->net, "valid ", rows, 0));
+    DN_CHECK(!rows->truth == !f->all.truth, DN_E_USAGE, "training and held-out rows both have a truth, or neither");
+    f->validation.rows = *rows;
+    f->validation.kind = DN_VALIDATE_HELD_OUT;
+    return DN_OK;
+}
+
+dn_status dn_feed_create(dn_feed *f, dn_net *net, const dn_rows *rows, const dn_train_options *o) {
+    *f = (dn_feed){.net = net, .all = *rows, .n = rows->n, .shuffle = o->shuffle};
     DN_CHECK(!o->holdout || !o->valid.x, DN_E_USAGE, "rows held out and rows for validation: give one of the two");
-    if (o->holdout) {
-        DN_TRY(feed_hold_out(t, o->holdout));
-    } else if (o->valid.x) {
-        t->score_x = o->valid.x, t->score_truth = o->valid.truth, t->score_rows = o->valid.n, t->scored = 2;
-        DN_CHECK(t->score_rows > 0, DN_E_USAGE, "no rows for validation");
-        DN_TRY(dn_job_whole(net, t->score_rows));
-        DN_TRY(dn_job_need_truth(net, &o->valid));
-        DN_TRY(dn_job_check(net, "valid ", &o->valid, 0));
-        DN_CHECK(!t->score_truth == !t->truth, DN_E_USAGE, "training and held-out rows both have a truth, or neither");
-    } else if (o->score) {
-        t->score_rows = t->rows, t->scored = 1;
-    }
-    if (!t->scored) return DN_OK;
-    t->scorer = dn_net_for_job(net, t->score_rows);
-    if (t->score_truth) DN_TRY(dn_scores_create(&t->score_sums.scores, t->scorer));
-    size_t values = (size_t)net->inputs + (size_t)net->truths;
-    t->score_staging = dn_alloc((size_t)t->scorer->run.batch, values * sizeof(float));
-    return t->score_staging ? DN_OK : DN_E_MEMORY;
+    if (o->holdout)
+        DN_TRY(feed_hold_out(f, o->holdout));
+    else if (o->valid.x)
+        DN_TRY(feed_validate_on(f, &o->valid));
+    else if (o->score)
+        f->validation.rows = *rows, f->validation.kind = DN_VALIDATE_TRAINED;
+    if (f->validation.kind) f->validation.net = dn_net_for_job(net, f->validation.rows.n);
+    size_t steps = (size_t)dn_net_steps(net), values = (size_t)net->inputs + (size_t)net->truths;
+    if (f->validation.order &&
+        !(f->validation.staging = dn_alloc((size_t)f->validation.net->run.batch, values * sizeof(float))))
+        return DN_E_MEMORY;
+    f->order = dn_alloc(f->n, sizeof *f->order);
+    if (steps > 1) f->sequences = dn_alloc(f->n / steps, sizeof *f->sequences);
+    return f->order && (steps == 1 || f->sequences) ? DN_OK : DN_E_MEMORY;
 }
 
-/* Put the data where the backend can gather batches by itself; else a staging buffer. */
-dn_status dn_feed_place(dn_trainer *t) {
-    dn_net *net = t->net;
+void dn_feed_free(dn_feed *f) {
+    const dn_net *net = f->net;
+    if (f->uploaded) net->ops->free(net->pool, f->uploaded);
+    if (f->uploaded_order) net->ops->free(net->pool, f->uploaded_order);
+    dn_free(f->trained);
+    dn_free(f->sequences);
+    dn_free(f->order);
+    dn_free(f->staging);
+    dn_free(f->validation.order);
+    dn_free(f->validation.staging);
+    *f = (dn_feed){0};
+}
+
+/* ---- where they lie ---- */
+
+/* All rows as they are, since the order counts held-out ones too. */
+static dn_status feed_upload(dn_feed *f) {
+    const dn_net *net = f->net;
     const dn_ops *ops = net->ops;
-    if (!ops->separate_memory) {
-        t->data = t->x, t->data_truth = t->truth, t->data_order = t->order;
-        return DN_OK;
-    }
-    size_t rows = t->kept ? t->rows + t->score_rows : t->rows; /* the order counts held-out rows too */
-    size_t x = rows * (size_t)net->inputs, truth = t->truth ? rows * (size_t)net->truths : 0, bytes; /* as they are */
+    size_t x = f->all.n * (size_t)net->inputs, truth = f->all.truth ? f->all.n * (size_t)net->truths : 0, bytes;
     DN_TRY(dn_size_mul(&bytes, x + truth, sizeof(float)));
-    t->data_block = ops->alloc(net->pool, bytes);
-    t->order_block = t->data_block ? ops->alloc(net->pool, t->rows * sizeof *t->order) : NULL;
-    if (t->order_block) {
-        ops->upload(net->pool, t->data_block, t->x, x * sizeof(float));
-        if (truth) ops->upload(net->pool, t->data_block + x, t->truth, truth * sizeof(float));
-        t->data = t->data_block, t->data_truth = truth ? t->data_block + x : NULL, t->data_order = t->order_block;
+    f->uploaded = ops->alloc(net->pool, bytes);
+    f->uploaded_order = f->uploaded ? ops->alloc(net->pool, f->n * sizeof *f->order) : NULL;
+    if (!f->uploaded_order) {
+        if (f->uploaded) ops->free(net->pool, f->uploaded);
+        f->uploaded = NULL;
         return DN_OK;
     }
-    if (t->data_block) ops->free(net->pool, t->data_block);
-    t->data_block = NULL;
-    t->staging = dn_alloc((size_t)net->run.batch, (size_t)(net->inputs > net->truths ? net->inputs : net->truths) * sizeof(float));
-    return t->staging ? DN_OK : DN_E_MEMORY;
+    ops->upload(net->pool, f->uploaded, f->all.x, x * sizeof(float));
+    if (truth) ops->upload(net->pool, f->uploaded + x, f->all.truth, truth * sizeof(float));
+    f->data = (dn_rows){.n = f->all.n, .x = f->uploaded, .truth = truth ? f->uploaded + x : NULL};
+    f->data_order = f->uploaded_order;
+    return DN_OK;
 }
 
-void dn_feed_gather(dn_trainer *t, int rows, int cols, const float *data, const float *host, float *to) {
-    dn_net *net = t->net;
+dn_status dn_feed_place(dn_feed *f) {
+    const dn_net *net = f->net;
+    if (!net->ops->separate_memory) {
+        f->data = f->all, f->data_order = f->order;
+        return DN_OK;
+    }
+    DN_TRY(feed_upload(f));
+    if (f->uploaded) return DN_OK;
+    size_t columns = (size_t)(net->inputs > net->truths ? net->inputs : net->truths);
+    f->staging = dn_alloc((size_t)net->run.batch, columns * sizeof *f->staging);
+    return f->staging ? DN_OK : DN_E_MEMORY;
+}
+
+int dn_feed_on_device(const dn_feed *f) { return f->data.x != NULL; }
+
+/* ---- batches ---- */
+
+static void feed_copy(const float *from, size_t columns, const uint32_t *order, size_t n, float *to) {
+    for (size_t r = 0; r < n; r++) memcpy(to + r * columns, from + order[r] * columns, columns * sizeof *to);
+}
+
+/* One array of a pass: from `data`, where the backend can read it (NULL: from the host), to the device. */
+static void feed_gather(dn_feed *f, size_t at, size_t n, int columns, const float *data, const float *host, float *to) {
+    const dn_net *net = f->net;
     if (data) {
-        net->ops->gather_rows(net->pool, net->step, (size_t)rows, (size_t)cols, data, t->data_order, to);
+        net->ops->gather_rows(net->pool, net->step, n, (size_t)columns, data, f->data_order, to);
         return;
     }
-    for (int r = 0; r < rows; r++)
-        memcpy(t->staging + (size_t)r * cols, host + (size_t)t->order[t->at + (size_t)r] * cols, (size_t)cols * sizeof *to);
-    net->ops->upload(net->pool, to, t->staging, (size_t)rows * cols * sizeof *to);
+    feed_copy(host, (size_t)columns, f->order + at, n, f->staging);
+    net->ops->upload(net->pool, to, f->staging, n * (size_t)columns * sizeof *to);
+}
+
+size_t dn_feed_pass(const dn_feed *f, size_t at) { return dn_job_rows(f->n, at, (size_t)f->net->run.batch); }
+
+dn_rows dn_feed_batch(dn_feed *f, size_t at) {
+    const dn_net *net = f->net;
+    size_t n = dn_feed_pass(f, at);
+    feed_gather(f, at, n, net->inputs, f->data.x, f->all.x, net->input);
+    if (f->all.truth) feed_gather(f, at, n, net->truths, f->data.truth, f->all.truth, net->truth);
+    return (dn_rows){.n = n, .x = net->input, .truth = f->all.truth ? net->truth : NULL};
+}
+
+dn_rows dn_feed_validation(dn_feed *f, size_t at) {
+    const dn_net *net = f->validation.net;
+    const dn_rows *rows = &f->validation.rows;
+    size_t batch = (size_t)net->run.batch, n = dn_job_rows(rows->n, at, batch);
+    if (!f->validation.order) return dn_job_slice(net, 0, rows, at, batch);
+    float *x = f->validation.staging, *truth = rows->truth ? x + batch * (size_t)net->inputs : NULL;
+    feed_copy(rows->x, (size_t)net->inputs, f->validation.order + at, n, x);
+    if (truth) feed_copy(rows->truth, (size_t)net->truths, f->validation.order + at, n, truth);
+    return (dn_rows){.n = n, .x = x, .truth = truth};
 }

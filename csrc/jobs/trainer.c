@@ -11,13 +11,13 @@ enum { STEPS_AHEAD = 64 };
 
 /* Back to the end of the last good epoch; the next run begins the epoch after it. */
 static void trainer_restore(dn_trainer *t) {
-    dn_snapshot_restore(&t->good, t->net);
-    t->at = 0, t->finished = t->scoring = 0;
+    dn_snapshot_restore(&t->last_good, t->net);
+    t->at = 0, t->finished = t->validation.running = 0;
     t->image = t->latent = t->weighted = 0;
 }
 
 static uint64_t trainer_batches_per_epoch(const dn_trainer *t) {
-    size_t passes = (t->rows + (size_t)t->net->run.batch - 1) / (size_t)t->net->run.batch;
+    size_t passes = (t->feed.n + (size_t)t->net->run.batch - 1) / (size_t)t->net->run.batch;
     return (passes + (size_t)t->net->subdivisions - 1) / (size_t)t->net->subdivisions;
 }
 
@@ -27,8 +27,8 @@ static dn_status trainer_place_schedule(dn_trainer *t) {
     dn_train_state *s = &net->state;
     uint64_t n = dn_net_rows_per_update(net), max = (uint64_t)net->schedule.max_batches;
     /* Batches made so far. The last one of an epoch may be a part, so whole epochs of these rows are counted as such. */
-    uint64_t rest = s->seen % t->rows;
-    uint64_t ever = s->seen / t->rows * trainer_batches_per_epoch(t) + rest / n + (rest % n > 0);
+    uint64_t rest = s->seen % t->feed.n;
+    uint64_t ever = s->seen / t->feed.n * trainer_batches_per_epoch(t) + rest / n + (rest % n > 0);
     int open = t->options.epochs <= 0;
     if (t->options.continues) {
         DN_CHECK(!open || ever < max, DN_E_USAGE,
@@ -46,24 +46,24 @@ static dn_status trainer_place_schedule(dn_trainer *t) {
 
 static dn_status trainer_allocate(dn_trainer *t) {
     dn_net *net = t->net;
-    size_t steps = (size_t)dn_net_steps(net), sums = 2 * (size_t)net->n_layers * sizeof(double);
-    t->order = dn_alloc(t->rows, sizeof *t->order);
-    if (steps > 1) t->sequences = dn_alloc(t->rows / steps, sizeof *t->sequences);
+    size_t sums = 2 * (size_t)net->n_layers * sizeof(double);
     t->sums = dn_alloc(1, sums);
-    t->undo_host = dn_alloc((size_t)net->n_layers, sizeof *t->undo_host);
-    t->undo = net->ops->alloc(net->pool, sums);
-    if (!t->order || (steps > 1 && !t->sequences) || !t->sums || !t->undo_host || !t->undo) return DN_E_MEMORY;
-    DN_TRY(dn_snapshot_create(&t->good, net));
-    return dn_feed_place(t);
+    t->undo.host = dn_alloc((size_t)net->n_layers, sizeof *t->undo.host);
+    t->undo.device = net->ops->alloc(net->pool, sums);
+    if (!t->sums || !t->undo.host || !t->undo.device) return DN_E_MEMORY;
+    DN_TRY(dn_snapshot_create(&t->last_good, net));
+    return dn_feed_place(&t->feed);
 }
 
-static dn_status trainer_prepare(dn_trainer *t, const dn_train_options *options) {
+static dn_status trainer_prepare(dn_trainer *t, const dn_rows *rows, const dn_train_options *options) {
     int preview = options->preview_path && *options->preview_path;
     t->options.preview_path = NULL; /* the caller's, for this call */
     if (preview && !(t->preview = dn_strdup(options->preview_path))) return DN_E_MEMORY;
-    DN_TRY(dn_feed_prepare_scores(t, options));
+    DN_TRY(dn_feed_create(&t->feed, t->net, rows, options));
+    if (t->feed.validation.kind && t->feed.validation.rows.truth)
+        DN_TRY(dn_scores_create(&t->validation.sums.scores, t->feed.validation.net));
     DN_TRY(trainer_allocate(t));
-    DN_TRY(dn_check_norms(t->net, t->rows));
+    DN_TRY(dn_check_norms(t->net, t->feed.n));
     return trainer_place_schedule(t); /* the last: what fails leaves the network's schedule */
 }
 
@@ -80,6 +80,12 @@ static int trainer_planned(const dn_trainer *t) {
     return epochs < INT_MAX ? (int)epochs : INT_MAX;
 }
 
+/* The order of the epoch that begins, numbered over all that were ever trained. */
+static void trainer_order(dn_trainer *t) {
+    uint64_t seen = t->net->state.seen, rows = t->feed.n;
+    dn_feed_shuffle(&t->feed, seen / rows + (seen % rows > 0));
+}
+
 static void trainer_begin(dn_trainer *t) {
     dn_net *net = t->net;
     if (t->options.learning_rate > 0) net->state.learning_rate = t->options.learning_rate;
@@ -90,14 +96,14 @@ static void trainer_begin(dn_trainer *t) {
     dn_trainer_warn_of_idle_epochs(t);
     dn_trainer_warn_of_far_data(t);
     dn_trainer_warn_of_unreachable_data(t);
-    dn_feed_shuffle(t);
-    dn_snapshot_take(&t->good, net);
-    t->started = dn_now();
+    trainer_order(t);
+    dn_snapshot_take(&t->last_good, net);
+    t->clock.started = dn_now();
 }
 
 static void trainer_free(dn_trainer *t);
 
-static dn_status trainer_create(dn_trainer **out, dn_net *net, const dn_rows *rows, const dn_train_options *options) {
+static dn_status trainer_check(const dn_net *net, const dn_rows *rows, const dn_train_options *options) {
     size_t values;
     DN_TRY(dn_job_need_truth(net, rows));
     DN_CHECK(rows->n > 0 && rows->n <= UINT32_MAX, DN_E_USAGE, "cannot train on %zu rows", rows->n);
@@ -111,12 +117,16 @@ static dn_status trainer_create(dn_trainer **out, dn_net *net, const dn_rows *ro
              "%s: when to stop? give epochs, or max_batches in [net]", net->cfg->path);
     DN_CHECK(options->learning_rate >= 0 && options->learning_rate <= FLT_MAX, DN_E_USAGE,
              "learning_rate=%g is not a positive float32", options->learning_rate);
+    return DN_OK;
+}
+
+static dn_status trainer_create(dn_trainer **out, dn_net *net, const dn_rows *rows, const dn_train_options *options) {
+    DN_TRY(trainer_check(net, rows, options));
     DN_TRY(dn_net_prepare_training(net));
     dn_trainer *t = dn_alloc(1, sizeof *t);
     if (!t) return DN_E_MEMORY;
-    *t = (dn_trainer){.net = net, .x = rows->x, .truth = rows->truth, .rows = rows->n, .options = *options,
-                      .layout = net->layout, .rate_before = net->state.learning_rate};
-    dn_status status = trainer_prepare(t, options);
+    *t = (dn_trainer){.net = net, .options = *options, .layout = net->layout, .rate_before = net->state.learning_rate};
+    dn_status status = trainer_prepare(t, rows, options);
     if (status != DN_OK) {
         trainer_free(t);
         return status;
@@ -133,20 +143,14 @@ dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const dn_rows *rows, 
 
 static void trainer_free(dn_trainer *t) {
     const dn_ops *ops = t->net->ops;
-    if (t->recording) ops->record_free(t->net->pool, t->recording);
-    void *blocks[] = {t->data_block, t->order_block, t->undo};
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
-        if (blocks[i]) ops->free(t->net->pool, blocks[i]);
-    dn_snapshot_free(&t->good, t->net);
-    dn_free(t->staging);
+    if (t->recording.graph) ops->record_free(t->net->pool, t->recording.graph);
+    if (t->undo.device) ops->free(t->net->pool, t->undo.device);
+    dn_feed_free(&t->feed);
+    dn_snapshot_free(&t->last_good, t->net);
     dn_free(t->preview);
-    dn_free(t->order);
-    dn_free(t->sequences);
-    dn_free(t->kept);
-    dn_free(t->score_staging);
     dn_free(t->sums);
-    dn_free(t->undo_host);
-    dn_scores_free(&t->score_sums.scores);
+    dn_free(t->undo.host);
+    dn_scores_free(&t->validation.sums.scores);
     dn_free(t);
 }
 
@@ -179,38 +183,31 @@ static dn_status trainer_steps(dn_trainer *t, double until) {
         if ((status = dn_trainer_step(t)) != DN_OK) break;
         dn_pool_pace(net->pool, 1);
         if (net->ops->separate_memory && ++steps % STEPS_AHEAD == 0) DN_TRY(net->ops->finish(net->pool));
-    } while (t->at < t->rows && !t->finished && dn_now() < until);
+    } while (t->at < t->feed.n && !t->finished && dn_now() < until);
     if (status != DN_OK && status != DN_E_INTERRUPTED) return status;
     DN_TRY(dn_net_losses(net, &t->image, &t->latent, &t->weighted));
     dn_net_losses_keep(net, t->sums);
     return isfinite(t->image + t->weighted) ? status : dn_trainer_lost(t, t->image + t->weighted);
 }
 
-/* Evaluate rows until the time is up; t->scoring is 0 when all are done. */
-static dn_status trainer_score(dn_trainer *t, double until) {
-    dn_net *net = t->scorer;
-    float *x = t->score_staging, *truth = t->score_truth ? x + (size_t)net->run.batch * net->inputs : NULL;
-    dn_job_sums *sums = &t->score_sums;
-    size_t steps = (size_t)dn_net_steps(net);
-    trainer_resume_losses(t, net, t->score_at);
+/* Evaluate rows until the time is up; validation.running is 0 when all are done. */
+static dn_status trainer_validate(dn_trainer *t, double until) {
+    dn_net *net = t->feed.validation.net;
+    size_t rows = t->feed.validation.rows.n, *at = &t->validation.at;
+    dn_job_sums *sums = &t->validation.sums;
+    trainer_resume_losses(t, net, *at);
     do {
-        size_t n = dn_job_rows(t->score_rows, t->score_at, (size_t)net->run.batch);
-        for (size_t r = 0; r < n; r++) {
-            size_t at = t->score_at + r, row = t->score_order ? t->score_order[at / steps] * steps + at % steps : at;
-            memcpy(x + r * net->inputs, t->score_x + row * net->inputs, (size_t)net->inputs * sizeof *x);
-            if (truth)
-                memcpy(truth + r * net->truths, t->score_truth + row * net->truths, (size_t)net->truths * sizeof *x);
-        }
-        dn_status status = dn_job_evaluate(net, sums, &(dn_rows){n, x, truth});
+        dn_rows part = dn_feed_validation(&t->feed, *at);
+        dn_status status = dn_job_evaluate(net, sums, &part);
         if (status != DN_OK) { /* its sums have a part of a pass: begin again */
-            t->score_at = 0;
+            *at = 0;
             dn_scores_clear(&sums->scores);
             return status;
         }
-        t->score_at += n;
-    } while (t->score_at < t->score_rows && dn_now() < until);
-    t->scoring = t->score_at < t->score_rows;
-    DN_TRY(dn_job_sums_read(sums, net, t->score_at));
+        *at += part.n;
+    } while (*at < rows && dn_now() < until);
+    t->validation.running = *at < rows;
+    DN_TRY(dn_job_sums_read(sums, net, *at));
     dn_net_losses_keep(net, t->sums);
     return DN_OK;
 }
@@ -218,7 +215,7 @@ static dn_status trainer_score(dn_trainer *t, double until) {
 /* Epochs to come, parts of one included; done: all of the present rows are in t->epoch already. */
 static double trainer_epochs_left(const dn_trainer *t, int done) {
     if (t->max_batches) return (double)trainer_batches_left(t) / (double)trainer_batches_per_epoch(t);
-    return t->options.epochs - t->epoch - (done ? 0 : (double)t->at / (double)t->rows);
+    return t->options.epochs - t->epoch - (done ? 0 : (double)t->at / (double)t->feed.n);
 }
 
 static void trainer_report(const dn_trainer *t, int done, dn_progress *p) {
@@ -227,37 +224,37 @@ static void trainer_report(const dn_trainer *t, int done, dn_progress *p) {
     *p = (dn_progress){.epoch = t->epoch,
                        .epochs = t->planned,
                        .variational = t->net->sampling_layer >= 0,
-                       .supervised = dn_net_supervised(t->net, t->truth != NULL),
+                       .supervised = dn_net_supervised(t->net, t->feed.all.truth != NULL),
                        .epoch_done = done,
-                       .finished = t->finished && !t->scoring,
+                       .finished = t->finished && !t->validation.running,
                        .rows_done = t->at,
-                       .rows_total = t->rows,
+                       .rows_total = t->feed.n,
                        .image_loss = mean.image_loss,
                        .latent_loss = mean.latent_loss,
                        .total_loss = mean.total_loss,
-                       .seconds = now - t->started,
+                       .seconds = now - t->clock.started,
                        .learning_rate = dn_net_rate(t->net)};
     double left = p->finished ? 0 : trainer_epochs_left(t, done);
-    p->rows_per_second = t->worked > 0 ? t->worked_rows / t->worked : 0;
-    if (p->rows_per_second > 0 && left > 0) p->eta_seconds = left * (double)t->rows / p->rows_per_second;
+    p->rows_per_second = t->clock.worked > 0 ? t->clock.rows / t->clock.worked : 0;
+    if (p->rows_per_second > 0 && left > 0) p->eta_seconds = left * (double)t->feed.n / p->rows_per_second;
 }
 
 /* Has the epoch had its last step? The last one of a training may end at max_batches, before its rows do. */
-static int trainer_trained(const dn_trainer *t) { return t->at == t->rows || t->finished; }
+static int trainer_trained(const dn_trainer *t) { return t->at == t->feed.n || t->finished; }
 
 /* A slice of steps. After the epoch's last one the network is kept, and its evaluation begins. */
 static dn_status trainer_train(dn_trainer *t, double until) {
     double began = dn_now(), before = (double)t->at;
     dn_status status = trainer_steps(t, until);
-    t->worked += dn_now() - began, t->worked_rows += (double)t->at - before;
+    t->clock.worked += dn_now() - began, t->clock.rows += (double)t->at - before;
     if (status != DN_OK && status != DN_E_INTERRUPTED) trainer_restore(t);
     DN_TRY(status);
-    if (t->at == t->rows && t->options.epochs > 0 && t->epoch + 1 >= t->options.epochs) t->finished = 1;
+    if (t->at == t->feed.n && t->options.epochs > 0 && t->epoch + 1 >= t->options.epochs) t->finished = 1;
     if (!trainer_trained(t)) return DN_OK;
-    dn_snapshot_take(&t->good, t->net);
-    t->scoring = t->scored;
-    t->score_at = 0;
-    dn_scores_clear(&t->score_sums.scores);
+    dn_snapshot_take(&t->last_good, t->net);
+    t->validation.running = t->feed.validation.kind != DN_VALIDATE_NOTHING;
+    t->validation.at = 0;
+    dn_scores_clear(&t->validation.sums.scores);
     return DN_OK;
 }
 
@@ -266,15 +263,15 @@ static dn_status trainer_work(dn_trainer *t, double until, int *done) {
     *done = 0;
     DN_CHECK(t->layout == t->net->layout, DN_E_USAGE, "the network was resized while it was training");
     DN_TRY(dn_trainer_preview(t));
-    if (!t->finished && !t->scoring) DN_TRY(trainer_train(t, until));
-    if (t->scoring) DN_TRY(trainer_score(t, until));
-    *done = t->at > 0 && !t->scoring && trainer_trained(t);
+    if (!t->finished && !t->validation.running) DN_TRY(trainer_train(t, until));
+    if (t->validation.running) DN_TRY(trainer_validate(t, until));
+    *done = t->at > 0 && !t->validation.running && trainer_trained(t);
     return DN_OK;
 }
 
 static dn_status trainer_next_epoch(dn_trainer *t) {
     t->at = 0, t->image = t->latent = t->weighted = 0;
-    dn_feed_shuffle(t);
+    trainer_order(t);
     t->preview_due = 1;
     return dn_trainer_preview(t);
 }
@@ -284,11 +281,11 @@ static dn_status trainer_run(dn_trainer *t, double until, dn_progress *p) {
     dn_status status = trainer_work(t, until, &done);
     t->epoch += done;
     trainer_report(t, done, p);
-    if (done && (p->scored = t->scored)) p->scores = dn_job_result(&t->score_sums);
+    if (done && (p->scored = t->feed.validation.kind)) p->scores = dn_job_result(&t->validation.sums);
     if (done) status = trainer_next_epoch(t);
-    memcpy(t->told, t->warning, sizeof t->told);
-    p->warning = *t->told ? t->told : NULL;
-    *t->warning = 0;
+    memcpy(t->warnings.reported, t->warnings.pending, sizeof t->warnings.reported);
+    p->warning = *t->warnings.reported ? t->warnings.reported : NULL;
+    *t->warnings.pending = 0;
     return status;
 }
 

@@ -1,65 +1,59 @@
 /* A training, as the files that make it see it. */
 #ifndef DN_TRAINER_H
 #define DN_TRAINER_H
+#include "jobs/feed.h"
 #include "jobs/jobs.h"
 #include "net/snapshot.h"
 
 enum { DN_TRAINER_PROBLEMS = 8, DN_TRAINER_LINE = 700 };
 
+/* What has to be reported besides losses. */
+typedef struct dn_trainer_warnings {
+    char known[DN_TRAINER_PROBLEMS][DN_TRAINER_LINE]; /* without what differs from epoch to epoch */
+    int n_known;
+    char pending[2 * DN_TRAINER_LINE]; /* for the next report */
+    char reported[2 * DN_TRAINER_LINE]; /* by the last call; the caller reads it there */
+} dn_trainer_warnings;
+
 struct dn_trainer {
     dn_net *net;
-    const float *x, *truth; /* the caller's; truth NULL: x */
-    size_t rows, at; /* at: rows done in this epoch */
-    dn_train_options options;
-    char *preview; /* the options' preview_path; NULL: none */
-    uint32_t *order;     /* of rows; a recurrent network's are in passes, step by step */
-    uint32_t *sequences; /* the order of sequences behind it; NULL where a row is one */
-    /* x and truth where the backend can read them; NULL: batches are gathered and uploaded */
-    const float *data, *data_truth;
-    const uint32_t *data_order;
-    float *data_block;   /* of both; NULL when the backend reads the caller's arrays */
-    uint32_t *order_block;
-    float *staging;      /* a batch on the host, when the data do not fit on the device */
-    dn_snapshot good;    /* of the last good epoch */
-    float *undo;         /* sums of the losses before the step at work, on the device, so that it can be undone; */
-    double *undo_host;   /* and what the host adds to them */
-    void *recording;     /* of a whole step with a full batch */
-    int recorded;        /* 1: recording or not, it has been tried */
-    uint64_t max_batches; /* where to stop, 0: never */
-    int epoch, planned, finished, preview_due;
-    double rate_before;  /* the network's override, to be put back */
-    char problems[DN_TRAINER_PROBLEMS][DN_TRAINER_LINE]; /* that were told, without what differs from epoch to epoch */
-    int n_problems;
-    char warning[2 * DN_TRAINER_LINE], told[2 * DN_TRAINER_LINE]; /* to be told; being told */
-    int layout; /* of the network at the start */
-    double image, latent, weighted, started;
-    double worked, worked_rows; /* seconds and rows of all training steps so far */
-    double *sums;   /* of the losses by layer, so far in this epoch or its evaluation */
-    uint32_t *kept; /* NULL: all sequences are trained; else those, then the held-out ones, each in their order */
-    /* Rows for the evaluation after every epoch: scored 0 none, 1 the trained ones, 2 held-out ones. */
-    int scored, scoring;
-    dn_net *scorer; /* what it runs on; its batch is the size of the staging buffer and of the scores' */
-    const float *score_x, *score_truth;
-    const uint32_t *score_order; /* of sequences; NULL: all of score_x */
-    size_t score_rows, score_at;
-    float *score_staging; /* (batch, inputs), (batch, truths) */
-    dn_job_sums score_sums;
+    dn_feed feed;
+    dn_train_options options; /* its preview_path is NULL */
+    char *preview;            /* a copy of the preview_path; NULL: none */
+    int layout;               /* of the network's memory at the start: a resize ends the training */
+    double rate_before;       /* the network's learning rate, to be put back */
+    uint64_t max_batches;     /* where to stop, 0: after `planned` epochs */
+    int planned;
+    /* Where it stands. */
+    int epoch;    /* finished ones */
+    int finished; /* no step is left */
+    int preview_due;
+    size_t at;                      /* rows done in this epoch */
+    double image, latent, weighted; /* sums of losses in this epoch */
+    double *sums;                   /* the same by layer, or those of the validation after it */
+    dn_snapshot last_good;          /* the end of the last epoch whose loss was finite */
+    struct {
+        int running;
+        size_t at; /* rows done */
+        dn_job_sums sums;
+    } validation; /* of the rows that the feed has for it, after every epoch */
+    struct {
+        float *device; /* sums of losses before the step at work, so that it can be undone, */
+        double *host;  /* and what the host adds to them */
+    } undo;
+    struct {
+        void *graph; /* a whole step with a full batch; NULL: none yet */
+        int tried;   /* 1: a first step was done without */
+    } recording;
+    struct {
+        double started, worked, rows; /* when; seconds and rows of all training steps */
+    } clock;
+    dn_trainer_warnings warnings;
 };
-
-/* ---- feed.c ---- */
-
-/* Which rows are trained, and which are evaluated after an epoch. */
-dn_status dn_feed_prepare_scores(dn_trainer *trainer, const dn_train_options *options);
-/* Put the data where the backend can gather batches by itself; else a staging buffer. */
-dn_status dn_feed_place(dn_trainer *trainer);
-/* The order of the rows for the epoch that begins. */
-void dn_feed_shuffle(dn_trainer *trainer);
-/* The next rows of `data`, where the backend can read it (NULL: of `host`), to the device. */
-void dn_feed_gather(dn_trainer *trainer, int rows, int cols, const float *data, const float *host, float *to);
 
 /* ---- trainer_step.c ---- */
 
-/* One pass over the next rows, and an update when the batch is full. When it fails it has not been. */
+/* One pass over the next rows, and an update when the batch is full. When it fails nothing has changed. */
 dn_status dn_trainer_step(dn_trainer *trainer);
 
 /* ---- preview.c ---- */

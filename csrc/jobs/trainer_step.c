@@ -3,17 +3,15 @@
 #include "jobs/trainer.h"
 
 /* All work of a pass on the backend: gather, forward, backward, and the update when the batch is full. */
-static dn_status trainer_pass(dn_trainer *t, int rows, int update) {
-    dn_net *net = t->net;
-    dn_feed_gather(t, rows, net->inputs, t->data, t->x, net->input);
-    if (t->truth) dn_feed_gather(t, rows, net->truths, t->data_truth, t->truth, net->truth);
-    return dn_net_train_rows(net, rows, t->truth ? net->truth : net->input, update);
+static dn_status trainer_pass(dn_trainer *t, int update) {
+    dn_rows batch = dn_feed_batch(&t->feed, t->at);
+    return dn_net_train_rows(t->net, (int)batch.n, batch.truth ? batch.truth : batch.x, update);
 }
 
-/* Can a whole step be recorded and replayed? Only when nothing in it is decided by the host. */
+/* Can a whole step be recorded and replayed? Only when the host decides nothing in it. */
 static int trainer_replays(const dn_trainer *t, int rows) {
     const dn_net *net = t->net;
-    if (!net->ops->record_begin || !t->data || net->subdivisions > 1 || rows != net->run.batch) return 0;
+    if (!net->ops->record_begin || !dn_feed_on_device(&t->feed) || net->subdivisions > 1 || rows != net->run.batch) return 0;
     for (int i = 0; i < net->n_layers; i++)
         if (net->layers[i].type->host_work) return 0;
     return 1;
@@ -21,22 +19,22 @@ static int trainer_replays(const dn_trainer *t, int rows) {
 
 static dn_status trainer_replay(dn_trainer *t, int rows) {
     dn_net *net = t->net;
-    if (!t->recorded) { /* once by hand, so that libraries are warm and given noise is used up */
-        DN_TRY(trainer_pass(t, rows, 1));
-        t->recorded = 1;
+    if (!t->recording.tried) { /* once by hand, so that libraries are warm and given noise is used up */
+        DN_TRY(trainer_pass(t, 1));
+        t->recording.tried = 1;
         return DN_OK;
     }
-    if (!t->recording) {
+    if (!t->recording.graph) {
         DN_TRY(net->ops->record_begin(net->pool));
-        dn_status status = trainer_pass(t, rows, 1), ended = net->ops->record_end(net->pool, &t->recording);
-        if (status != DN_OK && t->recording) { /* a part of a step */
-            net->ops->record_free(net->pool, t->recording);
-            t->recording = NULL;
+        dn_status status = trainer_pass(t, 1), ended = net->ops->record_end(net->pool, &t->recording.graph);
+        if (status != DN_OK && t->recording.graph) { /* a part of a step */
+            net->ops->record_free(net->pool, t->recording.graph);
+            t->recording.graph = NULL;
         }
         DN_TRY(status);
         DN_TRY(ended);
     }
-    net->ops->replay(net->pool, t->recording);
+    net->ops->replay(net->pool, t->recording.graph);
     net->run.rows = rows;
     return DN_OK;
 }
@@ -45,30 +43,30 @@ static dn_status trainer_replay(dn_trainer *t, int rows) {
 static void trainer_undo_sums(dn_trainer *t, int back) {
     dn_net *net = t->net;
     float *sums = (float *)net->run.sums; /* copied as floats: the same bits */
-    net->ops->copy(net->pool, 4 * (size_t)net->n_layers, back ? t->undo : sums, back ? sums : t->undo);
+    net->ops->copy(net->pool, 4 * (size_t)net->n_layers, back ? t->undo.device : sums, back ? sums : t->undo.device);
     for (int i = 0; i < net->n_layers; i++) {
         double *cost = &net->layers[i].host_cost;
         if (back)
-            *cost = t->undo_host[i];
+            *cost = t->undo.host[i];
         else
-            t->undo_host[i] = *cost;
+            t->undo.host[i] = *cost;
     }
 }
 
 dn_status dn_trainer_step(dn_trainer *t) {
     dn_net *net = t->net;
     dn_train_state *s = &net->state;
-    int n = (int)dn_job_rows(t->rows, t->at, (size_t)net->run.batch);
+    int n = (int)dn_feed_pass(&t->feed, t->at);
     int64_t waiting = s->rows_since_update + n;
-    int update = waiting >= (int64_t)dn_net_rows_per_update(net) || t->at + (size_t)n == t->rows;
-    int replays = trainer_replays(t, n), undoable = !replays || !t->recording; /* a replay is done at once, or not */
+    int update = waiting >= (int64_t)dn_net_rows_per_update(net) || t->at + (size_t)n == t->feed.n;
+    int replays = trainer_replays(t, n), undoable = !replays || !t->recording.graph; /* a replay is done at once, or not */
     uint64_t pass = s->seen; /* before it, which numbers its noise */
     s->seen += (uint64_t)n;
     dn_net_set_step(net, pass, t->at, waiting);
     if (undoable) trainer_undo_sums(t, 0);
     dn_status status = dn_net_check_rate(net);
     if (status == DN_OK && replays) status = dn_watched(); /* else between layers */
-    if (status == DN_OK) status = replays ? trainer_replay(t, n) : trainer_pass(t, n, update);
+    if (status == DN_OK) status = replays ? trainer_replay(t, n) : trainer_pass(t, update);
     if (status != DN_OK) {
         s->seen = pass;
         if (undoable) trainer_undo_sums(t, 1);

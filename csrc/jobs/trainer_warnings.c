@@ -8,20 +8,20 @@
 
 /* Tell of a problem, once: digits (epochs, names of temporary files) do not make it another one. */
 void dn_trainer_warn(dn_trainer *t, const char *format, ...) {
-    char line[DN_TRAINER_LINE], *problem = t->problems[t->n_problems];
+    char line[DN_TRAINER_LINE], *problem = t->warnings.known[t->warnings.n_known];
     va_list args;
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
-    if (t->n_problems == DN_TRAINER_PROBLEMS) return;
-    size_t n = 0, at = strlen(t->warning);
+    if (t->warnings.n_known == DN_TRAINER_PROBLEMS) return;
+    size_t n = 0, at = strlen(t->warnings.pending);
     for (const char *p = line; *p; p++)
         if (*p < '0' || *p > '9') problem[n++] = *p;
     problem[n] = 0;
-    for (int i = 0; i < t->n_problems; i++)
-        if (!strcmp(t->problems[i], problem)) return;
-    t->n_problems++;
-    snprintf(t->warning + at, sizeof t->warning - at, "%s%s", at ? "; " : "", line);
+    for (int i = 0; i < t->warnings.n_known; i++)
+        if (!strcmp(t->warnings.known[i], problem)) return;
+    t->warnings.n_known++;
+    snprintf(t->warnings.pending + at, sizeof t->warnings.pending - at, "%s%s", at ? "; " : "", line);
 }
 
 /* Epochs that a policy leaves without a learning rate. */
@@ -29,9 +29,9 @@ void dn_trainer_warn_of_idle_epochs(dn_trainer *t) {
     dn_net *net = t->net;
     uint64_t end = dn_schedule_end(&net->schedule), n = dn_net_rows_per_update(net);
     if (end == UINT64_MAX || t->options.epochs <= 0) return;
-    double first = (double)(t->rows < n ? t->rows : n); /* rows when an epoch's first update is made */
+    double first = (double)(t->feed.n < n ? t->feed.n : n); /* rows when an epoch's first update is made */
     double left = (double)(end - 1) * (double)n - (double)(net->state.seen - net->state.schedule_from) - first;
-    double good = left < 0 ? 0 : floor(left / (double)t->rows) + 1; /* epochs that begin with a rate above 0 */
+    double good = left < 0 ? 0 : floor(left / (double)t->feed.n) + 1; /* epochs that begin with a rate above 0 */
     long long max = (long long)net->schedule.max_batches;
     if (good >= t->options.epochs) return;
     if (good == 0)
@@ -58,11 +58,12 @@ static void trainer_column_name(const dn_trainer *t, int of_truth, size_t column
 /* The column of the first `rows` rows whose values are largest, in words; of the truth when no value of x is above `limit`.
  * Returns 0 when there is none, 1 for a column of x, 2 for one of the truth. */
 static int trainer_far_column(const dn_trainer *t, size_t rows, double limit, double *most, char *text, size_t size) {
-    size_t column = 0, all = t->kept ? t->rows + t->score_rows : t->rows;
-    if (rows > all) rows = all;
-    *most = dn_reach(t->x, rows, (size_t)t->net->inputs, &column);
-    int of_truth = *most <= limit && t->truth;
-    if (of_truth) *most = dn_reach(t->truth, rows, (size_t)t->net->truths, &column);
+    const dn_rows *all = &t->feed.all;
+    size_t column = 0;
+    if (rows > all->n) rows = all->n;
+    *most = dn_reach(all->x, rows, (size_t)t->net->inputs, &column);
+    int of_truth = *most <= limit && all->truth;
+    if (of_truth) *most = dn_reach(all->truth, rows, (size_t)t->net->truths, &column);
     trainer_column_name(t, of_truth, column, text, size);
     return *most > limit ? 1 + of_truth : 0;
 }
@@ -72,17 +73,18 @@ enum { SOME_ROWS = 4096 }; /* tell enough, and no time */
 /* Values that the network cannot give, as 16 with a logistic output. */
 void dn_trainer_warn_of_unreachable_data(dn_trainer *t) {
     const dn_net *net = t->net;
-    const float slack = 0.01f, *values = t->truth ? t->truth : t->x;
+    const dn_rows *all = &t->feed.all;
+    const float slack = 0.01f, *values = all->truth ? all->truth : all->x;
     int a = net->cfg->sections[net->output_layer + 1].activation - 1;
     float low, high;
-    size_t rows = t->rows < SOME_ROWS ? t->rows : SOME_ROWS, n = rows * (size_t)net->truths;
+    size_t rows = t->feed.n < SOME_ROWS ? t->feed.n : SOME_ROWS, n = rows * (size_t)net->truths;
     if (a < 0 || net->truth_kind != DN_TRUTH_VALUES || net->truths != net->outputs ||
         net->output_layer + 1 >= net->n_layers || !dn_activation_bounds((dn_activation)a, &low, &high))
         return;
     for (size_t i = 0; i < n; i++) {
         char column[128];
         if (values[i] >= low - slack && values[i] <= high + slack) continue;
-        trainer_column_name(t, t->truth != NULL, i % (size_t)net->truths, column, sizeof column);
+        trainer_column_name(t, all->truth != NULL, i % (size_t)net->truths, column, sizeof column);
         dn_trainer_warn(t, "%s holds %.6g, which the network cannot give: the activation=%s of its output %s %g: scale the "
                         "data (-scale, or data_scale= in [net]), or make it linear", column, values[i],
                         dn_activation_name((dn_activation)a), values[i] > high ? "ends at" : "begins at",

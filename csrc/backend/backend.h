@@ -14,6 +14,13 @@ typedef enum dn_activation {
 
 typedef enum dn_loss { DN_LOSS_SSE, DN_LOSS_L1, DN_LOSS_SMOOTH, DN_LOSS_BCE, DN_LOSS_MASKED, DN_LOSS_COUNT } dn_loss;
 
+/* An elementwise loss: its kind, and the parameters of a kind that has some. They are the same for all values and do not
+ * change from step to step. */
+typedef struct dn_likelihood {
+    dn_loss kind;
+    float p[2];
+} dn_likelihood;
+
 /* Of the factors in products of matrices; sums and everything else are float32. TF32 has 10 bits of mantissa,
  * bfloat16 7. */
 typedef enum dn_precision { DN_FLOAT32, DN_TF32, DN_BF16, DN_PRECISION_COUNT } dn_precision;
@@ -75,7 +82,8 @@ typedef struct dn_dense_pass {
     const float *x;
     float *y, *dy, *dx; /* dy may be spent; dx is added to, or set with set_dx; NULL: not wanted */
     int set_dx;
-    int loss; /* of dn_loss, of y against truth, instead of dy: then the forward pass is done here too, y is set; -1: none */
+    /* the loss of y against truth, instead of dy: then the forward pass is done here too, and y is set; NULL: none */
+    const dn_likelihood *likelihood;
     const float *truth;
     float loss_scale;
     double *sum;    /* of the loss, added to */

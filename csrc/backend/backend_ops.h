@@ -12,8 +12,8 @@
  * table.
  *
  * Every matrix is row-major; every gradient-like argument is added to unless its comment says set. Pointers to float,
- * double, int, uint32_t and dn_step lie in the backend's memory; shapes, a dn_optimizer and a dn_dense_pass are the
- * host's. */
+ * double, int, uint32_t and dn_step lie in the backend's memory; shapes, likelihoods, a dn_optimizer and a
+ * dn_dense_pass are the host's. */
 
 /* ---- what changes from step to step; rows of data ---- */
 
@@ -79,7 +79,8 @@ DN_OP(DENSE, dense_forward, (const dn_dense_shape *shape, const float *x, const 
       (shape, x, w, b, y))
 DN_OP(DENSE, dense_train, (const dn_dense_pass *pass), (pass))
 DN_QUERY(DENSE, size_t, dense_scratch, (const dn_dense_shape *shape), (shape))
-DN_QUERY(DENSE, int, dense_takes_loss, (const dn_dense_shape *shape, dn_loss loss), (shape, loss))
+DN_QUERY(DENSE, int, dense_takes_loss, (const dn_dense_shape *shape, const dn_likelihood *likelihood),
+         (shape, likelihood))
 
 /* ---- biases and activations ---- */
 
@@ -187,8 +188,9 @@ DN_OP(REQUIRED, reparameterise_gradient,
       (rows, latent, kl_weight, x, eps, dz, dx))
 /* error (set), gradient (set: d of the descended loss by x, see docs/numerics.md); *sum += the errors */
 DN_OP(REQUIRED, loss,
-      (dn_loss loss, size_t n, const float *x, const float *truth, float *error, float *gradient, double *sum),
-      (loss, n, x, truth, error, gradient, sum))
+      (const dn_likelihood *likelihood, size_t n, const float *x, const float *truth, float *error, float *gradient,
+       double *sum),
+      (likelihood, n, x, truth, error, gradient, sum))
 /* x = DN_MASKED where truth = DN_MASKED */
 DN_OP(REQUIRED, mask, (size_t n, const float *truth, float *x), (n, truth, x))
 DN_OP(REQUIRED, softmax, (const dn_softmax_shape *shape, float temperature, const float *x, float *y),

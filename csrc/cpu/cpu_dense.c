@@ -75,10 +75,10 @@ static void block_gradients(const block_job *j, size_t block, int from, int n) {
     double sum = 0;
     for (int r = 0; r < s->rows; r++) {
         size_t at = (size_t)r * s->outputs + from;
-        if (p->loss >= 0)
-            sum += kernels->loss((dn_loss)p->loss, (size_t)n, p->y + at, p->truth + at, errors, p->dy + at);
+        if (p->likelihood)
+            sum += kernels->loss(p->likelihood, (size_t)n, p->y + at, p->truth + at, errors, p->dy + at);
         kernels->activate_gradient(s->activation, (size_t)n, p->y + at, p->dy + at);
-        if (p->loss >= 0 && p->loss_scale != 1) kernels->scale((size_t)n, p->loss_scale, p->dy + at);
+        if (p->likelihood && p->loss_scale != 1) kernels->scale((size_t)n, p->loss_scale, p->dy + at);
     }
     j->sums[block] = sum;
     kernels->column_sums((size_t)s->rows, (size_t)n, (size_t)s->outputs, p->dy + from, biases);
@@ -190,7 +190,7 @@ static void dense_train_few(dn_pool *pool, const dn_dense_pass *p) {
     dn_pool_run(pool, chunks, train_few, &j);
     size_t half = 1;
     while (2 * half < chunks) half *= 2;
-    if (p->loss >= 0) *p->sum += j.at[0].sum + (chunks > 1 ? j.at[half].sum : 0);
+    if (p->likelihood) *p->sum += j.at[0].sum + (chunks > 1 ? j.at[half].sum : 0);
     if (!p->dx) return;
     if (p->set_dx) memset(p->dx, 0, rows * inputs * sizeof *p->dx);
     float scale = p->optimizer->adam ? 1 : p->step->rows;
@@ -228,9 +228,9 @@ static void dense_train_many(dn_pool *pool, const dn_dense_pass *p) {
     if (rows <= BLOCK_ROWS) {
         block_job j = dense_blocks(s);
         j.y = p->y, j.pass = p, j.sums = (double *)(void *)p->scratch;
-        if (p->loss >= 0) j.x = p->x, j.w = p->w, j.b = p->b;
+        if (p->likelihood) j.x = p->x, j.w = p->w, j.b = p->b;
         dn_pool_run(pool, j.blocks, block_run, &j);
-        for (size_t c = 0; p->loss >= 0 && c < j.blocks; c++) *p->sum += j.sums[c];
+        for (size_t c = 0; p->likelihood && c < j.blocks; c++) *p->sum += j.sums[c];
     } else {
         cpu_activate_gradient(pool, s->activation, rows * outputs, p->y, p->dy);
         memset(p->scratch, 0, outputs * sizeof *p->scratch);
@@ -251,7 +251,7 @@ void cpu_dense_train(dn_pool *pool, const dn_dense_pass *p) {
         dense_train_many(pool, p);
 }
 
-int cpu_dense_takes_loss(dn_pool *pool, const dn_dense_shape *s, dn_loss loss) {
+int cpu_dense_takes_loss(dn_pool *pool, const dn_dense_shape *s, const dn_likelihood *likelihood) {
     (void)pool;
-    return s->rows <= (dn_cpu_blas() ? DN_DENSE_ROWS : BLOCK_ROWS) && loss != DN_LOSS_MASKED;
+    return s->rows <= (dn_cpu_blas() ? DN_DENSE_ROWS : BLOCK_ROWS) && likelihood->kind != DN_LOSS_MASKED;
 }

@@ -26,7 +26,8 @@ typedef struct dn_cpu_kernels {
     void (*column_sums)(size_t rows, size_t cols, size_t ld, const float *x, float *to); /* added */
     void (*activate)(dn_activation a, size_t n, float *x);
     void (*activate_gradient)(dn_activation a, size_t n, const float *y, float *dy);
-    double (*loss)(dn_loss kind, size_t n, const float *x, const float *truth, float *error, float *gradient);
+    double (*loss)(const dn_likelihood *likelihood, size_t n, const float *x, const float *truth, float *error,
+                   float *gradient);
     void (*softmax)(size_t n, float temperature, const float *x, float *y);
     double (*reparameterise)(size_t n, const float *lv, const float *mu, const float *eps, float *z);
     void (*reparameterise_gradient)(size_t n, float w, const float *lv, const float *mu, const float *eps,

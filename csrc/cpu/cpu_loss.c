@@ -3,19 +3,19 @@
 #include <string.h>
 
 typedef struct loss_job {
-    dn_loss kind;
+    const dn_likelihood *likelihood;
     const float *x, *truth;
     float *error, *gradient;
 } loss_job;
 
 static double loss_range(const void *context, size_t from, size_t to) {
     const loss_job *j = context;
-    return dn_cpu_kernels_get()->loss(j->kind, to - from, j->x + from, j->truth + from, j->error + from,
+    return dn_cpu_kernels_get()->loss(j->likelihood, to - from, j->x + from, j->truth + from, j->error + from,
                                       j->gradient + from);
 }
-void cpu_loss(dn_pool *pool, dn_loss kind, size_t n, const float *x, const float *truth, float *error, float *gradient,
-              double *sum) {
-    loss_job job = {kind, x, truth, error, gradient};
+void cpu_loss(dn_pool *pool, const dn_likelihood *likelihood, size_t n, const float *x, const float *truth,
+              float *error, float *gradient, double *sum) {
+    loss_job job = {likelihood, x, truth, error, gradient};
     *sum += dn_range_sum(pool, n, DN_GRAIN / 2, loss_range, &job);
 }
 

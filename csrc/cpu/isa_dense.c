@@ -258,16 +258,16 @@ static void strip_gradient(const dn_dense_job *j, const rule *o, int n, int at, 
     size_t outputs = (size_t)s->outputs;
     float scale = o->scale;
     float y[DN_DENSE_ROWS][WIDE], other[STRIP];
-    if (p->loss >= 0) {
+    if (p->likelihood) {
         strip_forward(s, j->x, j->step, p->w, p->b, at, n, y);
         scale *= p->loss_scale;
     }
     for (int r = 0; r < s->rows; r++) {
         const float *y_row = p->y + (size_t)r * outputs + at;
-        if (p->loss >= 0) { /* all lanes are read below */
+        if (p->likelihood) { /* all lanes are read below */
             memcpy(p->y + (size_t)r * outputs + at, y[r], (size_t)n * sizeof **y);
             memcpy(other, p->truth + (size_t)r * outputs + at, (size_t)n * sizeof *other);
-            *sum += dn_cpu_kernels_get()->loss((dn_loss)p->loss, (size_t)n, y[r], other, other, dy[r]);
+            *sum += dn_cpu_kernels_get()->loss(p->likelihood, (size_t)n, y[r], other, other, dy[r]);
             y_row = y[r];
         } else {
             memcpy(dy[r], p->dy + (size_t)r * outputs + at, (size_t)n * sizeof **dy);

@@ -152,10 +152,10 @@ static void activate_gradient(dn_activation a, size_t n, const float *y, float *
 
 /* ---- losses ---- */
 
-INLINE vec loss_one(const dn_loss kind, vec x, vec t, vec *gradient) {
+INLINE vec loss_one(const dn_likelihood of, vec x, vec t, vec *gradient) {
     vec d = t - x, size = vec_abs(d), zero = {0}, one = splat(1);
     vec sign = select(d > 0, one, zero) - select(d < 0, one, zero);
-    switch (kind) {
+    switch (of.kind) {
     case DN_LOSS_MASKED: *gradient = select(t == DN_MASKED, zero, -d); return select(t == DN_MASKED, zero, d * d);
     case DN_LOSS_L1: *gradient = -sign; return size;
     case DN_LOSS_SMOOTH: *gradient = select(size < 1, -d, -sign); return select(size < 1, d * d, 2 * size - 1);
@@ -168,31 +168,38 @@ INLINE vec loss_one(const dn_loss kind, vec x, vec t, vec *gradient) {
     }
 }
 
-INLINE double loss_of(const dn_loss kind, size_t n, const float *x, const float *truth, float *error, float *gradient) {
+INLINE double loss_of(const dn_likelihood of, size_t n, const float *x, const float *truth, float *error,
+                      float *gradient) {
     dvec s = {{0}, {0}};
     size_t i = 0;
     for (; i + VL <= n; i += VL) {
-        vec g, e = loss_one(kind, load(x + i), load(truth + i), &g);
+        vec g, e = loss_one(of, load(x + i), load(truth + i), &g);
         store(error + i, e), store(gradient + i, g);
         add(&s, widen(e));
     }
     double total = lanes(&s);
     if (i < n) {
         size_t left = n - i;
-        vec g, e = loss_one(kind, load_n(x + i, left), load_n(truth + i, left), &g);
+        vec g, e = loss_one(of, load_n(x + i, left), load_n(truth + i, left), &g);
         store_n(error + i, e, left), store_n(gradient + i, g, left);
         for (; i < n; i++) total += error[i];
     }
     return total;
 }
 
-static double loss(dn_loss kind, size_t n, const float *x, const float *truth, float *error, float *gradient) {
-    switch (kind) {
-    case DN_LOSS_SSE: return loss_of(DN_LOSS_SSE, n, x, truth, error, gradient);
-    case DN_LOSS_L1: return loss_of(DN_LOSS_L1, n, x, truth, error, gradient);
-    case DN_LOSS_SMOOTH: return loss_of(DN_LOSS_SMOOTH, n, x, truth, error, gradient);
-    case DN_LOSS_BCE: return loss_of(DN_LOSS_BCE, n, x, truth, error, gradient);
-    case DN_LOSS_MASKED: return loss_of(DN_LOSS_MASKED, n, x, truth, error, gradient);
+/* The loop of one kind, so that the compiler sees no choice in it. */
+#define LOSS_OF(which)                                                                                                 \
+    case which:                                                                                                        \
+        return loss_of((dn_likelihood){which, {of->p[0], of->p[1]}}, n, x, truth, error, gradient)
+
+static double loss(const dn_likelihood *of, size_t n, const float *x, const float *truth, float *error,
+                   float *gradient) {
+    switch (of->kind) {
+        LOSS_OF(DN_LOSS_SSE);
+        LOSS_OF(DN_LOSS_L1);
+        LOSS_OF(DN_LOSS_SMOOTH);
+        LOSS_OF(DN_LOSS_BCE);
+        LOSS_OF(DN_LOSS_MASKED);
     case DN_LOSS_COUNT: break;
     }
     return 0;

@@ -229,9 +229,9 @@ static size_t cuda_dense_scratch(dn_pool *pool, const dn_dense_shape *shape) {
     return 0;
 }
 /* A masked loss changes its input. */
-static int cuda_dense_takes_loss(dn_pool *pool, const dn_dense_shape *shape, dn_loss loss) {
+static int cuda_dense_takes_loss(dn_pool *pool, const dn_dense_shape *shape, const dn_likelihood *likelihood) {
     (void)pool, (void)shape;
-    return loss != DN_LOSS_MASKED;
+    return likelihood->kind != DN_LOSS_MASKED;
 }
 
 static const dn_ops cuda_table = {

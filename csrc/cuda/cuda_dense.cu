@@ -34,14 +34,14 @@ struct dense_end {
 struct dense_loss_end {
     static constexpr bool lossy = true;
     dn_dense_shape s;
-    dn_loss loss;
+    dn_likelihood likelihood;
     float scale;
     const float *b, *truth;
     float *y, *dy;
     __device__ double put(int r, int o, float sum) const {
         size_t at = (size_t)r * s.outputs + o;
         float v = dn_activate_one(s.activation, sum + b[o]), error = 0, d = 0;
-        double lost = dn_loss_one(loss, v, truth[at], &error, &d);
+        double lost = dn_loss_one(likelihood, v, truth[at], &error, &d);
         y[at] = v;
         dy[at] = scale * d * dn_gradient_one(s.activation, v);
         return lost;
@@ -176,8 +176,8 @@ static cudaError_t train_few(const dn_cuda_place *on, const dn_dense_pass *p) {
     dn_dense_shape s = p->shape;
     int sums = 0;
     cudaError_t error = cudaSuccess;
-    if (p->loss >= 0) {
-        dense_loss_end end = {s, (dn_loss)p->loss, p->loss_scale, p->b, p->truth, p->y, p->dy};
+    if (p->likelihood) {
+        dense_loss_end end = {s, *p->likelihood, p->loss_scale, p->b, p->truth, p->y, p->dy};
         error = few_forward(on, &s, p->x, p->w, end, &sums);
         s.activation = DN_LINEAR; /* dy has passed it */
     }
@@ -264,15 +264,15 @@ static cudaError_t train_many(const dn_cuda_place *on, const dn_dense_pass *p) {
     const float *y = p->y;
     float *dy = p->dy;
     cudaError_t error = cudaSuccess;
-    if (p->loss >= 0) {
-        dn_loss loss = (dn_loss)p->loss;
+    if (p->likelihood) {
+        dn_likelihood likelihood = *p->likelihood;
         const float *truth = p->truth;
         float scale = p->loss_scale;
         error = dn_cuda_dense_forward(on, &s, p->x, p->w, p->b, p->y);
         if (error == cudaSuccess)
             error = dn_each_sum(on, rows * outputs, p->sum, [=] __device__(size_t i) {
                 float unused = 0, d = 0;
-                double lost = dn_loss_one(loss, y[i], truth[i], &unused, &d);
+                double lost = dn_loss_one(likelihood, y[i], truth[i], &unused, &d);
                 dy[i] = scale * d * dn_gradient_one(activation, y[i]);
                 return lost;
             });

@@ -18,10 +18,11 @@ extern "C" cudaError_t dn_cuda_gather_rows(const dn_cuda_place *on, const dn_ste
     });
 }
 
-extern "C" cudaError_t dn_cuda_loss(const dn_cuda_place *on, dn_loss kind, size_t n, const float *x, const float *truth,
-                                    float *error, float *gradient, double *sum) {
+extern "C" cudaError_t dn_cuda_loss(const dn_cuda_place *on, const dn_likelihood *likelihood, size_t n, const float *x,
+                                    const float *truth, float *error, float *gradient, double *sum) {
+    dn_likelihood of = *likelihood;
     return dn_each_sum(on, n, sum,
-                       [=] __device__(size_t i) { return dn_loss_one(kind, x[i], truth[i], error + i, gradient + i); });
+                       [=] __device__(size_t i) { return dn_loss_one(of, x[i], truth[i], error + i, gradient + i); });
 }
 
 extern "C" cudaError_t dn_cuda_mask(const dn_cuda_place *on, size_t n, const float *truth, float *x) {

@@ -55,9 +55,10 @@ static inline __device__ float dn_gradient_one(dn_activation a, float y) {
 }
 
 /* error and gradient are set; the error again, to be summed */
-static inline __device__ double dn_loss_one(dn_loss kind, float x, float t, float *error, float *gradient) {
+static inline __device__ double dn_loss_one(const dn_likelihood &of, float x, float t, float *error,
+                                                float *gradient) {
     float d = t - x, sign = (float)((d > 0) - (d < 0));
-    switch (kind) {
+    switch (of.kind) {
     case DN_LOSS_MASKED:
         if (t == DN_MASKED) {
             *error = *gradient = 0;

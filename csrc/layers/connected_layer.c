@@ -50,11 +50,11 @@ static dn_status connected_backward(dn_layer *l) {
     return DN_OK;
 }
 
-static int connected_takes_loss(const dn_layer *l, dn_loss loss) {
+static int connected_takes_loss(const dn_layer *l, const dn_likelihood *likelihood) {
     const dn_dense *p = l->state;
     const dn_run *run = dn_layer_run(l);
     dn_dense_shape shape = {run->rows, p->inputs, p->outputs, p->norm.activation};
-    return run->ops->dense_takes_loss(run->pool, &shape, loss);
+    return run->ops->dense_takes_loss(run->pool, &shape, likelihood);
 }
 
 static dn_status connected_train_with_loss(dn_layer *l, const dn_loss_behind *behind) {

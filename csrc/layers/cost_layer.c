@@ -14,7 +14,7 @@
 
 typedef struct cost_state {
     int type;
-    dn_loss loss;
+    dn_likelihood likelihood;
     double scale, s;
     float *gradient; /* (batch, inputs) */
     int active;
@@ -39,21 +39,22 @@ static const dn_key keys[] = {
 
 static dn_status cost_parse(dn_layer *l, dn_section *s) {
     cost_state *st = l->state;
-    st->loss = cost_types[st->type].loss, st->s = cost_types[st->type].s;
+    st->likelihood.kind = cost_types[st->type].loss, st->s = cost_types[st->type].s;
     const dn_layer *before = dn_layer_at(l, l->index - 1);
     if (before && before->type->has_loss && before->truths && !before->type->is_cost)
         dn_cfg_warn(l->net->cfg, "%s:%d: [%s] behind [%s], which has a loss of its own: both gradients act",
                     s->cfg->path, s->line, s->name, before->type->name);
     float low, high;
     int activation = before ? l->net->cfg->sections[l->index].activation - 1 : -1; /* of the layer before */
-    if (st->loss == DN_LOSS_BCE && activation >= 0 && dn_activation_bounds((dn_activation)activation, &low, &high))
+    int logits = st->likelihood.kind == DN_LOSS_BCE;
+    if (logits && activation >= 0 && dn_activation_bounds((dn_activation)activation, &low, &high))
         dn_cfg_warn(l->net->cfg, "%s:%d: [cost] type=bce takes logits, any numbers, and makes probabilities of them itself: "
                     "activation=%s before it should be linear", s->cfg->path, s->line,
                     dn_activation_name((dn_activation)activation));
-    l->on_logits = st->loss == DN_LOSS_BCE;
-    l->truth_kind = st->loss == DN_LOSS_BCE      ? DN_TRUTH_BINARY
-                    : st->loss == DN_LOSS_MASKED ? DN_TRUTH_MASKED
-                                                 : DN_TRUTH_VALUES;
+    l->on_logits = logits;
+    l->truth_kind = logits                                  ? DN_TRUTH_BINARY
+                    : st->likelihood.kind == DN_LOSS_MASKED ? DN_TRUTH_MASKED
+                                                            : DN_TRUTH_VALUES;
     l->loss_scale = st->s * st->scale;
     l->truths = l->inputs;
     l->outputs = l->inputs;
@@ -72,9 +73,9 @@ static dn_status cost_forward(dn_layer *l) {
     size_t n = (size_t)run->rows * l->inputs;
     st->active = run->truth != NULL;
     if (!st->active) return DN_OK;
-    if (st->loss == DN_LOSS_MASKED && l->index)
+    if (st->likelihood.kind == DN_LOSS_MASKED && l->index)
         run->ops->mask(run->pool, n, run->truth, dn_layer_at(l, l->index - 1)->output);
-    run->ops->loss(run->pool, st->loss, n, l->x, run->truth, l->output, st->gradient, dn_layer_cost_sum(l));
+    run->ops->loss(run->pool, &st->likelihood, n, l->x, run->truth, l->output, st->gradient, dn_layer_cost_sum(l));
     return DN_OK;
 }
 
@@ -92,13 +93,13 @@ static dn_status cost_backward(dn_layer *l) {
 
 static int cost_plain_loss(const dn_layer *l, dn_loss_behind *out) {
     const cost_state *st = l->state;
-    *out = (dn_loss_behind){st->loss, (float)st->scale, dn_layer_cost_sum(l)};
+    *out = (dn_loss_behind){&st->likelihood, (float)st->scale, dn_layer_cost_sum(l)};
     return 1;
 }
 
 static int cost_truth_fault(const dn_layer *l, const float *truth, size_t rows, int sums, dn_truth_fault *fault) {
     (void)sums;
-    if (((const cost_state *)l->state)->loss != DN_LOSS_BCE) return 0; /* the others take any number */
+    if (((const cost_state *)l->state)->likelihood.kind != DN_LOSS_BCE) return 0; /* the others take any number */
     return dn_fault_beyond_one(truth, rows * (size_t)l->truths, fault);
 }
 

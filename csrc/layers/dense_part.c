@@ -50,8 +50,10 @@ void dn_dense_train(dn_layer *l, dn_dense *p, const dn_loss_behind *behind) {
         .shape = dense_shape(p, run->rows), .optimizer = &run->optimizer, .step = run->step, .factor = l->learning_rate,
         .decay = run->decay, .bias_decay = run->optimizer.adam ? run->decay : 0, .w = w->value, .w_m = w->moment1,
         .w_v = w->moment2, .b = b->value, .b_m = b->moment1, .b_v = b->moment2, .x = l->x, .y = l->output, .dy = l->delta,
-        .dx = l->dx, .set_dx = l->sets_dx, .loss = -1, .scratch = run->workspace};
-    if (behind)
-        pass.loss = (int)behind->loss, pass.truth = run->truth, pass.loss_scale = behind->scale, pass.sum = behind->sum;
+        .dx = l->dx, .set_dx = l->sets_dx, .scratch = run->workspace};
+    if (behind) {
+        pass.likelihood = behind->likelihood, pass.loss_scale = behind->scale, pass.sum = behind->sum;
+        pass.truth = run->truth;
+    }
     run->ops->dense_train(run->pool, &pass);
 }

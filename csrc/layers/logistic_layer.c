@@ -26,9 +26,10 @@ static dn_status logistic_forward(dn_layer *l) {
     size_t n = (size_t)run->rows * l->inputs;
     run->ops->copy(run->pool, n, l->x, l->output);
     run->ops->activate(run->pool, DN_LOGISTIC, n, l->output);
+    const dn_likelihood bce = {.kind = DN_LOSS_BCE};
     st->active = run->truth != NULL;
     if (st->active)
-        run->ops->loss(run->pool, DN_LOSS_BCE, n, l->x, run->truth, st->error, st->gradient, dn_layer_cost_sum(l));
+        run->ops->loss(run->pool, &bce, n, l->x, run->truth, st->error, st->gradient, dn_layer_cost_sum(l));
     return DN_OK;
 }
 static dn_status logistic_backward(dn_layer *l) {

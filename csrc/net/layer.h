@@ -51,7 +51,7 @@ typedef struct dn_layer dn_layer;
 
 /* An elementwise loss right behind a layer. */
 typedef struct dn_loss_behind {
-    dn_loss loss;
+    const dn_likelihood *likelihood;
     float scale;
     double *sum;
 } dn_loss_behind;
@@ -75,7 +75,7 @@ typedef struct dn_layer_type {
     dn_status (*forward)(dn_layer *layer);
     dn_status (*backward)(dn_layer *layer); /* NULL: passes nothing down */
     /* Forward, loss, backward and update in one, for layers with `updates_itself`; 0: not for this loss and these rows */
-    int (*takes_loss)(const dn_layer *layer, dn_loss loss);
+    int (*takes_loss)(const dn_layer *layer, const dn_likelihood *likelihood);
     dn_status (*train_with_loss)(dn_layer *layer, const dn_loss_behind *behind);
     /* Is this layer such a loss and nothing else? */
     int (*plain_loss)(const dn_layer *layer, dn_loss_behind *out);

@@ -122,7 +122,7 @@ static int net_loss_behind(const dn_net *net, dn_loss_behind *behind) {
     if (net->n_layers < 2) return 0;
     const dn_layer *loss = &net->layers[net->n_layers - 1], *l = loss - 1;
     return l->updates_itself && l->type->train_with_loss && loss->type->plain_loss &&
-           loss->type->plain_loss(loss, behind) && l->type->takes_loss(l, behind->loss);
+           loss->type->plain_loss(loss, behind) && l->type->takes_loss(l, behind->likelihood);
 }
 
 dn_status dn_net_train_rows(dn_net *net, int rows, const float *truth, int update) {

@@ -539,11 +539,12 @@ static void test_reparameterise_gradient(void) {
 }
 static void test_loss(void) {
     for (int kind = 0; kind < DN_LOSS_COUNT; kind++) {
+        dn_likelihood of = {.kind = (dn_loss)kind};
         size_t n = length();
         array *x = floats("x", n, -3, 3), *truth = floats("truth", n, 0, 1), *error = floats("error", n, 0, 1);
         array *gradient = floats("gradient", n, 0, 1), *sum = sum_of();
         for (size_t i = 0; i < n; i += 5) ((float *)truth->start)[i] = kind == DN_LOSS_MASKED ? DN_MASKED : 0;
-        BOTH(loss(P, (dn_loss)kind, n, V(x), V(truth), V(error), V(gradient), V(sum)), CLOSE);
+        BOTH(loss(P, &of, n, V(x), V(truth), V(error), V(gradient), V(sum)), CLOSE);
     }
 }
 static void test_mask(void) {
@@ -684,6 +685,7 @@ static void test_recording(void) {
           *sum = sum_of();
     array *truth = floats("truth", 6 * 40, -1, 1), *error = floats("error", 6 * 40, 0, 1),
           *gradient = floats("g", 6 * 40, 0, 1);
+    const dn_likelihood sse = {.kind = DN_LOSS_SSE};
     void *recording = NULL;
     begin();
     for (int time = -1; time < 3; time++) { /* on the device -1 records and 0 to 2 replay */
@@ -694,7 +696,7 @@ static void test_recording(void) {
             if (side && gpu->record_begin(gpu_pool) != DN_OK) fail("cannot begin", NULL, 0, 0, 0);
             ops->gemm(P, 0, 0, 6, 40, 50, 1, V(x), 50, V(w), 40, 0, V(y), 40);
             ops->activate(P, DN_TANH, 240, V(y));
-            ops->loss(P, DN_LOSS_SSE, 240, V(y), V(truth), V(error), V(gradient), V(sum));
+            ops->loss(P, &sse, 240, V(y), V(truth), V(error), V(gradient), V(sum));
             ops->gemm(P, 1, 0, 50, 40, 6, -0.01f, V(x), 50, V(gradient), 40, 1, V(w), 40);
             ops->copy(P, 240, V(gradient), V(x));
             if (side && gpu->record_end(gpu_pool, &recording) != DN_OK) fail("cannot end", NULL, 0, 0, 0);

@@ -303,7 +303,7 @@ static void test_losses(void) {
             }
             for (int t = 0; t < POOLS; t++) {
                 error[t] = vector(n), gradient[t] = vector(n), sums[t] = 1;
-                cpu_loss(pools[t], (dn_loss)kind, n, x, truth, error[t], gradient[t], &sums[t]);
+                cpu_loss(pools[t], &(dn_likelihood){.kind = (dn_loss)kind}, n, x, truth, error[t], gradient[t], &sums[t]);
                 if (sums[t] != sums[0]) fail("loss", "another sum with more threads", sums[t], sums[0]);
                 if (t)
                     same_bits("loss", error[0], error[t], n), same_bits("loss gradient", gradient[0], gradient[t], n);

@@ -120,16 +120,16 @@ DN_API void dn_net_info_get(const dn_net *net, dn_net_info *info);
 /* Is this supervised learning? It is when the truth is not the rows (own_truth: one is given) and there is no latent loss.
  * Its losses are one, `loss`. */
 DN_API int dn_net_supervised(const dn_net *net, int own_truth);
-/* Where it computes: "cpu", or "cuda:0" and the GPU's name. Lent. */
+/* Where it computes: "cpu", or "cuda:0" and the GPU's name. Valid as long as the network. */
 DN_API const char *dn_net_device(const dn_net *net);
-/* [net] label_column as written (name or index), "" when absent. Lent. */
+/* [net] label_column as written (name or index), "" when absent. Valid as long as the network. */
 DN_API const char *dn_net_label_column(const dn_net *net);
 /* Warnings met while reading the cfg: "file:line: ..." */
 DN_API int dn_net_warning_count(const dn_net *net);
 DN_API const char *dn_net_warning(const dn_net *net, int index);
 
 typedef struct dn_layer_info {
-    const char *type; /* lent */
+    const char *type; /* of the library: never freed */
     char name[64];    /* the cfg's `name=`, else "" */
     int inputs, outputs, batch;
     int height, width, channels;             /* of its input, 0 when a vector */
@@ -168,8 +168,8 @@ DN_API dn_status dn_layer_delta(const dn_net *net, int layer, float *values, siz
  * dropout layer uniform ones (rows, inputs). */
 DN_API dn_status dn_layer_set_noise(dn_net *net, int layer, const float *values, size_t count);
 
-/* Rows that the caller lends: whatever computes on data takes them, and a new kind of column will be a new field, so
- * fields that are not set are to be zero. */
+/* Rows of the caller, borrowed. Whatever computes on data takes them; a new kind of column will be a new field, so fields
+ * that are not set must be zero. */
 typedef struct dn_rows {
     size_t n;
     const float *x;     /* (n, inputs) */
@@ -250,8 +250,9 @@ DN_API int dn_net_box_classes(const dn_net *net);
  * scores that are not are 0. Writes the first `room`; count is of all of them. */
 DN_API dn_status dn_net_boxes(const dn_net *net, int row, const dn_box_options *options, float *boxes, size_t room,
                               size_t *count);
-/* Non-maximum suppression in place: from the best score down, a box takes the score from those whose intersection over
- * union with it is above the threshold. Class by class; across_classes: by objectness, it and all scores become 0. */
+/* Non-maximum suppression in place: from the best score down, a box suppresses those that overlap it by more than the
+ * threshold (intersection over union): their score of that class becomes 0. across_classes: the order is that of objectness,
+ * which becomes 0 with all scores. */
 DN_API dn_status dn_boxes_suppress(float *boxes, size_t n, int classes, double threshold, int across_classes);
 /* The size of a picture fitted into width x height with its aspect; it lies in the middle, (width - new_width) / 2 from
  * the left and (height - new_height) / 2 from the top. */

@@ -158,14 +158,6 @@ class Classes:
         check(lib.dn_classes_save(self.handle, to_bytes(path)), path)
 
 
-def classes_path(weights: Path) -> str:
-    """Where the class names of a weights file lie: x.labels.txt beside x.weights."""
-    name = to_bytes(weights)
-    buffer = ffi.new("char[]", len(name) + 16)
-    lib.dn_classes_path(name, buffer, len(buffer))
-    return text(buffer)
-
-
 def joined(labels: npt.ArrayLike) -> bytes:
     """Labels as the core takes them: zero-terminated texts one after another (the last zero is that of `char[]`)."""
     tags = [str(tag) for tag in np.asarray(labels).ravel()]

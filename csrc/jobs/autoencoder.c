@@ -78,7 +78,7 @@ dn_status dn_prior_sample(uint64_t seed, size_t rows, int latent, float *z) {
     for (size_t i = 0; i < n; i += 4) {
         if (i % WATCH_VALUES == 0) DN_TRY(dn_watched());
         float four[4];
-        dn_normal4(seed, DN_STREAM_PRIOR, i / 4 >> 32, (uint32_t)(i / 4), four); /* the step goes on where blocks end */
+        dn_normal4(seed, DN_STREAM_PRIOR, i / 4 >> 32, (uint32_t)(i / 4), four); /* i / 4 may exceed 32 bits */
         for (size_t k = 0; k < 4 && i + k < n; k++) z[i + k] = four[k];
     }
     return DN_OK;

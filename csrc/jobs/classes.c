@@ -1,4 +1,4 @@
-/* Labels to classes, classes to one-hot rows and back. */
+/* Classes: found in labels, read from and written to files, labels as one-hot rows, outputs as classes. */
 #include "base/sys.h"
 #include "io/csv.h"
 #include "jobs/scores.h"
@@ -15,7 +15,7 @@ typedef struct label {
     int numeric, index;
 } label;
 
-/* The next of the texts at *text, which moves behind it. */
+/* The next of the texts at *text, which moves past it. */
 static label label_next(const char **text) {
     label l = {.text = *text, .size = strlen(*text)};
     const char *end = l.size ? dn_number_parse(l.text, &l.number) : NULL;
@@ -70,8 +70,7 @@ dn_status dn_classes_find(dn_classes *classes, const char *labels, size_t rows) 
     return status;
 }
 
-/* Labels that are numbers of classes as Darknet counts them, 0 to n - 1, some of which no row has: then all of those.
- */
+/* When the labels are class numbers as Darknet counts them, 0 to n - 1, but no row has some of these: all of them. */
 static dn_status classes_count(dn_classes *classes, int n) {
     const char *names = classes->names;
     if (classes->n >= n) return DN_OK;
@@ -98,7 +97,7 @@ size_t dn_classes_path(const char *weights, char *text, size_t size) {
     return n < 0 ? 0 : (size_t)n;
 }
 
-/* A line, or a cell in quotes that a line begins with. 0: a blank line. */
+/* The next name: a line as it stands, or the quoted cell that the line begins with. Returns 0 for a blank line. */
 static int classes_line(csv_reader *r, csv_cell *cell) {
     csv_reader look = *r;
     int last;
@@ -119,7 +118,7 @@ dn_status dn_classes_load(dn_classes *classes, const char *path) {
     dn_status status = dn_csv_content(path, text, size);
     if (status == DN_OK && memchr(text, 0, size))
         status = dn_fail(DN_E_FORMAT, "%s: a zero byte: this is not text", path);
-    csv_reader r = {.p = text, .end = text + size, .separator = '\n'}; /* no character of a line separates */
+    csv_reader r = {.p = text, .end = text + size, .separator = '\n'}; /* so that nothing within a line separates */
     if (size >= 3 && !memcmp(text, "\xEF\xBB\xBF", 3)) r.p += 3;
     if (status == DN_OK && !(classes->names = dn_alloc(size + 2, 1))) status = DN_E_MEMORY;
     while (status == DN_OK && r.p < r.end) {
@@ -239,7 +238,7 @@ static dn_status net_truth(const dn_net *net, const dn_table *t, const char *pat
     return status == DN_OK ? DN_OK : dn_fail_prefix(status, "%s: ", path);
 }
 
-/* Both read what a network is, so under its lock. */
+/* Both read the network's description, which a resize changes, so they hold its lock. */
 
 dn_status dn_net_pick(const dn_net *net, const float *outputs, size_t rows, int32_t *picked) {
     dn_net_lock(net);

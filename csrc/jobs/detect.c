@@ -118,7 +118,7 @@ static int detect_compare(const void *a, const void *b) { /* best first, equal o
 
 static dn_box detect_box(const float *v) { return (dn_box){v[0], v[1], v[2], v[3]}; }
 
-/* Of the boxes with a value in the column, best first, each silences those that it overlaps: `width` values from the
+/* Of the boxes with a value in the column, best first, each suppresses those that it overlaps: `width` values from the
  * column on become 0. */
 static void detect_suppress(float *boxes, size_t n, size_t size, size_t column, size_t width, float threshold,
                             detect_entry *order) {

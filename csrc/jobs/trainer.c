@@ -1,4 +1,4 @@
-/* A training: from its options to steps, epochs, their evaluation and the report to the caller. */
+/* A training: its options become steps, epochs, their validation, and reports to the caller. */
 #include "jobs/trainer.h"
 #include "base/sys.h"
 #include "net/check.h"
@@ -26,7 +26,7 @@ static dn_status trainer_place_schedule(dn_trainer *t) {
     dn_net *net = t->net;
     dn_train_state *s = &net->state;
     uint64_t n = dn_net_rows_per_update(net), max = (uint64_t)net->schedule.max_batches;
-    /* Batches made so far. The last one of an epoch may be a part, so whole epochs of these rows are counted as such. */
+    /* Batches so far. The last one of an epoch may be smaller, so whole epochs of these rows are counted as epochs. */
     uint64_t rest = s->seen % t->feed.n;
     uint64_t ever = s->seen / t->feed.n * trainer_batches_per_epoch(t) + rest / n + (rest % n > 0);
     int open = t->options.epochs <= 0;
@@ -170,9 +170,9 @@ static void trainer_resume_losses(dn_trainer *t, dn_net *net, size_t at) {
         dn_net_losses_clear(net);
 }
 
-/* Steps until the time is up; then what the epoch has lost so far. It is added up over the whole epoch, so that its
- * last digits do not depend on when the time was up; others may have cleared the sums in between. A watch ends them
- * between layers of a forward pass. */
+/* Steps until the time is up; then the losses of the epoch so far. They are added up over the whole epoch, so that their
+ * last digits do not depend on when the time was up; other calls may have cleared the network's sums in between. A
+ * watch ends a step between the layers of its forward pass. */
 static dn_status trainer_steps(dn_trainer *t, double until) {
     dn_net *net = t->net;
     dn_status status;
@@ -187,10 +187,10 @@ static dn_status trainer_steps(dn_trainer *t, double until) {
     if (status != DN_OK && status != DN_E_INTERRUPTED) return status;
     DN_TRY(dn_net_losses(net, &t->image, &t->latent, &t->weighted));
     dn_net_losses_keep(net, t->sums);
-    return isfinite(t->image + t->weighted) ? status : dn_trainer_lost(t, t->image + t->weighted);
+    return isfinite(t->image + t->weighted) ? status : dn_trainer_diverged(t, t->image + t->weighted);
 }
 
-/* Evaluate rows until the time is up; validation.running is 0 when all are done. */
+/* Evaluate rows of the validation until the time is up; it is still running when some are left. */
 static dn_status trainer_validate(dn_trainer *t, double until) {
     dn_net *net = t->feed.validation.net;
     size_t rows = t->feed.validation.rows.n, *at = &t->validation.at;
@@ -199,7 +199,7 @@ static dn_status trainer_validate(dn_trainer *t, double until) {
     do {
         dn_rows part = dn_feed_validation(&t->feed, *at);
         dn_status status = dn_job_evaluate(net, sums, &part);
-        if (status != DN_OK) { /* its sums have a part of a pass: begin again */
+        if (status != DN_OK) { /* the sums hold part of a pass, so it begins again */
             *at = 0;
             dn_scores_clear(&sums->scores);
             return status;
@@ -212,7 +212,7 @@ static dn_status trainer_validate(dn_trainer *t, double until) {
     return DN_OK;
 }
 
-/* Epochs to come, parts of one included; done: all of the present rows are in t->epoch already. */
+/* Epochs to come, with fractions. `done`: the rows at hand are already counted in t->epoch. */
 static double trainer_epochs_left(const dn_trainer *t, int done) {
     if (t->max_batches) return (double)trainer_batches_left(t) / (double)trainer_batches_per_epoch(t);
     return t->options.epochs - t->epoch - (done ? 0 : (double)t->at / (double)t->feed.n);

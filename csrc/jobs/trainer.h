@@ -63,13 +63,14 @@ dn_status dn_trainer_preview(dn_trainer *trainer);
 
 /* ---- trainer_warnings.c ---- */
 
-/* Tell of a problem, once: digits (epochs, names of temporary files) do not make it another one. */
+/* Report a problem once. Messages that differ in digits alone (epochs, names of temporary files) are the same problem. */
 void dn_trainer_warn(dn_trainer *trainer, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Epochs that a policy leaves without a learning rate. */
+/* Epochs in which the schedule's learning rate is 0. */
 void dn_trainer_warn_of_idle_epochs(dn_trainer *trainer);
-/* Columns whose values are far from 1. */
+/* Values outside the range of the output's activation, such as 16 for a logistic one. */
 void dn_trainer_warn_of_unreachable_data(dn_trainer *trainer);
+/* Columns whose values are far from 1. */
 void dn_trainer_warn_of_far_data(dn_trainer *trainer);
-/* DN_E_NUMERIC: the loss is no number any more, and why. */
-dn_status dn_trainer_lost(const dn_trainer *trainer, double loss);
+/* DN_E_NUMERIC: the loss is no longer a number, and why. */
+dn_status dn_trainer_diverged(const dn_trainer *trainer, double loss);
 #endif

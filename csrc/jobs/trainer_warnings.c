@@ -1,4 +1,4 @@
-/* What a training tells besides its losses: warnings, and why a loss is no number any more. */
+/* What a training reports besides its losses: warnings, each once, and why a loss is no longer a number. */
 #include "jobs/trainer.h"
 #include "net/check.h"
 #include <math.h>
@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Tell of a problem, once: digits (epochs, names of temporary files) do not make it another one. */
 void dn_trainer_warn(dn_trainer *t, const char *format, ...) {
     char line[DN_TRAINER_LINE], *problem = t->warnings.known[t->warnings.n_known];
     va_list args;
@@ -24,12 +23,11 @@ void dn_trainer_warn(dn_trainer *t, const char *format, ...) {
     snprintf(t->warnings.pending + at, sizeof t->warnings.pending - at, "%s%s", at ? "; " : "", line);
 }
 
-/* Epochs that a policy leaves without a learning rate. */
 void dn_trainer_warn_of_idle_epochs(dn_trainer *t) {
     dn_net *net = t->net;
     uint64_t end = dn_schedule_end(&net->schedule), n = dn_net_rows_per_update(net);
     if (end == UINT64_MAX || t->options.epochs <= 0) return;
-    double first = (double)(t->feed.n < n ? t->feed.n : n); /* rows when an epoch's first update is made */
+    double first = (double)(t->feed.n < n ? t->feed.n : n); /* rows at the first update of an epoch */
     double left = (double)(end - 1) * (double)n - (double)(net->state.seen - net->state.schedule_from) - first;
     double good = left < 0 ? 0 : floor(left / (double)t->feed.n) + 1; /* epochs that begin with a rate above 0 */
     long long max = (long long)net->schedule.max_batches;
@@ -55,8 +53,8 @@ static void trainer_column_name(const dn_trainer *t, int of_truth, size_t column
         snprintf(text, size, of_truth ? "column %zu of the truth" : "column %zu", column + 1);
 }
 
-/* The column of the first `rows` rows whose values are largest, in words; of the truth when no value of x is above `limit`.
- * Returns 0 when there is none, 1 for a column of x, 2 for one of the truth. */
+/* The column with the largest value in the first `rows` rows, as words in `text`: one of the truth when no value of x is
+ * above `limit`. Returns 1 for a column of x, 2 for one of the truth, 0 when nothing is above the limit. */
 static int trainer_far_column(const dn_trainer *t, size_t rows, double limit, double *most, char *text, size_t size) {
     const dn_rows *all = &t->feed.all;
     size_t column = 0;
@@ -68,9 +66,8 @@ static int trainer_far_column(const dn_trainer *t, size_t rows, double limit, do
     return *most > limit ? 1 + of_truth : 0;
 }
 
-enum { SOME_ROWS = 4096 }; /* tell enough, and no time */
+enum { SOME_ROWS = 4096 }; /* enough to see the range of a column, and looked at in no time */
 
-/* Values that the network cannot give, as 16 with a logistic output. */
 void dn_trainer_warn_of_unreachable_data(dn_trainer *t) {
     const dn_net *net = t->net;
     const dn_rows *all = &t->feed.all;
@@ -102,8 +99,8 @@ void dn_trainer_warn_of_far_data(dn_trainer *t) {
                         "outweighs the others: scale the data (-scale, or data_scale= in [net])", column, most);
 }
 
-/* The loss is no number any more: why. Data far from 1 are the usual reason, and then no learning rate helps. */
-dn_status dn_trainer_lost(const dn_trainer *t, double loss) {
+/* Data far from 1 are the usual reason, and then no learning rate helps. */
+dn_status dn_trainer_diverged(const dn_trainer *t, double loss) {
     const double sane = 100;
     const char *name = isnan(loss) ? "nan" : "inf";
     char column[128], kept[64] = "; nothing was learned";

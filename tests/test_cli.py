@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -187,15 +188,22 @@ def test_a_terminal_shows_one_line_that_is_rewritten_and_fits(kind: str, columns
 
 
 @pytest.mark.timing
-def test_the_version_is_quick() -> None:
-    program, best = str(Path(sys.executable).with_name("darknet-vae")), {"bare": 9.0, "ours": 9.0}
+@pytest.mark.parametrize("word", ["--version", "--help"])
+def test_version_and_help_come_at_once(word: str) -> None:
+    """60 ms of the processor, in which other programs of the machine do not count: neither waits for anything."""
+    program, least = str(Path(sys.executable).with_name("darknet-vae")), 9.0
     for _ in range(5):
-        for name, words in (("bare", [sys.executable, "-c", "pass"]), ("ours", [program, "--version"])):
-            started = time.monotonic()
-            done = run(words)
-            best[name] = min(best[name], time.monotonic() - started)
-    assert done.stdout == f"darknet-vae {dv.__version__}\n"
-    assert best["ours"] < max(0.08, 4 * best["bare"]), best
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = run([program, word])
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        least = min(least, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert done.returncode == 0 and done.stdout
+    assert least < 0.06, least
+
+
+def test_both_programs_tell_their_version() -> None:
+    program = str(Path(sys.executable).with_name("darknet-vae"))
+    assert run([program, "--version"]).stdout == f"darknet-vae {dv.__version__}\n"
     assert run([str(BINARY), "--version"]).stdout.startswith(f"darknet-vae {dv.__version__}")
 
 

@@ -39,10 +39,10 @@ static dn_status job_encode(dn_net *net, const dn_rows *rows, float *mean, float
         dn_rows part = dn_job_slice(net, 0, rows, at, step);
         status = dn_job_finite(net, 0, &part, at);
         if (status != DN_OK) break;
-        dn_job_input(net, &part);
-        status = dn_job_pass(net, 0, last, part.n, NULL);
+        const float *input = dn_job_input(net, &part);
+        status = dn_job_pass(net, &(dn_pass){.last = last, .rows = (int)part.n, .x = input});
         if (status != DN_OK) break;
-        dn_job_get(net, variational ? l->x : l->output, width, part.n, both);
+        dn_job_get(net, variational ? dn_layer_x(l, &net->run) : l->output, width, part.n, both);
         for (size_t r = 0; r < part.n; r++) {
             const float *row = both + r * width;
             if (mean) memcpy(mean + (at + r) * z, row + (width - z), z * sizeof *both);
@@ -50,7 +50,6 @@ static dn_status job_encode(dn_net *net, const dn_rows *rows, float *mean, float
                 log_variance[(at + r) * z + k] = variational ? dn_log_variance(row[k]) : -INFINITY;
         }
     }
-    net->layers[0].x = net->input;
     dn_free(both);
     return status == DN_OK ? net->ops->finish(net->pool) : status;
 }

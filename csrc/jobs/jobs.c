@@ -72,7 +72,7 @@ static const float *job_place(dn_net *net, const float *from, size_t width, size
 }
 
 const float *dn_job_input(dn_net *net, const dn_rows *rows) {
-    return net->layers[0].x = job_place(net, rows->x, (size_t)net->inputs, rows->n, net->input);
+    return job_place(net, rows->x, (size_t)net->inputs, rows->n, net->input);
 }
 
 dn_status dn_job_finite(const dn_net *net, int first, const dn_rows *rows, size_t at) {
@@ -89,9 +89,9 @@ dn_status dn_job_check(const dn_net *net, const char *prefix, const dn_rows *row
     return dn_check_truth(net, &(dn_part_of){name, rows->truth, rows->n, (size_t)net->truths, at}, 1);
 }
 
-dn_status dn_job_pass(dn_net *net, int first, int last, size_t rows, const float *truth) {
+dn_status dn_job_pass(dn_net *net, const dn_pass *pass) {
     dn_net_reset_state(net);
-    dn_status status = dn_net_run_layers(net, first, last, (int)rows, 0, truth);
+    dn_status status = dn_net_run_layers(net, pass);
     dn_net_reset_state(net);
     return status;
 }
@@ -100,8 +100,7 @@ dn_status dn_job_pass(dn_net *net, int first, int last, size_t rows, const float
  * one's output goes to `out`; `data`: as data, should it be logits. */
 dn_status dn_job_run(dn_net *net, int first, int last, const dn_rows *rows, int data, float *out) {
     const dn_ops *ops = net->ops;
-    dn_layer *to = &net->layers[last], *before = first ? &net->layers[first - 1] : NULL;
-    float *output = to->output;
+    const dn_layer *to = &net->layers[last], *before = first ? &net->layers[first - 1] : NULL;
     size_t step = dn_job_step(net, rows->n), outputs = (size_t)to->outputs;
     dn_status status = dn_job_whole(net, rows->n);
     dn_memory_expect(out, rows->n * outputs * sizeof *out);
@@ -109,17 +108,18 @@ dn_status dn_job_run(dn_net *net, int first, int last, const dn_rows *rows, int 
         dn_rows part = dn_job_slice(net, first, rows, at, step);
         status = dn_job_finite(net, first, &part, at);
         if (status != DN_OK) break;
-        if (job_in_place(net)) to->output = out + at * outputs;
+        dn_pass pass = {.first = first, .last = last, .rows = (int)part.n};
+        if (job_in_place(net)) pass.y = out + at * outputs;
         if (before)
             job_put(net, part.x, (size_t)before->outputs, part.n, before->output);
         else
-            dn_job_input(net, &part);
-        status = dn_job_pass(net, first, last, part.n, NULL);
+            pass.x = dn_job_input(net, &part);
+        status = dn_job_pass(net, &pass);
         if (status != DN_OK) break;
-        if (data && net->logits) ops->activate(net->pool, DN_LOGISTIC, part.n * outputs, to->output);
-        if (!job_in_place(net)) dn_job_get(net, output, outputs, part.n, out + at * outputs);
+        float *y = dn_layer_y(to, &net->run);
+        if (data && net->logits) ops->activate(net->pool, DN_LOGISTIC, part.n * outputs, y);
+        if (!pass.y) dn_job_get(net, y, outputs, part.n, out + at * outputs);
     }
-    net->layers[0].x = net->input, to->output = output;
     return status == DN_OK ? ops->finish(net->pool) : status;
 }
 
@@ -159,18 +159,17 @@ dn_losses dn_job_result(const dn_job_sums *sums) {
     return mean;
 }
 
-/* A pass without noise over rows on the host; the first layer keeps reading them. */
+/* A pass without noise over rows on the host. */
 static dn_status job_loss_pass(dn_net *net, const dn_rows *rows) {
-    const float *truth = dn_job_input(net, rows);
-    if (rows->truth) truth = job_place(net, rows->truth, (size_t)net->truths, rows->n, net->truth);
-    return dn_job_pass(net, 0, net->n_layers - 1, rows->n, truth);
+    dn_pass pass = {.last = net->n_layers - 1, .rows = (int)rows->n, .x = dn_job_input(net, rows)};
+    pass.truth = rows->truth ? job_place(net, rows->truth, (size_t)net->truths, rows->n, net->truth) : pass.x;
+    return dn_job_pass(net, &pass);
 }
 
 /* With a truth of their own, its scores too. */
 dn_status dn_job_evaluate(dn_net *net, dn_job_sums *sums, const dn_rows *rows) {
     dn_status status = job_loss_pass(net, rows);
     if (status == DN_OK && rows->truth) dn_scores_add(&sums->scores, net, rows->truth, (int)rows->n);
-    net->layers[0].x = net->input;
     return status;
 }
 
@@ -236,7 +235,7 @@ static void job_add_row_losses(dn_net *net, size_t rows, float *host, float *ima
         const float *errors = l->type->has_loss ? l->type->row_errors(l) : NULL;
         int sampling = !strcmp(l->type->name, "sampling"), n = l->inputs;
         if (!errors && !sampling) continue;
-        dn_job_get(net, errors ? errors : l->x, (size_t)n, rows, host);
+        dn_job_get(net, errors ? errors : dn_layer_x(l, &net->run), (size_t)n, rows, host);
         for (size_t r = 0; r < rows; r++) {
             const float *row = host + r * (size_t)n;
             double loss = errors ? l->loss_share * row_sum(row, n) : row_kl(row, n / 2);
@@ -269,7 +268,6 @@ static dn_status job_evaluate_rows(dn_net *net, const dn_rows *rows, float *imag
             job_add_row_losses(net, part.n, host, image ? image + at : NULL, latent ? latent + at : NULL,
                                total ? total + at : NULL);
     }
-    net->layers[0].x = net->input;
     dn_free(host);
     if (status == DN_OK) status = net->ops->finish(net->pool);
     for (size_t r = 0; status == DN_OK && total && r < rows->n; r++)

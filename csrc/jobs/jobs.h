@@ -13,15 +13,14 @@ size_t dn_job_rows(size_t rows, size_t at, size_t step);
 dn_rows dn_job_slice(const dn_net *net, int first, const dn_rows *rows, size_t at, size_t step);
 /* A layer's values (rows, width) of the last pass to the host, in the order of the table. */
 void dn_job_get(dn_net *net, const float *from, size_t width, size_t rows, float *to);
-/* Let the first layer read these rows (layers[0].x, to be put back). Returns them as the network sees them, which are
- * also the truth of an autoencoder. */
+/* Rows as the network sees them: where the machine can read them. They are also the truth of an autoencoder. */
 const float *dn_job_input(dn_net *net, const dn_rows *rows);
 /* Before rows are computed with, the first of which is the caller's row `at`: DN_E_USAGE when x is not finite. */
 dn_status dn_job_finite(const dn_net *net, int first, const dn_rows *rows, size_t at);
 /* The same for x and truth of a job that computes losses. Messages begin with `prefix`. */
 dn_status dn_job_check(const dn_net *net, const char *prefix, const dn_rows *rows, size_t at);
-/* Layers first to last over the rows that are in place, without noise. */
-dn_status dn_job_pass(dn_net *net, int first, int last, size_t rows, const float *truth);
+/* A pass of its own, each sequence of a recurrent network from its beginning. */
+dn_status dn_job_pass(dn_net *net, const dn_pass *pass);
 /* All rows through layers first to last, to `out`; `data`: as data, should the last one's output be logits. */
 dn_status dn_job_run(dn_net *net, int first, int last, const dn_rows *rows, int data, float *out);
 /* The same through the whole network. */

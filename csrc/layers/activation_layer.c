@@ -16,17 +16,16 @@ static dn_status activation_parse(dn_layer *l, dn_section *s) {
     l->out_height = l->height, l->out_width = l->width, l->out_channels = l->channels;
     return DN_OK;
 }
-static dn_status activation_forward(dn_layer *l) {
+static dn_status activation_forward(dn_layer *l, const dn_run *run) {
     activation_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     size_t n = (size_t)run->rows * l->outputs;
-    run->ops->copy(run->pool, n, l->x, l->output);
-    run->ops->activate(run->pool, st->activation, n, l->output);
+    float *y = dn_layer_y(l, run);
+    run->ops->copy(run->pool, n, dn_layer_x(l, run), y);
+    run->ops->activate(run->pool, st->activation, n, y);
     return DN_OK;
 }
-static dn_status activation_backward(dn_layer *l) {
+static dn_status activation_backward(dn_layer *l, const dn_run *run) {
     activation_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     size_t n = (size_t)run->rows * l->outputs;
     run->ops->activate_gradient(run->pool, st->activation, n, l->output, l->delta);
     if (l->dx) run->ops->axpy(run->pool, n, 1, l->delta, l->dx);

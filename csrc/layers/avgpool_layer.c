@@ -6,14 +6,12 @@ static dn_status avgpool_parse(dn_layer *l, dn_section *s) {
     dn_layer_image_out(l, l->channels, 1, 1);
     return DN_OK;
 }
-static dn_status avgpool_forward(dn_layer *l) {
-    const dn_run *run = dn_layer_run(l);
-    run->ops->avgpool_forward(run->pool, (size_t)run->rows * l->channels, (size_t)l->height * l->width, l->x,
-                              l->output);
+static dn_status avgpool_forward(dn_layer *l, const dn_run *run) {
+    run->ops->avgpool_forward(run->pool, (size_t)run->rows * l->channels, (size_t)l->height * l->width,
+                              dn_layer_x(l, run), dn_layer_y(l, run));
     return DN_OK;
 }
-static dn_status avgpool_backward(dn_layer *l) {
-    const dn_run *run = dn_layer_run(l);
+static dn_status avgpool_backward(dn_layer *l, const dn_run *run) {
     if (l->dx)
         run->ops->avgpool_backward(run->pool, (size_t)run->rows * l->channels, (size_t)l->height * l->width, l->delta,
                                    l->dx);

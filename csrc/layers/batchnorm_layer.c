@@ -12,24 +12,23 @@ static dn_status batchnorm_parse(dn_layer *l, dn_section *s) {
     l->out_height = l->height, l->out_width = l->width, l->out_channels = l->channels;
     return DN_OK;
 }
-static dn_status batchnorm_plan(dn_layer *l) {
+static dn_status batchnorm_plan(dn_layer *l, const dn_run *run) {
     dn_norm_part *norm = l->state;
-    DN_TRY(dn_norm_plan(l, norm, 1));
+    DN_TRY(dn_norm_plan(l, run, norm, 1));
     return dn_layer_tensor(l, "biases", DN_BIAS, DN_NOT_IN_FILE, 1, &norm->channels);
 }
-static dn_status batchnorm_init(dn_layer *l) {
-    dn_norm_init(l, l->state);
+static dn_status batchnorm_init(dn_layer *l, const dn_run *run) {
+    dn_norm_init(l, run, l->state);
     return DN_OK;
 }
-static dn_status batchnorm_forward(dn_layer *l) {
-    const dn_run *run = dn_layer_run(l);
-    run->ops->copy(run->pool, (size_t)run->rows * l->outputs, l->x, l->output);
-    dn_norm_forward(l, l->state, 0, run->rows, l->output);
+static dn_status batchnorm_forward(dn_layer *l, const dn_run *run) {
+    float *y = dn_layer_y(l, run);
+    run->ops->copy(run->pool, (size_t)run->rows * l->outputs, dn_layer_x(l, run), y);
+    dn_norm_forward(run, l->state, 0, run->rows, y);
     return DN_OK;
 }
-static dn_status batchnorm_backward(dn_layer *l) {
-    const dn_run *run = dn_layer_run(l);
-    dn_norm_backward(l, l->state, 0, run->rows, l->output, l->delta);
+static dn_status batchnorm_backward(dn_layer *l, const dn_run *run) {
+    dn_norm_backward(run, l->state, 0, run->rows, l->output, l->delta);
     if (l->dx) run->ops->axpy(run->pool, (size_t)run->rows * l->outputs, 1, l->delta, l->dx);
     return DN_OK;
 }

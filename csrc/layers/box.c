@@ -21,8 +21,8 @@ float dn_box_rmse(dn_box a, dn_box b) {
 
 /* ---- the host side of a head ---- */
 
-dn_status dn_head_plan(dn_layer *l, dn_head *head) {
-    size_t n, truths, batch = (size_t)dn_layer_run(l)->batch;
+dn_status dn_head_plan(dn_layer *l, const dn_run *run, dn_head *head) {
+    size_t n, truths, batch = (size_t)run->batch;
     DN_TRY(dn_size_mul(&n, batch, (size_t)l->outputs));
     DN_TRY(dn_size_mul(&truths, batch, (size_t)l->truths));
     float **buffers[] = {&head->output, &head->gradient, &head->down, &head->truth};
@@ -38,20 +38,20 @@ void dn_head_free(dn_head *head) {
     dn_free(head->truth);
 }
 
-static size_t head_bytes(const dn_layer *l) { return (size_t)dn_layer_run(l)->rows * l->outputs * sizeof(float); }
+static size_t head_bytes(const dn_layer *l, const dn_run *run) {
+    return (size_t)run->rows * l->outputs * sizeof(float);
+}
 
-void dn_head_begin(const dn_layer *l, dn_head *head) {
-    const dn_run *run = dn_layer_run(l);
-    run->ops->download(run->pool, head->output, l->x, head_bytes(l));
+void dn_head_begin(const dn_layer *l, const dn_run *run, dn_head *head) {
+    run->ops->download(run->pool, head->output, dn_layer_x(l, run), head_bytes(l, run));
     head->active = run->truth != NULL;
     if (!head->active) return;
     run->ops->download(run->pool, head->truth, run->truth, (size_t)run->rows * l->truths * sizeof(float));
-    memset(head->gradient, 0, head_bytes(l));
+    memset(head->gradient, 0, head_bytes(l, run));
 }
 
-void dn_head_end(dn_layer *l, dn_head *head) {
-    const dn_run *run = dn_layer_run(l);
-    run->ops->upload(run->pool, l->output, head->output, head_bytes(l));
+void dn_head_end(dn_layer *l, const dn_run *run, dn_head *head) {
+    run->ops->upload(run->pool, dn_layer_y(l, run), head->output, head_bytes(l, run));
     if (!head->active) return;
     double sum = 0;
     for (size_t i = 0, n = (size_t)run->rows * l->outputs; i < n; i++)
@@ -59,31 +59,29 @@ void dn_head_end(dn_layer *l, dn_head *head) {
     l->host_cost += sum;
 }
 
-static void head_add(const dn_layer *l, dn_head *head, const float *from, float *to) {
-    const dn_run *run = dn_layer_run(l);
-    run->ops->upload(run->pool, head->device, from, head_bytes(l));
+static void head_add(const dn_layer *l, const dn_run *run, dn_head *head, const float *from, float *to) {
+    run->ops->upload(run->pool, head->device, from, head_bytes(l, run));
     run->ops->axpy(run->pool, (size_t)run->rows * l->outputs, 1, head->device, to);
 }
 
-dn_status dn_head_backward(dn_layer *l, dn_head *head, dn_head_down *down) {
-    const dn_run *run = dn_layer_run(l);
+dn_status dn_head_backward(dn_layer *l, const dn_run *run, dn_head *head, dn_head_down *down) {
     int behind = dn_layer_at(l, l->index + 1) != NULL;
     if (!head->active) {
         if (!behind) return DN_OK;
-        memset(head->gradient, 0, head_bytes(l));
+        memset(head->gradient, 0, head_bytes(l, run));
     }
     if (l->dx) {
         if (behind)
-            run->ops->download(run->pool, head->down, l->delta, head_bytes(l));
+            run->ops->download(run->pool, head->down, l->delta, head_bytes(l, run));
         else
-            memset(head->down, 0, head_bytes(l));
+            memset(head->down, 0, head_bytes(l, run));
         for (size_t row = 0; row < (size_t)run->rows; row++) {
             size_t at = row * l->outputs;
             down(l, head->output + at, head->gradient + at, head->down + at);
         }
-        head_add(l, head, head->down, l->dx);
+        head_add(l, run, head, head->down, l->dx);
     }
-    if (head->active) head_add(l, head, head->gradient, l->delta);
+    if (head->active) head_add(l, run, head, head->gradient, l->delta);
     return DN_OK;
 }
 

@@ -28,11 +28,11 @@ typedef struct dn_head {
  * the head's own gradient g in it. */
 typedef void dn_head_down(const dn_layer *layer, const float *y, const float *g, float *d);
 
-dn_status dn_head_plan(dn_layer *layer, dn_head *head);
+dn_status dn_head_plan(dn_layer *layer, const dn_run *run, dn_head *head);
 void dn_head_free(dn_head *head);
-void dn_head_begin(const dn_layer *layer, dn_head *head);
-void dn_head_end(dn_layer *layer, dn_head *head);
-dn_status dn_head_backward(dn_layer *layer, dn_head *head, dn_head_down *down);
+void dn_head_begin(const dn_layer *layer, const dn_run *run, dn_head *head);
+void dn_head_end(dn_layer *layer, const dn_run *run, dn_head *head);
+dn_status dn_head_backward(dn_layer *layer, const dn_run *run, dn_head *head, dn_head_down *down);
 
 /* Activations of n values, and their dn_head_down. The losses of logistic and softmax outputs are cross entropies, so g
  * already is by the input; a squared error of a logistic output goes through the logistic as d does. */

@@ -22,43 +22,41 @@ static dn_status connected_parse(dn_layer *l, dn_section *s) {
     return DN_OK;
 }
 
-static dn_status connected_plan(dn_layer *l) {
+static dn_status connected_plan(dn_layer *l, const dn_run *run) {
     const dn_dense *p = l->state;
-    const dn_run *run = dn_layer_run(l);
     l->sets_dx = 1;
     l->updates_itself = run->ops->dense_train && !p->norm.on && !run->inference;
     dn_dense_shape shape = {run->batch, p->inputs, p->outputs, p->norm.activation};
     if (l->updates_itself) dn_layer_workspace(l, run->ops->dense_scratch(run->pool, &shape));
-    return dn_dense_plan(l, l->state, 1);
+    return dn_dense_plan(l, run, l->state, 1);
 }
 
-static dn_status connected_init(dn_layer *l) {
-    dn_dense_init(l, l->state);
+static dn_status connected_init(dn_layer *l, const dn_run *run) {
+    dn_dense_init(l, run, l->state);
     return DN_OK;
 }
 
-static dn_status connected_forward(dn_layer *l) {
-    dn_dense_forward(l, l->state, 0, dn_layer_run(l)->rows, l->x, l->output);
+static dn_status connected_forward(dn_layer *l, const dn_run *run) {
+    dn_dense_forward(run, l->state, 0, run->rows, dn_layer_x(l, run), dn_layer_y(l, run));
     return DN_OK;
 }
 
-static dn_status connected_backward(dn_layer *l) {
-    if (l->updates_itself && dn_layer_run(l)->update_now)
-        dn_dense_train(l, l->state, NULL);
+static dn_status connected_backward(dn_layer *l, const dn_run *run) {
+    if (l->updates_itself && run->update_now)
+        dn_dense_train(l, run, l->state, NULL);
     else
-        dn_dense_backward(l, l->state, 0, dn_layer_run(l)->rows, l->x, l->output, l->delta, l->dx);
+        dn_dense_backward(l, run, l->state, 0, run->rows, dn_layer_x(l, run), l->output, l->delta, l->dx);
     return DN_OK;
 }
 
-static int connected_takes_loss(const dn_layer *l, const dn_likelihood *likelihood) {
+static int connected_takes_loss(const dn_layer *l, const dn_run *run, const dn_likelihood *likelihood) {
     const dn_dense *p = l->state;
-    const dn_run *run = dn_layer_run(l);
     dn_dense_shape shape = {run->rows, p->inputs, p->outputs, p->norm.activation};
     return run->ops->dense_takes_loss(run->pool, &shape, likelihood);
 }
 
-static dn_status connected_train_with_loss(dn_layer *l, const dn_loss_behind *behind) {
-    dn_dense_train(l, l->state, behind);
+static dn_status connected_train_with_loss(dn_layer *l, const dn_run *run, const dn_loss_behind *behind) {
+    dn_dense_train(l, run, l->state, behind);
     return DN_OK;
 }
 

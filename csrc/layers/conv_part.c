@@ -1,5 +1,6 @@
 #include "layers/conv_part.h"
 #include "net/convolution.h"
+#include "net/network.h"
 #include <limits.h>
 #include <math.h>
 
@@ -19,7 +20,7 @@ dn_status dn_conv_settle(dn_layer *l, dn_section *s, dn_conv *p) {
     c->out_height = (int)(oh / c->stride) + 1, c->out_width = (int)(ow / c->stride) + 1;
     p->norm.channels = p->filters, p->norm.spatial = (size_t)c->out_height * c->out_width;
     size_t n;
-    DN_TRY(dn_layer_size(s, &n, p->norm.spatial, (size_t)p->filters, sizeof(float), (size_t)dn_layer_run(l)->batch));
+    DN_TRY(dn_layer_size(s, &n, p->norm.spatial, (size_t)p->filters, sizeof(float), (size_t)l->net->run.batch));
     DN_TRY(dn_layer_size(s, &n, (size_t)c->size * c->size, (size_t)c->channels, p->norm.spatial, sizeof(float)));
     return dn_layer_size(s, &n, (size_t)c->size * c->size, (size_t)c->channels, (size_t)p->filters, sizeof(float));
 }
@@ -31,11 +32,10 @@ static size_t conv_taps(const dn_conv *p) {
     return (size_t)p->whole.group.channels * p->whole.group.size * p->whole.group.size;
 }
 
-dn_status dn_conv_plan(dn_layer *l, dn_conv *p, int steps) {
+dn_status dn_conv_plan(dn_layer *l, const dn_run *run, dn_conv *p, int steps) {
     int dims[4] = {p->filters, p->whole.group.channels, p->whole.group.size, p->whole.group.size};
     DN_TRY(dn_norm_plan_biases(l, &p->norm));
-    DN_TRY(dn_norm_plan(l, &p->norm, steps));
-    const dn_run *run = dn_layer_run(l);
+    DN_TRY(dn_norm_plan(l, run, &p->norm, steps));
     dn_layer_workspace(l, dn_conv_workspace(run->ops, run->pool, &p->whole, (size_t)run->batch));
     if (p->xnor) {
         DN_TRY(dn_layer_buffer(l, &p->signs, (size_t)run->batch * conv_inputs(p)));
@@ -44,14 +44,13 @@ dn_status dn_conv_plan(dn_layer *l, dn_conv *p, int steps) {
     return dn_part_tensor(l, p->norm.prefix, "weights", DN_WEIGHT, 0, 4, dims);
 }
 
-void dn_conv_init(dn_layer *l, dn_conv *p) {
+void dn_conv_init(dn_layer *l, const dn_run *run, dn_conv *p) {
     p->weights = dn_part_find(l, p->norm.prefix, "weights");
-    dn_norm_init(l, &p->norm);
-    dn_layer_init_normal(l, p->weights, sqrtf(2.0f / (float)conv_taps(p)));
+    dn_norm_init(l, run, &p->norm);
+    dn_layer_init_normal(l, run, p->weights, sqrtf(2.0f / (float)conv_taps(p)));
 }
 
-void dn_conv_forward(dn_layer *l, dn_conv *p, int step, int rows, const float *x, float *y) {
-    const dn_run *run = dn_layer_run(l);
+void dn_conv_forward(const dn_run *run, dn_conv *p, int step, int rows, const float *x, float *y) {
     const float *weights = p->weights->value;
     if (p->xnor) {
         run->ops->binarize(run->pool, (size_t)p->filters, conv_taps(p), 1, weights, p->binary);
@@ -59,13 +58,12 @@ void dn_conv_forward(dn_layer *l, dn_conv *p, int step, int rows, const float *x
         weights = p->binary, x = p->signs;
     }
     dn_conv_run_forward(run->ops, run->pool, &p->whole, (size_t)rows, 0, x, weights, y, run->workspace);
-    dn_norm_forward(l, &p->norm, step, rows, y);
+    dn_norm_forward(run, &p->norm, step, rows, y);
 }
 
-void dn_conv_backward(dn_layer *l, dn_conv *p, int step, int rows, const float *x, const float *y, float *dy,
+void dn_conv_backward(const dn_run *run, dn_conv *p, int step, int rows, const float *x, const float *y, float *dy,
                       float *dx) {
-    const dn_run *run = dn_layer_run(l);
-    dn_norm_backward(l, &p->norm, step, rows, y, dy);
+    dn_norm_backward(run, &p->norm, step, rows, y, dy);
     dn_conv_run_backward_weights(run->ops, run->pool, &p->whole, (size_t)rows, x, dy, p->weights->grad, run->workspace);
     if (dx)
         dn_conv_run_backward_data(run->ops, run->pool, &p->whole, (size_t)rows, 1, dy, p->weights->value, dx,

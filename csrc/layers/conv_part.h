@@ -19,12 +19,12 @@ typedef struct dn_conv {
 
 /* Check the shape and find the output's. */
 dn_status dn_conv_settle(dn_layer *layer, dn_section *section, dn_conv *part);
-dn_status dn_conv_plan(dn_layer *layer, dn_conv *part, int steps);
+dn_status dn_conv_plan(dn_layer *layer, const dn_run *run, dn_conv *part, int steps);
 /* Weights sqrt(2 / (size^2 channels/groups)) N(0, 1) (He et al. 2015). */
-void dn_conv_init(dn_layer *layer, dn_conv *part);
-void dn_conv_forward(dn_layer *layer, dn_conv *part, int step, int rows, const float *x, float *y);
+void dn_conv_init(dn_layer *layer, const dn_run *run, dn_conv *part);
+void dn_conv_forward(const dn_run *run, dn_conv *part, int step, int rows, const float *x, float *y);
 /* dy is spent; dx may be NULL. */
-void dn_conv_backward(dn_layer *layer, dn_conv *part, int step, int rows, const float *x, const float *y, float *dy,
+void dn_conv_backward(const dn_run *run, dn_conv *part, int step, int rows, const float *x, const float *y, float *dy,
                       float *dx);
 double dn_conv_flops(const dn_conv *part);
 #endif

@@ -35,20 +35,20 @@ static dn_status conv_parse(dn_layer *l, dn_section *s) {
     return DN_OK;
 }
 
-static dn_status conv_plan(dn_layer *l) { return dn_conv_plan(l, l->state, 1); }
+static dn_status conv_plan(dn_layer *l, const dn_run *run) { return dn_conv_plan(l, run, l->state, 1); }
 
-static dn_status conv_init(dn_layer *l) {
-    dn_conv_init(l, l->state);
+static dn_status conv_init(dn_layer *l, const dn_run *run) {
+    dn_conv_init(l, run, l->state);
     return DN_OK;
 }
 
-static dn_status conv_forward(dn_layer *l) {
-    dn_conv_forward(l, l->state, 0, dn_layer_run(l)->rows, l->x, l->output);
+static dn_status conv_forward(dn_layer *l, const dn_run *run) {
+    dn_conv_forward(run, l->state, 0, run->rows, dn_layer_x(l, run), dn_layer_y(l, run));
     return DN_OK;
 }
 
-static dn_status conv_backward(dn_layer *l) {
-    dn_conv_backward(l, l->state, 0, dn_layer_run(l)->rows, l->x, l->output, l->delta, l->dx);
+static dn_status conv_backward(dn_layer *l, const dn_run *run) {
+    dn_conv_backward(run, l->state, 0, run->rows, dn_layer_x(l, run), l->output, l->delta, l->dx);
     return DN_OK;
 }
 

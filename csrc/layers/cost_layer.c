@@ -62,26 +62,25 @@ static dn_status cost_parse(dn_layer *l, dn_section *s) {
     return DN_OK;
 }
 
-static dn_status cost_plan(dn_layer *l) {
+static dn_status cost_plan(dn_layer *l, const dn_run *run) {
     cost_state *st = l->state;
-    return dn_layer_buffer(l, &st->gradient, (size_t)dn_layer_run(l)->batch * l->inputs);
+    return dn_layer_buffer(l, &st->gradient, (size_t)run->batch * l->inputs);
 }
 
-static dn_status cost_forward(dn_layer *l) {
+static dn_status cost_forward(dn_layer *l, const dn_run *run) {
     cost_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     size_t n = (size_t)run->rows * l->inputs;
     st->active = run->truth != NULL;
     if (!st->active) return DN_OK;
     if (st->likelihood.kind == DN_LOSS_MASKED && l->index)
         run->ops->mask(run->pool, n, run->truth, dn_layer_at(l, l->index - 1)->output);
-    run->ops->loss(run->pool, &st->likelihood, n, l->x, run->truth, l->output, st->gradient, dn_layer_cost_sum(l));
+    run->ops->loss(run->pool, &st->likelihood, n, dn_layer_x(l, run), run->truth, dn_layer_y(l, run), st->gradient,
+                   dn_layer_cost_sum(l, run));
     return DN_OK;
 }
 
-static dn_status cost_backward(dn_layer *l) {
+static dn_status cost_backward(dn_layer *l, const dn_run *run) {
     cost_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     size_t n = (size_t)run->rows * l->inputs;
     if (!st->active) return DN_OK;
     if (l->dx && dn_layer_at(l, l->index + 1))
@@ -91,9 +90,9 @@ static dn_status cost_backward(dn_layer *l) {
     return DN_OK;
 }
 
-static int cost_plain_loss(const dn_layer *l, dn_loss_behind *out) {
+static int cost_plain_loss(const dn_layer *l, const dn_run *run, dn_loss_behind *out) {
     const cost_state *st = l->state;
-    *out = (dn_loss_behind){&st->likelihood, (float)st->scale, dn_layer_cost_sum(l)};
+    *out = (dn_loss_behind){&st->likelihood, (float)st->scale, dn_layer_cost_sum(l, run)};
     return 1;
 }
 

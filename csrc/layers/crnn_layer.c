@@ -9,12 +9,15 @@ typedef struct crnn_state {
     dn_recurrence recurrence;
 } crnn_state;
 
-static void crnn_part_forward(dn_layer *l, void *part, int step, int rows, const float *x, float *y) {
-    dn_conv_forward(l, part, step, rows, x, y);
+static void crnn_part_forward(dn_layer *l, const dn_run *run, void *part, int step, int rows, const float *x,
+                              float *y) {
+    (void)l;
+    dn_conv_forward(run, part, step, rows, x, y);
 }
-static void crnn_part_backward(dn_layer *l, void *part, int step, int rows, const float *x, const float *y, float *dy,
-                               float *dx) {
-    dn_conv_backward(l, part, step, rows, x, y, dy, dx);
+static void crnn_part_backward(dn_layer *l, const dn_run *run, void *part, int step, int rows, const float *x,
+                               const float *y, float *dy, float *dx) {
+    (void)l;
+    dn_conv_backward(run, part, step, rows, x, y, dy, dx);
 }
 
 static const dn_key keys[] = {
@@ -52,23 +55,27 @@ static dn_status crnn_parse(dn_layer *l, dn_section *s) {
     dn_layer_image_out(l, l->filters, l->height, l->width);
     return DN_OK;
 }
-static dn_status crnn_plan(dn_layer *l) {
+static dn_status crnn_plan(dn_layer *l, const dn_run *run) {
     crnn_state *st = l->state;
-    DN_TRY(dn_conv_plan(l, &st->input, dn_steps(l)));
-    DN_TRY(dn_conv_plan(l, &st->self, dn_steps(l)));
-    DN_TRY(dn_conv_plan(l, &st->output, dn_steps(l)));
-    return dn_recurrence_plan(l, &st->recurrence);
+    DN_TRY(dn_conv_plan(l, run, &st->input, run->time_steps));
+    DN_TRY(dn_conv_plan(l, run, &st->self, run->time_steps));
+    DN_TRY(dn_conv_plan(l, run, &st->output, run->time_steps));
+    return dn_recurrence_plan(l, run, &st->recurrence);
 }
-static dn_status crnn_init(dn_layer *l) {
+static dn_status crnn_init(dn_layer *l, const dn_run *run) {
     crnn_state *st = l->state;
-    dn_conv_init(l, &st->input);
-    dn_conv_init(l, &st->self);
-    dn_conv_init(l, &st->output);
+    dn_conv_init(l, run, &st->input);
+    dn_conv_init(l, run, &st->self);
+    dn_conv_init(l, run, &st->output);
     return DN_OK;
 }
-static dn_status crnn_forward(dn_layer *l) { return dn_recurrence_forward(l, &((crnn_state *)l->state)->recurrence); }
-static dn_status crnn_backward(dn_layer *l) { return dn_recurrence_backward(l, &((crnn_state *)l->state)->recurrence); }
-static void crnn_reset(dn_layer *l) { dn_slots_clear(l, &((crnn_state *)l->state)->recurrence.h); }
+static dn_status crnn_forward(dn_layer *l, const dn_run *run) {
+    return dn_recurrence_forward(l, run, &((crnn_state *)l->state)->recurrence);
+}
+static dn_status crnn_backward(dn_layer *l, const dn_run *run) {
+    return dn_recurrence_backward(l, run, &((crnn_state *)l->state)->recurrence);
+}
+static void crnn_reset(dn_layer *l, const dn_run *run) { dn_slots_clear(run, &((crnn_state *)l->state)->recurrence.h); }
 static double crnn_flops(const dn_layer *l) {
     const crnn_state *st = l->state;
     return dn_conv_flops(&st->input) + dn_conv_flops(&st->self) + dn_conv_flops(&st->output);

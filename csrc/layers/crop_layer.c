@@ -32,7 +32,8 @@ static dn_status crop_parse(dn_layer *l, dn_section *s) {
     return DN_OK;
 }
 
-static dn_status crop_plan(dn_layer *l) {
+static dn_status crop_plan(dn_layer *l, const dn_run *run) {
+    (void)run;
     crop_state *st = l->state;
     if (!(st->host = dn_alloc((size_t)l->outputs, sizeof *st->host))) return DN_E_MEMORY;
     return dn_layer_buffer(l, &st->index, (size_t)l->outputs);
@@ -45,9 +46,8 @@ static int crop_place(float u, int room) {
     return at < room ? at : room;
 }
 
-static dn_status crop_forward(dn_layer *l) {
+static dn_status crop_forward(dn_layer *l, const dn_run *run) {
     crop_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     int room_h = l->height - l->out_height, room_w = l->width - l->out_width;
     int top = room_h / 2, left = room_w / 2, flip = 0;
     if (run->training) {
@@ -67,19 +67,19 @@ static dn_status crop_forward(dn_layer *l) {
             }
     run->ops->upload(run->pool, st->index, st->host, (size_t)l->outputs * sizeof *st->host);
     run->ops->gather(run->pool, (size_t)run->rows, (size_t)l->inputs, (size_t)l->outputs, (const int *)st->index,
-                     st->noadjust ? 1 : 2, st->noadjust ? 0 : -1, l->x, l->output);
+                     st->noadjust ? 1 : 2, st->noadjust ? 0 : -1, dn_layer_x(l, run), dn_layer_y(l, run));
     return DN_OK;
 }
-static dn_status crop_backward(dn_layer *l) {
+static dn_status crop_backward(dn_layer *l, const dn_run *run) {
     crop_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     if (l->dx)
         run->ops->scatter_add(run->pool, (size_t)run->rows, (size_t)l->inputs, (size_t)l->outputs,
                               (const int *)st->index, st->noadjust ? 1 : 2, l->delta, l->dx);
     return DN_OK;
 }
 
-static void crop_set_noise(dn_layer *l, const float *values, size_t count) {
+static void crop_set_noise(dn_layer *l, const dn_run *run, const float *values, size_t count) {
+    (void)run;
     crop_state *st = l->state;
     for (size_t i = 0; i < 3 && i < count; i++) st->place[i] = values[i] < 0 ? 0 : values[i] < 1 ? values[i] : 0.999f;
     st->given = 1;

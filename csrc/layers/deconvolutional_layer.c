@@ -51,42 +51,40 @@ static dn_status deconv_parse(dn_layer *l, dn_section *s) {
     return DN_OK;
 }
 
-static dn_status deconv_plan(dn_layer *l) {
+static dn_status deconv_plan(dn_layer *l, const dn_run *run) {
     deconv_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     int dims[4] = {l->channels, st->whole.group.channels, l->size, l->size};
     DN_TRY(dn_norm_plan_biases(l, &st->norm));
-    DN_TRY(dn_norm_plan(l, &st->norm, 1));
+    DN_TRY(dn_norm_plan(l, run, &st->norm, 1));
     dn_layer_workspace(l, dn_conv_workspace(run->ops, run->pool, &st->whole, (size_t)run->batch));
     return dn_layer_tensor(l, "weights", DN_WEIGHT, 0, 4, dims);
 }
 
-static dn_status deconv_init(dn_layer *l) {
+static dn_status deconv_init(dn_layer *l, const dn_run *run) {
     deconv_state *st = l->state;
     st->weights = dn_layer_find(l, "weights");
-    dn_norm_init(l, &st->norm);
+    dn_norm_init(l, run, &st->norm);
     /* He et al. 2015 for the taps that meet in one output pixel; Darknet's 0.02 N(0, 1) hardly learns */
     float taps = (float)l->size * (float)l->size / ((float)l->stride * (float)l->stride) * (float)l->channels /
                  (float)st->whole.groups;
-    dn_layer_init_normal(l, st->weights, sqrtf(2.0f / (taps < 1 ? 1 : taps)));
+    dn_layer_init_normal(l, run, st->weights, sqrtf(2.0f / (taps < 1 ? 1 : taps)));
     return DN_OK;
 }
 
-static dn_status deconv_forward(dn_layer *l) {
+static dn_status deconv_forward(dn_layer *l, const dn_run *run) {
     deconv_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
-    dn_conv_run_backward_data(run->ops, run->pool, &st->whole, (size_t)run->rows, 0, l->x, st->weights->value,
-                              l->output, run->workspace);
-    dn_norm_forward(l, &st->norm, 0, run->rows, l->output);
+    float *y = dn_layer_y(l, run);
+    dn_conv_run_backward_data(run->ops, run->pool, &st->whole, (size_t)run->rows, 0, dn_layer_x(l, run),
+                              st->weights->value, y, run->workspace);
+    dn_norm_forward(run, &st->norm, 0, run->rows, y);
     return DN_OK;
 }
 
-static dn_status deconv_backward(dn_layer *l) {
+static dn_status deconv_backward(dn_layer *l, const dn_run *run) {
     deconv_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
-    dn_norm_backward(l, &st->norm, 0, run->rows, l->output, l->delta);
-    dn_conv_run_backward_weights(run->ops, run->pool, &st->whole, (size_t)run->rows, l->delta, l->x, st->weights->grad,
-                                 run->workspace);
+    dn_norm_backward(run, &st->norm, 0, run->rows, l->output, l->delta);
+    dn_conv_run_backward_weights(run->ops, run->pool, &st->whole, (size_t)run->rows, l->delta, dn_layer_x(l, run),
+                                 st->weights->grad, run->workspace);
     if (l->dx)
         dn_conv_run_forward(run->ops, run->pool, &st->whole, (size_t)run->rows, 1, l->delta, st->weights->value, l->dx,
                             run->workspace);

@@ -1,27 +1,26 @@
 #include "layers/dense_part.h"
 #include <math.h>
 
-dn_status dn_dense_plan(dn_layer *l, dn_dense *p, int steps) {
+dn_status dn_dense_plan(dn_layer *l, const dn_run *run, dn_dense *p, int steps) {
     int dims[2] = {p->outputs, p->inputs};
     p->norm.channels = p->outputs, p->norm.spatial = 1;
     DN_TRY(dn_norm_plan_biases(l, &p->norm));
     DN_TRY(dn_part_tensor(l, p->norm.prefix, "weights", DN_WEIGHT, 0, 2, dims));
-    return dn_norm_plan(l, &p->norm, steps);
+    return dn_norm_plan(l, run, &p->norm, steps);
 }
 
-void dn_dense_init(dn_layer *l, dn_dense *p) {
+void dn_dense_init(dn_layer *l, const dn_run *run, dn_dense *p) {
     p->weights = dn_part_find(l, p->norm.prefix, "weights");
-    dn_norm_init(l, &p->norm);
+    dn_norm_init(l, run, &p->norm);
     float inputs = (float)p->inputs, outputs = (float)p->outputs;
-    dn_layer_init_uniform(l, p->weights, p->he ? sqrtf(2 / inputs) : sqrtf(6 / (inputs + outputs)));
+    dn_layer_init_uniform(l, run, p->weights, p->he ? sqrtf(2 / inputs) : sqrtf(6 / (inputs + outputs)));
 }
 
 static dn_dense_shape dense_shape(const dn_dense *p, int rows) {
     return (dn_dense_shape){rows, p->inputs, p->outputs, p->norm.activation};
 }
 
-void dn_dense_forward(dn_layer *l, dn_dense *p, int step, int rows, const float *x, float *y) {
-    const dn_run *run = dn_layer_run(l);
+void dn_dense_forward(const dn_run *run, dn_dense *p, int step, int rows, const float *x, float *y) {
     if (run->ops->dense_forward && !p->norm.on) {
         dn_dense_shape shape = dense_shape(p, rows);
         run->ops->dense_forward(run->pool, &shape, x, p->weights->value, p->norm.biases->value, y);
@@ -29,13 +28,12 @@ void dn_dense_forward(dn_layer *l, dn_dense *p, int step, int rows, const float 
     }
     run->ops->gemm(run->pool, 0, 1, rows, p->outputs, p->inputs, 1, x, p->inputs, p->weights->value, p->inputs, 0, y,
                    p->outputs);
-    dn_norm_forward(l, &p->norm, step, rows, y);
+    dn_norm_forward(run, &p->norm, step, rows, y);
 }
 
-void dn_dense_backward(dn_layer *l, dn_dense *p, int step, int rows, const float *x, const float *y, float *dy,
-                       float *dx) {
-    const dn_run *run = dn_layer_run(l);
-    dn_norm_backward(l, &p->norm, step, rows, y, dy);
+void dn_dense_backward(dn_layer *l, const dn_run *run, dn_dense *p, int step, int rows, const float *x,
+                       const float *y, float *dy, float *dx) {
+    dn_norm_backward(run, &p->norm, step, rows, y, dy);
     run->ops->gemm(run->pool, 1, 0, p->outputs, p->inputs, rows, 1, dy, p->outputs, x, p->inputs, 1, p->weights->grad,
                    p->inputs);
     if (dx)
@@ -43,14 +41,13 @@ void dn_dense_backward(dn_layer *l, dn_dense *p, int step, int rows, const float
                        l->sets_dx ? 0 : 1, dx, p->inputs);
 }
 
-void dn_dense_train(dn_layer *l, dn_dense *p, const dn_loss_behind *behind) {
-    const dn_run *run = dn_layer_run(l);
+void dn_dense_train(dn_layer *l, const dn_run *run, dn_dense *p, const dn_loss_behind *behind) {
     const dn_tensor *w = p->weights, *b = p->norm.biases;
     dn_dense_pass pass = {
         .shape = dense_shape(p, run->rows), .optimizer = &run->optimizer, .step = run->step, .factor = l->learning_rate,
         .decay = run->decay, .bias_decay = run->optimizer.adam ? run->decay : 0, .w = w->value, .w_m = w->moment1,
-        .w_v = w->moment2, .b = b->value, .b_m = b->moment1, .b_v = b->moment2, .x = l->x, .y = l->output, .dy = l->delta,
-        .dx = l->dx, .set_dx = l->sets_dx, .scratch = run->workspace};
+        .w_v = w->moment2, .b = b->value, .b_m = b->moment1, .b_v = b->moment2, .x = dn_layer_x(l, run), .y = l->output,
+        .dy = l->delta, .dx = l->dx, .set_dx = l->sets_dx, .scratch = run->workspace};
     if (behind) {
         pass.likelihood = behind->likelihood, pass.loss_scale = behind->scale, pass.sum = behind->sum;
         pass.truth = run->truth;

@@ -12,14 +12,14 @@ typedef struct dn_dense {
     int he; /* start weights of base Darknet instead */
 } dn_dense;
 
-dn_status dn_dense_plan(dn_layer *layer, dn_dense *part, int steps);
+dn_status dn_dense_plan(dn_layer *layer, const dn_run *run, dn_dense *part, int steps);
 /* Weights U(-L, L), L = sqrt(6 / (inputs + outputs)) (Glorot and Bengio 2010), or he: sqrt(2 / inputs). */
-void dn_dense_init(dn_layer *layer, dn_dense *part);
-void dn_dense_forward(dn_layer *layer, dn_dense *part, int step, int rows, const float *x, float *y);
+void dn_dense_init(dn_layer *layer, const dn_run *run, dn_dense *part);
+void dn_dense_forward(const dn_run *run, dn_dense *part, int step, int rows, const float *x, float *y);
 /* dy is spent; dx may be NULL. */
-void dn_dense_backward(dn_layer *layer, dn_dense *part, int step, int rows, const float *x, const float *y, float *dy,
-                       float *dx);
+void dn_dense_backward(dn_layer *layer, const dn_run *run, dn_dense *part, int step, int rows, const float *x,
+                       const float *y, float *dy, float *dx);
 /* Backward and update at once for a layer that is this one part, without normalisation; with a loss right behind the layer
  * also its forward. */
-void dn_dense_train(dn_layer *layer, dn_dense *part, const dn_loss_behind *behind);
+void dn_dense_train(dn_layer *layer, const dn_run *run, dn_dense *part, const dn_loss_behind *behind);
 #endif

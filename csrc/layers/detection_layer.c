@@ -67,7 +67,9 @@ static dn_status detection_parse(dn_layer *l, dn_section *s) {
     return DN_OK;
 }
 
-static dn_status detection_plan(dn_layer *l) { return dn_head_plan(l, &((detection_state *)l->state)->head); }
+static dn_status detection_plan(dn_layer *l, const dn_run *run) {
+    return dn_head_plan(l, run, &((detection_state *)l->state)->head);
+}
 static void detection_destroy(dn_layer *l) { dn_head_free(&((detection_state *)l->state)->head); }
 
 static int detection_confidence(const detection_state *st, int cell, int n) {
@@ -127,9 +129,9 @@ static int detection_row_fault(const dn_layer *l, const float *truth, const char
     return 0;
 }
 
-static void detection_cell(const dn_layer *l, int row, int cell, const float *truth, const float *y, float *g) {
+static void detection_cell(const dn_layer *l, const dn_run *run, int row, int cell, const float *truth, const float *y,
+                           float *g) {
     const detection_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     for (int n = 0; n < st->n; n++) {
         int at = detection_confidence(st, cell, n);
         g[at] = (float)st->noobject_scale * y[at];
@@ -151,21 +153,21 @@ static void detection_cell(const dn_layer *l, int row, int cell, const float *tr
         g[at + k] = (float)st->coord_scale * (y[at + k] - (st->root && k > 1 ? sqrtf(t[k]) : t[k]));
 }
 
-static dn_status detection_forward(dn_layer *l) {
+static dn_status detection_forward(dn_layer *l, const dn_run *run) {
     detection_state *st = l->state;
     int cells = st->side * st->side, per_cell = 1 + st->coords + st->classes;
-    dn_head_begin(l, &st->head);
-    for (int row = 0; row < dn_layer_run(l)->rows; row++) {
+    dn_head_begin(l, run, &st->head);
+    for (int row = 0; row < run->rows; row++) {
         float *y = st->head.output + (size_t)row * l->outputs, *g = st->head.gradient + (size_t)row * l->outputs;
         const float *truth = st->head.truth + (size_t)row * l->truths;
         for (int cell = 0; cell < cells; cell++) {
             if (st->softmax) dn_head_softmax((size_t)st->classes, 1, y + cell * st->classes);
             if (!st->head.active) continue;
             const float *t = truth + (size_t)cell * per_cell;
-            detection_cell(l, row, cell, t, y, g);
+            detection_cell(l, run, row, cell, t, y, g);
         }
     }
-    dn_head_end(l, &st->head);
+    dn_head_end(l, run, &st->head);
     return DN_OK;
 }
 
@@ -177,8 +179,8 @@ static void detection_down(const dn_layer *l, const float *y, const float *g, fl
     dn_head_linear_down((size_t)l->outputs - scores, g + scores, d + scores);
 }
 
-static dn_status detection_backward(dn_layer *l) {
-    return dn_head_backward(l, &((detection_state *)l->state)->head, detection_down);
+static dn_status detection_backward(dn_layer *l, const dn_run *run) {
+    return dn_head_backward(l, run, &((detection_state *)l->state)->head, detection_down);
 }
 
 static void detection_out(const dn_layer *l, int row, int index, float tree_threshold, float *out) {

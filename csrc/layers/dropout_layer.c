@@ -22,26 +22,24 @@ static dn_status dropout_parse(dn_layer *l, dn_section *s) {
     l->out_height = l->height, l->out_width = l->width, l->out_channels = l->channels;
     return DN_OK;
 }
-static dn_status dropout_plan(dn_layer *l) {
-    return dn_layer_training_buffer(l, &((dropout_state *)l->state)->u, (size_t)dn_layer_run(l)->batch * l->outputs);
+static dn_status dropout_plan(dn_layer *l, const dn_run *run) {
+    return dn_layer_training_buffer(l, run, &((dropout_state *)l->state)->u, (size_t)run->batch * l->outputs);
 }
-static dn_status dropout_forward(dn_layer *l) {
+static dn_status dropout_forward(dn_layer *l, const dn_run *run) {
     dropout_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     size_t n = (size_t)run->rows * l->outputs;
     st->active = run->training;
     if (!st->active) {
-        run->ops->copy(run->pool, n, l->x, l->output);
+        run->ops->copy(run->pool, n, dn_layer_x(l, run), dn_layer_y(l, run));
         return DN_OK;
     }
     if (!st->given) run->ops->uniforms(run->pool, run->step, DN_STREAM_LAYER + (uint32_t)l->index, n, st->u);
     st->given = 0;
-    run->ops->dropout(run->pool, n, (float)st->probability, st->u, l->x, l->output);
+    run->ops->dropout(run->pool, n, (float)st->probability, st->u, dn_layer_x(l, run), dn_layer_y(l, run));
     return DN_OK;
 }
-static dn_status dropout_backward(dn_layer *l) {
+static dn_status dropout_backward(dn_layer *l, const dn_run *run) {
     dropout_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     size_t n = (size_t)run->rows * l->outputs;
     if (!l->dx) return DN_OK;
     if (st->active)
@@ -50,9 +48,8 @@ static dn_status dropout_backward(dn_layer *l) {
         run->ops->axpy(run->pool, n, 1, l->delta, l->dx);
     return DN_OK;
 }
-static void dropout_set_noise(dn_layer *l, const float *u, size_t count) {
+static void dropout_set_noise(dn_layer *l, const dn_run *run, const float *u, size_t count) {
     dropout_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     run->ops->upload(run->pool, st->u, u, count * sizeof *u);
     st->given = 1;
 }

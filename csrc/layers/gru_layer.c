@@ -42,12 +42,12 @@ static dn_status gru_parse(dn_layer *l, dn_section *s) {
     return DN_OK;
 }
 
-static dn_status gru_plan(dn_layer *l) {
+static dn_status gru_plan(dn_layer *l, const dn_run *run) {
     gru_state *st = l->state;
-    size_t n = (size_t)l->outputs, batch = (size_t)dn_layer_run(l)->batch;
-    for (int i = 0; i < PARTS; i++) DN_TRY(dn_dense_plan(l, &st->parts[i], dn_steps(l)));
-    DN_TRY(dn_slots_plan(l, &st->h, n));
-    DN_TRY(dn_slots_plan(l, &st->dh, n));
+    size_t n = (size_t)l->outputs, batch = (size_t)run->batch;
+    for (int i = 0; i < PARTS; i++) DN_TRY(dn_dense_plan(l, run, &st->parts[i], run->time_steps));
+    DN_TRY(dn_slots_plan(l, run, &st->h, n));
+    DN_TRY(dn_slots_plan(l, run, &st->dh, n));
     float **whole[] = {&st->z, &st->r, &st->c, &st->rh}, **step[] = {&st->one, &st->two, &st->drh, &st->dz};
     for (int i = 0; i < 4; i++) {
         DN_TRY(dn_layer_buffer(l, whole[i], batch * n));
@@ -56,69 +56,66 @@ static dn_status gru_plan(dn_layer *l) {
     return DN_OK;
 }
 
-static dn_status gru_init(dn_layer *l) {
+static dn_status gru_init(dn_layer *l, const dn_run *run) {
     gru_state *st = l->state;
-    for (int i = 0; i < PARTS; i++) dn_dense_init(l, &st->parts[i]);
+    for (int i = 0; i < PARTS; i++) dn_dense_init(l, run, &st->parts[i]);
     return DN_OK;
 }
 
 /* gate = f(u x + w h) */
-static void gru_gate(dn_layer *l, int u, int w, int t, const float *x, const float *h, dn_activation f, float *gate) {
+static void gru_gate(dn_layer *l, const dn_run *run, int u, int w, int t, const float *x, const float *h,
+                     dn_activation f, float *gate) {
     gru_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
-    int streams = dn_streams(l);
+    int streams = dn_streams(run);
     size_t n = (size_t)streams * l->outputs;
-    dn_dense_forward(l, &st->parts[u], t, streams, x, gate);
-    dn_dense_forward(l, &st->parts[w], t, streams, h, st->one);
+    dn_dense_forward(run, &st->parts[u], t, streams, x, gate);
+    dn_dense_forward(run, &st->parts[w], t, streams, h, st->one);
     run->ops->axpy(run->pool, n, 1, st->one, gate);
     run->ops->activate(run->pool, f, n, gate);
 }
 
-static dn_status gru_forward(dn_layer *l) {
+static dn_status gru_forward(dn_layer *l, const dn_run *run) {
     gru_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     const dn_ops *ops = run->ops;
-    size_t n = (size_t)dn_streams(l) * l->outputs;
-    dn_slots_begin(l, &st->h);
-    for (int t = 0; t < dn_steps(l); t++) {
-        const float *x = l->x + (size_t)t * dn_streams(l) * l->inputs, *h = dn_slot(&st->h, t);
+    size_t n = (size_t)dn_streams(run) * l->outputs;
+    dn_slots_begin(run, &st->h);
+    for (int t = 0; t < run->time_steps; t++) {
+        const float *x = dn_layer_x(l, run) + (size_t)t * dn_streams(run) * l->inputs, *h = dn_slot(&st->h, t);
         float *z = st->z + (size_t)t * n, *r = st->r + (size_t)t * n, *c = st->c + (size_t)t * n,
               *rh = st->rh + (size_t)t * n;
         float *next = dn_slot(&st->h, t + 1);
-        gru_gate(l, UZ, WZ, t, x, h, DN_LOGISTIC, z);
-        gru_gate(l, UR, WR, t, x, h, DN_LOGISTIC, r);
+        gru_gate(l, run, UZ, WZ, t, x, h, DN_LOGISTIC, z);
+        gru_gate(l, run, UR, WR, t, x, h, DN_LOGISTIC, r);
         ops->fill(run->pool, n, 0, rh);
         ops->mul_add(run->pool, n, 1, r, h, rh);
-        gru_gate(l, UH, WH, t, x, rh, st->candidate, c);
+        gru_gate(l, run, UH, WH, t, x, rh, st->candidate, c);
         ops->copy(run->pool, n, c, next);
         ops->mul_add(run->pool, n, 1, z, h, next);
         ops->mul_add(run->pool, n, -1, z, c, next);
-        ops->copy(run->pool, n, next, l->output + (size_t)t * n);
+        ops->copy(run->pool, n, next, dn_layer_y(l, run) + (size_t)t * n);
     }
-    dn_slots_end(l, &st->h);
+    dn_slots_end(run, &st->h);
     return DN_OK;
 }
 
 /* d is the gradient by a gate's sum: through its two parts. */
-static void gru_gate_backward(dn_layer *l, int u, int w, int t, const float *x, const float *h, float *d, float *dx,
-                              float *dh) {
+static void gru_gate_backward(dn_layer *l, const dn_run *run, int u, int w, int t, const float *x, const float *h,
+                              float *d, float *dx, float *dh) {
     gru_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
-    int streams = dn_streams(l);
+    int streams = dn_streams(run);
     run->ops->copy(run->pool, (size_t)streams * l->outputs, d, st->one);
-    dn_dense_backward(l, &st->parts[w], t, streams, h, NULL, st->one, dh);
-    dn_dense_backward(l, &st->parts[u], t, streams, x, NULL, d, dx);
+    dn_dense_backward(l, run, &st->parts[w], t, streams, h, NULL, st->one, dh);
+    dn_dense_backward(l, run, &st->parts[u], t, streams, x, NULL, d, dx);
 }
 
-static dn_status gru_backward(dn_layer *l) {
+static dn_status gru_backward(dn_layer *l, const dn_run *run) {
     gru_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     const dn_ops *ops = run->ops;
-    size_t n = (size_t)dn_streams(l) * l->outputs;
-    dn_slots_clear(l, &st->dh);
-    for (int t = dn_steps(l) - 1; t >= 0; t--) {
-        size_t at = (size_t)t * dn_streams(l) * l->inputs;
-        const float *x = l->x + at, *h = dn_slot(&st->h, t);
+    size_t n = (size_t)dn_streams(run) * l->outputs;
+    dn_slots_clear(run, &st->dh);
+    for (int t = run->time_steps - 1; t >= 0; t--) {
+        size_t at = (size_t)t * dn_streams(run) * l->inputs;
+        const float *x = dn_layer_x(l, run) + at, *h = dn_slot(&st->h, t);
         const float *z = st->z + (size_t)t * n, *r = st->r + (size_t)t * n, *c = st->c + (size_t)t * n;
         const float *rh = st->rh + (size_t)t * n;
         float *dx = l->dx ? l->dx + at : NULL, *dy = dn_slot(&st->dh, t + 1), *dh = dn_slot(&st->dh, t);
@@ -131,19 +128,19 @@ static dn_status gru_backward(dn_layer *l) {
         ops->mul_add(run->pool, n, -1, dy, z, st->two);
         ops->activate_gradient(run->pool, st->candidate, n, c, st->two);
         ops->fill(run->pool, n, 0, st->drh);
-        gru_gate_backward(l, UH, WH, t, x, rh, st->two, dx, st->drh);
+        gru_gate_backward(l, run, UH, WH, t, x, rh, st->two, dx, st->drh);
         ops->fill(run->pool, n, 0, st->two); /* dr */
         ops->mul_add(run->pool, n, 1, st->drh, h, st->two);
         ops->mul_add(run->pool, n, 1, st->drh, r, dh);
         ops->activate_gradient(run->pool, DN_LOGISTIC, n, r, st->two);
-        gru_gate_backward(l, UR, WR, t, x, h, st->two, dx, dh);
+        gru_gate_backward(l, run, UR, WR, t, x, h, st->two, dx, dh);
         ops->activate_gradient(run->pool, DN_LOGISTIC, n, z, st->dz);
-        gru_gate_backward(l, UZ, WZ, t, x, h, st->dz, dx, dh);
+        gru_gate_backward(l, run, UZ, WZ, t, x, h, st->dz, dx, dh);
     }
     return DN_OK;
 }
 
-static void gru_reset(dn_layer *l) { dn_slots_clear(l, &((gru_state *)l->state)->h); }
+static void gru_reset(dn_layer *l, const dn_run *run) { dn_slots_clear(run, &((gru_state *)l->state)->h); }
 static double gru_flops(const dn_layer *l) { return 6.0 * l->outputs * ((double)l->inputs + l->outputs); }
 
 const dn_layer_type dn_gru_layer = {

@@ -45,10 +45,10 @@ static dn_status iseg_parse(dn_layer *l, dn_section *s) {
     return DN_OK;
 }
 
-static dn_status iseg_plan(dn_layer *l) {
+static dn_status iseg_plan(dn_layer *l, const dn_run *run) {
     iseg_state *st = l->state;
     if (!(st->means = dn_alloc((size_t)ISEG_INSTANCES * st->ids, sizeof *st->means))) return DN_E_MEMORY;
-    return dn_head_plan(l, &st->head);
+    return dn_head_plan(l, run, &st->head);
 }
 
 static void iseg_destroy(dn_layer *l) {
@@ -109,11 +109,11 @@ static int iseg_row_fault(const dn_layer *l, const float *truth, const char *whe
     return 0;
 }
 
-static dn_status iseg_forward(dn_layer *l) {
+static dn_status iseg_forward(dn_layer *l, const dn_run *run) {
     iseg_state *st = l->state;
     size_t plane = (size_t)l->width * l->height;
-    dn_head_begin(l, &st->head);
-    for (int row = 0; row < dn_layer_run(l)->rows; row++) {
+    dn_head_begin(l, run, &st->head);
+    for (int row = 0; row < run->rows; row++) {
         float *y = st->head.output + (size_t)row * l->outputs, *g = st->head.gradient + (size_t)row * l->outputs;
         const float *truth = st->head.truth + (size_t)row * l->truths;
         dn_head_logistic(st->classes * plane, y);
@@ -121,7 +121,7 @@ static dn_status iseg_forward(dn_layer *l) {
         int n = iseg_instances(st, plane, truth, y, g);
         iseg_embedding(st, n, plane, truth, y, g);
     }
-    dn_head_end(l, &st->head);
+    dn_head_end(l, run, &st->head);
     return DN_OK;
 }
 
@@ -132,7 +132,9 @@ static void iseg_down(const dn_layer *l, const float *y, const float *g, float *
     dn_head_linear_down((size_t)l->outputs - scores, g + scores, d + scores);
 }
 
-static dn_status iseg_backward(dn_layer *l) { return dn_head_backward(l, &((iseg_state *)l->state)->head, iseg_down); }
+static dn_status iseg_backward(dn_layer *l, const dn_run *run) {
+    return dn_head_backward(l, run, &((iseg_state *)l->state)->head, iseg_down);
+}
 
 const dn_layer_type dn_iseg_layer = {
     .row_fault = iseg_row_fault,

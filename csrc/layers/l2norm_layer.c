@@ -16,19 +16,18 @@ static dn_status l2norm_parse(dn_layer *l, dn_section *s) {
     l->out_height = l->height, l->out_width = l->width, l->out_channels = l->channels;
     return DN_OK;
 }
-static dn_status l2norm_plan(dn_layer *l) {
+static dn_status l2norm_plan(dn_layer *l, const dn_run *run) {
     l2norm_state *st = l->state;
-    return dn_layer_buffer(l, &st->norms, (size_t)dn_layer_run(l)->batch * st->spatial);
+    return dn_layer_buffer(l, &st->norms, (size_t)run->batch * st->spatial);
 }
-static dn_status l2norm_forward(dn_layer *l) {
+static dn_status l2norm_forward(dn_layer *l, const dn_run *run) {
     l2norm_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
-    run->ops->l2norm_forward(run->pool, (size_t)run->rows, st->channels, st->spatial, l->x, l->output, st->norms);
+    run->ops->l2norm_forward(run->pool, (size_t)run->rows, st->channels, st->spatial, dn_layer_x(l, run),
+                             dn_layer_y(l, run), st->norms);
     return DN_OK;
 }
-static dn_status l2norm_backward(dn_layer *l) {
+static dn_status l2norm_backward(dn_layer *l, const dn_run *run) {
     l2norm_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     if (l->dx)
         run->ops->l2norm_backward(run->pool, (size_t)run->rows, st->channels, st->spatial, l->output, st->norms,
                                   l->delta, l->dx);

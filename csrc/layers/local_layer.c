@@ -42,7 +42,8 @@ static dn_status local_parse(dn_layer *l, dn_section *s) {
     return DN_OK;
 }
 
-static dn_status local_plan(dn_layer *l) {
+static dn_status local_plan(dn_layer *l, const dn_run *run) {
+    (void)run;
     const dn_conv_shape *s = &((local_state *)l->state)->shape;
     int places = s->out_height * s->out_width, dims[5] = {places, l->filters, l->channels, l->size, l->size};
     DN_TRY(dn_layer_tensor(l, "biases", DN_BIAS, 0, 1, &l->outputs));
@@ -50,11 +51,11 @@ static dn_status local_plan(dn_layer *l) {
     return dn_layer_tensor(l, "weights", DN_WEIGHT, 0, 5, dims);
 }
 
-static dn_status local_init(dn_layer *l) {
+static dn_status local_init(dn_layer *l, const dn_run *run) {
     local_state *st = l->state;
     st->weights = dn_layer_find(l, "weights");
     st->biases = dn_layer_find(l, "biases");
-    dn_layer_init_uniform(l, st->weights, sqrtf(2.0f / ((float)l->size * (float)l->size * (float)l->channels)));
+    dn_layer_init_uniform(l, run, st->weights, sqrtf(2.0f / ((float)l->size * (float)l->size * (float)l->channels)));
     return DN_OK;
 }
 
@@ -63,40 +64,38 @@ static dn_conv_layer local_whole(const dn_layer *l) {
 }
 
 /* y = W x, place by place. */
-static void local_compose_forward(dn_layer *l) {
+static void local_compose_forward(dn_layer *l, const dn_run *run) {
     local_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     int places = st->shape.out_height * st->shape.out_width, taps = l->channels * l->size * l->size;
     for (int r = 0; r < run->rows; r++) {
-        float *y = l->output + (size_t)r * l->outputs;
-        run->ops->im2col(run->pool, &st->shape, l->x + (size_t)r * l->inputs, run->workspace);
+        float *y = dn_layer_y(l, run) + (size_t)r * l->outputs;
+        run->ops->im2col(run->pool, &st->shape, dn_layer_x(l, run) + (size_t)r * l->inputs, run->workspace);
         for (int p = 0; p < places; p++)
             run->ops->gemm(run->pool, 0, 0, l->filters, 1, taps, 1, st->weights->value + (size_t)p * l->filters * taps,
                            taps, run->workspace + p, places, 0, y + p, places);
     }
 }
 
-static dn_status local_forward(dn_layer *l) {
+static dn_status local_forward(dn_layer *l, const dn_run *run) {
     local_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     size_t rows = (size_t)run->rows, outputs = (size_t)l->outputs;
     dn_conv_layer whole = local_whole(l);
+    float *y = dn_layer_y(l, run);
     if (run->ops->local_forward)
-        run->ops->local_forward(run->pool, &whole, rows, l->x, st->weights->value, l->output);
+        run->ops->local_forward(run->pool, &whole, rows, dn_layer_x(l, run), st->weights->value, y);
     else
-        local_compose_forward(l);
-    run->ops->bias_add(run->pool, rows, outputs, 1, st->biases->value, l->output);
-    run->ops->activate(run->pool, st->activation, rows * outputs, l->output);
+        local_compose_forward(l, run);
+    run->ops->bias_add(run->pool, rows, outputs, 1, st->biases->value, y);
+    run->ops->activate(run->pool, st->activation, rows * outputs, y);
     return DN_OK;
 }
 
-static void local_compose_backward(dn_layer *l) {
+static void local_compose_backward(dn_layer *l, const dn_run *run) {
     local_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     int places = st->shape.out_height * st->shape.out_width, taps = l->channels * l->size * l->size;
     for (int r = 0; r < run->rows; r++) {
         const float *dy = l->delta + (size_t)r * l->outputs;
-        run->ops->im2col(run->pool, &st->shape, l->x + (size_t)r * l->inputs, run->workspace);
+        run->ops->im2col(run->pool, &st->shape, dn_layer_x(l, run) + (size_t)r * l->inputs, run->workspace);
         for (int p = 0; p < places; p++)
             run->ops->gemm(run->pool, 0, 1, l->filters, taps, 1, 1, dy + p, places, run->workspace + p, places, 1,
                            st->weights->grad + (size_t)p * l->filters * taps, taps);
@@ -109,18 +108,17 @@ static void local_compose_backward(dn_layer *l) {
     }
 }
 
-static dn_status local_backward(dn_layer *l) {
+static dn_status local_backward(dn_layer *l, const dn_run *run) {
     local_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     size_t rows = (size_t)run->rows, outputs = (size_t)l->outputs;
     dn_conv_layer whole = local_whole(l);
     run->ops->activate_gradient(run->pool, st->activation, rows * outputs, l->output, l->delta);
     run->ops->bias_gradient(run->pool, rows, outputs, 1, l->delta, st->biases->grad);
     if (!run->ops->local_forward) {
-        local_compose_backward(l);
+        local_compose_backward(l, run);
         return DN_OK;
     }
-    run->ops->local_backward_weights(run->pool, &whole, rows, l->x, l->delta, st->weights->grad);
+    run->ops->local_backward_weights(run->pool, &whole, rows, dn_layer_x(l, run), l->delta, st->weights->grad);
     if (l->dx) run->ops->local_backward_data(run->pool, &whole, rows, l->delta, st->weights->value, l->dx);
     return DN_OK;
 }

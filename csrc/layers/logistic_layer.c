@@ -14,27 +14,27 @@ static dn_status logistic_parse(dn_layer *l, dn_section *s) {
     l->loss_scale = 1, l->truth_kind = DN_TRUTH_BINARY;
     return DN_OK;
 }
-static dn_status logistic_plan(dn_layer *l) {
+static dn_status logistic_plan(dn_layer *l, const dn_run *run) {
     logistic_state *st = l->state;
-    size_t n = (size_t)dn_layer_run(l)->batch * l->inputs;
+    size_t n = (size_t)run->batch * l->inputs;
     DN_TRY(dn_layer_buffer(l, &st->error, n));
     return dn_layer_buffer(l, &st->gradient, n);
 }
-static dn_status logistic_forward(dn_layer *l) {
+static dn_status logistic_forward(dn_layer *l, const dn_run *run) {
     logistic_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     size_t n = (size_t)run->rows * l->inputs;
-    run->ops->copy(run->pool, n, l->x, l->output);
-    run->ops->activate(run->pool, DN_LOGISTIC, n, l->output);
     const dn_likelihood bce = {.kind = DN_LOSS_BCE};
+    const float *x = dn_layer_x(l, run);
+    float *y = dn_layer_y(l, run);
+    run->ops->copy(run->pool, n, x, y);
+    run->ops->activate(run->pool, DN_LOGISTIC, n, y);
     st->active = run->truth != NULL;
     if (st->active)
-        run->ops->loss(run->pool, &bce, n, l->x, run->truth, st->error, st->gradient, dn_layer_cost_sum(l));
+        run->ops->loss(run->pool, &bce, n, x, run->truth, st->error, st->gradient, dn_layer_cost_sum(l, run));
     return DN_OK;
 }
-static dn_status logistic_backward(dn_layer *l) {
+static dn_status logistic_backward(dn_layer *l, const dn_run *run) {
     logistic_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     size_t n = (size_t)run->rows * l->inputs;
     run->ops->activate_gradient(run->pool, DN_LOGISTIC, n, l->output, l->delta);
     if (st->active) run->ops->axpy(run->pool, n, 1, st->gradient, l->delta);

@@ -42,13 +42,13 @@ static dn_status lstm_parse(dn_layer *l, dn_section *s) {
     return DN_OK;
 }
 
-static dn_status lstm_plan(dn_layer *l) {
+static dn_status lstm_plan(dn_layer *l, const dn_run *run) {
     lstm_state *st = l->state;
-    size_t n = (size_t)l->outputs, batch = (size_t)dn_layer_run(l)->batch;
-    for (int k = 0; k < GATES; k++) DN_TRY(dn_dense_plan(l, &st->w[k], dn_steps(l)));
-    for (int k = 0; k < GATES; k++) DN_TRY(dn_dense_plan(l, &st->u[k], dn_steps(l)));
+    size_t n = (size_t)l->outputs, batch = (size_t)run->batch;
+    for (int k = 0; k < GATES; k++) DN_TRY(dn_dense_plan(l, run, &st->w[k], run->time_steps));
+    for (int k = 0; k < GATES; k++) DN_TRY(dn_dense_plan(l, run, &st->u[k], run->time_steps));
     dn_slots *slots[] = {&st->h, &st->c, &st->dh, &st->dc};
-    for (int i = 0; i < 4; i++) DN_TRY(dn_slots_plan(l, slots[i], n));
+    for (int i = 0; i < 4; i++) DN_TRY(dn_slots_plan(l, run, slots[i], n));
     for (int k = 0; k < GATES; k++) {
         DN_TRY(dn_layer_buffer(l, &st->gate[k], batch * n));
         DN_TRY(dn_layer_buffer(l, &st->d[k], st->h.stride));
@@ -57,31 +57,31 @@ static dn_status lstm_plan(dn_layer *l) {
     return dn_layer_buffer(l, &st->one, st->h.stride);
 }
 
-static dn_status lstm_init(dn_layer *l) {
+static dn_status lstm_init(dn_layer *l, const dn_run *run) {
     lstm_state *st = l->state;
     for (int k = 0; k < GATES; k++) {
-        dn_dense_init(l, &st->w[k]);
-        dn_dense_init(l, &st->u[k]);
+        dn_dense_init(l, run, &st->w[k]);
+        dn_dense_init(l, run, &st->u[k]);
     }
     return DN_OK;
 }
 
-static dn_status lstm_forward(dn_layer *l) {
+static dn_status lstm_forward(dn_layer *l, const dn_run *run) {
     lstm_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     const dn_ops *ops = run->ops;
-    int streams = dn_streams(l);
+    int streams = dn_streams(run);
     size_t n = (size_t)streams * l->outputs;
-    dn_slots_begin(l, &st->h);
-    dn_slots_begin(l, &st->c);
-    for (int t = 0; t < dn_steps(l); t++) {
-        const float *x = l->x + (size_t)t * streams * l->inputs, *h = dn_slot(&st->h, t), *c = dn_slot(&st->c, t);
+    dn_slots_begin(run, &st->h);
+    dn_slots_begin(run, &st->c);
+    for (int t = 0; t < run->time_steps; t++) {
+        const float *x = dn_layer_x(l, run) + (size_t)t * streams * l->inputs, *h = dn_slot(&st->h, t);
+        const float *c = dn_slot(&st->c, t);
         float *gate[GATES], *tanh_c = st->tanh_c + (size_t)t * n, *next_c = dn_slot(&st->c, t + 1);
         float *next_h = dn_slot(&st->h, t + 1);
         for (int k = 0; k < GATES; k++) {
             gate[k] = st->gate[k] + (size_t)t * n;
-            dn_dense_forward(l, &st->w[k], t, streams, h, gate[k]);
-            dn_dense_forward(l, &st->u[k], t, streams, x, st->one);
+            dn_dense_forward(run, &st->w[k], t, streams, h, gate[k]);
+            dn_dense_forward(run, &st->u[k], t, streams, x, st->one);
             ops->axpy(run->pool, n, 1, st->one, gate[k]);
             ops->activate(run->pool, activations[k], n, gate[k]);
         }
@@ -92,10 +92,10 @@ static dn_status lstm_forward(dn_layer *l) {
         ops->activate(run->pool, DN_TANH, n, tanh_c);
         ops->fill(run->pool, n, 0, next_h);
         ops->mul_add(run->pool, n, 1, gate[GATE_O], tanh_c, next_h);
-        ops->copy(run->pool, n, next_h, l->output + (size_t)t * n);
+        ops->copy(run->pool, n, next_h, dn_layer_y(l, run) + (size_t)t * n);
     }
-    dn_slots_end(l, &st->h);
-    dn_slots_end(l, &st->c);
+    dn_slots_end(run, &st->h);
+    dn_slots_end(run, &st->c);
     return DN_OK;
 }
 
@@ -105,15 +105,14 @@ static void lstm_product(const dn_run *run, size_t n, const float *a, const floa
     run->ops->mul_add(run->pool, n, 1, a, b, out);
 }
 
-static dn_status lstm_backward(dn_layer *l) {
+static dn_status lstm_backward(dn_layer *l, const dn_run *run) {
     lstm_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     const dn_ops *ops = run->ops;
-    int streams = dn_streams(l);
+    int streams = dn_streams(run);
     size_t n = (size_t)streams * l->outputs;
-    dn_slots_clear(l, &st->dh);
-    dn_slots_clear(l, &st->dc);
-    for (int t = dn_steps(l) - 1; t >= 0; t--) {
+    dn_slots_clear(run, &st->dh);
+    dn_slots_clear(run, &st->dc);
+    for (int t = run->time_steps - 1; t >= 0; t--) {
         size_t at = (size_t)t * streams * l->inputs;
         const float *tanh_c = st->tanh_c + (size_t)t * n, *gate[GATES];
         for (int k = 0; k < GATES; k++) gate[k] = st->gate[k] + (size_t)t * n;
@@ -130,17 +129,18 @@ static dn_status lstm_backward(dn_layer *l) {
         for (int k = 0; k < GATES; k++) {
             ops->activate_gradient(run->pool, activations[k], n, gate[k], st->d[k]);
             ops->copy(run->pool, n, st->d[k], st->one);
-            dn_dense_backward(l, &st->w[k], t, streams, dn_slot(&st->h, t), NULL, st->one, dh);
-            dn_dense_backward(l, &st->u[k], t, streams, l->x + at, NULL, st->d[k], l->dx ? l->dx + at : NULL);
+            dn_dense_backward(l, run, &st->w[k], t, streams, dn_slot(&st->h, t), NULL, st->one, dh);
+            dn_dense_backward(l, run, &st->u[k], t, streams, dn_layer_x(l, run) + at, NULL, st->d[k],
+                              l->dx ? l->dx + at : NULL);
         }
     }
     return DN_OK;
 }
 
-static void lstm_reset(dn_layer *l) {
+static void lstm_reset(dn_layer *l, const dn_run *run) {
     lstm_state *st = l->state;
-    dn_slots_clear(l, &st->h);
-    dn_slots_clear(l, &st->c);
+    dn_slots_clear(run, &st->h);
+    dn_slots_clear(run, &st->c);
 }
 static double lstm_flops(const dn_layer *l) { return 8.0 * l->outputs * ((double)l->inputs + l->outputs); }
 

@@ -33,18 +33,17 @@ static dn_status maxpool_parse(dn_layer *l, dn_section *s) {
     dn_layer_image_out(l, l->channels, oh, ow);
     return DN_OK;
 }
-static dn_status maxpool_plan(dn_layer *l) {
-    return dn_layer_buffer(l, &((maxpool_state *)l->state)->index, (size_t)dn_layer_run(l)->batch * l->outputs);
+static dn_status maxpool_plan(dn_layer *l, const dn_run *run) {
+    return dn_layer_buffer(l, &((maxpool_state *)l->state)->index, (size_t)run->batch * l->outputs);
 }
-static dn_status maxpool_forward(dn_layer *l) {
+static dn_status maxpool_forward(dn_layer *l, const dn_run *run) {
     maxpool_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
-    run->ops->maxpool_forward(run->pool, (size_t)run->rows, &st->shape, l->x, l->output, (int *)st->index);
+    run->ops->maxpool_forward(run->pool, (size_t)run->rows, &st->shape, dn_layer_x(l, run), dn_layer_y(l, run),
+                              (int *)st->index);
     return DN_OK;
 }
-static dn_status maxpool_backward(dn_layer *l) {
+static dn_status maxpool_backward(dn_layer *l, const dn_run *run) {
     maxpool_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     if (l->dx)
         run->ops->maxpool_backward(run->pool, (size_t)run->rows, &st->shape, (int *)st->index, l->delta, l->dx);
     return DN_OK;

@@ -24,9 +24,9 @@ dn_status dn_part_tensor(dn_layer *layer, const char *prefix, const char *name, 
 dn_tensor *dn_part_find(dn_layer *layer, const char *prefix, const char *name);
 dn_status dn_norm_plan_biases(dn_layer *layer, dn_norm_part *part);
 /* scales, rolling_mean, rolling_variance, in this order, and the buffers */
-dn_status dn_norm_plan(dn_layer *layer, dn_norm_part *part, int steps);
-void dn_norm_init(dn_layer *layer, dn_norm_part *part);
+dn_status dn_norm_plan(dn_layer *layer, const dn_run *run, dn_norm_part *part, int steps);
+void dn_norm_init(dn_layer *layer, const dn_run *run, dn_norm_part *part);
 /* In place on y (rows, channels, spatial), and back on dy, for time step `step` (0 outside recurrent layers). */
-void dn_norm_forward(dn_layer *layer, dn_norm_part *part, int step, int rows, float *y);
-void dn_norm_backward(dn_layer *layer, dn_norm_part *part, int step, int rows, const float *y, float *dy);
+void dn_norm_forward(const dn_run *run, dn_norm_part *part, int step, int rows, float *y);
+void dn_norm_backward(const dn_run *run, dn_norm_part *part, int step, int rows, const float *y, float *dy);
 #endif

@@ -26,22 +26,22 @@ static dn_status lrn_parse(dn_layer *l, dn_section *s) {
     dn_layer_image_out(l, l->channels, l->height, l->width);
     return DN_OK;
 }
-static dn_status lrn_plan(dn_layer *l) {
-    return dn_layer_buffer(l, &((lrn_state *)l->state)->norms, (size_t)dn_layer_run(l)->batch * l->inputs);
+static dn_status lrn_plan(dn_layer *l, const dn_run *run) {
+    return dn_layer_buffer(l, &((lrn_state *)l->state)->norms, (size_t)run->batch * l->inputs);
 }
-static dn_status lrn_forward(dn_layer *l) {
+static dn_status lrn_forward(dn_layer *l, const dn_run *run) {
     lrn_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     run->ops->lrn_forward(run->pool, (size_t)run->rows, (size_t)l->channels, (size_t)l->height * l->width, st->size,
-                          (float)st->alpha, (float)st->beta, (float)st->kappa, l->x, st->norms, l->output);
+                          (float)st->alpha, (float)st->beta, (float)st->kappa, dn_layer_x(l, run), st->norms,
+                          dn_layer_y(l, run));
     return DN_OK;
 }
-static dn_status lrn_backward(dn_layer *l) {
+static dn_status lrn_backward(dn_layer *l, const dn_run *run) {
     lrn_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     if (l->dx)
         run->ops->lrn_backward(run->pool, (size_t)run->rows, (size_t)l->channels, (size_t)l->height * l->width,
-                               st->size, (float)st->alpha, (float)st->beta, l->x, st->norms, l->delta, l->dx);
+                               st->size, (float)st->alpha, (float)st->beta, dn_layer_x(l, run), st->norms, l->delta,
+                               l->dx);
     return DN_OK;
 }
 const dn_layer_type dn_normalization_layer = {

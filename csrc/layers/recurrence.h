@@ -13,19 +13,18 @@ typedef struct dn_slots {
     size_t n, stride;
 } dn_slots;
 
-dn_status dn_slots_plan(dn_layer *layer, dn_slots *slots, size_t n);
+dn_status dn_slots_plan(dn_layer *layer, const dn_run *run, dn_slots *slots, size_t n);
 float *dn_slot(const dn_slots *slots, int slot);
 /* Streams of this pass: rows / time_steps. */
-int dn_streams(const dn_layer *layer);
-int dn_steps(const dn_layer *layer);
+int dn_streams(const dn_run *run);
 /* Before a pass: training forgets. After it: the last step's values become the state. */
-void dn_slots_begin(dn_layer *layer, dn_slots *slots);
-void dn_slots_end(dn_layer *layer, dn_slots *slots);
-void dn_slots_clear(dn_layer *layer, dn_slots *slots);
+void dn_slots_begin(const dn_run *run, dn_slots *slots);
+void dn_slots_end(const dn_run *run, dn_slots *slots);
+void dn_slots_clear(const dn_run *run, dn_slots *slots);
 
-typedef void (*dn_part_forward)(dn_layer *, void *part, int step, int rows, const float *x, float *y);
-typedef void (*dn_part_backward)(dn_layer *, void *part, int step, int rows, const float *x, const float *y, float *dy,
-                                 float *dx);
+typedef void (*dn_part_forward)(dn_layer *, const dn_run *, void *part, int step, int rows, const float *x, float *y);
+typedef void (*dn_part_backward)(dn_layer *, const dn_run *, void *part, int step, int rows, const float *x,
+                                 const float *y, float *dy, float *dx);
 
 typedef struct dn_recurrence {
     void *input, *self, *output; /* parts */
@@ -38,7 +37,7 @@ typedef struct dn_recurrence {
     float *d;     /* (streams, hidden) */
 } dn_recurrence;
 
-dn_status dn_recurrence_plan(dn_layer *layer, dn_recurrence *recurrence);
-dn_status dn_recurrence_forward(dn_layer *layer, dn_recurrence *recurrence);
-dn_status dn_recurrence_backward(dn_layer *layer, dn_recurrence *recurrence);
+dn_status dn_recurrence_plan(dn_layer *layer, const dn_run *run, dn_recurrence *recurrence);
+dn_status dn_recurrence_forward(dn_layer *layer, const dn_run *run, dn_recurrence *recurrence);
+dn_status dn_recurrence_backward(dn_layer *layer, const dn_run *run, dn_recurrence *recurrence);
 #endif

@@ -77,10 +77,10 @@ static dn_status region_parse(dn_layer *l, dn_section *s) {
     return dn_grid_shape(l, s, g);
 }
 
-static dn_status region_plan(dn_layer *l) {
+static dn_status region_plan(dn_layer *l, const dn_run *run) {
     region_state *st = l->state;
     DN_TRY(dn_grid_plan(&st->grid));
-    return dn_head_plan(l, &st->head);
+    return dn_head_plan(l, run, &st->head);
 }
 
 static void region_destroy(dn_layer *l) {
@@ -184,11 +184,10 @@ static const dn_object *region_class_only(const dn_grid *g) {
     return NULL;
 }
 
-static dn_status region_forward(dn_layer *l) {
+static dn_status region_forward(dn_layer *l, const dn_run *run) {
     region_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     int early = run->training && run->now.pass + (uint64_t)run->rows < REGION_EARLY;
-    dn_head_begin(l, &st->head);
+    dn_head_begin(l, run, &st->head);
     for (int row = 0; row < run->rows; row++) {
         float *y = st->head.output + (size_t)row * l->outputs, *grad = st->head.gradient + (size_t)row * l->outputs;
         region_activate(st, y);
@@ -202,7 +201,7 @@ static dn_status region_forward(dn_layer *l) {
         region_predictions(st, early, y, grad);
         for (int t = 0; t < st->grid.n_objects; t++) region_pull(st, y, grad, &st->grid.objects[t]);
     }
-    dn_head_end(l, &st->head);
+    dn_head_end(l, run, &st->head);
     return DN_OK;
 }
 
@@ -227,8 +226,8 @@ static void region_down(const dn_layer *l, const float *y, const float *grad, fl
     }
 }
 
-static dn_status region_backward(dn_layer *l) {
-    return dn_head_backward(l, &((region_state *)l->state)->head, region_down);
+static dn_status region_backward(dn_layer *l, const dn_run *run) {
+    return dn_head_backward(l, run, &((region_state *)l->state)->head, region_down);
 }
 
 /* Down the tree along the most likely nodes, as long as their probability stays above the threshold. It is NaN in *last

@@ -49,7 +49,8 @@ static dn_status reorg_parse(dn_layer *l, dn_section *s) {
     return DN_OK;
 }
 
-static dn_status reorg_plan(dn_layer *l) {
+static dn_status reorg_plan(dn_layer *l, const dn_run *run) {
+    (void)run;
     return dn_layer_buffer(l, &((reorg_state *)l->state)->index, (size_t)l->outputs);
 }
 
@@ -59,9 +60,8 @@ static int reorg_source(const dn_layer *l, int flat) {
     return (k % c * l->height * s + j * s + k / c / s) * l->width * s + i * s + k / c % s;
 }
 
-static dn_status reorg_init(dn_layer *l) {
+static dn_status reorg_init(dn_layer *l, const dn_run *run) {
     reorg_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     int *index = dn_alloc((size_t)l->outputs, sizeof *index), pixels = l->height * l->width;
     if (!index) return DN_E_MEMORY;
     for (int i = 0; i < l->outputs; i++) {
@@ -81,16 +81,14 @@ static dn_status reorg_init(dn_layer *l) {
     return DN_OK;
 }
 
-static dn_status reorg_forward(dn_layer *l) {
+static dn_status reorg_forward(dn_layer *l, const dn_run *run) {
     reorg_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     run->ops->gather(run->pool, (size_t)run->rows, (size_t)l->inputs, (size_t)l->outputs, (const int *)st->index, 1, 0,
-                     l->x, l->output);
+                     dn_layer_x(l, run), dn_layer_y(l, run));
     return DN_OK;
 }
-static dn_status reorg_backward(dn_layer *l) {
+static dn_status reorg_backward(dn_layer *l, const dn_run *run) {
     reorg_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     if (l->dx)
         run->ops->scatter_add(run->pool, (size_t)run->rows, (size_t)l->inputs, (size_t)l->outputs,
                               (const int *)st->index, 1, l->delta, l->dx);

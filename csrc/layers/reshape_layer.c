@@ -16,13 +16,11 @@ static dn_status reshape_parse(dn_layer *l, dn_section *s) {
                             l->out_channels, l->out_height, l->out_width, l->inputs);
     return DN_OK;
 }
-static dn_status reshape_forward(dn_layer *l) {
-    const dn_run *run = dn_layer_run(l);
-    run->ops->copy(run->pool, (size_t)run->rows * l->outputs, l->x, l->output);
+static dn_status reshape_forward(dn_layer *l, const dn_run *run) {
+    run->ops->copy(run->pool, (size_t)run->rows * l->outputs, dn_layer_x(l, run), dn_layer_y(l, run));
     return DN_OK;
 }
-static dn_status reshape_backward(dn_layer *l) {
-    const dn_run *run = dn_layer_run(l);
+static dn_status reshape_backward(dn_layer *l, const dn_run *run) {
     if (l->dx) run->ops->axpy(run->pool, (size_t)run->rows * l->outputs, 1, l->delta, l->dx);
     return DN_OK;
 }

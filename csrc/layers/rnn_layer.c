@@ -8,12 +8,14 @@ typedef struct rnn_state {
     dn_recurrence recurrence;
 } rnn_state;
 
-static void rnn_part_forward(dn_layer *l, void *part, int step, int rows, const float *x, float *y) {
-    dn_dense_forward(l, part, step, rows, x, y);
+static void rnn_part_forward(dn_layer *l, const dn_run *run, void *part, int step, int rows, const float *x,
+                             float *y) {
+    (void)l;
+    dn_dense_forward(run, part, step, rows, x, y);
 }
-static void rnn_part_backward(dn_layer *l, void *part, int step, int rows, const float *x, const float *y, float *dy,
-                              float *dx) {
-    dn_dense_backward(l, part, step, rows, x, y, dy, dx);
+static void rnn_part_backward(dn_layer *l, const dn_run *run, void *part, int step, int rows, const float *x,
+                              const float *y, float *dy, float *dx) {
+    dn_dense_backward(l, run, part, step, rows, x, y, dy, dx);
 }
 
 static const dn_key keys[] = {
@@ -44,23 +46,27 @@ static dn_status rnn_parse(dn_layer *l, dn_section *s) {
     dn_layer_vector_out(l, outputs);
     return DN_OK;
 }
-static dn_status rnn_plan(dn_layer *l) {
+static dn_status rnn_plan(dn_layer *l, const dn_run *run) {
     rnn_state *st = l->state;
-    DN_TRY(dn_dense_plan(l, &st->input, dn_steps(l)));
-    DN_TRY(dn_dense_plan(l, &st->self, dn_steps(l)));
-    DN_TRY(dn_dense_plan(l, &st->output, dn_steps(l)));
-    return dn_recurrence_plan(l, &st->recurrence);
+    DN_TRY(dn_dense_plan(l, run, &st->input, run->time_steps));
+    DN_TRY(dn_dense_plan(l, run, &st->self, run->time_steps));
+    DN_TRY(dn_dense_plan(l, run, &st->output, run->time_steps));
+    return dn_recurrence_plan(l, run, &st->recurrence);
 }
-static dn_status rnn_init(dn_layer *l) {
+static dn_status rnn_init(dn_layer *l, const dn_run *run) {
     rnn_state *st = l->state;
-    dn_dense_init(l, &st->input);
-    dn_dense_init(l, &st->self);
-    dn_dense_init(l, &st->output);
+    dn_dense_init(l, run, &st->input);
+    dn_dense_init(l, run, &st->self);
+    dn_dense_init(l, run, &st->output);
     return DN_OK;
 }
-static dn_status rnn_forward(dn_layer *l) { return dn_recurrence_forward(l, &((rnn_state *)l->state)->recurrence); }
-static dn_status rnn_backward(dn_layer *l) { return dn_recurrence_backward(l, &((rnn_state *)l->state)->recurrence); }
-static void rnn_reset(dn_layer *l) { dn_slots_clear(l, &((rnn_state *)l->state)->recurrence.h); }
+static dn_status rnn_forward(dn_layer *l, const dn_run *run) {
+    return dn_recurrence_forward(l, run, &((rnn_state *)l->state)->recurrence);
+}
+static dn_status rnn_backward(dn_layer *l, const dn_run *run) {
+    return dn_recurrence_backward(l, run, &((rnn_state *)l->state)->recurrence);
+}
+static void rnn_reset(dn_layer *l, const dn_run *run) { dn_slots_clear(run, &((rnn_state *)l->state)->recurrence.h); }
 static double rnn_flops(const dn_layer *l) { return 2.0 * l->outputs * (l->inputs + 2.0 * l->outputs); }
 
 const dn_layer_type dn_rnn_layer = {

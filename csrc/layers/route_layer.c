@@ -51,21 +51,20 @@ static dn_status route_parse(dn_layer *l, dn_section *s) {
     if (image) l->out_height = first->out_height, l->out_width = first->out_width, l->out_channels = (int)channels;
     return DN_OK;
 }
-static dn_status route_forward(dn_layer *l) {
+static dn_status route_forward(dn_layer *l, const dn_run *run) {
     route_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
+    float *y = dn_layer_y(l, run);
     size_t at = 0;
     for (int i = 0; i < st->n; i++) {
         const dn_layer *from = dn_layer_at(l, st->sources[i]);
         size_t n = (size_t)from->outputs;
-        run->ops->copy_rows(run->pool, (size_t)run->rows, n, from->output, n, l->output + at, (size_t)l->outputs);
+        run->ops->copy_rows(run->pool, (size_t)run->rows, n, from->output, n, y + at, (size_t)l->outputs);
         at += n;
     }
     return DN_OK;
 }
-static dn_status route_backward(dn_layer *l) {
+static dn_status route_backward(dn_layer *l, const dn_run *run) {
     route_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     size_t at = 0;
     for (int i = 0; i < st->n; i++) {
         const dn_layer *from = dn_layer_at(l, st->sources[i]);

@@ -28,39 +28,36 @@ static dn_status sampling_parse(dn_layer *l, dn_section *s) {
     return DN_OK;
 }
 
-static dn_status sampling_plan(dn_layer *l) {
+static dn_status sampling_plan(dn_layer *l, const dn_run *run) {
     sampling_state *st = l->state;
-    return dn_layer_training_buffer(l, &st->eps, (size_t)dn_layer_run(l)->batch * l->outputs);
+    return dn_layer_training_buffer(l, run, &st->eps, (size_t)run->batch * l->outputs);
 }
 
-static dn_status sampling_forward(dn_layer *l) {
+static dn_status sampling_forward(dn_layer *l, const dn_run *run) {
     sampling_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     size_t n = (size_t)run->rows * l->outputs;
     st->noisy = run->training || st->given;
     if (st->noisy && !st->given)
         run->ops->normals(run->pool, run->step, DN_STREAM_LAYER + (uint32_t)l->index, n, st->eps);
     st->given = 0;
-    run->ops->reparameterise(run->pool, (size_t)run->rows, (size_t)l->outputs, l->x, st->noisy ? st->eps : NULL,
-                             l->output, dn_layer_latent_sum(l));
+    run->ops->reparameterise(run->pool, (size_t)run->rows, (size_t)l->outputs, dn_layer_x(l, run),
+                             st->noisy ? st->eps : NULL, dn_layer_y(l, run), dn_layer_latent_sum(l, run));
     return DN_OK;
 }
 
-static dn_status sampling_backward(dn_layer *l) {
+static dn_status sampling_backward(dn_layer *l, const dn_run *run) {
     sampling_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     if (!l->dx) return DN_OK;
-    run->ops->reparameterise_gradient(run->pool, run->rows, l->outputs, (float)(run->kl_scale * st->beta), l->x,
-                                      st->noisy ? st->eps : NULL, l->delta, l->dx);
+    run->ops->reparameterise_gradient(run->pool, run->rows, l->outputs, (float)(run->kl_scale * st->beta),
+                                      dn_layer_x(l, run), st->noisy ? st->eps : NULL, l->delta, l->dx);
     return DN_OK;
 }
 
 double dn_sampling_beta(const dn_layer *l) { return ((const sampling_state *)l->state)->beta; }
 
 /* The next forward uses these numbers (rows, Z), also outside training. */
-static void sampling_set_noise(dn_layer *l, const float *eps, size_t count) {
+static void sampling_set_noise(dn_layer *l, const dn_run *run, const float *eps, size_t count) {
     sampling_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     run->ops->upload(run->pool, st->eps, eps, count * sizeof *eps);
     st->given = 1;
 }

@@ -51,20 +51,19 @@ static dn_status shortcut_parse(dn_layer *l, dn_section *s) {
     dn_layer_image_out(l, l->channels, l->height, l->width);
     return DN_OK;
 }
-static dn_status shortcut_forward(dn_layer *l) {
+static dn_status shortcut_forward(dn_layer *l, const dn_run *run) {
     shortcut_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     size_t n = (size_t)run->rows * l->outputs;
+    float *y = dn_layer_y(l, run);
     st->shape.rows = (size_t)run->rows;
-    run->ops->copy(run->pool, n, l->x, l->output);
+    run->ops->copy(run->pool, n, dn_layer_x(l, run), y);
     run->ops->shortcut_forward(run->pool, &st->shape, (float)st->alpha, (float)st->beta,
-                               dn_layer_at(l, st->from)->output, l->output);
-    run->ops->activate(run->pool, st->activation, n, l->output);
+                               dn_layer_at(l, st->from)->output, y);
+    run->ops->activate(run->pool, st->activation, n, y);
     return DN_OK;
 }
-static dn_status shortcut_backward(dn_layer *l) {
+static dn_status shortcut_backward(dn_layer *l, const dn_run *run) {
     shortcut_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     run->ops->activate_gradient(run->pool, st->activation, (size_t)run->rows * l->outputs, l->output, l->delta);
     run->ops->shortcut_backward(run->pool, &st->shape, (float)st->alpha, (float)st->beta, l->delta, l->dx,
                                 dn_layer_at(l, st->from)->delta);

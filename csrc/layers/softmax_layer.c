@@ -41,9 +41,9 @@ static dn_status softmax_parse(dn_layer *l, dn_section *s) {
     return DN_OK;
 }
 
-static dn_status softmax_plan(dn_layer *l) {
+static dn_status softmax_plan(dn_layer *l, const dn_run *run) {
     softmax_state *st = l->state;
-    size_t n = (size_t)dn_layer_run(l)->batch * l->inputs;
+    size_t n = (size_t)run->batch * l->inputs;
     if (st->noloss) return DN_OK;
     DN_TRY(dn_layer_buffer(l, &st->error, n));
     return dn_layer_buffer(l, &st->gradient, n);
@@ -70,24 +70,24 @@ static int softmax_set(const dn_layer *l, int k, size_t rows, dn_softmax_shape *
     return st->tree.n || k == 0;
 }
 
-static dn_status softmax_forward(dn_layer *l) {
+static dn_status softmax_forward(dn_layer *l, const dn_run *run) {
     softmax_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     dn_softmax_shape shape;
     size_t at;
+    const float *x = dn_layer_x(l, run);
+    float *y = dn_layer_y(l, run);
     st->active = run->truth && !st->noloss;
     for (int k = 0; softmax_set(l, k, (size_t)run->rows, &shape, &at); k++) {
-        run->ops->softmax(run->pool, &shape, (float)st->temperature, l->x + at, l->output + at);
+        run->ops->softmax(run->pool, &shape, (float)st->temperature, x + at, y + at);
         if (st->active)
-            run->ops->softmax_loss(run->pool, &shape, (float)st->temperature, l->output + at, run->truth + at,
-                                   st->error + at, st->gradient + at, dn_layer_cost_sum(l));
+            run->ops->softmax_loss(run->pool, &shape, (float)st->temperature, y + at, run->truth + at,
+                                   st->error + at, st->gradient + at, dn_layer_cost_sum(l, run));
     }
     return DN_OK;
 }
 
-static dn_status softmax_backward(dn_layer *l) {
+static dn_status softmax_backward(dn_layer *l, const dn_run *run) {
     softmax_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     dn_softmax_shape shape;
     size_t at, n = (size_t)run->rows * l->inputs;
     if (l->dx && dn_layer_at(l, l->index + 1))

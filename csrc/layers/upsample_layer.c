@@ -31,16 +31,15 @@ static dn_status upsample_parse(dn_layer *l, dn_section *s) {
         dn_layer_image_out(l, l->channels, l->height * st->stride, l->width * st->stride);
     return DN_OK;
 }
-static dn_status upsample_forward(dn_layer *l) {
+static dn_status upsample_forward(dn_layer *l, const dn_run *run) {
     upsample_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     (st->down ? run->ops->downsample_forward : run->ops->upsample_forward)(
-        run->pool, (size_t)run->rows * l->channels, l->height, l->width, st->stride, (float)st->scale, l->x, l->output);
+        run->pool, (size_t)run->rows * l->channels, l->height, l->width, st->stride, (float)st->scale,
+        dn_layer_x(l, run), dn_layer_y(l, run));
     return DN_OK;
 }
-static dn_status upsample_backward(dn_layer *l) {
+static dn_status upsample_backward(dn_layer *l, const dn_run *run) {
     upsample_state *st = l->state;
-    const dn_run *run = dn_layer_run(l);
     if (l->dx)
         (st->down ? run->ops->downsample_backward : run->ops->upsample_backward)(
             run->pool, (size_t)run->rows * l->channels, l->height, l->width, st->stride, (float)st->scale, l->delta,

@@ -58,10 +58,10 @@ static dn_status yolo_parse(dn_layer *l, dn_section *s) {
     return dn_grid_shape(l, s, g);
 }
 
-static dn_status yolo_plan(dn_layer *l) {
+static dn_status yolo_plan(dn_layer *l, const dn_run *run) {
     yolo_state *st = l->state;
     DN_TRY(dn_grid_plan(&st->grid));
-    return dn_head_plan(l, &st->head);
+    return dn_head_plan(l, run, &st->head);
 }
 
 static void yolo_destroy(dn_layer *l) {
@@ -102,12 +102,12 @@ static int yolo_responsible(const dn_grid *g, dn_box box) {
     return -1;
 }
 
-static dn_status yolo_forward(dn_layer *l) {
+static dn_status yolo_forward(dn_layer *l, const dn_run *run) {
     yolo_state *st = l->state;
     const dn_grid *g = &st->grid;
     size_t plane = (size_t)g->width * g->height;
-    dn_head_begin(l, &st->head);
-    for (int row = 0; row < dn_layer_run(l)->rows; row++) {
+    dn_head_begin(l, run, &st->head);
+    for (int row = 0; row < run->rows; row++) {
         float *y = st->head.output + (size_t)row * l->outputs, *grad = st->head.gradient + (size_t)row * l->outputs;
         for (int n = 0; n < g->n; n++) {
             dn_head_logistic(2 * plane, y + dn_grid_at(g, n, 0, 0));
@@ -122,7 +122,7 @@ static dn_status yolo_forward(dn_layer *l) {
             if (n >= 0) yolo_pull(g, y, grad, n, dn_grid_cell(g, o->box), o);
         }
     }
-    dn_head_end(l, &st->head);
+    dn_head_end(l, run, &st->head);
     return DN_OK;
 }
 
@@ -137,7 +137,9 @@ static void yolo_down(const dn_layer *l, const float *y, const float *grad, floa
     }
 }
 
-static dn_status yolo_backward(dn_layer *l) { return dn_head_backward(l, &((yolo_state *)l->state)->head, yolo_down); }
+static dn_status yolo_backward(dn_layer *l, const dn_run *run) {
+    return dn_head_backward(l, run, &((yolo_state *)l->state)->head, yolo_down);
+}
 
 static void yolo_box(const dn_layer *l, int row, int index, float tree_threshold, float *out) {
     const yolo_state *st = l->state;

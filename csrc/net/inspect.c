@@ -203,7 +203,7 @@ static dn_status net_layer_set_noise(dn_net *net, int layer, const float *values
     DN_CHECK(l->type->set_noise, DN_E_USAGE, "layer %d is a [%s], which draws no numbers", layer, l->type->name);
     DN_CHECK(count <= (size_t)net->run.batch * l->outputs, DN_E_USAGE, "%zu noise values for a batch of %d x %d", count,
              net->run.batch, l->outputs);
-    l->type->set_noise((dn_layer *)l, values, count);
+    l->type->set_noise((dn_layer *)l, &net->run, values, count);
     return DN_OK;
 }
 

@@ -5,11 +5,6 @@
 #include <limits.h>
 #include <string.h>
 
-const dn_run *dn_layer_run(const dn_layer *layer) { return &layer->net->run; }
-
-double *dn_layer_cost_sum(const dn_layer *layer) { return layer->net->run.sums + 2 * layer->index; }
-double *dn_layer_latent_sum(const dn_layer *layer) { return dn_layer_cost_sum(layer) + 1; }
-
 dn_layer *dn_layer_at(const dn_layer *layer, int index) {
     return index >= 0 && index < layer->net->n_layers ? &layer->net->layers[index] : NULL;
 }
@@ -79,8 +74,8 @@ dn_status dn_layer_buffer(dn_layer *l, float **where, size_t count) {
     return DN_OK;
 }
 
-dn_status dn_layer_training_buffer(dn_layer *l, float **where, size_t count) {
-    return dn_layer_run(l)->inference ? DN_OK : dn_layer_buffer(l, where, count);
+dn_status dn_layer_training_buffer(dn_layer *l, const dn_run *run, float **where, size_t count) {
+    return run->inference ? DN_OK : dn_layer_buffer(l, where, count);
 }
 
 void dn_layer_workspace(dn_layer *l, size_t count) {
@@ -93,8 +88,7 @@ dn_tensor *dn_layer_find(const dn_layer *l, const char *name) {
     return NULL;
 }
 
-static void layer_init(dn_layer *l, dn_tensor *t, int normal, float scale) {
-    const dn_run *run = dn_layer_run(l);
+static void layer_init(dn_layer *l, const dn_run *run, dn_tensor *t, int normal, float scale) {
     if (l->net->resized_from || l->net->stopped != DN_OK) return; /* it has its values already; a watch ended it */
     uint64_t seed = l->net->state.seed;
     uint32_t stream = DN_STREAM_INIT + (uint32_t)l->index * DN_MAX_TENSORS + (uint32_t)(t - l->tensors);
@@ -117,10 +111,13 @@ static void layer_init(dn_layer *l, dn_tensor *t, int normal, float scale) {
     }
 }
 
-void dn_layer_init_uniform(dn_layer *l, dn_tensor *t, float scale) { layer_init(l, t, 0, scale); }
-void dn_layer_init_normal(dn_layer *l, dn_tensor *t, float scale) { layer_init(l, t, 1, scale); }
-void dn_layer_init_fill(dn_layer *l, dn_tensor *t, float value) {
-    const dn_run *run = dn_layer_run(l);
+void dn_layer_init_uniform(dn_layer *l, const dn_run *run, dn_tensor *t, float scale) {
+    layer_init(l, run, t, 0, scale);
+}
+void dn_layer_init_normal(dn_layer *l, const dn_run *run, dn_tensor *t, float scale) {
+    layer_init(l, run, t, 1, scale);
+}
+void dn_layer_init_fill(dn_layer *l, const dn_run *run, dn_tensor *t, float value) {
     if (l->net->resized_from) return;
     run->ops->fill(run->pool, t->count, value, t->value);
 }

@@ -5,6 +5,9 @@
  * memory: tensors (parameters, with a gradient and optimiser moments, and running statistics) and buffers, by pointer; the
  * network lays all of them out in a few blocks and fills the pointers. Resizing is parse and plan again. `init` draws start weights. Layers never allocate in forward or backward.
  *
+ * Hooks that compute get the run: the machine, and what is particular to this pass. A layer knows nothing else of its
+ * network once it has been parsed; it finds its rows with dn_layer_x and writes to dn_layer_y.
+ *
  * Gradients are plain (dx = + d loss / dx, summed over the batch) and every backward adds into dx and dw. */
 #ifndef DN_LAYER_H
 #define DN_LAYER_H
@@ -48,6 +51,7 @@ typedef enum dn_truth_kind {
 } dn_truth_kind;
 
 typedef struct dn_layer dn_layer;
+typedef struct dn_run dn_run;
 
 /* An elementwise loss right behind a layer. */
 typedef struct dn_loss_behind {
@@ -70,15 +74,15 @@ typedef struct dn_layer_type {
     size_t state_size;  /* of layer->state, zeroed */
     const dn_key *keys; /* read before `parse`; NULL: none of its own */
     dn_status (*parse)(dn_layer *layer, dn_section *section);
-    dn_status (*plan)(dn_layer *layer);
-    dn_status (*init)(dn_layer *layer);
-    dn_status (*forward)(dn_layer *layer);
-    dn_status (*backward)(dn_layer *layer); /* NULL: passes nothing down */
+    dn_status (*plan)(dn_layer *layer, const dn_run *run);
+    dn_status (*init)(dn_layer *layer, const dn_run *run);
+    dn_status (*forward)(dn_layer *layer, const dn_run *run);
+    dn_status (*backward)(dn_layer *layer, const dn_run *run); /* NULL: passes nothing down */
     /* Forward, loss, backward and update in one, for layers with `updates_itself`; 0: not for this loss and these rows */
-    int (*takes_loss)(const dn_layer *layer, const dn_likelihood *likelihood);
-    dn_status (*train_with_loss)(dn_layer *layer, const dn_loss_behind *behind);
+    int (*takes_loss)(const dn_layer *layer, const dn_run *run, const dn_likelihood *likelihood);
+    dn_status (*train_with_loss)(dn_layer *layer, const dn_run *run, const dn_loss_behind *behind);
     /* Is this layer such a loss and nothing else? */
-    int (*plain_loss)(const dn_layer *layer, dn_loss_behind *out);
+    int (*plain_loss)(const dn_layer *layer, const dn_run *run, dn_loss_behind *out);
     /* (rows, inputs), what its loss of the last forward is the sum of; NULL: no loss. Without the hook: not known */
     const float *(*row_errors)(const dn_layer *layer);
     /* The first fault in truth (rows, truths) on the host: 1 when there is one. Values are finite. `sums`: distributions add
@@ -95,8 +99,8 @@ typedef struct dn_layer_type {
     int recurrent;
     int host_work;                          /* a pass computes or decides on the host: it cannot be recorded */
     /* numbers for the next forward instead of drawn ones; NULL: draws none */
-    void (*set_noise)(dn_layer *layer, const float *values, size_t count);
-    void (*reset)(dn_layer *layer); /* recurrent state to zero */
+    void (*set_noise)(dn_layer *layer, const dn_run *run, const float *values, size_t count);
+    void (*reset)(dn_layer *layer, const dn_run *run); /* recurrent state to zero */
     /* in files of revision 0.2.5: tensors whose names begin with these, in this order; NULL: as planned */
     const char *const *order_025;
     /* Detector heads: box `index` of a row of the last forward, relative to the network's input: x, y, w, h (centre and
@@ -106,7 +110,7 @@ typedef struct dn_layer_type {
 
 struct dn_layer {
     const dn_layer_type *type;
-    struct dn_net *net;
+    struct dn_net *net; /* for parse */
     int index, line;
     char no_image[128]; /* why its output is no image although its inputs are, for messages of later layers */
     int reads_from; /* the earliest layer whose output it reads; -1: the network's input */
@@ -118,7 +122,6 @@ struct dn_layer {
     int truths;                                           /* values of truth per row it reads */
     dn_truth_kind truth_kind;
     float *output, *delta;                                /* (batch, outputs); delta is the plain gradient */
-    const float *x;                                       /* input of this forward, (rows, inputs) */
     float *dx;                                            /* gradient by the input, added to; NULL: nobody wants it */
     int n_readers;      /* layers that read its output, the next one always counted */
     int sets_dx;        /* by plan: backward can set dx; then 1 only where it must, as the input's only reader */
@@ -140,14 +143,17 @@ struct dn_layer {
 };
 
 /* What layers may know of the network and of this pass. */
-typedef struct dn_run {
+struct dn_run {
     const dn_ops *ops;
     dn_pool *pool;
     int batch, rows; /* planned; in this pass */
     int time_steps;
     int training;
     int inference; /* 1: it never trains */
+    const float *x;     /* (rows, net inputs): what the first layer reads */
     const float *truth; /* (rows, net truths) or NULL */
+    int last;           /* layer of this pass */
+    float *y;           /* (rows, outputs) where that layer writes; NULL: into its own buffer */
     float *workspace;
     const dn_step *step;  /* in the backend's memory */
     dn_step now;          /* the same on the host */
@@ -157,11 +163,23 @@ typedef struct dn_run {
     int update_now; /* layers with updates_itself do it in backward: no gradients are kept for them */
     dn_optimizer optimizer;
     float decay;
-} dn_run;
-const dn_run *dn_layer_run(const dn_layer *layer);
+};
+
+/* What a layer reads in this pass, (rows, inputs). Layers lie side by side. */
+static inline const float *dn_layer_x(const dn_layer *layer, const dn_run *run) {
+    return layer->index ? layer[-1].output : run->x;
+}
+/* Where its forward writes, (rows, outputs). A backward finds that in layer->output: training has no other place. */
+static inline float *dn_layer_y(const dn_layer *layer, const dn_run *run) {
+    return run->y && layer->index == run->last ? run->y : layer->output;
+}
 /* Where a layer's losses are added up, in the backend's memory. */
-double *dn_layer_cost_sum(const dn_layer *layer);
-double *dn_layer_latent_sum(const dn_layer *layer);
+static inline double *dn_layer_cost_sum(const dn_layer *layer, const dn_run *run) {
+    return run->sums + 2 * layer->index;
+}
+static inline double *dn_layer_latent_sum(const dn_layer *layer, const dn_run *run) {
+    return dn_layer_cost_sum(layer, run) + 1;
+}
 dn_layer *dn_layer_at(const dn_layer *layer, int index); /* NULL outside */
 
 /* For parse: sources other than the layer before, and shapes. */
@@ -178,13 +196,13 @@ dn_status dn_layer_size(dn_section *section, size_t *out, size_t a, size_t b, si
 dn_status dn_layer_tensor(dn_layer *layer, const char *name, dn_tensor_kind kind, int flags, int n_dims, const int *dims);
 dn_status dn_layer_buffer(dn_layer *layer, float **where, size_t count);
 /* One that only training needs: NULL in a network that is for inference. */
-dn_status dn_layer_training_buffer(dn_layer *layer, float **where, size_t count);
+dn_status dn_layer_training_buffer(dn_layer *layer, const dn_run *run, float **where, size_t count);
 void dn_layer_workspace(dn_layer *layer, size_t count);
 dn_tensor *dn_layer_find(const dn_layer *layer, const char *name);
 /* For init: fill a tensor with scale * U(-1, 1) or scale * N(0, 1), a function of (seed, layer, tensor). */
-void dn_layer_init_uniform(dn_layer *layer, dn_tensor *tensor, float scale);
-void dn_layer_init_normal(dn_layer *layer, dn_tensor *tensor, float scale);
-void dn_layer_init_fill(dn_layer *layer, dn_tensor *tensor, float value);
+void dn_layer_init_uniform(dn_layer *layer, const dn_run *run, dn_tensor *tensor, float scale);
+void dn_layer_init_normal(dn_layer *layer, const dn_run *run, dn_tensor *tensor, float scale);
+void dn_layer_init_fill(dn_layer *layer, const dn_run *run, dn_tensor *tensor, float value);
 
 /* Keys that several types have. */
 #define DN_WINDOW_KEYS(longest, text)                                                                                  \

@@ -172,7 +172,6 @@ dn_status dn_net_layout_activations(dn_net *net) {
         dn_layer *l = &net->layers[i];
         l->output = a, a += net_pad(batch * l->outputs);
         for (int k = 0; k < l->n_buffers; k++) *l->buffers[k].where = a, a += net_pad(l->buffers[k].count);
-        l->x = i ? net->layers[i - 1].output : net->input;
     }
     return DN_OK;
 }

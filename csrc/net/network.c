@@ -62,12 +62,12 @@ static dn_status net_assemble(dn_net *net, dn_net_size size, const char *device,
     if (device) DN_TRY(net_open(net, device, precision));
     if (net->ops->own_bytes) net->memory_bytes += net->ops->own_bytes(net->pool);
     for (int i = 0; i < net->n_layers; i++)
-        if (net->layers[i].type->plan) DN_TRY(net->layers[i].type->plan(&net->layers[i]));
+        if (net->layers[i].type->plan) DN_TRY(net->layers[i].type->plan(&net->layers[i], &net->run));
     DN_TRY(dn_net_layout_parameters(net));
     DN_TRY(dn_net_layout_activations(net));
     for (int i = 0; i < net->n_layers; i++) {
         DN_TRY(dn_watched());
-        if (net->layers[i].type->init) DN_TRY(net->layers[i].type->init(&net->layers[i]));
+        if (net->layers[i].type->init) DN_TRY(net->layers[i].type->init(&net->layers[i], &net->run));
         DN_TRY(net->stopped); /* in the middle of a layer */
     }
     return DN_OK;

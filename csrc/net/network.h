@@ -79,9 +79,16 @@ dn_status dn_net_prepare_training(dn_net *net);
 
 /* ---- pass.c ---- */
 
-/* Parts of dn_net_forward for jobs/: the rows already lie in net->input (and net->truth). Outside
- * training it looks at the watch before every layer; interrupted, recurrent layers may have gone on by some steps. */
-dn_status dn_net_run_layers(dn_net *net, int first, int last, int rows, int training, const float *truth);
+/* Rows on their way forward. All pointers are to the backend's memory. */
+typedef struct dn_pass {
+    int first, last, rows, training; /* layers first to last */
+    const float *x;     /* (rows, inputs); NULL when `first` is not 0: the layer before it has its output already */
+    const float *truth; /* (rows, truths); NULL: no losses */
+    float *y;           /* (rows, outputs): where the last layer's output goes; NULL: into its own buffer */
+} dn_pass;
+
+/* The watch is looked at before every layer; interrupted, recurrent layers may have gone on by some steps. */
+dn_status dn_net_run_layers(dn_net *net, const dn_pass *pass);
 /* The sums of losses over all passes since the last clear; waits for the machine and reports its errors. */
 void dn_net_losses_clear(dn_net *net);
 dn_status dn_net_losses(dn_net *net, double *image, double *latent, double *weighted_latent);
@@ -89,9 +96,8 @@ dn_status dn_net_losses(dn_net *net, double *image, double *latent, double *weig
  */
 void dn_net_losses_keep(const dn_net *net, double *sums);
 void dn_net_losses_resume(dn_net *net, const double *sums);
-/* Forward and backward of a training step that is set, with the update if it is wanted; rows and truth as in
- * dn_net_run_layers. */
-dn_status dn_net_train_rows(dn_net *net, int rows, const float *truth, int update);
+/* Forward and backward of a training step that is set, with the update if it is wanted. */
+dn_status dn_net_train_rows(dn_net *net, int rows, const float *x, const float *truth, int update);
 /* Tables of recurrent networks: sequence after sequence of so many rows; 1 for other networks. */
 int dn_net_steps(const dn_net *net);
 /* Where row i of a table's part stands in a pass of `rows` rows, which goes step by step through whole sequences. */

@@ -3,13 +3,15 @@
 #include "net/network.h"
 #include <string.h>
 
-dn_status dn_net_run_layers(dn_net *net, int first, int last, int rows, int training, const float *truth) {
-    DN_CHECK(!net->recurrent || rows % net->run.time_steps == 0, DN_E_USAGE,
-             "%d rows are not whole sequences of time_steps=%d", rows, net->run.time_steps);
-    net->run.rows = rows, net->run.training = training, net->run.truth = truth;
-    for (int i = first; i <= last; i++) {
+dn_status dn_net_run_layers(dn_net *net, const dn_pass *pass) {
+    dn_run *run = &net->run;
+    DN_CHECK(!net->recurrent || pass->rows % run->time_steps == 0, DN_E_USAGE,
+             "%d rows are not whole sequences of time_steps=%d", pass->rows, run->time_steps);
+    run->rows = pass->rows, run->training = pass->training, run->last = pass->last;
+    run->x = pass->x, run->truth = pass->truth, run->y = pass->y;
+    for (int i = pass->first; i <= pass->last; i++) {
         DN_TRY(dn_watched());
-        DN_TRY(net->layers[i].type->forward(&net->layers[i]));
+        DN_TRY(net->layers[i].type->forward(&net->layers[i], run));
     }
     return DN_OK;
 }
@@ -73,7 +75,9 @@ static dn_status net_forward(dn_net *net, const dn_rows *rows, int training) {
     if (truth) net->ops->upload(net->pool, net->truth, truth, rows->n * net->truths * sizeof *truth);
     dn_net_losses_clear(net);
     dn_net_set_step(net, net->state.seen, 0, n);
-    dn_status status = dn_net_run_layers(net, 0, net->n_layers - 1, n, training, truth ? net->truth : NULL);
+    const dn_pass pass = {.last = net->n_layers - 1, .rows = n, .training = training, .x = net->input,
+                          .truth = truth ? net->truth : NULL};
+    dn_status status = dn_net_run_layers(net, &pass);
     if (status != DN_OK) {
         net->run.rows = 0; /* nothing to go back from */
         return status;
@@ -103,7 +107,7 @@ static dn_status net_backward_from(dn_net *net, int last) {
                                    net->layers[below].delta);
             break;
         }
-        if (l->type->backward) DN_TRY(l->type->backward(l));
+        if (l->type->backward) DN_TRY(l->type->backward(l, &net->run));
     }
     return DN_OK;
 }
@@ -111,6 +115,7 @@ static dn_status net_backward_from(dn_net *net, int last) {
 static dn_status net_backward(dn_net *net) {
     DN_CHECK(net->run.rows > 0, DN_E_USAGE, "backward without a forward");
     DN_TRY(dn_net_prepare_training(net));
+    net->run.x = net->input; /* the rows of dn_net_forward; those of a job may be gone */
     net->ops->fill(net->pool, net->n_added_deltas, 0, net->deltas);
     return net_backward_from(net, net->n_layers - 1);
 }
@@ -122,19 +127,23 @@ static int net_loss_behind(const dn_net *net, dn_loss_behind *behind) {
     if (net->n_layers < 2) return 0;
     const dn_layer *loss = &net->layers[net->n_layers - 1], *l = loss - 1;
     return l->updates_itself && l->type->train_with_loss && loss->type->plain_loss &&
-           loss->type->plain_loss(loss, behind) && l->type->takes_loss(l, behind->likelihood);
+           loss->type->plain_loss(loss, &net->run, behind) && l->type->takes_loss(l, &net->run, behind->likelihood);
 }
 
-dn_status dn_net_train_rows(dn_net *net, int rows, const float *truth, int update) {
+dn_status dn_net_train_rows(dn_net *net, int rows, const float *x, const float *truth, int update) {
     dn_loss_behind behind;
     int last = net->n_layers - 1;
     net->run.rows = rows;
     net->run.update_now = update && net->may_update_now && net->state.rows_since_update == 0;
     int fused = net->run.update_now && net_loss_behind(net, &behind);
     if (fused) last -= 2;
-    dn_status status = dn_net_run_layers(net, 0, last, rows, 1, truth);
+    dn_status status =
+        dn_net_run_layers(net, &(dn_pass){.last = last, .rows = rows, .training = 1, .x = x, .truth = truth});
     net->ops->fill(net->pool, net->n_added_deltas, 0, net->deltas);
-    if (status == DN_OK && fused) status = net->layers[last + 1].type->train_with_loss(&net->layers[last + 1], &behind);
+    if (status == DN_OK && fused) {
+        dn_layer *l = &net->layers[last + 1];
+        status = l->type->train_with_loss(l, &net->run, &behind);
+    }
     if (status == DN_OK) status = net_backward_from(net, last);
     if (status == DN_OK && update) dn_net_apply_update(net);
     net->run.update_now = 0;
@@ -143,7 +152,7 @@ dn_status dn_net_train_rows(dn_net *net, int rows, const float *truth, int updat
 
 static dn_status net_reset_state(dn_net *net) {
     for (int i = 0; i < net->n_layers; i++)
-        if (net->layers[i].type->reset) net->layers[i].type->reset(&net->layers[i]);
+        if (net->layers[i].type->reset) net->layers[i].type->reset(&net->layers[i], &net->run);
     return DN_OK;
 }
 

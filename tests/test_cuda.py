@@ -502,7 +502,7 @@ REQUIRED = """
 @pytest.mark.parametrize(("fields", "lacks"), [
     ("", "'set_step'"),
     (REQUIRED + "THERE(conv_workspace), THERE(conv_forward)", "'conv_backward_data', which belongs to 'conv_workspace'"),
-    (REQUIRED + "THERE(dense_takes_loss)", "'dense_forward', which belongs to 'dense_takes_loss'"),
+    (REQUIRED + "THERE(dense_scratch)", "'dense_forward', which belongs to 'dense_scratch'"),
     (REQUIRED + "THERE(replay)", "'record_begin', which belongs to 'replay'"),
     (REQUIRED + ".fill = 0", "'fill'"),
 ])  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 import darknet_vae as dv
 
 Build = Callable[..., dv.Network]
-ROWS = [1, 2, 3, 4, 5, 8, 13, 16, 17, 40]
+ROWS = [1, 2, 3, 4, 5, 8, 13, 16, 17, 40, 300]
 # a large eps: with a small one a gradient that is 0 but for rounding moves its weight as far as any
 HEAD = "[net]\nbatch={batch}\ninputs={inputs}\nlearning_rate=0.05\nmomentum=0.8\ndecay=0.01\nadam={adam}\neps=0.001\n"
 
@@ -75,3 +75,22 @@ def test_the_loss_of_fused_training_is_that_of_plain_steps(network: Build) -> No
         plain.backward()
         plain.update()
     assert history.image_loss[0] == pytest.approx(total / 10, rel=1e-6)
+
+
+def test_gradients_made_by_hand_are_part_of_the_next_update_of_a_training(device: str, network: Build) -> None:
+    """A step must not use its gradients up at once while others wait: at the beginning, and where a step is replayed."""
+    text = HEAD.format(batch=4, inputs=6, adam=0) + "[connected]\noutput=6\nactivation=tanh\n[cost]\ntype=sse\n"
+    X = np.random.default_rng(0).normal(size=(8, 6)).astype(np.float32)
+    trained, stepped = (network(text, seed=1, device=device) for _ in range(2))
+
+    def by_hand(net: dv.Network) -> None:
+        net.forward(X[:4], X[:4], train=True)
+        net.backward()
+
+    by_hand(trained)
+    trained.train(X, epochs=3, shuffle=False, callback=lambda progress: by_hand(trained))
+    for _ in range(3):
+        by_hand(stepped)
+        one_by_one(stepped, X, X)
+    for name, wanted in stepped.layers[0].params.items():
+        np.testing.assert_allclose(trained.layers[0].params[name], wanted, rtol=1e-5, atol=1e-6)

@@ -82,7 +82,8 @@ typedef struct dn_dense_pass {
     const float *x;
     float *y, *dy, *dx; /* dy may be spent; dx is added to, or set with set_dx; NULL: not wanted */
     int set_dx;
-    /* the loss of y against truth, instead of dy: then the forward pass is done here too, and y is set; NULL: none */
+    /* the loss of y against truth, instead of dy: then the forward pass is done here too, and y is set; not the masked one,
+     * which changes its input; NULL: none */
     const dn_likelihood *likelihood;
     const float *truth;
     float loss_scale;

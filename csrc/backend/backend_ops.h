@@ -74,13 +74,11 @@ DN_OP(LOCAL, local_backward_weights,
       (const dn_conv_layer *layer, size_t rows, const float *x, const float *dy, float *dw), (layer, rows, x, dy, dw))
 
 /* DENSE: dense layers in few passes over the weights. Without them layers compose gemm and the like. dense_scratch:
- * floats that dense_train needs. dense_takes_loss: can dense_train also do the forward pass and this loss? */
+ * floats that dense_train needs. */
 DN_OP(DENSE, dense_forward, (const dn_dense_shape *shape, const float *x, const float *w, const float *b, float *y),
       (shape, x, w, b, y))
 DN_OP(DENSE, dense_train, (const dn_dense_pass *pass), (pass))
 DN_QUERY(DENSE, size_t, dense_scratch, (const dn_dense_shape *shape), (shape))
-DN_QUERY(DENSE, int, dense_takes_loss, (const dn_dense_shape *shape, const dn_likelihood *likelihood),
-         (shape, likelihood))
 
 /* ---- biases and activations ---- */
 

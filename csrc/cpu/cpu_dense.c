@@ -222,26 +222,48 @@ static void train_many(void *context, size_t chunk) {
     }
 }
 
-static void dense_train_many(dn_pool *pool, const dn_dense_pass *p) {
+/* Values [from, to) of y: their part of the loss, and its gradient. */
+static double many_loss(const void *context, size_t from, size_t to) {
+    const dn_dense_pass *p = context;
+    float errors[1024];
+    double sum = 0;
+    for (size_t at = from; at < to; at += 1024) {
+        size_t n = to - at < 1024 ? to - at : 1024;
+        sum += dn_cpu_kernels_get()->loss(p->likelihood, n, p->y + at, p->truth + at, errors, p->dy + at);
+        if (p->loss_scale != 1) dn_cpu_kernels_get()->scale(n, p->loss_scale, p->dy + at);
+    }
+    return sum;
+}
+
+/* y, unless it is there, and the gradient before the activation; biases move. */
+static void train_many_outputs(dn_pool *pool, const dn_dense_pass *p) {
     const dn_dense_shape *s = &p->shape;
     size_t rows = (size_t)s->rows, outputs = (size_t)s->outputs;
-    if (rows <= BLOCK_ROWS) {
+    int in_blocks = rows <= BLOCK_ROWS;
+    if (p->likelihood && (!in_blocks || dn_cpu_blas())) cpu_dense_forward(pool, s, p->x, p->w, p->b, p->y);
+    if (in_blocks) {
         block_job j = dense_blocks(s);
         j.y = p->y, j.pass = p, j.sums = (double *)(void *)p->scratch;
-        if (p->likelihood) j.x = p->x, j.w = p->w, j.b = p->b;
+        if (p->likelihood && !dn_cpu_blas()) j.x = p->x, j.w = p->w, j.b = p->b;
         dn_pool_run(pool, j.blocks, block_run, &j);
         for (size_t c = 0; p->likelihood && c < j.blocks; c++) *p->sum += j.sums[c];
     } else {
+        if (p->likelihood) *p->sum += dn_range_sum(pool, rows * outputs, DN_GRAIN / 2, many_loss, p);
         cpu_activate_gradient(pool, s->activation, rows * outputs, p->y, p->dy);
         memset(p->scratch, 0, outputs * sizeof *p->scratch);
         cpu_bias_gradient(pool, rows, outputs, 1, p->dy, p->scratch);
         cpu_update(pool, p->optimizer, p->step, outputs, p->factor, p->bias_decay, p->b, p->b_m, p->b_v, p->scratch);
     }
+}
+
+static void dense_train_many(dn_pool *pool, const dn_dense_pass *p) {
+    const dn_dense_shape *s = &p->shape;
+    train_many_outputs(pool, p);
     if (p->dx)
         dn_cpu_ops.gemm(pool, 0, 0, s->rows, s->inputs, s->outputs, 1, p->dy, s->outputs, p->w, s->inputs,
                         p->set_dx ? 0 : 1, p->dx, s->inputs);
     size_t across = dn_chunks((size_t)s->inputs, (size_t)tile_inputs(s));
-    dn_pool_run(pool, dn_chunks(outputs, TILE_OUTPUTS) * across, train_many, (void *)p);
+    dn_pool_run(pool, dn_chunks((size_t)s->outputs, TILE_OUTPUTS) * across, train_many, (void *)p);
 }
 
 void cpu_dense_train(dn_pool *pool, const dn_dense_pass *p) {
@@ -249,9 +271,4 @@ void cpu_dense_train(dn_pool *pool, const dn_dense_pass *p) {
         dense_train_few(pool, p);
     else
         dense_train_many(pool, p);
-}
-
-int cpu_dense_takes_loss(dn_pool *pool, const dn_dense_shape *s, const dn_likelihood *likelihood) {
-    (void)pool;
-    return s->rows <= (dn_cpu_blas() ? DN_DENSE_ROWS : BLOCK_ROWS) && likelihood->kind != DN_LOSS_MASKED;
 }

@@ -228,11 +228,6 @@ static size_t cuda_dense_scratch(dn_pool *pool, const dn_dense_shape *shape) {
     (void)pool, (void)shape;
     return 0;
 }
-/* A masked loss changes its input. */
-static int cuda_dense_takes_loss(dn_pool *pool, const dn_dense_shape *shape, const dn_likelihood *likelihood) {
-    (void)pool, (void)shape;
-    return likelihood->kind != DN_LOSS_MASKED;
-}
 
 static const dn_ops cuda_table = {
     .name = "cuda",

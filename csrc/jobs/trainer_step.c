@@ -8,10 +8,11 @@ static dn_status trainer_pass(dn_trainer *t, int update) {
     return dn_net_train_rows(t->net, (int)batch.n, batch.x, batch.truth ? batch.truth : batch.x, update);
 }
 
-/* Can a whole step be recorded and replayed? Only when the host decides nothing in it. */
+/* Can a whole step be recorded and replayed? Only when the host decides nothing in it, and when it is all of its update. */
 static int trainer_replays(const dn_trainer *t, int rows) {
     const dn_net *net = t->net;
-    if (!net->ops->record_begin || !dn_feed_on_device(&t->feed) || net->subdivisions > 1 || rows != net->run.batch) return 0;
+    if (!net->ops->record_begin || !dn_feed_on_device(&t->feed) || rows != net->run.batch) return 0;
+    if (net->subdivisions > 1 || net->state.rows_since_update) return 0;
     for (int i = 0; i < net->n_layers; i++)
         if (net->layers[i].type->host_work) return 0;
     return 1;

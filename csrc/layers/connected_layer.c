@@ -24,10 +24,9 @@ static dn_status connected_parse(dn_layer *l, dn_section *s) {
 
 static dn_status connected_plan(dn_layer *l, const dn_run *run) {
     const dn_dense *p = l->state;
-    l->sets_dx = 1;
-    l->updates_itself = run->ops->dense_train && !p->norm.on && !run->inference;
+    l->can_train = run->ops->dense_train && !p->norm.on && !run->inference;
     dn_dense_shape shape = {run->batch, p->inputs, p->outputs, p->norm.activation};
-    if (l->updates_itself) dn_layer_workspace(l, run->ops->dense_scratch(run->pool, &shape));
+    if (l->can_train) dn_layer_workspace(l, run->ops->dense_scratch(run->pool, &shape));
     return dn_dense_plan(l, run, l->state, 1);
 }
 
@@ -42,21 +41,12 @@ static dn_status connected_forward(dn_layer *l, const dn_run *run) {
 }
 
 static dn_status connected_backward(dn_layer *l, const dn_run *run) {
-    if (l->updates_itself && run->update_now)
-        dn_dense_train(l, run, l->state, NULL);
-    else
-        dn_dense_backward(l, run, l->state, 0, run->rows, dn_layer_x(l, run), l->output, l->delta, l->dx);
+    dn_dense_backward(l, run, l->state, 0, run->rows, dn_layer_x(l, run), l->output, l->delta, l->dx);
     return DN_OK;
 }
 
-static int connected_takes_loss(const dn_layer *l, const dn_run *run, const dn_likelihood *likelihood) {
-    const dn_dense *p = l->state;
-    dn_dense_shape shape = {run->rows, p->inputs, p->outputs, p->norm.activation};
-    return run->ops->dense_takes_loss(run->pool, &shape, likelihood);
-}
-
-static dn_status connected_train_with_loss(dn_layer *l, const dn_run *run, const dn_loss_behind *behind) {
-    dn_dense_train(l, run, l->state, behind);
+static dn_status connected_train(dn_layer *l, const dn_run *run, const dn_fused_loss *loss) {
+    dn_dense_train(l, run, l->state, loss);
     return DN_OK;
 }
 
@@ -65,6 +55,6 @@ static double connected_flops(const dn_layer *l) { return 2.0 * l->inputs * l->o
 const dn_layer_type dn_connected_layer = {
     .name = "connected", .aliases = {"conn"}, .state_size = sizeof(dn_dense), .keys = keys, .parse = connected_parse,
     .plan = connected_plan, .init = connected_init, .forward = connected_forward, .backward = connected_backward,
-    .takes_loss = connected_takes_loss, .train_with_loss = connected_train_with_loss, .flops = connected_flops,
+    .can_set_dx = 1, .train = connected_train, .flops = connected_flops,
     .file_keys = DN_DONTLOADSCALES,
 };

@@ -90,10 +90,10 @@ static dn_status cost_backward(dn_layer *l, const dn_run *run) {
     return DN_OK;
 }
 
-static int cost_plain_loss(const dn_layer *l, const dn_run *run, dn_loss_behind *out) {
+static int cost_as_fused_loss(const dn_layer *l, const dn_run *run, dn_fused_loss *out) {
     const cost_state *st = l->state;
-    *out = (dn_loss_behind){&st->likelihood, (float)st->scale, dn_layer_cost_sum(l, run)};
-    return 1;
+    *out = (dn_fused_loss){&st->likelihood, (float)st->scale, dn_layer_cost_sum(l, run)};
+    return st->likelihood.kind != DN_LOSS_MASKED; /* which changes its input */
 }
 
 static int cost_truth_fault(const dn_layer *l, const float *truth, size_t rows, int sums, dn_truth_fault *fault) {
@@ -107,6 +107,6 @@ static const float *cost_row_errors(const dn_layer *l) { return l->output; }
 const dn_layer_type dn_cost_layer = {
     .name = "cost", .state_size = sizeof(cost_state), .keys = keys,
     .parse = cost_parse, .plan = cost_plan, .forward = cost_forward,
-    .backward = cost_backward, .plain_loss = cost_plain_loss, .row_errors = cost_row_errors,
+    .backward = cost_backward, .as_fused_loss = cost_as_fused_loss, .row_errors = cost_row_errors,
     .truth_fault = cost_truth_fault, .has_loss = 1, .is_cost = 1,
 };

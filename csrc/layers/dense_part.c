@@ -41,15 +41,15 @@ void dn_dense_backward(dn_layer *l, const dn_run *run, dn_dense *p, int step, in
                        l->sets_dx ? 0 : 1, dx, p->inputs);
 }
 
-void dn_dense_train(dn_layer *l, const dn_run *run, dn_dense *p, const dn_loss_behind *behind) {
+void dn_dense_train(dn_layer *l, const dn_run *run, dn_dense *p, const dn_fused_loss *loss) {
     const dn_tensor *w = p->weights, *b = p->norm.biases;
     dn_dense_pass pass = {
         .shape = dense_shape(p, run->rows), .optimizer = &run->optimizer, .step = run->step, .factor = l->learning_rate,
         .decay = run->decay, .bias_decay = run->optimizer.adam ? run->decay : 0, .w = w->value, .w_m = w->moment1,
         .w_v = w->moment2, .b = b->value, .b_m = b->moment1, .b_v = b->moment2, .x = dn_layer_x(l, run), .y = l->output,
         .dy = l->delta, .dx = l->dx, .set_dx = l->sets_dx, .scratch = run->workspace};
-    if (behind) {
-        pass.likelihood = behind->likelihood, pass.loss_scale = behind->scale, pass.sum = behind->sum;
+    if (loss) {
+        pass.likelihood = loss->likelihood, pass.loss_scale = loss->scale, pass.sum = loss->sum;
         pass.truth = run->truth;
     }
     run->ops->dense_train(run->pool, &pass);

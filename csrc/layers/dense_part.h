@@ -19,7 +19,6 @@ void dn_dense_forward(const dn_run *run, dn_dense *part, int step, int rows, con
 /* dy is spent; dx may be NULL. */
 void dn_dense_backward(dn_layer *layer, const dn_run *run, dn_dense *part, int step, int rows, const float *x,
                        const float *y, float *dy, float *dx);
-/* Backward and update at once for a layer that is this one part, without normalisation; with a loss right behind the layer
- * also its forward. */
-void dn_dense_train(dn_layer *layer, const dn_run *run, dn_dense *part, const dn_loss_behind *behind);
+/* `train` of a layer that is this one part, without normalisation. */
+void dn_dense_train(dn_layer *layer, const dn_run *run, dn_dense *part, const dn_fused_loss *loss);
 #endif

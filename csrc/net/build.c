@@ -208,7 +208,7 @@ dn_status dn_net_parse_layers(dn_net *net) {
     if (!n) return dn_cfg_error(&net->cfg->sections[0], NULL, "the network has no layers");
     net->layers = dn_alloc(n, sizeof *net->layers);
     if (!net->layers) return DN_E_MEMORY;
-    net->sampling_layer = net->latent_layer = net->output_layer = -1;
+    net->sampling_layer = net->latent_layer = net->output_layer = net->last_stopped = -1;
     double s_image = 0;
     for (int i = 0; i < n; i++) {
         dn_section *s = &net->cfg->sections[i + 1];
@@ -239,8 +239,8 @@ dn_status dn_net_parse_layers(dn_net *net) {
         if (l->truths && l->truth_kind > net->truth_kind) net->truth_kind = l->truth_kind;
         if (l->type->has_loss && s_image == 0) s_image = l->loss_scale;
     }
-    net->may_update_now = net->subdivisions == 1;
-    for (int i = 0; i < n; i++) net->may_update_now &= !net->layers[i].stop_backward; /* below it decay alone acts */
+    for (int i = 0; i < n; i++)
+        if (net->layers[i].stop_backward) net->last_stopped = i;
     net_share_losses(net, s_image > 0 ? s_image : 1);
     if (net->output_layer < 0) return dn_cfg_error(&net->cfg->sections[1], NULL, "the network has only cost layers");
     net->outputs = net->layers[net->output_layer].outputs;

@@ -53,12 +53,12 @@ typedef enum dn_truth_kind {
 typedef struct dn_layer dn_layer;
 typedef struct dn_run dn_run;
 
-/* An elementwise loss right behind a layer. */
-typedef struct dn_loss_behind {
+/* An elementwise loss, for the layer before it that computes it with its own work. */
+typedef struct dn_fused_loss {
     const dn_likelihood *likelihood;
     float scale;
     double *sum;
-} dn_loss_behind;
+} dn_fused_loss;
 
 /* A truth that a loss cannot take. */
 typedef struct dn_truth_fault {
@@ -78,11 +78,14 @@ typedef struct dn_layer_type {
     dn_status (*init)(dn_layer *layer, const dn_run *run);
     dn_status (*forward)(dn_layer *layer, const dn_run *run);
     dn_status (*backward)(dn_layer *layer, const dn_run *run); /* NULL: passes nothing down */
-    /* Forward, loss, backward and update in one, for layers with `updates_itself`; 0: not for this loss and these rows */
-    int (*takes_loss)(const dn_layer *layer, const dn_run *run, const dn_likelihood *likelihood);
-    dn_status (*train_with_loss)(dn_layer *layer, const dn_run *run, const dn_loss_behind *behind);
-    /* Is this layer such a loss and nothing else? */
-    int (*plain_loss)(const dn_layer *layer, const dn_run *run, dn_loss_behind *out);
+    /* Backward overwrites dx when layer->sets_dx, which the network sets where this layer alone gives that gradient; else
+     * it adds, as those of all other types. */
+    int can_set_dx;
+    /* Backward and update in one, without gradients of parameters, for layers with `can_train`. With the loss after the
+     * layer (else NULL) the forward pass and the loss are in it too. */
+    dn_status (*train)(dn_layer *layer, const dn_run *run, const dn_fused_loss *loss);
+    /* Is this layer an elementwise loss that reads its input, and nothing else? */
+    int (*as_fused_loss)(const dn_layer *layer, const dn_run *run, dn_fused_loss *out);
     /* (rows, inputs), what its loss of the last forward is the sum of; NULL: no loss. Without the hook: not known */
     const float *(*row_errors)(const dn_layer *layer);
     /* The first fault in truth (rows, truths) on the host: 1 when there is one. Values are finite. `sums`: distributions add
@@ -124,8 +127,8 @@ struct dn_layer {
     float *output, *delta;                                /* (batch, outputs); delta is the plain gradient */
     float *dx;                                            /* gradient by the input, added to; NULL: nobody wants it */
     int n_readers;      /* layers that read its output, the next one always counted */
-    int sets_dx;        /* by plan: backward can set dx; then 1 only where it must, as the input's only reader */
-    int updates_itself; /* by plan: backward updates the parameters when run->update_now */
+    int sets_dx;   /* by the network: see can_set_dx */
+    int can_train; /* by plan: the type's `train` can be used */
     dn_tensor tensors[DN_MAX_TENSORS];
     int n_tensors;
     dn_buffer buffers[DN_MAX_BUFFERS];
@@ -160,7 +163,6 @@ struct dn_run {
     double *sums;         /* in the backend's memory: (layers, 2), cost and latent loss */
     float bn_eps;        /* < 0: legacy */
     double kl_scale;     /* s of the network's image loss */
-    int update_now; /* layers with updates_itself do it in backward: no gradients are kept for them */
     dn_optimizer optimizer;
     float decay;
 };

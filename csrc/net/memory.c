@@ -4,9 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ALIGN = 16 }; /* floats: tensors begin at cache lines */
-static size_t net_pad(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
-
 static void *net_bytes(dn_net *net, size_t bytes) {
     net->memory_bytes += bytes;
     return net->ops->alloc(net->pool, bytes);
@@ -20,20 +17,9 @@ static float *net_block(dn_net *net, size_t floats) {
 static dn_status net_add(size_t *sum, size_t a, size_t b) {
     size_t n;
     DN_TRY(dn_size_mul(&n, a, b));
-    DN_CHECK(n <= SIZE_MAX / 2 && !__builtin_add_overflow(*sum, net_pad(n), sum), DN_E_MEMORY,
+    DN_CHECK(n <= SIZE_MAX / 2 && !__builtin_add_overflow(*sum, dn_net_pad(n), sum), DN_E_MEMORY,
              "a size of %zu x %zu more than %zu is too large", a, b, *sum);
     return DN_OK;
-}
-
-/* Add a tensor to the ranges: to the last one when it goes on there. */
-static void net_range(dn_range *ranges, int *n, const dn_tensor *t, float learning_rate) {
-    dn_range *last = *n ? &ranges[*n - 1] : NULL;
-    int decays = t->kind == DN_WEIGHT;
-    if (!last || last->decays != decays || last->learning_rate != learning_rate || last->offset + last->count != t->offset) {
-        last = &ranges[(*n)++];
-        *last = (dn_range){t->offset, 0, decays, learning_rate};
-    }
-    last->count = t->offset + net_pad(t->count) - last->offset;
 }
 
 static void net_shape(const dn_tensor *t, char *text, size_t size) {
@@ -65,14 +51,9 @@ static dn_status net_take_over(dn_net *net) {
     return DN_OK;
 }
 
-/* Decayed tensors of all layers first, then the other parameters; ranges collect neighbours with one learning rate. */
+/* Decayed tensors of all layers first, then the other parameters. */
 dn_status dn_net_layout_parameters(dn_net *net) {
     size_t at = 0;
-    int n_tensors = 0;
-    for (int i = 0; i < net->n_layers; i++) n_tensors += net->layers[i].n_tensors;
-    net->ranges = dn_alloc((size_t)n_tensors + 1, sizeof *net->ranges);
-    net->rest = dn_alloc((size_t)n_tensors + 1, sizeof *net->rest);
-    if (!net->ranges || !net->rest) return DN_E_MEMORY;
     for (int kind = DN_WEIGHT; kind <= DN_BIAS; kind++)
         for (int i = 0; i < net->n_layers; i++) {
             dn_layer *l = &net->layers[i];
@@ -82,8 +63,6 @@ dn_status dn_net_layout_parameters(dn_net *net) {
                 t->offset = at;
                 DN_TRY(net_add(&at, t->count, 1));
                 if (l->learning_rate > net->largest_factor) net->largest_factor = l->learning_rate;
-                net_range(net->ranges, &net->n_ranges, t, l->learning_rate);
-                if (!l->updates_itself) net_range(net->rest, &net->n_rest, t, l->learning_rate);
                 net->n_params += t->count;
             }
         }
@@ -113,7 +92,7 @@ static void net_point_gradients(dn_net *net) {
     for (int i = 0; i < net->n_layers; i++) {
         dn_layer *l = &net->layers[i];
         float **d = i + 1 < net->n_layers && net->layers[i + 1].sets_dx ? &set : &added;
-        l->delta = *d, *d += net_pad((size_t)net->run.batch * l->outputs);
+        l->delta = *d, *d += dn_net_pad((size_t)net->run.batch * l->outputs);
         l->dx = i ? net->layers[i - 1].delta : NULL;
         for (int k = 0; k < l->n_tensors; k++) {
             dn_tensor *t = &l->tensors[k];
@@ -150,9 +129,9 @@ dn_status dn_net_layout_activations(dn_net *net) {
     for (int i = 0; i < net->n_layers; i++) {
         dn_layer *l = &net->layers[i];
         DN_TRY(net_add(&net->n_activations, batch, (size_t)l->outputs));
-        l->sets_dx = l->sets_dx && i && net->layers[i - 1].n_readers == 1;
+        l->sets_dx = l->type->can_set_dx && i > 0 && i > net->last_stopped && net->layers[i - 1].n_readers == 1;
         DN_TRY(net_add(&net->n_deltas, batch, (size_t)l->outputs));
-        if (l->sets_dx) net->n_added_deltas -= net_pad(batch * net->layers[i - 1].outputs);
+        if (l->sets_dx) net->n_added_deltas -= dn_net_pad(batch * net->layers[i - 1].outputs);
         for (int k = 0; k < l->n_buffers; k++) DN_TRY(net_add(&net->n_activations, l->buffers[k].count, 1));
         if (l->workspace > workspace) workspace = l->workspace;
     }
@@ -166,12 +145,12 @@ dn_status dn_net_layout_activations(dn_net *net) {
     net->run.workspace = net_block(net, net->n_workspace = workspace);
     if (!net->activations || !net->run.workspace) return DN_E_MEMORY;
     float *a = net->activations;
-    net->input = a, a += net_pad(batch * net->inputs);
-    net->truth = a, a += net_pad(batch * net->truths);
+    net->input = a, a += dn_net_pad(batch * net->inputs);
+    net->truth = a, a += dn_net_pad(batch * net->truths);
     for (int i = 0; i < net->n_layers; i++) {
         dn_layer *l = &net->layers[i];
-        l->output = a, a += net_pad(batch * l->outputs);
-        for (int k = 0; k < l->n_buffers; k++) *l->buffers[k].where = a, a += net_pad(l->buffers[k].count);
+        l->output = a, a += dn_net_pad(batch * l->outputs);
+        for (int k = 0; k < l->n_buffers; k++) *l->buffers[k].where = a, a += dn_net_pad(l->buffers[k].count);
     }
     return DN_OK;
 }

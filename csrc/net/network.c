@@ -65,6 +65,7 @@ static dn_status net_assemble(dn_net *net, dn_net_size size, const char *device,
         if (net->layers[i].type->plan) DN_TRY(net->layers[i].type->plan(&net->layers[i], &net->run));
     DN_TRY(dn_net_layout_parameters(net));
     DN_TRY(dn_net_layout_activations(net));
+    DN_TRY(dn_net_link(net));
     for (int i = 0; i < net->n_layers; i++) {
         DN_TRY(dn_watched());
         if (net->layers[i].type->init) DN_TRY(net->layers[i].type->init(&net->layers[i], &net->run));
@@ -144,8 +145,7 @@ static void net_disassemble(dn_net *net) {
     for (size_t i = 0; net->ops && i < sizeof blocks / sizeof *blocks; i++)
         if (blocks[i]) net->ops->free(net->pool, blocks[i]);
     dn_free(net->sums);
-    dn_free(net->ranges);
-    dn_free(net->rest);
+    dn_net_unlink(net);
     dn_free(net->layers);
     dn_schedule_free(&net->schedule);
 }

@@ -12,6 +12,22 @@ typedef struct dn_range { /* neighbours in the parameter block that are updated 
     float learning_rate;
 } dn_range;
 
+/* What a training step runs in order: forward from the first to the last, and backward again. */
+typedef struct dn_link {
+    dn_layer *layer;
+    int trains;         /* backward is the layer's `train` */
+    int with_loss;      /* the loss after it is done in `train`, and so is the layer's forward pass */
+    dn_fused_loss loss;
+} dn_link;
+
+typedef struct dn_links {
+    dn_link *link;
+    dn_range *ranges; /* of the parameters that no link has updated */
+    int n_links, n_ranges;
+} dn_links;
+
+enum { DN_APART /* every layer by itself: gradients are kept */, DN_FUSED, DN_LINKINGS };
+
 struct dn_net {
     dn_guard *guard; /* first: it stays when a resize replaces all that follows; the wide plan has it too */
     dn_cfg *cfg;
@@ -47,8 +63,8 @@ struct dn_net {
     dn_net *wide; /* the same network for many rows at a time without training, on the same parameters; NULL: not yet */
     dn_status stopped;          /* of filling a layer with start weights: a watch may end it */
     int layout;                 /* how often memory has been laid out anew */
-    dn_range *ranges, *rest;   /* of all parameters; of those of layers that do not update themselves */
-    int n_ranges, n_rest, may_update_now;
+    dn_links links[DN_LINKINGS];
+    int last_stopped; /* the last layer with stopbackward: it and those below get no gradients; -1: none */
     double cost, objective; /* of the last forward */
 };
 
@@ -76,6 +92,11 @@ dn_net *dn_net_for_job(dn_net *net, size_t rows);
 
 /* Gradients and moments of the optimiser, at the first call: a network that never trains does without. */
 dn_status dn_net_prepare_training(dn_net *net);
+
+/* ---- links.c ---- */
+
+/* For a training step that ends with an update, or not. */
+const dn_links *dn_links_of_step(const dn_net *net, int update);
 
 /* ---- pass.c ---- */
 
@@ -110,8 +131,8 @@ size_t dn_net_place(const dn_net *net, size_t rows, size_t i);
 void dn_net_set_step(dn_net *net, uint64_t pass, uint64_t at, int64_t rows);
 /* Before an update with the step that is set: DN_E_NUMERIC when the learning rate has grown beyond float32. */
 dn_status dn_net_check_rate(const dn_net *net);
-/* The update of a step that is set. Recorded, it is done at every replay. */
-void dn_net_apply_update(dn_net *net);
+/* The update, of what the links have left over, of a step that is set. Recorded, it is done at every replay. */
+void dn_net_apply_update(dn_net *net, const dn_links *links);
 /* And that it was done. */
 void dn_net_count_update(dn_net *net);
 /* Of the schedule, from the rows seen since rate_from. */

@@ -16,7 +16,19 @@ dn_status dn_net_parse_header(dn_net *net, dn_net_size size);
 /* All other sections: layers with their shapes, and what follows from them for the network. */
 dn_status dn_net_parse_layers(dn_net *net);
 
+/* ---- links.c ---- */
+
+/* When parameters and sums of losses have their places. */
+dn_status dn_net_link(dn_net *net);
+void dn_net_unlink(dn_net *net);
+
 /* ---- memory.c ---- */
+
+/* Floats that a tensor of n takes: tensors begin at cache lines. */
+static inline size_t dn_net_pad(size_t n) {
+    const size_t align = 16;
+    return (n + align - 1) / align * align;
+}
 
 /* After every layer's plan: blocks of parameters and statistics, or those of `resized_from`. */
 dn_status dn_net_layout_parameters(dn_net *net);

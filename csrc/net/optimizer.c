@@ -32,17 +32,24 @@ dn_status dn_net_check_rate(const dn_net *net) {
     return DN_OK;
 }
 
-void dn_net_apply_update(dn_net *net) {
-    int now = net->run.update_now, n = now ? net->n_rest : net->n_ranges;
-    for (int i = 0; i < n; i++) {
-        const dn_range *r = now ? &net->rest[i] : &net->ranges[i];
+/* Ranges that touch each other in one. */
+static void net_clear_gradients(dn_net *net, const dn_links *links) {
+    for (int i = 0, next; i < links->n_ranges; i = next) {
+        size_t from = links->ranges[i].offset, to = from;
+        for (next = i; next < links->n_ranges && links->ranges[next].offset == to; next++) to += links->ranges[next].count;
+        net->ops->fill(net->pool, to - from, 0, net->grads + from);
+    }
+}
+
+void dn_net_apply_update(dn_net *net, const dn_links *links) {
+    for (int i = 0; i < links->n_ranges; i++) {
+        const dn_range *r = &links->ranges[i];
         int decays = r->decays || net->run.optimizer.adam; /* Darknet decays biases too with Adam */
         net->ops->update(net->pool, &net->run.optimizer, net->step, r->count, r->learning_rate, decays ? net->run.decay : 0,
                          net->values + r->offset, net->moment1 + r->offset,
                          net->moment2 ? net->moment2 + r->offset : NULL, net->grads + r->offset);
     }
-    for (int i = 0; now && i < n; i++) net->ops->fill(net->pool, net->rest[i].count, 0, net->grads + net->rest[i].offset);
-    if (!now) net->ops->fill(net->pool, net->n_values, 0, net->grads);
+    net_clear_gradients(net, links);
 }
 
 void dn_net_count_update(dn_net *net) {
@@ -62,7 +69,7 @@ static dn_status net_update(dn_net *net) {
     DN_CHECK(net->state.rows_since_update > 0, DN_E_USAGE, "update without a backward");
     dn_net_set_step(net, net->run.now.pass, 0, net->state.rows_since_update);
     DN_TRY(dn_net_check_rate(net));
-    dn_net_apply_update(net);
+    dn_net_apply_update(net, &net->links[DN_APART]);
     dn_net_count_update(net);
     return net->ops->finish(net->pool);
 }

@@ -3,16 +3,24 @@
 #include "net/network.h"
 #include <string.h>
 
-dn_status dn_net_run_layers(dn_net *net, const dn_pass *pass) {
+/* What layers are to know of this pass. */
+static dn_status net_begin(dn_net *net, const dn_pass *pass) {
     dn_run *run = &net->run;
     DN_CHECK(!net->recurrent || pass->rows % run->time_steps == 0, DN_E_USAGE,
              "%d rows are not whole sequences of time_steps=%d", pass->rows, run->time_steps);
     run->rows = pass->rows, run->training = pass->training, run->last = pass->last;
     run->x = pass->x, run->truth = pass->truth, run->y = pass->y;
-    for (int i = pass->first; i <= pass->last; i++) {
-        DN_TRY(dn_watched());
-        DN_TRY(net->layers[i].type->forward(&net->layers[i], run));
-    }
+    return DN_OK;
+}
+
+static dn_status net_layer_forward(dn_net *net, dn_layer *l) {
+    DN_TRY(dn_watched());
+    return l->type->forward(l, &net->run);
+}
+
+dn_status dn_net_run_layers(dn_net *net, const dn_pass *pass) {
+    DN_TRY(net_begin(net, pass));
+    for (int i = pass->first; i <= pass->last; i++) DN_TRY(net_layer_forward(net, &net->layers[i]));
     return DN_OK;
 }
 
@@ -96,18 +104,20 @@ dn_status dn_net_forward(dn_net *net, const dn_rows *rows, int training) {
     DN_EXCLUSIVE(net, net_forward(net, rows, training));
 }
 
-static dn_status net_backward_from(dn_net *net, int last) {
+/* Gradients of activations are added up, but for those that one layer alone sets. */
+static void net_clear_deltas(dn_net *net) { net->ops->fill(net->pool, net->n_added_deltas, 0, net->deltas); }
+
+static dn_status net_links_backward(dn_net *net, const dn_links *links) {
+    net_clear_deltas(net);
     net->state.rows_since_update += net->run.rows;
-    for (int i = last; i >= 0; i--) {
-        dn_layer *l = &net->layers[i];
-        if (l->stop_backward) { /* what would have been set below; its own has arrived */
-            for (int below = 0; below < i; below++)
-                if (net->layers[below + 1].sets_dx)
-                    net->ops->fill(net->pool, (size_t)net->run.batch * net->layers[below].outputs, 0,
-                                   net->layers[below].delta);
-            break;
-        }
-        if (l->type->backward) DN_TRY(l->type->backward(l, &net->run));
+    for (int i = links->n_links - 1; i >= 0; i--) {
+        const dn_link *link = &links->link[i];
+        dn_layer *l = link->layer;
+        if (l->index <= net->last_stopped) break;
+        if (link->trains)
+            DN_TRY(l->type->train(l, &net->run, link->with_loss ? &link->loss : NULL));
+        else if (l->type->backward)
+            DN_TRY(l->type->backward(l, &net->run));
     }
     return DN_OK;
 }
@@ -116,38 +126,19 @@ static dn_status net_backward(dn_net *net) {
     DN_CHECK(net->run.rows > 0, DN_E_USAGE, "backward without a forward");
     DN_TRY(dn_net_prepare_training(net));
     net->run.x = net->input; /* the rows of dn_net_forward; those of a job may be gone */
-    net->ops->fill(net->pool, net->n_added_deltas, 0, net->deltas);
-    return net_backward_from(net, net->n_layers - 1);
+    return net_links_backward(net, &net->links[DN_APART]);
 }
 
 dn_status dn_net_backward(dn_net *net) { DN_EXCLUSIVE(net, net_backward(net)); }
 
-/* A loss at the end that the layer before it can do in one with its own work. */
-static int net_loss_behind(const dn_net *net, dn_loss_behind *behind) {
-    if (net->n_layers < 2) return 0;
-    const dn_layer *loss = &net->layers[net->n_layers - 1], *l = loss - 1;
-    return l->updates_itself && l->type->train_with_loss && loss->type->plain_loss &&
-           loss->type->plain_loss(loss, &net->run, behind) && l->type->takes_loss(l, &net->run, behind->likelihood);
-}
-
 dn_status dn_net_train_rows(dn_net *net, int rows, const float *x, const float *truth, int update) {
-    dn_loss_behind behind;
-    int last = net->n_layers - 1;
-    net->run.rows = rows;
-    net->run.update_now = update && net->may_update_now && net->state.rows_since_update == 0;
-    int fused = net->run.update_now && net_loss_behind(net, &behind);
-    if (fused) last -= 2;
-    dn_status status =
-        dn_net_run_layers(net, &(dn_pass){.last = last, .rows = rows, .training = 1, .x = x, .truth = truth});
-    net->ops->fill(net->pool, net->n_added_deltas, 0, net->deltas);
-    if (status == DN_OK && fused) {
-        dn_layer *l = &net->layers[last + 1];
-        status = l->type->train_with_loss(l, &net->run, &behind);
-    }
-    if (status == DN_OK) status = net_backward_from(net, last);
-    if (status == DN_OK && update) dn_net_apply_update(net);
-    net->run.update_now = 0;
-    return status;
+    const dn_links *links = dn_links_of_step(net, update);
+    DN_TRY(net_begin(net, &(dn_pass){.last = net->n_layers - 1, .rows = rows, .training = 1, .x = x, .truth = truth}));
+    for (int i = 0; i < links->n_links; i++)
+        if (!links->link[i].with_loss) DN_TRY(net_layer_forward(net, links->link[i].layer));
+    DN_TRY(net_links_backward(net, links));
+    if (update) dn_net_apply_update(net, links);
+    return DN_OK;
 }
 
 static dn_status net_reset_state(dn_net *net) {

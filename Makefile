@@ -1,6 +1,7 @@
 # The only place of compile flags; setup.py calls it with B=<its build folder>.
 #   make        ./darknet, the library and, where nvcc is, the CUDA plugin       make test   pytest
 #   make asan   the tests under sanitizers (after pip install), CC=clang too   make tsan   the threads   make clean
+#   make install PREFIX=/usr/local DESTDIR=    program, libraries, header, manual page, completions      make uninstall
 #   make bench  measure the installed package beside its peers and write docs/performance.md
 #   CUDA=0 leaves the plugin out; ARCHS="80 90" names the GPUs it is for, ARCHS=native those of this machine;
 #   NVCC= where nvcc is; DEBUG=1 keeps debug information
@@ -67,6 +68,76 @@ $(B)/libdarknet.$(SO): $(OBJECTS)
 	@echo '  LD  $@'; $(CC) $(SHARED) $(STRIP) $(LDFLAGS) -pthread $^ -o $@ $(LIBS)
 $(B)/darknet: $(OBJECTS) $(CLI)
 	@echo '  LD  $@'; $(CC) $(STRIP) $(LDFLAGS) -pthread $^ -o $@ $(LIBS)
+
+# ---- make install: for C programs, and for people without Python ----
+PLUGIN := $(B)/libdarknet_cuda.so
+PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+SHAREDIR ?= $(PREFIX)/share
+# Before 1.0 every minor version may change what programs were compiled for.
+SOVERSION := $(word 1,$(subst ., ,$(VERSION))).$(word 2,$(subst ., ,$(VERSION)))
+ifeq ($(SO),dylib)
+LIBRARY := libdarknet.$(VERSION).dylib
+SONAME := libdarknet.$(SOVERSION).dylib
+LINK_VERSIONED = -dynamiclib -install_name $(LIBDIR)/$(SONAME)
+else
+LIBRARY := libdarknet.so.$(VERSION)
+SONAME := libdarknet.so.$(SOVERSION)
+LINK_VERSIONED = -shared -Wl,-soname,$(SONAME) -Wl,-z,defs
+endif
+$(B)/$(LIBRARY): $(OBJECTS)
+	@echo '  LD  $@'; $(CC) $(LINK_VERSIONED) $(STRIP) $(LDFLAGS) -pthread $^ -o $@ $(LIBS)
+# One object, so that only the interface's names are seen from outside.
+$(B)/libdarknet.a: $(OBJECTS)
+	@echo '  AR  $@'; rm -f $@
+ifeq ($(SO),dylib)
+	@ar rcs $@ $^
+else
+	@$(CC) -r -nostdlib $(LDFLAGS) $^ -o $(B)/libdarknet.o
+	@$$($(CC) -print-prog-name=objcopy) --localize-hidden $(B)/libdarknet.o
+	@$$($(CC) -print-prog-name=ar) rcs $@ $(B)/libdarknet.o
+endif
+
+# RUN=qemu-aarch64, say, runs a program for another machine.
+RUN ?=
+PAGES := $(addprefix $(B)/pages/,darknet.1 darknet.bash darknet.zsh darknet.fish)
+$(B)/pages/darknet.1: $(B)/darknet
+	@mkdir -p $(@D) && $(RUN) $< --man > $@
+$(B)/pages/darknet.%: $(B)/darknet
+	@mkdir -p $(@D) && $(RUN) $< --completion $* > $@
+MAN := $(SHAREDIR)/man/man1/darknet.1
+BASH := $(SHAREDIR)/bash-completion/completions/darknet
+ZSH := $(SHAREDIR)/zsh/site-functions/_darknet
+FISH := $(SHAREDIR)/fish/vendor_completions.d/darknet.fish
+SHARED_FILES := $(wildcard cfg/*.cfg) data/digits.csv
+INSTALLED := $(BINDIR)/darknet $(addprefix $(LIBDIR)/,$(LIBRARY) $(SONAME) libdarknet.$(SO) libdarknet.a $(notdir $(PLUGIN)) \
+    pkgconfig/darknet-vae.pc) $(INCLUDEDIR)/darknet.h $(addprefix $(SHAREDIR)/darknet-vae/,$(notdir $(SHARED_FILES))) \
+    $(MAN) $(BASH) $(ZSH) $(FISH)
+install: all $(B)/$(LIBRARY) $(B)/libdarknet.a $(PAGES)
+	install -d $(sort $(dir $(INSTALLED:%=$(DESTDIR)%)))
+	install -m 755 $(B)/darknet $(DESTDIR)$(BINDIR)
+	install -m 755 $(B)/$(LIBRARY) $(DESTDIR)$(LIBDIR)
+	ln -sf $(LIBRARY) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libdarknet.$(SO)
+	install -m 644 $(B)/libdarknet.a $(DESTDIR)$(LIBDIR)
+	if [ "$(CUDA)" != 0 ] && [ -f $(PLUGIN) ]; then install -m 755 $(PLUGIN) $(DESTDIR)$(LIBDIR); fi
+	install -m 644 csrc/darknet.h $(DESTDIR)$(INCLUDEDIR)
+	install -m 644 $(SHARED_FILES) $(DESTDIR)$(SHAREDIR)/darknet-vae
+	install -m 644 $(B)/pages/darknet.1 $(DESTDIR)$(MAN)
+	install -m 644 $(B)/pages/darknet.bash $(DESTDIR)$(BASH)
+	install -m 644 $(B)/pages/darknet.zsh $(DESTDIR)$(ZSH)
+	install -m 644 $(B)/pages/darknet.fish $(DESTDIR)$(FISH)
+	printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$(INCLUDEDIR)' '' 'Name: darknet-vae' \
+	    'Description: Autoencoders and variational autoencoders on a Darknet core' 'Version: $(VERSION)' \
+	    'Libs: -L$${libdir} -ldarknet' 'Libs.private: -pthread $(LIBS)' 'Cflags: -I$${includedir}' \
+	    > $(DESTDIR)$(LIBDIR)/pkgconfig/darknet-vae.pc
+	$(if $(DESTDIR),,ldconfig 2>/dev/null || true)
+uninstall:
+	rm -f $(INSTALLED:%=$(DESTDIR)%)
+	rmdir $(DESTDIR)$(SHAREDIR)/darknet-vae 2>/dev/null || true
+
 # The kernels against plain loops; run by tests/test_kernels.py.
 $(B)/test_kernels: tests/c/test_kernels.c $(OBJECTS)
 	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $(filter %.c %.o,$^) -o $@ $(LIBS)
@@ -89,7 +160,6 @@ empty :=
 space := $(empty) $(empty)
 CUDA ?= auto
 NVCC ?= $(firstword $(shell command -v nvcc 2>/dev/null) $(wildcard /usr/local/cuda/bin/nvcc))
-PLUGIN := $(B)/libdarknet_cuda.so
 PLUGIN_OBJECTS := $(patsubst csrc/cuda/%,$(B)/cuda/%.o,$(wildcard csrc/cuda/*.cu csrc/cuda/*.c))
 HOST_FLAGS = -fPIC -fvisibility=hidden $(WARN)
 ifneq ($(CUDA),0)
@@ -188,5 +258,5 @@ bench:
 	python -m bench --output docs/performance.md
 clean:
 	rm -rf build darknet libdarknet_cuda.so
-.PHONY: all bin lib cuda emulated parity asan tsan test bench clean FORCE
+.PHONY: all bin lib cuda install uninstall emulated parity asan tsan test bench clean FORCE
 -include $(wildcard $(B)/*.d $(B)/*/*.d)

@@ -14,6 +14,7 @@ from setuptools.command.build_ext import build_ext
 ROOT = Path(__file__).resolve().parent
 LIBRARY = "libdarknet.dylib" if sys.platform == "darwin" else "libdarknet.so"
 PLUGIN = "libdarknet_cuda.so"  # where nvcc is
+FOLDERS = ("lib", "include", "share")
 SHARE = ["cfg/*.cfg", "data/digits.csv"]  # also installed, for darknet_vae.bundled()
 
 
@@ -47,6 +48,7 @@ class BuildExt(build_ext):
         self.put(self.make_folder / LIBRARY, "lib")
         if os.environ.get("CUDA") != "0" and (self.make_folder / PLUGIN).exists():
             self.put(self.make_folder / PLUGIN, "lib")
+        self.put(ROOT / "csrc" / "darknet.h", "include")
         for pattern in SHARE:
             for path in ROOT.glob(pattern):
                 self.put(path, "share")
@@ -57,7 +59,7 @@ class BuildExt(build_ext):
         shutil.copy2(path, self.target_folder() / folder / path.name)
 
     def get_outputs(self) -> list[str]:
-        return super().get_outputs() + [str(p) for f in ("lib", "share") for p in (self.target_folder() / f).glob("*")]
+        return super().get_outputs() + [str(p) for f in FOLDERS for p in (self.target_folder() / f).glob("*")]
 
 
 class BuildScripts(build_scripts):

@@ -58,8 +58,19 @@ _MODULES = ("errors", "plots", "datasets")
 
 __all__ = [
     "DarknetError", "Detections", "History", "Layer", "Losses", "Network", "Progress", "__version__", "build_info", "bundled",
-    "datasets", "errors", "layer_types", "load_csv", "load_table", "one_hot", "plots", "sample_prior", "save_csv",
+    "datasets", "errors", "get_include", "get_library_dir", "layer_types", "load_csv", "load_table", "one_hot", "plots",
+    "sample_prior", "save_csv",
 ]  # fmt: skip
+
+
+def get_include() -> str:
+    """The folder of darknet.h, for C programs that use the library of this package."""
+    return os.path.join(__path__[0], "include")
+
+
+def get_library_dir() -> str:
+    """The folder of libdarknet."""
+    return os.path.join(__path__[0], "lib")
 
 
 def __getattr__(name: str) -> Any:

@@ -53,15 +53,19 @@ ON_A_GPU = bool(os.environ.get("DARKNET_TEST_GPU"))
 """The tests of the device `cuda` use this machine's GPU and the installed plugin, not the emulation."""
 
 
+BUILD = os.environ.get("DARKNET_TEST_BUILD", str(ROOT / "build" / "make"))
+"""The folder that tests build in."""
+
+
 @functools.cache
-def made(target: str, file: str) -> str:
-    """`make target`, in DARKNET_TEST_BUILD or the folder that `make` itself uses; the path of `file` there."""
-    folder = os.environ.get("DARKNET_TEST_BUILD", str(ROOT / "build" / "make"))
+def made(target: str, file: str, *variables: str, folder: str = BUILD) -> str:
+    """`make variables target` in a folder; the path of `file` there."""
     environment = {k: v for k, v in os.environ.items() if k not in ("LD_PRELOAD", "MAKEFLAGS", "LD_LIBRARY_PATH")}
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, "tests.lock"), "w") as lock:  # tests may run side by side
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = subprocess.run(["make", "-j2", f"B={folder}", target], cwd=ROOT, env=environment, capture_output=True, text=True)
+        words = ["make", "-j2", f"B={folder}", *variables, target]
+        done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, f"make {target} failed:\n{done.stdout}\n{done.stderr}"
     return os.path.join(folder, file)
 

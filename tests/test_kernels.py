@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import ROOT, has_isa, made
+from helpers import BUILD, ROOT, has_isa, made
 
 ISAS = ["base", "avx2", "avx512"]
 
@@ -21,8 +21,7 @@ def c_test(name: str) -> Path:
     binary = Path(os.environ.get("DARKNET_BINARY", ""))
     if (binary.parent / name).exists():
         return binary.parent / name
-    folder = os.environ.get("DARKNET_TEST_BUILD", str(ROOT / "build" / "make"))
-    return Path(made(f"{folder}/{name}", name))
+    return Path(made(f"{BUILD}/{name}", name))
 
 
 @pytest.fixture(scope="module")

@@ -34,6 +34,27 @@ typedef struct cli_verb {
     const char *more;             /* paragraphs of its own help page, or NULL */
 } cli_verb;
 
+/* What an option's value is. */
+typedef enum cli_kind {
+    CLI_TEXT,
+    CLI_FILE,
+    CLI_PRECISION,
+    CLI_WHOLE,  /* a whole number from 0 on */
+    CLI_COUNT,  /* above 0 */
+    CLI_SEED,   /* of 64 bits */
+    CLI_NUMBER, /* above 0 */
+    CLI_PART,   /* between 0 and 1 */
+    CLI_FLAG    /* it has none */
+} cli_kind;
+
+typedef struct cli_option {
+    const char *names[3];
+    cli_kind kind;
+    size_t offset; /* of its field in cli_args */
+    int verbs;
+    const char *metavar, *help;
+} cli_option;
+
 struct cli_args {
     const char *program; /* "darknet", or "darknet-vae" when Python's command line runs us */
     const cli_verb *verb;
@@ -54,8 +75,18 @@ int cli_parse(cli_args *args, int argc, char **argv);
 int cli_takes_value(const char *word);
 /* The verbs, ended by one without a name (main.c). */
 extern const cli_verb cli_verbs[];
+/* The options, ended by one of no verb. */
+extern const cli_option cli_options[];
+extern const char cli_exit_codes[];
 int cli_help(const cli_args *args);
 int cli_verb_help(const cli_args *args);
+
+/* ---- pages.c: what a package of the program has beside it, on standard output ---- */
+
+/* The manual page, for `man -l`. */
+int cli_manual(const cli_args *args);
+/* What completes the program's arguments in a shell: bash, zsh or fish. */
+int cli_completion(const cli_args *args, const char *shell);
 
 /* ---- messages.c ---- */
 

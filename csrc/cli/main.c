@@ -113,6 +113,8 @@ int main(int argc, char **argv) {
     if (argc < 2) return cli_help(&args), DN_E_USAGE;
     argc--, argv++;
     if (!strcmp(argv[0], "--version") || !strcmp(argv[0], "-version")) return puts(dn_build_info()), cli_flush(&args);
+    if (!strcmp(argv[0], "--man")) return cli_manual(&args);
+    if (!strcmp(argv[0], "--completion")) return cli_completion(&args, argc > 1 ? argv[1] : "");
     if (is_help(argv[0]) && argc > 1 && (args.verb = find_verb(argv[1])) && args.verb->bit) return cli_verb_help(&args);
     if (is_help(argv[0])) return args.verb = NULL, cli_help(&args);
     cli_signals();

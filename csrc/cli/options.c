@@ -1,4 +1,5 @@
-/* The options, once: parsing, what belongs to which verb, "did you mean" and the help pages come from this table. */
+/* The options, once: parsing, what belongs to which verb, "did you mean", the help pages, the manual page and the
+ * completions come from this table. */
 #include "base/nearest.h"
 #include "cli/cli.h"
 #include <errno.h>
@@ -7,87 +8,78 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum option_kind { TEXT, WHOLE, COUNT, SEED, NUMBER, PART, FLAG } option_kind;
-
-typedef struct option {
-    const char *names[3];
-    option_kind kind;
-    size_t offset;
-    int verbs;
-    const char *metavar, *help;
-} option;
-
 #define AT(field) offsetof(cli_args, field)
-static const option options[] = {
-    {{"weights", "w"}, TEXT, AT(weights), CLI_TRAIN, "W", "go on from these weights (Darknet .weights)"},
-    {{"weights", "w"}, TEXT, AT(weights), CLI_ALL & ~CLI_TRAIN, "W", "the trained parameters (Darknet .weights)"},
-    {{"random"}, FLAG, AT(random), CLI_SAMPLE | CLI_ROWS, NULL, "run without -weights, with random parameters"},
-    {{"save"}, TEXT, AT(save), CLI_TRAIN, "F", "the weights (vae.weights, or CFG's name + .weights)"},
-    {{"latents"}, TEXT, AT(latents), CLI_TRAIN, "F", "the latent means (latent_space.txt beside weights)"},
-    {{"no-latents"}, FLAG, AT(no_latents), CLI_TRAIN, NULL, "do not write them"},
-    {{"output", "o"}, TEXT, AT(output), CLI_TRAIN, "F", "ten inputs and outputs per epoch: F_input_0.txt, ..."},
-    {{"output", "o"}, TEXT, AT(output), CLI_SAMPLE | CLI_ROWS, "F", "the rows' file (-: standard output)"},
-    {{"epochs"}, COUNT, AT(epochs), CLI_TRAIN, "n", "passes over the rows (default: the cfg's max_batches)"},
-    {{"lr"}, NUMBER, AT(learning_rate), CLI_TRAIN, "r", "learning rate, instead of the cfg's"},
-    {{"continue"}, FLAG, AT(continues), CLI_TRAIN, NULL, "the cfg's schedule goes on where the weights stopped"},
-    {{"clear"}, FLAG, AT(clear), CLI_TRAIN, NULL, "the weights count as never trained"},
-    {{"valid"}, TEXT, AT(valid), CLI_TRAIN, "F.csv", "evaluate on these rows after every epoch"},
-    {{"holdout"}, PART, AT(holdout), CLI_TRAIN, "p", "evaluate on this part of the rows, not trained on: 0.2"},
-    {{"no-shuffle"}, FLAG, AT(no_shuffle), CLI_TRAIN, NULL, "take the rows in their order"},
-    {{"n"}, COUNT, AT(count), CLI_SAMPLE, "n", "decode so many drawn latent vectors"},
-    {{"labels"}, FLAG, AT(labels), CLI_PREDICT, NULL, "the label before every row"},
-    {{"label-column"}, TEXT, AT(label_column), CLI_TABLES, "c", "a column that is not data: name, or index from 0"},
-    {{"target", "targets"}, TEXT, AT(target), CLI_TRAIN | CLI_ROWS, "a,b", "columns to predict, not data: names or indexes"},
-    {{"scale"}, NUMBER, AT(scale), CLI_TABLES, "s", "divide the data by s (default: the cfg's data_scale)"},
-    {{"header"}, FLAG, AT(header), CLI_TABLES, NULL, "the first row of the CSV names the columns"},
-    {{"no-header"}, FLAG, AT(no_header), CLI_TABLES, NULL, "the first row of the CSV is data"},
-    {{"N", "rows"}, COUNT, AT(rows), CLI_TABLES, "n", "the first n rows of the CSV only"},
-    {{"seed"}, SEED, AT(seed), CLI_ALL, "s", "of everything that is drawn (default: 0)"},
-    {{"batch"}, COUNT, AT(batch), CLI_ALL, "b", "rows in one pass, instead of the cfg's"},
-    {{"threads"}, COUNT, AT(threads), CLI_ALL, "t", "how many (default: all that this process may use)"},
-    {{"i", "gpu"}, WHOLE, AT(gpu), CLI_ALL, "N", "use GPU N (the first, if the network gains by it)"},
-    {{"nogpu", "cpu"}, FLAG, AT(cpu), CLI_ALL, NULL, "use the CPU"},
-    {{"precision"}, TEXT, AT(precision), CLI_ALL, "p", "of products on a GPU: float32, tf32 or bf16"},
-    {{"json"}, FLAG, AT(json), CLI_TRAIN | CLI_EVALUATE | CLI_INSPECT, NULL, "the result as JSON"},
-    {{"quiet", "q"}, FLAG, AT(quiet), CLI_ALL, NULL, "no progress, no warnings"},
-    {{"help", "h"}, FLAG, AT(help), CLI_ALL, NULL, "this page"},
+const cli_option cli_options[] = {
+    {{"weights", "w"}, CLI_FILE, AT(weights), CLI_TRAIN, "W", "go on from these weights (Darknet .weights)"},
+    {{"weights", "w"}, CLI_FILE, AT(weights), CLI_ALL & ~CLI_TRAIN, "W", "the trained parameters (Darknet .weights)"},
+    {{"random"}, CLI_FLAG, AT(random), CLI_SAMPLE | CLI_ROWS, NULL, "run without -weights, with random parameters"},
+    {{"save"}, CLI_FILE, AT(save), CLI_TRAIN, "F", "the weights (vae.weights, or CFG's name + .weights)"},
+    {{"latents"}, CLI_FILE, AT(latents), CLI_TRAIN, "F", "the latent means (latent_space.txt beside weights)"},
+    {{"no-latents"}, CLI_FLAG, AT(no_latents), CLI_TRAIN, NULL, "do not write them"},
+    {{"output", "o"}, CLI_FILE, AT(output), CLI_TRAIN, "F", "ten inputs and outputs per epoch: F_input_0.txt, ..."},
+    {{"output", "o"}, CLI_FILE, AT(output), CLI_SAMPLE | CLI_ROWS, "F", "the rows' file (-: standard output)"},
+    {{"epochs"}, CLI_COUNT, AT(epochs), CLI_TRAIN, "n", "passes over the rows (default: the cfg's max_batches)"},
+    {{"lr"}, CLI_NUMBER, AT(learning_rate), CLI_TRAIN, "r", "learning rate, instead of the cfg's"},
+    {{"continue"}, CLI_FLAG, AT(continues), CLI_TRAIN, NULL, "the cfg's schedule goes on where the weights stopped"},
+    {{"clear"}, CLI_FLAG, AT(clear), CLI_TRAIN, NULL, "the weights count as never trained"},
+    {{"valid"}, CLI_FILE, AT(valid), CLI_TRAIN, "F.csv", "evaluate on these rows after every epoch"},
+    {{"holdout"}, CLI_PART, AT(holdout), CLI_TRAIN, "p", "evaluate on this part of the rows, not trained on: 0.2"},
+    {{"no-shuffle"}, CLI_FLAG, AT(no_shuffle), CLI_TRAIN, NULL, "take the rows in their order"},
+    {{"n"}, CLI_COUNT, AT(count), CLI_SAMPLE, "n", "decode so many drawn latent vectors"},
+    {{"labels"}, CLI_FLAG, AT(labels), CLI_PREDICT, NULL, "the label before every row"},
+    {{"label-column"}, CLI_TEXT, AT(label_column), CLI_TABLES, "c", "a column that is not data: name, or index from 0"},
+    {{"target", "targets"}, CLI_TEXT, AT(target), CLI_TRAIN | CLI_ROWS, "a,b",
+     "columns to predict, not data: names or indexes"},
+    {{"scale"}, CLI_NUMBER, AT(scale), CLI_TABLES, "s", "divide the data by s (default: the cfg's data_scale)"},
+    {{"header"}, CLI_FLAG, AT(header), CLI_TABLES, NULL, "the first row of the CSV names the columns"},
+    {{"no-header"}, CLI_FLAG, AT(no_header), CLI_TABLES, NULL, "the first row of the CSV is data"},
+    {{"N", "rows"}, CLI_COUNT, AT(rows), CLI_TABLES, "n", "the first n rows of the CSV only"},
+    {{"seed"}, CLI_SEED, AT(seed), CLI_ALL, "s", "of everything that is drawn (default: 0)"},
+    {{"batch"}, CLI_COUNT, AT(batch), CLI_ALL, "b", "rows in one pass, instead of the cfg's"},
+    {{"threads"}, CLI_COUNT, AT(threads), CLI_ALL, "t", "how many (default: all that this process may use)"},
+    {{"i", "gpu"}, CLI_WHOLE, AT(gpu), CLI_ALL, "N", "use GPU N (the first, if the network gains by it)"},
+    {{"nogpu", "cpu"}, CLI_FLAG, AT(cpu), CLI_ALL, NULL, "use the CPU"},
+    {{"precision"}, CLI_PRECISION, AT(precision), CLI_ALL, "p", "of products on a GPU: float32, tf32 or bf16"},
+    {{"json"}, CLI_FLAG, AT(json), CLI_TRAIN | CLI_EVALUATE | CLI_INSPECT, NULL, "the result as JSON"},
+    {{"quiet", "q"}, CLI_FLAG, AT(quiet), CLI_ALL, NULL, "no progress, no warnings"},
+    {{"help", "h"}, CLI_FLAG, AT(help), CLI_ALL, NULL, "this page"},
+    {{NULL}, CLI_FLAG, 0, 0, NULL, NULL},
 };
-enum { N_OPTIONS = sizeof options / sizeof *options };
 
-static int option_is(const option *o, const char *name, size_t size) {
+static int option_is(const cli_option *o, const char *name, size_t size) {
     for (int k = 0; k < 3 && o->names[k]; k++)
         if (strlen(o->names[k]) == size && !strncmp(o->names[k], name, size)) return 1;
     return 0;
 }
 
 /* An option of the verb; else, before the verb is known or when it has none of the name, any. */
-static const option *option_find(const char *name, size_t size, int verb) {
-    const option *other = NULL;
-    for (int i = 0; i < N_OPTIONS; i++) {
-        if (!option_is(&options[i], name, size)) continue;
-        if (options[i].verbs & verb) return &options[i];
-        other = &options[i];
+static const cli_option *option_find(const char *name, size_t size, int verb) {
+    const cli_option *other = NULL;
+    for (const cli_option *o = cli_options; o->verbs; o++) {
+        if (!option_is(o, name, size)) continue;
+        if (o->verbs & verb) return o;
+        other = o;
     }
     return other;
 }
 
 int cli_takes_value(const char *word) {
     const char *name = word + 1 + (word[1] == '-');
-    const option *o = strchr(name, '=') ? NULL : option_find(name, strlen(name), CLI_ALL);
-    return o && o->kind != FLAG;
+    const cli_option *o = strchr(name, '=') ? NULL : option_find(name, strlen(name), CLI_ALL);
+    return o && o->kind != CLI_FLAG;
 }
 
 static int option_unknown(const cli_args *args, const char *word, const char *name, size_t size) {
     dn_nearest nearest;
     dn_nearest_begin(&nearest, name, size);
-    for (int i = 0; i < N_OPTIONS; i++)
-        for (int k = 0; k < 3 && options[i].names[k] && (!args->verb || options[i].verbs & args->verb->bit); k++)
-            dn_nearest_try(&nearest, options[i].names[k], strlen(options[i].names[k]));
+    for (const cli_option *o = cli_options; o->verbs; o++)
+        for (int k = 0; k < 3 && o->names[k] && (!args->verb || o->verbs & args->verb->bit); k++)
+            dn_nearest_try(&nearest, o->names[k], strlen(o->names[k]));
     if (nearest.found) return cli_usage(args, "unknown option '%s' (did you mean -%s?)", word, nearest.found);
     return cli_usage(args, "unknown option '%s'", word);
 }
 
-static int option_of_others(const cli_args *args, const option *o) {
+static int option_of_others(const cli_args *args, const cli_option *o) {
     char verbs[128] = "";
     for (const cli_verb *v = cli_verbs; v->name; v++)
         if (v->bit & o->verbs)
@@ -96,32 +88,36 @@ static int option_of_others(const cli_args *args, const option *o) {
 }
 
 /* NULL, or what is wanted. */
-static const char *option_set(cli_args *args, const option *o, const char *value) {
+static const char *option_set(cli_args *args, const cli_option *o, const char *value) {
     void *to = (char *)args + o->offset;
     char *end = NULL;
     int fits = 0;
     errno = 0;
     switch (o->kind) {
-    case TEXT: *(const char **)to = value; return *value ? NULL : "not be empty";
-    case FLAG: *(int *)to = 1; return NULL;
-    case WHOLE:
-    case COUNT:
+    case CLI_TEXT:
+    case CLI_FILE:
+    case CLI_PRECISION: *(const char **)to = value; return *value ? NULL : "not be empty";
+    case CLI_FLAG: *(int *)to = 1; return NULL;
+    case CLI_WHOLE:
+    case CLI_COUNT:
         *(long *)to = strtol(value, &end, 10);
-        fits = *(long *)to >= (o->kind == COUNT);
+        fits = *(long *)to >= (o->kind == CLI_COUNT);
         break;
-    case SEED:
+    case CLI_SEED:
         *(unsigned long long *)to = strtoull(value, &end, 10);
         fits = !strchr(value, '-');
         break;
-    case NUMBER:
-    case PART:
+    case CLI_NUMBER:
+    case CLI_PART:
         *(double *)to = strtod(value, &end);
-        fits = *(double *)to > 0 && isfinite(*(double *)to) && (o->kind == NUMBER || *(double *)to < 1);
+        fits = *(double *)to > 0 && isfinite(*(double *)to) && (o->kind == CLI_NUMBER || *(double *)to < 1);
         break;
     }
-    static const char *const wanted[] = {[WHOLE] = "be a whole number from 0 on", [COUNT] = "be a whole number above 0",
-                                         [SEED] = "be a whole number from 0 to 2^64 - 1", [NUMBER] = "be a number above 0",
-                                         [PART] = "be a number between 0 and 1"};
+    static const char *const wanted[] = {
+        [CLI_WHOLE] = "be a whole number from 0 on",        [CLI_COUNT] = "be a whole number above 0",
+        [CLI_SEED] = "be a whole number from 0 to 2^64 - 1", [CLI_NUMBER] = "be a number above 0",
+        [CLI_PART] = "be a number between 0 and 1",
+    };
     return !errno && end != value && !*end && fits ? NULL : wanted[o->kind];
 }
 
@@ -129,10 +125,10 @@ static const char *option_set(cli_args *args, const option *o, const char *value
 static int parse_option(cli_args *args, int argc, char **argv, int *i) {
     const char *given = argv[*i], *name = given + (given[1] == '-' ? 2 : 1), *equals = strchr(name, '=');
     size_t size = equals ? (size_t)(equals - name) : strlen(name);
-    const option *o = option_find(name, size, args->verb ? args->verb->bit : CLI_ALL);
+    const cli_option *o = option_find(name, size, args->verb ? args->verb->bit : CLI_ALL);
     if (!o) return option_unknown(args, given, name, size);
     if (args->verb && !(o->verbs & args->verb->bit)) return option_of_others(args, o);
-    if (o->kind == FLAG) {
+    if (o->kind == CLI_FLAG) {
         if (equals) return cli_usage(args, "-%s takes no value", o->names[0]);
         option_set(args, o, "");
         return 0;
@@ -144,7 +140,7 @@ static int parse_option(cli_args *args, int argc, char **argv, int *i) {
     }
     if (!value) return cli_usage(args, "-%s needs a value", o->names[0]);
     const char *wanted = option_set(args, o, value);
-    if (wanted && o->kind == WHOLE && !strcmp(value, "-1")) return cli_usage(args, "-%s -1: the CPU is -nogpu", o->names[0]);
+    if (wanted && o->kind == CLI_WHOLE && !strcmp(value, "-1")) return cli_usage(args, "-%s -1: the CPU is -nogpu", o->names[0]);
     return wanted ? cli_usage(args, "-%s '%s' must %s", o->names[0], value, wanted) : 0;
 }
 
@@ -194,14 +190,16 @@ int cli_parse(cli_args *args, int argc, char **argv) {
 
 /* ---- help ---- */
 
+const char cli_exit_codes[] = "0 fine, 1 numeric failure, 2 usage, 3 bad input file,\n"
+                              "4 input/output, 5 out of memory, 6 no such device, 128 + n: signal n";
+
 int cli_verb_help(const cli_args *args) {
     const cli_verb *v = args->verb;
     printf("usage: %s %s %s [options]\n\n%c%s.\n", args->program, v->name, v->arguments, v->help[0] - 'a' + 'A',
            v->help + 1);
     if (v->more) printf("%s\n", v->more);
     puts("\noptions, with one dash or two, anywhere:");
-    for (int i = 0; i < N_OPTIONS; i++) {
-        const option *o = &options[i];
+    for (const cli_option *o = cli_options; o->verbs; o++) {
         if (!(o->verbs & v->bit)) continue;
         char names[64] = "  ";
         for (int k = 0; k < 3 && o->names[k]; k++)
@@ -225,7 +223,8 @@ int cli_help(const cli_args *args) {
            args->program, args->program);
     cli_bundled(bundled, sizeof bundled);
     if (*bundled) printf("\nnetworks that come with it, found by name:\n  %s\n", bundled);
-    puts("\nexit codes: 0 fine, 1 numeric failure, 2 usage, 3 bad input file,\n"
-         "4 input/output, 5 out of memory, 6 no such device, 128 + n: signal n");
+    printf("\n%s --completion bash|zsh|fish prints that for a shell, %s --man the manual page.\n", args->program,
+           args->program);
+    printf("\nexit codes: %s\n", cli_exit_codes);
     return cli_flush(args);
 }

@@ -1,7 +1,7 @@
 /* Dense layers with few rows: what counts is how often the weights come from memory. Compiled once per instruction set.
  *
  * forward: a tile of TILE_W weight rows times TILE_X rows of x is VL dot products, which a tree of shuffles adds up
- * into one vector. train: a block of eight weight rows is read once together with its moments; gradient, update and the
+ * into one vector. train: a block of weight rows is read once together with its moments; gradient, update and the
  * input's gradient come from registers, so a step moves every weight and moment once in and once out. With a loss
  * behind the layer the block's outputs and their gradient are computed first, while it is in the nearest cache. */
 #include "cpu/cpu_dense.h"
@@ -14,7 +14,12 @@ enum { TILE_W = 4 };
 #else
 enum { TILE_W = 2 };
 #endif
-enum { TILE_X = VL / TILE_W, BLOCK = DN_DENSE_BLOCK, NARROW = 8, STRIP = 64, WIDE = STRIP + VL };
+enum { TILE_X = VL / TILE_W, NARROW = 8, STRIP = 64, WIDE = STRIP + VL };
+/* Weight rows whose gradients are formed together. With dx a block takes 2 BLOCK registers and more, of which there are
+ * 16 but for AVX-512; with the moments it is also 16 to 24 streams, too many for the sets of a cache of 32 KB where rows
+ * are a power of two apart. Half a block took 0.45 to 0.95 of the time on Zen 4 held to AVX2 and SSE2, but 1.2 without
+ * dx for SGD on more than SHARED_ROWS rows, where fewer loads of x are what counts. */
+enum { BLOCK = DN_DENSE_BLOCK, PART = VL == 16 ? BLOCK : BLOCK / 2, SHARED_ROWS = 8 };
 /* The processor prefetches along a row by itself, but begins anew with each. */
 #define PREFETCH_HEAD(p)                                                                    \
     do                                                                                      \
@@ -218,7 +223,7 @@ INLINE void columns(const dn_dense_job *j, const rule *rule, const int adam, con
 /* The published networks train with four rows: then everything that is known stays in registers. */
 INLINE void columns_rows(const dn_dense_job *j, const rule *o, const int adam, const int n, const int with_dx,
                          const int first, const float *dy, size_t at, float *dx) {
-    if (j->pass->shape.rows == 4 && n == BLOCK)
+    if (j->pass->shape.rows == 4 && n == PART)
         columns(j, o, adam, n, with_dx, first, 4, dy, at, dx);
     else
         columns(j, o, adam, n, with_dx, first, j->pass->shape.rows, dy, at, dx);
@@ -331,6 +336,7 @@ static void train(const dn_dense_job *j, int from, int to, float *dx, double *su
     const rule o = rule_of(p, p->decay), of_biases = rule_of(p, p->bias_decay);
     float dy[DN_DENSE_ROWS][WIDE] __attribute__((aligned(64))); /* vectors may begin anywhere in a strip */
     const int few_inputs = p->shape.inputs <= NARROW;
+    const int shared = PART < BLOCK && !dx && !o.adam && p->shape.rows > SHARED_ROWS;
     narrow turned;
     if (few_inputs) narrow_begin(&turned, j);
     for (int at = from; at < to; at += STRIP) {
@@ -341,7 +347,10 @@ static void train(const dn_dense_job *j, int from, int to, float *dx, double *su
             narrow_train(&turned, p, &o, at, n, dy);
             continue;
         }
-        for (; i + BLOCK <= n; i += BLOCK) columns_any(j, &o, BLOCK, dy[0] + i, (size_t)(at + i), dx, at + i == from);
+        if (shared)
+            for (; i + BLOCK <= n; i += BLOCK)
+                columns(j, &o, 0, BLOCK, 0, 0, p->shape.rows, dy[0] + i, (size_t)(at + i), NULL);
+        for (; i + PART <= n; i += PART) columns_any(j, &o, PART, dy[0] + i, (size_t)(at + i), dx, at + i == from);
         for (; i < n; i++) columns_any(j, &o, 1, dy[0] + i, (size_t)(at + i), dx, at + i == from);
     }
     if (few_inputs && dx) narrow_end(&turned, j, dx);

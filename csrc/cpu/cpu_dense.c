@@ -8,9 +8,7 @@
 enum {
     CHUNK_BYTES = 1 << 18, /* of weights: about 10 us */
     MAX_CHUNKS = 32,
-    PAIRINGS = 6, /* 2^PAIRINGS > MAX_CHUNKS */
-    TILE_OUTPUTS = 32,
-    TILE_INPUTS = 512 /* of the weight gradient, which stays in the cache until it is used up */
+    PAIRINGS = 6 /* 2^PAIRINGS > MAX_CHUNKS */
 };
 
 /* Outputs in a chunk. A power of two of chunks, so that 2, 4 or 8 threads have equal shares. */
@@ -199,20 +197,22 @@ static void dense_train_few(dn_pool *pool, const dn_dense_pass *p) {
             dn_cpu_kernels_get()->axpy(inputs, scale, j.dx + part * rows * step + r * step, p->dx + r * inputs);
 }
 
-/* Inputs of a tile of the weight gradient: equal parts, whole vectors. */
+/* Inputs of a tile of the weight gradient: equal parts, but for rounding. */
 static int tile_inputs(const dn_dense_shape *s) {
-    int parts = (s->inputs + TILE_INPUTS - 1) / TILE_INPUTS, part = (s->inputs + parts - 1) / parts;
-    return (part + LINE - 1) / LINE * LINE;
+    const dn_gemm_kernel *kernel = dn_cpu_gemm_kernel();
+    int parts = (s->inputs + kernel->tile_cols - 1) / kernel->tile_cols, part = (s->inputs + parts - 1) / parts;
+    return (part + kernel->tile_unit - 1) / kernel->tile_unit * kernel->tile_unit;
 }
 
 /* The weight gradient tile by tile, each used up while it is in the cache. */
 static void train_many(void *context, size_t chunk) {
     const dn_dense_pass *p = context;
     const dn_dense_shape *s = &p->shape;
-    float tile[TILE_OUTPUTS * TILE_INPUTS] __attribute__((aligned(64)));
+    float tile[DN_GEMM_TILE] __attribute__((aligned(64)));
     int part = tile_inputs(s), across = (int)dn_chunks((size_t)s->inputs, (size_t)part);
-    int o = (int)(chunk / (size_t)across) * TILE_OUTPUTS, k = (int)(chunk % (size_t)across) * part;
-    int n = s->outputs - o < TILE_OUTPUTS ? s->outputs - o : TILE_OUTPUTS;
+    int tall = dn_cpu_gemm_kernel()->tile_rows;
+    int o = (int)(chunk / (size_t)across) * tall, k = (int)(chunk % (size_t)across) * part;
+    int n = s->outputs - o < tall ? s->outputs - o : tall;
     int m = s->inputs - k < part ? s->inputs - k : part;
     dn_cpu_gemm_kernel()->gemm(1, 0, n, m, s->rows, 1, p->dy + o, s->outputs, p->x + k, s->inputs, 0, tile, m);
     for (int i = 0; i < n; i++) {
@@ -263,7 +263,8 @@ static void dense_train_many(dn_pool *pool, const dn_dense_pass *p) {
         dn_cpu_ops.gemm(pool, 0, 0, s->rows, s->inputs, s->outputs, 1, p->dy, s->outputs, p->w, s->inputs,
                         p->set_dx ? 0 : 1, p->dx, s->inputs);
     size_t across = dn_chunks((size_t)s->inputs, (size_t)tile_inputs(s));
-    dn_pool_run(pool, dn_chunks((size_t)s->outputs, TILE_OUTPUTS) * across, train_many, (void *)p);
+    size_t down = dn_chunks((size_t)s->outputs, (size_t)dn_cpu_gemm_kernel()->tile_rows);
+    dn_pool_run(pool, down * across, train_many, (void *)p);
 }
 
 void cpu_dense_train(dn_pool *pool, const dn_dense_pass *p) {

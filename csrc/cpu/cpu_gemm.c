@@ -39,17 +39,19 @@ static int even_part(int all, double part, int unit) {
  * Packing op(B) costs a block the more the fewer rows it has, transposing it the most: few columns and many rows then.
  */
 static void gemm_cut(gemm_job *j) {
-    enum { UNIT = 48 };
+    enum { UNIT = 48, ROWS = 256 };
     double area = 2 * (j->k + 4.0), work = area * j->m * j->n; /* 4: reading and writing C */
     j->rows = j->m, j->cols = j->n;
     if (work < 5e6) return;
     double block = work / 16;
     block = block < 2e6 ? 2e6 : block > 1e7 ? 1e7 : block;
     if (work / 128 > block) block = work / 128;
-    double rows = block / area / (j->trans_b ? UNIT : 4 * UNIT);
-    j->rows = j->m <= 256 ? j->m : even_part(j->m, rows < 64 ? 64 : rows > 256 ? 256 : rows, 8);
+    int turned = j->trans_a ? j->kernel->least_cols_turned : UNIT;
+    double rows = block / area / (j->trans_b ? UNIT : j->kernel->widen * UNIT);
+    if (rows < j->kernel->least_rows) rows = j->kernel->least_rows;
+    j->rows = j->m <= ROWS ? j->m : even_part(j->m, rows < ROWS ? rows : ROWS, 8);
     double cols = block / area / j->rows;
-    j->cols = even_part(j->n, cols < UNIT ? UNIT : cols, UNIT);
+    j->cols = even_part(j->n, cols < turned ? turned : cols, UNIT);
 }
 
 void cpu_gemm(dn_pool *pool, int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a, int lda,

@@ -1,8 +1,8 @@
 /* C = alpha op(A) op(B) + beta C on one thread, compiled once per instruction set. Three ways:
  *
  *   dots     A (m, k) and B^T (n, k) are both read along k, nothing is packed: few rows, as in a connected forward
- *   tile     MR x NR of C in registers, A(i, p) broadcast from where it lies, rows of B loaded; op(B) goes through a
- *            packed block (KC, <= NC) on the stack that stays in the L2 cache, unless it is used too seldom
+ *   tile     MR x NR of C in registers, A(i, p) broadcast, rows of B loaded; op(B) goes through a packed block on the
+ *            stack, strip after strip of NR columns, unless it is used too seldom; A^T is packed too
  *   turned   C^T = B^T A^T for a C of fewer columns than a vector has lanes, when A has its rows in the lanes'
  * direction
  *
@@ -11,18 +11,31 @@
 #include "cpu/cpu_kernels.h"
 #include "cpu/isa_simd.h"
 
+/* Tiles of MR x NV vectors; BLOCK floats of packed B, which MC rows of A use strip by strip before the next MC.
+ *
+ * AVX-512, measured on Zen 4 and 5 with 1 MB of L2: a strip (KC, 48) does not fit L1, so tiles go along the rows of C.
+ * Narrower vectors, measured on Zen 4 held to them and sized for 32 KB of L1 and 256 KB of L2: a strip (KC, 24) of AVX2
+ * stays in L1 while MC rows of A come from L2. There 48 to 96 rows, and 96 to 192 KB of B, made no difference. */
 #if VL == 16
-enum { MR = 8, NV = 3, WIDE = 8, DOT_ROWS = 4, DOTS_MOST = 512 };
+enum { MR = 8, NV = 3, WIDE = 8, MC = 16, BLOCK = 48 * 1024, KC_TURNED = 128, DOT_ROWS = 4, DOTS_MOST = 512 };
 #elif VL == 8
-enum { MR = 4, NV = 3, WIDE = 6, DOT_ROWS = 3, DOTS_MOST = 48 };
+enum { MR = 4, NV = 3, WIDE = 6, MC = 64, BLOCK = 36 * 1024, KC_TURNED = 256, DOT_ROWS = 3, DOTS_MOST = 48 };
 #else
-enum { MR = 6, NV = 2, WIDE = 6, DOT_ROWS = 3, DOTS_MOST = 512 };
+enum { MR = 6, NV = 2, WIDE = 6, MC = 60, BLOCK = 36 * 1024, KC_TURNED = 256, DOT_ROWS = 3, DOTS_MOST = 512 };
 #endif
-enum { NR = NV * VL, KC = 256, BLOCK = 48 * 1024, LINE = 16 / MR * MR, DOT_COLS = 4 };
+enum { NR = NV * VL, KC = 256, LINE = 16, AHEAD = 8, DOT_COLS = 4 };
 /* Up to DOTS_MOST rows, as many as DOTS_DEPTH times fit into k and DOTS_VALUES of A (which every four columns read
- * again from a near cache), dot products are faster than transposing B; up to DIRECT_ROWS rows, and up to
- * DIRECT_SHALLOW_ROWS when k is at most SHALLOW, B is not worth copying. Measured on Zen 4 and 5. */
-enum { DOTS_DEPTH = 6, DOTS_VALUES = 1 << 16, DIRECT_ROWS = 24, DIRECT_SHALLOW_ROWS = 72, SHALLOW = 1024 };
+ * again from a near cache), dot products are faster than transposing B. */
+enum { DOTS_DEPTH = 6, DOTS_VALUES = 1 << 16 };
+/* Up to DIRECT_ROWS rows, and up to DIRECT_SHALLOW_ROWS when k is at most SHALLOW, B is not worth copying. Strips of
+ * narrow vectors are but a line and a half wide: of a B of more than DIRECT_NEAR values they read DIRECT_DEPTH rows at a
+ * time, which the processor can follow as so many streams, and from DIRECT_FAR values on they ask for the next. */
+#if VL == 16
+enum { DIRECT_ROWS = 24, DIRECT_SHALLOW_ROWS = 72, DIRECT_DEPTH = 1 << 30 };
+#else
+enum { DIRECT_ROWS = 24, DIRECT_SHALLOW_ROWS = 24, DIRECT_DEPTH = 16 };
+#endif
+enum { SHALLOW = 1024, DIRECT_NEAR = 1 << 16, DIRECT_FAR = 1 << 21 };
 
 typedef struct gemm_args {
     int m, n, k;
@@ -103,20 +116,25 @@ static void tile_edge(int m, int n, int k, float alpha, const float *a, ptrdiff_
 
 /* ---- packing: strip after strip, each (kc, width) with width NR or, in the last, n rounded up to vectors ---- */
 
-/* panel (kc, width) = rows of B, B(p, j) = b[p brs + j] */
-static void pack_rows(int kc, int n, int width, const float *b, ptrdiff_t brs, float *panel) {
-    for (int p = 0; p < kc; p++, b += brs, panel += width) {
-        int j = 0;
-        for (; j + VL <= n; j += VL) store(panel + j, load(b + j));
-        if (j < width) {
-            vec rest = {0};
-            memcpy(&rest, b + j, (size_t)(n - j) * sizeof *b);
-            store(panel + j, rest);
+/* block = rows of B, B(p, j) = b[p brs + j]; row by row, as they lie in memory */
+static void pack_rows(int kc, int n, const float *b, ptrdiff_t brs, float *block) {
+    for (int p = 0; p < kc; p++, b += brs) {
+        float *strip = block;
+        for (int j = 0; j < n; j += NR) {
+            int cols = least(NR, n - j), width = whole(cols), v = 0;
+            float *to = strip + (size_t)p * width;
+            for (; v + VL <= cols; v += VL) store(to + v, load(b + j + v));
+            if (v < width) {
+                vec rest = {0};
+                memcpy(&rest, b + j + v, (size_t)(cols - v) * sizeof *b);
+                store(to + v, rest);
+            }
+            strip += (size_t)kc * width;
         }
     }
 }
 
-/* the same from B^T: B(p, j) = b[j bcs + p], by transposes of VL x VL */
+/* a strip from B^T: B(p, j) = b[j bcs + p], by transposes of VL x VL */
 static void pack_columns(int kc, int n, int width, const float *b, ptrdiff_t bcs, float *panel) {
     for (int j = 0; j < width; j += VL) {
         int rows = least(VL, n - j), p = 0;
@@ -142,53 +160,56 @@ static void pack_steps(int kc, int n, int width, const float *b, ptrdiff_t brs, 
 }
 
 static void pack_block(int kc, int n, const float *b, ptrdiff_t brs, ptrdiff_t bcs, float *block) {
+    if (bcs == 1) {
+        pack_rows(kc, n, b, brs, block);
+        return;
+    }
     for (int j = 0; j < n; j += NR) {
         int cols = least(NR, n - j), width = whole(cols);
-        const float *from = b + j * bcs;
-        if (bcs == 1)
-            pack_rows(kc, cols, width, from, brs, block);
-        else if (brs == 1)
-            pack_columns(kc, cols, width, from, bcs, block);
+        if (brs == 1)
+            pack_columns(kc, cols, width, b + j * bcs, bcs, block);
         else
-            pack_steps(kc, cols, width, from, brs, bcs, block);
+            pack_steps(kc, cols, width, b + j * bcs, brs, bcs, block);
         block += (size_t)kc * width;
     }
 }
 
-/* Rows of C against a packed block (kc, n). Tiles go along the rows of C, which are read and written in order, and A's
- * rows stay in the L1 cache. A^T is packed, a cache line of rows at a time: its steps are often powers of two, which
- * share few sets of a cache. */
+/* A^T (kc, m), rows `acs` apart, as panels (kc, MR), row by row as they lie in memory; the last panel's rows may be
+ * fewer. Panels begin a line further on, so that what is written together does not share a set of a cache. */
+static void pack_a(int m, int kc, const float *a, ptrdiff_t acs, float *panels) {
+    int all = m / MR * MR, rest = m - all;
+    for (int p = 0; p < kc; p++, a += acs) {
+        float *to = panels + p * MR;
+        if (p + AHEAD < kc)
+            for (int i = 0; i < m; i += LINE) __builtin_prefetch(a + AHEAD * acs + i);
+        for (int i = 0; i < all; i += MR, to += kc * MR + LINE) memcpy(to, a + i, MR * sizeof *a);
+        for (int i = 0; i < rest; i++) to[i] = a[all + i];
+    }
+}
+
+/* Rows of C against a packed block (kc, n), MC at a time: these rows of A stay in the L2 cache, and while tiles go down
+ * a strip of the block it stays in the L1 cache. A^T is packed: its steps are often powers of two, which share few sets
+ * of a cache. */
 static void gemm_block(const gemm_args *g, int p0, int kc, int j0, int n, const float *block) {
-    float packed[LINE * KC] __attribute__((aligned(64)));
+    float panels[MC * KC + MC / MR * LINE] __attribute__((aligned(64)));
     float beta = p0 ? 1 : g->beta;
-    int pack_a = g->ars == 1 && n > NR, have = 0, next = 0; /* rows packed, and lines asked for */
-    for (int i = 0; i < g->m; i += MR) {
-        int mr = least(MR, g->m - i);
-        const float *a = g->a + i * g->ars + p0 * g->acs, *strip = block;
-        ptrdiff_t ars = g->ars, acs = g->acs;
-        if (pack_a) {
-            if (i == have) {
-                int rows = least(LINE, g->m - i);
-                if (rows == LINE)
-                    for (int p = 0; p < kc; p++)
-                        for (int r = 0; r < LINE; r += VL) store(packed + p * LINE + r, load(a + p * acs + r));
-                else
-                    for (int p = 0; p < kc; p++)
-                        for (int r = 0; r < rows; r++) packed[p * LINE + r] = a[p * acs + r];
-                have += LINE, next = 0;
-            }
-            a = packed + i % LINE, acs = LINE;
-        }
+    int packed = g->ars == 1 && n > NR;
+    for (int i0 = 0; i0 < g->m; i0 += MC) {
+        int m = least(MC, g->m - i0);
+        const float *a = g->a + i0 * g->ars + p0 * g->acs, *strip = block;
+        if (packed) pack_a(m, kc, a, g->acs, panels);
         for (int j = 0; j < n; j += NR) {
             int cols = least(NR, n - j), width = whole(cols);
-            float *c = g->c + i * g->ldc + j0 + j;
-            if (pack_a && have < g->m)
-                for (int end = least(next + kc / 4, kc); next < end; next++)
-                    __builtin_prefetch(g->a + have + (p0 + next) * g->acs, 0, 2);
-            if (cols == width)
-                tiles[width / VL][mr](kc, g->alpha, a, ars, acs, strip, width, beta, c, g->ldc);
-            else
-                tile_edge(mr, cols, kc, g->alpha, a, ars, acs, strip, width, beta, c, g->ldc, 1);
+            float *c = g->c + i0 * g->ldc + j0 + j;
+            for (int i = 0; i < m; i += MR, c += MR * g->ldc) {
+                int mr = least(MR, m - i);
+                const float *rows = packed ? panels + i / MR * (kc * MR + LINE) : a + i * g->ars;
+                ptrdiff_t ars = packed ? 1 : g->ars, acs = packed ? MR : g->acs;
+                if (cols == width)
+                    tiles[width / VL][mr](kc, g->alpha, rows, ars, acs, strip, width, beta, c, g->ldc);
+                else
+                    tile_edge(mr, cols, kc, g->alpha, rows, ars, acs, strip, width, beta, c, g->ldc, 1);
+            }
             strip += (size_t)kc * width;
         }
     }
@@ -196,7 +217,7 @@ static void gemm_block(const gemm_args *g, int p0, int kc, int j0, int n, const 
 
 static void gemm_packed(const gemm_args *g) {
     float block[BLOCK] __attribute__((aligned(64)));
-    int most = g->ars == 1 ? KC / 2 : KC, parts = (g->k + most - 1) / most, deep = (g->k + parts - 1) / parts;
+    int most = g->ars == 1 ? KC_TURNED : KC, parts = (g->k + most - 1) / most, deep = (g->k + parts - 1) / parts;
     int nc = BLOCK / deep / NR * NR;
     for (int j0 = 0; j0 < g->n; j0 += nc)
         for (int p0 = 0; p0 < g->k; p0 += deep) {
@@ -206,15 +227,27 @@ static void gemm_packed(const gemm_args *g) {
         }
 }
 
+static void prefetch_rows(int rows, int cols, const float *b, ptrdiff_t brs) {
+    for (int p = 0; p < rows; p++, b += brs)
+        for (int j = 0; j < cols; j += LINE) __builtin_prefetch(b + j, 0, 2);
+}
+
 /* Rows of B read where they lie (bcs = 1), whole vectors of columns only. One or two rows take wider tiles, so that
  * enough sums are under way. */
 static void gemm_direct(const gemm_args *g) {
-    for (int i = 0; i < g->m; i += MR) {
-        int mr = least(MR, g->m - i), cols;
-        for (int j = 0; j < g->n; j += cols) {
-            cols = mr <= 2 && g->n - j >= WIDE * VL ? WIDE * VL : least(NR, g->n - j);
-            tiles[cols / VL][mr](g->k, g->alpha, g->a + i * g->ars, g->ars, g->acs, g->b + j, g->brs, g->beta,
-                                 g->c + i * g->ldc + j, g->ldc);
+    ptrdiff_t values = (ptrdiff_t)g->k * g->n;
+    int deep = values <= DIRECT_NEAR ? g->k : DIRECT_DEPTH;
+    for (int p0 = 0; p0 < g->k; p0 += deep) {
+        int kc = least(deep, g->k - p0), next = least(deep, g->k - p0 - kc);
+        const float *b = g->b + p0 * g->brs;
+        for (int i = 0; i < g->m; i += MR) {
+            int mr = least(MR, g->m - i), cols;
+            for (int j = 0; j < g->n; j += cols) {
+                cols = mr <= 2 && g->n - j >= WIDE * VL ? WIDE * VL : least(NR, g->n - j);
+                if (i == 0 && values >= DIRECT_FAR) prefetch_rows(next, cols, b + kc * g->brs + j, g->brs);
+                tiles[cols / VL][mr](kc, g->alpha, g->a + i * g->ars + p0 * g->acs, g->ars, g->acs, b + j, g->brs,
+                                     p0 ? 1 : g->beta, g->c + i * g->ldc + j, g->ldc);
+            }
         }
     }
 }
@@ -348,4 +381,10 @@ static void gemm(int trans_a, int trans_b, int m, int n, int k, float alpha, con
         gemm_packed(&g);
 }
 
-const dn_gemm_kernel CAT(dn_gemm_kernel, DN_ISA) = {gemm};
+#if VL == 16
+const dn_gemm_kernel CAT(dn_gemm_kernel, DN_ISA) = {
+    gemm, .least_rows = 64, .least_cols_turned = 48, .widen = 4, .tile_rows = 32, .tile_cols = 512, .tile_unit = 16};
+#else
+const dn_gemm_kernel CAT(dn_gemm_kernel, DN_ISA) = {
+    gemm, .least_rows = 128, .least_cols_turned = 144, .widen = 1, .tile_rows = 128, .tile_cols = 144, .tile_unit = 48};
+#endif

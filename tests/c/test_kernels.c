@@ -91,7 +91,8 @@ static void test_gemm(void) {
     static const int sizes[] = {1, 2, 3, 4, 5, 7, 8, 10, 15, 16, 17, 20, 24, 31, 33, 47, 48, 49, 64, 65, 100, 129, 196};
     static const int large[][3] = {{4, 512, 784}, {250, 512, 130}, {130, 784, 250}, {512, 784, 8},
                                    {70, 2, 1100}, {1000, 96, 300}, {300, 20, 700},  {512, 2, 250},
-                                   {2, 512, 250}, {256, 256, 600}, {3, 3000, 20}};
+                                   {2, 512, 250}, {256, 256, 600}, {3, 3000, 20},   {9, 1210, 61},  {7, 8200, 260},
+                                   {300, 300, 300}};
     static const float alphas[] = {1, 1, 0.5f, -2}, betas[] = {0, 1, 1, 0.25f};
     double worst = 0;
     enum { SIZES = sizeof sizes / sizeof *sizes, LARGE = sizeof large / sizeof *large };

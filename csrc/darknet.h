@@ -100,6 +100,9 @@ typedef struct dn_net_info {
     int latent_size; /* of the sampling layer, or of an autoencoder's narrowest layer; 0: neither */
     int variational; /* 1: has a sampling layer */
     int out_height, out_width, out_channels; /* of the output; 0 when it is a plain vector */
+    int output_layer; /* that layer */
+    int data_columns; /* values of a row that reconstruct and decode give */
+    int recurrent;    /* 1: rows come in sequences of time_steps */
     int logits; /* 1: the output goes into a loss on logits (bce) */
     int supervised; /* 1: it needs a truth of its own and has no latent loss: a softmax, or another number of values than
                      * its input's; 0: an autoencoder or a VAE */
@@ -182,17 +185,33 @@ DN_API dn_status dn_net_backward(dn_net *net);
 DN_API dn_status dn_net_update(dn_net *net);
 DN_API dn_status dn_net_reset_state(dn_net *net); /* recurrent state to zero */
 
-typedef struct dn_losses {
-    double image_loss, latent_loss, total_loss; /* per row: summed over features, averaged over rows */
-    /* Of outputs against a truth that is not the row itself; NaN where it has no meaning: */
-    double accuracy; /* softmax: part of the rows whose largest output is the truth's. logistic, bce: part of the values
-                        on the right side of 1/2; when every truth is one-hot, as of softmax */
-    double mse, r2;  /* other losses, mean over the targets: squared error; 1 - squared error / variance of the truth */
-} dn_losses;
+/* Values by name. A new term of the objective is a new value, not a new field. */
+typedef struct dn_value {
+    char name[32];
+    double value;
+} dn_value;
 
-/* What is reported of losses, by name, index 0, 1, ...: returns 0 after the last. A supervised network's are loss and
- * accuracy, or mse and r2. */
-DN_API int dn_losses_item(const dn_losses *losses, int supervised, int index, const char **name, double *value);
+/* What is told of losses, per row: summed over features, averaged over rows. First image_loss, latent_loss, terms of other
+ * names, total_loss; then, of outputs against a truth that is not the row itself, as far as they have a meaning:
+ *
+ *   accuracy  softmax: part of the rows whose largest output is the truth's. logistic, bce: part of the values on the right
+ *             side of 1/2; when every truth is one-hot, as of softmax
+ *   mse, r2   other losses, mean over the targets: squared error; 1 - squared error / variance of the truth
+ *
+ * and of an epoch valid_loss, valid_accuracy, ... of held-out rows. */
+typedef struct dn_report {
+    int n;
+    dn_value values[24];
+    int single;     /* 1: image_loss alone makes up the total */
+    int supervised; /* 1: and the truth is not the rows, see dn_net_supervised */
+} dn_report;
+
+/* Add to the value of that name, which is made when there is none; a report that is full takes no more. */
+DN_API void dn_report_add(dn_report *report, const char *name, double value);
+/* NaN when there is no such value. */
+DN_API double dn_report_get(const dn_report *report, const char *name);
+/* What programs print of a report: all of it, but of supervised learning one `loss` instead of three. */
+DN_API void dn_report_shown(const dn_report *report, dn_report *shown);
 
 /* Any number of rows, without noise and with running statistics. More than the batch are worked through in wider passes,
  * whose buffers (up to 32 MB) the network keeps; its batch stays. Here and in what follows, training included, the rows
@@ -208,7 +227,7 @@ DN_API dn_status dn_net_reconstruct(dn_net *net, const dn_rows *rows, float *out
 DN_API dn_status dn_net_encode(dn_net *net, const dn_rows *rows, float *mean, float *log_variance);
 /* Here x is latent vectors, (n, latent_size). */
 DN_API dn_status dn_net_decode(dn_net *net, const dn_rows *rows, float *out);
-DN_API dn_status dn_net_evaluate(dn_net *net, const dn_rows *rows, dn_losses *losses);
+DN_API dn_status dn_net_evaluate(dn_net *net, const dn_rows *rows, dn_report *report);
 /* The same losses of every row by itself, (n) each, or NULL: rows unlike the training data have a higher loss. Not for
  * detector heads. */
 DN_API dn_status dn_net_evaluate_rows(dn_net *net, const dn_rows *rows, float *image_loss, float *latent_loss,
@@ -284,16 +303,12 @@ DN_API size_t dn_preview_path(const char *preview_path, const char *what, int ep
 
 typedef struct dn_progress {
     int epoch, epochs; /* finished epochs; planned ones (0: open) */
-    int variational;   /* 1: has a latent loss */
     int epoch_done;    /* 1: the values are those of a whole epoch */
     int finished;
     uint64_t rows_done, rows_total; /* in this epoch */
-    double image_loss, latent_loss, total_loss; /* mean per row so far in this epoch */
     double rows_per_second, seconds, eta_seconds;
     double learning_rate;
-    int supervised;   /* 1: has a truth of its own */
-    int scored;       /* with epoch_done: `scores` are of 1: the training rows, 2: held-out rows; 0: not evaluated */
-    dn_losses scores; /* of the network as it stands after the epoch */
+    dn_report report; /* of the rows trained so far in this epoch; with epoch_done also how the network stands after it */
     const char *warning; /* NULL, or one line, lent until the trainer's next call; once for every problem */
 } dn_progress;
 
@@ -313,10 +328,6 @@ DN_API void dn_trainer_destroy(dn_trainer *trainer);
 /* The progress line, the same from every program: at most `size` bytes with the final zero. Of a line that does not fit
  * into them the less important parts are left out. */
 DN_API void dn_progress_line(const dn_progress *progress, char *line, size_t size);
-/* The result of an epoch by name, index 0, 1, ...: returns 0 after the last. Values of held-out rows begin with
- * valid_. */
-DN_API int dn_progress_item(const dn_progress *progress, int index, const char **name, double *value);
-
 /* ---- tables ---- */
 
 /* A name that is in the header counts as a name even when it is a number. */

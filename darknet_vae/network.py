@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from .detection import Detections
 
-RECURRENT = ("rnn", "crnn", "gru", "lstm")
+_LOSSES = ("image_loss", "latent_loss", "total_loss")
 SLICE_MS = 50  # of work in C between looks at Ctrl-C
 
 P = ParamSpec("P")
@@ -85,30 +85,60 @@ class Progress:
     """What went wrong without ending the training, once for every problem; `train` also passes it to `warnings.warn`."""
 
 
-@dataclass
-class History:
-    """One value per finished epoch: means per row while training."""
+class History(Mapping[str, list[float]]):
+    """One value per finished epoch, by name: means per row while training, and what the progress line tells of scores. The usual
+    ones are attributes too."""
 
-    image_loss: list[float] = field(default_factory=list)
-    latent_loss: list[float] = field(default_factory=list)
-    total_loss: list[float] = field(default_factory=list)
-    accuracy: list[float] = field(default_factory=list)
-    """Of classes, after every epoch: on held-out rows when there are any, else on the training rows."""
-    mse: list[float] = field(default_factory=list)
-    """The same for other truths."""
-    valid_loss: list[float] = field(default_factory=list)
-    """Loss of held-out rows after every epoch."""
-    seconds: float = 0.0
+    def __init__(self) -> None:
+        self._values: dict[str, list[float]] = {name: [] for name in _LOSSES}
+        self.seconds = 0.0
+
+    def __getitem__(self, name: str) -> list[float]:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"History({self._values}, seconds={self.seconds:.3g})"
+
+    def _of(self, *names: str) -> list[float]:
+        return next((self._values[name] for name in names if name in self._values), [])
+
+    @property
+    def image_loss(self) -> list[float]:
+        return self._values["image_loss"]
+
+    @property
+    def latent_loss(self) -> list[float]:
+        return self._values["latent_loss"]
+
+    @property
+    def total_loss(self) -> list[float]:
+        return self._values["total_loss"]
+
+    @property
+    def accuracy(self) -> list[float]:
+        """Of classes, after every epoch: on held-out rows when there are any, else on the training rows."""
+        return self._of("valid_accuracy", "accuracy")
+
+    @property
+    def mse(self) -> list[float]:
+        """The same for other truths."""
+        return self._of("valid_mse", "mse")
+
+    @property
+    def valid_loss(self) -> list[float]:
+        """Loss of held-out rows after every epoch."""
+        return self._of("valid_loss")
 
     def add(self, progress: Progress) -> None:
-        self.image_loss.append(progress.image_loss)
-        self.latent_loss.append(progress.latent_loss)
-        self.total_loss.append(progress.total_loss)
-        for name, value in progress.values.items():
-            if name == "valid_loss":
-                self.valid_loss.append(value)
-            elif (kind := name.removeprefix("valid_")) in ("accuracy", "mse"):
-                getattr(self, kind).append(value)
+        losses = {name: getattr(progress, name) for name in _LOSSES}
+        for name, value in {**progress.values, **losses}.items():
+            self._values.setdefault(name, []).append(value)
         self.seconds = progress.seconds
 
 
@@ -386,10 +416,12 @@ class Network:
                     warnings.warn(text(p.warning), stacklevel=5)
                 check(status, preview)
                 lib.dn_progress_line(p, line, 256)
+                losses = _values(p.report)
                 yield Progress(
-                    p.epoch, p.epochs, bool(p.epoch_done), bool(p.finished), p.rows_done, p.rows_total, p.image_loss,
-                    p.latent_loss, p.total_loss, p.rows_per_second, p.seconds, p.eta_seconds, p.learning_rate, text(line),
-                    _items(lib.dn_progress_item, p), None if p.warning == ffi.NULL else text(p.warning),
+                    p.epoch, p.epochs, bool(p.epoch_done), bool(p.finished), p.rows_done, p.rows_total,
+                    losses["image_loss"],
+                    losses["latent_loss"], losses["total_loss"], p.rows_per_second, p.seconds, p.eta_seconds, p.learning_rate,
+                    text(line), _shown(p.report), None if p.warning == ffi.NULL else text(p.warning),
                 )  # fmt: skip
         finally:
             ffi.release(trainer)
@@ -425,9 +457,10 @@ class Network:
         gone = lost if truth is None else lost | _not_finite(truth)
         if not gone.any():
             return x, truth, None
-        steps = int(self._info().time_steps)
+        info = self._info()
+        steps = int(info.time_steps)
         take = np.where(gone, np.argmin(gone), np.arange(len(x)))
-        if any(layer.type in RECURRENT for layer in self.layers) and len(x) % steps == 0:
+        if info.recurrent and len(x) % steps == 0:
             gone = gone | np.logical_or.accumulate(lost.reshape(-1, steps), axis=1).ravel()
         return x[take], None if truth is None else truth[take], gone
 
@@ -459,10 +492,10 @@ class Network:
         return out
 
     def sample(self, z: npt.ArrayLike, out: Array | None = None) -> Array:
-        """Decode latent vectors (n, latent_size) to (n, outputs). With a bce loss: probabilities, not logits. The result goes
+        """Decode latent vectors (n, latent_size) to data (n, outputs). With a bce loss: probabilities, not logits. It goes
         to `out` if it is given, a float32 array of that shape: new memory costs time, the system clears it."""
         self._need_latent()
-        return self._apply(lib.dn_net_decode, z, self.latent_size, self.outputs, "z", out)
+        return self._apply(lib.dn_net_decode, z, self.latent_size, int(self._info().data_columns), "z", out)
 
     @_alone
     def encode(self, X: npt.ArrayLike, *, missing: str = "error") -> tuple[Array, Array]:
@@ -496,7 +529,7 @@ class Network:
     def reconstruct(self, X: npt.ArrayLike, out: Array | None = None, *, missing: str = "error") -> Array:
         """Decode the mean of every row: (n, inputs) to (n, outputs). With a bce loss: probabilities, not logits. `out` as
         for `sample`, `missing` as for `encode`."""
-        return self._apply(lib.dn_net_reconstruct, X, self.inputs, self.outputs, out=out, missing=missing)
+        return self._apply(lib.dn_net_reconstruct, X, self.inputs, int(self._info().data_columns), out=out, missing=missing)
 
     def predict(self, X: npt.ArrayLike, out: Array | None = None, *, missing: str = "error") -> Array:
         """The output of the last layer that is not a cost, (n, outputs), without noise and with running statistics. `out` as
@@ -511,10 +544,10 @@ class Network:
         y = None if truth is None else matrix(truth, self._info().truths, "truth")
         if y is not None and len(y) != len(x):
             raise errors.UsageError(f"X has {len(x)} rows, truth has {len(y)}")
-        losses = ffi.new("dn_losses *")
-        self._check(lib.dn_net_evaluate(self._handle, dn_rows(x, y), losses), X=x, truth=y)
+        report = ffi.new("dn_report *")
+        self._check(lib.dn_net_evaluate(self._handle, dn_rows(x, y), report), X=x, truth=y)
         self._rows = 0
-        return cast(Losses, _items(lib.dn_losses_item, losses, 0))
+        return cast(Losses, _values(report))
 
     @_alone
     def row_losses(self, X: npt.ArrayLike, truth: npt.ArrayLike | None = None, *, missing: str = "error") -> dict[str, Array]:
@@ -565,8 +598,8 @@ class Network:
             raise errors.UsageError(f"x has {len(rows)} rows, truth has {len(y)}")
         self._check(lib.dn_net_forward(self._handle, dn_rows(rows, y), int(train)), truth=y)
         self._rows = len(rows)
-        outputs = [layer for layer in self.layers if layer.type != "cost"]
-        return outputs[-1].output
+        out: int = self._info().output_layer
+        return self.layers[out].output
 
     def backward(self) -> None:
         """Gradients of the last forward, added to `grads`."""
@@ -760,13 +793,16 @@ class _Line:
             print(flush=True)
 
 
-def _items(call: Any, *arguments: Any) -> dict[str, float]:
-    """What the core tells by name, index by index."""
-    name, value = ffi.new("const char **"), ffi.new("double *")
-    found: dict[str, float] = {}
-    while call(*arguments, len(found), name, value):
-        found[text(name[0])] = float(value[0])
-    return found
+def _values(report: Any) -> dict[str, float]:
+    """A report of the core."""
+    return {text(value.name): float(value.value) for value in report.values[0 : report.n]}
+
+
+def _shown(report: Any) -> dict[str, float]:
+    """What programs print of it."""
+    shown = ffi.new("dn_report *")
+    lib.dn_report_shown(ffi.addressof(report), shown)
+    return _values(shown)
 
 
 def sample_prior(n: int, latent_size: int, seed: int = 0) -> Array:

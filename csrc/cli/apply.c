@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 #include <stdlib.h>
 
+typedef enum apply_result { LATENTS, DATA, OUTPUTS } apply_result;
 typedef dn_status (*apply_fn)(dn_net *net, const dn_rows *rows, float *out);
 
 static dn_status apply_encode(dn_net *net, const dn_rows *rows, float *out) {
@@ -61,25 +62,26 @@ static int apply(apply_job *j, int width, apply_fn fn) {
     return code;
 }
 
-static int apply_rows(const cli_args *args, int latent_out, apply_fn fn) {
+static int apply_rows(const cli_args *args, apply_result result, apply_fn fn) {
     apply_job j;
     int code = apply_begin(&j, args);
-    if (!code && latent_out && !j.info.latent_size)
+    if (!code && result == LATENTS && !j.info.latent_size)
         code = cli_usage(args, "%s has no latent space: no [sampling] layer, and no narrow layer of an autoencoder",
                          args->cfg);
     if (!code) code = cli_table(&j.args, j.net, args->data, 0, &j.table);
-    if (!code) code = apply(&j, latent_out ? j.info.latent_size : j.info.outputs, fn);
+    const int widths[] = {[LATENTS] = j.info.latent_size, [DATA] = j.info.data_columns, [OUTPUTS] = j.info.outputs};
+    if (!code) code = apply(&j, widths[result], fn);
     return apply_end(&j, code);
 }
 
-int cli_encode(const cli_args *args) { return apply_rows(args, 1, apply_encode); }
-int cli_reconstruct(const cli_args *args) { return apply_rows(args, 0, dn_net_reconstruct); }
-int cli_predict(const cli_args *args) { return apply_rows(args, 0, dn_net_predict); }
+int cli_encode(const cli_args *args) { return apply_rows(args, LATENTS, apply_encode); }
+int cli_reconstruct(const cli_args *args) { return apply_rows(args, DATA, dn_net_reconstruct); }
+int cli_predict(const cli_args *args) { return apply_rows(args, OUTPUTS, dn_net_predict); }
 
 /* Latent vectors of the prior, as a table of its own, so that both ways end alike. */
 static int sample_prior(apply_job *j) {
     size_t rows = (size_t)j->args.count, latent = (size_t)j->info.latent_size;
-    float *out = cli_floats(&j->args, rows, (size_t)j->info.outputs); /* before the time that drawing takes */
+    float *out = cli_floats(&j->args, rows, (size_t)j->info.data_columns); /* before the time that drawing takes */
     if (!out) return DN_E_MEMORY;
     free(out);
     if (!(j->table.values = cli_floats(&j->args, rows, latent))) return DN_E_MEMORY;
@@ -98,7 +100,7 @@ int cli_sample(const cli_args *args) {
     else if (!code && !args->data && !j.info.variational)
         code = cli_usage(args, "%s has no [sampling] layer, so no prior: give a CSV of latent vectors", args->cfg);
     if (!code) code = args->data ? cli_table(&j.args, j.net, args->data, 1, &j.table) : sample_prior(&j);
-    if (!code) code = apply(&j, j.info.outputs, dn_net_decode);
+    if (!code) code = apply(&j, j.info.data_columns, dn_net_decode);
     return apply_end(&j, code);
 }
 
@@ -113,19 +115,17 @@ static int evaluate_rows(apply_job *j, const dn_rows *rows) {
 
 int cli_evaluate(const cli_args *args) {
     apply_job j;
-    dn_losses losses;
-    cli_value values[8];
-    int n = 0, code = apply_begin(&j, args), own_truth = !code && cli_own_truth(args, j.net);
+    dn_report report, shown;
+    int code = apply_begin(&j, args), own_truth = !code && cli_own_truth(args, j.net);
     if (!code) code = cli_table(&j.args, j.net, args->data, 0, &j.table);
     if (!code && own_truth) code = cli_truth(&j.args, j.net, args->data, &j.table, &j.classes, &j.truth);
     dn_rows rows = cli_rows(&j.table, j.truth);
-    if (!code) code = cli_check(args, dn_net_evaluate(j.net, &rows, &losses));
+    if (!code) code = cli_check(args, dn_net_evaluate(j.net, &rows, &report));
     if (!code && args->output) code = evaluate_rows(&j, &rows);
     if (!code) {
-        int supervised = dn_net_supervised(j.net, own_truth);
-        while (n < 8 && dn_losses_item(&losses, supervised, n, &values[n].name, &values[n].value)) n++;
+        dn_report_shown(&report, &shown);
         int shares = args->output && !cli_is_file(args->output); /* rows on standard output stay alone there */
-        code = cli_print(args, shares ? stderr : stdout, values, n);
+        code = cli_print(args, shares ? stderr : stdout, &shown);
     }
     return apply_end(&j, code);
 }

@@ -95,11 +95,7 @@ int cli_check(const cli_args *args, dn_status status);
 int cli_usage(const cli_args *args, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void cli_warn(const cli_args *args, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Named values on standard output: "name value  name value", or JSON, where what is not finite is null. */
-typedef struct cli_value {
-    const char *name;
-    double value;
-} cli_value;
-int cli_print(const cli_args *args, FILE *to, const cli_value *values, int n);
+int cli_print(const cli_args *args, FILE *to, const dn_report *report);
 /* Has all of standard output been written? A reader that went away ends the program without a word. */
 int cli_flush(const cli_args *args);
 

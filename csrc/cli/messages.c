@@ -54,14 +54,16 @@ void cli_warn(const cli_args *args, const char *format, ...) {
     va_end(list);
 }
 
-int cli_print(const cli_args *args, FILE *to, const cli_value *values, int n) {
-    for (int i = 0; i < n; i++)
+int cli_print(const cli_args *args, FILE *to, const dn_report *report) {
+    for (int i = 0; i < report->n; i++) {
+        const dn_value *v = &report->values[i];
         if (!args->json)
-            fprintf(to, "%s%s %.7g", i ? "  " : "", values[i].name, values[i].value);
-        else if (isfinite(values[i].value))
-            fprintf(to, "%s\"%s\": %.9g", i ? ", " : "{", values[i].name, values[i].value);
+            fprintf(to, "%s%s %.7g", i ? "  " : "", v->name, v->value);
+        else if (isfinite(v->value))
+            fprintf(to, "%s\"%s\": %.9g", i ? ", " : "{", v->name, v->value);
         else
-            fprintf(to, "%s\"%s\": null", i ? ", " : "{", values[i].name);
+            fprintf(to, "%s\"%s\": null", i ? ", " : "{", v->name);
+    }
     fputs(args->json ? "}\n" : "\n", to);
     return to == stdout ? cli_flush(args) : 0;
 }

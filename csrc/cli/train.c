@@ -145,19 +145,17 @@ static int train_save(train_job *j) {
 
 /* The losses of the last whole epoch; none are known when there is none. */
 static int train_result(const train_job *j, const dn_progress *epoch, double seconds) {
-    cli_value values[16] = {{"epochs", epoch->epoch}};
-    int n = 1, file = cli_is_file(j->save);
-    while (n < 15 && dn_progress_item(epoch, n - 1, &values[n].name, &values[n].value)) {
-        if (!epoch->epoch) values[n].value = NAN;
-        n++;
-    }
-    if (!epoch->epoch && !j->args.json) n = 1;
-    values[n++] = (cli_value){"seconds", floor(seconds * 1000 + 0.5) / 1000};
-    return cli_print(&j->args, file ? stdout : stderr, values, n);
+    dn_report losses, result = {0};
+    dn_report_shown(&epoch->report, &losses);
+    dn_report_add(&result, "epochs", epoch->epoch);
+    for (int i = 0; i < losses.n && (epoch->epoch || j->args.json); i++)
+        dn_report_add(&result, losses.values[i].name, epoch->epoch ? losses.values[i].value : NAN);
+    dn_report_add(&result, "seconds", floor(seconds * 1000 + 0.5) / 1000);
+    return cli_print(&j->args, cli_is_file(j->save) ? stdout : stderr, &result);
 }
 
 static int train_run(train_job *j) {
-    dn_progress p = {.supervised = j->supervised}, epoch = p, now;
+    dn_progress p = {0}, epoch = p, now;
     int code = train_start(j), terminal = cli_is_terminal();
     if (code) return code;
     dn_status trained;
@@ -170,6 +168,7 @@ static int train_run(train_job *j) {
         }
         if (trained == DN_OK || trained == DN_E_INTERRUPTED) p = now; /* else weights are those of the last epoch */
         if (now.epoch_done) epoch = now; /* also when the preview after it is what failed */
+        if (!epoch.epoch) epoch.report = now.report; /* for its names */
         if (trained != DN_OK) break;
         cli_progress(&j->args, &p, terminal);
     } while (!p.finished && !cli_interrupted());
@@ -178,7 +177,7 @@ static int train_run(train_job *j) {
     cli_no_interrupt(!cli_is_file(j->save));
     if (trained != DN_E_INTERRUPTED) code = cli_check(&j->args, trained);
     /* Nothing that was saved before gives way to a network that has learned nothing. */
-    int learned = epoch.epoch > 0 || (interrupted && trained != DN_E_NUMERIC && p.rows_done > 0 && isfinite(p.total_loss));
+    int learned = epoch.epoch > 0 || (interrupted && trained != DN_E_NUMERIC && p.rows_done > 0 && isfinite(dn_report_get(&p.report, "total_loss")));
     int saved = learned ? train_save(j) : 0;
     if (!saved) saved = train_result(j, &epoch, p.seconds);
     return code ? code : saved;

@@ -5,6 +5,7 @@
  * table as sequences of time_steps rows. A pass has several of them side by side, step by step (dn_net_place), so its
  * rows are copied; each sequence begins with no state and leaves none. */
 #include "jobs/jobs.h"
+#include "base/report.h"
 #include "base/sys.h"
 #include "net/check.h"
 #include "net/latent.h"
@@ -96,12 +97,23 @@ dn_status dn_job_pass(dn_net *net, const dn_pass *pass) {
     return status;
 }
 
+/* The network's outputs y of a pass as data: y itself, where its values are or become data, or the place of the truth, which
+ * a pass without losses does not need. */
+static const float *job_data(dn_net *net, size_t rows, float *y) {
+    if (net->likelihood < 0) return y;
+    const dn_layer *l = &net->layers[net->likelihood];
+    float *data = net->data_columns == net->outputs ? y : net->truth;
+    l->term.type->mean(l, &net->run, rows, y, data);
+    return data;
+}
+
 /* All rows through layers first to last: of the network's inputs, or of what the layer before `first` gives. The last
- * one's output goes to `out`; `data`: as data, should it be logits. */
+ * one's output goes to `out`; `data`: as data. */
 dn_status dn_job_run(dn_net *net, int first, int last, const dn_rows *rows, int data, float *out) {
     const dn_ops *ops = net->ops;
     const dn_layer *to = &net->layers[last], *before = first ? &net->layers[first - 1] : NULL;
-    size_t step = dn_job_step(net, rows->n), outputs = (size_t)to->outputs;
+    size_t step = dn_job_step(net, rows->n), outputs = (size_t)(data ? net->data_columns : to->outputs);
+    int in_place = job_in_place(net) && outputs == (size_t)to->outputs;
     dn_status status = dn_job_whole(net, rows->n);
     dn_memory_expect(out, rows->n * outputs * sizeof *out);
     for (size_t at = 0; at < rows->n && status == DN_OK; at += step) {
@@ -109,16 +121,15 @@ dn_status dn_job_run(dn_net *net, int first, int last, const dn_rows *rows, int 
         status = dn_job_finite(net, first, &part, at);
         if (status != DN_OK) break;
         dn_pass pass = {.first = first, .last = last, .rows = (int)part.n};
-        if (job_in_place(net)) pass.y = out + at * outputs;
+        if (in_place) pass.y = out + at * outputs;
         if (before)
             job_put(net, part.x, (size_t)before->outputs, part.n, before->output);
         else
             pass.x = dn_job_input(net, &part);
         status = dn_job_pass(net, &pass);
         if (status != DN_OK) break;
-        float *y = dn_layer_y(to, &net->run);
-        if (data && net->logits) ops->activate(net->pool, DN_LOGISTIC, part.n * outputs, y);
-        if (!pass.y) dn_job_get(net, y, outputs, part.n, out + at * outputs);
+        const float *y = data ? job_data(net, part.n, dn_layer_y(to, &net->run)) : dn_layer_y(to, &net->run);
+        if (!in_place) dn_job_get(net, y, outputs, part.n, out + at * outputs);
     }
     return status == DN_OK ? ops->finish(net->pool) : status;
 }
@@ -143,20 +154,16 @@ dn_status dn_job_need_truth(const dn_net *net, const dn_rows *rows) {
     return DN_OK;
 }
 
-dn_losses dn_job_mean(double image, double latent, double weighted, double rows) {
-    return (dn_losses){image / rows, latent / rows, (image + weighted) / rows, NAN, NAN, NAN};
-}
-
 /* What the passes since dn_net_losses_clear have lost. */
 dn_status dn_job_sums_read(dn_job_sums *sums, dn_net *net, size_t rows) {
     sums->rows = (double)rows;
-    return dn_net_losses(net, &sums->image, &sums->latent, &sums->weighted);
+    return dn_net_losses(net, &sums->losses);
 }
 
-dn_losses dn_job_result(const dn_job_sums *sums) {
-    dn_losses mean = dn_job_mean(sums->image, sums->latent, sums->weighted, sums->rows);
-    dn_scores_result(&sums->scores, &mean);
-    return mean;
+void dn_job_report(const dn_job_sums *sums, dn_report *report) {
+    *report = sums->losses;
+    dn_report_mean(report, sums->rows);
+    dn_scores_report(&sums->scores, report);
 }
 
 /* A pass without noise over rows on the host. */
@@ -181,7 +188,7 @@ static dn_status job_not_finite(const dn_net *net, const dn_rows *rows, const ch
                    "(-scale, or data_scale= in [net])", what, column + 1, most);
 }
 
-static dn_status job_evaluate_all(dn_net *net, const dn_rows *rows, dn_losses *losses) {
+static dn_status job_evaluate_all(dn_net *net, const dn_rows *rows, dn_report *report) {
     dn_job_sums sums = {0};
     DN_TRY(dn_job_need_truth(net, rows));
     DN_CHECK(rows->n > 0, DN_E_USAGE, "evaluate: no rows");
@@ -197,9 +204,9 @@ static dn_status job_evaluate_all(dn_net *net, const dn_rows *rows, dn_losses *l
         if (status == DN_OK) status = dn_job_evaluate(net, &sums, &part);
     }
     if (status == DN_OK) status = dn_job_sums_read(&sums, net, rows->n);
-    if (status == DN_OK) *losses = dn_job_result(&sums);
+    if (status == DN_OK) dn_job_report(&sums, report), report->supervised = dn_net_supervised(net, rows->truth != NULL);
     dn_scores_free(&sums.scores);
-    if (status == DN_OK && !isfinite(losses->total_loss)) return job_not_finite(net, rows, "the loss");
+    if (status == DN_OK && !isfinite(dn_report_get(report, DN_TOTAL_LOSS))) return job_not_finite(net, rows, "the loss");
     return status;
 }
 
@@ -208,10 +215,10 @@ static dn_status job_row_losses(const dn_net *net, int *width) {
     *width = 1;
     for (int i = 0; i < net->n_layers; i++) {
         const dn_layer *l = &net->layers[i];
-        int latent = !strcmp(l->type->name, "sampling");
-        DN_CHECK(!l->type->has_loss || l->type->row_errors, DN_E_USAGE, "%s:%d: the loss of a [%s] is not known by row",
+        const dn_term_type *term = l->term.type;
+        DN_CHECK(!term || term->latent || term->errors, DN_E_USAGE, "%s:%d: the loss of a [%s] is not known by row",
                  net->cfg->path, l->line, l->type->name);
-        if ((l->type->has_loss || latent) && l->inputs > *width) *width = l->inputs;
+        if (term && l->inputs > *width) *width = l->inputs;
     }
     return DN_OK;
 }
@@ -232,16 +239,17 @@ static double row_kl(const float *row, int z) { /* log-variances, then means */
 static void job_add_row_losses(dn_net *net, size_t rows, float *host, float *image, float *latent, float *total) {
     for (int i = 0; i < net->n_layers; i++) {
         const dn_layer *l = &net->layers[i];
-        const float *errors = l->type->has_loss ? l->type->row_errors(l) : NULL;
-        int sampling = !strcmp(l->type->name, "sampling"), n = l->inputs;
-        if (!errors && !sampling) continue;
+        const dn_term_type *term = l->term.type;
+        if (!term) continue;
+        const float *errors = term->latent ? NULL : term->errors(l);
+        int n = l->inputs;
         dn_job_get(net, errors ? errors : dn_layer_x(l, &net->run), (size_t)n, rows, host);
         for (size_t r = 0; r < rows; r++) {
             const float *row = host + r * (size_t)n;
-            double loss = errors ? l->loss_share * row_sum(row, n) : row_kl(row, n / 2);
+            double loss = errors ? l->term.share * row_sum(row, n) : row_kl(row, n / 2);
             float *part = errors ? image : latent;
             if (part) part[r] += (float)loss;
-            if (total) total[r] += (float)(errors ? loss : dn_sampling_beta(l) * loss);
+            if (total) total[r] += (float)(l->term.weight * loss);
         }
     }
 }
@@ -280,8 +288,8 @@ static dn_status job_evaluate_rows(dn_net *net, const dn_rows *rows, float *imag
     return status;
 }
 
-dn_status dn_net_evaluate(dn_net *net, const dn_rows *rows, dn_losses *losses) {
-    DN_EXCLUSIVE(net, job_evaluate_all(net, rows, losses));
+dn_status dn_net_evaluate(dn_net *net, const dn_rows *rows, dn_report *report) {
+    DN_EXCLUSIVE(net, job_evaluate_all(net, rows, report));
 }
 
 dn_status dn_net_evaluate_rows(dn_net *net, const dn_rows *rows, float *image, float *latent, float *total) {

@@ -21,26 +21,24 @@ dn_status dn_job_finite(const dn_net *net, int first, const dn_rows *rows, size_
 dn_status dn_job_check(const dn_net *net, const char *prefix, const dn_rows *rows, size_t at);
 /* A pass of its own, each sequence of a recurrent network from its beginning. */
 dn_status dn_job_pass(dn_net *net, const dn_pass *pass);
-/* All rows through layers first to last, to `out`; `data`: as data, should the last one's output be logits. */
+/* All rows through layers first to last, to `out`; `data`: as data, of which a row has net->data_columns. */
 dn_status dn_job_run(dn_net *net, int first, int last, const dn_rows *rows, int data, float *out);
 /* The same through the whole network. */
 dn_status dn_job_predict(dn_net *net, const dn_rows *rows, int data, float *out);
 
 /* DN_E_USAGE when the rows have no truth that the network's loss takes: neither one of their own nor themselves. */
 dn_status dn_job_need_truth(const dn_net *net, const dn_rows *rows);
-/* Means of sums over `rows` rows, without scores. */
-dn_losses dn_job_mean(double image, double latent, double weighted, double rows);
-
 /* Losses and scores of many rows, summed up pass by pass. */
 typedef struct dn_job_sums {
-    double image, latent, weighted, rows;
+    dn_report losses;
+    double rows;
     dn_scores scores;
 } dn_job_sums;
 
 /* What the passes since dn_net_losses_clear have lost. */
 dn_status dn_job_sums_read(dn_job_sums *sums, dn_net *net, size_t rows);
 /* Means and scores. */
-dn_losses dn_job_result(const dn_job_sums *sums);
+void dn_job_report(const dn_job_sums *sums, dn_report *report);
 /* A pass over rows on the host, with scores when there is a truth of its own; the losses stay on the device. */
 dn_status dn_job_evaluate(dn_net *net, dn_job_sums *sums, const dn_rows *rows);
 #endif

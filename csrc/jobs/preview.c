@@ -32,13 +32,13 @@ static dn_status preview_write(dn_trainer *t) {
     dn_net *net = t->net;
     size_t steps = (size_t)dn_net_steps(net), some = PREVIEW_ROWS < steps ? steps : PREVIEW_ROWS / steps * steps;
     dn_rows first = {.n = t->feed.n < some ? t->feed.n : some, .x = t->feed.all.x};
-    float *out = dn_alloc(first.n, (size_t)net->outputs * sizeof *out);
+    float *out = dn_alloc(first.n, (size_t)net->data_columns * sizeof *out);
     int failed = 0;
     dn_status made = out ? dn_net_reconstruct(net, &first, out) : DN_E_MEMORY;
     dn_status status = preview_outcome(t, made, &failed);
     if (status == DN_OK) status = preview_outcome(t, preview_save(t, "input", first.x, first.n, net->inputs), &failed);
     if (status == DN_OK && made == DN_OK)
-        status = preview_outcome(t, preview_save(t, "output", out, first.n, net->outputs), &failed);
+        status = preview_outcome(t, preview_save(t, "output", out, first.n, net->data_columns), &failed);
     dn_free(out);
     return status;
 }

@@ -1,5 +1,5 @@
-/* Losses by name, and a training's progress in one line. */
-#include "darknet.h"
+/* A training's progress in one line. */
+#include "base/report.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,39 +24,20 @@ static int line_add(char *line, int size, int at, line_form form, const char *na
     return at + added;
 }
 
-int dn_progress_item(const dn_progress *p, int index, const char **name, double *value) {
-    static const char *const held_out[] = {"valid_loss", "valid_accuracy", "valid_mse", "valid_r2"};
-    dn_losses trained = {p->image_loss, p->latent_loss, p->total_loss, NAN, NAN, NAN};
-    int plain = !p->variational; /* then the three losses are one */
-    if (p->scored == 1) trained.accuracy = p->scores.accuracy, trained.mse = p->scores.mse, trained.r2 = p->scores.r2;
-    int n = 0;
-    while (dn_losses_item(&trained, p->supervised, n, name, value)) n++;
-    if (index < n) return dn_losses_item(&trained, p->supervised, index, name, value);
-    const double scores[] = {plain ? p->scores.image_loss : p->scores.total_loss, p->scores.accuracy, p->scores.mse,
-                             p->scores.r2};
-    for (int i = 0; p->scored == 2 && i < 4; i++)
-        if (!isnan(scores[i]) && index-- == n) {
-            *name = held_out[i], *value = scores[i];
-            return 1;
-        }
-    return 0;
-}
-
-static void line_losses(const dn_progress *p, line_form form, char *text, int size) {
-    const char *name;
-    double value;
-    int at = 0;
-    for (int i = 0; dn_progress_item(p, i, &name, &value); i++) {
-        int three = !p->supervised && i < 3; /* without a latent loss they are one */
-        if (three && i != 2 && (!p->variational || form >= LINE_ONE_LOSS)) continue;
-        if (form >= LINE_ONE_LOSS && at) break;
-        at = line_add(text, size, at, form, three && !p->variational ? "loss" : name, value);
+static void line_losses(const dn_report *report, line_form form, char *text, int size) {
+    dn_report one;
+    int at = 0, single = report->single;
+    if (single) dn_report_one_loss(report, &one), report = &one;
+    for (int i = 0; i < report->n; i++) {
+        const dn_value *v = &report->values[i];
+        if (form >= LINE_ONE_LOSS && (at || (!single && strcmp(v->name, "total_loss")))) continue;
+        at = line_add(text, size, at, form, v->name, v->value);
     }
 }
 
 static size_t line_write(const dn_progress *p, line_form form, char *line, size_t size) {
     char time[32], losses[192] = "", part[32] = "", speed[48] = "", rest[48] = "";
-    line_losses(p, form, losses, sizeof losses);
+    line_losses(&p->report, form, losses, sizeof losses);
     if (!p->epoch_done && p->rows_total)
         snprintf(part, sizeof part, " %3.0f%%", 100.0 * (double)p->rows_done / (double)p->rows_total);
     if (form < LINE_NO_SPEED) snprintf(speed, sizeof speed, "  %.0f rows/s", p->rows_per_second);
@@ -70,23 +51,4 @@ static size_t line_write(const dn_progress *p, line_form form, char *line, size_
 void dn_progress_line(const dn_progress *p, char *line, size_t size) {
     for (int form = 0; form < LINE_FORMS; form++)
         if (line_write(p, (line_form)form, line, size) < size) return;
-}
-
-int dn_losses_item(const dn_losses *l, int supervised, int index, const char **name, double *value) {
-    const struct item {
-        const char *name;
-        double value;
-    } items[] = {{supervised ? "loss" : "image_loss", l->image_loss},
-                 {"latent_loss", supervised ? NAN : l->latent_loss},
-                 {"total_loss", supervised ? NAN : l->total_loss},
-                 {"accuracy", l->accuracy},
-                 {"mse", l->mse},
-                 {"r2", l->r2}};
-    for (size_t i = 0; i < sizeof items / sizeof *items; i++) {
-        if (i > 2 ? isnan(items[i].value) : supervised && i > 0) continue;
-        if (index-- > 0) continue;
-        *name = items[i].name, *value = items[i].value;
-        return 1;
-    }
-    return 0;
 }

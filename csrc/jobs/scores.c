@@ -1,5 +1,6 @@
 /* How well outputs meet their truth. */
 #include "jobs/scores.h"
+#include "base/report.h"
 #include "base/sys.h"
 #include <math.h>
 #include <string.h>
@@ -13,7 +14,7 @@ int dn_row_largest(const float *row, int width) {
 
 dn_status dn_scores_create(dn_scores *s, const dn_net *net) {
     *s = (dn_scores){.kind = net->truth_kind, .logits = net->logits};
-    if (net->truths != net->outputs) return DN_OK;
+    if (net->truths != net->data_columns) return DN_OK;
     s->width = net->truths;
     s->sums = dn_alloc((size_t)s->width, 4 * sizeof *s->sums);
     s->first = dn_alloc((size_t)s->width, sizeof *s->first);
@@ -60,33 +61,37 @@ static void scores_values(dn_scores *s, const float *y, const float *t) {
 
 void dn_scores_add(dn_scores *s, const dn_net *net, const float *truth, int rows) {
     if (!s->width) return;
-    net->ops->download(net->pool, s->out, net->layers[net->output_layer].output,
-                       (size_t)rows * s->width * sizeof *s->out);
-    void (*add)(dn_scores *, const float *, const float *) =
-        s->kind >= DN_TRUTH_BINARY ? scores_classes : scores_values;
+    int classes = s->kind >= DN_TRUTH_BINARY;
+    const float *y = net->layers[net->output_layer].output;
+    if (!classes && net->likelihood >= 0) { /* of data; the pass no longer needs the place of its truth */
+        const dn_layer *l = &net->layers[net->likelihood];
+        l->term.type->mean(l, &net->run, (size_t)rows, y, net->truth);
+        y = net->truth;
+    }
+    net->ops->download(net->pool, s->out, y, (size_t)rows * s->width * sizeof *s->out);
+    void (*add)(dn_scores *, const float *, const float *) = classes ? scores_classes : scores_values;
     for (size_t r = 0; r < (size_t)rows; r++)
         add(s, s->out + dn_net_place(net, (size_t)rows, r) * (size_t)s->width, truth + r * (size_t)s->width);
     s->rows += rows;
 }
 
-void dn_scores_result(const dn_scores *s, dn_losses *losses) {
-    losses->accuracy = losses->mse = losses->r2 = NAN;
+void dn_scores_report(const dn_scores *s, dn_report *report) {
     if (!s->rows) return;
     if (s->kind >= DN_TRUTH_BINARY) {
         int whole = s->kind == DN_TRUTH_CLASSES || s->all_one_hot;
-        losses->accuracy = whole ? s->right_rows / s->rows : s->right_values / (s->rows * s->width);
+        dn_report_add(report, "accuracy", whole ? s->right_rows / s->rows : s->right_values / (s->rows * s->width));
         return;
     }
     const double *n = s->sums, *sum = n + s->width, *square = sum + s->width, *error = square + s->width;
+    double mse = 0, r2 = 0;
     int known = 0;
-    losses->mse = losses->r2 = 0;
     for (int k = 0; k < s->width; k++) {
         if (!n[k]) continue;
         known++;
-        losses->mse += error[k] / n[k];
-        losses->r2 +=
-            1 - error[k] / (square[k] - sum[k] * sum[k] / n[k]); /* not finite for a truth that never changes */
+        mse += error[k] / n[k];
+        r2 += 1 - error[k] / (square[k] - sum[k] * sum[k] / n[k]); /* not finite for a truth that never changes */
     }
-    losses->mse /= known, losses->r2 /= known;
-    if (!isfinite(losses->r2)) losses->r2 = NAN;
+    if (!known) return;
+    dn_report_add(report, "mse", mse / known);
+    if (isfinite(r2)) dn_report_add(report, "r2", r2 / known);
 }

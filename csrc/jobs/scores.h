@@ -16,7 +16,8 @@ dn_status dn_scores_create(dn_scores *scores, const dn_net *net);
 void dn_scores_clear(dn_scores *scores);
 /* The output of the last forward against `truth` (rows, width), on the host, in the order of the table. */
 void dn_scores_add(dn_scores *scores, const dn_net *net, const float *truth, int rows);
-void dn_scores_result(const dn_scores *scores, dn_losses *losses);
+/* Add accuracy, or mse and r2, as far as they have a meaning. */
+void dn_scores_report(const dn_scores *scores, dn_report *report);
 void dn_scores_free(dn_scores *scores);
 /* The index of the largest of `width` values. */
 int dn_row_largest(const float *row, int width);

@@ -1,19 +1,27 @@
 /* A training: its options become steps, epochs, their validation, and reports to the caller. */
 #include "jobs/trainer.h"
+#include "base/report.h"
 #include "base/sys.h"
 #include "net/check.h"
 #include <float.h>
 #include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { STEPS_AHEAD = 64 };
+
+/* Nothing of an epoch has been trained. */
+static void trainer_no_losses(dn_trainer *t) {
+    dn_net_losses_report(t->net, &t->losses);
+    for (int i = 0; i < t->losses.n; i++) t->losses.values[i].value = 0;
+}
 
 /* Back to the end of the last good epoch; the next run begins the epoch after it. */
 static void trainer_restore(dn_trainer *t) {
     dn_snapshot_restore(&t->last_good, t->net);
     t->at = 0, t->finished = t->validation.running = 0;
-    t->image = t->latent = t->weighted = 0;
+    trainer_no_losses(t);
 }
 
 static uint64_t trainer_batches_per_epoch(const dn_trainer *t) {
@@ -96,6 +104,7 @@ static void trainer_begin(dn_trainer *t) {
     dn_trainer_warn_of_idle_epochs(t);
     dn_trainer_warn_of_far_data(t);
     dn_trainer_warn_of_unreachable_data(t);
+    trainer_no_losses(t);
     trainer_order(t);
     dn_snapshot_take(&t->last_good, net);
     t->clock.started = dn_now();
@@ -185,9 +194,10 @@ static dn_status trainer_steps(dn_trainer *t, double until) {
         if (net->ops->separate_memory && ++steps % STEPS_AHEAD == 0) DN_TRY(net->ops->finish(net->pool));
     } while (t->at < t->feed.n && !t->finished && dn_now() < until);
     if (status != DN_OK && status != DN_E_INTERRUPTED) return status;
-    DN_TRY(dn_net_losses(net, &t->image, &t->latent, &t->weighted));
+    DN_TRY(dn_net_losses(net, &t->losses));
     dn_net_losses_keep(net, t->sums);
-    return isfinite(t->image + t->weighted) ? status : dn_trainer_diverged(t, t->image + t->weighted);
+    double total = dn_report_get(&t->losses, DN_TOTAL_LOSS);
+    return isfinite(total) ? status : dn_trainer_diverged(t, total);
 }
 
 /* Evaluate rows of the validation until the time is up; it is still running when some are left. */
@@ -218,22 +228,34 @@ static double trainer_epochs_left(const dn_trainer *t, int done) {
     return t->options.epochs - t->epoch - (done ? 0 : (double)t->at / (double)t->feed.n);
 }
 
+/* How the network stands after an epoch: the scores of the rows that were trained, all of held-out ones. */
+static void trainer_report_scores(const dn_trainer *t, dn_report *report) {
+    dn_report held, one;
+    const dn_job_sums *sums = &t->validation.sums;
+    if (t->feed.validation.kind == DN_VALIDATE_TRAINED) dn_scores_report(&sums->scores, report);
+    if (t->feed.validation.kind != DN_VALIDATE_HELD_OUT) return;
+    dn_job_report(sums, &held);
+    dn_report_one_loss(&held, &one);
+    for (int i = 0; i < one.n; i++) {
+        char name[sizeof one.values[i].name + 6];
+        snprintf(name, sizeof name, "valid_%s", one.values[i].name);
+        dn_report_add(report, name, one.values[i].value);
+    }
+}
+
 static void trainer_report(const dn_trainer *t, int done, dn_progress *p) {
-    double now = dn_now(), rows = t->at ? (double)t->at : 1;
-    dn_losses mean = dn_job_mean(t->image, t->latent, t->weighted, rows);
     *p = (dn_progress){.epoch = t->epoch,
                        .epochs = t->planned,
-                       .variational = t->net->sampling_layer >= 0,
-                       .supervised = dn_net_supervised(t->net, t->feed.all.truth != NULL),
                        .epoch_done = done,
                        .finished = t->finished && !t->validation.running,
                        .rows_done = t->at,
                        .rows_total = t->feed.n,
-                       .image_loss = mean.image_loss,
-                       .latent_loss = mean.latent_loss,
-                       .total_loss = mean.total_loss,
-                       .seconds = now - t->clock.started,
+                       .report = t->losses,
+                       .seconds = dn_now() - t->clock.started,
                        .learning_rate = dn_net_rate(t->net)};
+    dn_report_mean(&p->report, t->at ? (double)t->at : 1);
+    p->report.supervised = dn_net_supervised(t->net, t->feed.all.truth != NULL);
+    if (done) trainer_report_scores(t, &p->report);
     double left = p->finished ? 0 : trainer_epochs_left(t, done);
     p->rows_per_second = t->clock.worked > 0 ? t->clock.rows / t->clock.worked : 0;
     if (p->rows_per_second > 0 && left > 0) p->eta_seconds = left * (double)t->feed.n / p->rows_per_second;
@@ -270,7 +292,8 @@ static dn_status trainer_work(dn_trainer *t, double until, int *done) {
 }
 
 static dn_status trainer_next_epoch(dn_trainer *t) {
-    t->at = 0, t->image = t->latent = t->weighted = 0;
+    t->at = 0;
+    trainer_no_losses(t);
     trainer_order(t);
     t->preview_due = 1;
     return dn_trainer_preview(t);
@@ -281,7 +304,6 @@ static dn_status trainer_run(dn_trainer *t, double until, dn_progress *p) {
     dn_status status = trainer_work(t, until, &done);
     t->epoch += done;
     trainer_report(t, done, p);
-    if (done && (p->scored = t->feed.validation.kind)) p->scores = dn_job_result(&t->validation.sums);
     if (done) status = trainer_next_epoch(t);
     memcpy(t->warnings.reported, t->warnings.pending, sizeof t->warnings.reported);
     p->warning = *t->warnings.reported ? t->warnings.reported : NULL;

@@ -29,7 +29,7 @@ struct dn_trainer {
     int finished; /* no step is left */
     int preview_due;
     size_t at;                      /* rows done in this epoch */
-    double image, latent, weighted; /* sums of losses in this epoch */
+    dn_report losses;               /* of the steps in this epoch, sums */
     double *sums;                   /* the same by layer, or those of the validation after it */
     dn_snapshot last_good;          /* the end of the last epoch whose loss was finite */
     struct {

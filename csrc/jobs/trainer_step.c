@@ -46,11 +46,11 @@ static void trainer_undo_sums(dn_trainer *t, int back) {
     float *sums = (float *)net->run.sums; /* copied as floats: the same bits */
     net->ops->copy(net->pool, 4 * (size_t)net->n_layers, back ? t->undo.device : sums, back ? sums : t->undo.device);
     for (int i = 0; i < net->n_layers; i++) {
-        double *cost = &net->layers[i].host_cost;
+        double *host = &net->layers[i].term.host;
         if (back)
-            *cost = t->undo.host[i];
+            *host = t->undo.host[i];
         else
-            t->undo.host[i] = *cost;
+            t->undo.host[i] = *host;
     }
 }
 

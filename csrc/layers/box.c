@@ -24,7 +24,7 @@ float dn_box_rmse(dn_box a, dn_box b) {
 dn_status dn_head_plan(dn_layer *l, const dn_run *run, dn_head *head) {
     size_t n, truths, batch = (size_t)run->batch;
     DN_TRY(dn_size_mul(&n, batch, (size_t)l->outputs));
-    DN_TRY(dn_size_mul(&truths, batch, (size_t)l->truths));
+    DN_TRY(dn_size_mul(&truths, batch, (size_t)l->term.truths));
     float **buffers[] = {&head->output, &head->gradient, &head->down, &head->truth};
     for (int i = 0; i < 4; i++)
         if (!(*buffers[i] = dn_alloc(i < 3 ? n : truths, sizeof(float)))) return DN_E_MEMORY;
@@ -46,7 +46,7 @@ void dn_head_begin(const dn_layer *l, const dn_run *run, dn_head *head) {
     run->ops->download(run->pool, head->output, dn_layer_x(l, run), head_bytes(l, run));
     head->active = run->truth != NULL;
     if (!head->active) return;
-    run->ops->download(run->pool, head->truth, run->truth, (size_t)run->rows * l->truths * sizeof(float));
+    run->ops->download(run->pool, head->truth, run->truth, (size_t)run->rows * l->term.truths * sizeof(float));
     memset(head->gradient, 0, head_bytes(l, run));
 }
 
@@ -56,7 +56,7 @@ void dn_head_end(dn_layer *l, const dn_run *run, dn_head *head) {
     double sum = 0;
     for (size_t i = 0, n = (size_t)run->rows * l->outputs; i < n; i++)
         sum += (double)head->gradient[i] * head->gradient[i];
-    l->host_cost += sum;
+    l->term.host += sum;
 }
 
 static void head_add(const dn_layer *l, const dn_run *run, dn_head *head, const float *from, float *to) {

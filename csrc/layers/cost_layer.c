@@ -21,11 +21,16 @@ typedef struct cost_state {
 } cost_state;
 
 static const char *const type_names[] = {"sse", "masked", "L1", "smooth", "bce", "seg", "wgan", NULL};
+static const dn_term_type cost_term, bernoulli_term;
 static const struct { /* of the types above */
     dn_loss loss;
     double s;
-} cost_types[] = {{DN_LOSS_SSE, 0.5}, {DN_LOSS_MASKED, 0.5}, {DN_LOSS_L1, 1},  {DN_LOSS_SMOOTH, 0.5},
-                  {DN_LOSS_BCE, 1},   {DN_LOSS_SSE, 0.5},    {DN_LOSS_SSE, 0.5}};
+    dn_truth_kind truth_kind;
+    const dn_term_type *term;
+} cost_types[] = {{DN_LOSS_SSE, 0.5, DN_TRUTH_VALUES, &cost_term},    {DN_LOSS_MASKED, 0.5, DN_TRUTH_MASKED, &cost_term},
+                  {DN_LOSS_L1, 1, DN_TRUTH_VALUES, &cost_term},       {DN_LOSS_SMOOTH, 0.5, DN_TRUTH_VALUES, &cost_term},
+                  {DN_LOSS_BCE, 1, DN_TRUTH_BINARY, &bernoulli_term}, {DN_LOSS_SSE, 0.5, DN_TRUTH_VALUES, &cost_term},
+                  {DN_LOSS_SSE, 0.5, DN_TRUTH_VALUES, &cost_term}};
 
 static const dn_key keys[] = {
     {"type", DN_KEY_WORD, DN_AT(cost_state, type), .words = type_names,
@@ -41,7 +46,7 @@ static dn_status cost_parse(dn_layer *l, dn_section *s) {
     cost_state *st = l->state;
     st->likelihood.kind = cost_types[st->type].loss, st->s = cost_types[st->type].s;
     const dn_layer *before = dn_layer_at(l, l->index - 1);
-    if (before && before->type->has_loss && before->truths && !before->type->is_cost)
+    if (before && before->term.truths && !before->term.type->only)
         dn_cfg_warn(l->net->cfg, "%s:%d: [%s] behind [%s], which has a loss of its own: both gradients act",
                     s->cfg->path, s->line, s->name, before->type->name);
     float low, high;
@@ -51,12 +56,10 @@ static dn_status cost_parse(dn_layer *l, dn_section *s) {
         dn_cfg_warn(l->net->cfg, "%s:%d: [cost] type=bce takes logits, any numbers, and makes probabilities of them itself: "
                     "activation=%s before it should be linear", s->cfg->path, s->line,
                     dn_activation_name((dn_activation)activation));
-    l->on_logits = logits;
-    l->truth_kind = logits                                  ? DN_TRUTH_BINARY
-                    : st->likelihood.kind == DN_LOSS_MASKED ? DN_TRUTH_MASKED
-                                                            : DN_TRUTH_VALUES;
-    l->loss_scale = st->s * st->scale;
-    l->truths = l->inputs;
+    l->term.type = cost_types[st->type].term;
+    l->term.truth_kind = cost_types[st->type].truth_kind;
+    l->term.scale = st->s * st->scale;
+    l->term.truths = l->inputs;
     l->outputs = l->inputs;
     l->out_height = l->height, l->out_width = l->width, l->out_channels = l->channels;
     return DN_OK;
@@ -75,7 +78,7 @@ static dn_status cost_forward(dn_layer *l, const dn_run *run) {
     if (st->likelihood.kind == DN_LOSS_MASKED && l->index)
         run->ops->mask(run->pool, n, run->truth, dn_layer_at(l, l->index - 1)->output);
     run->ops->loss(run->pool, &st->likelihood, n, dn_layer_x(l, run), run->truth, dn_layer_y(l, run), st->gradient,
-                   dn_layer_cost_sum(l, run));
+                   dn_layer_sum(l, run));
     return DN_OK;
 }
 
@@ -92,21 +95,29 @@ static dn_status cost_backward(dn_layer *l, const dn_run *run) {
 
 static int cost_as_fused_loss(const dn_layer *l, const dn_run *run, dn_fused_loss *out) {
     const cost_state *st = l->state;
-    *out = (dn_fused_loss){&st->likelihood, (float)st->scale, dn_layer_cost_sum(l, run)};
+    *out = (dn_fused_loss){&st->likelihood, (float)st->scale, dn_layer_sum(l, run)};
     return st->likelihood.kind != DN_LOSS_MASKED; /* which changes its input */
 }
 
-static int cost_truth_fault(const dn_layer *l, const float *truth, size_t rows, int sums, dn_truth_fault *fault) {
-    (void)sums;
-    if (((const cost_state *)l->state)->likelihood.kind != DN_LOSS_BCE) return 0; /* the others take any number */
-    return dn_fault_beyond_one(truth, rows * (size_t)l->truths, fault);
+static const float *cost_errors(const dn_layer *l) { return l->output; }
+
+static void bernoulli_mean(const dn_layer *l, const dn_run *run, size_t rows, const float *x, float *out) {
+    size_t n = rows * (size_t)l->inputs;
+    if (out != x) run->ops->copy(run->pool, n, x, out);
+    run->ops->activate(run->pool, DN_LOGISTIC, n, out);
 }
 
-static const float *cost_row_errors(const dn_layer *l) { return l->output; }
+static int bernoulli_truth_fault(const dn_layer *l, const float *truth, size_t rows, int sums, dn_truth_fault *fault) {
+    (void)sums;
+    return dn_fault_beyond_one(truth, rows * (size_t)l->term.truths, fault);
+}
+
+static const dn_term_type cost_term = {.name = DN_IMAGE_LOSS, .only = 1, .errors = cost_errors};
+static const dn_term_type bernoulli_term = {.name = DN_IMAGE_LOSS, .only = 1, .errors = cost_errors,
+                                            .mean = bernoulli_mean, .truth_fault = bernoulli_truth_fault};
 
 const dn_layer_type dn_cost_layer = {
     .name = "cost", .state_size = sizeof(cost_state), .keys = keys,
     .parse = cost_parse, .plan = cost_plan, .forward = cost_forward,
-    .backward = cost_backward, .as_fused_loss = cost_as_fused_loss, .row_errors = cost_row_errors,
-    .truth_fault = cost_truth_fault, .has_loss = 1, .is_cost = 1,
+    .backward = cost_backward, .as_fused_loss = cost_as_fused_loss, .term = &cost_term,
 };

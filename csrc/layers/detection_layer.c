@@ -61,8 +61,8 @@ static dn_status detection_parse(dn_layer *l, dn_section *s) {
                             1 + st->coords, st->n, st->classes, wanted, l->inputs, wanted);
     if (truths > INT_MAX) return dn_cfg_error(s, NULL, "%zu values of truth per row are too many", truths);
     dn_layer_vector_out(l, l->inputs);
-    l->truths = (int)truths;
-    l->loss_scale = 0.5f;
+    l->term.truths = (int)truths;
+    l->term.scale = 0.5f;
     l->n_boxes = (int)cells * st->n, l->n_classes = st->classes;
     return DN_OK;
 }
@@ -159,7 +159,7 @@ static dn_status detection_forward(dn_layer *l, const dn_run *run) {
     dn_head_begin(l, run, &st->head);
     for (int row = 0; row < run->rows; row++) {
         float *y = st->head.output + (size_t)row * l->outputs, *g = st->head.gradient + (size_t)row * l->outputs;
-        const float *truth = st->head.truth + (size_t)row * l->truths;
+        const float *truth = st->head.truth + (size_t)row * l->term.truths;
         for (int cell = 0; cell < cells; cell++) {
             if (st->softmax) dn_head_softmax((size_t)st->classes, 1, y + cell * st->classes);
             if (!st->head.active) continue;
@@ -194,9 +194,11 @@ static void detection_out(const dn_layer *l, int row, int index, float tree_thre
     for (int c = 0; c < st->classes; c++) out[5 + c] = out[4] * y[cell * st->classes + c];
 }
 
+static const dn_term_type detection_term = {.name = DN_IMAGE_LOSS, .row_fault = detection_row_fault};
+
 const dn_layer_type dn_detection_layer = {
     .name = "detection", .state_size = sizeof(detection_state), .keys = keys,
     .parse = detection_parse, .plan = detection_plan,
-    .forward = detection_forward, .backward = detection_backward, .destroy = detection_destroy, .has_loss = 1,
-    .host_work = 1, .box = detection_out, .row_fault = detection_row_fault,
+    .forward = detection_forward, .backward = detection_backward, .destroy = detection_destroy, .term = &detection_term,
+    .host_work = 1, .box = detection_out,
 };

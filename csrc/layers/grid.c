@@ -16,8 +16,8 @@ dn_status dn_grid_shape(dn_layer *l, dn_section *s, dn_grid *g) {
                             g->height, g->n, g->classes, g->coords + 1, wanted, l->inputs, (size_t)g->n * entries);
     if (truths > INT_MAX) return dn_cfg_error(s, "max", "max=%d is too large", g->max);
     dn_layer_image_out(l, l->channels, l->height, l->width);
-    l->truths = (int)truths;
-    l->loss_scale = 0.5f;
+    l->term.truths = (int)truths;
+    l->term.scale = 0.5f;
     l->n_boxes = g->width * g->height * g->n, l->n_classes = g->classes;
     return DN_OK;
 }

@@ -40,8 +40,8 @@ static dn_status iseg_parse(dn_layer *l, dn_section *s) {
                             wanted, l->inputs, planes);
     if (truths > INT_MAX) return dn_cfg_error(s, NULL, "%zu values of truth per row are too many", truths);
     dn_layer_image_out(l, l->channels, l->height, l->width);
-    l->truths = (int)truths;
-    l->loss_scale = 0.5f;
+    l->term.truths = (int)truths;
+    l->term.scale = 0.5f;
     return DN_OK;
 }
 
@@ -115,7 +115,7 @@ static dn_status iseg_forward(dn_layer *l, const dn_run *run) {
     dn_head_begin(l, run, &st->head);
     for (int row = 0; row < run->rows; row++) {
         float *y = st->head.output + (size_t)row * l->outputs, *g = st->head.gradient + (size_t)row * l->outputs;
-        const float *truth = st->head.truth + (size_t)row * l->truths;
+        const float *truth = st->head.truth + (size_t)row * l->term.truths;
         dn_head_logistic(st->classes * plane, y);
         if (!st->head.active) continue;
         int n = iseg_instances(st, plane, truth, y, g);
@@ -136,9 +136,10 @@ static dn_status iseg_backward(dn_layer *l, const dn_run *run) {
     return dn_head_backward(l, run, &((iseg_state *)l->state)->head, iseg_down);
 }
 
+static const dn_term_type iseg_term = {.name = DN_IMAGE_LOSS, .row_fault = iseg_row_fault};
+
 const dn_layer_type dn_iseg_layer = {
-    .row_fault = iseg_row_fault,
     .name = "iseg", .state_size = sizeof(iseg_state), .keys = keys,
     .parse = iseg_parse, .plan = iseg_plan, .forward = iseg_forward,
-    .backward = iseg_backward, .destroy = iseg_destroy, .has_loss = 1, .host_work = 1,
+    .backward = iseg_backward, .destroy = iseg_destroy, .term = &iseg_term, .host_work = 1,
 };

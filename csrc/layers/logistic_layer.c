@@ -9,9 +9,9 @@ typedef struct logistic_state {
 
 static dn_status logistic_parse(dn_layer *l, dn_section *s) {
     (void)s;
-    l->outputs = l->truths = l->inputs;
+    l->outputs = l->term.truths = l->inputs;
     l->out_height = l->height, l->out_width = l->width, l->out_channels = l->channels;
-    l->loss_scale = 1, l->truth_kind = DN_TRUTH_BINARY;
+    l->term.scale = 1, l->term.truth_kind = DN_TRUTH_BINARY;
     return DN_OK;
 }
 static dn_status logistic_plan(dn_layer *l, const dn_run *run) {
@@ -30,7 +30,7 @@ static dn_status logistic_forward(dn_layer *l, const dn_run *run) {
     run->ops->activate(run->pool, DN_LOGISTIC, n, y);
     st->active = run->truth != NULL;
     if (st->active)
-        run->ops->loss(run->pool, &bce, n, x, run->truth, st->error, st->gradient, dn_layer_cost_sum(l, run));
+        run->ops->loss(run->pool, &bce, n, x, run->truth, st->error, st->gradient, dn_layer_sum(l, run));
     return DN_OK;
 }
 static dn_status logistic_backward(dn_layer *l, const dn_run *run) {
@@ -43,11 +43,11 @@ static dn_status logistic_backward(dn_layer *l, const dn_run *run) {
 }
 static int logistic_truth_fault(const dn_layer *l, const float *truth, size_t rows, int sums, dn_truth_fault *fault) {
     (void)sums;
-    return dn_fault_beyond_one(truth, rows * (size_t)l->truths, fault);
+    return dn_fault_beyond_one(truth, rows * (size_t)l->term.truths, fault);
 }
-static const float *logistic_row_errors(const dn_layer *l) { return ((const logistic_state *)l->state)->error; }
+static const float *logistic_errors(const dn_layer *l) { return ((const logistic_state *)l->state)->error; }
+static const dn_term_type logistic_term = {.name = DN_IMAGE_LOSS, .errors = logistic_errors, .truth_fault = logistic_truth_fault};
 const dn_layer_type dn_logistic_layer = {
     .name = "logistic", .state_size = sizeof(logistic_state), .parse = logistic_parse, .plan = logistic_plan,
-    .forward = logistic_forward, .backward = logistic_backward, .has_loss = 1,
-    .row_errors = logistic_row_errors, .truth_fault = logistic_truth_fault,
+    .forward = logistic_forward, .backward = logistic_backward, .term = &logistic_term,
 };

@@ -192,7 +192,7 @@ static dn_status region_forward(dn_layer *l, const dn_run *run) {
         float *y = st->head.output + (size_t)row * l->outputs, *grad = st->head.gradient + (size_t)row * l->outputs;
         region_activate(st, y);
         if (!st->head.active) continue;
-        dn_grid_read(&st->grid, st->head.truth + (size_t)row * l->truths);
+        dn_grid_read(&st->grid, st->head.truth + (size_t)row * l->term.truths);
         const dn_object *class_only = region_class_only(&st->grid);
         if (class_only) {
             region_pull_class_only(st, y, grad, class_only->class);
@@ -269,9 +269,10 @@ static int region_row_fault(const dn_layer *l, const float *truth, const char *w
     return dn_grid_fault(&((const region_state *)l->state)->grid, truth, where, text, size);
 }
 
+static const dn_term_type region_term = {.name = DN_IMAGE_LOSS, .row_fault = region_row_fault};
+
 const dn_layer_type dn_region_layer = {
-    .row_fault = region_row_fault,
     .name = "region", .state_size = sizeof(region_state), .keys = keys, .parse = region_parse, .plan = region_plan,
-    .forward = region_forward, .backward = region_backward, .destroy = region_destroy, .has_loss = 1, .host_work = 1,
+    .forward = region_forward, .backward = region_backward, .destroy = region_destroy, .term = &region_term, .host_work = 1,
     .box = region_box,
 };

@@ -10,13 +10,12 @@
 #include "net/layer.h"
 
 typedef struct sampling_state {
-    double beta;
     float *eps; /* (batch, Z) */
     int noisy, given;
 } sampling_state;
 
 static const dn_key keys[] = {
-    {"beta", DN_KEY_FLOAT, DN_AT(sampling_state, beta), .fallback = 0.5, .range = DN_NOT_NEGATIVE,
+    {"beta", DN_KEY_FLOAT, DN_AT_LAYER(term.weight), .fallback = 0.5, .range = DN_NOT_NEGATIVE,
      .help = "weight of the latent loss"},
     {0},
 };
@@ -41,19 +40,17 @@ static dn_status sampling_forward(dn_layer *l, const dn_run *run) {
         run->ops->normals(run->pool, run->step, DN_STREAM_LAYER + (uint32_t)l->index, n, st->eps);
     st->given = 0;
     run->ops->reparameterise(run->pool, (size_t)run->rows, (size_t)l->outputs, dn_layer_x(l, run),
-                             st->noisy ? st->eps : NULL, dn_layer_y(l, run), dn_layer_latent_sum(l, run));
+                             st->noisy ? st->eps : NULL, dn_layer_y(l, run), dn_layer_sum(l, run));
     return DN_OK;
 }
 
 static dn_status sampling_backward(dn_layer *l, const dn_run *run) {
     sampling_state *st = l->state;
     if (!l->dx) return DN_OK;
-    run->ops->reparameterise_gradient(run->pool, run->rows, l->outputs, (float)(run->kl_scale * st->beta),
+    run->ops->reparameterise_gradient(run->pool, run->rows, l->outputs, (float)(l->term.scale * l->term.weight),
                                       dn_layer_x(l, run), st->noisy ? st->eps : NULL, l->delta, l->dx);
     return DN_OK;
 }
-
-double dn_sampling_beta(const dn_layer *l) { return ((const sampling_state *)l->state)->beta; }
 
 /* The next forward uses these numbers (rows, Z), also outside training. */
 static void sampling_set_noise(dn_layer *l, const dn_run *run, const float *eps, size_t count) {
@@ -62,8 +59,11 @@ static void sampling_set_noise(dn_layer *l, const dn_run *run, const float *eps,
     st->given = 1;
 }
 
+static const dn_term_type kl_term = {.name = DN_LATENT_LOSS, .latent = 1};
+
 const dn_layer_type dn_sampling_layer = {
     .name = "sampling", .state_size = sizeof(sampling_state), .keys = keys,
     .parse = sampling_parse, .plan = sampling_plan,
     .forward = sampling_forward, .backward = sampling_backward, .set_noise = sampling_set_noise,
+    .term = &kl_term,
 };

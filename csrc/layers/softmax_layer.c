@@ -36,8 +36,12 @@ static dn_status softmax_parse(dn_layer *l, dn_section *s) {
     if (st->spatial) DN_TRY(dn_layer_need_image(l, s));
     l->outputs = l->inputs;
     l->out_height = l->height, l->out_width = l->width, l->out_channels = l->channels;
-    if (!st->noloss) l->truths = l->inputs, l->loss_scale = 1;
-    if (st->groups == 1 && !st->spatial && !st->tree.n) l->truth_kind = DN_TRUTH_CLASSES;
+    if (st->noloss) {
+        l->term.type = NULL;
+        return DN_OK;
+    }
+    l->term.truths = l->inputs, l->term.scale = 1;
+    if (st->groups == 1 && !st->spatial && !st->tree.n) l->term.truth_kind = DN_TRUTH_CLASSES;
     return DN_OK;
 }
 
@@ -81,7 +85,7 @@ static dn_status softmax_forward(dn_layer *l, const dn_run *run) {
         run->ops->softmax(run->pool, &shape, (float)st->temperature, x + at, y + at);
         if (st->active)
             run->ops->softmax_loss(run->pool, &shape, (float)st->temperature, y + at, run->truth + at,
-                                   st->error + at, st->gradient + at, dn_layer_cost_sum(l, run));
+                                   st->error + at, st->gradient + at, dn_layer_sum(l, run));
     }
     return DN_OK;
 }
@@ -122,7 +126,6 @@ static int softmax_truth_fault(const dn_layer *l, const float *truth, size_t row
     const softmax_state *st = l->state;
     dn_softmax_shape shape;
     size_t first;
-    if (st->noloss) return 0;
     fault->wanted = sums ? "distributions: 0 to 1 with a sum of 1, such as one-hot rows (or -1234 where none is known)"
                          : "0 or more (or -1234 where none is known)";
     for (int k = 0; softmax_set(l, k, rows, &shape, &first); k++)
@@ -135,10 +138,12 @@ static int softmax_truth_fault(const dn_layer *l, const float *truth, size_t row
     return 0;
 }
 
-static const float *softmax_row_errors(const dn_layer *l) { return ((const softmax_state *)l->state)->error; }
+static const float *softmax_errors(const dn_layer *l) { return ((const softmax_state *)l->state)->error; }
+
+static const dn_term_type softmax_term = {.name = DN_IMAGE_LOSS, .errors = softmax_errors, .truth_fault = softmax_truth_fault};
 
 const dn_layer_type dn_softmax_layer = {
     .name = "softmax", .aliases = {"soft"}, .state_size = sizeof(softmax_state), .keys = keys, .parse = softmax_parse,
     .plan = softmax_plan, .forward = softmax_forward, .backward = softmax_backward, .destroy = softmax_destroy,
-    .has_loss = 1, .row_errors = softmax_row_errors, .truth_fault = softmax_truth_fault,
+    .term = &softmax_term,
 };

@@ -114,7 +114,7 @@ static dn_status yolo_forward(dn_layer *l, const dn_run *run) {
             dn_head_logistic((1 + g->classes) * plane, y + dn_grid_at(g, n, 4, 0));
         }
         if (!st->head.active) continue;
-        dn_grid_read(&st->grid, st->head.truth + (size_t)row * l->truths);
+        dn_grid_read(&st->grid, st->head.truth + (size_t)row * l->term.truths);
         yolo_predictions(st, y, grad);
         for (int t = 0; t < g->n_objects; t++) {
             const dn_object *o = &g->objects[t];
@@ -157,9 +157,10 @@ static int yolo_row_fault(const dn_layer *l, const float *truth, const char *whe
     return dn_grid_fault(&((const yolo_state *)l->state)->grid, truth, where, text, size);
 }
 
+static const dn_term_type yolo_term = {.name = DN_IMAGE_LOSS, .row_fault = yolo_row_fault};
+
 const dn_layer_type dn_yolo_layer = {
-    .row_fault = yolo_row_fault,
     .name = "yolo", .state_size = sizeof(yolo_state), .keys = keys,
     .parse = yolo_parse, .plan = yolo_plan, .forward = yolo_forward,
-    .backward = yolo_backward, .destroy = yolo_destroy, .has_loss = 1, .host_work = 1, .box = yolo_box,
+    .backward = yolo_backward, .destroy = yolo_destroy, .term = &yolo_term, .host_work = 1, .box = yolo_box,
 };

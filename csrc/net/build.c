@@ -192,12 +192,41 @@ static int net_find_latent(const dn_net *net) {
     return narrowest;
 }
 
-/* What several costs weigh in a report, so that what is descended is s times the reported total. */
-static void net_share_losses(dn_net *net, double s) {
-    int n = 0;
-    for (int i = 0; i < net->n_layers; i++) n += net->layers[i].type->has_loss && net->layers[i].truths;
-    for (int i = 0; i < net->n_layers; i++) net->layers[i].loss_share = n == 1 ? 1 : net->layers[i].loss_scale / s;
-    net->run.kl_scale = s;
+/* What the terms are to each other. The network's s is that of the first likelihood with one, and what is descended is s
+ * times the total that is reported. */
+static void net_settle_terms(dn_net *net) {
+    double s = 0;
+    int likelihoods = 0;
+    for (int i = 0; i < net->n_layers; i++) {
+        const dn_term *term = &net->layers[i].term;
+        if (!term->type || term->type->latent) continue;
+        likelihoods++;
+        if (s == 0) s = term->scale;
+    }
+    if (!(s > 0)) s = 1;
+    for (int i = 0; i < net->n_layers; i++) {
+        dn_term *term = &net->layers[i].term;
+        if (term->type && term->type->latent) term->scale = s;
+        term->share = likelihoods == 1 ? 1 : term->scale / s;
+    }
+    const dn_layer *after = net->output_layer + 1 < net->n_layers ? &net->layers[net->output_layer + 1] : NULL;
+    int gives_mean = after && after->term.type && after->term.type->mean;
+    net->likelihood = gives_mean ? after->index : -1;
+    net->data_columns = gives_mean ? after->term.truths : net->outputs;
+    net->logits = gives_mean && after->term.truth_kind == DN_TRUTH_BINARY;
+}
+
+/* What follows from a layer's term for the network. */
+static dn_status net_take_term(dn_net *net, const dn_layer *l, dn_section *s) {
+    const dn_term *term = &l->term;
+    if (net->sampling_layer < 0 && term->type->latent) net->sampling_layer = l->index;
+    if (!term->truths) return DN_OK;
+    if (net->truths && term->truths != net->truths)
+        return dn_cfg_error(s, NULL, "reads %d values of truth, an earlier layer %d: all must read the same",
+                            term->truths, net->truths);
+    net->truths = term->truths;
+    if (term->truth_kind > net->truth_kind) net->truth_kind = term->truth_kind;
+    return DN_OK;
 }
 
 dn_status dn_net_parse_layers(dn_net *net) {
@@ -209,7 +238,6 @@ dn_status dn_net_parse_layers(dn_net *net) {
     net->layers = dn_alloc(n, sizeof *net->layers);
     if (!net->layers) return DN_E_MEMORY;
     net->sampling_layer = net->latent_layer = net->output_layer = net->last_stopped = -1;
-    double s_image = 0;
     for (int i = 0; i < n; i++) {
         dn_section *s = &net->cfg->sections[i + 1];
         dn_layer *l = &net->layers[i];
@@ -217,6 +245,7 @@ dn_status dn_net_parse_layers(dn_net *net) {
         l->type = dn_layer_type_find(s->name);
         net->n_layers = i + 1; /* so that destroy sees it */
         if (!l->type) return dn_layer_type_unknown(s);
+        l->term = (dn_term){.type = l->type->term, .weight = 1};
         DN_TRY(dn_foreign_check(net->cfg, s, l->type->name));
         l->inputs = inputs, l->height = h, l->width = w, l->channels = c;
         if (l->type->state_size && !(l->state = dn_alloc(1, l->type->state_size))) return DN_E_MEMORY;
@@ -229,22 +258,15 @@ dn_status dn_net_parse_layers(dn_net *net) {
         size_t total;
         DN_TRY(dn_layer_size(s, &total, (size_t)l->outputs, (size_t)net->run.batch, sizeof(float), 1));
         inputs = l->outputs, h = l->out_height, w = l->out_width, c = l->out_channels;
-        if (!l->type->is_cost) net->output_layer = i;
         net->recurrent |= l->type->recurrent;
-        if (net->sampling_layer < 0 && !strcmp(l->type->name, "sampling")) net->sampling_layer = i;
-        if (l->truths && net->truths && l->truths != net->truths)
-            return dn_cfg_error(s, NULL, "reads %d values of truth, an earlier layer %d: all must read the same", l->truths,
-                                net->truths);
-        if (l->truths) net->truths = l->truths;
-        if (l->truths && l->truth_kind > net->truth_kind) net->truth_kind = l->truth_kind;
-        if (l->type->has_loss && s_image == 0) s_image = l->loss_scale;
+        if (!l->term.type || !l->term.type->only) net->output_layer = i;
+        if (l->term.type) DN_TRY(net_take_term(net, l, s));
     }
     for (int i = 0; i < n; i++)
         if (net->layers[i].stop_backward) net->last_stopped = i;
-    net_share_losses(net, s_image > 0 ? s_image : 1);
     if (net->output_layer < 0) return dn_cfg_error(&net->cfg->sections[1], NULL, "the network has only cost layers");
     net->outputs = net->layers[net->output_layer].outputs;
     net->latent_layer = net_find_latent(net);
-    net->logits = net->output_layer + 1 < n && net->layers[net->output_layer + 1].on_logits;
+    net_settle_terms(net);
     return DN_OK;
 }

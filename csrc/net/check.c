@@ -76,7 +76,7 @@ static dn_status check_rows(const dn_net *net, const dn_layer *l, const dn_part_
     char where[64], text[256];
     for (size_t r = 0; r < p->rows; r++) {
         snprintf(where, sizeof where, "of row %zu of the %s", p->first + r, p->name);
-        DN_CHECK(!l->type->row_fault(l, p->values + r * p->columns, where, text, sizeof text), DN_E_USAGE,
+        DN_CHECK(!l->term.type->row_fault(l, p->values + r * p->columns, where, text, sizeof text), DN_E_USAGE,
                  "%s:%d: layer %d [%s]: %s (counted from 0)", net->cfg->path, l->line, l->index, l->type->name, text);
     }
     return DN_OK;
@@ -86,10 +86,11 @@ dn_status dn_check_truth(const dn_net *net, const dn_part_of *p, int sums) {
     for (int i = 0; i < net->n_layers; i++) {
         const dn_layer *l = &net->layers[i];
         dn_truth_fault fault = {.at = p->rows * p->columns};
-        if (l->truths && l->type->row_fault) DN_TRY(check_rows(net, l, p));
-        if (!l->truths || !l->type->truth_fault) continue;
+        const dn_term_type *term = l->term.type;
+        if (term && term->row_fault) DN_TRY(check_rows(net, l, p));
+        if (!term || !term->truth_fault) continue;
         DN_TRY(dn_check_finite(p));
-        if (l->type->truth_fault(l, p->values, p->rows, sums, &fault)) return check_fault(net, l, p, &fault);
+        if (term->truth_fault(l, p->values, p->rows, sums, &fault)) return check_fault(net, l, p, &fault);
     }
     return DN_OK;
 }

@@ -68,6 +68,40 @@ typedef struct dn_truth_fault {
     const char *wanted; /* by the loss, and how to get there */
 } dn_truth_fault;
 
+#define DN_IMAGE_LOSS "image_loss"
+#define DN_LATENT_LOSS "latent_loss"
+#define DN_TOTAL_LOSS "total_loss"
+
+/* A term of the objective: a likelihood, which is a loss of the layer's input against the truth, or a latent loss. */
+typedef struct dn_term_type {
+    const char *name; /* of its loss in reports, where terms of one name add up */
+    int latent;       /* 1: a loss of the latent space, which reads no truth */
+    int only;         /* 1: its layer does nothing else, so it is never the network's output */
+    /* (rows, inputs), what its loss of the last forward is the sum of. Without the hook: not known */
+    const float *(*errors)(const dn_layer *layer);
+    /* The mean of the distribution that the layer's input x (rows, inputs) stands for, to out (rows, truths), which may be
+     * x: what `sample` and `reconstruct` give. NULL: x is the mean */
+    void (*mean)(const dn_layer *layer, const dn_run *run, size_t rows, const float *x, float *out);
+    /* The first fault in truth (rows, truths) on the host: 1 when there is one. Values are finite. `sums`: distributions add
+     * up to about 1. NULL: it takes any, or row_fault looks */
+    int (*truth_fault)(const dn_layer *layer, const float *truth, size_t rows, int sums, dn_truth_fault *fault);
+    /* Detector heads: 1 when something is wrong with a row of truth on the host, whose values may be any; what, into text.
+     * `where`: "of row 5 of the truth" */
+    int (*row_fault)(const dn_layer *layer, const float *truth, const char *where, char *text, size_t size);
+} dn_term_type;
+
+/* A layer's term. Its gradient is scale * weight * d(loss), added up over the rows. */
+typedef struct dn_term {
+    const dn_term_type *type;  /* as the layer's type has it, unless parse chooses another; NULL: none */
+    double scale;              /* s of docs/numerics.md: set by parse; a latent term's is the network's */
+    double weight;             /* beta; 1 for a likelihood */
+    double share;              /* of its loss in reports: 1, or among several likelihoods scale / the network's s */
+    int truths;                /* values of truth per row that it reads; set by parse */
+    dn_truth_kind truth_kind;  /* likewise */
+    double host;               /* what the host adds to the sum of a layer that computes there */
+    double sum;                /* of its loss over the rows since dn_net_losses_clear, as dn_net_losses found it */
+} dn_term;
+
 typedef struct dn_layer_type {
     const char *name;
     const char *aliases[3];
@@ -86,19 +120,10 @@ typedef struct dn_layer_type {
     dn_status (*train)(dn_layer *layer, const dn_run *run, const dn_fused_loss *loss);
     /* Is this layer an elementwise loss that reads its input, and nothing else? */
     int (*as_fused_loss)(const dn_layer *layer, const dn_run *run, dn_fused_loss *out);
-    /* (rows, inputs), what its loss of the last forward is the sum of; NULL: no loss. Without the hook: not known */
-    const float *(*row_errors)(const dn_layer *layer);
-    /* The first fault in truth (rows, truths) on the host: 1 when there is one. Values are finite. `sums`: distributions add
-     * up to about 1. NULL: it takes any, or row_fault looks */
-    int (*truth_fault)(const dn_layer *layer, const float *truth, size_t rows, int sums, dn_truth_fault *fault);
-    /* Detector heads: 1 when something is wrong with a row of truth on the host, whose values may be any; what, into text.
-     * `where`: "of row 5 of the truth" */
-    int (*row_fault)(const dn_layer *layer, const float *truth, const char *where, char *text, size_t size);
+    const dn_term_type *term; /* what it adds to the objective; NULL: nothing */
     void (*destroy)(dn_layer *layer);       /* frees what parse allocated */
     double (*flops)(const dn_layer *layer); /* NULL: 0 */
     int file_keys;                          /* DN_NUMLOAD, DN_DONTLOADSCALES: which of these keys it follows */
-    int has_loss;                           /* sets layer->cost when there is a truth */
-    int is_cost;                            /* never the network's output */
     int recurrent;
     int host_work;                          /* a pass computes or decides on the host: it cannot be recorded */
     /* numbers for the next forward instead of drawn ones; NULL: draws none */
@@ -122,8 +147,7 @@ struct dn_layer {
     int inputs, height, width, channels;                  /* of its input; 0 sizes: a vector */
     int outputs, out_height, out_width, out_channels;     /* set by parse */
     int filters, size, stride;                            /* for the layer table */
-    int truths;                                           /* values of truth per row it reads */
-    dn_truth_kind truth_kind;
+    dn_term term;
     float *output, *delta;                                /* (batch, outputs); delta is the plain gradient */
     float *dx;                                            /* gradient by the input, added to; NULL: nobody wants it */
     int n_readers;      /* layers that read its output, the next one always counted */
@@ -135,11 +159,6 @@ struct dn_layer {
     int n_buffers;
     size_t workspace; /* floats of shared scratch it needs */
     int n_boxes, n_classes; /* of a detector head: boxes per row; set by parse */
-    double cost, latent_loss; /* sums over the rows since dn_net_losses_clear, as dn_net_losses found them */
-    double host_cost;         /* what the host adds to the cost sum of layers that compute there */
-    int on_logits;      /* a loss whose input are logits: its distribution's mean is their logistic */
-    double loss_scale;  /* s of docs/numerics.md: gradient = s * d(cost); set by loss layers */
-    double loss_share;  /* of its cost in the reported losses: 1, or among several s / the network's */
     float learning_rate; /* multiplier */
     int stop_backward, dont_save, dont_load, dont_load_scales, n_load, flipped;
     size_t norm_values; /* by plan: values per channel that a row gives its batch normalisations, the least; 0: none */
@@ -160,9 +179,8 @@ struct dn_run {
     float *workspace;
     const dn_step *step;  /* in the backend's memory */
     dn_step now;          /* the same on the host */
-    double *sums;         /* in the backend's memory: (layers, 2), cost and latent loss */
+    double *sums;         /* in the backend's memory: (layers, 2): the loss of each layer's term, its weighted sum */
     float bn_eps;        /* < 0: legacy */
-    double kl_scale;     /* s of the network's image loss */
     dn_optimizer optimizer;
     float decay;
 };
@@ -175,13 +193,8 @@ static inline const float *dn_layer_x(const dn_layer *layer, const dn_run *run) 
 static inline float *dn_layer_y(const dn_layer *layer, const dn_run *run) {
     return run->y && layer->index == run->last ? run->y : layer->output;
 }
-/* Where a layer's losses are added up, in the backend's memory. */
-static inline double *dn_layer_cost_sum(const dn_layer *layer, const dn_run *run) {
-    return run->sums + 2 * layer->index;
-}
-static inline double *dn_layer_latent_sum(const dn_layer *layer, const dn_run *run) {
-    return dn_layer_cost_sum(layer, run) + 1;
-}
+/* Where the loss of a layer's term is added up, in the backend's memory. */
+static inline double *dn_layer_sum(const dn_layer *layer, const dn_run *run) { return run->sums + 2 * layer->index; }
 dn_layer *dn_layer_at(const dn_layer *layer, int index); /* NULL outside */
 
 /* For parse: sources other than the layer before, and shapes. */

@@ -40,9 +40,11 @@ struct dn_net {
     int subdivisions, height, width, channels, inputs, outputs, truths;
     int output_layer;   /* last that is not a cost */
     int recurrent;      /* rows come in whole sequences of time_steps */
-    int logits;         /* the output goes into a loss on logits */
+    int likelihood;     /* layer whose term makes data of the output: the mean of its distribution; -1: none, it is data */
+    int data_columns;   /* values of a row of data */
+    int logits;         /* the output are logits of probabilities */
     dn_truth_kind truth_kind;
-    int sampling_layer; /* first, -1: none */
+    int sampling_layer; /* first with a latent term, -1: none */
     int latent_layer;   /* whose output is the latent space: sampling, or an autoencoder's narrowest; -1: none */
     dn_train_state state;
     double data_scale;
@@ -112,7 +114,9 @@ typedef struct dn_pass {
 dn_status dn_net_run_layers(dn_net *net, const dn_pass *pass);
 /* The sums of losses over all passes since the last clear; waits for the machine and reports its errors. */
 void dn_net_losses_clear(dn_net *net);
-dn_status dn_net_losses(dn_net *net, double *image, double *latent, double *weighted_latent);
+dn_status dn_net_losses(dn_net *net, dn_report *sums);
+/* The same as dn_net_losses found them last. */
+void dn_net_losses_report(const dn_net *net, dn_report *sums);
 /* Sums (layers, 2) to go on with later, though others clear them in between: they do not depend on how work is sliced.
  */
 void dn_net_losses_keep(const dn_net *net, double *sums);
@@ -143,8 +147,7 @@ void dn_net_begin_anew(dn_net *net, uint64_t seen);
 uint64_t dn_net_rows_per_update(const dn_net *net);
 double dn_net_rate(const dn_net *net);
 
-/* ---- io/weights.c, layers/sampling_layer.c ---- */
+/* ---- io/weights.c ---- */
 
 size_t dn_weights_bytes(const dn_net *net); /* of the file that dn_net_save writes */
-double dn_sampling_beta(const dn_layer *layer);
 #endif

@@ -1,4 +1,5 @@
 /* Through the layers: forward, losses, backward, and both for a training step. */
+#include "base/report.h"
 #include "net/check.h"
 #include "net/network.h"
 #include <string.h>
@@ -33,42 +34,61 @@ size_t dn_net_place(const dn_net *net, size_t rows, size_t i) {
 
 void dn_net_losses_clear(dn_net *net) {
     net->ops->fill(net->pool, 4 * (size_t)net->n_layers, 0, (float *)net->run.sums); /* as floats: 0 has the same bits */
-    for (int i = 0; i < net->n_layers; i++) net->layers[i].host_cost = 0;
+    for (int i = 0; i < net->n_layers; i++) net->layers[i].term.host = 0;
 }
 
 void dn_net_losses_keep(const dn_net *net, double *sums) {
     for (int i = 0; i < net->n_layers; i++)
-        sums[2 * i] = net->layers[i].cost, sums[2 * i + 1] = net->layers[i].latent_loss;
+        sums[2 * i] = net->layers[i].term.sum, sums[2 * i + 1] = net->sums[2 * i + 1];
 }
 
 void dn_net_losses_resume(dn_net *net, const double *sums) {
     net->ops->upload(net->pool, net->run.sums, sums, 2 * (size_t)net->n_layers * sizeof *sums);
-    for (int i = 0; i < net->n_layers; i++) net->layers[i].host_cost = 0;
+    for (int i = 0; i < net->n_layers; i++) net->layers[i].term.host = 0;
 }
 
-dn_status dn_net_losses(dn_net *net, double *image, double *latent, double *weighted) {
-    *image = *latent = *weighted = 0;
+void dn_net_losses_report(const dn_net *net, dn_report *report) {
+    double total = 0;
+    *report = (dn_report){.single = net->sampling_layer < 0};
+    dn_report_add(report, DN_IMAGE_LOSS, 0);
+    dn_report_add(report, DN_LATENT_LOSS, 0);
+    for (int i = 0; i < net->n_layers; i++) {
+        const dn_term *term = &net->layers[i].term;
+        if (!term->type) continue;
+        dn_report_add(report, term->type->name, term->share * term->sum);
+        total += term->share * term->weight * term->sum;
+    }
+    report->single &= report->n == 2;
+    dn_report_add(report, DN_TOTAL_LOSS, total);
+}
+
+dn_status dn_net_losses(dn_net *net, dn_report *report) {
     net->ops->download(net->pool, net->sums, net->run.sums, 2 * (size_t)net->n_layers * sizeof *net->sums);
     DN_TRY(net->ops->finish(net->pool));
-    for (int i = 0; i < net->n_layers; i++) {
-        dn_layer *l = &net->layers[i];
-        l->cost = net->sums[2 * i] + l->host_cost, l->latent_loss = net->sums[2 * i + 1];
-        if (l->type->has_loss && l->truths) *image += l->loss_share * l->cost;
-        if (!strcmp(l->type->name, "sampling")) {
-            *latent += l->latent_loss;
-            *weighted += dn_sampling_beta(l) * l->latent_loss;
-        }
-    }
+    for (int i = 0; i < net->n_layers; i++) net->layers[i].term.sum = net->sums[2 * i] + net->layers[i].term.host;
+    dn_net_losses_report(net, report);
     return DN_OK;
 }
 
-/* Darknet's cost: the mean of all layers that can have one. */
+/* Darknet's cost: the mean over all layers that can have one. */
 static double net_mean_cost(const dn_net *net) {
     double cost = 0;
     int n = 0;
-    for (int i = 0; i < net->n_layers; i++)
-        if (net->layers[i].type->has_loss) cost += net->layers[i].cost, n++;
+    for (int i = 0; i < net->n_layers; i++) {
+        const dn_term_type *type = net->layers[i].type->term;
+        if (type && !type->latent) cost += net->layers[i].term.sum, n++;
+    }
     return n ? cost / n : 0;
+}
+
+/* What is descended. */
+static double net_objective(const dn_net *net) {
+    double objective = 0;
+    for (int i = 0; i < net->n_layers; i++) {
+        const dn_term *term = &net->layers[i].term;
+        objective += term->scale * term->weight * term->sum;
+    }
+    return objective;
 }
 
 static dn_status net_forward(dn_net *net, const dn_rows *rows, int training) {
@@ -91,12 +111,10 @@ static dn_status net_forward(dn_net *net, const dn_rows *rows, int training) {
         return status;
     }
     if (training) net->state.seen += rows->n;
-    double image, latent, weighted;
-    DN_TRY(dn_net_losses(net, &image, &latent, &weighted));
+    dn_report losses;
+    DN_TRY(dn_net_losses(net, &losses));
     net->cost = net_mean_cost(net);
-    net->objective = net->run.kl_scale * weighted;
-    for (int i = 0; i < net->n_layers; i++)
-        if (net->layers[i].type->has_loss) net->objective += net->layers[i].loss_scale * net->layers[i].cost;
+    net->objective = net_objective(net);
     return DN_OK;
 }
 

@@ -37,10 +37,10 @@ static void *use(void *unused) {
     float *x = rows_of(ROWS * SIDE * SIDE), *y = rows_of(ROWS * SIDE * SIDE), *w = rows_of(18);
     dn_rows rows = {.n = ROWS, .x = x};
     for (int i = 0; i < rounds && x && y && w; i++) {
-        dn_losses losses;
+        dn_report report;
         if (dn_net_claim(net) == DN_OK) { /* for one size */
             check(dn_net_predict(net, &rows, y));
-            check(dn_net_evaluate(net, &rows, &losses));
+            check(dn_net_evaluate(net, &rows, &report));
             dn_net_release(net);
         }
         check(dn_tensor_get(net, 0, "weights", w, 18));

@@ -223,8 +223,8 @@ int cli_help(const cli_args *args) {
            args->program, args->program);
     cli_bundled(bundled, sizeof bundled);
     if (*bundled) printf("\nnetworks that come with it, found by name:\n  %s\n", bundled);
-    printf("\n%s --completion bash|zsh|fish prints that for a shell, %s --man the manual page.\n", args->program,
-           args->program);
+    printf("\n--completion bash|zsh|fish prints what completes commands in that shell, and\n"
+           "--man the manual page.\n");
     printf("\nexit codes: %s\n", cli_exit_codes);
     return cli_flush(args);
 }

@@ -142,6 +142,10 @@ uninstall:
 $(B)/test_kernels: tests/c/test_kernels.c $(OBJECTS)
 	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $(filter %.c %.o,$^) -o $@ $(LIBS)
 
+# Products beside those of a BLAS; run by bench/products.py.
+$(B)/bench_gemm: bench/gemm.c $(OBJECTS)
+	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $(filter %.c %.o,$^) -o $@ $(LIBS)
+
 $(B)/test_machine: tests/c/test_machine.c $(B)/base/machine.o
 	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $(filter %.c %.o,$^) -o $@ $(LIBS)
 

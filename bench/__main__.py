@@ -18,6 +18,25 @@ from .setting import Bench
 
 PEERS = ["torch", "jax", "pandas", "polars"]
 
+# How ours, XLA, PyTorch with oneDNN and OpenBLAS are held to an instruction set. Peers have nothing as old as base.
+HELD = {
+    "base": {"DARKNET_ISA": "base", "OPENBLAS_CORETYPE": "Prescott"},
+    "avx2": {
+        "DARKNET_ISA": "avx2",
+        "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "OPENBLAS_CORETYPE": "Haswell",
+    },
+}
+
+
+def hold(isa: str) -> None:
+    """Start anew where it is not so yet: libraries look at the environment when they are loaded."""
+    if any(os.environ.get(name) != value for name, value in HELD[isa].items()):
+        words = [sys.executable, "-m", "bench", *sys.argv[1:]]
+        os.execve(sys.executable, words, {**os.environ, **HELD[isa]})
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure ours beside PyTorch, JAX, pandas and polars.")
@@ -26,7 +45,10 @@ def main() -> int:
     parser.add_argument("--output", type=Path, metavar="FILE", help="replace the measured part of this file; else print")
     parser.add_argument("--without", action="append", default=[], choices=PEERS, help="leave a peer out")
     parser.add_argument("--quick", action="store_true", help="tiny data and one round: does it all work?")
+    parser.add_argument("--isa", choices=HELD, help="hold ours and the peers to an instruction set")
     options = parser.parse_args()
+    if options.isa:
+        hold(options.isa)
     for name in options.jobs:
         if name not in JOBS:
             parser.error(f"no job '{name}'; there are: {', '.join(JOBS)}")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from .data import csv, decode
+from .products import gemm
 from .report import Result
 from .setting import Bench
 from .training import conv, epoch, process, threads
@@ -20,5 +21,6 @@ JOBS: dict[str, Callable[[Bench], Result]] = {
     "decode": partial(decode, rows=100_000),
     "decode_million": partial(decode, rows=1_000_000),
     "csv": csv,
+    "gemm": gemm,
     "threads": threads,
 }

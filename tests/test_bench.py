@@ -44,6 +44,8 @@ def test_every_job_runs_without_peers_and_says_that_they_are_missing(tmp_path: P
     assert "**Error" not in report
     for job in JOBS:
         rows = cells(report, job)
+        if job == "gemm":  # the peer is a library, and optional
+            continue
         ours = [row for who, row in rows.items() if who.startswith(("darknet-vae", "batch"))]
         assert ours and float(ours[0][0].split()[0]) > 0, f"{job}: {rows}"
         peers = {"pandas", "polars"} if job == "csv" else {"PyTorch", "JAX"} if "epoch" in job else {"PyTorch"}
@@ -64,6 +66,17 @@ def test_a_peer_that_is_there_agrees_with_ours(peer: str, job: str, row: str) ->
     assert done.returncode == 0, done.stderr
     ratios = [line[1] for who, line in cells(done.stdout, job).items() if who.startswith(row)]
     assert ratios and float(ratios[0].split()[0]) > 0
+
+
+def test_products_are_held_to_an_instruction_set_and_compared_shape_by_shape() -> None:
+    done = bench("gemm", "--quick", "--isa", "base")
+    assert done.returncode == 0, done.stderr
+    rows = cells(done.stdout, "gemm")
+    if "OpenBLAS" in rows:
+        pytest.skip(rows["OpenBLAS"][-1])
+    assert "DARKNET_ISA=base" in done.stdout and "Kernels: ours base, OpenBLAS " in done.stdout
+    ratios = [float(row[1].split()[0]) for row in rows.values()]
+    assert len(ratios) == 8 and min(ratios) == ratios[-1] <= ratios[-2] <= max(ratios)
 
 
 def test_a_peer_that_computes_something_else_is_an_error(tmp_path: Path) -> None:

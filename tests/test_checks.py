@@ -241,7 +241,7 @@ def test_log_variances_and_means_of_any_size_have_a_finite_kl(size: float, devic
 def test_a_watch_ends_jobs_and_leaves_the_network_usable(recurrent: bool, device: str, network: Build) -> None:
     net = network(GRU if recurrent else VAE, device=device, seed=1)
     X, handle = rows_of(999), net._handle
-    out, losses = np.empty((999, 8), np.float32), ffi.new("dn_losses *")
+    out, losses = np.empty((999, 8), np.float32), ffi.new("dn_report *")
     x, y = dn_rows(X), pointer(out)
 
     def results() -> list[np.ndarray]:

@@ -19,7 +19,7 @@ from test_kernels import c_test
 import darknet_vae as dv
 from darknet_vae import errors
 from darknet_vae._lib import _heard, check, dn_rows, ffi, lib
-from darknet_vae.network import _items
+from darknet_vae.network import _shown
 
 Build = Callable[..., dv.Network]
 AUTOENCODER = """[net]
@@ -447,7 +447,7 @@ def test_a_watched_training_stops_between_layers_and_goes_on_as_if_nothing_was(
         stops += status != 0
         ask = ask + 1 if status == 0 or cut.seen > seen else ask % 7 + 1  # what was undone may take longer than an answer
         if p.epoch_done:
-            found.append(_items(lib.dn_progress_item, p))
+            found.append(_shown(p.report))
     assert stops >= 1
     assert values(cut) == values(whole) and found == losses and cut.seen == whole.seen
 

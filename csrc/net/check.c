@@ -87,10 +87,10 @@ dn_status dn_check_truth(const dn_net *net, const dn_part_of *p, int sums) {
         const dn_layer *l = &net->layers[i];
         dn_truth_fault fault = {.at = p->rows * p->columns};
         const dn_term_type *term = l->term.type;
-        if (term && term->row_fault) DN_TRY(check_rows(net, l, p));
-        if (!term || !term->truth_fault) continue;
-        DN_TRY(dn_check_finite(p));
-        if (term->truth_fault(l, p->values, p->rows, sums, &fault)) return check_fault(net, l, p, &fault);
+        if (!term || !l->term.truths) continue;
+        DN_TRY(term->row_fault ? check_rows(net, l, p) : dn_check_finite(p));
+        if (term->truth_fault && term->truth_fault(l, p->values, p->rows, sums, &fault))
+            return check_fault(net, l, p, &fault);
     }
     return DN_OK;
 }

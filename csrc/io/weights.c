@@ -98,14 +98,14 @@ static void weights_transpose(const float *from, float *to, size_t rows, size_t 
         for (size_t c = 0; c < cols; c++) to[c * rows + r] = from[r * cols + c];
 }
 
-static dn_status weights_load_tensor(dn_net *net, const dn_layer *l, dn_tensor *t, const char *at, size_t n, int old) {
+static dn_status weights_load_tensor(dn_net *net, dn_tensor *t, const char *at, size_t n, int old) {
     float *raw = dn_alloc(n, sizeof *raw), *turned = NULL;
     if (!raw) return DN_E_MEMORY;
     memcpy(raw, at, n * sizeof *raw);
     const float *from = raw;
     int matrix = t->kind == DN_WEIGHT && t->n_dims >= 2;
     size_t rows = matrix ? (size_t)t->dims[0] : 1, cols = t->count / rows;
-    if (matrix && n == t->count && ((old && t->n_dims == 2) || l->flipped)) { /* stored [in][out], or [c k k][n] */
+    if (matrix && n == t->count && ((old && t->n_dims == 2) || (t->flags & DN_FLIPPED))) { /* stored [in][out], or [c k k][n] */
         turned = dn_alloc(n, sizeof *turned);
         if (!turned) {
             dn_free(raw);
@@ -176,7 +176,7 @@ static dn_status weights_parse(dn_net *net, const char *path, const char *data, 
             int n_tensors = weights_order(l, r025, order);
             for (int k = 0; pass && k < n_tensors; k++) {
                 size_t n = weights_count(l, order[k], r025);
-                if (n) DN_TRY(weights_load_tensor(net, l, order[k], data + position, n, old));
+                if (n) DN_TRY(weights_load_tensor(net, order[k], data + position, n, old));
                 position += n * sizeof(float);
             }
             total += wanted;

@@ -28,10 +28,10 @@ static dn_status job_need_latent(const dn_net *net) {
 static dn_status job_encode(dn_net *net, const dn_rows *rows, float *mean, float *log_variance) {
     DN_TRY(job_need_encoder(net));
     DN_TRY(dn_job_whole(net, rows->n));
-    net = dn_net_for_job(net, rows->n);
-    const dn_layer *l = &net->layers[net->latent_layer];
+    dn_plan *plan = dn_net_inference_plan(net, rows->n);
+    const dn_layer *l = &plan->layers[net->latent_layer];
     int variational = net->latent_layer == net->sampling_layer, last = net->latent_layer - variational;
-    size_t z = (size_t)l->outputs, width = variational ? 2 * z : z, step = dn_job_step(net, rows->n);
+    size_t z = (size_t)l->outputs, width = variational ? 2 * z : z, step = dn_job_step(plan, rows->n);
     float *both = dn_alloc(step, width * sizeof *both);
     if (!both) return DN_E_MEMORY;
     dn_status status = DN_OK;
@@ -39,10 +39,10 @@ static dn_status job_encode(dn_net *net, const dn_rows *rows, float *mean, float
         dn_rows part = dn_job_slice(net, 0, rows, at, step);
         status = dn_job_finite(net, 0, &part, at);
         if (status != DN_OK) break;
-        const float *input = dn_job_input(net, &part);
-        status = dn_job_pass(net, &(dn_pass){.last = last, .rows = (int)part.n, .x = input});
+        const float *input = dn_job_input(plan, &part);
+        status = dn_job_pass(plan, &(dn_pass){.last = last, .rows = (int)part.n, .x = input});
         if (status != DN_OK) break;
-        dn_job_get(net, variational ? dn_layer_x(l, &net->run) : l->output, width, part.n, both);
+        dn_job_get(net, variational ? dn_layer_x(l, &plan->run) : l->output, width, part.n, both);
         for (size_t r = 0; r < part.n; r++) {
             const float *row = both + r * width;
             if (mean) memcpy(mean + (at + r) * z, row + (width - z), z * sizeof *both);
@@ -56,8 +56,7 @@ static dn_status job_encode(dn_net *net, const dn_rows *rows, float *mean, float
 
 static dn_status job_decode(dn_net *net, const dn_rows *rows, float *out) {
     DN_TRY(job_need_latent(net));
-    net = dn_net_for_job(net, rows->n);
-    return dn_job_run(net, net->latent_layer + 1, net->output_layer, rows, 1, out);
+    return dn_job_run(dn_net_inference_plan(net, rows->n), net->latent_layer + 1, net->output_layer, rows, 1, out);
 }
 
 dn_status dn_net_encode(dn_net *net, const dn_rows *rows, float *mean, float *log_variance) {

@@ -28,7 +28,7 @@ void dn_feed_shuffle(dn_feed *f, uint64_t epoch) {
     uint32_t *order = f->sequences ? f->sequences : f->order;
     for (size_t i = 0; i < n; i++) order[i] = f->trained ? f->trained[i] : (uint32_t)i;
     if (f->shuffle) feed_draw(net->state.seed, DN_STREAM_SHUFFLE, epoch, n, order);
-    for (size_t at = 0; f->sequences && at < f->n; at += (size_t)net->run.batch) {
+    for (size_t at = 0; f->sequences && at < f->n; at += (size_t)net->plan->run.batch) {
         size_t pass = dn_feed_pass(f, at);
         for (size_t i = 0; i < pass; i++)
             f->order[at + dn_net_place(net, pass, i)] = feed_row(f->sequences, steps, at + i);
@@ -85,10 +85,10 @@ dn_status dn_feed_create(dn_feed *f, dn_net *net, const dn_rows *rows, const dn_
         DN_TRY(feed_validate_on(f, &o->valid));
     else if (o->score)
         f->validation.rows = *rows, f->validation.kind = DN_VALIDATE_TRAINED;
-    if (f->validation.kind) f->validation.net = dn_net_for_job(net, f->validation.rows.n);
+    if (f->validation.kind) f->validation.plan = dn_net_inference_plan(net, f->validation.rows.n);
     size_t steps = (size_t)dn_net_steps(net), values = (size_t)net->inputs + (size_t)net->truths;
     if (f->validation.order &&
-        !(f->validation.staging = dn_alloc((size_t)f->validation.net->run.batch, values * sizeof(float))))
+        !(f->validation.staging = dn_alloc((size_t)f->validation.plan->run.batch, values * sizeof(float))))
         return DN_E_MEMORY;
     f->order = dn_alloc(f->n, sizeof *f->order);
     if (steps > 1) f->sequences = dn_alloc(f->n / steps, sizeof *f->sequences);
@@ -139,7 +139,7 @@ dn_status dn_feed_place(dn_feed *f) {
     DN_TRY(feed_upload(f));
     if (f->uploaded) return DN_OK;
     size_t columns = (size_t)(net->inputs > net->truths ? net->inputs : net->truths);
-    f->staging = dn_alloc((size_t)net->run.batch, columns * sizeof *f->staging);
+    f->staging = dn_alloc((size_t)net->plan->run.batch, columns * sizeof *f->staging);
     return f->staging ? DN_OK : DN_E_MEMORY;
 }
 
@@ -155,27 +155,28 @@ static void feed_copy(const float *from, size_t columns, const uint32_t *order, 
 static void feed_gather(dn_feed *f, size_t at, size_t n, int columns, const float *data, const float *host, float *to) {
     const dn_net *net = f->net;
     if (data) {
-        net->ops->gather_rows(net->pool, net->step, n, (size_t)columns, data, f->data_order, to);
+        net->ops->gather_rows(net->pool, net->plan->step, n, (size_t)columns, data, f->data_order, to);
         return;
     }
     feed_copy(host, (size_t)columns, f->order + at, n, f->staging);
     net->ops->upload(net->pool, to, f->staging, n * (size_t)columns * sizeof *to);
 }
 
-size_t dn_feed_pass(const dn_feed *f, size_t at) { return dn_job_rows(f->n, at, (size_t)f->net->run.batch); }
+size_t dn_feed_pass(const dn_feed *f, size_t at) { return dn_job_rows(f->n, at, (size_t)f->net->plan->run.batch); }
 
 dn_rows dn_feed_batch(dn_feed *f, size_t at) {
     const dn_net *net = f->net;
+    const dn_plan *plan = net->plan;
     size_t n = dn_feed_pass(f, at);
-    feed_gather(f, at, n, net->inputs, f->data.x, f->all.x, net->input);
-    if (f->all.truth) feed_gather(f, at, n, net->truths, f->data.truth, f->all.truth, net->truth);
-    return (dn_rows){.n = n, .x = net->input, .truth = f->all.truth ? net->truth : NULL};
+    feed_gather(f, at, n, net->inputs, f->data.x, f->all.x, plan->input);
+    if (f->all.truth) feed_gather(f, at, n, net->truths, f->data.truth, f->all.truth, plan->truth);
+    return (dn_rows){.n = n, .x = plan->input, .truth = f->all.truth ? plan->truth : NULL};
 }
 
 dn_rows dn_feed_validation(dn_feed *f, size_t at) {
-    const dn_net *net = f->validation.net;
+    const dn_net *net = f->net;
     const dn_rows *rows = &f->validation.rows;
-    size_t batch = (size_t)net->run.batch, n = dn_job_rows(rows->n, at, batch);
+    size_t batch = (size_t)f->validation.plan->run.batch, n = dn_job_rows(rows->n, at, batch);
     if (!f->validation.order) return dn_job_slice(net, 0, rows, at, batch);
     float *x = f->validation.staging, *truth = rows->truth ? x + batch * (size_t)net->inputs : NULL;
     feed_copy(rows->x, (size_t)net->inputs, f->validation.order + at, n, x);

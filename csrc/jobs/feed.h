@@ -25,7 +25,7 @@ typedef struct dn_feed {
     float *staging;
     struct {
         dn_validation_kind kind;
-        dn_net *net;     /* what they are evaluated on, a batch of it at a time */
+        dn_plan *plan;   /* what they are evaluated on, a batch of it at a time */
         dn_rows rows;    /* n: how many; the arrays are whole tables when there is an order */
         uint32_t *order; /* rows that are held out of `all`, in the table's order; NULL: `rows` as they are */
         float *staging;  /* (batch, inputs), (batch, truths) for an order */

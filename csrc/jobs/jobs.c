@@ -1,6 +1,6 @@
 /* Many rows, pass by pass, without noise: outputs, losses, losses by row.
  *
- * Jobs of more rows than the batch run on the network's wide plan (dn_net_for_job). Where the machine computes in the
+ * Jobs of more rows than the batch run on the network's inference plan (plan.c). Where the machine computes in the
  * host's memory, layers read the caller's rows and write the caller's result themselves. A recurrent network takes a
  * table as sequences of time_steps rows. A pass has several of them side by side, step by step (dn_net_place), so its
  * rows are copied; each sequence begins with no state and leaves none. */
@@ -21,8 +21,9 @@ dn_status dn_job_whole(const dn_net *net, size_t rows) {
     return DN_OK;
 }
 
-size_t dn_job_step(const dn_net *net, size_t rows) {
-    size_t batch = (size_t)net->run.batch, passes = (rows + batch - 1) / batch;
+size_t dn_job_step(const dn_plan *plan, size_t rows) {
+    const dn_net *net = plan->net;
+    size_t batch = (size_t)plan->run.batch, passes = (rows + batch - 1) / batch;
     if (net->recurrent || !passes) return batch; /* whole sequences */
     return (rows + passes - 1) / passes;
 }
@@ -72,8 +73,9 @@ static const float *job_place(dn_net *net, const float *from, size_t width, size
     return to;
 }
 
-const float *dn_job_input(dn_net *net, const dn_rows *rows) {
-    return job_place(net, rows->x, (size_t)net->inputs, rows->n, net->input);
+const float *dn_job_input(dn_plan *plan, const dn_rows *rows) {
+    dn_net *net = plan->net;
+    return job_place(net, rows->x, (size_t)net->inputs, rows->n, plan->input);
 }
 
 dn_status dn_job_finite(const dn_net *net, int first, const dn_rows *rows, size_t at) {
@@ -90,29 +92,31 @@ dn_status dn_job_check(const dn_net *net, const char *prefix, const dn_rows *row
     return dn_check_truth(net, &(dn_part_of){name, rows->truth, rows->n, (size_t)net->truths, at}, 1);
 }
 
-dn_status dn_job_pass(dn_net *net, const dn_pass *pass) {
-    dn_net_reset_state(net);
-    dn_status status = dn_net_run_layers(net, pass);
-    dn_net_reset_state(net);
+dn_status dn_job_pass(dn_plan *plan, const dn_pass *pass) {
+    dn_plan_reset(plan);
+    dn_status status = dn_plan_forward(plan, pass);
+    dn_plan_reset(plan);
     return status;
 }
 
 /* The network's outputs y of a pass as data: y itself, where its values are or become data, or the place of the truth, which
  * a pass without losses does not need. */
-static const float *job_data(dn_net *net, size_t rows, float *y) {
+static const float *job_data(dn_plan *plan, size_t rows, float *y) {
+    const dn_net *net = plan->net;
     if (net->likelihood < 0) return y;
-    const dn_layer *l = &net->layers[net->likelihood];
-    float *data = net->data_columns == net->outputs ? y : net->truth;
-    l->term.type->mean(l, &net->run, rows, y, data);
+    const dn_layer *l = &plan->layers[net->likelihood];
+    float *data = net->data_columns == net->outputs ? y : plan->truth;
+    l->term.type->mean(l, &plan->run, rows, y, data);
     return data;
 }
 
 /* All rows through layers first to last: of the network's inputs, or of what the layer before `first` gives. The last
  * one's output goes to `out`; `data`: as data. */
-dn_status dn_job_run(dn_net *net, int first, int last, const dn_rows *rows, int data, float *out) {
+dn_status dn_job_run(dn_plan *plan, int first, int last, const dn_rows *rows, int data, float *out) {
+    dn_net *net = plan->net;
     const dn_ops *ops = net->ops;
-    const dn_layer *to = &net->layers[last], *before = first ? &net->layers[first - 1] : NULL;
-    size_t step = dn_job_step(net, rows->n), outputs = (size_t)(data ? net->data_columns : to->outputs);
+    const dn_layer *to = &plan->layers[last], *before = first ? &plan->layers[first - 1] : NULL;
+    size_t step = dn_job_step(plan, rows->n), outputs = (size_t)(data ? net->data_columns : to->outputs);
     int in_place = job_in_place(net) && outputs == (size_t)to->outputs;
     dn_status status = dn_job_whole(net, rows->n);
     dn_memory_expect(out, rows->n * outputs * sizeof *out);
@@ -125,18 +129,17 @@ dn_status dn_job_run(dn_net *net, int first, int last, const dn_rows *rows, int 
         if (before)
             job_put(net, part.x, (size_t)before->outputs, part.n, before->output);
         else
-            pass.x = dn_job_input(net, &part);
-        status = dn_job_pass(net, &pass);
+            pass.x = dn_job_input(plan, &part);
+        status = dn_job_pass(plan, &pass);
         if (status != DN_OK) break;
-        const float *y = data ? job_data(net, part.n, dn_layer_y(to, &net->run)) : dn_layer_y(to, &net->run);
+        const float *y = data ? job_data(plan, part.n, dn_layer_y(to, &plan->run)) : dn_layer_y(to, &plan->run);
         if (!in_place) dn_job_get(net, y, outputs, part.n, out + at * outputs);
     }
     return status == DN_OK ? ops->finish(net->pool) : status;
 }
 
 dn_status dn_job_predict(dn_net *net, const dn_rows *rows, int data, float *out) {
-    net = dn_net_for_job(net, rows->n);
-    return dn_job_run(net, 0, net->output_layer, rows, data, out);
+    return dn_job_run(dn_net_inference_plan(net, rows->n), 0, net->output_layer, rows, data, out);
 }
 
 dn_status dn_net_predict(dn_net *net, const dn_rows *rows, float *out) {
@@ -154,10 +157,10 @@ dn_status dn_job_need_truth(const dn_net *net, const dn_rows *rows) {
     return DN_OK;
 }
 
-/* What the passes since dn_net_losses_clear have lost. */
-dn_status dn_job_sums_read(dn_job_sums *sums, dn_net *net, size_t rows) {
+/* What the passes since dn_plan_losses_clear have lost. */
+dn_status dn_job_sums_read(dn_job_sums *sums, dn_plan *plan, size_t rows) {
     sums->rows = (double)rows;
-    return dn_net_losses(net, &sums->losses);
+    return dn_plan_losses(plan, &sums->losses);
 }
 
 void dn_job_report(const dn_job_sums *sums, dn_report *report) {
@@ -167,16 +170,17 @@ void dn_job_report(const dn_job_sums *sums, dn_report *report) {
 }
 
 /* A pass without noise over rows on the host. */
-static dn_status job_loss_pass(dn_net *net, const dn_rows *rows) {
-    dn_pass pass = {.last = net->n_layers - 1, .rows = (int)rows->n, .x = dn_job_input(net, rows)};
-    pass.truth = rows->truth ? job_place(net, rows->truth, (size_t)net->truths, rows->n, net->truth) : pass.x;
-    return dn_job_pass(net, &pass);
+static dn_status job_loss_pass(dn_plan *plan, const dn_rows *rows) {
+    dn_net *net = plan->net;
+    dn_pass pass = {.last = net->n_layers - 1, .rows = (int)rows->n, .x = dn_job_input(plan, rows)};
+    pass.truth = rows->truth ? job_place(net, rows->truth, (size_t)net->truths, rows->n, plan->truth) : pass.x;
+    return dn_job_pass(plan, &pass);
 }
 
 /* With a truth of their own, its scores too. */
-dn_status dn_job_evaluate(dn_net *net, dn_job_sums *sums, const dn_rows *rows) {
-    dn_status status = job_loss_pass(net, rows);
-    if (status == DN_OK && rows->truth) dn_scores_add(&sums->scores, net, rows->truth, (int)rows->n);
+dn_status dn_job_evaluate(dn_plan *plan, dn_job_sums *sums, const dn_rows *rows) {
+    dn_status status = job_loss_pass(plan, rows);
+    if (status == DN_OK && rows->truth) dn_scores_add(&sums->scores, plan, rows->truth, (int)rows->n);
     return status;
 }
 
@@ -193,17 +197,17 @@ static dn_status job_evaluate_all(dn_net *net, const dn_rows *rows, dn_report *r
     DN_TRY(dn_job_need_truth(net, rows));
     DN_CHECK(rows->n > 0, DN_E_USAGE, "evaluate: no rows");
     DN_TRY(dn_job_whole(net, rows->n));
-    net = dn_net_for_job(net, rows->n);
-    if (rows->truth) DN_TRY(dn_scores_create(&sums.scores, net));
+    dn_plan *plan = dn_net_inference_plan(net, rows->n);
+    if (rows->truth) DN_TRY(dn_scores_create(&sums.scores, plan));
     dn_status status = DN_OK;
-    dn_net_losses_clear(net);
-    size_t step = dn_job_step(net, rows->n);
+    dn_plan_losses_clear(plan);
+    size_t step = dn_job_step(plan, rows->n);
     for (size_t at = 0; at < rows->n && status == DN_OK; at += step) {
         dn_rows part = dn_job_slice(net, 0, rows, at, step);
         status = dn_job_check(net, "", &part, at);
-        if (status == DN_OK) status = dn_job_evaluate(net, &sums, &part);
+        if (status == DN_OK) status = dn_job_evaluate(plan, &sums, &part);
     }
-    if (status == DN_OK) status = dn_job_sums_read(&sums, net, rows->n);
+    if (status == DN_OK) status = dn_job_sums_read(&sums, plan, rows->n);
     if (status == DN_OK) dn_job_report(&sums, report), report->supervised = dn_net_supervised(net, rows->truth != NULL);
     dn_scores_free(&sums.scores);
     if (status == DN_OK && !isfinite(dn_report_get(report, DN_TOTAL_LOSS))) return job_not_finite(net, rows, "the loss");
@@ -236,14 +240,15 @@ static double row_kl(const float *row, int z) { /* log-variances, then means */
 }
 
 /* After a pass: what its rows have lost. `host` takes the values of a layer. */
-static void job_add_row_losses(dn_net *net, size_t rows, float *host, float *image, float *latent, float *total) {
+static void job_add_row_losses(dn_plan *plan, size_t rows, float *host, float *image, float *latent, float *total) {
+    dn_net *net = plan->net;
     for (int i = 0; i < net->n_layers; i++) {
-        const dn_layer *l = &net->layers[i];
+        const dn_layer *l = &plan->layers[i];
         const dn_term_type *term = l->term.type;
         if (!term) continue;
         const float *errors = term->latent ? NULL : term->errors(l);
         int n = l->inputs;
-        dn_job_get(net, errors ? errors : dn_layer_x(l, &net->run), (size_t)n, rows, host);
+        dn_job_get(net, errors ? errors : dn_layer_x(l, &plan->run), (size_t)n, rows, host);
         for (size_t r = 0; r < rows; r++) {
             const float *row = host + r * (size_t)n;
             double loss = errors ? l->term.share * row_sum(row, n) : row_kl(row, n / 2);
@@ -260,20 +265,20 @@ static dn_status job_evaluate_rows(dn_net *net, const dn_rows *rows, float *imag
     DN_TRY(dn_job_need_truth(net, rows));
     DN_TRY(dn_job_whole(net, rows->n));
     DN_TRY(job_row_losses(net, &width));
-    net = dn_net_for_job(net, rows->n);
-    size_t step = dn_job_step(net, rows->n);
+    dn_plan *plan = dn_net_inference_plan(net, rows->n);
+    size_t step = dn_job_step(plan, rows->n);
     float *host = dn_alloc(step, (size_t)width * sizeof *host);
     if (!host) return DN_E_MEMORY;
     for (int k = 0; k < 3; k++)
         if (outs[k]) memset(outs[k], 0, rows->n * sizeof *outs[k]);
     dn_status status = DN_OK;
-    dn_net_losses_clear(net);
+    dn_plan_losses_clear(plan);
     for (size_t at = 0; at < rows->n && status == DN_OK; at += step) {
         dn_rows part = dn_job_slice(net, 0, rows, at, step);
         status = dn_job_check(net, "", &part, at);
-        if (status == DN_OK) status = job_loss_pass(net, &part);
+        if (status == DN_OK) status = job_loss_pass(plan, &part);
         if (status == DN_OK)
-            job_add_row_losses(net, part.n, host, image ? image + at : NULL, latent ? latent + at : NULL,
+            job_add_row_losses(plan, part.n, host, image ? image + at : NULL, latent ? latent + at : NULL,
                                total ? total + at : NULL);
     }
     dn_free(host);

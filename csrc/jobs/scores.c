@@ -12,13 +12,14 @@ int dn_row_largest(const float *row, int width) {
     return at;
 }
 
-dn_status dn_scores_create(dn_scores *s, const dn_net *net) {
+dn_status dn_scores_create(dn_scores *s, const dn_plan *plan) {
+    const dn_net *net = plan->net;
     *s = (dn_scores){.kind = net->truth_kind, .logits = net->logits};
     if (net->truths != net->data_columns) return DN_OK;
     s->width = net->truths;
     s->sums = dn_alloc((size_t)s->width, 4 * sizeof *s->sums);
     s->first = dn_alloc((size_t)s->width, sizeof *s->first);
-    s->out = dn_alloc((size_t)net->run.batch, (size_t)s->width * sizeof *s->out);
+    s->out = dn_alloc((size_t)plan->run.batch, (size_t)s->width * sizeof *s->out);
     if (!s->sums || !s->first || !s->out) {
         dn_scores_free(s);
         return DN_E_MEMORY;
@@ -59,14 +60,15 @@ static void scores_values(dn_scores *s, const float *y, const float *t) {
     }
 }
 
-void dn_scores_add(dn_scores *s, const dn_net *net, const float *truth, int rows) {
+void dn_scores_add(dn_scores *s, const dn_plan *plan, const float *truth, int rows) {
+    const dn_net *net = plan->net;
     if (!s->width) return;
     int classes = s->kind >= DN_TRUTH_BINARY;
-    const float *y = net->layers[net->output_layer].output;
+    const float *y = plan->layers[net->output_layer].output;
     if (!classes && net->likelihood >= 0) { /* of data; the pass no longer needs the place of its truth */
-        const dn_layer *l = &net->layers[net->likelihood];
-        l->term.type->mean(l, &net->run, (size_t)rows, y, net->truth);
-        y = net->truth;
+        const dn_layer *l = &plan->layers[net->likelihood];
+        l->term.type->mean(l, &plan->run, (size_t)rows, y, plan->truth);
+        y = plan->truth;
     }
     net->ops->download(net->pool, s->out, y, (size_t)rows * s->width * sizeof *s->out);
     void (*add)(dn_scores *, const float *, const float *) = classes ? scores_classes : scores_values;

@@ -11,11 +11,11 @@ typedef struct dn_scores {
     float *out;   /* (batch, width) */
 } dn_scores;
 
-/* For the network's present batch. A network whose truth is not of its output's size has no scores: width 0. */
-dn_status dn_scores_create(dn_scores *scores, const dn_net *net);
+/* For passes of this plan. A network whose truth is not of its output's size has no scores: width 0. */
+dn_status dn_scores_create(dn_scores *scores, const dn_plan *plan);
 void dn_scores_clear(dn_scores *scores);
 /* The output of the last forward against `truth` (rows, width), on the host, in the order of the table. */
-void dn_scores_add(dn_scores *scores, const dn_net *net, const float *truth, int rows);
+void dn_scores_add(dn_scores *scores, const dn_plan *plan, const float *truth, int rows);
 /* Add accuracy, or mse and r2, as far as they have a meaning. */
 void dn_scores_report(const dn_scores *scores, dn_report *report);
 void dn_scores_free(dn_scores *scores);

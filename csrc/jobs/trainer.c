@@ -13,7 +13,7 @@ enum { STEPS_AHEAD = 64 };
 
 /* Nothing of an epoch has been trained. */
 static void trainer_no_losses(dn_trainer *t) {
-    dn_net_losses_report(t->net, &t->losses);
+    dn_plan_losses_report(t->net->plan, &t->losses);
     for (int i = 0; i < t->losses.n; i++) t->losses.values[i].value = 0;
 }
 
@@ -25,7 +25,7 @@ static void trainer_restore(dn_trainer *t) {
 }
 
 static uint64_t trainer_batches_per_epoch(const dn_trainer *t) {
-    size_t passes = (t->feed.n + (size_t)t->net->run.batch - 1) / (size_t)t->net->run.batch;
+    size_t passes = (t->feed.n + (size_t)t->net->plan->run.batch - 1) / (size_t)t->net->plan->run.batch;
     return (passes + (size_t)t->net->subdivisions - 1) / (size_t)t->net->subdivisions;
 }
 
@@ -69,7 +69,7 @@ static dn_status trainer_prepare(dn_trainer *t, const dn_rows *rows, const dn_tr
     if (preview && !(t->preview = dn_strdup(options->preview_path))) return DN_E_MEMORY;
     DN_TRY(dn_feed_create(&t->feed, t->net, rows, options));
     if (t->feed.validation.kind && t->feed.validation.rows.truth)
-        DN_TRY(dn_scores_create(&t->validation.sums.scores, t->feed.validation.net));
+        DN_TRY(dn_scores_create(&t->validation.sums.scores, t->feed.validation.plan));
     DN_TRY(trainer_allocate(t));
     DN_TRY(dn_check_norms(t->net, t->feed.n));
     return trainer_place_schedule(t); /* the last: what fails leaves the network's schedule */
@@ -172,11 +172,11 @@ void dn_trainer_destroy(dn_trainer *t) {
     dn_net_leave(net, DN_OK);
 }
 
-static void trainer_resume_losses(dn_trainer *t, dn_net *net, size_t at) {
+static void trainer_resume_losses(dn_trainer *t, dn_plan *plan, size_t at) {
     if (at)
-        dn_net_losses_resume(net, t->sums);
+        dn_plan_losses_resume(plan, t->sums);
     else
-        dn_net_losses_clear(net);
+        dn_plan_losses_clear(plan);
 }
 
 /* Steps until the time is up; then the losses of the epoch so far. They are added up over the whole epoch, so that their
@@ -185,7 +185,7 @@ static void trainer_resume_losses(dn_trainer *t, dn_net *net, size_t at) {
 static dn_status trainer_steps(dn_trainer *t, double until) {
     dn_net *net = t->net;
     dn_status status;
-    trainer_resume_losses(t, net, t->at);
+    trainer_resume_losses(t, net->plan, t->at);
     int steps = 0;
     dn_pool_pace(net->pool, 0);
     do {
@@ -194,21 +194,21 @@ static dn_status trainer_steps(dn_trainer *t, double until) {
         if (net->ops->separate_memory && ++steps % STEPS_AHEAD == 0) DN_TRY(net->ops->finish(net->pool));
     } while (t->at < t->feed.n && !t->finished && dn_now() < until);
     if (status != DN_OK && status != DN_E_INTERRUPTED) return status;
-    DN_TRY(dn_net_losses(net, &t->losses));
-    dn_net_losses_keep(net, t->sums);
+    DN_TRY(dn_plan_losses(net->plan, &t->losses));
+    dn_plan_losses_keep(net->plan, t->sums);
     double total = dn_report_get(&t->losses, DN_TOTAL_LOSS);
     return isfinite(total) ? status : dn_trainer_diverged(t, total);
 }
 
 /* Evaluate rows of the validation until the time is up; it is still running when some are left. */
 static dn_status trainer_validate(dn_trainer *t, double until) {
-    dn_net *net = t->feed.validation.net;
+    dn_plan *plan = t->feed.validation.plan;
     size_t rows = t->feed.validation.rows.n, *at = &t->validation.at;
     dn_job_sums *sums = &t->validation.sums;
-    trainer_resume_losses(t, net, *at);
+    trainer_resume_losses(t, plan, *at);
     do {
         dn_rows part = dn_feed_validation(&t->feed, *at);
-        dn_status status = dn_job_evaluate(net, sums, &part);
+        dn_status status = dn_job_evaluate(plan, sums, &part);
         if (status != DN_OK) { /* the sums hold part of a pass, so it begins again */
             *at = 0;
             dn_scores_clear(&sums->scores);
@@ -217,8 +217,8 @@ static dn_status trainer_validate(dn_trainer *t, double until) {
         *at += part.n;
     } while (*at < rows && dn_now() < until);
     t->validation.running = *at < rows;
-    DN_TRY(dn_job_sums_read(sums, net, *at));
-    dn_net_losses_keep(net, t->sums);
+    DN_TRY(dn_job_sums_read(sums, plan, *at));
+    dn_plan_losses_keep(plan, t->sums);
     return DN_OK;
 }
 

@@ -11,7 +11,7 @@ static dn_status trainer_pass(dn_trainer *t, int update) {
 /* Can a whole step be recorded and replayed? Only when the host decides nothing in it, and when it is all of its update. */
 static int trainer_replays(const dn_trainer *t, int rows) {
     const dn_net *net = t->net;
-    if (!net->ops->record_begin || !dn_feed_on_device(&t->feed) || rows != net->run.batch) return 0;
+    if (!net->ops->record_begin || !dn_feed_on_device(&t->feed) || rows != net->plan->run.batch) return 0;
     if (net->subdivisions > 1 || net->state.rows_since_update) return 0;
     for (int i = 0; i < net->n_layers; i++)
         if (net->layers[i].type->host_work) return 0;
@@ -36,17 +36,17 @@ static dn_status trainer_replay(dn_trainer *t, int rows) {
         DN_TRY(ended);
     }
     net->ops->replay(net->pool, t->recording.graph);
-    net->run.rows = rows;
+    net->plan->run.rows = rows;
     return DN_OK;
 }
 
 /* The sums of losses as they are before a step, so that a watch can end it; and back. */
 static void trainer_undo_sums(dn_trainer *t, int back) {
     dn_net *net = t->net;
-    float *sums = (float *)net->run.sums; /* copied as floats: the same bits */
+    float *sums = (float *)net->plan->run.sums; /* copied as floats: the same bits */
     net->ops->copy(net->pool, 4 * (size_t)net->n_layers, back ? t->undo.device : sums, back ? sums : t->undo.device);
     for (int i = 0; i < net->n_layers; i++) {
-        double *host = &net->layers[i].term.host;
+        double *host = &net->plan->layers[i].term.host;
         if (back)
             *host = t->undo.host[i];
         else

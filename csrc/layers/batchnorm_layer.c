@@ -12,13 +12,14 @@ static dn_status batchnorm_parse(dn_layer *l, dn_section *s) {
     l->out_height = l->height, l->out_width = l->width, l->out_channels = l->channels;
     return DN_OK;
 }
-static dn_status batchnorm_plan(dn_layer *l, const dn_run *run) {
+static dn_status batchnorm_tensors(dn_layer *l) {
     dn_norm_part *norm = l->state;
-    DN_TRY(dn_norm_plan(l, run, norm, 1));
+    DN_TRY(dn_norm_tensors(l, norm));
     return dn_layer_tensor(l, "biases", DN_BIAS, DN_NOT_IN_FILE, 1, &norm->channels);
 }
-static dn_status batchnorm_init(dn_layer *l, const dn_run *run) {
-    dn_norm_init(l, run, l->state);
+static dn_status batchnorm_plan(dn_layer *l, const dn_run *run) { return dn_norm_plan(l, run, l->state, 1); }
+static dn_status batchnorm_init(dn_layer *l) {
+    dn_norm_init(l, l->state);
     return DN_OK;
 }
 static dn_status batchnorm_forward(dn_layer *l, const dn_run *run) {
@@ -35,7 +36,7 @@ static dn_status batchnorm_backward(dn_layer *l, const dn_run *run) {
 static const char *const order_025[] = {"biases", "scales", "rolling_mean", "rolling_variance", NULL};
 
 const dn_layer_type dn_batchnorm_layer = {
-    .name = "batchnorm", .state_size = sizeof(dn_norm_part), .parse = batchnorm_parse, .plan = batchnorm_plan,
+    .name = "batchnorm", .state_size = sizeof(dn_norm_part), .parse = batchnorm_parse, .tensors = batchnorm_tensors, .plan = batchnorm_plan,
     .init = batchnorm_init, .forward = batchnorm_forward, .backward = batchnorm_backward,
     .order_025 = order_025,
 };

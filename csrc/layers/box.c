@@ -27,15 +27,8 @@ dn_status dn_head_plan(dn_layer *l, const dn_run *run, dn_head *head) {
     DN_TRY(dn_size_mul(&truths, batch, (size_t)l->term.truths));
     float **buffers[] = {&head->output, &head->gradient, &head->down, &head->truth};
     for (int i = 0; i < 4; i++)
-        if (!(*buffers[i] = dn_alloc(i < 3 ? n : truths, sizeof(float)))) return DN_E_MEMORY;
+        if (!(*buffers[i] = dn_layer_host_buffer(l, i < 3 ? n : truths, sizeof(float)))) return DN_E_MEMORY;
     return dn_layer_buffer(l, &head->device, n);
-}
-
-void dn_head_free(dn_head *head) {
-    dn_free(head->output);
-    dn_free(head->gradient);
-    dn_free(head->down);
-    dn_free(head->truth);
 }
 
 static size_t head_bytes(const dn_layer *l, const dn_run *run) {

@@ -5,7 +5,7 @@
  *   dn_head_end       `output` goes up; the cost is the squared norm of `gradient`, as Darknet reports it
  *   dn_head_backward  the gradient goes up into delta, and through the head's activations into dx
  *
- * The buffers are the head's own: nothing is allocated in a step, and the device's memory is never touched. */
+ * The buffers are the plan's: nothing is allocated in a step, and the device's memory is never touched. */
 #ifndef DN_BOX_H
 #define DN_BOX_H
 #include "net/layer.h"
@@ -29,7 +29,6 @@ typedef struct dn_head {
 typedef void dn_head_down(const dn_layer *layer, const float *y, const float *g, float *d);
 
 dn_status dn_head_plan(dn_layer *layer, const dn_run *run, dn_head *head);
-void dn_head_free(dn_head *head);
 void dn_head_begin(const dn_layer *layer, const dn_run *run, dn_head *head);
 void dn_head_end(dn_layer *layer, const dn_run *run, dn_head *head);
 dn_status dn_head_backward(dn_layer *layer, const dn_run *run, dn_head *head, dn_head_down *down);

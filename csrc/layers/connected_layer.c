@@ -22,6 +22,8 @@ static dn_status connected_parse(dn_layer *l, dn_section *s) {
     return DN_OK;
 }
 
+static dn_status connected_tensors(dn_layer *l) { return dn_dense_tensors(l, l->state); }
+
 static dn_status connected_plan(dn_layer *l, const dn_run *run) {
     const dn_dense *p = l->state;
     l->can_train = run->ops->dense_train && !p->norm.on && !run->inference;
@@ -30,8 +32,8 @@ static dn_status connected_plan(dn_layer *l, const dn_run *run) {
     return dn_dense_plan(l, run, l->state, 1);
 }
 
-static dn_status connected_init(dn_layer *l, const dn_run *run) {
-    dn_dense_init(l, run, l->state);
+static dn_status connected_init(dn_layer *l) {
+    dn_dense_init(l, l->state);
     return DN_OK;
 }
 
@@ -54,7 +56,7 @@ static double connected_flops(const dn_layer *l) { return 2.0 * l->inputs * l->o
 
 const dn_layer_type dn_connected_layer = {
     .name = "connected", .aliases = {"conn"}, .state_size = sizeof(dn_dense), .keys = keys, .parse = connected_parse,
-    .plan = connected_plan, .init = connected_init, .forward = connected_forward, .backward = connected_backward,
+    .tensors = connected_tensors, .plan = connected_plan, .init = connected_init, .forward = connected_forward, .backward = connected_backward,
     .can_set_dx = 1, .train = connected_train, .flops = connected_flops,
     .file_keys = DN_DONTLOADSCALES,
 };

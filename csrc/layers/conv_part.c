@@ -20,7 +20,7 @@ dn_status dn_conv_settle(dn_layer *l, dn_section *s, dn_conv *p) {
     c->out_height = (int)(oh / c->stride) + 1, c->out_width = (int)(ow / c->stride) + 1;
     p->norm.channels = p->filters, p->norm.spatial = (size_t)c->out_height * c->out_width;
     size_t n;
-    DN_TRY(dn_layer_size(s, &n, p->norm.spatial, (size_t)p->filters, sizeof(float), (size_t)l->net->run.batch));
+    DN_TRY(dn_layer_size(s, &n, p->norm.spatial, (size_t)p->filters, sizeof(float), (size_t)l->net->settings.batch));
     DN_TRY(dn_layer_size(s, &n, (size_t)c->size * c->size, (size_t)c->channels, p->norm.spatial, sizeof(float)));
     return dn_layer_size(s, &n, (size_t)c->size * c->size, (size_t)c->channels, (size_t)p->filters, sizeof(float));
 }
@@ -32,22 +32,27 @@ static size_t conv_taps(const dn_conv *p) {
     return (size_t)p->whole.group.channels * p->whole.group.size * p->whole.group.size;
 }
 
-dn_status dn_conv_plan(dn_layer *l, const dn_run *run, dn_conv *p, int steps) {
+dn_status dn_conv_tensors(dn_layer *l, dn_conv *p) {
     int dims[4] = {p->filters, p->whole.group.channels, p->whole.group.size, p->whole.group.size};
-    DN_TRY(dn_norm_plan_biases(l, &p->norm));
+    DN_TRY(dn_norm_tensor_biases(l, &p->norm));
+    DN_TRY(dn_norm_tensors(l, &p->norm));
+    return dn_part_tensor(l, p->norm.prefix, "weights", DN_WEIGHT, p->flipped ? DN_FLIPPED : 0, 4, dims);
+}
+
+dn_status dn_conv_plan(dn_layer *l, const dn_run *run, dn_conv *p, int steps) {
     DN_TRY(dn_norm_plan(l, run, &p->norm, steps));
     dn_layer_workspace(l, dn_conv_workspace(run->ops, run->pool, &p->whole, (size_t)run->batch));
     if (p->xnor) {
         DN_TRY(dn_layer_buffer(l, &p->signs, (size_t)run->batch * conv_inputs(p)));
         DN_TRY(dn_layer_buffer(l, &p->binary, (size_t)p->filters * conv_taps(p)));
     }
-    return dn_part_tensor(l, p->norm.prefix, "weights", DN_WEIGHT, 0, 4, dims);
+    return DN_OK;
 }
 
-void dn_conv_init(dn_layer *l, const dn_run *run, dn_conv *p) {
+void dn_conv_init(dn_layer *l, dn_conv *p) {
     p->weights = dn_part_find(l, p->norm.prefix, "weights");
-    dn_norm_init(l, run, &p->norm);
-    dn_layer_init_normal(l, run, p->weights, sqrtf(2.0f / (float)conv_taps(p)));
+    dn_norm_init(l, &p->norm);
+    dn_layer_init_normal(l, p->weights, sqrtf(2.0f / (float)conv_taps(p)));
 }
 
 void dn_conv_forward(const dn_run *run, dn_conv *p, int step, int rows, const float *x, float *y) {

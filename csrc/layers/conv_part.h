@@ -11,6 +11,7 @@
 typedef struct dn_conv {
     dn_norm_part norm; /* prefix, on and activation are the caller's to set, and what follows up to the image's shape */
     int filters, groups, channels, xnor;
+    int flipped; /* files have the weights as (inputs, outputs) */
     int pad; /* the key of that name: padding = size / 2 */
     dn_conv_layer whole; /* group: image, size, stride and padding by the caller; the rest by dn_conv_settle */
     dn_tensor *weights;
@@ -19,9 +20,10 @@ typedef struct dn_conv {
 
 /* Check the shape and find the output's. */
 dn_status dn_conv_settle(dn_layer *layer, dn_section *section, dn_conv *part);
+dn_status dn_conv_tensors(dn_layer *layer, dn_conv *part);
 dn_status dn_conv_plan(dn_layer *layer, const dn_run *run, dn_conv *part, int steps);
 /* Weights sqrt(2 / (size^2 channels/groups)) N(0, 1) (He et al. 2015). */
-void dn_conv_init(dn_layer *layer, const dn_run *run, dn_conv *part);
+void dn_conv_init(dn_layer *layer, dn_conv *part);
 void dn_conv_forward(const dn_run *run, dn_conv *part, int step, int rows, const float *x, float *y);
 /* dy is spent; dx may be NULL. */
 void dn_conv_backward(const dn_run *run, dn_conv *part, int step, int rows, const float *x, const float *y, float *dy,

@@ -12,7 +12,7 @@ static const dn_key keys[] = {
      .help = "divides channels and filters"},
     DN_NORMALIZE_KEY(dn_conv, norm, "1: batch normalisation, in place of a plain bias"),
     DN_ACTIVATION_KEY(dn_conv, norm.activation, DN_LOGISTIC, ""),
-    {"flipped", DN_KEY_FLAG, DN_AT_LAYER(flipped), .help = "the weights file holds the transposed matrix"},
+    {"flipped", DN_KEY_FLAG, DN_AT(dn_conv, flipped), .help = "the weights file holds the transposed matrix"},
     {"xnor", DN_KEY_FLAG, DN_AT(dn_conv, xnor),
      .help = "the forward pass takes the weights as sign x mean size of their filter and inputs as signs"},
     {"binary", DN_KEY_UNUSED_WARN, .help = "taken without effect, as on Darknet's CPU; `binary` with a warning"},
@@ -35,10 +35,12 @@ static dn_status conv_parse(dn_layer *l, dn_section *s) {
     return DN_OK;
 }
 
+static dn_status conv_tensors(dn_layer *l) { return dn_conv_tensors(l, l->state); }
+
 static dn_status conv_plan(dn_layer *l, const dn_run *run) { return dn_conv_plan(l, run, l->state, 1); }
 
-static dn_status conv_init(dn_layer *l, const dn_run *run) {
-    dn_conv_init(l, run, l->state);
+static dn_status conv_init(dn_layer *l) {
+    dn_conv_init(l, l->state);
     return DN_OK;
 }
 
@@ -56,6 +58,6 @@ static double conv_flops(const dn_layer *l) { return dn_conv_flops(l->state); }
 
 const dn_layer_type dn_convolutional_layer = {
     .name = "convolutional", .aliases = {"conv"}, .state_size = sizeof(dn_conv), .keys = keys, .parse = conv_parse,
-    .plan = conv_plan, .init = conv_init, .forward = conv_forward, .backward = conv_backward, .flops = conv_flops,
+    .tensors = conv_tensors, .plan = conv_plan, .init = conv_init, .forward = conv_forward, .backward = conv_backward, .flops = conv_flops,
     .file_keys = DN_NUMLOAD | DN_DONTLOADSCALES,
 };

@@ -49,24 +49,30 @@ static dn_status crnn_parse(dn_layer *l, dn_section *s) {
         p->whole.group = (dn_conv_shape){.height = l->height, .width = l->width, .size = 3, .stride = 1, .padding = 1};
         DN_TRY(dn_conv_settle(l, s, p));
     }
-    st->recurrence.input = &st->input, st->recurrence.self = &st->self, st->recurrence.output = &st->output;
     st->recurrence.forward = crnn_part_forward, st->recurrence.backward = crnn_part_backward;
     st->recurrence.hidden = (size_t)hidden * l->height * l->width;
     dn_layer_image_out(l, l->filters, l->height, l->width);
     return DN_OK;
 }
+static dn_status crnn_tensors(dn_layer *l) {
+    crnn_state *st = l->state;
+    DN_TRY(dn_conv_tensors(l, &st->input));
+    DN_TRY(dn_conv_tensors(l, &st->self));
+    return dn_conv_tensors(l, &st->output);
+}
 static dn_status crnn_plan(dn_layer *l, const dn_run *run) {
     crnn_state *st = l->state;
+    st->recurrence.input = &st->input, st->recurrence.self = &st->self, st->recurrence.output = &st->output;
     DN_TRY(dn_conv_plan(l, run, &st->input, run->time_steps));
     DN_TRY(dn_conv_plan(l, run, &st->self, run->time_steps));
     DN_TRY(dn_conv_plan(l, run, &st->output, run->time_steps));
     return dn_recurrence_plan(l, run, &st->recurrence);
 }
-static dn_status crnn_init(dn_layer *l, const dn_run *run) {
+static dn_status crnn_init(dn_layer *l) {
     crnn_state *st = l->state;
-    dn_conv_init(l, run, &st->input);
-    dn_conv_init(l, run, &st->self);
-    dn_conv_init(l, run, &st->output);
+    dn_conv_init(l, &st->input);
+    dn_conv_init(l, &st->self);
+    dn_conv_init(l, &st->output);
     return DN_OK;
 }
 static dn_status crnn_forward(dn_layer *l, const dn_run *run) {
@@ -83,6 +89,6 @@ static double crnn_flops(const dn_layer *l) {
 
 const dn_layer_type dn_crnn_layer = {
     .name = "crnn", .state_size = sizeof(crnn_state), .keys = keys,
-    .parse = crnn_parse, .plan = crnn_plan, .init = crnn_init,
+    .parse = crnn_parse, .tensors = crnn_tensors, .plan = crnn_plan, .init = crnn_init,
     .forward = crnn_forward, .backward = crnn_backward, .flops = crnn_flops, .recurrent = 1, .reset = crnn_reset,
 };

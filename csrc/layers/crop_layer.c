@@ -35,11 +35,9 @@ static dn_status crop_parse(dn_layer *l, dn_section *s) {
 static dn_status crop_plan(dn_layer *l, const dn_run *run) {
     (void)run;
     crop_state *st = l->state;
-    if (!(st->host = dn_alloc((size_t)l->outputs, sizeof *st->host))) return DN_E_MEMORY;
+    if (!(st->host = dn_layer_host_buffer(l, (size_t)l->outputs, sizeof *st->host))) return DN_E_MEMORY;
     return dn_layer_buffer(l, &st->index, (size_t)l->outputs);
 }
-
-static void crop_destroy(dn_layer *l) { dn_free(((crop_state *)l->state)->host); }
 
 static int crop_place(float u, int room) {
     int at = (int)(u * (float)(room + 1));
@@ -88,5 +86,5 @@ static void crop_set_noise(dn_layer *l, const dn_run *run, const float *values, 
 const dn_layer_type dn_crop_layer = {
     .name = "crop", .state_size = sizeof(crop_state), .keys = keys,
     .parse = crop_parse, .plan = crop_plan, .forward = crop_forward,
-    .backward = crop_backward, .host_work = 1, .destroy = crop_destroy, .set_noise = crop_set_noise,
+    .backward = crop_backward, .host_work = 1, .set_noise = crop_set_noise,
 };

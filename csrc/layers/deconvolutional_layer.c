@@ -51,23 +51,28 @@ static dn_status deconv_parse(dn_layer *l, dn_section *s) {
     return DN_OK;
 }
 
-static dn_status deconv_plan(dn_layer *l, const dn_run *run) {
+static dn_status deconv_tensors(dn_layer *l) {
     deconv_state *st = l->state;
     int dims[4] = {l->channels, st->whole.group.channels, l->size, l->size};
-    DN_TRY(dn_norm_plan_biases(l, &st->norm));
-    DN_TRY(dn_norm_plan(l, run, &st->norm, 1));
-    dn_layer_workspace(l, dn_conv_workspace(run->ops, run->pool, &st->whole, (size_t)run->batch));
+    DN_TRY(dn_norm_tensor_biases(l, &st->norm));
+    DN_TRY(dn_norm_tensors(l, &st->norm));
     return dn_layer_tensor(l, "weights", DN_WEIGHT, 0, 4, dims);
 }
 
-static dn_status deconv_init(dn_layer *l, const dn_run *run) {
+static dn_status deconv_plan(dn_layer *l, const dn_run *run) {
+    deconv_state *st = l->state;
+    dn_layer_workspace(l, dn_conv_workspace(run->ops, run->pool, &st->whole, (size_t)run->batch));
+    return dn_norm_plan(l, run, &st->norm, 1);
+}
+
+static dn_status deconv_init(dn_layer *l) {
     deconv_state *st = l->state;
     st->weights = dn_layer_find(l, "weights");
-    dn_norm_init(l, run, &st->norm);
+    dn_norm_init(l, &st->norm);
     /* He et al. 2015 for the taps that meet in one output pixel; Darknet's 0.02 N(0, 1) hardly learns */
     float taps = (float)l->size * (float)l->size / ((float)l->stride * (float)l->stride) * (float)l->channels /
                  (float)st->whole.groups;
-    dn_layer_init_normal(l, run, st->weights, sqrtf(2.0f / (taps < 1 ? 1 : taps)));
+    dn_layer_init_normal(l, st->weights, sqrtf(2.0f / (taps < 1 ? 1 : taps)));
     return DN_OK;
 }
 
@@ -99,7 +104,7 @@ static double deconv_flops(const dn_layer *l) {
 const dn_layer_type dn_deconvolutional_layer = {
     .name = "deconvolutional", .aliases = {"deconv"}, .state_size = sizeof(deconv_state), .keys = keys,
     .parse = deconv_parse,
-    .plan = deconv_plan, .init = deconv_init, .forward = deconv_forward, .backward = deconv_backward,
+    .tensors = deconv_tensors, .plan = deconv_plan, .init = deconv_init, .forward = deconv_forward, .backward = deconv_backward,
     .flops = deconv_flops,
     .file_keys = DN_DONTLOADSCALES,
 };

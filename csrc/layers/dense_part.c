@@ -1,19 +1,23 @@
 #include "layers/dense_part.h"
 #include <math.h>
 
-dn_status dn_dense_plan(dn_layer *l, const dn_run *run, dn_dense *p, int steps) {
+dn_status dn_dense_tensors(dn_layer *l, dn_dense *p) {
     int dims[2] = {p->outputs, p->inputs};
     p->norm.channels = p->outputs, p->norm.spatial = 1;
-    DN_TRY(dn_norm_plan_biases(l, &p->norm));
+    DN_TRY(dn_norm_tensor_biases(l, &p->norm));
     DN_TRY(dn_part_tensor(l, p->norm.prefix, "weights", DN_WEIGHT, 0, 2, dims));
+    return dn_norm_tensors(l, &p->norm);
+}
+
+dn_status dn_dense_plan(dn_layer *l, const dn_run *run, dn_dense *p, int steps) {
     return dn_norm_plan(l, run, &p->norm, steps);
 }
 
-void dn_dense_init(dn_layer *l, const dn_run *run, dn_dense *p) {
+void dn_dense_init(dn_layer *l, dn_dense *p) {
     p->weights = dn_part_find(l, p->norm.prefix, "weights");
-    dn_norm_init(l, run, &p->norm);
+    dn_norm_init(l, &p->norm);
     float inputs = (float)p->inputs, outputs = (float)p->outputs;
-    dn_layer_init_uniform(l, run, p->weights, p->he ? sqrtf(2 / inputs) : sqrtf(6 / (inputs + outputs)));
+    dn_layer_init_uniform(l, p->weights, p->he ? sqrtf(2 / inputs) : sqrtf(6 / (inputs + outputs)));
 }
 
 static dn_dense_shape dense_shape(const dn_dense *p, int rows) {

@@ -12,9 +12,10 @@ typedef struct dn_dense {
     int he; /* start weights of base Darknet instead */
 } dn_dense;
 
+dn_status dn_dense_tensors(dn_layer *layer, dn_dense *part);
 dn_status dn_dense_plan(dn_layer *layer, const dn_run *run, dn_dense *part, int steps);
 /* Weights U(-L, L), L = sqrt(6 / (inputs + outputs)) (Glorot and Bengio 2010), or he: sqrt(2 / inputs). */
-void dn_dense_init(dn_layer *layer, const dn_run *run, dn_dense *part);
+void dn_dense_init(dn_layer *layer, dn_dense *part);
 void dn_dense_forward(const dn_run *run, dn_dense *part, int step, int rows, const float *x, float *y);
 /* dy is spent; dx may be NULL. */
 void dn_dense_backward(dn_layer *layer, const dn_run *run, dn_dense *part, int step, int rows, const float *x,

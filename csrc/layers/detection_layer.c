@@ -70,7 +70,6 @@ static dn_status detection_parse(dn_layer *l, dn_section *s) {
 static dn_status detection_plan(dn_layer *l, const dn_run *run) {
     return dn_head_plan(l, run, &((detection_state *)l->state)->head);
 }
-static void detection_destroy(dn_layer *l) { dn_head_free(&((detection_state *)l->state)->head); }
 
 static int detection_confidence(const detection_state *st, int cell, int n) {
     return st->side * st->side * st->classes + cell * st->n + n;
@@ -199,6 +198,6 @@ static const dn_term_type detection_term = {.name = DN_IMAGE_LOSS, .row_fault = 
 const dn_layer_type dn_detection_layer = {
     .name = "detection", .state_size = sizeof(detection_state), .keys = keys,
     .parse = detection_parse, .plan = detection_plan,
-    .forward = detection_forward, .backward = detection_backward, .destroy = detection_destroy, .term = &detection_term,
+    .forward = detection_forward, .backward = detection_backward, .term = &detection_term,
     .host_work = 1, .box = detection_out,
 };

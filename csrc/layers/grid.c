@@ -40,15 +40,14 @@ dn_status dn_grid_map(dn_grid *g, dn_section *s) {
     return g->map_file ? dn_map_parse(&g->map, &g->n_map, s, "map", g->map_file, g->classes) : DN_OK;
 }
 
-dn_status dn_grid_plan(dn_grid *g) {
-    return (g->objects = dn_alloc((size_t)g->max, sizeof *g->objects)) ? DN_OK : DN_E_MEMORY;
+dn_status dn_grid_plan(dn_layer *l, dn_grid *g) {
+    return (g->objects = dn_layer_host_buffer(l, (size_t)g->max, sizeof *g->objects)) ? DN_OK : DN_E_MEMORY;
 }
 
 void dn_grid_free(dn_grid *g) {
     dn_free(g->anchors);
     dn_free(g->mask);
     dn_free(g->map);
-    dn_free(g->objects);
 }
 
 dn_box dn_grid_box(const dn_grid *g, const float *y, int n, int cell) {

@@ -35,7 +35,7 @@ dn_status dn_grid_shape(dn_layer *layer, dn_section *section, dn_grid *grid);
 /* The anchors of the key are in 1 / width, 1 / height. */
 dn_status dn_grid_anchors(dn_grid *grid, dn_section *section, int width, int height);
 dn_status dn_grid_map(dn_grid *grid, dn_section *section);
-dn_status dn_grid_plan(dn_grid *grid);
+dn_status dn_grid_plan(dn_layer *layer, dn_grid *grid);
 void dn_grid_free(dn_grid *grid);
 
 static inline size_t dn_grid_at(const dn_grid *g, int n, int entry, int cell) {

@@ -42,6 +42,12 @@ static dn_status gru_parse(dn_layer *l, dn_section *s) {
     return DN_OK;
 }
 
+static dn_status gru_tensors(dn_layer *l) {
+    gru_state *st = l->state;
+    for (int i = 0; i < PARTS; i++) DN_TRY(dn_dense_tensors(l, &st->parts[i]));
+    return DN_OK;
+}
+
 static dn_status gru_plan(dn_layer *l, const dn_run *run) {
     gru_state *st = l->state;
     size_t n = (size_t)l->outputs, batch = (size_t)run->batch;
@@ -56,9 +62,9 @@ static dn_status gru_plan(dn_layer *l, const dn_run *run) {
     return DN_OK;
 }
 
-static dn_status gru_init(dn_layer *l, const dn_run *run) {
+static dn_status gru_init(dn_layer *l) {
     gru_state *st = l->state;
-    for (int i = 0; i < PARTS; i++) dn_dense_init(l, run, &st->parts[i]);
+    for (int i = 0; i < PARTS; i++) dn_dense_init(l, &st->parts[i]);
     return DN_OK;
 }
 
@@ -145,7 +151,7 @@ static double gru_flops(const dn_layer *l) { return 6.0 * l->outputs * ((double)
 
 const dn_layer_type dn_gru_layer = {
     .name = "gru", .state_size = sizeof(gru_state), .keys = keys,
-    .parse = gru_parse, .plan = gru_plan, .init = gru_init,
+    .parse = gru_parse, .tensors = gru_tensors, .plan = gru_plan, .init = gru_init,
     .forward = gru_forward, .backward = gru_backward, .flops = gru_flops, .recurrent = 1, .reset = gru_reset,
     .order_025 = order_025,
 };

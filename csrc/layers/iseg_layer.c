@@ -47,14 +47,9 @@ static dn_status iseg_parse(dn_layer *l, dn_section *s) {
 
 static dn_status iseg_plan(dn_layer *l, const dn_run *run) {
     iseg_state *st = l->state;
-    if (!(st->means = dn_alloc((size_t)ISEG_INSTANCES * st->ids, sizeof *st->means))) return DN_E_MEMORY;
+    st->means = dn_layer_host_buffer(l, (size_t)ISEG_INSTANCES * st->ids, sizeof *st->means);
+    if (!st->means) return DN_E_MEMORY;
     return dn_head_plan(l, run, &st->head);
-}
-
-static void iseg_destroy(dn_layer *l) {
-    iseg_state *st = l->state;
-    dn_head_free(&st->head);
-    dn_free(st->means);
 }
 
 /* Class gradients, and means and sizes of the instances; returns the number of instances. */
@@ -141,5 +136,5 @@ static const dn_term_type iseg_term = {.name = DN_IMAGE_LOSS, .row_fault = iseg_
 const dn_layer_type dn_iseg_layer = {
     .name = "iseg", .state_size = sizeof(iseg_state), .keys = keys,
     .parse = iseg_parse, .plan = iseg_plan, .forward = iseg_forward,
-    .backward = iseg_backward, .destroy = iseg_destroy, .term = &iseg_term, .host_work = 1,
+    .backward = iseg_backward, .term = &iseg_term, .host_work = 1,
 };

@@ -42,20 +42,25 @@ static dn_status local_parse(dn_layer *l, dn_section *s) {
     return DN_OK;
 }
 
-static dn_status local_plan(dn_layer *l, const dn_run *run) {
-    (void)run;
+static dn_status local_tensors(dn_layer *l) {
     const dn_conv_shape *s = &((local_state *)l->state)->shape;
     int places = s->out_height * s->out_width, dims[5] = {places, l->filters, l->channels, l->size, l->size};
     DN_TRY(dn_layer_tensor(l, "biases", DN_BIAS, 0, 1, &l->outputs));
-    dn_layer_workspace(l, (size_t)l->channels * l->size * l->size * (size_t)places);
     return dn_layer_tensor(l, "weights", DN_WEIGHT, 0, 5, dims);
 }
 
-static dn_status local_init(dn_layer *l, const dn_run *run) {
+static dn_status local_plan(dn_layer *l, const dn_run *run) {
+    (void)run;
+    const dn_conv_shape *s = &((local_state *)l->state)->shape;
+    dn_layer_workspace(l, (size_t)l->channels * l->size * l->size * (size_t)s->out_height * s->out_width);
+    return DN_OK;
+}
+
+static dn_status local_init(dn_layer *l) {
     local_state *st = l->state;
     st->weights = dn_layer_find(l, "weights");
     st->biases = dn_layer_find(l, "biases");
-    dn_layer_init_uniform(l, run, st->weights, sqrtf(2.0f / ((float)l->size * (float)l->size * (float)l->channels)));
+    dn_layer_init_uniform(l, st->weights, sqrtf(2.0f / ((float)l->size * (float)l->size * (float)l->channels)));
     return DN_OK;
 }
 
@@ -127,6 +132,6 @@ static double local_flops(const dn_layer *l) { return 2.0 * l->outputs * l->size
 
 const dn_layer_type dn_local_layer = {
     .name = "local", .state_size = sizeof(local_state), .keys = keys,
-    .parse = local_parse, .plan = local_plan, .init = local_init,
+    .parse = local_parse, .tensors = local_tensors, .plan = local_plan, .init = local_init,
     .forward = local_forward, .backward = local_backward, .flops = local_flops,
 };

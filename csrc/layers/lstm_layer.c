@@ -42,6 +42,13 @@ static dn_status lstm_parse(dn_layer *l, dn_section *s) {
     return DN_OK;
 }
 
+static dn_status lstm_tensors(dn_layer *l) {
+    lstm_state *st = l->state;
+    for (int k = 0; k < GATES; k++) DN_TRY(dn_dense_tensors(l, &st->w[k]));
+    for (int k = 0; k < GATES; k++) DN_TRY(dn_dense_tensors(l, &st->u[k]));
+    return DN_OK;
+}
+
 static dn_status lstm_plan(dn_layer *l, const dn_run *run) {
     lstm_state *st = l->state;
     size_t n = (size_t)l->outputs, batch = (size_t)run->batch;
@@ -57,11 +64,11 @@ static dn_status lstm_plan(dn_layer *l, const dn_run *run) {
     return dn_layer_buffer(l, &st->one, st->h.stride);
 }
 
-static dn_status lstm_init(dn_layer *l, const dn_run *run) {
+static dn_status lstm_init(dn_layer *l) {
     lstm_state *st = l->state;
     for (int k = 0; k < GATES; k++) {
-        dn_dense_init(l, run, &st->w[k]);
-        dn_dense_init(l, run, &st->u[k]);
+        dn_dense_init(l, &st->w[k]);
+        dn_dense_init(l, &st->u[k]);
     }
     return DN_OK;
 }
@@ -146,7 +153,7 @@ static double lstm_flops(const dn_layer *l) { return 8.0 * l->outputs * ((double
 
 const dn_layer_type dn_lstm_layer = {
     .name = "lstm", .state_size = sizeof(lstm_state), .keys = keys,
-    .parse = lstm_parse, .plan = lstm_plan, .init = lstm_init,
+    .parse = lstm_parse, .tensors = lstm_tensors, .plan = lstm_plan, .init = lstm_init,
     .forward = lstm_forward, .backward = lstm_backward, .flops = lstm_flops, .recurrent = 1, .reset = lstm_reset,
     .order_025 = order_025,
 };

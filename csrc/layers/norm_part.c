@@ -14,29 +14,33 @@ dn_tensor *dn_part_find(dn_layer *l, const char *prefix, const char *name) {
     return dn_layer_find(l, full);
 }
 
-dn_status dn_norm_plan_biases(dn_layer *l, dn_norm_part *p) {
+dn_status dn_norm_tensor_biases(dn_layer *l, dn_norm_part *p) {
     return dn_part_tensor(l, p->prefix, "biases", DN_BIAS, 0, 1, &p->channels);
+}
+
+dn_status dn_norm_tensors(dn_layer *l, dn_norm_part *p) {
+    if (!p->on) return DN_OK;
+    if (!l->norm_values || p->spatial < l->norm_values) l->norm_values = p->spatial;
+    DN_TRY(dn_part_tensor(l, p->prefix, "scales", DN_BIAS, DN_BN_TENSOR, 1, &p->channels));
+    DN_TRY(dn_part_tensor(l, p->prefix, "rolling_mean", DN_STATISTIC, DN_BN_TENSOR, 1, &p->channels));
+    return dn_part_tensor(l, p->prefix, "rolling_variance", DN_STATISTIC, DN_BN_TENSOR, 1, &p->channels);
 }
 
 dn_status dn_norm_plan(dn_layer *l, const dn_run *run, dn_norm_part *p, int steps) {
     if (!p->on) return DN_OK;
     size_t statistics = (size_t)steps * (size_t)p->channels;
-    DN_TRY(dn_part_tensor(l, p->prefix, "scales", DN_BIAS, DN_BN_TENSOR, 1, &p->channels));
-    DN_TRY(dn_part_tensor(l, p->prefix, "rolling_mean", DN_STATISTIC, DN_BN_TENSOR, 1, &p->channels));
-    DN_TRY(dn_part_tensor(l, p->prefix, "rolling_variance", DN_STATISTIC, DN_BN_TENSOR, 1, &p->channels));
     DN_TRY(dn_layer_training_buffer(l, run, &p->xhat, (size_t)run->batch * (size_t)p->channels * p->spatial));
-    if (!l->norm_values || p->spatial < l->norm_values) l->norm_values = p->spatial;
     DN_TRY(dn_layer_buffer(l, &p->mean, statistics));
     return dn_layer_buffer(l, &p->var, statistics);
 }
 
-void dn_norm_init(dn_layer *l, const dn_run *run, dn_norm_part *p) {
+void dn_norm_init(dn_layer *l, dn_norm_part *p) {
     p->biases = dn_part_find(l, p->prefix, "biases");
     if (!p->on) return;
     p->scales = dn_part_find(l, p->prefix, "scales");
     p->rolling_mean = dn_part_find(l, p->prefix, "rolling_mean");
     p->rolling_variance = dn_part_find(l, p->prefix, "rolling_variance");
-    dn_layer_init_fill(l, run, p->scales, 1);
+    dn_layer_init_fill(l, p->scales, 1);
 }
 
 void dn_norm_forward(const dn_run *run, dn_norm_part *p, int step, int rows, float *y) {

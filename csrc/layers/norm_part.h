@@ -22,10 +22,11 @@ typedef struct dn_norm_part {
 dn_status dn_part_tensor(dn_layer *layer, const char *prefix, const char *name, dn_tensor_kind kind, int flags,
                          int n_dims, const int *dims);
 dn_tensor *dn_part_find(dn_layer *layer, const char *prefix, const char *name);
-dn_status dn_norm_plan_biases(dn_layer *layer, dn_norm_part *part);
-/* scales, rolling_mean, rolling_variance, in this order, and the buffers */
+dn_status dn_norm_tensor_biases(dn_layer *layer, dn_norm_part *part);
+/* scales, rolling_mean, rolling_variance, in this order */
+dn_status dn_norm_tensors(dn_layer *layer, dn_norm_part *part);
 dn_status dn_norm_plan(dn_layer *layer, const dn_run *run, dn_norm_part *part, int steps);
-void dn_norm_init(dn_layer *layer, const dn_run *run, dn_norm_part *part);
+void dn_norm_init(dn_layer *layer, dn_norm_part *part);
 /* In place on y (rows, channels, spatial), and back on dy, for time step `step` (0 outside recurrent layers). */
 void dn_norm_forward(const dn_run *run, dn_norm_part *part, int step, int rows, float *y);
 void dn_norm_backward(const dn_run *run, dn_norm_part *part, int step, int rows, const float *y, float *dy);

@@ -79,13 +79,12 @@ static dn_status region_parse(dn_layer *l, dn_section *s) {
 
 static dn_status region_plan(dn_layer *l, const dn_run *run) {
     region_state *st = l->state;
-    DN_TRY(dn_grid_plan(&st->grid));
+    DN_TRY(dn_grid_plan(l, &st->grid));
     return dn_head_plan(l, run, &st->head);
 }
 
 static void region_destroy(dn_layer *l) {
     region_state *st = l->state;
-    dn_head_free(&st->head);
     dn_grid_free(&st->grid);
     dn_tree_free(&st->tree);
 }

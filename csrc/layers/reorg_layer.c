@@ -60,7 +60,7 @@ static int reorg_source(const dn_layer *l, int flat) {
     return (k % c * l->height * s + j * s + k / c / s) * l->width * s + i * s + k / c % s;
 }
 
-static dn_status reorg_init(dn_layer *l, const dn_run *run) {
+static dn_status reorg_constants(dn_layer *l, const dn_run *run) {
     reorg_state *st = l->state;
     int *index = dn_alloc((size_t)l->outputs, sizeof *index), pixels = l->height * l->width;
     if (!index) return DN_E_MEMORY;
@@ -97,6 +97,6 @@ static dn_status reorg_backward(dn_layer *l, const dn_run *run) {
 
 const dn_layer_type dn_reorg_layer = {
     .name = "reorg", .state_size = sizeof(reorg_state), .keys = keys,
-    .parse = reorg_parse, .plan = reorg_plan, .init = reorg_init,
+    .parse = reorg_parse, .plan = reorg_plan, .constants = reorg_constants,
     .forward = reorg_forward, .backward = reorg_backward,
 };

@@ -40,24 +40,30 @@ static dn_status rnn_parse(dn_layer *l, dn_section *s) {
                           .norm = {.prefix = "self.", .on = on, .activation = activation}};
     st->output = (dn_dense){.inputs = outputs, .outputs = outputs,
                             .norm = {.prefix = "output.", .on = on, .activation = activation}};
-    st->recurrence.input = &st->input, st->recurrence.self = &st->self, st->recurrence.output = &st->output;
     st->recurrence.forward = rnn_part_forward, st->recurrence.backward = rnn_part_backward;
     st->recurrence.hidden = (size_t)outputs;
     dn_layer_vector_out(l, outputs);
     return DN_OK;
 }
+static dn_status rnn_tensors(dn_layer *l) {
+    rnn_state *st = l->state;
+    DN_TRY(dn_dense_tensors(l, &st->input));
+    DN_TRY(dn_dense_tensors(l, &st->self));
+    return dn_dense_tensors(l, &st->output);
+}
 static dn_status rnn_plan(dn_layer *l, const dn_run *run) {
     rnn_state *st = l->state;
+    st->recurrence.input = &st->input, st->recurrence.self = &st->self, st->recurrence.output = &st->output;
     DN_TRY(dn_dense_plan(l, run, &st->input, run->time_steps));
     DN_TRY(dn_dense_plan(l, run, &st->self, run->time_steps));
     DN_TRY(dn_dense_plan(l, run, &st->output, run->time_steps));
     return dn_recurrence_plan(l, run, &st->recurrence);
 }
-static dn_status rnn_init(dn_layer *l, const dn_run *run) {
+static dn_status rnn_init(dn_layer *l) {
     rnn_state *st = l->state;
-    dn_dense_init(l, run, &st->input);
-    dn_dense_init(l, run, &st->self);
-    dn_dense_init(l, run, &st->output);
+    dn_dense_init(l, &st->input);
+    dn_dense_init(l, &st->self);
+    dn_dense_init(l, &st->output);
     return DN_OK;
 }
 static dn_status rnn_forward(dn_layer *l, const dn_run *run) {
@@ -71,6 +77,6 @@ static double rnn_flops(const dn_layer *l) { return 2.0 * l->outputs * (l->input
 
 const dn_layer_type dn_rnn_layer = {
     .name = "rnn", .state_size = sizeof(rnn_state), .keys = keys,
-    .parse = rnn_parse, .plan = rnn_plan, .init = rnn_init,
+    .parse = rnn_parse, .tensors = rnn_tensors, .plan = rnn_plan, .init = rnn_init,
     .forward = rnn_forward, .backward = rnn_backward, .flops = rnn_flops, .recurrent = 1, .reset = rnn_reset,
 };

@@ -60,13 +60,12 @@ static dn_status yolo_parse(dn_layer *l, dn_section *s) {
 
 static dn_status yolo_plan(dn_layer *l, const dn_run *run) {
     yolo_state *st = l->state;
-    DN_TRY(dn_grid_plan(&st->grid));
+    DN_TRY(dn_grid_plan(l, &st->grid));
     return dn_head_plan(l, run, &st->head);
 }
 
 static void yolo_destroy(dn_layer *l) {
     yolo_state *st = l->state;
-    dn_head_free(&st->head);
     dn_grid_free(&st->grid);
 }
 

@@ -77,11 +77,11 @@ static dn_status net_settle_batch(dn_net *net, dn_section *s, const net_keys *k,
                             k->subdivisions);
     if ((int64_t)(k->batch / k->subdivisions) * k->time_steps > INT_MAX)
         return dn_cfg_error(s, "batch", "batch=%d with time_steps=%d is too large", k->batch, k->time_steps);
-    net->subdivisions = k->subdivisions, net->run.time_steps = k->time_steps;
-    net->run.batch = rows ? rows : k->batch / k->subdivisions * k->time_steps;
-    DN_CHECK(net->run.batch % net->run.time_steps == 0, DN_E_USAGE,
+    net->subdivisions = k->subdivisions, net->settings.time_steps = k->time_steps;
+    net->settings.batch = rows ? rows : k->batch / k->subdivisions * k->time_steps;
+    DN_CHECK(net->settings.batch % net->settings.time_steps == 0, DN_E_USAGE,
              "%s: %d rows in one pass are not whole sequences of time_steps=%d", net->cfg->path, rows,
-             net->run.time_steps);
+             net->settings.time_steps);
     return DN_OK;
 }
 
@@ -99,8 +99,8 @@ static dn_status net_settle_inputs(dn_net *net, dn_section *s, const net_keys *k
 
 static dn_status net_settle_optimizer(dn_net *net, dn_section *s, const net_keys *k) {
     if (k->decay > FLT_MAX) return dn_cfg_error(s, "decay", "decay=%g is beyond float32", k->decay);
-    net->run.decay = (float)k->decay;
-    net->run.optimizer = (dn_optimizer){
+    net->settings.decay = (float)k->decay;
+    net->settings.optimizer = (dn_optimizer){
         .adam = k->adam, .momentum = (float)k->momentum, .eps = (float)k->eps, .b1 = k->b1, .b2 = k->b2};
     return DN_OK;
 }
@@ -110,14 +110,14 @@ static dn_status net_settle_bn_epsilon(dn_net *net, dn_section *s, const char *t
     double eps;
     dn_like like;
     if (!strcmp(text, "legacy")) {
-        net->run.bn_eps = -1;
+        net->settings.bn_eps = -1;
         return DN_OK;
     }
     if (dn_cfg_float(s, "bn_epsilon", 1e-5, &eps) != DN_OK)
         return dn_cfg_error(s, "bn_epsilon", "bn_epsilon=%s is not a number or legacy%s", text,
                             dn_cfg_like(&like, text, words));
     if (eps <= 0) return dn_cfg_error(s, "bn_epsilon", "bn_epsilon=%g is not above 0", eps);
-    net->run.bn_eps = (float)eps;
+    net->settings.bn_eps = (float)eps;
     return DN_OK;
 }
 
@@ -255,8 +255,6 @@ dn_status dn_net_parse_layers(dn_net *net) {
         if (i) net->layers[i - 1].n_readers++;
         dn_cfg_report_unread(net->cfg, s);
         if (l->outputs <= 0) return dn_cfg_error(s, NULL, "its output would have %d values", l->outputs);
-        size_t total;
-        DN_TRY(dn_layer_size(s, &total, (size_t)l->outputs, (size_t)net->run.batch, sizeof(float), 1));
         inputs = l->outputs, h = l->out_height, w = l->out_width, c = l->out_channels;
         net->recurrent |= l->type->recurrent;
         if (!l->term.type || !l->term.type->only) net->output_layer = i;
@@ -264,6 +262,8 @@ dn_status dn_net_parse_layers(dn_net *net) {
     }
     for (int i = 0; i < n; i++)
         if (net->layers[i].stop_backward) net->last_stopped = i;
+    for (int i = net->last_stopped < 0 ? 1 : net->last_stopped + 1; i < n; i++)
+        net->layers[i].sets_dx = net->layers[i].type->can_set_dx && net->layers[i - 1].n_readers == 1;
     if (net->output_layer < 0) return dn_cfg_error(&net->cfg->sections[1], NULL, "the network has only cost layers");
     net->outputs = net->layers[net->output_layer].outputs;
     net->latent_layer = net_find_latent(net);

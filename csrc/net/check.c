@@ -96,7 +96,7 @@ dn_status dn_check_truth(const dn_net *net, const dn_part_of *p, int sums) {
 }
 
 dn_status dn_check_norms(const dn_net *net, size_t rows) {
-    size_t batch = (size_t)net->run.batch, pass = rows < batch ? rows : batch, steps = (size_t)dn_net_steps(net);
+    size_t batch = (size_t)net->plan->run.batch, pass = rows < batch ? rows : batch, steps = (size_t)dn_net_steps(net);
     for (int i = 0; i < net->n_layers; i++) {
         const dn_layer *l = &net->layers[i];
         size_t most = l->type->recurrent ? pass / steps : pass;

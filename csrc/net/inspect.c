@@ -26,9 +26,9 @@ void dn_net_info_get(const dn_net *net, dn_net_info *info) {
     const dn_shown *shown = dn_guard_shown(net->guard);
     const dn_layer *out = &net->layers[net->output_layer];
     size_t training_bytes = shown->memory_bytes + shown->untrained_bytes;
-    *info = (dn_net_info){.batch = net->run.batch,
+    *info = (dn_net_info){.batch = net->plan->run.batch,
                           .subdivisions = net->subdivisions,
-                          .time_steps = net->run.time_steps,
+                          .time_steps = net->settings.time_steps,
                           .n_layers = net->n_layers,
                           .height = net->height,
                           .width = net->width,
@@ -93,7 +93,7 @@ const char *dn_net_warning(const dn_net *net, int i) {
 
 static dn_status net_layer(const dn_net *net, int index, const dn_layer **out) {
     DN_CHECK(index >= 0 && index < net->n_layers, DN_E_USAGE, "layer %d: the network has %d", index, net->n_layers);
-    *out = &net->layers[index];
+    *out = &net->plan->layers[index];
     return DN_OK;
 }
 
@@ -101,7 +101,7 @@ static dn_status net_layer_info(const dn_net *net, int index, dn_layer_info *inf
     const dn_layer *l = NULL;
     DN_TRY(net_layer(net, index, &l));
     *info = (dn_layer_info){.type = l->type->name, .inputs = l->inputs, .outputs = l->outputs,
-                            .batch = net->run.batch, .height = l->height, .width = l->width, .channels = l->channels,
+                            .batch = net->plan->run.batch, .height = l->height, .width = l->width, .channels = l->channels,
                             .out_height = l->out_height, .out_width = l->out_width, .out_channels = l->out_channels,
                             .filters = l->filters, .size = l->size, .stride = l->stride, .n_tensors = l->n_tensors,
                             .flops = l->type->flops ? l->type->flops(l) : 0, .line = l->line};
@@ -181,7 +181,7 @@ static dn_status net_gradient_get(const dn_net *net, int layer, const char *name
 
 static dn_status net_rows(const dn_net *net, int index, size_t count, const dn_layer **out) {
     DN_TRY(net_layer(net, index, out));
-    size_t have = (size_t)net->run.rows * (*out)->outputs;
+    size_t have = (size_t)net->plan->run.rows * (*out)->outputs;
     DN_CHECK(count == have, DN_E_USAGE, "layer %d holds %zu values, not %zu", index, have, count);
     return DN_OK;
 }
@@ -204,9 +204,9 @@ static dn_status net_layer_set_noise(dn_net *net, int layer, const float *values
     const dn_layer *l = NULL;
     DN_TRY(net_layer(net, layer, &l));
     DN_CHECK(l->type->set_noise, DN_E_USAGE, "layer %d is a [%s], which draws no numbers", layer, l->type->name);
-    DN_CHECK(count <= (size_t)net->run.batch * l->outputs, DN_E_USAGE, "%zu noise values for a batch of %d x %d", count,
-             net->run.batch, l->outputs);
-    l->type->set_noise((dn_layer *)l, &net->run, values, count);
+    DN_CHECK(count <= (size_t)net->plan->run.batch * l->outputs, DN_E_USAGE, "%zu noise values for a batch of %d x %d", count,
+             net->plan->run.batch, l->outputs);
+    l->type->set_noise((dn_layer *)l, &net->plan->run, values, count);
     return DN_OK;
 }
 

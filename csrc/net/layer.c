@@ -5,8 +5,8 @@
 #include <limits.h>
 #include <string.h>
 
-dn_layer *dn_layer_at(const dn_layer *layer, int index) {
-    return index >= 0 && index < layer->net->n_layers ? &layer->net->layers[index] : NULL;
+dn_layer *dn_layer_at(const dn_layer *layer, int index) { /* layers lie side by side, in a plan too */
+    return index >= 0 && index < layer->net->n_layers ? (dn_layer *)layer + (index - layer->index) : NULL;
 }
 
 void dn_layer_reads(dn_layer *l, int source) {
@@ -54,24 +54,37 @@ dn_status dn_layer_size(dn_section *s, size_t *out, size_t a, size_t b, size_t c
 
 dn_status dn_layer_tensor(dn_layer *l, const char *name, dn_tensor_kind kind, int flags, int n_dims, const int *dims) {
     DN_CHECK(l->n_tensors < DN_MAX_TENSORS, DN_E_USAGE, "[%s] has too many tensors", l->type->name);
-    dn_tensor *t = &l->tensors[l->n_tensors];
-    memset(t, 0, sizeof *t);
-    t->count = 1;
+    dn_tensor *tensors = dn_realloc(l->tensors, (size_t)l->n_tensors + 1, sizeof *tensors);
+    if (!tensors) return DN_E_MEMORY;
+    l->tensors = tensors;
+    dn_tensor *t = &tensors[l->n_tensors];
+    *t = (dn_tensor){.kind = kind, .flags = flags, .n_dims = n_dims, .count = 1};
     for (int i = 0; i < n_dims; i++) {
         t->dims[i] = dims[i];
         DN_TRY(dn_size_mul(&t->count, t->count, (size_t)dims[i]));
     }
     strncpy(t->name, name, sizeof t->name - 1);
-    t->kind = kind, t->flags = flags, t->n_dims = n_dims;
     l->n_tensors++;
     return DN_OK;
 }
 
-dn_status dn_layer_buffer(dn_layer *l, float **where, size_t count) {
-    DN_CHECK(l->n_buffers < DN_MAX_BUFFERS, DN_E_USAGE, "[%s] has too many buffers", l->type->name);
-    l->buffers[l->n_buffers].where = where;
-    l->buffers[l->n_buffers++].count = count;
+static dn_status layer_add_buffer(dn_layer *l, dn_buffer buffer) {
+    dn_buffer *buffers = dn_realloc(l->buffers, (size_t)l->n_buffers + 1, sizeof *buffers);
+    if (!buffers) return DN_E_MEMORY;
+    l->buffers = buffers;
+    buffers[l->n_buffers++] = buffer;
     return DN_OK;
+}
+
+dn_status dn_layer_buffer(dn_layer *l, float **where, size_t count) {
+    return layer_add_buffer(l, (dn_buffer){.where = where, .count = count});
+}
+
+void *dn_layer_host_buffer(dn_layer *l, size_t count, size_t size) {
+    void *host = dn_alloc(count, size);
+    if (host && layer_add_buffer(l, (dn_buffer){.host = host}) == DN_OK) return host;
+    dn_free(host);
+    return NULL;
 }
 
 dn_status dn_layer_training_buffer(dn_layer *l, const dn_run *run, float **where, size_t count) {
@@ -88,13 +101,14 @@ dn_tensor *dn_layer_find(const dn_layer *l, const char *name) {
     return NULL;
 }
 
-static void layer_init(dn_layer *l, const dn_run *run, dn_tensor *t, int normal, float scale) {
-    if (l->net->resized_from || l->net->stopped != DN_OK) return; /* it has its values already; a watch ended it */
-    uint64_t seed = l->net->state.seed;
+static void layer_init(dn_layer *l, dn_tensor *t, int normal, float scale) {
+    dn_net *net = l->net;
+    if (net->drawn) return;
+    uint64_t seed = net->state.seed;
     uint32_t stream = DN_STREAM_INIT + (uint32_t)l->index * DN_MAX_TENSORS + (uint32_t)(t - l->tensors);
     float part[1024];
     for (size_t i = 0; i < t->count; i += 1024) { /* in parts: no second copy of a large tensor */
-        if (i % (1 << 20) == 0 && (l->net->stopped = dn_watched()) != DN_OK) return;
+        if (i % (1 << 20) == 0 && (net->stopped != DN_OK || (net->stopped = dn_watched()) != DN_OK)) return;
         size_t n = t->count - i < 1024 ? t->count - i : 1024;
         for (size_t j = 0; j < n; j += 4) {
             float four[4];
@@ -107,17 +121,12 @@ static void layer_init(dn_layer *l, const dn_run *run, dn_tensor *t, int normal,
             }
             for (size_t k = 0; k < 4 && j + k < n; k++) part[j + k] = scale * four[k];
         }
-        run->ops->upload(run->pool, t->value + i, part, n * sizeof *part);
+        net->ops->upload(net->pool, t->value + i, part, n * sizeof *part);
     }
 }
 
-void dn_layer_init_uniform(dn_layer *l, const dn_run *run, dn_tensor *t, float scale) {
-    layer_init(l, run, t, 0, scale);
-}
-void dn_layer_init_normal(dn_layer *l, const dn_run *run, dn_tensor *t, float scale) {
-    layer_init(l, run, t, 1, scale);
-}
-void dn_layer_init_fill(dn_layer *l, const dn_run *run, dn_tensor *t, float value) {
-    if (l->net->resized_from) return;
-    run->ops->fill(run->pool, t->count, value, t->value);
+void dn_layer_init_uniform(dn_layer *l, dn_tensor *t, float scale) { layer_init(l, t, 0, scale); }
+void dn_layer_init_normal(dn_layer *l, dn_tensor *t, float scale) { layer_init(l, t, 1, scale); }
+void dn_layer_init_fill(dn_layer *l, dn_tensor *t, float value) {
+    if (!l->net->drawn) l->net->ops->fill(l->net->pool, t->count, value, t->value);
 }

@@ -1,9 +1,11 @@
 /* A layer, and the hooks that make a layer type. A type is one const row: a new layer is one file in layers/ and one line
  * in layer_registry.c.
  *
- * `keys` says what its cfg section may hold; `parse` settles shapes and how keys depend on each other. `plan` asks for
- * memory: tensors (parameters, with a gradient and optimiser moments, and running statistics) and buffers, by pointer; the
- * network lays all of them out in a few blocks and fills the pointers. Resizing is parse and plan again. `init` draws start weights. Layers never allocate in forward or backward.
+ * `keys` says what its cfg section may hold; `parse` settles shapes and how keys depend on each other. `tensors` asks for
+ * what all plans of the network share: parameters, with a gradient and optimiser moments, and running statistics. `init`
+ * draws start weights. All that is done once. A plan is made for so many rows in a pass: it has copies of the layers and
+ * of their states, in which `plan` asks for buffers, by pointer; they are laid out in one block, and the pointers filled.
+ * Layers never allocate in forward or backward.
  *
  * Hooks that compute get the run: the machine, and what is particular to this pass. A layer knows nothing else of its
  * network once it has been parsed; it finds its rows with dn_layer_x and writes to dn_layer_y.
@@ -15,7 +17,7 @@
 #include "base/rng.h"
 #include "net/key.h"
 
-enum { DN_MAX_TENSORS = 64, DN_MAX_BUFFERS = 64 };
+enum { DN_MAX_TENSORS = 64 };
 
 typedef enum dn_tensor_kind {
     DN_WEIGHT,    /* trained, decays */
@@ -24,7 +26,7 @@ typedef enum dn_tensor_kind {
 } dn_tensor_kind;
 
 /* Bits of `flags`: where a tensor stands in Darknet files. */
-enum { DN_NOT_IN_FILE = 1, DN_BN_TENSOR = 2 };
+enum { DN_NOT_IN_FILE = 1, DN_BN_TENSOR = 2, DN_FLIPPED = 4 /* as the transposed matrix */ };
 
 /* Bits of a type's `file_keys`. As in Darknet, other types, recurrent parts included, are whole in every file. */
 enum { DN_NUMLOAD = 1, DN_DONTLOADSCALES = 2 };
@@ -40,6 +42,7 @@ typedef struct dn_tensor {
 typedef struct dn_buffer {
     float **where;
     size_t count; /* floats */
+    void *host;   /* the host's memory instead, of the plan */
 } dn_buffer;
 
 /* What a loss reads as truth; of several losses the last of these counts. */
@@ -99,7 +102,7 @@ typedef struct dn_term {
     int truths;                /* values of truth per row that it reads; set by parse */
     dn_truth_kind truth_kind;  /* likewise */
     double host;               /* what the host adds to the sum of a layer that computes there */
-    double sum;                /* of its loss over the rows since dn_net_losses_clear, as dn_net_losses found it */
+    double sum;                /* of its loss over the rows since dn_plan_losses_clear, as dn_plan_losses found it */
 } dn_term;
 
 typedef struct dn_layer_type {
@@ -108,8 +111,10 @@ typedef struct dn_layer_type {
     size_t state_size;  /* of layer->state, zeroed */
     const dn_key *keys; /* read before `parse`; NULL: none of its own */
     dn_status (*parse)(dn_layer *layer, dn_section *section);
+    dn_status (*tensors)(dn_layer *layer);
+    dn_status (*init)(dn_layer *layer);
     dn_status (*plan)(dn_layer *layer, const dn_run *run);
-    dn_status (*init)(dn_layer *layer, const dn_run *run);
+    dn_status (*constants)(dn_layer *layer, const dn_run *run); /* what never changes in the plan's buffers */
     dn_status (*forward)(dn_layer *layer, const dn_run *run);
     dn_status (*backward)(dn_layer *layer, const dn_run *run); /* NULL: passes nothing down */
     /* Backward overwrites dx when layer->sets_dx, which the network sets where this layer alone gives that gradient; else
@@ -138,7 +143,7 @@ typedef struct dn_layer_type {
 
 struct dn_layer {
     const dn_layer_type *type;
-    struct dn_net *net; /* for parse */
+    struct dn_net *net; /* for parse and tensors */
     int index, line;
     char no_image[128]; /* why its output is no image although its inputs are, for messages of later layers */
     int reads_from; /* the earliest layer whose output it reads; -1: the network's input */
@@ -153,15 +158,15 @@ struct dn_layer {
     int n_readers;      /* layers that read its output, the next one always counted */
     int sets_dx;   /* by the network: see can_set_dx */
     int can_train; /* by plan: the type's `train` can be used */
-    dn_tensor tensors[DN_MAX_TENSORS];
+    dn_tensor *tensors; /* (n_tensors), shared by all plans */
     int n_tensors;
-    dn_buffer buffers[DN_MAX_BUFFERS];
+    dn_buffer *buffers; /* (n_buffers), of the plan */
     int n_buffers;
     size_t workspace; /* floats of shared scratch it needs */
     int n_boxes, n_classes; /* of a detector head: boxes per row; set by parse */
     float learning_rate; /* multiplier */
-    int stop_backward, dont_save, dont_load, dont_load_scales, n_load, flipped;
-    size_t norm_values; /* by plan: values per channel that a row gives its batch normalisations, the least; 0: none */
+    int stop_backward, dont_save, dont_load, dont_load_scales, n_load;
+    size_t norm_values; /* by tensors: values per channel that a row gives its batch normalisations, the least; 0: none */
 };
 
 /* What layers may know of the network and of this pass. */
@@ -207,17 +212,20 @@ dn_status dn_layer_need_image(dn_layer *layer, dn_section *section);
 const dn_layer *dn_layer_to_blame(const dn_layer *layer, int index);
 /* Checked product for sizes from files. */
 dn_status dn_layer_size(dn_section *section, size_t *out, size_t a, size_t b, size_t c, size_t d);
-/* For plan. */
+/* For tensors. */
 dn_status dn_layer_tensor(dn_layer *layer, const char *name, dn_tensor_kind kind, int flags, int n_dims, const int *dims);
+/* For plan. */
 dn_status dn_layer_buffer(dn_layer *layer, float **where, size_t count);
-/* One that only training needs: NULL in a network that is for inference. */
+/* Memory of the host that lives as long as the plan; NULL: there is none left. */
+void *dn_layer_host_buffer(dn_layer *layer, size_t count, size_t size);
+/* One that only training needs: NULL in a plan for inference. */
 dn_status dn_layer_training_buffer(dn_layer *layer, const dn_run *run, float **where, size_t count);
 void dn_layer_workspace(dn_layer *layer, size_t count);
 dn_tensor *dn_layer_find(const dn_layer *layer, const char *name);
 /* For init: fill a tensor with scale * U(-1, 1) or scale * N(0, 1), a function of (seed, layer, tensor). */
-void dn_layer_init_uniform(dn_layer *layer, const dn_run *run, dn_tensor *tensor, float scale);
-void dn_layer_init_normal(dn_layer *layer, const dn_run *run, dn_tensor *tensor, float scale);
-void dn_layer_init_fill(dn_layer *layer, const dn_run *run, dn_tensor *tensor, float value);
+void dn_layer_init_uniform(dn_layer *layer, dn_tensor *tensor, float scale);
+void dn_layer_init_normal(dn_layer *layer, dn_tensor *tensor, float scale);
+void dn_layer_init_fill(dn_layer *layer, dn_tensor *tensor, float value);
 
 /* Keys that several types have. */
 #define DN_WINDOW_KEYS(longest, text)                                                                                  \

@@ -6,18 +6,19 @@
 #include "base/sys.h"
 #include "net/network_parts.h"
 
-const dn_links *dn_links_of_step(const dn_net *net, int update) {
+const dn_links *dn_links_of_step(const dn_plan *plan, int update) {
+    const dn_net *net = plan->net;
     int whole = update && net->subdivisions == 1 && net->state.rows_since_update == 0; /* all rows of the update are in this step */
     int all = net->last_stopped < 0; /* else decay alone acts on the layers below */
-    return &net->links[whole && all ? DN_FUSED : DN_APART];
+    return &plan->links[whole && all ? DN_FUSED : DN_APART];
 }
 
 /* Layer i and, when both agree, the loss after it: then 2, else 1. */
-static int links_take(const dn_net *net, int i, int fused, dn_link *link) {
-    dn_layer *l = &net->layers[i], *next = l + 1;
+static int links_take(const dn_plan *plan, int i, int fused, dn_link *link) {
+    dn_layer *l = &plan->layers[i], *next = l + 1;
     *link = (dn_link){.layer = l, .trains = fused && l->can_train};
-    if (!link->trains || i + 2 != net->n_layers || !next->type->as_fused_loss) return 1;
-    link->with_loss = next->type->as_fused_loss(next, &net->run, &link->loss);
+    if (!link->trains || i + 2 != plan->n_layers || !next->type->as_fused_loss) return 1;
+    link->with_loss = next->type->as_fused_loss(next, &plan->run, &link->loss);
     return 1 + link->with_loss;
 }
 
@@ -33,30 +34,30 @@ static void links_update(dn_links *links, const dn_tensor *t, float learning_rat
     last->count = t->offset + dn_net_pad(t->count) - last->offset;
 }
 
-static dn_status links_make(dn_links *links, const dn_net *net, int fused) {
+static dn_status links_make(dn_links *links, const dn_plan *plan, int fused) {
     size_t n_tensors = 0;
-    for (int i = 0; i < net->n_layers; i++) n_tensors += (size_t)net->layers[i].n_tensors;
-    links->link = dn_alloc((size_t)net->n_layers, sizeof *links->link);
+    for (int i = 0; i < plan->n_layers; i++) n_tensors += (size_t)plan->layers[i].n_tensors;
+    links->link = dn_alloc((size_t)plan->n_layers, sizeof *links->link);
     links->ranges = dn_alloc(n_tensors + 1, sizeof *links->ranges);
     if (!links->link || !links->ranges) return DN_E_MEMORY;
-    for (int i = 0; i < net->n_layers;) i += links_take(net, i, fused, &links->link[links->n_links++]);
+    for (int i = 0; i < plan->n_layers;) i += links_take(plan, i, fused, &links->link[links->n_links++]);
     for (int kind = DN_WEIGHT; kind <= DN_BIAS; kind++) /* as they lie in the block */
-        for (int i = 0; i < net->n_layers; i++) {
-            const dn_layer *l = &net->layers[i];
+        for (int i = 0; i < plan->n_layers; i++) {
+            const dn_layer *l = &plan->layers[i];
             for (int k = 0; k < l->n_tensors && !(fused && l->can_train); k++)
                 if ((int)l->tensors[k].kind == kind) links_update(links, &l->tensors[k], l->learning_rate);
         }
     return DN_OK;
 }
 
-dn_status dn_net_link(dn_net *net) {
-    DN_TRY(links_make(&net->links[DN_APART], net, 0));
-    return links_make(&net->links[DN_FUSED], net, 1);
+dn_status dn_plan_link(dn_plan *plan) {
+    DN_TRY(links_make(&plan->links[DN_APART], plan, 0));
+    return links_make(&plan->links[DN_FUSED], plan, 1);
 }
 
-void dn_net_unlink(dn_net *net) {
+void dn_plan_unlink(dn_plan *plan) {
     for (int i = 0; i < DN_LINKINGS; i++) {
-        dn_free(net->links[i].link);
-        dn_free(net->links[i].ranges);
+        dn_free(plan->links[i].link);
+        dn_free(plan->links[i].ranges);
     }
 }

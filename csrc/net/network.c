@@ -1,4 +1,4 @@
-/* A network's life: build it from its cfg, resize it, widen it for jobs, destroy it; one thread at a time. */
+/* A network's life: build it from its cfg, resize it, destroy it; one thread at a time. */
 #include "base/sys.h"
 #include "net/network_parts.h"
 #include <stddef.h>
@@ -13,7 +13,7 @@ static void net_show(const dn_net *net) {
                                              .cost = net->cost,
                                              .objective = net->objective,
                                              .learning_rate = dn_net_rate(net),
-                                             .memory_bytes = net->memory_bytes,
+                                             .memory_bytes = dn_net_bytes(net),
                                              .untrained_bytes = dn_net_training_bytes(net, 1)};
     dn_guard_unlock(net->guard);
 }
@@ -21,7 +21,7 @@ static void net_show(const dn_net *net) {
 dn_status dn_net_enter(const dn_net *net) { return dn_guard_enter(net->guard); }
 
 dn_status dn_net_leave(const dn_net *net, dn_status status) {
-    if (!net->run.inference) net_show(net); /* a wide plan's numbers are nobody's; also within a claim */
+    net_show(net); /* also within a claim */
     dn_guard_leave(net->guard);
     return status;
 }
@@ -39,7 +39,7 @@ static dn_status net_open(dn_net *net, const char *device, const char *precision
     dn_precision precision;
     int index;
     DN_TRY(dn_precision_parse(precision_name, &precision));
-    double flops = precision == DN_FLOAT32 ? dn_net_flops(net) * net->run.batch : 1e300; /* only a GPU has the others */
+    double flops = precision == DN_FLOAT32 ? dn_net_flops(net) * net->settings.batch : 1e300; /* only a GPU has the others */
     DN_TRY(dn_backend_find(device, flops, &ops, &index));
     dn_status status = ops->open ? ops->open(net->pool, index, precision) : DN_OK;
     if (status != DN_OK && !strcmp(device, "auto")) /* a GPU that cannot be had now */
@@ -51,27 +51,48 @@ static dn_status net_open(dn_net *net, const char *device, const char *precision
         return dn_fail(DN_E_DEVICE, "precision '%s' needs a GPU: device '%s' computes in float32",
                        dn_precision_name(precision), ops->name);
     }
-    net->ops = net->run.ops = ops;
+    net->ops = ops;
     return DN_OK;
 }
 
-/* From the cfg to a network ready to run; pool and seed are there, and the backend when `device` is NULL. */
-static dn_status net_assemble(dn_net *net, dn_net_size size, const char *device, const char *precision) {
+/* What the cfg says of the network in this size: layers, and where their tensors lie. */
+static dn_status net_describe(dn_net *net, dn_net_size size) {
     DN_TRY(dn_net_parse_header(net, size));
     DN_TRY(dn_net_parse_layers(net));
-    if (device) DN_TRY(net_open(net, device, precision));
-    if (net->ops->own_bytes) net->memory_bytes += net->ops->own_bytes(net->pool);
     for (int i = 0; i < net->n_layers; i++)
-        if (net->layers[i].type->plan) DN_TRY(net->layers[i].type->plan(&net->layers[i], &net->run));
-    DN_TRY(dn_net_layout_parameters(net));
-    DN_TRY(dn_net_layout_activations(net));
-    DN_TRY(dn_net_link(net));
+        if (net->layers[i].type->tensors) DN_TRY(net->layers[i].type->tensors(&net->layers[i]));
+    return dn_net_place_tensors(net);
+}
+
+static void net_free_description(dn_net *net) {
+    for (int i = 0; i < net->n_layers; i++) {
+        dn_layer *l = &net->layers[i];
+        if (l->type && l->state && l->type->destroy) l->type->destroy(l);
+        dn_free(l->state);
+        dn_free(l->tensors);
+    }
+    dn_free(net->layers);
+    dn_schedule_free(&net->schedule);
+}
+
+/* Layers find their tensors, and draw start weights where there are none yet. */
+static dn_status net_init_layers(dn_net *net) {
+    dn_net_point_tensors(net);
     for (int i = 0; i < net->n_layers; i++) {
         DN_TRY(dn_watched());
-        if (net->layers[i].type->init) DN_TRY(net->layers[i].type->init(&net->layers[i], &net->run));
+        if (net->layers[i].type->init) DN_TRY(net->layers[i].type->init(&net->layers[i]));
         DN_TRY(net->stopped); /* in the middle of a layer */
     }
+    net->drawn = 1;
     return DN_OK;
+}
+
+static dn_status net_assemble(dn_net *net, dn_net_size size, const char *device, const char *precision) {
+    DN_TRY(net_describe(net, size));
+    DN_TRY(net_open(net, device, precision));
+    DN_TRY(dn_net_allocate_parameters(net));
+    DN_TRY(net_init_layers(net));
+    return dn_plan_create(&net->plan, net, net->settings.batch, 0);
 }
 
 /* `net` with its cfg. */
@@ -84,7 +105,6 @@ static dn_status net_build(dn_net *net, const dn_net_options *options) {
     DN_TRY(dn_pool_wanted(options ? options->threads : 0, &threads));
     DN_TRY(dn_guard_create(&net->guard));
     DN_TRY(dn_pool_create(&net->pool, threads));
-    net->run.pool = net->pool;
     net->state.seed = options ? options->seed : 0;
     return net_assemble(net, (dn_net_size){.batch = options && options->batch > 0 ? options->batch : 0},
                         options && options->device ? options->device : "cpu", options ? options->precision : NULL);
@@ -113,46 +133,12 @@ dn_status dn_net_create_text(dn_net **out, const char *text, const char *name, c
     return net_create(out, name ? name : "cfg_text", text, options);
 }
 
-/* The blocks of one layout belong to one network. */
-static void net_let_go(dn_net *net) { net->values = net->statistics = net->grads = net->moment1 = net->moment2 = NULL; }
-
-static void net_disassemble(dn_net *net);
-
-/* One that was built on another's parameters. */
-static void net_discard(dn_net *net) {
-    net_let_go(net);
-    net_disassemble(net);
-    dn_free(net);
-}
-
-static void net_drop_wide(dn_net *net) {
-    if (!net->wide) return;
-    net->memory_bytes -= net->wide->memory_bytes;
-    net_discard(net->wide);
-    net->wide = NULL;
-}
-
-/* What net_assemble made, and the wide plan. */
-static void net_disassemble(dn_net *net) {
-    net_drop_wide(net);
-    for (int i = 0; i < net->n_layers; i++) {
-        dn_layer *l = &net->layers[i];
-        if (l->type && l->state && l->type->destroy) l->type->destroy(l);
-        dn_free(l->state);
-    }
-    void *blocks[] = {net->values,      net->grads,  net->moment1,       net->moment2, net->statistics,
-                      net->activations, net->deltas, net->run.workspace, net->step,    net->run.sums};
-    for (size_t i = 0; net->ops && i < sizeof blocks / sizeof *blocks; i++)
-        if (blocks[i]) net->ops->free(net->pool, blocks[i]);
-    dn_free(net->sums);
-    dn_net_unlink(net);
-    dn_free(net->layers);
-    dn_schedule_free(&net->schedule);
-}
-
 void dn_net_destroy(dn_net *net) {
     if (!net) return;
-    net_disassemble(net);
+    dn_plan_destroy(net->inference);
+    dn_plan_destroy(net->plan);
+    dn_net_free_parameters(net);
+    net_free_description(net);
     if (net->ops && net->ops->close) net->ops->close(net->pool);
     dn_pool_destroy(net->pool);
     dn_cfg_free(net->cfg);
@@ -160,16 +146,39 @@ void dn_net_destroy(dn_net *net) {
     dn_free(net);
 }
 
-/* `next` takes the place of what follows the guard; the old one's memory is freed. */
-static void net_replace(dn_net *net, dn_net *next) {
-    const size_t from = offsetof(dn_net, guard) + sizeof net->guard;
-    dn_net old = *net;
-    memcpy((char *)net + from, (char *)next + from, sizeof *net - from);
-    net->resized_from = NULL;
-    for (int i = 0; i < net->n_layers; i++) net->layers[i].net = net;
-    net_let_go(&old);
-    net_disassemble(&old);
-    dn_free(next);
+/* ---- resizing ---- */
+
+/* `net` has the plan it had, or none: another one for this batch. */
+static dn_status net_plan(dn_net *net, int batch, int training) {
+    dn_plan *plan;
+    DN_TRY(dn_plan_create(&plan, net, batch, 0));
+    dn_status status = training ? dn_plan_add_deltas(plan) : DN_OK;
+    if (status != DN_OK) {
+        dn_plan_destroy(plan);
+        return status;
+    }
+    net->plan = plan, net->inference = NULL;
+    net->settings.batch = batch;
+    net->layout++;
+    return DN_OK;
+}
+
+/* Shapes change: the description is made anew, and takes the place of the one it was. */
+static dn_status net_describe_again(dn_net *net, dn_net_size size, int training) {
+    const size_t from = offsetof(dn_net, layers);
+    dn_net before = *net;
+    memset((char *)net + from, 0, sizeof *net - from);
+    dn_status status = net_describe(net, size);
+    if (status == DN_OK) status = dn_net_check_tensors(net, before.layers);
+    if (status == DN_OK) status = net_init_layers(net);
+    if (status == DN_OK) status = net_plan(net, size.batch, training);
+    if (status == DN_OK) {
+        net_free_description(&before);
+        return DN_OK;
+    }
+    net_free_description(net);
+    *net = before;
+    return status;
 }
 
 static dn_status net_resize(dn_net *net, int height, int width, int batch) {
@@ -177,25 +186,14 @@ static dn_status net_resize(dn_net *net, int height, int width, int batch) {
              "resize to height %d, width %d, batch %d: sizes are above 0, and 0 keeps one", height, width, batch);
     DN_CHECK((!height && !width) || net->height, DN_E_USAGE,
              "%s: the input is a vector of %d values, not an image to resize", net->cfg->path, net->inputs);
-    dn_net_size size = {height ? height : net->height, width ? width : net->width, batch ? batch : net->run.batch};
-    if (!net->height) size.height = size.width = 0;
-    dn_net *next = dn_alloc(1, sizeof *next);
-    if (!next) return DN_E_MEMORY;
-    *next = (dn_net){.guard = net->guard,
-                     .cfg = net->cfg,
-                     .pool = net->pool,
-                     .ops = net->ops,
-                     .state = net->state,
-                     .layout = net->layout + 1,
-                     .resized_from = net,
-                     .run = {.ops = net->ops, .pool = net->pool}};
-    dn_status status = net_assemble(next, size, NULL, NULL);
-    if (status == DN_OK && net->deltas) status = dn_net_prepare_training(next);
-    if (status != DN_OK) {
-        net_discard(next);
-        return status;
-    }
-    net_replace(net, next);
+    dn_net_size size = {height ? height : net->height, width ? width : net->width, batch ? batch : net->settings.batch};
+    int training = net->plan->deltas != NULL, image = size.height != net->height || size.width != net->width;
+    dn_plan *plans[] = {net->plan, net->inference};
+    DN_CHECK(size.batch % net->settings.time_steps == 0, DN_E_USAGE,
+             "%s: %d rows in one pass are not whole sequences of time_steps=%d", net->cfg->path, size.batch,
+             net->settings.time_steps);
+    DN_TRY(image ? net_describe_again(net, size, training) : net_plan(net, size.batch, training));
+    for (int i = 0; i < 2; i++) dn_plan_destroy(plans[i]);
     return DN_OK;
 }
 
@@ -205,34 +203,4 @@ dn_status dn_net_resize(dn_net *net, int height, int width, int batch) {
     dn_status status = net_resize(net, height, width, batch);
     dn_net_unlock(net);
     return dn_net_leave(net, status);
-}
-
-enum { WIDE_ROWS = 512, WIDE_BYTES = 32 << 20 };
-
-dn_net *dn_net_for_job(dn_net *net, size_t rows) {
-    size_t batch = (size_t)net->run.batch, row = (net->n_activations + net->n_workspace) * sizeof(float) / batch;
-    size_t fit = WIDE_BYTES / (row + 1), width = fit < WIDE_ROWS ? fit : WIDE_ROWS;
-    if (rows <= batch || net->recurrent || width <= batch) return net;
-    width -= width % (size_t)net->run.time_steps;
-    if (net->wide) return net->wide;
-    dn_net *wide = dn_alloc(1, sizeof *wide);
-    if (!wide) return net;
-    *wide = (dn_net){.guard = net->guard,
-                     .cfg = net->cfg,
-                     .pool = net->pool,
-                     .ops = net->ops,
-                     .state = net->state,
-                     .resized_from = net,
-                     .run = {.ops = net->ops, .pool = net->pool, .inference = 1}};
-    dn_net_size size = {.batch = (int)width};
-    if ((size_t)net->height * net->width * net->channels == (size_t)net->inputs)
-        size.height = net->height, size.width = net->width;
-    dn_net_lock(net); /* it reads the cfg again */
-    dn_status status = net_assemble(wide, size, NULL, NULL);
-    dn_net_unlock(net);
-    net->wide = wide;
-    net->memory_bytes += wide->memory_bytes;
-    if (status == DN_OK) return wide;
-    net_drop_wide(net);
-    return net;
 }

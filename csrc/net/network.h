@@ -28,14 +28,40 @@ typedef struct dn_links {
 
 enum { DN_APART /* every layer by itself: gradients are kept */, DN_FUSED, DN_LINKINGS };
 
+/* A network for so many rows in a pass. Its layers are the network's with buffers of their own; parameters are shared. */
+typedef struct dn_plan {
+    dn_net *net;
+    dn_layer *layers; /* in the order of the network's */
+    int n_layers;
+    dn_run run;
+    float *input, *truth;                      /* (batch, inputs), (batch, truths) on the device */
+    float *activations, *deltas;               /* blocks that outputs and buffers, and gradients by outputs, lie in */
+    size_t n_activations, n_workspace;
+    size_t n_deltas, n_added_deltas;           /* added: the first ones, cleared before backward */
+    dn_step *step;                             /* on the device */
+    double *sums;                              /* the host's copy of run.sums */
+    dn_links links[DN_LINKINGS];               /* none in a plan for inference */
+} dn_plan;
+
 struct dn_net {
-    dn_guard *guard; /* first: it stays when a resize replaces all that follows; the wide plan has it too */
+    dn_guard *guard;
     dn_cfg *cfg;
     dn_pool *pool;
     const dn_ops *ops;
-    dn_layer *layers;
+    dn_train_state state;
+    float *values, *grads, *moment1, *moment2; /* one layout; the last three come with the first training */
+    float *statistics;
+    dn_plan *plan;      /* for training, and for jobs of up to its batch */
+    dn_plan *inference; /* for many rows at a time, without training; NULL: not yet */
+    int drawn;          /* parameters have start weights, or what has become of them */
+    dn_status stopped;  /* of filling a layer with start weights: a watch may end it */
+    int layout;         /* how often a resize has laid out memory anew */
+    double cost, objective; /* of the last forward */
+
+    /* From here on what follows from the cfg and the size of the input; made anew when an image is resized. */
+    dn_layer *layers;    /* as parsed, with their tensors; those of plans compute */
     int n_layers;
-    dn_run run;
+    dn_run settings;     /* what the run of every plan begins with; batch: of the plan for training */
     dn_schedule schedule;
     int subdivisions, height, width, channels, inputs, outputs, truths;
     int output_layer;   /* last that is not a cost */
@@ -46,28 +72,13 @@ struct dn_net {
     dn_truth_kind truth_kind;
     int sampling_layer; /* first with a latent term, -1: none */
     int latent_layer;   /* whose output is the latent space: sampling, or an autoencoder's narrowest; -1: none */
-    dn_train_state state;
+    int last_stopped;   /* the last layer with stopbackward: it and those below get no gradients; -1: none */
     double data_scale;
     double largest_factor; /* of the layers' learning rates */
     const char *label_column;
-    float *input, *truth;                  /* (batch, inputs), (batch, truths) on the device */
-    float *values, *grads, *moment1, *moment2; /* one layout */
-    size_t n_values;                       /* with padding */
-    size_t n_params;                       /* without */
-    float *statistics;
+    size_t n_values;     /* with padding */
+    size_t n_params;     /* without */
     size_t n_statistics;
-    float *activations, *deltas;
-    size_t n_activations, n_deltas, n_added_deltas, memory_bytes; /* added: the first ones, cleared before backward */
-    dn_step *step; /* on the device */
-    double *sums;  /* the host's copy of run.sums */
-    size_t n_workspace;
-    const dn_net *resized_from; /* while a resized network is built: whose parameters it takes over */
-    dn_net *wide; /* the same network for many rows at a time without training, on the same parameters; NULL: not yet */
-    dn_status stopped;          /* of filling a layer with start weights: a watch may end it */
-    int layout;                 /* how often memory has been laid out anew */
-    dn_links links[DN_LINKINGS];
-    int last_stopped; /* the last layer with stopbackward: it and those below get no gradients; -1: none */
-    double cost, objective; /* of the last forward */
 };
 
 /* ---- network.c ---- */
@@ -85,10 +96,19 @@ dn_status dn_net_leave(const dn_net *net, dn_status status);
 void dn_net_lock(const dn_net *net);
 void dn_net_unlock(const dn_net *net);
 
-/* The network to run a job of `rows` rows on, without noise or training: itself, or its wide plan, which comes with the
- * first job of more rows than its batch. Recurrent networks have none, because a pass is a number of sequences and what
- * they remember; nor when there is no memory for it. Lent until the network is resized or destroyed. */
-dn_net *dn_net_for_job(dn_net *net, size_t rows);
+/* ---- plan.c ---- */
+
+/* A plan for `batch` rows. `inference`: it never trains, so it has no memory that only training needs.
+ *
+ * A plan with k rows for each row from the sampling layer on, as importance-weighted bounds need, is this with one more
+ * number: buffers of those layers are k times as large, and their hooks ask a function of layer and run for their rows
+ * instead of run->rows. */
+dn_status dn_plan_create(dn_plan **out, dn_net *net, int batch, int inference);
+void dn_plan_destroy(dn_plan *plan);
+/* The plan to run a job of `rows` rows on, without noise or training: the one for training, or that for inference, which
+ * comes with the first job of more rows than the batch. Recurrent networks have none, because a pass is a number of
+ * sequences and what they remember; nor when there is no memory for it. It stays until the network is resized. */
+dn_plan *dn_net_inference_plan(dn_net *net, size_t rows);
 
 /* ---- memory.c ---- */
 
@@ -98,7 +118,7 @@ dn_status dn_net_prepare_training(dn_net *net);
 /* ---- links.c ---- */
 
 /* For a training step that ends with an update, or not. */
-const dn_links *dn_links_of_step(const dn_net *net, int update);
+const dn_links *dn_links_of_step(const dn_plan *plan, int update);
 
 /* ---- pass.c ---- */
 
@@ -111,16 +131,18 @@ typedef struct dn_pass {
 } dn_pass;
 
 /* The watch is looked at before every layer; interrupted, recurrent layers may have gone on by some steps. */
-dn_status dn_net_run_layers(dn_net *net, const dn_pass *pass);
+dn_status dn_plan_forward(dn_plan *plan, const dn_pass *pass);
+/* Recurrent layers forget. */
+void dn_plan_reset(dn_plan *plan);
 /* The sums of losses over all passes since the last clear; waits for the machine and reports its errors. */
-void dn_net_losses_clear(dn_net *net);
-dn_status dn_net_losses(dn_net *net, dn_report *sums);
-/* The same as dn_net_losses found them last. */
-void dn_net_losses_report(const dn_net *net, dn_report *sums);
+void dn_plan_losses_clear(dn_plan *plan);
+dn_status dn_plan_losses(dn_plan *plan, dn_report *sums);
+/* The same as dn_plan_losses found them last. */
+void dn_plan_losses_report(const dn_plan *plan, dn_report *sums);
 /* Sums (layers, 2) to go on with later, though others clear them in between: they do not depend on how work is sliced.
  */
-void dn_net_losses_keep(const dn_net *net, double *sums);
-void dn_net_losses_resume(dn_net *net, const double *sums);
+void dn_plan_losses_keep(const dn_plan *plan, double *sums);
+void dn_plan_losses_resume(dn_plan *plan, const double *sums);
 /* Forward and backward of a training step that is set, with the update if it is wanted. */
 dn_status dn_net_train_rows(dn_net *net, int rows, const float *x, const float *truth, int update);
 /* Tables of recurrent networks: sequence after sequence of so many rows; 1 for other networks. */

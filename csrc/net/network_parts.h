@@ -19,8 +19,15 @@ dn_status dn_net_parse_layers(dn_net *net);
 /* ---- links.c ---- */
 
 /* When parameters and sums of losses have their places. */
-dn_status dn_net_link(dn_net *net);
-void dn_net_unlink(dn_net *net);
+dn_status dn_plan_link(dn_plan *plan);
+void dn_plan_unlink(dn_plan *plan);
+
+/* ---- plan.c ---- */
+
+/* Gradients by outputs, for training. */
+dn_status dn_plan_add_deltas(dn_plan *plan);
+/* In the device's memory. */
+size_t dn_plan_bytes(const dn_plan *plan);
 
 /* ---- memory.c ---- */
 
@@ -29,13 +36,18 @@ static inline size_t dn_net_pad(size_t n) {
     const size_t align = 16;
     return (n + align - 1) / align * align;
 }
-
-/* After every layer's plan: blocks of parameters and statistics, or those of `resized_from`. */
-dn_status dn_net_layout_parameters(dn_net *net);
-/* Blocks of activations, the step and the sums of losses. */
-dn_status dn_net_layout_activations(dn_net *net);
+/* Where tensors lie in the blocks; the blocks of parameters and statistics; pointers of the tensors into them. */
+dn_status dn_net_place_tensors(dn_net *net);
+dn_status dn_net_allocate_parameters(dn_net *net);
+void dn_net_point_tensors(dn_net *net);
+void dn_net_free_parameters(dn_net *net);
+/* A resized network goes on with the parameters it had, so their shapes must not depend on the input's size: DN_E_USAGE
+ * when they are not those of the layers before. */
+dn_status dn_net_check_tensors(const dn_net *net, const dn_layer *before);
 /* What dn_net_prepare_training asks for, in all and still. */
 size_t dn_net_training_bytes(const dn_net *net, int still);
+/* All that the network has of the device's memory. */
+size_t dn_net_bytes(const dn_net *net);
 
 /* ---- inspect.c ---- */
 

@@ -3,7 +3,7 @@
 #include <float.h>
 #include <math.h>
 
-uint64_t dn_net_rows_per_update(const dn_net *net) { return (uint64_t)net->run.batch * (uint64_t)net->subdivisions; }
+uint64_t dn_net_rows_per_update(const dn_net *net) { return (uint64_t)net->settings.batch * (uint64_t)net->subdivisions; }
 
 uint64_t dn_net_batch_number(const dn_net *net) {
     uint64_t n = dn_net_rows_per_update(net), rows = net->state.seen - net->state.rate_from;
@@ -17,16 +17,17 @@ double dn_net_rate(const dn_net *net) {
 }
 
 void dn_net_set_step(dn_net *net, uint64_t pass, uint64_t at, int64_t rows) {
-    const dn_optimizer *o = &net->run.optimizer;
+    const dn_optimizer *o = &net->settings.optimizer;
     double t = (double)(net->state.updates + 1);
-    net->run.now = (dn_step){.seed = net->state.seed, .pass = pass, .at = at, .rate = (float)dn_net_rate(net),
+    dn_plan *p = net->plan;
+    p->run.now = (dn_step){.seed = net->state.seed, .pass = pass, .at = at, .rate = (float)dn_net_rate(net),
                              .rows = (float)rows, .correction1 = (float)(1 - pow(o->b1, t)),
                              .correction2 = (float)(1 - pow(o->b2, t))};
-    net->ops->set_step(net->pool, net->step, &net->run.now);
+    net->ops->set_step(net->pool, p->step, &p->run.now);
 }
 
 dn_status dn_net_check_rate(const dn_net *net) {
-    DN_CHECK(net->run.now.rate * fmax(net->largest_factor, 1) < FLT_MAX, DN_E_NUMERIC,
+    DN_CHECK(net->plan->run.now.rate * fmax(net->largest_factor, 1) < FLT_MAX, DN_E_NUMERIC,
              "%s: the learning rate of batch %llu is beyond float32: with gamma or scales above 1 it grows without end",
              net->cfg->path, (unsigned long long)dn_net_batch_number(net));
     return DN_OK;
@@ -44,8 +45,8 @@ static void net_clear_gradients(dn_net *net, const dn_links *links) {
 void dn_net_apply_update(dn_net *net, const dn_links *links) {
     for (int i = 0; i < links->n_ranges; i++) {
         const dn_range *r = &links->ranges[i];
-        int decays = r->decays || net->run.optimizer.adam; /* Darknet decays biases too with Adam */
-        net->ops->update(net->pool, &net->run.optimizer, net->step, r->count, r->learning_rate, decays ? net->run.decay : 0,
+        int decays = r->decays || net->settings.optimizer.adam; /* Darknet decays biases too with Adam */
+        net->ops->update(net->pool, &net->settings.optimizer, net->plan->step, r->count, r->learning_rate, decays ? net->settings.decay : 0,
                          net->values + r->offset, net->moment1 + r->offset,
                          net->moment2 ? net->moment2 + r->offset : NULL, net->grads + r->offset);
     }
@@ -67,9 +68,9 @@ void dn_net_begin_anew(dn_net *net, uint64_t seen) {
 
 static dn_status net_update(dn_net *net) {
     DN_CHECK(net->state.rows_since_update > 0, DN_E_USAGE, "update without a backward");
-    dn_net_set_step(net, net->run.now.pass, 0, net->state.rows_since_update);
+    dn_net_set_step(net, net->plan->run.now.pass, 0, net->state.rows_since_update);
     DN_TRY(dn_net_check_rate(net));
-    dn_net_apply_update(net, &net->links[DN_APART]);
+    dn_net_apply_update(net, &net->plan->links[DN_APART]);
     dn_net_count_update(net);
     return net->ops->finish(net->pool);
 }

@@ -1,0 +1,160 @@
+/* Plans: a network's layers with buffers for so many rows in a pass. A plan copies the layers and their states, in which it
+ * points to its own buffers; parameters, statistics and whatever parse has allocated are the network's. So a further plan
+ * costs its buffers and no look at the cfg. */
+#include "base/sys.h"
+#include "net/network_parts.h"
+#include <string.h>
+
+/* *sum += a * b, padded. */
+static dn_status plan_add(size_t *sum, size_t a, size_t b) {
+    size_t n;
+    DN_TRY(dn_size_mul(&n, a, b));
+    DN_CHECK(n <= SIZE_MAX / 2 && !__builtin_add_overflow(*sum, dn_net_pad(n), sum), DN_E_MEMORY,
+             "a size of %zu x %zu more than %zu is too large", a, b, *sum);
+    return DN_OK;
+}
+
+static float *plan_floats(const dn_plan *p, size_t n) {
+    size_t bytes;
+    return dn_size_mul(&bytes, n, sizeof(float)) == DN_OK ? p->net->ops->alloc(p->net->pool, bytes) : NULL;
+}
+
+static size_t plan_sums_bytes(const dn_plan *p) { return 2 * (size_t)p->net->n_layers * sizeof *p->sums; }
+
+size_t dn_plan_bytes(const dn_plan *p) {
+    size_t floats = p->n_activations + p->n_workspace + (p->deltas ? p->n_deltas : 0);
+    return floats * sizeof(float) + sizeof *p->step + plan_sums_bytes(p);
+}
+
+/* ---- layers ---- */
+
+static dn_status plan_layer(dn_plan *p, int i) {
+    const dn_net *net = p->net;
+    const dn_layer *from = &net->layers[i];
+    dn_layer *l = &p->layers[i];
+    size_t size = from->type->state_size, total;
+    *l = *from;
+    l->state = NULL;
+    p->n_layers = i + 1; /* so that destroy sees it */
+    if (size && !(l->state = dn_alloc(1, size))) return DN_E_MEMORY;
+    if (size) memcpy(l->state, from->state, size);
+    DN_TRY(dn_layer_size(&net->cfg->sections[i + 1], &total, (size_t)l->outputs, (size_t)p->run.batch, sizeof(float), 1));
+    return l->type->plan ? l->type->plan(l, &p->run) : DN_OK;
+}
+
+/* ---- memory ---- */
+
+static dn_status plan_count(dn_plan *p) {
+    size_t batch = (size_t)p->run.batch;
+    DN_TRY(plan_add(&p->n_activations, batch, (size_t)p->net->inputs));
+    DN_TRY(plan_add(&p->n_activations, batch, (size_t)p->net->truths));
+    for (int i = 0; i < p->n_layers; i++) {
+        const dn_layer *l = &p->layers[i];
+        DN_TRY(plan_add(&p->n_activations, batch, (size_t)l->outputs));
+        DN_TRY(plan_add(&p->n_deltas, batch, (size_t)l->outputs));
+        if (l->sets_dx) p->n_added_deltas -= dn_net_pad(batch * p->layers[i - 1].outputs);
+        for (int k = 0; k < l->n_buffers; k++)
+            if (!l->buffers[k].host) DN_TRY(plan_add(&p->n_activations, l->buffers[k].count, 1));
+        if (l->workspace > p->n_workspace) p->n_workspace = l->workspace;
+    }
+    p->n_added_deltas += p->n_deltas;
+    return DN_OK;
+}
+
+static dn_status plan_lay_out(dn_plan *p) {
+    dn_net *net = p->net;
+    size_t batch = (size_t)p->run.batch;
+    DN_TRY(plan_count(p));
+    p->step = net->ops->alloc(net->pool, sizeof *p->step);
+    p->run.sums = net->ops->alloc(net->pool, plan_sums_bytes(p));
+    p->sums = dn_alloc(2 * (size_t)p->n_layers, sizeof *p->sums);
+    p->run.step = p->step;
+    if (!p->step || !p->run.sums || !p->sums) return DN_E_MEMORY;
+    p->activations = plan_floats(p, p->n_activations);
+    p->run.workspace = plan_floats(p, p->n_workspace);
+    if (!p->activations || !p->run.workspace) return DN_E_MEMORY;
+    float *a = p->activations;
+    p->input = a, a += dn_net_pad(batch * net->inputs);
+    p->truth = a, a += dn_net_pad(batch * net->truths);
+    for (int i = 0; i < p->n_layers; i++) {
+        dn_layer *l = &p->layers[i];
+        l->output = a, a += dn_net_pad(batch * l->outputs);
+        for (int k = 0; k < l->n_buffers; k++) {
+            if (l->buffers[k].host) continue;
+            *l->buffers[k].where = a, a += dn_net_pad(l->buffers[k].count);
+        }
+    }
+    return DN_OK;
+}
+
+dn_status dn_plan_add_deltas(dn_plan *p) {
+    if (p->deltas) return DN_OK;
+    if (!(p->deltas = plan_floats(p, p->n_deltas))) return DN_E_MEMORY;
+    float *added = p->deltas, *set = p->deltas + p->n_added_deltas;
+    for (int i = 0; i < p->n_layers; i++) {
+        dn_layer *l = &p->layers[i];
+        float **d = i + 1 < p->n_layers && p->layers[i + 1].sets_dx ? &set : &added;
+        l->delta = *d, *d += dn_net_pad((size_t)p->run.batch * l->outputs);
+        l->dx = i ? p->layers[i - 1].delta : NULL;
+    }
+    return DN_OK;
+}
+
+/* ---- from creation to the end ---- */
+
+static dn_status plan_make(dn_plan *p) {
+    const dn_net *net = p->net;
+    p->layers = dn_alloc((size_t)net->n_layers, sizeof *p->layers);
+    if (!p->layers) return DN_E_MEMORY;
+    for (int i = 0; i < net->n_layers; i++) {
+        DN_TRY(dn_watched());
+        DN_TRY(plan_layer(p, i));
+    }
+    DN_TRY(plan_lay_out(p));
+    for (int i = 0; i < p->n_layers; i++)
+        if (p->layers[i].type->constants) DN_TRY(p->layers[i].type->constants(&p->layers[i], &p->run));
+    return p->run.inference ? DN_OK : dn_plan_link(p);
+}
+
+dn_status dn_plan_create(dn_plan **out, dn_net *net, int batch, int inference) {
+    dn_plan *p = *out = dn_alloc(1, sizeof *p);
+    if (!p) return DN_E_MEMORY;
+    p->net = net, p->run = net->settings;
+    p->run.ops = net->ops, p->run.pool = net->pool, p->run.batch = batch, p->run.inference = inference;
+    dn_status status = plan_make(p);
+    if (status == DN_OK) return DN_OK;
+    dn_plan_destroy(p);
+    *out = NULL;
+    return status;
+}
+
+void dn_plan_destroy(dn_plan *p) {
+    if (!p) return;
+    for (int i = 0; i < p->n_layers; i++) {
+        dn_layer *l = &p->layers[i];
+        for (int k = 0; k < l->n_buffers; k++) dn_free(l->buffers[k].host);
+        dn_free(l->buffers);
+        dn_free(l->state);
+    }
+    void *blocks[] = {p->activations, p->deltas, p->run.workspace, p->step, p->run.sums};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
+        if (blocks[i]) p->net->ops->free(p->net->pool, blocks[i]);
+    dn_plan_unlink(p);
+    dn_free(p->sums);
+    dn_free(p->layers);
+    dn_free(p);
+}
+
+/* ---- for jobs ---- */
+
+enum { INFERENCE_ROWS = 512, INFERENCE_BYTES = 32 << 20 };
+
+dn_plan *dn_net_inference_plan(dn_net *net, size_t rows) {
+    const dn_plan *p = net->plan;
+    size_t batch = (size_t)p->run.batch, row = (p->n_activations + p->n_workspace) * sizeof(float) / batch;
+    size_t fit = INFERENCE_BYTES / (row + 1), most = fit < INFERENCE_ROWS ? fit : INFERENCE_ROWS;
+    if (rows <= batch || net->recurrent || most <= batch) return net->plan;
+    most -= most % (size_t)p->run.time_steps;
+    if (!net->inference) dn_plan_create(&net->inference, net, (int)most, 1); /* without memory jobs do without it */
+    return net->inference ? net->inference : net->plan;
+}

@@ -472,7 +472,6 @@ class Network:
         for values in outs if gone is not None else ():
             values[gone] = np.nan
 
-    @_alone
     def _apply(
         self, call: Any, X: npt.ArrayLike, columns: int, width: int, name: str = "X", out: Array | None = None,
         missing: str = "error",
@@ -491,6 +490,7 @@ class Network:
         self._fill((out,), gone, lambda: call(self._handle, dn_rows(x), pointer(out)), **{name: x})
         return out
 
+    @_alone
     def sample(self, z: npt.ArrayLike, out: Array | None = None) -> Array:
         """Decode latent vectors (n, latent_size) to data (n, outputs). With a bce loss: probabilities, not logits. It goes
         to `out` if it is given, a float32 array of that shape: new memory costs time, the system clears it."""
@@ -526,11 +526,13 @@ class Network:
         lib.dn_net_weights_name(self._handle, int(supervised), buffer, size)
         return text(buffer)
 
+    @_alone
     def reconstruct(self, X: npt.ArrayLike, out: Array | None = None, *, missing: str = "error") -> Array:
         """Decode the mean of every row: (n, inputs) to (n, outputs). With a bce loss: probabilities, not logits. `out` as
         for `sample`, `missing` as for `encode`."""
         return self._apply(lib.dn_net_reconstruct, X, self.inputs, int(self._info().data_columns), out=out, missing=missing)
 
+    @_alone
     def predict(self, X: npt.ArrayLike, out: Array | None = None, *, missing: str = "error") -> Array:
         """The output of the last layer that is not a cost, (n, outputs), without noise and with running statistics. `out` as
         for `sample`, `missing` as for `encode`."""
@@ -640,10 +642,11 @@ class Network:
         return self._text(lib.dn_net_json)
 
     def _text(self, write: Any) -> str:
-        size = write(self._handle, ffi.NULL, 0) + 1
-        buffer = ffi.new("char[]", size)
-        write(self._handle, buffer, size)
-        return text(buffer)
+        while True:
+            size = write(self._handle, ffi.NULL, 0) + 1
+            buffer = ffi.new("char[]", size)
+            if write(self._handle, buffer, size) < size:  # else another thread has resized it in between
+                return text(buffer)
 
     @property
     def cost(self) -> float:

@@ -1,4 +1,4 @@
-/* Which machine a device name means. The CUDA operations are a plugin, libdarknet_cuda.so, opened at run time, so that
+/* Which backend a device name means. The CUDA operations are a plugin, libdarknet_cuda.so, opened at run time, so that
  * one build serves machines with and without a GPU. */
 #include "backend/plugin.h"
 #include "backend/plugin_find.h"
@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* `auto` takes a GPU only when a pass has at least this much arithmetic forward: below it the time goes into launching
+/* `auto` takes a GPU only when a forward pass has at least this much arithmetic: below it, time goes into launching
  * kernels, a few microseconds each, and two cores are about as fast. An estimate, not a measurement. */
 static const double AUTO_FLOPS = 20e6;
 

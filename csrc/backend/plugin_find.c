@@ -1,4 +1,4 @@
-/* Where the CUDA plugin is looked for, and whether what is found may be opened. */
+/* Where the CUDA plugin is searched for, and whether a file found there may be opened. */
 #define _GNU_SOURCE
 #include "backend/plugin_find.h"
 #include "backend/plugin.h"
@@ -14,14 +14,14 @@
 
 #define PLUGIN "libdarknet_cuda.so"
 
-/* May only the user and root write it? Whoever else may could have us run any code. */
+/* Are only the user and root able to write it? Anybody else who could would have us run their code. */
 static int plugin_is_ours(const char *path) {
     struct stat info;
     return stat(path, &info) == 0 && (info.st_uid == 0 || info.st_uid == geteuid()) && !(info.st_mode & 022);
 }
 
-/* Open a plugin that was found rather than named, by its real name, when it and its folder are ours. A file that is there
- * and is left out or does not open leaves its reason in `why`. */
+/* Open a plugin that was found rather than named, by its real path, if it and its folder pass plugin_is_ours. If a file
+ * exists but is skipped or cannot be opened, `why` says so. */
 static void *plugin_try(const char *path, char *why, size_t size) {
     char *file = realpath(path, NULL), *slash;
     if (!file) return NULL;
@@ -40,7 +40,7 @@ static void *plugin_try(const char *path, char *why, size_t size) {
     return library;
 }
 
-/* In the folder of `file`, with `way`, which may hold a wildcard, between. */
+/* Looks in the folder of `file`; `way`, which may contain a wildcard, leads from there to the plugin. */
 static void *plugin_beside(const char *file, const char *way, char *why, size_t size) {
     char pattern[PATH_MAX];
     const char *slash = strrchr(file, '/');
@@ -56,8 +56,8 @@ static void *plugin_beside(const char *file, const char *way, char *why, size_t 
     return library;
 }
 
-/* The absolute names of this library and of the program. What the linker calls them may be relative to a folder that was
- * the current one once; such a name is no place to look. */
+/* The absolute paths of this library and of the program. The dynamic linker may know them by a path relative to what
+ * was the current folder at the time; such a path is no place to look. */
 static void plugin_neighbours(char library[PATH_MAX], char program[PATH_MAX]) {
     Dl_info self;
     *library = *program = 0;
@@ -70,7 +70,7 @@ static void plugin_neighbours(char library[PATH_MAX], char program[PATH_MAX]) {
     program[n > 0 ? n : 0] = 0;
 }
 
-/* Never by its bare name: an empty part of LD_LIBRARY_PATH would mean the current folder. */
+/* Never opens the plugin by its bare name: an empty entry in LD_LIBRARY_PATH would mean the current folder. */
 static void *plugin_search(char *why, size_t size) {
     static const char *const ways[] = {"", "../lib/", "../lib/python3*/site-packages/darknet_vae/lib/"};
     static const char *const folders[] = {"/usr/local/lib/" PLUGIN, "/usr/lib/" PLUGIN};
@@ -104,14 +104,15 @@ typedef struct plugin_row {
     int there;
 } plugin_row;
 
-/* An operation of the same group that is there. */
+/* An operation of the same group that the table does have. */
 static const plugin_row *plugin_other(const plugin_row *rows, size_t n, const plugin_row *missing) {
     for (size_t i = 0; i < n; i++)
         if (rows[i].there && !strcmp(rows[i].group, missing->group)) return &rows[i];
     return NULL;
 }
 
-/* 1 and a clause in `why` when a table lacks an operation that every backend has, or has a part of a group. */
+/* Returns 1, and a clause in `why`, when a table lacks an operation that every backend must have, or has only part of a
+ * group. */
 static int plugin_lacks(const dn_ops *ops, const char *path, char *why, size_t size) {
 #define DN_OP(group, name, parameters, arguments) {#group, #name, ops->name != NULL},
 #define DN_QUERY(group, type, name, parameters, arguments) {#group, #name, ops->name != NULL},
@@ -137,11 +138,11 @@ static int plugin_lacks(const dn_ops *ops, const char *path, char *why, size_t s
     return 0;
 }
 
-/* The plugin's table and its devices, or NULL and a clause in `why`. */
+/* The plugin's table and the number of its devices, or NULL and a clause in `why`. */
 const dn_plugin *dn_plugin_find(int *devices, char *why, size_t size) {
     static const dn_plugin_host host = {dn_fail, dn_pool_slot, dn_alloc, dn_free};
     *devices = 0;
-    void *library = plugin_open(why, size); /* stays open: dlopen counts, and operations in use must not vanish */
+    void *library = plugin_open(why, size); /* stays open: operations in use must not vanish */
     if (!library) return NULL;
     dn_plugin_get_fn get = NULL;
     *(void **)&get = dlsym(library, DN_PLUGIN_SYMBOL);

@@ -3,6 +3,6 @@
 #define DN_PLUGIN_FIND_H
 #include "backend/plugin.h"
 
-/* The plugin's table and its devices, or NULL and a clause in `why`. */
+/* The plugin's table and the number of its devices, or NULL and a clause in `why`. */
 const dn_plugin *dn_plugin_find(int *devices, char *why, size_t size);
 #endif

@@ -8,8 +8,8 @@
 enum { PROCESS_BITS = 16 };
 
 struct dn_guard {
-    _Atomic uint64_t owner; /* 0: nobody; else a thread, see guard_me */
-    int depth;              /* the owner's */
+    _Atomic uint64_t owner; /* 0: nobody; otherwise a thread, see guard_me */
+    int depth;              /* of the owner's nested calls */
     pthread_mutex_t lock;
     dn_shown shown;
 };
@@ -31,8 +31,9 @@ void dn_guard_destroy(dn_guard *g) {
     dn_free(g);
 }
 
-/* This thread among all that live in this process, and the process: a child made by fork has the memory of its parent
- * but not its threads, so a network that another thread had at that moment is nobody's there. */
+/* Identifies the calling thread among all threads of this process, together with the process itself: a child made by
+ * fork inherits the memory of its parent but not its threads, so a network that another thread held at that moment has
+ * no owner in the child. */
 static uint64_t guard_me(void) {
     static _Thread_local char here;
     return (uint64_t)(uintptr_t)&here << PROCESS_BITS | ((uint64_t)getpid() & ((1 << PROCESS_BITS) - 1));

@@ -1,6 +1,7 @@
-/* Control groups grant a process less than the machine has: containers, services, batch systems. A process belongs to a
- * group that /proc/self/cgroup names, in one tree (version 2) or in one tree per controller (version 1); every group up to
- * the root may have a limit, and the lowest counts. In a container the root may be a group itself: the mount says so. */
+/* Control groups grant a process less than the whole machine: in containers, services and batch systems.
+ * /proc/self/cgroup names the process's group, in a single tree (version 2) or in one tree per controller (version 1).
+ * Every group up to the root may set a limit, and the lowest one counts. In a container the root itself may be a group;
+ * the mount tells. */
 #define _GNU_SOURCE
 #include "base/machine.h"
 #include <limits.h>
@@ -15,12 +16,12 @@
 enum { LINE = 2 * PATH_MAX };
 
 typedef struct machine_tree {
-    const char *root, *controller; /* version 1: "cpu", "memory"; NULL: version 2 */
-    char mount[PATH_MAX], top[PATH_MAX]; /* where it is mounted, and which group that is */
+    const char *root, *controller; /* version 1: "cpu" or "memory"; NULL: version 2 */
+    char mount[PATH_MAX], top[PATH_MAX]; /* the mount point, and the group mounted there */
     char group[PATH_MAX]; /* of this process */
 } machine_tree;
 
-/* Is `name` one of the words that commas separate? */
+/* Is `name` one of the comma-separated words? */
 static int machine_listed(const char *words, size_t size, const char *name) {
     size_t n = strlen(name);
     for (const char *p = words, *end = words + size; p < end;) {
@@ -67,7 +68,7 @@ static int machine_find(machine_tree *t, const char *path, int mount) {
     return found;
 }
 
-/* The group's folder under the mount, or the mount itself when the group lies outside of what is mounted. */
+/* The group's folder under the mount, or the mount itself when the group lies outside what is mounted. */
 static int machine_folder(const machine_tree *t, char *folder, size_t size) {
     size_t top = strcmp(t->top, "/") ? strlen(t->top) : 0;
     int inside = !strncmp(t->group, t->top, top) && (t->group[top] == '/' || !t->group[top]);
@@ -75,7 +76,7 @@ static int machine_folder(const machine_tree *t, char *folder, size_t size) {
     return snprintf(folder, size, "%s%s", t->mount, inside ? t->group + top : "") < (int)size;
 }
 
-/* The nth number of a file of the group; negative: there is none, as for "max". */
+/* The nth number in a file of the group; negative if there is none, as for "max". */
 static double machine_number(const machine_tree *t, const char *folder, const char *name, int nth) {
     char path[LINE];
     double value = -1;
@@ -88,7 +89,7 @@ static double machine_number(const machine_tree *t, const char *folder, const ch
     return value;
 }
 
-static double machine_share(const machine_tree *t, const char *folder) { /* processors' worth of time */
+static double machine_share(const machine_tree *t, const char *folder) { /* CPU time granted, in processors */
     const char *quota_file = t->controller ? "cpu.cfs_quota_us" : "cpu.max";
     const char *period_file = t->controller ? "cpu.cfs_period_us" : "cpu.max";
     double quota = machine_number(t, folder, quota_file, 0), period = machine_number(t, folder, period_file, !t->controller);
@@ -97,10 +98,10 @@ static double machine_share(const machine_tree *t, const char *folder) { /* proc
 
 static double machine_bytes(const machine_tree *t, const char *folder) {
     double limit = machine_number(t, folder, t->controller ? "memory.limit_in_bytes" : "memory.max", 0);
-    return limit >= 0 && limit < 0x1p60 ? limit : -1; /* version 1 writes the largest number for no limit */
+    return limit >= 0 && limit < 0x1p60 ? limit : -1; /* version 1 writes a huge number for "no limit" */
 }
 
-/* The lowest limit of the group and of those above it; negative: none. */
+/* The lowest limit of the group and its ancestors; negative if there is none. */
 static double machine_least(const char *root, const char *controller,
                             double (*limit)(const machine_tree *, const char *)) {
     machine_tree t = {.root = root, .controller = controller};

@@ -3,10 +3,10 @@
 #define DN_MACHINE_H
 #include <stddef.h>
 
-/* Processors: those of its affinity, and no more than the time its control groups grant, rounded up; at least 1. The
- * files of the system are looked for under `root`, which is "" but in tests. */
+/* Processors in the affinity mask, capped by the CPU time that control groups grant (rounded up); at least 1. System
+ * files are looked up under `root`, which is "" except in tests. */
 int dn_machine_processors(const char *root);
-/* The most bytes that it can ever have: the machine's memory, or less where a control group's limit is lower; 0: not
- * known. */
+/* The most bytes the process can ever have: the machine's memory, or a control group's limit where that is lower; 0 if
+ * not known. */
 size_t dn_machine_memory(const char *root);
 #endif

@@ -4,8 +4,8 @@ enum { LONGEST = 63, FAR = 3 };
 
 static char nearest_lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c; }
 
-/* The least number of letters to insert, remove or replace (V. Levenshtein, Binary codes capable of correcting
- * deletions, insertions, and reversals, 1966), row by row of the table of all prefixes. */
+/* Edit distance: the least number of letters to insert, remove or replace (V. Levenshtein, Binary codes capable of
+ * correcting deletions, insertions, and reversals, 1966), computed row by row over the table of all prefixes. */
 static int nearest_distance(const char *a, size_t n, const char *b, size_t m) {
     int row[LONGEST + 1];
     for (size_t j = 0; j <= m; j++) row[j] = (int)j;

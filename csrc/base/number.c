@@ -1,6 +1,6 @@
 /* Text to numbers. A mantissa of up to 19 digits becomes a double and is multiplied by a power of ten, which is right
- * to a few ulps. That is enough for a float32 unless the midpoint of two of them is as near; then the digits and the
- * midpoint are compared exactly, as whole numbers of any size, and the double is put on the right side. */
+ * to a few ulps. That is enough for a float32 unless the midpoint of two floats is equally near; then the digits and
+ * the midpoint are compared exactly, as integers of arbitrary size, and the double is put on the right side. */
 #include "base/number.h"
 #include <assert.h>
 #include <math.h>
@@ -11,14 +11,14 @@ static const double power_of_ten[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  
                                       1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
 typedef struct number {
-    uint64_t mantissa; /* the first 19 digits or less */
+    uint64_t mantissa; /* the first 19 digits or fewer */
     int exponent, found;
 } number;
 
 #define MANTISSA_FULL 1000000000000000000u /* no room for another digit */
-#define MANTISSA_OCTET 10000000000u        /* below it there is room for eight */
+#define MANTISSA_OCTET 10000000000u        /* room for eight more below this */
 
-/* Digits before (after = 0) or behind the point. */
+/* Digits before (after = 0) or after the decimal point. */
 static inline const char *number_digits(const char *p, number *n, int after, int padded) {
     static const uint32_t powers[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
     while (padded && n->mantissa < MANTISSA_OCTET) {
@@ -40,7 +40,7 @@ static inline const char *number_digits(const char *p, number *n, int after, int
     return p;
 }
 
-/* e[+-]digits, if there is one; NULL: an e without digits. */
+/* e[+-]digits, if there is one; NULL for an e without digits. */
 static const char *number_exponent(const char *p, int *exponent) {
     if (*p != 'e' && *p != 'E') return p;
     int minus = *++p == '-', e = 0;
@@ -53,8 +53,8 @@ static const char *number_exponent(const char *p, int *exponent) {
 
 /* ---- exact comparison ---- */
 
-/* Floats' midpoints have at most 113 digits; what follows can only make the text the larger one. With them 2^202 times
- * 10^130 is as large as a product here gets. */
+/* Midpoints of floats have at most 113 digits; any digits beyond those can only make the text the larger of the two. At
+ * this limit, the largest product is 2^202 times 10^130. */
 enum { BIG_DIGITS = 130, BIG_LIMBS = 40 };
 
 typedef struct big {
@@ -82,7 +82,7 @@ static int big_compare(const big *a, const big *b) {
     return 0;
 }
 
-/* The unsigned number at p against a midpoint of floats. */
+/* Compare the unsigned number at p with a midpoint of two floats. */
 static int number_compare(const char *p, double midpoint) {
     int exponent = 0, digits = 0, rest = 0, after = 0, binary;
     uint64_t mantissa = (uint64_t)ldexp(frexp(midpoint, &binary), 53);
@@ -107,7 +107,7 @@ static int number_compare(const char *p, double midpoint) {
 
 /* ---- value ---- */
 
-/* v is within 2^-50 of the text; make its rounding to float32 the text's. */
+/* v is within 2^-50 of the text; adjust it so that it rounds to the same float32 as the text. */
 static double number_settle(const char *text, double v) {
     float below = (float)(v * (1 - 0x1p-49)), above = (float)(v * (1 + 0x1p-49));
     if (below == above) return v;
@@ -118,7 +118,7 @@ static double number_settle(const char *text, double v) {
     return v > midpoint ? v : nextafter(midpoint, INFINITY);
 }
 
-/* v 10^e, right to an ulp or two as long as no step leaves the range. */
+/* v 10^e, right to an ulp or two as long as no step leaves the range of a double. */
 static double number_scale(double v, int e) {
     for (; e > EXACT_POWERS; e -= EXACT_POWERS) v *= power_of_ten[EXACT_POWERS];
     for (; e < -EXACT_POWERS; e += EXACT_POWERS) v /= power_of_ten[EXACT_POWERS];
@@ -147,12 +147,12 @@ static inline const char *number_parse(const char *p, double *value, int padded)
 const char *dn_number_parse(const char *text, double *value) { return number_parse(text, value, 0); }
 const char *dn_number_parse_padded(const char *text, double *value) { return number_parse(text, value, 1); }
 
-/* ---- and back ---- */
+/* ---- numbers to text ---- */
 
 enum { FEWEST = 6, MOST = 9 }; /* digits: "%g" has 6, and 9 tell any two floats apart */
 static const uint32_t whole_power[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000};
 
-/* The plain way, right for every value. */
+/* The slow way, right for every value. */
 static int format_plain(float value, char *text) {
     char all[40];
     int n = 0;
@@ -160,7 +160,7 @@ static int format_plain(float value, char *text) {
         double back;
         n = snprintf(all, sizeof all, "%.*g", digits, (double)value);
         for (int i = 0; i < n; i++)
-            if (all[i] == ',') all[i] = '.'; /* whatever the locale */
+            if (all[i] == ',') all[i] = '.'; /* in any locale */
         if (dn_number_parse(all, &back) && (float)back == value) break;
     }
     memcpy(text, all, (size_t)n);
@@ -172,7 +172,7 @@ static int format_digits(uint32_t digits, int n, char *text) {
     return n;
 }
 
-/* digits (n of them, the first is not 0) times 10^(exponent + 1 - n) as "%.*g" with `precision` writes it. */
+/* digits (n of them, the first one not 0) times 10^(exponent + 1 - n), as "%.*g" with `precision` writes it. */
 static int format_layout(uint32_t digits, int n, int exponent, int precision, char *text) {
     char d[16];
     for (; digits % 10 == 0; digits /= 10) n--;
@@ -201,8 +201,9 @@ static double number_power_of_two(int e) {
     return power;
 }
 
-/* With t = value 10^k of nine digits before the point, a decimal of fewer digits reads back when it lies within half
- * the distance to the neighbouring floats. t is right to 1e-6; whatever is as near to a border goes the plain way. */
+/* Let t = value 10^k have nine digits before the point. A decimal with fewer digits reads back exactly when it lies
+ * within half the distance to the neighbouring floats. t is right to 1e-6; anything closer to a boundary than the
+ * margin is formatted the slow way. */
 int dn_number_format(float value, char *text) {
     const double margin = 1e-5;
     int sign = signbit(value) != 0;
@@ -222,7 +223,7 @@ int dn_number_format(float value, char *text) {
     double t = number_scale(v, MOST - 1 - exponent);
     if (t >= whole_power[MOST]) t = number_scale(v, MOST - 1 - ++exponent);
     double half = t / v * number_power_of_two((normal ? two : -126) - 24);
-    double below = normal && bits << 9 == 0 ? half / 2 : half; /* the floats below a power of two lie closer */
+    double below = normal && bits << 9 == 0 ? half / 2 : half; /* the floats below a power of two are closer together */
     for (int digits = FEWEST; digits <= MOST; digits++) {
         uint32_t unit = whole_power[MOST - digits], q = (uint32_t)t / unit;
         double rest = t - (double)q * unit, d;

@@ -1,24 +1,25 @@
-/* Decimal numbers in any locale: strtod reads "0,1" where the user's locale has commas. */
+/* Decimal numbers, independent of the locale: strtod reads "0,1" where the user's locale has decimal commas. */
 #ifndef DN_NUMBER_H
 #define DN_NUMBER_H
 #include <stdint.h>
 #include <string.h>
 
-/* Parse [+-]digits[.digits][e[+-]digits]; hex, inf and nan are not numbers. Returns the first character behind it, or
- * NULL. The value is within an ulp or two of the text, and (float)*value is the float32 nearest to the text. */
+/* Parse [+-]digits[.digits][e[+-]digits]; hex, inf and nan are not numbers. Returns the first character after the
+ * number, or NULL. The value is within an ulp or two of the text, and (float)*value is the float32 nearest to the
+ * text. */
 const char *dn_number_parse(const char *text, double *value);
 
-/* Write the value with the fewest digits, at least as many as "%g" has, that read back exactly; returns the length.
- * No zero byte. */
+/* Write the value with the fewest digits that read back exactly, but at least as many as "%g" has; returns the length.
+ * Writes no terminating zero. */
 enum { DN_NUMBER_ROOM = 24 };
 int dn_number_format(float value, char *text);
 
-/* How far behind a text the functions below look. */
+/* Readable bytes required after the text. */
 enum { DN_NUMBER_PADDING = 16 };
-/* The same, faster; DN_NUMBER_PADDING bytes behind the number may be read. */
+/* The same, faster; up to DN_NUMBER_PADDING bytes after the number may be read. */
 const char *dn_number_parse_padded(const char *text, double *value);
 
-/* Eight characters as one word, the first in the lowest byte, digits as 0 to 9. */
+/* Eight characters as one word, the first in the lowest byte, with digits mapped to 0 to 9. */
 static inline uint64_t dn_digits_load(const char *p) {
     uint64_t w;
     memcpy(&w, p, sizeof w);
@@ -27,13 +28,12 @@ static inline uint64_t dn_digits_load(const char *p) {
 #endif
     return w ^ 0x3030303030303030u;
 }
-/* How many of them are digits before the first other one. (A sum's carry only reaches bytes behind a byte that is no
- * digit.) */
+/* How many digits come before the first non-digit. (A carry only reaches bytes after a non-digit.) */
 static inline unsigned dn_digits_count(uint64_t w) {
     uint64_t other = ((w + 0x7676767676767676u) | w) & 0x8080808080808080u;
     return other ? (unsigned)__builtin_ctzll(other) / 8 : 8;
 }
-/* The value of the first n digits, n <= 8: pairs, then fours, then eight at once. */
+/* The value of the first n digits, n <= 8: first pairs, then fours, then all eight. */
 static inline uint32_t dn_digits_value(uint64_t w, unsigned n) {
     w = n ? w << (64 - 8 * n) : 0;
     w = w * 10 + (w >> 8);

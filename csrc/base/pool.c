@@ -11,19 +11,21 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { MAX_THREADS = 256, STACK = 2 << 20, APART = 128 /* bytes: cache lines come in pairs */ };
+enum { MAX_THREADS = 256, STACK = 2 << 20, APART = 128 /* bytes: cache lines are fetched in pairs */ };
 
-/* Seconds. A worker that sleeps is woken by the system, which takes about as long as it looked out for work before. */
+/* Seconds. LOOK_OUT: how long an idle worker spins before it sleeps (waking it takes the system about as long). LATE:
+ * when a share that nobody has begun is taken over. BACK_OFF: how often as long as a delay the caller then works
+ * alone. */
 static const double LOOK_OUT = 1e-4, LATE = 1e-5, BACK_OFF = 20;
 
 /* Every thread has a share of the chunks and begins with it: the same chunk of the same loop then meets the same core's
- * caches again, and moving what it wrote to another core costs more than the work itself. Who is done with its share
- * leaves others as much time again as it took itself, then takes over from their ends. A ticket holds the job's number
- * and the chunks that are left of the share, so a worker that wakes late for an old job finds a ticket of another job
- * and leaves without touching anything of either. */
+ * caches again, and moving what it wrote to another core costs more than the work itself. A thread that has finished
+ * its share gives the others as much time again as it took itself, then takes over from the ends of their shares. A
+ * ticket holds the job's number and the chunks left in the share, so a worker that wakes late for an old job finds a
+ * ticket of another job and leaves without touching anything of either. */
 typedef struct pool_share {
     _Atomic uint64_t ticket; /* job, next piece, end */
-    _Atomic uint64_t done;   /* job, pieces that this share's thread has finished, of whichever share */
+    _Atomic uint64_t done;   /* job, pieces that this share's thread has finished, from any share */
     char apart[APART - 2 * sizeof(uint64_t)];
 } pool_share;
 
@@ -33,7 +35,7 @@ typedef struct pool_worker {
     int number; /* the caller is 0 */
 } pool_worker;
 
-/* What is to be done: `n` pieces of `size` chunks, the last may have fewer. */
+/* The work to do: `n` pieces of `size` chunks; the last one may have fewer. */
 typedef struct pool_job {
     _Atomic uint32_t n;
     atomic_size_t size, n_chunks;
@@ -42,12 +44,12 @@ typedef struct pool_job {
     char apart[APART - 5 * sizeof(uint64_t)];
 } pool_job;
 
-/* How fast steps are with all threads and with one, see dn_pool_pace. */
+/* The speed of steps with all threads and with one, see dn_pool_pace. */
 typedef struct pool_pace {
-    int single, trying; /* one thread now; for a trial */
-    int steps;          /* since the last change; the first one is not timed, it moves data between cores */
-    double last, spent; /* time of the last call, in timed steps */
-    double usual;       /* seconds per step when it is no trial */
+    int single, trying; /* now using one thread; this is a trial */
+    int steps;          /* since the last change; the first one is not timed because it moves data between cores */
+    double last, spent; /* time of the last call; time spent in timed steps */
+    double usual;       /* seconds per step outside trials */
     double stay;        /* seconds until the next trial */
 } pool_pace;
 
@@ -58,13 +60,13 @@ struct dn_pool {
     pool_share *shares; /* (threads) */
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    double alone_until; /* a worker's processor was busy: time of dn_now before which the caller works alone */
+    double alone_until; /* a worker's processor was busy: until this time (of dn_now) the caller works alone */
     pool_pace pace;
     void *slot;
     char apart[APART];
-    _Atomic uint64_t number; /* of the present job; workers look at it all the time */
+    _Atomic uint64_t number; /* of the present job; workers poll it */
     char apart_too[APART];
-    pool_job jobs[2]; /* by the last bit of the number: the next one is written beside the last one */
+    pool_job jobs[2]; /* by the number's lowest bit: the next job is written beside the last one */
     atomic_int sleeping, stop;
 };
 
@@ -77,7 +79,7 @@ typedef struct pool_view {
     void *context;
 } pool_view;
 
-enum { PIECE_BITS = 16, MAX_PIECES = 1 << 15 /* of a share */, COUNT_BITS = 24 /* of MAX_PIECES MAX_THREADS */ };
+enum { PIECE_BITS = 16, MAX_PIECES = 1 << 15 /* per share */, COUNT_BITS = 24 /* for MAX_PIECES * MAX_THREADS */ };
 
 static uint64_t ticket_of(uint64_t job, uint32_t next, uint32_t end) {
     return job << 2 * PIECE_BITS | (uint64_t)next << PIECE_BITS | end;
@@ -86,11 +88,11 @@ static int ticket_is(uint64_t t, uint64_t job) { return (uint32_t)(t >> 2 * PIEC
 static uint32_t ticket_next(uint64_t t) { return (uint32_t)(t >> PIECE_BITS) & ((1u << PIECE_BITS) - 1); }
 static uint32_t ticket_end(uint64_t t) { return (uint32_t)t & ((1u << PIECE_BITS) - 1); }
 
-/* Where a share's pieces begin. */
+/* The first piece of a share. */
 static size_t pool_begin(uint32_t n, int threads, int share) { return (size_t)n * (size_t)share / (size_t)threads; }
 
-/* 0: the job was over while we looked, nothing of it can be used. Who sees a value of a later job sees its number's
- * predecessor too, as they are released and acquired. */
+/* Returns 0 if the job ended while we read it: nothing of it can be used then. A thread that sees a value of job
+ * number + 2, which reuses the slot, also sees that the number has moved on, as the values are released and acquired. */
 static int pool_see(dn_pool *p, uint64_t number, pool_view *v) {
     pool_job *job = &p->jobs[number % 2];
     v->number = number;
@@ -102,13 +104,14 @@ static int pool_see(dn_pool *p, uint64_t number, pool_view *v) {
     return atomic_load_explicit(&p->number, memory_order_relaxed) == number;
 }
 
-/* Do what is left of a share, from its beginning or, for others, from its end; returns the pieces done. */
+/* Do what is left of a share, from its beginning or, for another thread's share, from its end; returns the number of
+ * pieces done. */
 static uint32_t pool_take(dn_pool *p, const pool_view *v, int share, int from_end, int most) {
     uint32_t pieces = 0;
     uint64_t t = atomic_load(&p->shares[share].ticket);
     while (most > 0 && ticket_is(t, v->number) && ticket_next(t) < ticket_end(t)) {
         uint32_t next = ticket_next(t), end = ticket_end(t);
-        /* success proves that the job is still this one */
+        /* success proves that this is still the same job */
         if (!atomic_compare_exchange_weak(&p->shares[share].ticket, &t,
                                           ticket_of(v->number, next + !from_end, end - (uint32_t)from_end)))
             continue;
@@ -129,7 +132,7 @@ static void pool_pause(void) {
 #endif
 }
 
-/* Has anybody pieces of this share left to begin? */
+/* Are there pieces of this share that nobody has begun? */
 static int pool_has_work(const dn_pool *p, uint64_t job, int share) {
     uint64_t t = atomic_load(&p->shares[share].ticket);
     return ticket_is(t, job) && ticket_next(t) < ticket_end(t);
@@ -152,8 +155,8 @@ static double pool_work(dn_pool *p, const pool_view *v, int me, double began) {
     double now = dn_now(), patience = now + (now - began) + LATE;
     for (int i = 1; i < p->threads; i++) {
         int other = (me + i) % p->threads;
-        /* One that has begun goes on, unless its processor was taken away; one that has not is asleep or about to
-         * begin. */
+        /* A worker that has begun will go on, unless its processor was taken away; one that has not is asleep or about
+         * to begin. */
         while (pool_has_work(p, v->number, other)) {
             int begun = pool_begun(p, v, other), late = now > (begun ? patience : began + LATE);
             if (late || (!begun && atomic_load(&p->sleeping)))
@@ -166,7 +169,7 @@ static double pool_work(dn_pool *p, const pool_view *v, int me, double began) {
     return now;
 }
 
-/* Wait for another job than the last one; 0: the pool is being destroyed. */
+/* Wait for a job other than the last one; returns 0 when the pool is being destroyed. */
 static int pool_look_out(dn_pool *p, uint64_t last, double idle_since, uint64_t *number) {
     int spins = 0;
     while (!atomic_load_explicit(&p->stop, memory_order_relaxed)) {
@@ -195,7 +198,7 @@ static void *pool_run(void *argument) {
     return NULL;
 }
 
-/* DARKNET_THREADS; 0: it says nothing. */
+/* Reads DARKNET_THREADS; 0 if it is not set. */
 static dn_status pool_environment(int *threads) {
     const char *text = getenv("DARKNET_THREADS");
     char *end = NULL;
@@ -216,8 +219,8 @@ dn_status dn_pool_wanted(int asked, int *threads) {
     return DN_OK;
 }
 
-/* Signals are for the program's own threads, which wait for them or whose waiting they cut short; but not faults, and not
- * the clocks of profilers. Returns what was blocked before. */
+/* Signals are left to the program's own threads, which may wait for them or be interrupted by them; exceptions are
+ * faults and profiling clocks. Returns the mask as it was before. */
 static sigset_t pool_block_signals(void) {
     static const int ours[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS, SIGPROF};
     sigset_t most, before;
@@ -243,11 +246,11 @@ dn_status dn_pool_create(dn_pool **out, int threads) {
         dn_pool_destroy(p);
         return DN_E_MEMORY;
     }
-    pthread_attr_t attributes; /* some libraries give a thread less than kernels put on its stack */
+    pthread_attr_t attributes; /* some libraries give threads a smaller stack than the kernels need */
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK);
-    sigset_t signals = pool_block_signals(); /* threads inherit it */
-    for (int i = 0; i + 1 < threads; i++) { /* fewer threads than asked for is slower, not wrong */
+    sigset_t signals = pool_block_signals(); /* inherited by the new threads */
+    for (int i = 0; i + 1 < threads; i++) { /* having fewer threads than requested is slower, not wrong */
         p->workers[i] = (pool_worker){.pool = p, .number = i + 1};
         if (pthread_create(&p->workers[i].thread, &attributes, pool_run, &p->workers[i])) break;
         p->n_workers++;
@@ -288,7 +291,7 @@ static int pool_finished(const dn_pool *p, const pool_view *v) {
 }
 
 /* Wait for the chunks that workers have begun. A worker whose processor is taken away in the middle of one holds us up
- * for a time slice; then the next jobs, for BACK_OFF times as long as we waited, are done without workers. */
+ * for a time slice; the next jobs are then done without workers, for BACK_OFF times as long as we waited. */
 static void pool_wait(dn_pool *p, const pool_view *v, double began, double from) {
     double now = from, own = from - began;
     while (!pool_finished(p, v)) {

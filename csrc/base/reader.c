@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Opening a pipe waits for its writer; a signal in between lets the watch decide. */
+/* Opening a pipe waits for its writer; when a signal interrupts that, the watch decides. */
 static dn_status reader_open(int *fd, const char *path, int flags) {
     for (;;) {
         *fd = dn_sys_must_fail() ? (errno = EIO, -1) : open(path, O_RDONLY | O_CLOEXEC | flags);
@@ -63,7 +63,7 @@ dn_status dn_reader_some(int fd, const char *path, void *to, size_t room, int ms
     struct pollfd ready = {.fd = fd, .events = POLLIN};
     *got = 0;
     int events = poll(&ready, 1, ms);
-    if (events == 0 || (events < 0 && errno == EINTR)) return DN_OK; /* it may fail where read does not */
+    if (events == 0 || (events < 0 && errno == EINTR)) return DN_OK; /* poll may fail where read does not */
     ssize_t n = dn_sys_must_fail() ? (errno = EIO, -1) : read(fd, to, room);
     if (n < 0 && (errno == EINTR || errno == EAGAIN)) return DN_OK;
     DN_CHECK(n >= 0, DN_E_IO, "cannot read %s: %s", path, strerror(errno));
@@ -73,10 +73,10 @@ dn_status dn_reader_some(int fd, const char *path, void *to, size_t room, int ms
 
 void dn_reader_close(int fd) { close(fd); }
 
-/* Up to `most` bytes, with a zero behind them. */
+/* Up to `most` bytes, followed by a zero. */
 static dn_status reader_read_all(int fd, const char *path, size_t most, char **data, size_t *size) {
     size_t have = 0, room = 65536, got = 0, wanted;
-    do { /* pipes have no size, so it grows */
+    do { /* pipes have no size, so the buffer grows */
         room = room < most / 2 ? 2 * room : most;
         char *grown = dn_realloc(*data, room + 1, 1);
         if (!grown) return DN_E_MEMORY;
@@ -119,7 +119,7 @@ dn_status dn_file_read_regular(const char *path, size_t most, char **data, size_
     struct stat info;
     int fd;
     *data = NULL, *size = 0;
-    /* before it is opened, as opening a device may do something; and after, as it may have changed */
+    /* before it is opened, as opening a device may have side effects; and after, as it may have changed */
     DN_CHECK(stat(path, &info) == 0, DN_E_IO, "cannot open %s: %s", path, strerror(errno));
     DN_CHECK(S_ISREG(info.st_mode), DN_E_IO, "cannot read %s: it is not a regular file", path);
     DN_TRY(reader_open(&fd, path, O_NONBLOCK | O_NOCTTY));

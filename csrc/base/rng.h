@@ -1,5 +1,6 @@
-/* Philox4x32-10 (Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011): a random number is a function
- * of (seed, stream, step, index), so thread counts, devices and resumed runs agree. Header only: C and CUDA read it. */
+/* Philox4x32-10 (Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011): a random number is a function of
+ * (seed, stream, step, index), so different thread counts, devices and resumed runs agree. Header only, because both C
+ * and CUDA include it. */
 #ifndef DN_RNG_H
 #define DN_RNG_H
 #include <math.h>
@@ -10,7 +11,7 @@
 #define DN_HD static inline
 #endif
 
-/* Streams: who draws. Layer i of a network draws from DN_STREAM_LAYER + i. */
+/* Streams: what the numbers are drawn for. Layer i of a network draws from DN_STREAM_LAYER + i. */
 enum {
     DN_STREAM_SHUFFLE = 1,
     DN_STREAM_PRIOR = 2,
@@ -32,7 +33,7 @@ DN_HD void dn_philox(uint64_t seed, uint32_t stream, uint64_t step, uint32_t blo
     out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
 }
 
-/* [0, 1) with 24 bits */
+/* Uniform in [0, 1), with 24 bits. */
 DN_HD float dn_uniform_of(uint32_t bits) { return (float)(bits >> 8) * (1.0f / 16777216.0f); }
 
 /* Four normals of block `block` (Box and Muller 1958). */

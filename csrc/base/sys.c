@@ -1,4 +1,4 @@
-/* Memory, the clock, and the calls that a test can make fail. */
+/* Memory, the clock, and the failures that a test can inject into calls. */
 #define _GNU_SOURCE /* madvise */
 #include "base/sys.h"
 #include "base/machine.h"
@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The only variables of the library that are not in an object: a test's wish for a failure. */
+/* Test hook: counts calls and makes the n-th one fail. */
 static atomic_long calls, fail_at;
 
 long dn_sys_fail_at(long n) {
@@ -25,9 +25,9 @@ int dn_sys_must_fail(void) {
     return now == atomic_load(&fail_at);
 }
 
-/* After a system call that a signal has cut short: does somebody want us to stop? */
+/* After a system call that a signal has interrupted: does the watch ask us to stop? */
 dn_status dn_sys_interrupted(void) {
-    const struct timespec pause = {.tv_nsec = 30000000}; /* the watch is asked no more often than that */
+    const struct timespec pause = {.tv_nsec = 30000000}; /* so the watch is asked no more often than this */
     nanosleep(&pause, NULL);
     return dn_watched();
 }
@@ -43,8 +43,8 @@ dn_status dn_size_mul(size_t *out, size_t a, size_t b) {
     return DN_OK;
 }
 
-/* More than the machine or its control group has: systems that promise memory freely would grant it, and end the
- * process when it is used. */
+/* Is it more than the machine or its control group has? Systems that overcommit memory would grant it, and kill the
+ * process once it is used. */
 static int sys_too_much(size_t bytes) {
     enum { WORTH_ASKING = 1 << 30 };
     size_t most = bytes >= WORTH_ASKING ? dn_machine_memory("") : 0;

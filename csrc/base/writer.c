@@ -24,11 +24,11 @@ enum { MAX_LINKS = 40, WRITER_TRIES = 100 };
 
 struct dn_writer {
     char *path;      /* as given, for messages */
-    char *target;    /* what the temporary file becomes; NULL: written directly */
+    char *target;    /* what the temporary file will be renamed to; NULL: written directly */
     char *temporary; /* NULL: written directly */
     int fd, borrowed; /* borrowed: the descriptor is the program's own and stays open */
     int replaces;     /* there is an old file */
-    int over;         /* 1: it is written over, and as yet whole */
+    int over;         /* overwritten in place; 1 while the old file is still whole */
     size_t used;
     char buffer[1 << 16];
 };
@@ -45,13 +45,13 @@ static dn_status writer_fail(const dn_writer *w, int number) {
     return dn_fail(DN_E_IO, "cannot write %s: %s", w->path, strerror(number));
 }
 
-/* The folder of a path and the name in it: "a/b" is "a/" and "b", "b" is "" and "b". */
+/* Length of the folder part of a path: "a/" of "a/b", "" of "b". */
 static size_t path_folder(const char *path) {
     const char *slash = strrchr(path, '/');
     return slash ? (size_t)(slash + 1 - path) : 0;
 }
 
-/* Follow the links that a path itself is, also to a file that does not exist yet. */
+/* Follow links if the path itself is one, also to a file that does not exist yet. */
 static dn_status path_resolve(const char *path, char **out) {
     struct stat info;
     if (!(*out = dn_strdup(path))) return DN_E_MEMORY;
@@ -76,8 +76,8 @@ static dn_status path_resolve(const char *path, char **out) {
     return dn_fail(DN_E_IO, "cannot write %s: %s", path, strerror(ELOOP));
 }
 
-/* A descriptor of the program's own that the path is another name for (/dev/stdout, the file that standard output was
- * sent to); -1: none. Renaming a new file over it would part the two. */
+/* A descriptor that the program already has open on the same file (/dev/stdout, or the file that standard output was
+ * redirected to); -1 if none. Renaming a new file over it would separate the two. */
 static int path_is_open(const struct stat *info) {
     struct stat own;
     for (int fd = 1; fd <= 2; fd++)
@@ -94,7 +94,7 @@ static dn_status writer_open_directly(dn_writer *w, const char *path) {
     }
 }
 
-/* Errors that say that the folder does not let us make or replace files. */
+/* Does the error say that the folder does not let us create or replace files? */
 static int folder_refuses(int number) {
     return number == EACCES || number == EPERM || number == EROFS || number == EBUSY;
 }
@@ -106,9 +106,9 @@ static dn_status writer_open_over(dn_writer *w) {
     return w->fd >= 0 ? DN_OK : writer_fail(w, errno);
 }
 
-/* Temporary files are called NAME.tmp.PID.RANDOM; the name is cut where it would become too long for a file system. A
- * writer holds a lock on its file, so one that can be locked was left by a run that was killed. (The number alone does not
- * tell: in containers every run may have the same, and a dead process may be waited for.) */
+/* Temporary files are called NAME.tmp.PID.RANDOM; the name is cut where it would become too long for the file system. A
+ * writer holds a lock on its file, so a file that can be locked was left behind by a run that was killed. (The PID
+ * alone cannot tell: in containers every run may have the same one, and a dead process may be a zombie.) */
 static int leftover_is(const char *entry, const char *stem, size_t stem_size) {
     if (strncmp(entry, stem, stem_size)) return 0;
     const char *dot = entry + stem_size + strspn(entry + stem_size, "0123456789");
@@ -134,15 +134,15 @@ static uint64_t sys_random(void) {
     return bits;
 }
 
-/* Lock a new temporary file, so that others do not take it for a leftover; 0: somebody has just done that. A file system
- * without locks has no cleaning either. */
+/* Lock a new temporary file, so that other writers do not take it for a leftover; returns 0 if one of them has just
+ * done that. Without locks in the file system there is no cleaning up either. */
 static int writer_lock(const dn_writer *w) {
     return (!flock(w->fd, LOCK_EX | LOCK_NB) || errno != EWOULDBLOCK) && !access(w->temporary, F_OK);
 }
 
-/* A new file beside the target; `mode` as of open. */
+/* Create a file beside the target, with `mode` as for open. */
 static dn_status writer_open_temporary(dn_writer *w, mode_t mode) {
-    enum { NAME_MOST = 100 }; /* encrypted folders have names of at most 143 bytes */
+    enum { NAME_MOST = 100 }; /* encrypted folders limit names to 143 bytes */
     size_t folder = path_folder(w->target), name = strlen(w->target + folder);
     int cut = (int)(name < NAME_MOST ? name : NAME_MOST);
     char stem[NAME_MOST + 8];
@@ -168,8 +168,9 @@ static dn_status writer_open_temporary(dn_writer *w, mode_t mode) {
     return w->replaces && folder_refuses(number) ? writer_open_over(w) : writer_fail(w, number);
 }
 
-/* The file that is there keeps its mode, and its owner where we may give files away. What its group may do is not for
- * another group, unless everybody may, and to act as its owner is not to act as another. */
+/* The new file gets the old one's mode, and its owner where we may change owners. If the group changes, the old group's
+ * permissions are not passed on unless everybody has them; if owner or group changes, set-user-ID and set-group-ID bits
+ * are dropped. */
 static void writer_keep_mode(const dn_writer *w, const struct stat *old) {
     struct stat now;
     mode_t mode = old->st_mode & 07777;
@@ -235,7 +236,7 @@ dn_status dn_writable(const char *path) {
     struct stat info;
     dn_writer *w;
     if (!strcmp(path, "-")) return DN_OK;
-    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode)) { /* opening it might wait */
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode)) { /* opening it might block */
         DN_CHECK(access(path, W_OK) == 0, DN_E_IO, "cannot write %s: %s", path, strerror(errno));
         return DN_OK;
     }
@@ -275,13 +276,13 @@ dn_status dn_writer_write(dn_writer *w, const void *data, size_t size) {
     return DN_OK;
 }
 
-/* Not every file system and kind of file knows fsync. */
+/* Not every file system and kind of file supports fsync. */
 static int sys_sync(int fd) {
     if (dn_sys_must_fail()) return errno = EIO, -1;
     return fsync(fd) && errno != EINVAL && errno != ENOTSUP && errno != EROFS ? -1 : 0;
 }
 
-/* The new name too must survive a power cut: it is part of the folder. */
+/* The new name must survive a power cut too, and it is part of the folder. */
 static int sys_sync_folder(const char *path) {
     char folder[4096];
     size_t size = path_folder(path);
@@ -308,13 +309,13 @@ static dn_status writer_copy_over(dn_writer *w) {
         w->used = (size_t)n;
     }
     w->used = 0;
-    if (status == DN_OK) status = writer_flush(w); /* of an empty file too nothing stays */
+    if (status == DN_OK) status = writer_flush(w); /* also when the new file is empty: the old content must go */
     if (status == DN_OK && sys_sync(w->fd)) status = writer_fail(w, errno);
     close(from);
     return status;
 }
 
-/* The temporary file becomes the target. */
+/* Rename the temporary file to the target. */
 static dn_status writer_rename(dn_writer *w) {
     if (sys_sync(w->fd)) return writer_fail(w, errno);
     if (dn_sys_must_fail() ? (errno = EIO, 1) : rename(w->temporary, w->target))

@@ -1,4 +1,4 @@
-/* Verbs that use a network: sample, encode, reconstruct, predict, evaluate, inspect. */
+/* Verbs that apply a network: sample, encode, reconstruct, predict, evaluate, inspect. */
 #include "cli/cli.h"
 #include <stdlib.h>
 
@@ -9,7 +9,7 @@ static dn_status apply_encode(dn_net *net, const dn_rows *rows, float *out) {
     return dn_net_encode(net, rows, out, NULL);
 }
 
-/* What a verb holds. */
+/* What a verb works with. */
 typedef struct apply_job {
     cli_args args;
     dn_net *net;
@@ -52,7 +52,7 @@ static int apply_save(apply_job *j, const float *out, int width) {
     return cli_check(args, status);
 }
 
-/* Rows in, rows out; `width` of the output. */
+/* Rows in, rows out; `width`: columns of the output. */
 static int apply(apply_job *j, int width, apply_fn fn) {
     dn_rows rows = cli_rows(&j->table, NULL);
     float *out = cli_floats(&j->args, rows.n, (size_t)width);
@@ -78,10 +78,10 @@ int cli_encode(const cli_args *args) { return apply_rows(args, LATENTS, apply_en
 int cli_reconstruct(const cli_args *args) { return apply_rows(args, DATA, dn_net_reconstruct); }
 int cli_predict(const cli_args *args) { return apply_rows(args, OUTPUTS, dn_net_predict); }
 
-/* Latent vectors of the prior, as a table of its own, so that both ways end alike. */
+/* Latent vectors drawn from the prior, as a table, so that both kinds of sampling end alike. */
 static int sample_prior(apply_job *j) {
     size_t rows = (size_t)j->args.count, latent = (size_t)j->info.latent_size;
-    float *out = cli_floats(&j->args, rows, (size_t)j->info.data_columns); /* before the time that drawing takes */
+    float *out = cli_floats(&j->args, rows, (size_t)j->info.data_columns); /* fail before the time that drawing takes */
     if (!out) return DN_E_MEMORY;
     free(out);
     if (!(j->table.values = cli_floats(&j->args, rows, latent))) return DN_E_MEMORY;
@@ -124,7 +124,7 @@ int cli_evaluate(const cli_args *args) {
     if (!code && args->output) code = evaluate_rows(&j, &rows);
     if (!code) {
         dn_report_shown(&report, &shown);
-        int shares = args->output && !cli_is_file(args->output); /* rows on standard output stay alone there */
+        int shares = args->output && !cli_is_file(args->output); /* rows on standard output have it to themselves */
         code = cli_print(args, shares ? stderr : stdout, &shown);
     }
     return apply_end(&j, code);

@@ -1,7 +1,7 @@
-/* The stand-alone binary: verbs over darknet.h. Of the library's inside it uses base/nearest.h and
- * dn_printable of base/status.h.
+/* The stand-alone binary: verbs over darknet.h. Of the library's internals it uses base/nearest.h and dn_printable of
+ * base/status.h.
  *
- * Functions that return an int return an exit code, 0 or that of darknet.h, and have printed their line by then. */
+ * Functions that return an int return an exit code, 0 or one of darknet.h, and have printed their message already. */
 #ifndef DN_CLI_H
 #define DN_CLI_H
 #include "darknet.h"
@@ -29,22 +29,22 @@ typedef struct cli_verb {
     const char *name;
     int bit;                      /* 0: a verb that needs Python */
     int (*run)(const cli_args *);
-    const char *arguments, *help; /* "CFG ROWS.csv"; half a line */
-    int least, most;              /* arguments beside options */
-    const char *more;             /* paragraphs of its own help page, or NULL */
+    const char *arguments, *help; /* such as "CFG ROWS.csv"; half a line */
+    int least, most;              /* number of arguments other than options */
+    const char *more;             /* further paragraphs of its help page, or NULL */
 } cli_verb;
 
-/* What an option's value is. */
+/* Kinds of option values. */
 typedef enum cli_kind {
     CLI_TEXT,
     CLI_FILE,
     CLI_PRECISION,
-    CLI_WHOLE,  /* a whole number from 0 on */
-    CLI_COUNT,  /* above 0 */
-    CLI_SEED,   /* of 64 bits */
+    CLI_WHOLE,  /* an integer, 0 or more */
+    CLI_COUNT,  /* an integer above 0 */
+    CLI_SEED,   /* 64 bits, unsigned */
     CLI_NUMBER, /* above 0 */
     CLI_PART,   /* between 0 and 1 */
-    CLI_FLAG    /* it has none */
+    CLI_FLAG    /* no value */
 } cli_kind;
 
 typedef struct cli_option {
@@ -64,83 +64,83 @@ struct cli_args {
     unsigned long long seed;
     double learning_rate, scale, holdout;
     int quiet, json, cpu, no_shuffle, labels, header, no_header, no_latents, random, continues, clear, help;
-    char bundled[CLI_PATH]; /* the cfg's path when it came with the program */
+    char bundled[CLI_PATH]; /* the cfg's path if it is a bundled one */
 };
 
 /* ---- options.c ---- */
 
 /* Options may stand anywhere, also before the verb. */
 int cli_parse(cli_args *args, int argc, char **argv);
-/* Is the word an option whose value is the next word? */
+/* Is the word an option that takes the next word as its value? */
 int cli_takes_value(const char *word);
-/* The verbs, ended by one without a name (main.c). */
+/* The verbs; the last one has no name (main.c). */
 extern const cli_verb cli_verbs[];
-/* The options, ended by one of no verb. */
+/* The options; the last one has no verbs. */
 extern const cli_option cli_options[];
 extern const char cli_exit_codes[];
 int cli_help(const cli_args *args);
 int cli_verb_help(const cli_args *args);
 
-/* ---- pages.c: what a package of the program has beside it, on standard output ---- */
+/* ---- pages.c: what packages of the program install with it, on standard output ---- */
 
 /* The manual page, for `man -l`. */
 int cli_manual(const cli_args *args);
-/* What completes the program's arguments in a shell: bash, zsh or fish. */
+/* The completion script for a shell: bash, zsh or fish. */
 int cli_completion(const cli_args *args, const char *shell);
 
 /* ---- messages.c ---- */
 
-/* "program: message" on standard error; returns the exit code. DN_OK prints nothing. */
+/* Prints "program: message" on standard error; returns the exit code. Prints nothing for DN_OK. */
 int cli_check(const cli_args *args, dn_status status);
 int cli_usage(const cli_args *args, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void cli_warn(const cli_args *args, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Named values on standard output: "name value  name value", or JSON, where what is not finite is null. */
+/* Print named values: "name value  name value", or JSON, where values that are not finite are null. */
 int cli_print(const cli_args *args, FILE *to, const dn_report *report);
-/* Has all of standard output been written? A reader that went away ends the program without a word. */
+/* Flush standard output and report failures. If the reader is gone, the program ends silently. */
 int cli_flush(const cli_args *args);
 
 /* ---- terminal.c ---- */
 
-/* SIGINT, SIGTERM, SIGHUP and SIGXCPU end long calls of the library; another one, a second later, ends the program at once. */
+/* SIGINT, SIGTERM, SIGHUP and SIGXCPU end long library calls; another one, a second later, ends the program at once. */
 void cli_signals(void);
 int cli_interrupted(void); /* the signal's number, or 0 */
-/* From now on what was learned is written, which is not interrupted. may_wait: it goes into a pipe, which may have no
- * reader, so a signal that comes from now on ends it. */
+/* From now on results are being saved, which signals do not interrupt. may_wait: they go into a pipe, which may have no
+ * reader, so a signal that comes from now on does end it. */
 void cli_no_interrupt(int may_wait);
 int cli_is_terminal(void);
 void cli_progress(const cli_args *args, const dn_progress *progress, int terminal);
 
 /* ---- files.c ---- */
 
-/* A file by its path, or one that came with the program by its name; the path, in `text` if need be. */
+/* Find a file by its path, or a bundled one by its name; returns the path, in `text` if need be. */
 const char *cli_find(const char *name, char text[CLI_PATH]);
-/* The names of the networks that came with the program, into `text`: "a.cfg, b.cfg". */
+/* The names of the bundled networks, into `text`: "a.cfg, b.cfg". */
 void cli_bundled(char *text, size_t size);
-/* The one of them that is most like `name`; NULL: none. Lent by `text`. */
+/* The bundled network whose name is most similar to `name`, stored in `text`; NULL: none. */
 const char *cli_bundled_like(const char *name, char text[CLI_PATH]);
-/* Is it a regular file, or would it be one? Not so "-" and devices. */
+/* Is it, or would it be, a regular file? False for "-" and devices. */
 int cli_is_file(const char *path);
-/* Do two paths name one file, which may not be there yet? */
+/* Do two paths name the same file, which need not exist yet? */
 int cli_same_file(const char *a, const char *b);
 /* Before a long job: can the file be written, and is it none of the inputs? */
 int cli_writable(const cli_args *args, const char *option, const char *path);
 
 /* ---- job.c ---- */
 
-/* The network of the arguments, with its weights. Verbs that need them are refused without. */
+/* Build the network of the arguments and load its weights. Verbs that need weights are refused without. */
 int cli_network(cli_args *args, dn_net **net);
-/* A table of rows for the network, or of latent vectors. */
+/* Read a table of rows for the network, or of latent vectors. */
 int cli_table(const cli_args *args, const dn_net *net, const char *path, int latents, dn_table *table);
-/* A table's features and its truth as the library takes them; truth NULL: none of its own. */
+/* A table's features and truth as the library takes them; truth NULL: it has none. */
 dn_rows cli_rows(const dn_table *table, const float *truth);
-/* (rows, width) numbers to be freed; NULL after a line on standard error. */
+/* Allocate (rows, width) numbers, to be freed; NULL after printing an error. */
 float *cli_floats(const cli_args *args, size_t rows, size_t width);
-/* Does the network read a truth of its own with these arguments, labels or targets? */
+/* With these arguments, does the network read a separate truth: labels or targets? */
 int cli_own_truth(const cli_args *args, const dn_net *net);
-/* The classes beside the weights; none when there is no such file. */
+/* Load the classes stored beside the weights; empty when there is no such file. */
 int cli_classes(const cli_args *args, dn_classes *classes);
-/* The network's own truth, (rows, truths) to be freed. Labels become classes; those beside the weights count, when there
- * are any. */
+/* The separate truth, (rows, truths), to be freed. Labels become class indices; the classes stored beside the weights
+ * take precedence. */
 int cli_truth(const cli_args *args, const dn_net *net, const char *path, const dn_table *table, dn_classes *classes,
               float **truth);
 

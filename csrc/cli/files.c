@@ -1,4 +1,4 @@
-/* Files that came with the program, and files that will be written. */
+/* Bundled files, and files that will be written. */
 #include "base/nearest.h"
 #include "cli/cli.h"
 #include <dirent.h>
@@ -12,13 +12,13 @@
 
 /* ---- bundled files ----
  *
- * Networks and the digits lie in one of several places: where DARKNET_SHARE says (Python's command line sets it), beside
- * the binary in a source tree, in PREFIX/share/darknet-vae, or in the Python package of the environment whose `bin` the
- * binary lies in. */
+ * The networks and the digits are in one of several places: where DARKNET_SHARE says (Python's command line sets it),
+ * beside the binary in a source tree, in PREFIX/share/darknet-vae, or in the Python package of the environment whose
+ * `bin` holds the binary. */
 
 static int program_name(char text[CLI_PATH]) {
 #ifdef __APPLE__
-    char name[CLI_PATH]; /* may be a link, or lead through some */
+    char name[CLI_PATH]; /* may be a link, or the path may contain some */
     uint32_t size = sizeof name;
     char *real = _NSGetExecutablePath(name, &size) ? NULL : realpath(name, NULL);
     int fits = real && snprintf(text, CLI_PATH, "%s", real) < CLI_PATH;
@@ -45,7 +45,7 @@ static int is_folder(const char *path) {
     return !stat(path, &info) && S_ISDIR(info.st_mode);
 }
 
-/* lib/python3.x/site-packages of the folder's environment */
+/* lib/python3.x/site-packages of the environment that the folder belongs to */
 static int package_folder(const char *bin, char text[CLI_PATH]) {
     char lib[CLI_PATH];
     int found = 0;
@@ -59,7 +59,7 @@ static int package_folder(const char *bin, char text[CLI_PATH]) {
     return found;
 }
 
-/* The index-th place, 0, 1, ...; 0 after the last. An empty text is a place that is not there. */
+/* The index-th place, 0, 1, ...; returns 0 after the last. An empty text is a place that does not exist. */
 static int place(int index, char text[CLI_PATH]) {
     static const char *const beside[] = {"cfg", "data", "../share/darknet-vae"};
     char folder[CLI_PATH];
@@ -88,7 +88,7 @@ static int is_cfg(const char *name) {
 
 static int compare_names(const void *a, const void *b) { return strcmp(a, b); }
 
-/* Their names; only the first place that has some. */
+/* The names, from the first place that has any. */
 static int bundled_names(char names[64][64]) {
     char folder[CLI_PATH];
     int n = 0;
@@ -132,7 +132,7 @@ int cli_is_file(const char *path) {
     return strcmp(path, "-") && (stat(path, &info) || S_ISREG(info.st_mode));
 }
 
-/* The folder that a path lies in; returns its length in the path. */
+/* The folder that contains a path; returns its length in the path. */
 static size_t folder_of(const char *path, struct stat *info) {
     char text[CLI_PATH];
     const char *slash = strrchr(path, '/');

@@ -1,4 +1,4 @@
-/* What the verbs share: the network, tables, truths. */
+/* What the verbs share: networks, tables, truths. */
 #include "cli/cli.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,7 +75,7 @@ dn_rows cli_rows(const dn_table *table, const float *truth) {
 
 float *cli_floats(const cli_args *args, size_t rows, size_t width) {
     size_t bytes;
-    /* Systems that promise more than they have end the program when it is used. */
+    /* Systems that overcommit memory kill the program once it is used. */
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     size_t most = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : PTRDIFF_MAX;
     int fits = !__builtin_mul_overflow(rows, width, &bytes) && !__builtin_mul_overflow(bytes, sizeof(float), &bytes);

@@ -25,7 +25,7 @@ const cli_verb cli_verbs[] = {
     {NULL, 0, NULL, NULL, NULL, 0, 0, NULL},
 };
 
-/* Darknet's other commands, and what does their work here. */
+/* Darknet's other commands, and what replaces them here. */
 static const struct {
     const char *names[12], *instead;
 } elsewhere[] = {
@@ -70,14 +70,14 @@ static int is_help(const char *word) {
     return !strcmp(word, "--help") || !strcmp(word, "-help") || !strcmp(word, "-h") || !strcmp(word, "help");
 }
 
-/* The verb among the words, which is taken out of them, with vae or autoencoder before it. Options may stand before it. */
+/* Take the verb out of the words, together with a preceding vae or autoencoder. Options may stand before it. */
 static int take_verb(cli_args *args, int *argc, char **argv) {
     int n = 0, at = -1, autoencoder = 0, left = 0;
     for (int i = 0; i < *argc && at < 0; i++)
         if (argv[i][0] != '-')
             at = i;
         else if (cli_takes_value(argv[i]) && i + 1 < *argc && !is_command(argv[i + 1]))
-            i++; /* as 0 of -i 0 */
+            i++; /* such as the 0 of -i 0 */
     if (at < 0) return cli_usage(args, "no command: which of train, sample, encode, reconstruct, predict, evaluate, inspect?");
     const char *word = argv[at];
     if ((autoencoder = !strcmp(word, "autoencoder")) || !strcmp(word, "vae")) {
@@ -100,7 +100,7 @@ static int take_verb(cli_args *args, int *argc, char **argv) {
     return cli_usage(args, "%s needs Python: pip install ., then darknet-vae %s", word, word);
 }
 
-/* A file that is opened must not become standard output because that was closed (`>&-`). */
+/* If standard output was closed (`>&-`), the next file opened must not take its place. */
 static void keep_standard_descriptors(void) {
     for (int fd = 0; fd < 3; fd++)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_WRONLY : O_RDONLY) < 0) return;
@@ -122,6 +122,6 @@ int main(int argc, char **argv) {
     if (!code && !args.verb) return cli_help(&args);
     if (!code) code = cli_parse(&args, argc, argv);
     if (!code) code = args.help ? cli_verb_help(&args) : args.verb->run(&args);
-    /* what failed after the signal, as saving may, is worth more than that there was one */
+    /* a failure after the signal, such as one of saving, matters more than the signal itself */
     return cli_interrupted() && (!code || code == DN_E_INTERRUPTED) ? 128 + cli_interrupted() : code;
 }

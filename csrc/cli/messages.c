@@ -1,4 +1,4 @@
-/* What the binary says. */
+/* What the binary prints. */
 #include "base/status.h"
 #include "cli/cli.h"
 #include <errno.h>
@@ -9,13 +9,13 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Is standard output a pipe whose reader went away? */
+/* Is standard output a pipe whose reader is gone? */
 static int output_is_closed(void) {
     struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
     return poll(&out, 1, 0) > 0 && (out.revents & POLLERR) && !(out.revents & POLLNVAL);
 }
 
-/* The usual end of a program in a pipe, `... | head`: by the signal, without a word. */
+/* The usual end of a program in a pipe, as in `... | head`: killed by the signal, silently. */
 static void end_of_pipe(void) {
     signal(SIGPIPE, SIG_DFL);
     raise(SIGPIPE);

@@ -1,5 +1,5 @@
-/* The options, once: parsing, what belongs to which verb, "did you mean", the help pages, the manual page and the
- * completions come from this table. */
+/* The one table of options: parsing, which verb has which options, "did you mean", help pages, manual page and
+ * completions all come from it. */
 #include "base/nearest.h"
 #include "cli/cli.h"
 #include <errno.h>
@@ -52,7 +52,8 @@ static int option_is(const cli_option *o, const char *name, size_t size) {
     return 0;
 }
 
-/* An option of the verb; else, before the verb is known or when it has none of the name, any. */
+/* The option of that name that belongs to the verb; if the verb is unknown yet or has no such option, any option of
+ * that name. */
 static const cli_option *option_find(const char *name, size_t size, int verb) {
     const cli_option *other = NULL;
     for (const cli_option *o = cli_options; o->verbs; o++) {
@@ -87,7 +88,7 @@ static int option_of_others(const cli_args *args, const cli_option *o) {
     return cli_usage(args, "%s has no option -%s, which belongs to: %s", args->verb->name, o->names[0], verbs);
 }
 
-/* NULL, or what is wanted. */
+/* Returns NULL, or what the value must be. */
 static const char *option_set(cli_args *args, const cli_option *o, const char *value) {
     void *to = (char *)args + o->offset;
     char *end = NULL;
@@ -121,7 +122,7 @@ static const char *option_set(cli_args *args, const cli_option *o, const char *v
     return !errno && end != value && !*end && fits ? NULL : wanted[o->kind];
 }
 
-/* The option at *i, which moves on to its value. */
+/* Parse the option at *i; advances *i to its value. */
 static int parse_option(cli_args *args, int argc, char **argv, int *i) {
     const char *given = argv[*i], *name = given + (given[1] == '-' ? 2 : 1), *equals = strchr(name, '=');
     size_t size = equals ? (size_t)(equals - name) : strlen(name);
@@ -134,7 +135,7 @@ static int parse_option(cli_args *args, int argc, char **argv, int *i) {
         return 0;
     }
     const char *value = equals ? equals + 1 : *i + 1 < argc ? argv[++*i] : NULL;
-    if (value && !equals && value[0] == '-' && value[1]) { /* an option in the value's place? */
+    if (value && !equals && value[0] == '-' && value[1]) { /* an option where the value should be? */
         const char *other = value + (value[1] == '-' ? 2 : 1), *end = strchr(other, '=');
         if (option_find(other, end ? (size_t)(end - other) : strlen(other), CLI_ALL)) value = NULL;
     }

@@ -1,14 +1,14 @@
-/* The manual page and the completions of shells, written from the tables of verbs and options. */
+/* The manual page and the shell completions, written from the tables of verbs and options. */
 #include "cli/cli.h"
 #include <ctype.h>
 #include <string.h>
 
-/* Is the verb one of this program? Those that need Python are not in the stand-alone one. */
+/* Does this program have the verb? The stand-alone one lacks those that need Python. */
 static int is_here(const cli_args *args, const cli_verb *v) { return v->bit || !strcmp(args->program, "darknet-vae"); }
 
 /* ---- manual page ---- */
 
-/* In roff "-" would become a hyphen, and a dot or a quote at the beginning of a line is a command. */
+/* In roff, "-" would become a hyphen, and a dot or quote at the beginning of a line begins a command. */
 static void roff(const char *text) {
     for (; *text; text++)
         if (*text == '-')
@@ -108,7 +108,7 @@ int cli_manual(const cli_args *args) {
 
 static const char precisions[] = "float32 tf32 bf16";
 
-/* The pattern of an option's files; NULL: it has none, or any. */
+/* The pattern of the option's files; NULL: any file, or not a file. */
 static const char *pattern(const cli_option *o) {
     if (o->kind != CLI_FILE) return NULL;
     return !strcmp(o->metavar, "W") ? "*.weights" : !strcmp(o->metavar, "F.csv") ? "*.csv" : NULL;
@@ -126,14 +126,14 @@ static void spellings(const cli_option *o, const char *between) {
         printf("%s-%s%s--%s", k ? between : "", o->names[k], between, o->names[k]);
 }
 
-/* Of several rows of one name only the first one tells a shell something. */
+/* Of several rows with the same name, only the first is of use to a shell. */
 static int is_first(const cli_option *o, int bit) {
     for (const cli_option *other = cli_options; other < o; other++)
         if (!strcmp(other->names[0], o->names[0]) && other->verbs & bit) return 0;
     return 1;
 }
 
-/* Text between single quotes, with a backslash before each of the bytes in `special`. */
+/* Text for use between single quotes, with a backslash before each of the bytes in `special`. */
 static void quoted(const char *text, const char *special) {
     for (; *text; text++)
         if (*text == '\'')
@@ -191,7 +191,7 @@ static void completion_bash(const cli_args *args) {
     printf("complete -o filenames -o default -F _darknet %s\n", args->program);
 }
 
-/* "[help]" or ":W:_files -g ..." of _arguments, where brackets and colons have a meaning; in single quotes. */
+/* "[help]" or ":W:_files -g ..." for _arguments, where brackets and colons have a meaning; in single quotes. */
 static void zsh_option(const cli_option *o) {
     fputs("            '(", stdout);
     spellings(o, " ");

@@ -1,4 +1,4 @@
-/* Signals, and the line that shows the progress of a training. */
+/* Signals, and the progress line of a training. */
 #include "cli/cli.h"
 #include <signal.h>
 #include <stdlib.h>
@@ -7,11 +7,11 @@
 #include <time.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t interrupted, saving; /* saving: 1, and 2 after a signal that came meanwhile */
-static struct timespec interrupted_at;            /* the handler's */
+static volatile sig_atomic_t interrupted, saving; /* saving: 1, or 2 after a signal that came meanwhile */
+static struct timespec interrupted_at;            /* time of the first signal */
 
-/* A later one means it. One that comes at once is the same event twice: a terminal that closes and its shell both send
- * SIGHUP, service managers send SIGTERM and SIGHUP, wrappers pass on what the whole group has heard. */
+/* A later signal is meant. One that comes at once is the same event delivered twice: a terminal that closes and its
+ * shell both send SIGHUP, service managers send SIGTERM and SIGHUP, wrappers pass on what the whole group received. */
 static void signal_heard(int number) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -31,13 +31,13 @@ void cli_signals(void) {
     struct sigaction heard = {.sa_handler = signal_heard}, before; /* no SA_RESTART: waiting for a pipe ends too */
     const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGXCPU};
     sigemptyset(&heard.sa_mask);
-    for (int i = 0; i < 4; i++) sigaddset(&heard.sa_mask, numbers[i]); /* one at a time */
+    for (int i = 0; i < 4; i++) sigaddset(&heard.sa_mask, numbers[i]); /* one signal at a time */
     for (int i = 0; i < 4; i++)
         if (numbers[i] != SIGHUP || (!sigaction(SIGHUP, NULL, &before) && before.sa_handler != SIG_IGN)) /* nohup */
             sigaction(numbers[i], &heard, NULL);
-    signal(SIGPIPE, SIG_IGN); /* a training must not end with the reader of its progress */
+    signal(SIGPIPE, SIG_IGN); /* a training must not die with the reader of its progress */
 #ifdef SIGXFSZ
-    signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is an error that is told */
+    signal(SIGXFSZ, SIG_IGN); /* exceeding a file size limit becomes an ordinary error */
 #endif
     dn_watch(asked_to_stop, NULL);
 }
@@ -67,7 +67,7 @@ static size_t terminal_width(void) {
 void cli_progress(const cli_args *args, const dn_progress *p, int terminal) {
     char line[256];
     if (args->quiet || (!terminal && !p->epoch_done)) return;
-    size_t width = terminal ? terminal_width() : sizeof line; /* with its final zero: the last column stays free */
+    size_t width = terminal ? terminal_width() : sizeof line; /* counts the final zero: the last column stays free */
     dn_progress_line(p, line, width < sizeof line ? width : sizeof line);
     fprintf(stderr, terminal ? "\r\033[K%s%s" : "%s%s", line, terminal && !p->finished ? "" : "\n");
 }

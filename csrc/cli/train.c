@@ -1,11 +1,11 @@
-/* vae train, autoencoder, train: one job. */
+/* train: one job for VAEs, autoencoders and supervised networks. */
 #include "cli/cli.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* What a training holds. */
+/* What a training works with. */
 typedef struct train_job {
     cli_args args;
     dn_net *net;
@@ -14,11 +14,11 @@ typedef struct train_job {
     dn_classes classes;
     float *truth, *valid_truth;
     dn_trainer *trainer;
-    int own_truth, supervised; /* supervised: with that, and no latent loss */
-    char save[CLI_PATH], latents[CLI_PATH], labels[CLI_PATH]; /* the last two: "" when not written */
+    int own_truth, supervised; /* supervised: with a separate truth and no latent loss */
+    char save[CLI_PATH], latents[CLI_PATH], labels[CLI_PATH]; /* the last two: "" if not to be written */
 } train_job;
 
-/* ---- what will be written, before hours of training ---- */
+/* ---- output files, checked before hours of training ---- */
 
 static int train_names(train_job *j) {
     const cli_args *args = &j->args;
@@ -110,7 +110,7 @@ static dn_status train_latents(const train_job *j, float *mean) {
     return status == DN_OK ? dn_csv_save(j->latents, mean, rows.n, (size_t)j->info.latent_size) : status;
 }
 
-/* The place is full or gone: what was learned in hours is put where temporary files go. */
+/* The disk is full or gone: save hours of learning in the folder for temporary files. */
 static void train_rescue(const train_job *j) {
     const char *folder = getenv("TMPDIR"), *slash = strrchr(j->save, '/');
     char path[2 * CLI_PATH];
@@ -125,7 +125,7 @@ static void train_rescue(const train_job *j) {
     rmdir(path);
 }
 
-/* Weights, and what lies beside them. */
+/* Save the weights, and the files that belong to them. */
 static int train_save(train_job *j) {
     const cli_args *args = &j->args;
     dn_status status = dn_net_save(j->net, j->save);
@@ -143,7 +143,7 @@ static int train_save(train_job *j) {
     return 0;
 }
 
-/* The losses of the last whole epoch; none are known when there is none. */
+/* Print the losses of the last complete epoch; without one, none are known. */
 static int train_result(const train_job *j, const dn_progress *epoch, double seconds) {
     dn_report losses, result = {0};
     dn_report_shown(&epoch->report, &losses);
@@ -166,8 +166,8 @@ static int train_run(train_job *j) {
             if (terminal && !j->args.quiet && p.rows_done) fputs("\r\033[K", stderr);
             cli_warn(&j->args, "%s", now.warning);
         }
-        if (trained == DN_OK || trained == DN_E_INTERRUPTED) p = now; /* else weights are those of the last epoch */
-        if (now.epoch_done) epoch = now; /* also when the preview after it is what failed */
+        if (trained == DN_OK || trained == DN_E_INTERRUPTED) p = now; /* else the weights are the last epoch's */
+        if (now.epoch_done) epoch = now; /* even if the preview after it is what failed */
         if (!epoch.epoch) epoch.report = now.report; /* for its names */
         if (trained != DN_OK) break;
         cli_progress(&j->args, &p, terminal);
@@ -176,7 +176,7 @@ static int train_run(train_job *j) {
     int interrupted = cli_interrupted();
     cli_no_interrupt(!cli_is_file(j->save));
     if (trained != DN_E_INTERRUPTED) code = cli_check(&j->args, trained);
-    /* Nothing that was saved before gives way to a network that has learned nothing. */
+    /* A network that has learned nothing must not overwrite what was saved before. */
     int learned = epoch.epoch > 0 || (interrupted && trained != DN_E_NUMERIC && p.rows_done > 0 && isfinite(dn_report_get(&p.report, "total_loss")));
     int saved = learned ? train_save(j) : 0;
     if (!saved) saved = train_result(j, &epoch, p.seconds);

@@ -15,7 +15,7 @@ DN_PER_ISA_EXTERN(dn_dense_kernels, dn_dense_kernels);
 
 static const char *const isas[] = {"base", "avx2", "avx512", NULL};
 
-static int isa_best(void) { /* of this processor: the ones before it run too */
+static int isa_best(void) { /* of this processor, which also runs all earlier ones */
     int best = 0;
 #if defined(__x86_64__)
     __builtin_cpu_init();
@@ -27,7 +27,7 @@ static int isa_best(void) { /* of this processor: the ones before it run too */
     return best;
 }
 
-/* The index of DARKNET_ISA; -1: not set, -2: no such one. */
+/* The index of DARKNET_ISA; -1: not set, -2: unknown. */
 static int isa_named(void) {
     const char *name = getenv("DARKNET_ISA");
     if (!name || !*name) return -1;
@@ -55,7 +55,7 @@ dn_status dn_cpu_check(void) {
 }
 
 int dn_cpu_isa(void) {
-    static atomic_int chosen; /* 1 + the index; a pure function of the machine: a race writes the same value */
+    static atomic_int chosen; /* 1 + the index; depends on the machine alone, so racing threads write the same value */
     int isa = atomic_load(&chosen);
     if (!isa) atomic_store(&chosen, isa = 1 + isa_choose());
     return isa - 1;

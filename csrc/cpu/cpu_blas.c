@@ -1,4 +1,5 @@
-/* An external BLAS, opened at run time when DARKNET_BLAS names one: DARKNET_BLAS=libopenblas.so.0. Only cblas_sgemm is used. */
+/* An external BLAS, opened at run time when DARKNET_BLAS names one, such as libopenblas.so.0. Only cblas_sgemm is
+ * used. */
 #define _GNU_SOURCE
 #include "cpu/cpu_blas.h"
 #include <dlfcn.h>
@@ -16,7 +17,7 @@ static dn_sgemm_fn blas_open(void) {
 }
 
 dn_sgemm_fn dn_cpu_blas(void) {
-    static atomic_uintptr_t found; /* 1: none. A race opens the same library twice, which dlopen counts. */
+    static atomic_uintptr_t found; /* 1: none. Racing threads open the same library twice, which dlopen counts. */
     uintptr_t value = atomic_load(&found);
     if (!value) {
         dn_sgemm_fn fn = blas_open();

@@ -3,15 +3,16 @@
  *
  *   forward    y[pixel][filter]  = sum over taps    of x[pixel + tap]  w[tap][filter]
  *   data       dx[pixel][channel] = sum over taps   of dy[pixel - tap] w[tap][channel], for each of stride^2 phases:
- *              the pixels with one remainder by the stride meet the same taps
+ *              pixels with the same remainder by the stride meet the same taps
  *   weights    dw[tap][filter]   = sum over pixels  of x[tap + pixel]  dy[pixel][filter]
  *
- * Results of a few channels per group, as of depthwise convolutions and at the image end of an autoencoder, have their
- * vectors along the pixels of a frame instead; then a frame keeps the pixels of one remainder by the stride together.
+ * Results with few channels per group, as in depthwise convolutions and at the image end of an autoencoder, have their
+ * vectors along the pixels of a frame instead; a frame then keeps pixels with the same remainder by the stride
+ * together.
  *
  * Images stay in CHW. A map with padding is copied into a frame with zero borders, the right side into panels, and
- * products come back through a transposition in registers. Work is cut by the shape alone into chunks of a few images,
- * or bands of one, by panels; weight gradients are summed in a fixed number of parts that are added in order. */
+ * products are transposed back in registers. Work is cut into chunks, by the shape alone: a few images, or bands of
+ * one, times panels; weight gradients are summed in a fixed number of parts that are added in order. */
 #include "cpu/cpu_conv_kernels.h"
 #include "cpu/cpu_ops.h"
 #include "net/convolution.h"
@@ -21,11 +22,11 @@
 
 enum {
     CHUNK = 4000000,       /* flops of a chunk: about 50 us */
-    FRAME = 1 << 17,       /* floats of a frame that stays in a core's second cache */
-    MAX_STRIDE = 8,        /* beyond it, and beyond the next, the composed passes do it */
+    FRAME = 1 << 17,       /* floats of a frame that fits a core's second-level cache */
+    MAX_STRIDE = 8,        /* above this or the next limit, the composed passes are used */
     MAX_OFFSETS = 1 << 24, /* floats of a frame, entries of a table */
     MAX_SLOTS = 256,
-    SUM_PIXELS = 256, /* pixels a weight gradient sums in registers */
+    SUM_PIXELS = 256, /* pixels over which a weight gradient is summed in registers */
 };
 
 static size_t round_up(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
@@ -33,14 +34,14 @@ static size_t padded(size_t floats) { return round_up(floats, 16); }
 static int least(int a, int b) { return a < b ? a : b; }
 static int most(int a, int b) { return a > b ? a : b; }
 static int ceil_div(int a, int b) { return (a + b - 1) / b; }
-/* Channels that fill less than half a vector. */
+/* Do the channels fill no more than half a vector? */
 static int is_narrow(const dn_cpu_conv_kernels *k, int channels) { return channels * 2 <= k->width; }
 
 /* ---- scratch of the chunks in flight: no more of them than threads ---- */
 
 typedef struct slots {
     float *memory;
-    size_t floats; /* of one */
+    size_t floats; /* of one chunk */
     int count;
     atomic_char busy[MAX_SLOTS];
 } slots;
@@ -58,14 +59,14 @@ static int slots_wanted(dn_pool *pool) { return least(dn_pool_threads(pool), MAX
 
 /* ---- frames ---- */
 
-/* A window on the maps of a row and group: rows and columns from (y, x) on, zero outside. `whole`: the window lies
- * inside them and is read where it is. */
+/* A window on the maps of a row and group: rows and columns from (y, x) on, zero outside the maps. `whole`: the window
+ * lies inside the maps and is read in place. */
 typedef struct frame {
     int channels, height, width; /* of the maps */
     int rows, cols;              /* of the window */
     int x;
-    int whole, pitch, area; /* steps between lines and maps of the window */
-    int split, plane;       /* > 1: a map's pixels by their remainders, in split^2 planes of `plane` values */
+    int whole, pitch, area; /* distance between lines and between maps of the window */
+    int split, plane;       /* > 1: a map's pixels are sorted by remainder, into split^2 planes of `plane` values */
 } frame;
 
 static size_t frame_floats(const frame *f) { return f->whole ? 0 : (size_t)f->channels * f->area; }
@@ -73,7 +74,7 @@ static int frame_at(const frame *f, int c, int y, int x) {
     return c * f->area + (y % f->split * f->split + x % f->split) * f->plane + y / f->split * f->pitch + x / f->split;
 }
 
-/* split 0: not needed, so that the maps may be read where they are. */
+/* split 0: not needed, so the maps may be read in place. */
 static void frame_settle(frame *f, int y, int rows_of_all_bands, int split) {
     f->whole = !split && y >= 0 && f->x >= 0 && y + rows_of_all_bands <= f->height && f->x + f->cols <= f->width;
     f->split = most(1, split);
@@ -82,7 +83,7 @@ static void frame_settle(frame *f, int y, int rows_of_all_bands, int split) {
     f->area = f->whole ? f->height * f->width : f->plane * f->split * f->split;
 }
 
-/* The window's values from line y on; the border is zero already. `from` is the first of `channels` maps. */
+/* Copy the window's values from line y on; its border is already zero. `from` is the first of `channels` maps. */
 static void frame_fill(const dn_cpu_conv_kernels *k, const frame *f, const float *from, int y, int channels,
                        float *to) {
     int first = most(0, -y), last = least(f->rows, f->height - y), left = most(0, -f->x);
@@ -105,29 +106,29 @@ static void frame_fill(const dn_cpu_conv_kernels *k, const frame *f, const float
 /* ---- forward and data: pixels of the result times panels of weights ---- */
 
 typedef struct phase {
-    int first, k;         /* its rows of a panel */
-    int y, x, tall, wide; /* first pixel in a band, lines, pixels of a line */
+    int first, k;         /* its rows in a panel */
+    int y, x, tall, wide; /* first pixel in a band, number of lines, pixels per line */
     int pixels;           /* where its pixels begin in the tables */
 } phase;
 
 typedef struct gather {
     const dn_cpu_conv_kernels *kernels;
     const dn_conv_layer *layer;
-    int data, narrow;        /* the data pass; vectors along pixels */
-    int k, n, height, width; /* taps, channels and size of the result, of one group */
-    int band, n_bands, step; /* lines of the result a band has; between lines of a phase */
-    int band_y, y;           /* lines of the source from band to band, and where the first begins */
+    int data, narrow;        /* this is the data pass; vectors run along pixels */
+    int k, n, height, width; /* taps; channels and size of the result, for one group */
+    int band, n_bands, step; /* result lines per band; distance between lines of a phase */
+    int band_y, y;           /* source lines from one band to the next, and where the first band begins */
     frame source;
     int n_phases, n_panels;
     phase phases[MAX_STRIDE * MAX_STRIDE];
     size_t units, per_chunk; /* bands of all rows and groups */
-    int ranges;              /* parts of the panels */
+    int ranges;              /* number of parts the panels are cut into */
     size_t panel_floats, tile_floats, slot_floats, floats;
-    size_t flat; /* narrow: between channels of a tile */
-    /* in the workspace */
+    size_t flat; /* narrow: distance between channels of a tile */
+    /* in the workspace: */
     float *panels;
-    int *taps, *from, *to; /* offsets in the window by tap, by pixel; pixel number in the band */
-    int *rows;             /* data: a kernel's tap's row of a panel */
+    int *taps, *from, *to; /* offsets in the window by tap and by pixel; pixel number in the band */
+    int *rows;             /* data: the row of a panel for a tap of the kernel */
     slots scratch;
     int add;
     const float *x, *w;
@@ -136,7 +137,7 @@ typedef struct gather {
 
 static double chunks_of(double flops) { return flops < CHUNK ? 1 : flops / CHUNK; }
 
-/* The window that `lines` lines of the result need, for all bands or for one. */
+/* The lines of the window needed for `lines` lines of the result, for all bands or for one. */
 static int gather_lines(const gather *g, int lines) {
     const dn_conv_shape *s = &g->layer->group;
     int reach = (s->size - 1) / s->stride;
@@ -169,7 +170,7 @@ static void gather_phases(gather *g) {
         }
 }
 
-/* 0 when the shape is not for this. */
+/* Returns 0 when the kernels do not handle the shape. */
 static int gather_plan(gather *g, dn_pool *pool, const dn_conv_layer *l, size_t rows, int data) {
     const dn_conv_shape *s = &l->group;
     int reach = (s->size - 1) / s->stride, channels = data ? l->filters : s->channels;
@@ -186,7 +187,7 @@ static int gather_plan(gather *g, dn_pool *pool, const dn_conv_layer *l, size_t 
                         .width = data ? s->out_width : s->width,
                         .cols = gather_lines(g, g->width),
                         .x = g->y};
-    /* as many lines as stay in the cache, but enough pixels to be worth a walk through the weights */
+    /* as many lines as fit the cache, but enough pixels to be worth one pass over the weights */
     int room = most(FRAME / most(channels * g->source.cols, 1) - s->size, 1);
     int lines = data ? room * s->stride : room / s->stride;
     lines = least(lines, FRAME / (g->width * g->kernels->panel));
@@ -253,7 +254,7 @@ static void gather_tables(gather *g) {
         }
 }
 
-/* Panel `index` of all groups: its columns are channels of the result. */
+/* Panel `index`, counted over all groups: its columns are channels of the result. */
 static void gather_pack(void *context, size_t index) {
     const gather *g = context;
     const dn_conv_shape *s = &g->layer->group;
@@ -261,7 +262,7 @@ static void gather_pack(void *context, size_t index) {
     int n = least(g->n - column, g->kernels->panel), square = s->size * s->size;
     const float *w = g->w + (size_t)group * g->layer->filters * s->channels * square;
     float *panel = g->panels + index * g->panel_floats;
-    if (g->narrow) { /* one "panel": (n, k) as it stands, in the data pass with its rows in order */
+    if (g->narrow) { /* one "panel": (n, k) as it is, in the data pass with its rows reordered */
         for (int i = 0; i < g->n; i++)
             for (int p = 0; p < g->k; p++) {
                 int f = p / square, tap = p % square;
@@ -281,7 +282,8 @@ static void gather_pack(void *context, size_t index) {
                              panel + (size_t)f * g->kernels->panel);
 }
 
-/* A band of `lines` lines from the window to y, which is the band's first value of the group's first channel. */
+/* Compute a band of `lines` lines from the window into y, which points at the band's first value of the group's first
+ * channel. */
 static void gather_wide(const gather *g, const float *window, const float *panels, int lines, int range, float *tile,
                         float *y) {
     size_t map = (size_t)g->height * g->width;
@@ -371,7 +373,7 @@ typedef struct scatter {
     const dn_conv_layer *layer;
     int k, band, n_bands, images; /* taps; lines of y in a band; images in a piece when a band is a whole map */
     frame source;
-    size_t units, pieces, parts;  /* row-and-group's rows times bands; runs of `images` units; sums kept apart */
+    size_t units, pieces, parts;  /* rows times groups times bands; runs of `images` units; sums kept apart */
     int n_panels, ranges, splits; /* of panels, of channels */
     int narrow;
     size_t panel_floats, right_floats, slot_floats, floats;
@@ -414,7 +416,7 @@ static int scatter_plan(scatter *g, dn_pool *pool, const dn_conv_layer *l, size_
         g->images = most(1, least(SUM_PIXELS / (s->out_height * s->out_width), (int)(FRAME / most(1, (int)window))));
         g->images = least(g->images, (int)(MAX_OFFSETS / (g->step + 1)) + 1);
     }
-    /* pieces do not cross groups: a unit is a band of a row */
+    /* pieces do not cross groups: a unit is one band of a row */
     g->units = rows * (size_t)g->n_bands;
     g->images = (size_t)g->images < g->units ? g->images : (int)g->units;
     g->pieces = (g->units + g->images - 1) / g->images;
@@ -422,12 +424,13 @@ static int scatter_plan(scatter *g, dn_pool *pool, const dn_conv_layer *l, size_
     double pixels = (double)rows * s->out_height * s->out_width, flops = 2 * pixels * l->filters * g->k;
     flops += 30 * (pixels * l->filters + (double)rows * (double)map);
     int wanted = (int)chunks_of(flops < 256.0 * CHUNK ? flops : 256.0 * CHUNK);
-    g->panel_floats = padded((size_t)g->k * panel) + (size_t)panel * g->kernels->width; /* from_panel's slack */
+    g->panel_floats = padded((size_t)g->k * panel) + (size_t)panel * g->kernels->width; /* slack for from_panel */
     size_t all = g->panel_floats * g->n_panels;
     g->parts = (size_t)least(least(wanted, 16), most(1, (int)(pixels / 512 < 16 ? pixels / 512 : 16)));
     if (g->parts * all > 1 << 22) g->parts = all > 1 << 22 ? 1 : (1 << 22) / all;
     if (g->parts > g->pieces) g->parts = g->pieces;
-    /* more chunks by splitting what is cheaper to prepare once more: dy for channels of x, or x for panels of dy */
+    /* get more chunks by splitting what is cheaper to prepare repeatedly: dy for channels of x, or x for panels of
+     * dy */
     wanted = ceil_div(least(wanted, 32), (int)g->parts * l->groups);
     int by_channels = most(1, least(least(wanted, s->channels), g->k / 64)), by_panels = least(wanted, g->n_panels);
     int dy_is_smaller = (size_t)l->filters * s->out_height * s->out_width < map;
@@ -455,7 +458,7 @@ static void scatter_tables(scatter *g) {
                 *pixel++ = i * (int)g->step + frame_at(f, 0, y * s->stride, x * s->stride);
 }
 
-/* Chunk = ((group, part), range of panels, split of channels). */
+/* A chunk is ((group, part), range of panels, split of channels). */
 static void scatter_chunk(void *context, size_t chunk) {
     scatter *g = context;
     const dn_conv_shape *s = &g->layer->group;
@@ -481,11 +484,11 @@ static void scatter_chunk(void *context, size_t chunk) {
                 continue;
             }
             float *to = window + i * g->step;
-            if (piece == first || g->n_bands > 1) /* and what `dots` reads beyond, times 0 */
+            if (piece == first || g->n_bands > 1) /* including what `dots` reads beyond the end, times 0 */
                 memset(to, 0, ((size_t)channels * f->area + (g->narrow ? DN_NARROW : 0)) * sizeof *to);
             frame_fill(g->kernels, f, x, y, channels, to);
         }
-        if (g->narrow) { /* dy in the frame's pitch, zero between lines */
+        if (g->narrow) { /* dy with the frame's pitch, zero between lines */
             int count = (int)round_up((size_t)(lines - 1) * f->pitch + s->out_width, g->kernels->width);
             memset(right, 0, g->right_floats * sizeof *right);
             for (int c = 0; c < g->layer->filters; c++)
@@ -514,7 +517,7 @@ static void scatter_chunk(void *context, size_t chunk) {
     slots_return(&g->scratch, slot);
 }
 
-/* Add the parts of a panel's sums in order. */
+/* Add the partial sums of a panel in order. */
 static void scatter_add(void *context, size_t index) {
     scatter *g = context;
     int panel = g->kernels->panel, p = (int)(index % g->n_panels);

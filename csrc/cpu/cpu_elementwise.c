@@ -2,7 +2,7 @@
 #include "cpu/cpu_ops.h"
 #include <string.h>
 
-/* One description for all loops over a long vector; `run` works on [from, to). */
+/* One description for all loops over a long vector; `run` does [from, to). */
 typedef struct vector_job vector_job;
 struct vector_job {
     void (*run)(const vector_job *, size_t from, size_t to);

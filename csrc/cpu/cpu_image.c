@@ -1,5 +1,5 @@
-/* Images: columns for convolutions, pooling, resampling, shortcuts. Every map is one's own, so chunks are runs of maps.
- */
+/* Images: columns for convolutions, pooling, resampling, shortcuts. Maps are independent, so a chunk is a run of
+ * maps. */
 #include "cpu/cpu_ops.h"
 #include <float.h>
 #include <string.h>
@@ -31,7 +31,7 @@ static void image_run(dn_pool *pool, size_t values, image_job job) {
 static inline int least(int a, int b) { return a < b ? a : b; }
 static inline int most(int a, int b) { return a > b ? a : b; }
 
-/* Output columns [*from, *to) of tap kx lie inside the image. */
+/* Those output columns [*from, *to) for which tap kx lies inside the image. */
 static void inside(const dn_conv_shape *s, int kx, int *from, int *to) {
     int left = s->padding - kx, right = s->width - 1 + s->padding - kx; /* 0 <= ox*stride - left, ox*stride <= right */
     *from = left > 0 ? least((left + s->stride - 1) / s->stride, s->out_width) : 0;
@@ -134,7 +134,7 @@ void cpu_maxpool_backward(dn_pool *pool, size_t rows, const dn_conv_shape *s, co
                           .index = (int *)index});
 }
 
-/* (h, w) is the size of the input map in all four; one loop for the stride of every network, one for the others */
+/* (h, w) is the size of the input map in all four functions; one loop for the usual stride, one for other strides */
 static inline void up_line(int w, int stride, float scale, const float *x, float *y) {
     if (stride == 2)
         for (int k = 0; k < w; k++) y[2 * k] = y[2 * k + 1] = scale * x[k];
@@ -189,7 +189,7 @@ RESAMPLE(upsample_backward, run_upsample_backward, (size_t)h * w * stride * stri
 RESAMPLE(downsample_forward, run_downsample, (size_t)h *w)
 RESAMPLE(downsample_backward, run_downsample_backward, (size_t)h *w)
 
-/* Map c2 of a row of y, and of dx; source maps beyond c1 do not exist. */
+/* Map c2 of a row of y, and of dx; source maps from c1 on do not exist. */
 static void run_shortcut(const image_job *j, size_t m) {
     const dn_shortcut_shape *s = j->shortcut;
     int h = least(s->h1 / s->stride, s->h2 / s->sample), w = least(s->w1 / s->stride, s->w2 / s->sample);

@@ -1,9 +1,9 @@
-/* Single-thread kernels that are compiled once per instruction set (isa_kernels.c) and chosen when first used. */
+/* Single-thread kernels, compiled once per instruction set (isa_kernels.c) and chosen at first use. */
 #ifndef DN_CPU_KERNELS_H
 #define DN_CPU_KERNELS_H
 #include "backend/backend.h"
 
-enum { DN_NORM_CHANNELS = 64 }; /* at most so many in one call of the norm_ kernels */
+enum { DN_NORM_CHANNELS = 64 }; /* most channels in one call of the norm_ kernels */
 typedef enum dn_math {
     DN_MATH_EXP,
     DN_MATH_EXPM1,
@@ -15,7 +15,7 @@ typedef enum dn_math {
     DN_MATH_SIN
 } dn_math; /* the last two: of 2 pi x, 0 <= x < 1 */
 
-/* Kernels over vectors (isa_kernels.c); what each computes stands there and in backend_ops.h. */
+/* Kernels over vectors (isa_kernels.c); what each computes is documented there and in backend_ops.h. */
 typedef struct dn_cpu_kernels {
     const char *name;
     void (*scale)(size_t n, float a, float *x);                                   /* x *= a */
@@ -23,7 +23,7 @@ typedef struct dn_cpu_kernels {
     void (*mul_add)(size_t n, float a, const float *x, const float *y, float *z); /* z += a x y */
     void (*shift)(size_t n, float a, float *x);                                   /* x += a */
     double (*sum)(size_t n, const float *x);
-    void (*column_sums)(size_t rows, size_t cols, size_t ld, const float *x, float *to); /* added */
+    void (*column_sums)(size_t rows, size_t cols, size_t ld, const float *x, float *to); /* added to `to` */
     void (*activate)(dn_activation a, size_t n, float *x);
     void (*activate_gradient)(dn_activation a, size_t n, const float *y, float *dy);
     double (*loss)(const dn_likelihood *likelihood, size_t n, const float *x, const float *truth, float *error,
@@ -61,11 +61,12 @@ typedef struct dn_gemm_kernel {
 enum { DN_GEMM_TILE = 128 * 144 };
 const dn_gemm_kernel *dn_cpu_gemm_kernel(void);
 
-/* The fastest instruction set this processor runs, or the one DARKNET_ISA names: an index into the tables below. */
+/* The widest instruction set that this processor supports, or the one that DARKNET_ISA names: an index into the tables
+ * below. */
 int dn_cpu_isa(void);
-/* Can DARKNET_ISA and DARKNET_BLAS be followed? DN_E_USAGE: no. */
+/* Are DARKNET_ISA and DARKNET_BLAS valid? DN_E_USAGE if not. */
 dn_status dn_cpu_check(void);
-/* The tables of one isa_*.c, in the order of dn_cpu_isa. */
+/* The tables of each isa_*.c, indexed by dn_cpu_isa. */
 #if defined(__x86_64__)
 #define DN_PER_ISA(table) {&table##_base, &table##_avx2, &table##_avx512}
 #define DN_PER_ISA_EXTERN(type, table) extern const type table##_base, table##_avx2, table##_avx512
@@ -75,8 +76,8 @@ dn_status dn_cpu_check(void);
 #endif
 const dn_cpu_kernels *dn_cpu_kernels_get(void);
 
-/* Loops in chunks of `grain`, whatever the number of threads; one chunk below three. The sum is that of the chunks, of
- * which there are at most 64 then, in order. */
+/* Loops run in chunks of `grain`, whatever the number of threads; below three chunks' worth of work, in one. Sums are
+ * taken per chunk, of which there are then at most 64, and added in order. */
 enum { DN_GRAIN = 1 << 15 };
 static inline size_t dn_chunks(size_t n, size_t grain) { return (n + grain - 1) / grain; }
 static inline size_t dn_chunk_end(size_t chunk, size_t grain, size_t n) {
@@ -86,6 +87,6 @@ typedef void (*dn_range_fn)(const void *context, size_t from, size_t to);
 typedef double (*dn_range_sum_fn)(const void *context, size_t from, size_t to);
 void dn_range_run(dn_pool *pool, size_t n, size_t grain, dn_range_fn fn, const void *context);
 double dn_range_sum(dn_pool *pool, size_t n, size_t grain, dn_range_sum_fn fn, const void *context);
-/* Items of `size` values each: how many make a chunk. */
+/* For items of `size` values each: how many make a chunk. */
 static inline size_t dn_grain_of(size_t size) { return size >= DN_GRAIN ? 1 : DN_GRAIN / (size ? size : 1); }
 #endif

@@ -1,4 +1,4 @@
-/* Losses, the reparameterisation, random numbers and optimiser steps. Sums are kept per chunk and added in order. */
+/* Losses, the reparameterisation, random numbers and optimiser steps. Sums are taken per chunk and added in order. */
 #include "cpu/cpu_ops.h"
 #include <string.h>
 
@@ -28,7 +28,7 @@ void cpu_mask(dn_pool *pool, size_t n, const float *truth, float *x) {
     dn_range_run(pool, n, DN_GRAIN, mask_range, &job);
 }
 
-/* ---- the reparameterisation: rows [lv | mu]; short ones are gathered into arrays that fill vectors ---- */
+/* ---- the reparameterisation: rows [lv | mu]; short rows are gathered into arrays that fill vectors ---- */
 
 enum { GATHERED = 256, LONG_ROW = 48, LATENT_GRAIN = 8192 };
 
@@ -39,14 +39,15 @@ typedef struct latent_job {
     float *z, *dx;
 } latent_job;
 
-/* Of z's values [at, to) those in the row of `at`, when rows are long; *place: of the first in x. Else 0. */
+/* When rows are long: how many of z's values [at, to) lie in the row of `at`; *place is that of the first one in x.
+ * Otherwise 0. */
 static size_t latent_row(const latent_job *j, size_t at, size_t to, size_t *place) {
     size_t row = at / j->latent, column = at % j->latent, n = j->latent - column;
     *place = row * 2 * j->latent + column;
     return j->latent < LONG_ROW ? 0 : n < to - at ? n : to - at;
 }
 
-/* Values [at, at + n) of z: their places in x are next[i] and next[i] + latent. */
+/* For values [at, at + n) of z: their places in x are next[i] and next[i] + latent. */
 static void latent_places(const latent_job *j, size_t at, size_t n, size_t place[GATHERED]) {
     size_t row = at / j->latent, column = at % j->latent;
     for (size_t i = 0; i < n; i++) {

@@ -1,12 +1,13 @@
-/* Batch normalisation. Per channel over n = rows * spatial values, m their mean and v their variance with the divisor
- * n - 1; r = 1 / sqrt(v + eps), or 1 / (sqrt(v) + 1e-6) in the legacy form of Darknet on a CPU. One value in training
- * has no variance: it is its own mean, so that y is the bias and dx 0, and the running statistics stay as they are.
+/* Batch normalisation, per channel over n = rows * spatial values: m is their mean and v their variance with the
+ * divisor n - 1; r = 1 / sqrt(v + eps), or 1 / (sqrt(v) + 1e-6) in the legacy form of Darknet on a CPU. In training, a
+ * single value has no variance: it is its own mean, so y is the bias and dx is 0, and the running statistics do not
+ * change.
  *
  *   y  = (x - m) r scale + bias
  *   dx = r (g - mean(g)) - (x - m) k sum(g (x - m)) / (n - 1),  g = dy scale
  *        k = r^3, legacy: r^2 / sqrt(v)
  *
- * the exact derivative of that forward (Darknet's own divides by n and is only near it). */
+ * dx is the exact derivative of this forward pass (Darknet's own divides by n and is only close to it). */
 #include "cpu/cpu_ops.h"
 #include <math.h>
 
@@ -20,7 +21,7 @@ typedef struct norm_job {
     float *mean, *var, *rolling_mean, *rolling_var, *xhat, *y, *dscale, *dbias;
 } norm_job;
 
-/* Channels [from, to), in portions that the kernels take. */
+/* Channels [from, to), in portions of the size that the kernels take. */
 static void norm_forward_range(const void *context, size_t from, size_t to) {
     const norm_job *j = context;
     const dn_cpu_kernels *k = dn_cpu_kernels_get();

@@ -1,9 +1,10 @@
-/* The CPU operations, cpu_NAME for NAME of backend_ops.h, where stands what each does. */
+/* The CPU operations: cpu_NAME for NAME of backend_ops.h, which says what each does. */
 #ifndef DN_CPU_OPS_H
 #define DN_CPU_OPS_H
 #include "cpu/cpu_kernels.h"
 
-/* The groups of operations that CPUs have. The others would gain nothing over what layers compose. */
+/* The groups of operations that CPUs have. The other fused operations would gain nothing over the operations that
+ * layers otherwise compose. */
 #define CPU_REQUIRED 1
 #define CPU_CONV 1
 #define CPU_DENSE 1

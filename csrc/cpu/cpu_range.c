@@ -1,4 +1,4 @@
-/* Loops over ranges on the pool's threads, and sums that do not depend on their number. */
+/* Loops over ranges on the pool's threads, and sums whose order does not depend on the number of threads. */
 #include "cpu/cpu_kernels.h"
 
 enum { PARTS = 64 };

@@ -51,7 +51,7 @@ typedef struct softmax_job {
     float *to, *error;
 } softmax_job;
 
-/* Rows [from, to). One softmax after the other where its values lie side by side; else they are gathered. */
+/* Rows [from, to). A softmax whose values are contiguous is done in place; others are gathered. */
 static void softmax_forward(const void *context, size_t from, size_t to) {
     enum { GATHERED = 1024 };
     const softmax_job *j = context;
@@ -140,7 +140,7 @@ typedef struct across_job {
     size_t channels, spatial;
     int size;
     float alpha, beta, kappa;
-    const float *x, *kept, *dy; /* kept: the norms of the forward */
+    const float *x, *kept, *dy; /* kept: the norms of the forward pass */
     float *y, *norms;
 } across_job;
 
@@ -195,7 +195,7 @@ void cpu_l2norm_backward(dn_pool *pool, size_t rows, size_t channels, size_t spa
     dn_range_run(pool, rows, dn_grain_of(4 * channels * spatial), l2norm_backward, &job);
 }
 
-/* The window of channel c: c - (size - 1)/2 to c + size/2, within the image. */
+/* The window of channel c: from c - (size - 1)/2 to c + size/2, clipped to the image. */
 static inline size_t lrn_first(size_t c, int size) {
     return c < (size_t)(size - 1) / 2 ? 0 : c - (size_t)(size - 1) / 2;
 }

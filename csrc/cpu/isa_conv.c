@@ -1,7 +1,7 @@
-/* Kernels of convolutions in GCC vector extensions, compiled with -DDN_ISA=base, avx2, avx512; everything is static but
- * the table. The product's left side is gathered by two tables of offsets while it runs: a pixel of an image and a tap
- * of a kernel add up to an address, whichever of them is summed over, so one kernel serves the three passes of a
- * convolution. */
+/* Kernels of convolutions in GCC vector extensions, compiled with -DDN_ISA=base, avx2, avx512; everything is static
+ * except the table. The product's left side is gathered on the fly through two tables of offsets: a pixel of an image
+ * and a tap of a kernel add up to an address, whichever of them is summed over, so one kernel serves all three passes
+ * of a convolution. */
 #include "cpu/cpu_conv_kernels.h"
 #include <string.h>
 
@@ -16,7 +16,7 @@
 enum { VL = 16, MR = 14 }; /* 28 of 32 registers accumulate */
 #else
 #if defined(__AVX2__)
-enum { VL = 8, MR = 6 }; /* 12 of 16 */
+enum { VL = 8, MR = 6 }; /* 12 of 16 registers accumulate */
 #else
 enum { VL = 4, MR = 6 };
 #endif
@@ -76,7 +76,7 @@ static const tile_fn tiles[MR][NV] = {
 };
 /* clang-format on */
 
-/* Tiles of nearly the same height rather than whole ones and a rest. */
+/* Tiles of nearly equal height rather than full ones and a remainder. */
 static void multiply(int m, int n, int k, const float *a, const int *rows, const int *cols, const float *b, int add,
                      float *c, const int *to) {
     int nv = (n + VL - 1) / VL, n_tiles = (m + MR - 1) / MR, n_blocks = k > KC ? (k + KC - 1) / KC : 1;
@@ -165,7 +165,7 @@ static void from_panel(int n, int count, const float *panel, int add, float *y, 
     }
 }
 
-/* ---- results of a few channels ---- */
+/* ---- results with few channels ---- */
 
 INLINE void narrow_tile(const int mr, const int nv, int k, const float *w, ptrdiff_t ldw, const float *x,
                         const int *cols, float *y, ptrdiff_t ldy) {
@@ -245,7 +245,7 @@ static void dots(int m, int n, int count, const float *x, const int *rows, const
     }
 }
 
-/* Whole parts, and a last one that overlaps: lines are short, so what counts is the number of steps. */
+/* Whole parts, and a last one that overlaps: lines are short, so the number of steps is what counts. */
 INLINE void copy_parts(const int part, int lines, int n, const float *x, ptrdiff_t ldx, float *y, ptrdiff_t ldy) {
     for (int r = 0; r < lines; r++, x += ldx, y += ldy) {
         for (int i = 0; i + part < n; i += part) memcpy(y + i, x + i, (size_t)part * sizeof *y);

@@ -1,12 +1,13 @@
-/* Kernels over vectors, compiled once per instruction set with -DDN_ISA=base, avx2, avx512. Formulas stand in
+/* Kernels over vectors, compiled once per instruction set with -DDN_ISA=base, avx2, avx512. The formulas are in
  * docs/numerics.md; tests/c/test_kernels.c has them in plain double precision. Sums are kept in double precision, one
- * for each lane, and the lanes are added in order. */
+ * per lane, and the lanes are added in order. */
 #include "cpu/cpu_kernels.h"
 #include "cpu/isa_math.h"
 #include "net/latent.h"
 #include <math.h>
 
-/* One double for each lane of a vector, as two vectors: a type of twice the registers' width compiles badly. */
+/* One double for each lane of a vector, as two vectors: compilers generate poor code for a type of twice the register
+ * width. */
 typedef float half_vec __attribute__((vector_size(VL * 2)));
 typedef double half_dvec __attribute__((vector_size(VL * 4)));
 typedef struct dvec {
@@ -33,7 +34,7 @@ INLINE double lanes(const dvec *x) {
     return s;
 }
 
-/* The first n <= VL values, zeros behind them. */
+/* The first n <= VL values, followed by zeros. */
 INLINE vec load_n(const float *p, size_t n) {
     vec v = {0};
     if (n >= VL) return load(p);
@@ -187,7 +188,7 @@ INLINE double loss_of(const dn_likelihood of, size_t n, const float *x, const fl
     return total;
 }
 
-/* The loop of one kind, so that the compiler sees no choice in it. */
+/* The loop for one kind of loss, so that the compiler sees no branch in it. */
 #define LOSS_OF(which)                                                                                                 \
     case which:                                                                                                        \
         return loss_of((dn_likelihood){which, {of->p[0], of->p[1]}}, n, x, truth, error, gradient)
@@ -205,7 +206,7 @@ static double loss(const dn_likelihood *of, size_t n, const float *x, const floa
     return 0;
 }
 
-/* y = softmax(x / temperature) of n values that follow one another */
+/* y = softmax(x / temperature) of n contiguous values */
 static void softmax(size_t n, float temperature, const float *x, float *y) {
     float largest = -__FLT_MAX__;
     vec most = splat(largest);
@@ -229,7 +230,7 @@ static void softmax(size_t n, float temperature, const float *x, float *y) {
 
 /* ---- the reparameterisation, on arrays of log-variances, means and noise ---- */
 
-/* A log-variance as it counts, and its slope; see latent.h. */
+/* The clamped log-variance, and the slope of the clamping; see latent.h. */
 INLINE vec log_variance(vec x, vec *slope) {
     const vec size = vec_abs(x), beyond = size - DN_LOG_VARIANCE_START;
     const ivec large = size > DN_LOG_VARIANCE_PLAIN;
@@ -285,7 +286,7 @@ INLINE vec unit(const uint32_t *bits, float add) {
     return (__builtin_convertvector((ivec)((uvec)b >> 8), vec) + add) * (1.0f / 16777216.0f);
 }
 
-/* n numbers from block `first` on: uniform in [0, 1), or normal by pairs (Box and Muller). */
+/* n numbers from block `first` on: uniform in [0, 1), or normal, drawn in pairs (Box and Muller). */
 static void random_numbers(int normal, uint64_t seed, uint32_t stream, uint64_t step, uint32_t first, size_t n,
                            float *to) {
     uint32_t bits[4][SIDE] __attribute__((aligned(64)));

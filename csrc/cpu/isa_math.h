@@ -1,7 +1,7 @@
-/* Elementary functions over vectors, within 2 units in the last place of the true value (3 for tanh), right at 0, the
- * infinities, NaN, and where results or arguments are denormal. Polynomials were fitted by weighted least squares to
- * the smallest largest relative error, which stays under a tenth of a unit; tests/c/test_kernels.c measures the whole.
- */
+/* Elementary functions over vectors, within 2 units in the last place of the true value (3 for tanh); exact at 0, the
+ * infinities and NaN, and accurate where results or arguments are denormal. Polynomials were fitted by weighted least
+ * squares to minimise the largest relative error, which stays under a tenth of a unit; tests/c/test_kernels.c measures
+ * the total. */
 #ifndef DN_ISA_MATH_H
 #define DN_ISA_MATH_H
 #include "cpu/isa_simd.h"
@@ -15,7 +15,7 @@ INLINE vec with_sign(vec size, vec sign) { return (vec)(((ivec)size & 0x7fffffff
 INLINE vec at_most(vec x, float limit) { return select(x > limit, splat(limit), x); }
 INLINE vec at_least(vec x, float limit) { return select(x < limit, splat(limit), x); }
 
-/* sqrt, lane by lane in the text and one instruction in the code */
+/* sqrt: lane by lane in the source, one instruction when compiled */
 INLINE vec vec_sqrt(vec x) {
     for (int i = 0; i < VL; i++) x[i] = __builtin_sqrtf(x[i]);
     return x;
@@ -48,7 +48,7 @@ INLINE vec power_of_two(ivec n) { return (vec)((n + 127) << 23); } /* -126 <= n 
 INLINE vec vec_exp(vec x) {
     ivec n;
     vec p = exp_parts(at_least(at_most(x, 89), -104), &n);
-    ivec half = n >> 1; /* in two steps: 2^128 and 2^-149 are no factors */
+    ivec half = n >> 1; /* in two steps: 2^128 and 2^-149 cannot be one factor */
     return ((p + 1) * power_of_two(half)) * power_of_two(n - half);
 }
 
@@ -63,7 +63,7 @@ INLINE vec vec_expm1(vec x) {
 INLINE vec vec_log(vec x) {
     ivec tiny = x < 1.17549435e-38f;
     vec scaled = select(tiny, x * 8388608.0f, x);
-    uvec bits = (uvec)scaled; /* unsigned: negative lanes, which do not count, would overflow */
+    uvec bits = (uvec)scaled; /* unsigned: negative lanes, whose results are discarded, would overflow */
     ivec e = (ivec)(bits - 0x3f3504f3) >> 23; /* 0x3f3504f3: sqrt(1/2) */
     vec f = (vec)(bits - ((uvec)e << 23)) - 1;
     vec power = __builtin_convertvector(e - (tiny & 23), vec);
@@ -106,7 +106,7 @@ INLINE vec vec_tanh(vec x) {
     return select(vec_abs(x) < 1e-4f, x, with_sign(t / (t + 2), x)); /* denormals too: x - x^3/3 rounds to x */
 }
 
-/* cos and sin of 2 pi u, 0 <= u < 1: the nearest quarter turn, and the rest f <= 1/2 of one */
+/* cos and sin of 2 pi u, 0 <= u < 1: the nearest quarter turn, and the remainder f <= 1/2 of one */
 INLINE void vec_turn(vec u, vec *cosine, vec *sine) {
     vec quarters = u * 4, shifted = quarters + ROUNDER, f = quarters - (shifted - ROUNDER), z = f * f;
     vec s = splat(1.5820674889255315e-4f), c = splat(9.191659046337008e-4f);

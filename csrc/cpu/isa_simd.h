@@ -1,6 +1,6 @@
-/* What the isa_*.c files share: the vector type of the instruction set they are compiled for, and shuffles. GCC vector
- * extensions only, so NEON and others compile the base form (VL = 4). Everything static: these files must not leave a
- * wide copy of a shared function for the linker to pick. */
+/* What the isa_*.c files share: the vector type of the instruction set they are compiled for, and shuffles. They use
+ * GCC vector extensions only, so NEON and others compile the base form (VL = 4). Everything is static: otherwise the
+ * linker might pick a copy of a shared function that was compiled for wide vectors. */
 #ifndef DN_ISA_SIMD_H
 #define DN_ISA_SIMD_H
 #include <stddef.h>
@@ -36,7 +36,7 @@ INLINE vec load(const float *p) { return *(const vec_u *)p; }
 INLINE void store(float *p, vec v) { *(vec_u *)p = v; }
 INLINE vec splat(float x) { return x - (vec){0}; }
 
-/* Lanes 0 .. VL - 1 of a shuffle: f(lane, d) for all of them. */
+/* Lanes 0 .. VL - 1 of a shuffle: f(lane, d) for each of them. */
 #define LANES4(f, d, e) f(e, d), f(e + 1, d), f(e + 2, d), f(e + 3, d)
 #if VL == 16
 #define LANES(f, d) LANES4(f, d, 0), LANES4(f, d, 4), LANES4(f, d, 8), LANES4(f, d, 12)
@@ -50,7 +50,7 @@ INLINE vec splat(float x) { return x - (vec){0}; }
 #else
 #define SHUFFLE(a, b, f, d) __builtin_shuffle(a, b, (ivec){LANES(f, d)})
 #endif
-/* Lane i of the result: lane at[i] of v, which is known only now. */
+/* Lane i of the result is lane at[i] of v; the indexes are known only at run time. */
 INLINE vec picked(vec v, ivec at) {
 #if defined(__clang__)
     vec to;
@@ -61,7 +61,7 @@ INLINE vec picked(vec v, ivec at) {
 #endif
 }
 #define LANE(e, d) (e)
-/* Of blocks of d lanes: the even ones of a and b in turn, and the odd ones. */
+/* Of blocks of d lanes: the even ones of a and b alternately, and the odd ones. */
 #define EVEN(e, d) ((e) / (d) % 2 == 0 ? (e) : VL + (e) - (d))
 #define ODD(e, d) ((e) / (d) % 2 == 0 ? (e) + (d) : VL + (e))
 
@@ -83,7 +83,7 @@ INLINE void transpose(vec v[VL]){
 #endif
             TRANSPOSE_ROUND(v, 2) TRANSPOSE_ROUND(v, 1)}
 
-/* Lane i of the result: the sum of v[i]'s lanes. v is used up. */
+/* Lane i of the result is the sum of the lanes of v[i]. v is overwritten. */
 INLINE vec sums(vec v[VL]) {
 #if VL == 16
     SUM_ROUND(v, 8)

@@ -1,7 +1,7 @@
-/* The table of CUDA operations: devices, memory, errors, recordings, cuBLAS; the kernels lie in the .cu files.
+/* The table of CUDA operations: devices, memory, errors, recordings, cuBLAS; the kernels are in the .cu files.
  *
- * Everything runs in one stream per network. An operation that fails is kept, the ones behind it do nothing, and
- * `finish` reports it. Recordings are CUDA graphs, captured from the stream. */
+ * Everything runs in one stream per network. When an operation fails, its error is kept, the operations after it do
+ * nothing, and `finish` reports it. Recordings are CUDA graphs, captured from the stream. */
 #define _GNU_SOURCE
 #include "backend/plugin.h"
 #include "cuda/cuda_blas.h"
@@ -15,14 +15,14 @@ typedef struct cuda_context {
     dn_cuda_place on;
     dn_cuda_blas blas;
     cudaError_t error;  /* the first since the last finish */
-    const char *failed; /* and its operation */
+    const char *failed; /* the operation that failed */
     char description[400];
 } cuda_context;
 
 /* The core's functions, set when the core asks for the table. Every caller passes the same ones. */
 static const dn_plugin_host *host;
 
-/* The network's context, with its device made this thread's. */
+/* The network's context, after making its device current in this thread. */
 static cuda_context *cuda_enter(dn_pool *pool) {
     cuda_context *c = *host->pool_slot(pool);
     cudaError_t error = cudaSetDevice(c->device);
@@ -32,7 +32,7 @@ static cuda_context *cuda_enter(dn_pool *pool) {
 
 static void cuda_keep(cuda_context *c, cudaError_t error, const char *operation) {
     if (error == cudaSuccess) return;
-    cudaGetLastError(); /* the runtime keeps it too */
+    cudaGetLastError(); /* the runtime keeps a copy of the error */
     if (c->error == cudaSuccess) c->error = error, c->failed = operation;
 }
 
@@ -83,7 +83,7 @@ static cudaError_t cuda_prepare(cuda_context *c, struct cudaDeviceProp *properti
     if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&c->on.stream, cudaStreamNonBlocking);
     if (error == cudaSuccess) error = cudaMalloc((void **)&c->on.sums, DN_CUDA_SUMS * sizeof *c->on.sums);
     if (error == cudaSuccess) error = cudaMalloc((void **)&c->on.scratch, DN_CUDA_SCRATCH * sizeof *c->on.scratch);
-    /* once, to see that this plugin has kernels for this device */
+    /* once, to check that this plugin has kernels for this device */
     if (error == cudaSuccess) error = dn_cuda_fill(&c->on, 1, 0, c->on.scratch);
     if (error == cudaSuccess) error = cudaStreamSynchronize(c->on.stream);
     return error;
@@ -115,7 +115,7 @@ static dn_status cuda_open(dn_pool *pool, int index, dn_precision precision) {
     static const char *const ways[DN_PRECISION_COUNT] = {"cuBLAS", "cuBLAS with TF32", "cuBLAS with bfloat16"};
     snprintf(c->description, sizeof c->description, "cuda:%d (%s, %s)", index, properties.name,
              c->blas.handle ? ways[precision] : "own kernels");
-    for (char *p = c->description; *p; p++) /* a driver's text: terminals are not to obey it */
+    for (char *p = c->description; *p; p++) /* text from the driver: keep control characters from the terminal */
         if ((unsigned char)*p < ' ' || (unsigned char)*p > '~') *p = '?';
     return DN_OK;
 }
@@ -158,8 +158,8 @@ static void cuda_free(dn_pool *pool, void *memory) {
     cuda_keep(c, cudaFree(memory), "free");
 }
 
-/* Both wait: the host's memory may be changed or gone afterwards, and may be pinned, so that only the stream knows the
- * end. */
+/* Waits in both directions: the host's memory may be changed or freed afterwards, and it may be pinned, in which case
+ * only the stream knows when the copy has ended. */
 static void cuda_transfer(dn_pool *pool, void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
                           const char *name) {
     cuda_context *c = cuda_enter(pool);
@@ -217,13 +217,13 @@ static void cuda_record_free(dn_pool *pool, void *recording) {
 #define DN_QUERY(group, type, name, parameters, arguments)
 #include "backend/backend_ops.h"
 
-/* Convolutions lay out no columns. */
+/* Convolutions do not write columns. */
 static size_t cuda_conv_workspace(dn_pool *pool, const dn_conv_layer *layer, size_t rows) {
     (void)pool, (void)layer, (void)rows;
     return 0;
 }
 
-/* Neither do dense layers: what they need is in the context's scratch memory. */
+/* Dense layers need none either: they use the context's scratch memory. */
 static size_t cuda_dense_scratch(dn_pool *pool, const dn_dense_shape *shape) {
     (void)pool, (void)shape;
     return 0;

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Numbers of cuBLAS's interface, which its header would give: cublasOperation_t, cudaDataType_t, cublasComputeType_t,
- * cublasGemmAlgo_t, cublasStatus_t. All of them are for arrays of float32; the precision is that of the factors within
- * a product. */
+/* Constants of cuBLAS's interface, which its header would provide: cublasOperation_t, cudaDataType_t,
+ * cublasComputeType_t, cublasGemmAlgo_t, cublasStatus_t. All of them are for arrays of float32; the precision is that
+ * of the factors within a product. */
 enum { OP_N = 0, OP_T = 1, REAL_32F = 0, ALGORITHM_DEFAULT = -1, STATUS_ALLOC_FAILED = 3, STATUS_NOT_SUPPORTED = 15 };
 static const int compute_types[DN_PRECISION_COUNT] = {
     [DN_FLOAT32] = 68, /* COMPUTE_32F */
@@ -24,7 +24,7 @@ static void *blas_library(char *why, size_t size) {
         if (!library) snprintf(why, size, "DARKNET_CUBLAS: %s", dlerror());
         return library;
     }
-    /* pip: site-packages/darknet_vae/lib/ is ours, site-packages/nvidia/ theirs */
+    /* pip: ours is site-packages/darknet_vae/lib/, theirs is site-packages/nvidia/ */
     static const char *const beside[] = {"../../nvidia/cu13/lib/libcublas.so.13",
                                          "../../nvidia/cublas/lib/libcublas.so.12"};
     static const char *const names[] = {"libcublas.so.13", "libcublas.so.12"};
@@ -53,8 +53,8 @@ static int blas_symbols(void *library, dn_cuda_blas *blas, blas_functions *f) {
     return f->create && f->set_stream && f->set_workspace && blas->destroy && blas->gemm;
 }
 
-/* A workspace of our own: cuBLAS then allocates nothing, which a recording could not hold. After the stream, whose
- * setting takes the workspace back. */
+/* A workspace of our own: cuBLAS then allocates nothing, which a recording could not contain. Set after the stream,
+ * because setting the stream resets the workspace. */
 static dn_status blas_settle(dn_cuda_blas *blas, const blas_functions *f, cudaStream_t stream, char *why, size_t size) {
     int status = f->create(&blas->handle);
     if (status != 0) blas->handle = NULL;
@@ -117,7 +117,7 @@ cudaError_t dn_cuda_blas_gemm(const dn_cuda_blas *blas, int trans_a, int trans_b
                                             : cudaErrorUnknown;
 }
 
-/* The operation: by cuBLAS where it is there, else by our own kernel. */
+/* The operation: by cuBLAS if it was found, otherwise by our own kernel. */
 cudaError_t dn_cuda_gemm(const dn_cuda_place *on, int trans_a, int trans_b, int m, int n, int k, float alpha,
                          const float *a, int lda, const float *b, int ldb, float beta, float *c, int ldc) {
     if (m <= 0 || n <= 0) return cudaSuccess;

@@ -1,4 +1,4 @@
-/* cuBLAS, opened at run time when it is there: one function of it. */
+/* cuBLAS, opened at run time if it is installed; only one of its functions is used. */
 #ifndef DN_CUDA_BLAS_H
 #define DN_CUDA_BLAS_H
 #include "cuda/cuda_ops.h"
@@ -9,7 +9,7 @@ extern "C" {
 enum { DN_CUDA_BLAS_WORKSPACE = 32 << 20 };
 
 struct dn_cuda_blas {
-    void *handle; /* NULL: not there */
+    void *handle; /* NULL: not found */
     void *workspace;
     int compute; /* cublasComputeType_t */
     int (*destroy)(void *handle);
@@ -18,9 +18,10 @@ struct dn_cuda_blas {
                 int compute, int algorithm);
 };
 
-/* Look for cuBLAS: DARKNET_CUBLAS (a path, or `off`), where pip puts it beside this plugin, the system's. `capability`
- * is the device's, 75 or more. Not finding it is fine; a wish that cannot be met, also for a precision, is not: then
- * not DN_OK and a clause in `why`. DN_E_MEMORY: the device has no room for its workspace. */
+/* Look for cuBLAS: DARKNET_CUBLAS (a path, or `off`), where pip installs it beside this plugin, then the system's.
+ * `capability` is the device's, 75 or more. Not finding it is fine; but an explicit request that cannot be met, for a
+ * library or for a precision, is an error, with a clause in `why`. DN_E_MEMORY: the device has no room for its
+ * workspace. */
 dn_status dn_cuda_blas_open(dn_cuda_blas *blas, cudaStream_t stream, dn_precision precision, int capability, char *why,
                             size_t size);
 void dn_cuda_blas_close(dn_cuda_blas *blas);

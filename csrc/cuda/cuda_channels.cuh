@@ -1,7 +1,7 @@
-/* Values of (rows, channels, spatial) channel by channel: element-wise, and N sums per channel in a fixed order.
+/* Loops over (rows, channels, spatial), by channel: elementwise, or N sums per channel in a fixed order.
  *
- * Sums are cut into chunks of rows, so that few channels fill the device too; the chunks' sums lie in scratch memory
- * and are added by a second kernel. Vectors (spatial 1) are read in lines of 32 channels, maps pixel by pixel. */
+ * Sums are cut into chunks of rows, so that few channels fill the device too; the chunks' sums go to scratch memory and
+ * are added by a second kernel. Vectors (spatial 1) are read in lines of 32 channels, maps pixel by pixel. */
 #ifndef DN_CUDA_CHANNELS_CUH
 #define DN_CUDA_CHANNELS_CUH
 #include "cuda/cuda_common.cuh"
@@ -59,8 +59,8 @@ __global__ void map_sums_kernel(dn_chunks_of s, double *partial, Body body, Fini
     for (int k = 0; k < N && s.chunks > 1; k++) partial[(chunk * N + k) * s.channels + c] = sums[k];
 }
 
-/* body(i, channel, sums) adds value i's share to N sums; then finish(channel, sums), by one thread per channel.
- * `scratch` holds `room` doubles. */
+/* body(i, channel, sums) adds the contribution of value i to N sums; then one thread per channel calls finish(channel,
+ * sums). `scratch` holds `room` doubles. */
 template <int N, class Body, class Finish>
 cudaError_t dn_channel_sums(const dn_cuda_place *on, double *scratch, size_t room, size_t rows, size_t channels,
                             size_t spatial, Body body, Finish finish) {
@@ -68,7 +68,7 @@ cudaError_t dn_channel_sums(const dn_cuda_place *on, double *scratch, size_t roo
     size_t across = spatial == 1 ? (channels + 31) / 32 : channels;
     size_t least = spatial == 1 ? 64 : (2048 + spatial - 1) / spatial;
     size_t most = spatial == 1 ? rows : ((size_t)1 << 30) / spatial + 1; /* indexes within a chunk of maps are ints */
-    size_t chunks = 4 * (size_t)on->processors / across;                 /* about that many blocks a processor */
+    size_t chunks = 4 * (size_t)on->processors / across;                 /* about this many blocks per multiprocessor */
     if (chunks > rows / least) chunks = rows / least;
     if (chunks > room / (N * channels)) chunks = room / (N * channels);
     if (chunks < (rows + most - 1) / most) chunks = (rows + most - 1) / most;
@@ -94,7 +94,7 @@ cudaError_t dn_channel_sums(const dn_cuda_place *on, double *scratch, size_t roo
     });
 }
 
-/* With all of the scratch memory. */
+/* Using all of the scratch memory. */
 template <int N, class Body, class Finish>
 cudaError_t dn_channel_sums(const dn_cuda_place *on, size_t rows, size_t channels, size_t spatial, Body body,
                             Finish finish) {

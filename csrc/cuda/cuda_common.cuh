@@ -1,8 +1,8 @@
 /* What the kernels share: launching, loops over vectors, sums in a fixed order.
  *
- * Kernels are launched with DN_LAUNCH, or DN_LAUNCH_SYNC when their threads wait for each other; with nvcc both are
- * <<<>>>. The same files compile as C++ against tests/cuda_emulation, where the two differ. No atomics: every sum has
- * one order, so a run repeats bit for bit. */
+ * Kernels are launched with DN_LAUNCH, or with DN_LAUNCH_SYNC when their threads wait for each other; with nvcc both
+ * are <<<>>>. The same files also compile as C++ against tests/cuda_emulation, where the two differ. No atomics: every
+ * sum has a fixed order, so runs repeat bit for bit. */
 #ifndef DN_CUDA_COMMON_CUH
 #define DN_CUDA_COMMON_CUH
 #include "cuda/cuda_ops.h"
@@ -16,8 +16,8 @@
 static constexpr int DN_THREADS = 256;
 static constexpr size_t DN_MOST_BLOCKS = 1 << 20;
 
-/* Division by a number that is known at the launch: a multiplication and a shift (Granlund and Montgomery, Division by
- * invariant integers using multiplication, PLDI 1994), for 0 <= n < 2^31. */
+/* Division by a number known at launch: a multiplication and a shift (Granlund and Montgomery, Division by invariant
+ * integers using multiplication, PLDI 1994), for 0 <= n < 2^31. */
 struct dn_divisor {
     unsigned d, factor, shift;
     explicit dn_divisor(int by) : d((unsigned)by), factor(0), shift(0) {
@@ -32,9 +32,8 @@ struct dn_divisor {
     }
 };
 
-/* The same for any n below `count`, with the shift where it will do: a 64-bit division takes about a hundred
- * instructions.
- */
+/* The same for any n below `count`, by multiplication where that is enough: a 64-bit division takes about a hundred
+ * instructions. */
 struct dn_split {
     dn_divisor fast;
     size_t by;
@@ -65,7 +64,7 @@ template <class Body> cudaError_t dn_each(const dn_cuda_place *on, size_t n, Bod
     return cudaGetLastError();
 }
 
-/* The sum of `value` over the block, for every thread; all threads of the block call it. */
+/* The sum of `value` over the block, for every thread; all threads of the block must call it. */
 template <int THREADS, class T> __device__ T dn_block_sum(T value) {
     __shared__ T part[THREADS];
     int t = (int)threadIdx.x;
@@ -76,11 +75,11 @@ template <int THREADS, class T> __device__ T dn_block_sum(T value) {
     }
     __syncthreads();
     T sum = part[0];
-    __syncthreads(); /* part may be written again */
+    __syncthreads(); /* so that `part` may be written again */
     return sum;
 }
 
-/* The sum over a warp, for every lane. All threads of the block call it. */
+/* The sum over a warp, for every lane. All threads of the block must call it. */
 static inline __device__ float dn_warp_sum(float value) {
     for (int d = 16; d; d /= 2) value += __shfl_xor_sync(0xffffffffu, value, d);
     return value;
@@ -98,7 +97,7 @@ template <class Body> cudaError_t dn_each_block(const dn_cuda_place *on, size_t 
     return cudaGetLastError();
 }
 
-/* A single block adds to *to at once. */
+/* A single block adds to *to directly. */
 template <class Body> __global__ void sum_kernel(size_t n, double *sums, double *to, Body body) {
     double sum = 0;
     size_t step = (size_t)gridDim.x * blockDim.x;
@@ -127,7 +126,7 @@ static inline cudaError_t dn_sums_add(const dn_cuda_place *on, int n, double *to
     return cudaGetLastError();
 }
 
-/* *to += the sum of body(i) for i < n. The order of additions is a function of n alone. Small sums are one launch. */
+/* *to += the sum of body(i) for i < n. The order of additions depends on n alone. Small sums take a single launch. */
 template <class Body> cudaError_t dn_each_sum(const dn_cuda_place *on, size_t n, double *to, Body body) {
     if (!n) return cudaSuccess;
     unsigned blocks = n <= 8 * DN_THREADS ? 1 : dn_blocks(n, DN_CUDA_SUMS);

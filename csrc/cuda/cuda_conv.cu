@@ -1,4 +1,4 @@
-/* Convolutions over all rows of a batch in one launch, as products whose columns are never laid out (implicit GEMM).
+/* Convolutions over all rows of a batch in one launch, as products whose columns are never written (implicit GEMM).
  * There are three, seen from the image x (rows, groups channels, height, width) and the map y (rows, groups filters,
  * out_height, out_width), with W (groups filters, channels, size, size):
  *
@@ -6,13 +6,13 @@
  *   image    += W^T map        i = channel, j = pixel of the image of all rows, p = (filter, ky, kx)
  *   dW       += map image^T    i = filter,  j = tap,                            p = pixel of the map of all rows
  *
- * A convolution is the first forward and the other two backward; a transposed one is the second forward, and its image
- * and map change places. The second would multiply mostly zeros for strides above 1: pixels whose (y + padding, x +
- * padding) leave the same rest meet the same taps, so each rest is a problem (slice) of its own with size/stride taps a
- * side.
+ * A convolution is the first one forward and the other two backward; a transposed convolution is the second one
+ * forward, with image and map exchanged. For strides above 1 the second one would multiply mostly zeros; but pixels
+ * with the same remainders of (y + padding, x + padding) by the stride meet the same taps, so each pair of remainders
+ * is a problem (slice) of its own, with size/stride taps per side.
  *
- * Tiles would be nearly empty for layers of up to FEW filters (or channels): there a thread per pixel does them all,
- * and a block per weight sums its gradient. */
+ * Tiles would be nearly empty for layers with up to FEW filters (or channels): there a thread per pixel computes all of
+ * them, and a block per weight sums its gradient. */
 #include "cuda/cuda_tile.cuh"
 
 static constexpr int FEW = 4;
@@ -35,7 +35,7 @@ struct conv_geometry {
     size_t map_row() const { return (size_t)groups * filters * pixels; }
 };
 
-/* body(rows, image offset, map offset) for as many rows at a time as keep indexes of pixels below 2^30 */
+/* Calls body(rows, image offset, map offset) for as many rows at a time as keep pixel indexes below 2^30. */
 template <class Body> static cudaError_t conv_rows(const conv_geometry &g, size_t rows, Body body) {
     size_t image = (size_t)(g.s.height + g.s.stride) * (g.s.width + g.s.stride), map = (size_t)g.pixels;
     size_t most = ((size_t)1 << 30) / (image > map ? image : map);
@@ -94,7 +94,7 @@ struct conv_map_result {
     }
 };
 
-/* Is a thread per pixel, along k values, quicker than tiles of `across` rows? */
+/* Is a thread per pixel, along k values, faster than tiles of `across` rows? */
 static bool conv_few(int across, size_t pixels, size_t k) { return across <= FEW && (pixels >= 16384 || k <= 256); }
 
 static cudaError_t conv_forward_few(const dn_cuda_place *on, const conv_geometry &g, size_t rows, int add,
@@ -142,28 +142,28 @@ extern "C" cudaError_t dn_cuda_conv_forward(const dn_cuda_place *on, const dn_co
     });
 }
 
-/* ---- W^T map, a slice per group and rest ---- */
+/* ---- W^T map, one slice per group and remainder ---- */
 
 struct conv_phases {
-    int side, high, wide; /* taps a side, pixels of a rest */
+    int side, high, wide; /* taps per side; pixels with this remainder */
     dn_divisor by_side2, by_side, by_stride2, by_stride, by_area, by_wide;
     explicit conv_phases(const dn_conv_shape *s)
         : side((s->size + s->stride - 1) / s->stride), high((s->height + s->stride - 1) / s->stride),
           wide((s->width + s->stride - 1) / s->stride), by_side2(side * side), by_side(side),
           by_stride2(s->stride * s->stride), by_stride(s->stride), by_area(high * wide), by_wide(wide) {}
-    /* The slice's group and rests. */
+    /* The slice's group and remainders. */
     __device__ int open(int slice, int *rest_y, int *rest_x) const {
         int rest, group = by_stride2.of(slice, &rest);
         *rest_y = by_stride.of(rest, rest_x);
         return group;
     }
-    /* The first pixel with this rest: (pixel + padding) % stride == rest. */
+    /* The first pixel with this remainder: (pixel + padding) % stride == rest. */
     __device__ static int first(int rest, int padding, int stride) {
         return (rest - padding % stride + stride) % stride;
     }
 };
 
-/* Row i is channel i of all filters, at the taps of this rest. */
+/* Row i is channel i of all filters, at the taps of this remainder. */
 struct conv_channel_rows {
     static constexpr bool along_k = true;
     struct Place {
@@ -187,7 +187,7 @@ struct conv_channel_rows {
     }
 };
 
-/* Row j is a pixel of the image with this rest: what of the map its taps meet. */
+/* Row j is a pixel of the image with this remainder: the part of the map that its taps meet. */
 struct conv_reach_rows {
     static constexpr bool along_k = false;
     struct Place {

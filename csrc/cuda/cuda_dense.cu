@@ -1,15 +1,15 @@
 /* Dense layers: y = act(x W^T + b), and their training pass with the optimiser's step in it.
  *
- * With up to FEW rows the weights are all there is to move, so each pass over them is one launch and reads them in
+ * With up to FEW rows the time goes into reading the weights, so each pass over them is one launch and reads them in
  * lines:
  *
- *   forward   a warp per output, along the inputs; with a loss behind also its error and dy = its gradient act'(y)
+ *   forward   a warp per output, along the inputs; with a loss after it also the error, and dy = its gradient act'(y)
  *   dx        a block per 32 inputs, 32 groups of outputs side by side; before W changes
- *   update    a block per output and 512 inputs: the gradient of a weight lives in a register, then W and its moments
- * move
+ *   update    a block per output and 512 inputs: the gradient of a weight is in a register; then W and its moments
+ *             are updated
  *
- * With more rows they are products of cuda_tile.cuh (or cuBLAS), whose results go through bias and activation, or into
- * the optimiser, where they leave the registers. */
+ * With more rows these are products of cuda_tile.cuh (or cuBLAS), whose results go through bias and activation, or into
+ * the optimiser, as they leave the registers. */
 #include "cuda/cuda_blas.h"
 #include "cuda/cuda_channels.cuh"
 #include "cuda/cuda_tile.cuh"
@@ -19,7 +19,7 @@ static constexpr int FEW = 16, WARPS = DN_THREADS / 32;
 
 /* ---- few rows ---- */
 
-/* What becomes of x W^T at (r, o). */
+/* What happens to x W^T at (r, o). */
 struct dense_end {
     static constexpr bool lossy = false;
     dn_dense_shape s;
@@ -48,7 +48,7 @@ struct dense_loss_end {
     }
 };
 
-/* Up to R rows. */
+/* For up to R rows. */
 template <int R, class End>
 __global__ void __launch_bounds__(DN_THREADS)
     few_forward_kernel(dn_dense_shape s, const float *x, const float *w, double *sums, End end) {
@@ -68,7 +68,7 @@ __global__ void __launch_bounds__(DN_THREADS)
             }
 #pragma unroll
         for (int r = 0; r < R; r++) {
-            if (r >= s.rows) break; /* of all threads */
+            if (r >= s.rows) break; /* the same for all threads */
             float all = dn_warp_sum(sum[r]);
             if (lane == r && o < (size_t)s.outputs) lost += end.put(r, (int)o, all);
         }
@@ -78,7 +78,7 @@ __global__ void __launch_bounds__(DN_THREADS)
     if (threadIdx.x == 0) sums[blockIdx.x] = lost;
 }
 
-/* In the blocks' partial sums, if `end` has a loss; their number is returned in *blocks. */
+/* Leaves the blocks' partial sums in on->sums if `end` has a loss; *blocks is their number. */
 template <class End>
 static cudaError_t few_forward(const dn_cuda_place *on, const dn_dense_shape *s, const float *x, const float *w,
                                const End &end, int *blocks) {
@@ -124,7 +124,7 @@ __global__ void __launch_bounds__(1024)
     size_t column = (size_t)blockIdx.x * 32 + (size_t)group; /* whose 32 groups this warp adds up */
 #pragma unroll
     for (int r = 0; r < R; r++) {
-        if (r >= s.rows) break; /* of all threads */
+        if (r >= s.rows) break; /* the same for all threads */
         part[group][lane] = sum[r];
         __syncthreads();
         float all = dn_warp_sum(part[lane][group]);
@@ -179,7 +179,7 @@ static cudaError_t train_few(const dn_cuda_place *on, const dn_dense_pass *p) {
     if (p->likelihood) {
         dense_loss_end end = {s, *p->likelihood, p->loss_scale, p->b, p->truth, p->y, p->dy};
         error = few_forward(on, &s, p->x, p->w, end, &sums);
-        s.activation = DN_LINEAR; /* dy has passed it */
+        s.activation = DN_LINEAR; /* already applied to dy */
     }
     if (error == cudaSuccess && p->dx) {
         unsigned blocks = ((unsigned)s.inputs + 31) / 32;
@@ -200,7 +200,7 @@ static cudaError_t train_few(const dn_cuda_place *on, const dn_dense_pass *p) {
 
 /* ---- many rows ---- */
 
-/* Called, not inlined: a thread of the product has up to 64 values. */
+/* A call, not inlined: a thread of the product has up to 64 values. */
 static DN_NOINLINE __device__ float dense_activated(dn_activation a, float x) { return dn_activate_one(a, x); }
 static DN_NOINLINE __device__ void dense_updated(const dn_updater &one, size_t i, float g) { one.at(i, g); }
 
@@ -236,8 +236,8 @@ extern "C" cudaError_t dn_cuda_dense_forward(const dn_cuda_place *on, const dn_d
     return dn_cuda_bias_activate(on, (size_t)s->rows, (size_t)s->outputs, 1, s->activation, b, y);
 }
 
-/* W moves by dy^T x: where the product leaves the registers, or with cuBLAS through scratch memory, as many outputs at
- * a time as fit there. */
+/* Update W by dy^T x: as the product leaves the registers, or with cuBLAS through scratch memory, as many outputs at a
+ * time as fit there. */
 static cudaError_t train_weights(const dn_cuda_place *on, const dn_dense_pass *p) {
     dn_dense_shape s = p->shape;
     size_t inputs = (size_t)s.inputs, most = DN_CUDA_SCRATCH / inputs;
@@ -276,7 +276,7 @@ static cudaError_t train_many(const dn_cuda_place *on, const dn_dense_pass *p) {
                 dy[i] = scale * d * dn_gradient_one(activation, y[i]);
                 return lost;
             });
-        activation = DN_LINEAR; /* dy has passed it */
+        activation = DN_LINEAR; /* already applied to dy */
     }
     dn_updater biases = dense_updater(p, 1);
     if (error == cudaSuccess)

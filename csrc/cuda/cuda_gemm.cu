@@ -1,4 +1,4 @@
-/* C = alpha op(A) op(B) + beta C with our own kernel; dn_cuda_gemm prefers cuBLAS when it is there. */
+/* C = alpha op(A) op(B) + beta C with our own kernel; dn_cuda_gemm prefers cuBLAS where it was found. */
 #include "cuda/cuda_blas.h"
 #include "cuda/cuda_tile.cuh"
 

@@ -1,4 +1,5 @@
-/* Images: columns, pooling, resampling, shortcuts. One thread per value that is written, so no two meet. */
+/* Images: columns, pooling, resampling, shortcuts. One thread per value written, so no two threads write the same
+ * one. */
 #include "cuda/cuda_common.cuh"
 #include <cfloat>
 
@@ -15,7 +16,7 @@ extern "C" cudaError_t dn_cuda_im2col(const dn_cuda_place *on, const dn_conv_sha
     });
 }
 
-/* A thread per pixel of the image collects what the columns hold of it. */
+/* A thread per pixel of the image adds up the columns' values for it. */
 extern "C" cudaError_t dn_cuda_col2im(const dn_cuda_place *on, const dn_conv_shape *shape, const float *columns,
                                       float *image) {
     dn_conv_shape s = *shape;
@@ -54,7 +55,7 @@ extern "C" cudaError_t dn_cuda_maxpool_forward(const dn_cuda_place *on, size_t r
     });
 }
 
-/* A thread per pixel of the input looks at the windows it lies in. */
+/* A thread per pixel of the input visits the windows that contain it. */
 extern "C" cudaError_t dn_cuda_maxpool_backward(const dn_cuda_place *on, size_t rows, const dn_conv_shape *shape,
                                                 const int *index, const float *dy, float *dx) {
     dn_conv_shape s = *shape;
@@ -86,7 +87,7 @@ extern "C" cudaError_t dn_cuda_upsample_backward(const dn_cuda_place *on, size_t
                                                  float scale, const float *dy, float *dx) {
     size_t ow = (size_t)w * stride;
     return dn_each(on, maps * h * w, [=] __device__(size_t i) {
-        const float *from = dy + i / w * stride * ow + i % w * stride; /* maps are rows too: h stride of them each */
+        const float *from = dy + i / w * stride * ow + i % w * stride; /* maps are rows too: h * stride of them each */
         float sum = 0;
         for (int r = 0; r < stride; r++)
             for (int c = 0; c < stride; c++) sum += scale * from[r * ow + c];
@@ -110,7 +111,7 @@ extern "C" cudaError_t dn_cuda_downsample_backward(const dn_cuda_place *on, size
                                                    float scale, const float *dy, float *dx) {
     size_t oh = (size_t)(h / stride), ow = (size_t)(w / stride);
     return dn_each(on, maps * h * w, [=] __device__(size_t i) {
-        size_t y = i / w % h / stride, x = i % w / stride; /* rows and columns that do not fill a square are left out */
+        size_t y = i / w % h / stride, x = i % w / stride; /* rows and columns that do not fill a square are skipped */
         if (y < oh && x < ow) dx[i] += scale * dy[(i / w / h * oh + y) * ow + x];
     });
 }
@@ -129,8 +130,8 @@ extern "C" cudaError_t dn_cuda_shortcut_forward(const dn_cuda_place *on, const d
     });
 }
 
-/* A thread per value of dy. dx and dsource may be one array: then their shapes are one too and a thread meets only
- * itself. */
+/* A thread per value of dy. dx and dsource may be the same array: then their shapes are equal, and a thread only meets
+ * its own value. */
 extern "C" cudaError_t dn_cuda_shortcut_backward(const dn_cuda_place *on, const dn_shortcut_shape *shape, float alpha,
                                                  float beta, const float *dy, float *dx, float *dsource) {
     dn_shortcut_shape s = *shape;

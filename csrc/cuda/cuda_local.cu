@@ -1,4 +1,4 @@
-/* Locally connected layers: every pixel of the map is a product of its own (a slice of cuda_tile.cuh), W (pixels,
+/* Locally connected layers: every pixel of the map is a product of its own (a slice of cuda_tile.cuh), of W (pixels,
  * filters, taps) with the windows of all rows. */
 #include "cuda/cuda_tile.cuh"
 
@@ -11,7 +11,7 @@ struct local_geometry {
           by_square(s.size * s.size), by_size(s.size), by_width(s.out_width) {}
     __device__ size_t image() const { return (size_t)s.channels * s.height * s.width; }
     __device__ size_t map() const { return (size_t)filters * pixels; }
-    /* Where the window of a pixel begins. */
+    /* The beginning of a pixel's window. */
     __device__ int first(int pixel, int *x) const {
         int ox, oy = by_width.of(pixel, &ox);
         *x = ox * s.stride - s.padding;
@@ -117,7 +117,7 @@ extern "C" cudaError_t dn_cuda_local_backward_weights(const dn_cuda_place *on, c
                          local_weight_result{g, dw});
 }
 
-/* A thread per pixel of the image collects what the windows that hold it gave. */
+/* A thread per pixel of the image adds up the contributions of the windows that contain it. */
 extern "C" cudaError_t dn_cuda_local_backward_data(const dn_cuda_place *on, const dn_conv_layer *layer, size_t rows,
                                                    const float *dy, const float *w, float *dx) {
     local_geometry g(layer);

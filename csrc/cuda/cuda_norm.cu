@@ -1,4 +1,4 @@
-/* Batch normalisation; the formulas stand in cpu/cpu_norm.c. */
+/* Batch normalisation; the formulas are in cpu/cpu_norm.c. */
 #include "cuda/cuda_channels.cuh"
 
 static __device__ float norm_root(float eps, float v) { return eps < 0 ? 1 / (sqrtf(v) + 1e-6f) : 1 / sqrtf(v + eps); }
@@ -16,7 +16,7 @@ extern "C" cudaError_t dn_cuda_norm_forward(const dn_cuda_place *on, size_t rows
                 mean[c] = (float)(*sum / n);
                 if (n > 1) rolling_mean[c] = 0.99f * rolling_mean[c] + 0.01f * mean[c];
             });
-    if (training && error == cudaSuccess) /* the first sum makes good what rounding took from the mean */
+    if (training && error == cudaSuccess) /* the first sum corrects what rounding cost the mean */
         error = dn_channel_sums<2>(
             on, rows, channels, spatial,
             [=] __device__(size_t i, size_t c, double *sums) {
@@ -36,7 +36,7 @@ extern "C" cudaError_t dn_cuda_norm_forward(const dn_cuda_place *on, size_t rows
     });
 }
 
-/* The scratch memory holds for every channel the mean of dy and the slope along xhat, behind them the sums' chunks. */
+/* For every channel, the scratch memory holds the mean of dy and the slope along xhat, followed by the chunks' sums. */
 extern "C" cudaError_t dn_cuda_norm_backward(const dn_cuda_place *on, size_t rows, size_t channels, size_t spatial,
                                              int training, float eps, const float *xhat, const float *scale,
                                              const float *mean, const float *var, float *dy, float *dscale,

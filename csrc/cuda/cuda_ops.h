@@ -1,5 +1,5 @@
 /* The launchers of the CUDA operations, dn_cuda_NAME for NAME of backend_ops.h: each puts its kernels into the stream
- * and returns the launch's error. Read by C and C++. */
+ * and returns the launch's error. Included by C and C++. */
 #ifndef DN_CUDA_OPS_H
 #define DN_CUDA_OPS_H
 #include "backend/backend.h"

@@ -37,7 +37,7 @@ extern "C" cudaError_t dn_cuda_gather(const dn_cuda_place *on, size_t rows, size
     });
 }
 
-/* No index stands twice, so no two threads meet. */
+/* No index occurs twice, so no two threads write the same value. */
 extern "C" cudaError_t dn_cuda_scatter_add(const dn_cuda_place *on, size_t rows, size_t n_in, size_t n_out,
                                            const int *index, float a, const float *dy, float *dx) {
     return dn_each(on, rows * n_out, [=] __device__(size_t i) {
@@ -187,7 +187,7 @@ extern "C" cudaError_t dn_cuda_l2norm_backward(const dn_cuda_place *on, size_t r
     });
 }
 
-/* The window of channel c: c - before to c + behind, within the image. */
+/* The window of channel c: from c - before to c + behind, clipped to the image. */
 static __device__ size_t lrn_first(size_t c, size_t before) { return c < before ? 0 : c - before; }
 static __device__ size_t lrn_end(size_t c, size_t behind, size_t channels) {
     return c + behind + 1 < channels ? c + behind + 1 : channels;
@@ -210,7 +210,7 @@ extern "C" cudaError_t dn_cuda_lrn_forward(const dn_cuda_place *on, size_t rows,
 }
 
 /* dx_j += dy_j n_j^-beta - 2 alpha beta x_j sum over k with j in k's window of dy_k x_k n_k^(-beta - 1). Those k lie in
- * the window turned round: j - behind to j + before. */
+ * the mirrored window, from j - behind to j + before. */
 extern "C" cudaError_t dn_cuda_lrn_backward(const dn_cuda_place *on, size_t rows, size_t channels, size_t spatial,
                                             int size, float alpha, float beta, const float *x, const float *norms,
                                             const float *dy, float *dx) {

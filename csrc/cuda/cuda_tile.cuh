@@ -1,17 +1,17 @@
 /* One kernel for all products of matrices, those of convolutions included:
  *
- *   C(i, j) = sum over p < k of A(i, p) B(j, p),  i < m, j < n, in `slices` independent problems of one size
+ *   C(i, j) = sum over p < k of A(i, p) B(j, p),  i < m, j < n, in `slices` independent problems of the same size
  *
- * A and B are objects that know how to find a value (so a convolution needs no columns in memory), C one that knows
- * where a sum goes. A block of 256 threads computes T x T values, T = 64 or 128, over K values of p at a time, which it
- * keeps in shared memory; a thread holds (T/16)^2 of them. Values of the next step are fetched while this one is
- * computed.
+ * A and B are objects that know where to find a value (so a convolution needs no columns in memory), C is one that
+ * knows where a sum goes. A block of 256 threads computes T x T values, T = 64 or 128, over K values of p at a time,
+ * which it keeps in shared memory; a thread holds (T/16)^2 of the results. Values for the next step are fetched while
+ * this one is computed.
  *
- * When there are fewer tiles than the device has room for, p is cut into parts whose sums lie in scratch memory and are
+ * When there are fewer tiles than the device has room for, p is cut into parts. Their sums go to scratch memory and are
  * added in order by a second kernel: no atomics, so runs repeat bit for bit.
  *
- * A and B: along_k (neighbouring threads read along p, else along i); place(slice, i): what is common to a row;
- * at(place, p): the value; a row i beyond the matrix must read as 0. C: put(slice, i, j, sum). */
+ * A and B provide along_k (neighbouring threads read along p, else along i); place(slice, i), what is common to a row;
+ * and at(place, p), the value, which must be 0 for a row i beyond the matrix. C provides put(slice, i, j, sum). */
 #ifndef DN_CUDA_TILE_CUH
 #define DN_CUDA_TILE_CUH
 #include "cuda/cuda_common.cuh"
@@ -46,8 +46,8 @@ template <int T, int K, class A> struct dn_tile_side {
     }
 };
 
-/* The i-th of a thread's rows or columns: fours that lie 64 apart, so that a warp reads shared memory without
- * conflicts. */
+/* The i-th of a thread's rows or columns: groups of four that are 64 apart, so that a warp reads shared memory without
+ * bank conflicts. */
 static __device__ __forceinline__ int dn_tile_at(int thread, int i) { return i / 4 * 64 + thread * 4 + i % 4; }
 
 template <int T, int K, class A, class B, class C>
@@ -107,7 +107,7 @@ template <class C> __global__ void tile_parts_kernel(dn_tiling t, C c, const flo
     }
 }
 
-/* Tiles of T, and parts so that about two blocks wait for every processor. */
+/* Tiles of T, and enough parts for about two blocks per multiprocessor. */
 static inline void dn_tiling_settle(dn_tiling *t, const dn_cuda_place *on, int T) {
     t->tiles_m = (t->m + T - 1) / T, t->tiles_n = (t->n + T - 1) / T;
     size_t blocks = (size_t)t->tiles_m * t->tiles_n * t->slices, values = (size_t)t->m * t->n * t->slices;
@@ -140,7 +140,7 @@ cudaError_t dn_tile_small(const dn_cuda_place *on, int m, int n, int k, int slic
     return dn_tile_launch<64, 16>(on, dn_tiling{m, n, k, slices, 0, 0, 1, 0}, a, b, c);
 }
 
-/* Large tiles where there are enough of them to fill the device. */
+/* Large tiles if there are enough of them to fill the device. */
 template <class A, class B, class C>
 cudaError_t dn_tile(const dn_cuda_place *on, int m, int n, int k, int slices, const A &a, const B &b, const C &c) {
     if ((double)((m + 127) / 128) * ((n + 127) / 128) * slices >= on->processors && m >= 96 && n >= 96)

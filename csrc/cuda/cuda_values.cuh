@@ -54,7 +54,7 @@ static inline __device__ float dn_gradient_one(dn_activation a, float y) {
     return 1;
 }
 
-/* error and gradient are set; the error again, to be summed */
+/* sets error and gradient; returns the error again, to be summed */
 static inline __device__ double dn_loss_one(const dn_likelihood &of, float x, float t, float *error,
                                                 float *gradient) {
     float d = t - x, sign = (float)((d > 0) - (d < 0));
@@ -79,7 +79,7 @@ static inline __device__ double dn_loss_one(const dn_likelihood &of, float x, fl
     return (double)*error;
 }
 
-/* One optimiser step; the formulas stand in docs/numerics.md, "Update". */
+/* One optimiser step; the formulas are in docs/numerics.md, "Update". */
 struct dn_updater {
     dn_optimizer o;
     const dn_step *step;

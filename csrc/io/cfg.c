@@ -1,5 +1,5 @@
-/* Darknet's cfg text: [section] lines and key=value lines; # and ; begin a comment. Blanks do not count, but for those
- * within a value that is text. Text may stand in double quotes, which keep #, ; and outer blanks. */
+/* Darknet's cfg text: [section] lines and key=value lines; # and ; begin a comment. Blanks are ignored, except inside a
+ * value that is text. Text may be in double quotes, which keep #, ; and outer blanks. */
 #include "io/cfg.h"
 #include "base/nearest.h"
 #include "base/number.h"
@@ -30,7 +30,7 @@ void dn_cfg_warn(dn_cfg *cfg, const char *format, ...) {
     vsnprintf(raw, sizeof raw, format, args);
     va_end(args);
     dn_printable(cfg->n_warnings + 1 < MAX_WARNINGS ? raw : "further warnings are left out", text, sizeof text);
-    for (int i = 0; i < cfg->n_warnings; i++) /* told once, however often a section is read */
+    for (int i = 0; i < cfg->n_warnings; i++) /* reported once, however often a section is read */
         if (!strcmp(cfg->warnings[i], text)) return;
     if (cfg_grow((void **)&cfg->warnings, cfg->n_warnings, sizeof *cfg->warnings) != DN_OK) return;
     char *copy = dn_strdup(text);
@@ -51,7 +51,7 @@ static dn_status cfg_add_section(dn_cfg *cfg, const char *name, int line) {
 
 static int cfg_blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
 
-static void cfg_squeeze(char *text) { /* without any blanks */
+static void cfg_squeeze(char *text) { /* removes all blanks */
     char *to = text;
     for (const char *p = text; *p; p++)
         if (!cfg_blank(*p)) *to++ = *p;
@@ -66,7 +66,7 @@ static char *cfg_trim(char *text) {
     return text;
 }
 
-/* The end of the quoted text that is the whole value of the line; NULL: the value is not quoted. */
+/* The end of the quoted text that makes up the whole value of the line; NULL: the value is not quoted. */
 static char *cfg_quoted(char *text) {
     char *equals = strchr(text, '='), *end;
     if (!equals || strcspn(text, "#;") < (size_t)(equals - text)) return NULL;
@@ -154,11 +154,11 @@ dn_status dn_cfg_load(dn_cfg **out, const char *path) {
 }
 
 dn_status dn_cfg_text(dn_cfg **out, const char *name, const char *text) {
-    char *data = dn_strdup(text); /* reading cuts it into lines */
+    char *data = dn_strdup(text); /* parsing cuts it into lines */
     dn_cfg *cfg = *out = dn_alloc(1, sizeof *cfg);
     dn_status status = data && cfg && (cfg->path = dn_strdup(name)) ? cfg_read(cfg, data, strlen(data)) : DN_E_MEMORY;
     dn_free(data);
-    return status; /* whoever has *out frees it */
+    return status; /* the caller frees *out in any case */
 }
 
 /* ---- the files that keys name ---- */
@@ -188,7 +188,7 @@ static dn_status cfg_fill_file(dn_cfg_file *f, const dn_section *s, const char *
         snprintf(why, sizeof why, "%s", dn_error());
         return dn_cfg_error(s, key, "%s", why);
     }
-    if (status == DN_OK && !(f->text = dn_strdup(data))) status = DN_E_MEMORY; /* without the room to read more */
+    if (status == DN_OK && !(f->text = dn_strdup(data))) status = DN_E_MEMORY; /* gives back spare room */
     dn_free(data);
     return status;
 }
@@ -278,7 +278,7 @@ int dn_cfg_line(const dn_section *s, const char *key) {
     return s->line;
 }
 
-static const char *cfg_int(const char *p, int64_t *out) { /* first byte not used, NULL: no number in int64 */
+static const char *cfg_int(const char *p, int64_t *out) { /* returns the first byte not used; NULL: not an int64 */
     int negative = *p == '-', digits = 0;
     int64_t v = 0;
     if (*p == '-' || *p == '+') p++;
@@ -344,7 +344,7 @@ static dn_status cfg_list(dn_section *s, const char *key, int whole, void **out,
         double d = 0;
         const char *end = whole ? cfg_int(p, &v) : dn_number_parse(p, &d);
         if (!end || *end != (i + 1 < count ? ',' : 0) || v > INT_MAX || v < INT_MIN)
-            return dn_cfg_error(s, key, "%s=%s is not a list of numbers", key, o->value); /* *out stays the caller's */
+            return dn_cfg_error(s, key, "%s=%s is not a list of numbers", key, o->value); /* *out is the caller's */
         if (!isfinite((float)d)) return dn_cfg_error(s, key, "%s=%s is beyond what a float32 holds", key, o->value);
         if (whole)
             ((int *)*out)[i] = (int)v;

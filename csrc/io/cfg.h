@@ -1,4 +1,4 @@
-/* cfg text to sections with line numbers, typed getters, and a report of keys nobody asked for. */
+/* cfg text to sections with line numbers, typed getters, and a report of keys that nothing has read. */
 #ifndef DN_CFG_H
 #define DN_CFG_H
 #include "base/status.h"
@@ -22,7 +22,7 @@ typedef struct dn_section {
 /* A file that a key names. */
 typedef struct dn_cfg_file {
     struct dn_cfg_file *next;
-    char *name, *path, *text; /* as the key has it; where it was found; what it holds */
+    char *name, *path, *text; /* as the key gives it; where it was found; its content */
 } dn_cfg_file;
 
 typedef struct dn_cfg {
@@ -31,35 +31,36 @@ typedef struct dn_cfg {
     dn_section *sections;
     char **warnings;
     int n_warnings;
-    dn_cfg_file *files; /* that were read so far */
-    char *untrained; /* why this network may predict and not be trained, as an error's message; NULL: it may */
+    dn_cfg_file *files; /* those read so far */
+    char *untrained; /* why this network can predict but not be trained, as an error message; NULL: it can */
 } dn_cfg;
 
 dn_status dn_cfg_load(dn_cfg **out, const char *path);
-/* The same from text; messages name it `name`. */
+/* The same from text; messages call it `name`. */
 dn_status dn_cfg_text(dn_cfg **out, const char *name, const char *text);
 void dn_cfg_free(dn_cfg *cfg);
 void dn_cfg_warn(dn_cfg *cfg, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Warn about every unread key of the section, with the nearest key that was asked for. */
+/* Warn about every unread key of the section, with the most similar of the keys that were asked for. */
 void dn_cfg_report_unread(dn_cfg *cfg, dn_section *section);
 
-/* Read a key that Darknet knows and this core takes without effect; warn when its value would have one there. */
+/* Read a key that is known to Darknet and accepted here without effect; warn when its value would have an effect in
+ * Darknet. */
 dn_status dn_cfg_no_effect(dn_section *s, const char *key, double fallback);
 
-/* A missing key gives the fallback; a bad or out-of-range value is an error naming file, line and value. */
+/* A missing key gives the fallback; a bad or out-of-range value is an error that names file, line and value. */
 dn_status dn_cfg_int(dn_section *s, const char *key, int fallback, int low, int high, int *out);
 dn_status dn_cfg_i64(dn_section *s, const char *key, int64_t fallback, int64_t low, int64_t high, int64_t *out);
 dn_status dn_cfg_float(dn_section *s, const char *key, double fallback, double *out);
 const char *dn_cfg_string(dn_section *s, const char *key, const char *fallback); /* with its inner blanks */
-/* The regular file of that name, as written or beside the cfg; it belongs to the cfg. A file is read once: a network
- * that is built again from its cfg, to be resized or for a job, does not depend on what has become of the file. One that
- * cannot be read is an error of the key. */
+/* The regular file of that name, as written or relative to the cfg; owned by the cfg. A file is read once: a network
+ * that is rebuilt from its cfg, to be resized or for a job, does not depend on what has become of the file since. A
+ * file that cannot be read is an error of the key. */
 dn_status dn_cfg_read_file(const dn_section *s, const char *key, const char *name, const dn_cfg_file **out);
 int dn_cfg_has(dn_section *s, const char *key);
-/* An option of the section without reading it: NULL, it is missing. */
+/* An option of the section, not marked as read; NULL: it is missing. */
 dn_option *dn_cfg_option(dn_section *s, const char *key);
 int dn_cfg_line(const dn_section *s, const char *key);
-/* Comma-separated numbers; *out is dn_alloc'ed (NULL when the key is missing, *n = 0). */
+/* Comma-separated numbers; *out is dn_alloc'ed (NULL and *n = 0 when the key is missing). */
 dn_status dn_cfg_ints(dn_section *s, const char *key, int **out, int *n);
 dn_status dn_cfg_floats(dn_section *s, const char *key, float **out, int *n);
 /* An error at the section's line, or at the key's when key is not NULL. */
@@ -71,6 +72,6 @@ typedef struct dn_like {
     char text[64];
 } dn_like;
 const char *dn_cfg_like(dn_like *like, const char *word, const char *const *known);
-/* The error of a key whose value is none of the names it knows (at least two). */
+/* The error for a key whose value is none of the names it knows (at least two). */
 dn_status dn_cfg_unknown(const dn_section *s, const char *key, const char *value, const char *const *known);
 #endif

@@ -1,4 +1,4 @@
-/* CSV to a float32 matrix. Separator, header and quotes are found out; anything that is not a finite number is refused
+/* CSV to a float32 matrix. Separator, header and quotes are detected; anything that is not a finite number is refused
  * with file, line, column and value. */
 #include "io/csv.h"
 #include "base/pool.h"
@@ -7,16 +7,16 @@
 
 /* ---- rows ---- */
 
-/* A part of a window, of whole rows, for one thread. */
+/* A part of a window, made of whole rows, for one thread. */
 typedef struct csv_chunk {
     const char *p, *end;
-    size_t rows, first; /* rows in it; the number of the first one in the table */
-    int cut;            /* it has more rows, which nobody asked for */
+    size_t rows, first; /* number of rows; the number of the first one in the table */
+    int cut;            /* there are more rows, beyond those asked for */
     long lines, line;
     char *labels; /* zero-terminated, one after another */
     size_t labels_size, labels_room, comments;
-    long comment_line; /* of the first one */
-    const char *bad; /* the row that is an error, in line `line` */
+    long comment_line; /* of the first comment */
+    const char *bad; /* the first bad row, in line `line` */
 } csv_chunk;
 
 static dn_status csv_grow(char **text, size_t *room, size_t wanted) {
@@ -35,7 +35,8 @@ static dn_status csv_label(csv_chunk *c, const csv_cell *cell) {
     return DN_OK;
 }
 
-/* Cells in a row's beginning, each a number and the separator behind it. NULL: some are written in another way. */
+/* Parse up to n cells at the beginning of a row, each a plain number followed by the separator. NULL: some cell has
+ * another form. */
 static const char *csv_numbers(const csv_plan *plan, const char *p, char separator, int n, float *to) {
     const uint64_t commas = 0x0001000100010001u * (uint64_t)((unsigned char)separator ^ '0') << 8;
     while (n > 0) {
@@ -66,8 +67,8 @@ static const char *csv_numbers(const csv_plan *plan, const char *p, char separat
 
 static float *csv_truth(const dn_table *t, size_t row) { return t->truths ? t->truth + row * t->truths : NULL; }
 
-/* What is wrong with a row in which the cell of column c is no number, or with its width. Another width comes first, as
- * then cells may stand in the wrong columns; quotes before that, as they may be its cause. */
+/* The error of a row whose cell of column c is not a number, or whose width is wrong. A wrong width is reported first,
+ * because cells may then stand in the wrong columns; and before that bad quotes, because they may be its cause. */
 static dn_status csv_row_error(const csv_reader *r, const csv_plan *plan, const char *row, long row_line,
                                const csv_cell *bad, long bad_line, int c) {
     csv_reader look = *r;
@@ -84,7 +85,7 @@ static dn_status csv_row_error(const csv_reader *r, const csv_plan *plan, const 
     return dn_csv_bad_cell(r, plan, row, bad, bad_line, c);
 }
 
-/* A row cell by cell; every form, and every error. */
+/* A row, cell by cell: handles every form and every error. */
 static dn_status csv_row(csv_reader *r, const csv_plan *plan, size_t row, csv_chunk *chunk, dn_table *t) {
     float *values = t->values + row * t->columns, *truth = csv_truth(t, row);
     csv_cell cell;
@@ -113,7 +114,7 @@ static dn_status csv_row(csv_reader *r, const csv_plan *plan, size_t row, csv_ch
     return right ? DN_OK : csv_row_error(r, plan, begin, first_line, NULL, 0, 0);
 }
 
-/* Nothing, or a trailing separator, is left of the row. */
+/* Is nothing left of the row, or only a trailing separator? */
 static int csv_row_ends(csv_reader *r, int last) {
     const char *p = r->p;
     if (last) return 1;
@@ -122,8 +123,8 @@ static int csv_row_ends(csv_reader *r, int last) {
     return p == r->end || csv_newline(*p);
 }
 
-/* The same for the most common form: bare numbers, one separator between them. 0: it is not of that form, or an error.
- */
+/* The same for the most common form: bare numbers with one separator between them. 0: the row has another form, or an
+ * error. */
 static int csv_row_plain(csv_reader *r, const csv_plan *plan, size_t row, csv_chunk *chunk, dn_table *t) {
     float *values = t->values + row * t->columns, *truth = csv_truth(t, row);
     const int *roles = plan->roles;
@@ -162,8 +163,8 @@ typedef struct csv_load {
     size_t limit, labels_room;
     csv_chunk *chunks;
     size_t n_chunks, chunks_room, comments;
-    long comment_line; /* of the first one */
-    int ahead; /* the next window is read meanwhile */
+    long comment_line; /* of the first comment */
+    int ahead; /* the next window is being read meanwhile */
 } csv_load;
 
 static void csv_count(void *context, size_t index) {
@@ -182,7 +183,7 @@ static void csv_count(void *context, size_t index) {
 }
 
 static void csv_chunk_parse(const csv_load *j, csv_chunk *c) {
-    const csv_reader *all = j->reader; /* which reads the next window meanwhile */
+    const csv_reader *all = j->reader; /* reads the next window meanwhile */
     csv_reader r = {.path = all->path, .p = c->p, .end = c->end, .line = c->line, .separator = all->separator,
                     .quotes = all->quotes, .columns = all->columns};
     for (size_t i = 0; i < c->rows || (!c->cut && r.p < r.end); r.line++) {
@@ -216,7 +217,7 @@ static void csv_parse_chunk(void *context, size_t index) {
     csv_chunk_parse(j, &j->chunks[index - (size_t)j->ahead]);
 }
 
-/* Cut the window's whole rows. */
+/* Cut the window's whole rows into chunks. */
 static dn_status csv_cut(csv_load *j) {
     csv_reader *r = j->reader;
     size_t most = (size_t)(r->whole - r->p) / CSV_CHUNK + 1;
@@ -250,7 +251,7 @@ static dn_status csv_room_for(dn_table *t, size_t rows) {
     return DN_OK;
 }
 
-/* Room for `rows` more; at once for as many as the rest of the file has when its lines are as long as these. */
+/* Make room for `rows` more; at once for as many as the rest of the file has if its lines are as long as these. */
 static dn_status csv_room(csv_load *j, size_t rows) {
     dn_table *t = j->table;
     const csv_reader *r = j->reader;
@@ -271,7 +272,7 @@ static dn_status csv_collect(csv_load *j) {
     dn_table *t = j->table;
     for (size_t i = 0; i < j->n_chunks; i++) {
         csv_chunk *c = &j->chunks[i];
-        if (c->bad) { /* once more, for the sentence */
+        if (c->bad) { /* parse it again, for the message */
             csv_reader r = *j->reader;
             r.p = c->bad, r.end = c->end, r.line = c->line;
             DN_TRY(csv_row(&r, j->plan, c->first, c, t));
@@ -288,7 +289,7 @@ static dn_status csv_collect(csv_load *j) {
     return DN_OK;
 }
 
-/* The whole rows of the window, while the next one is read. */
+/* Parse the whole rows of the window while the next one is being read. */
 static dn_status csv_window(csv_load *j) {
     csv_reader *r = j->reader;
     DN_TRY(csv_cut(j));
@@ -334,7 +335,7 @@ static dn_status csv_parse(csv_load *j, const dn_csv_options *o, csv_plan *plan)
         DN_TRY(csv_window(j));
     }
     DN_CHECK(t->rows, DN_E_FORMAT, "%s: a header, but no rows", r->path);
-    float *fit = dn_realloc(t->values, t->rows * t->columns, sizeof *fit); /* give back what is over */
+    float *fit = dn_realloc(t->values, t->rows * t->columns, sizeof *fit); /* give back the excess */
     if (fit) t->values = fit;
     return dn_csv_warn_comments(r, t, j->comments, j->comment_line);
 }

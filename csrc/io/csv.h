@@ -1,6 +1,5 @@
-/* How a table is read: text in windows (csv_text.c), cells (csv_cell.c), what its first rows tell (csv_look.c) and
- * what its columns are (csv_columns.c), all rows (csv.c); sentences about it are in csv_message.c, writing in
- * csv_write.c. */
+/* How a table is read: text in windows (csv_text.c), cells (csv_cell.c), what the first rows reveal (csv_look.c) and
+ * what the columns are (csv_columns.c), all rows (csv.c). Messages are in csv_message.c, writing is in csv_write.c. */
 #ifndef DN_CSV_H
 #define DN_CSV_H
 #include "base/number.h"
@@ -8,28 +7,28 @@
 
 enum {
     CSV_MAX_COLUMNS = 1 << 24,
-    CSV_MAX_QUOTED = 1 << 24, /* bytes in one pair of quotes: what never ends must not be read into memory as a whole */
+    CSV_MAX_QUOTED = 1 << 24, /* bytes in one pair of quotes: unclosed quotes must not pull a whole file into memory */
     CSV_CHUNK = 1 << 17
 };
 
 /* ---- text ---- */
 
-/* A window on the file that always holds the whole present row, so that a table costs no second copy of its text. The
- * next one is read while the rows of this one become numbers. */
+/* A window on the file that always holds the whole current row, so that a table costs no second copy of its text. The
+ * next window is read while the rows of this one are converted to numbers. */
 typedef struct csv_reader {
-    const char *path;  /* as messages name it */
+    const char *path;  /* as used in messages */
     const char *p, *end;
-    const char *whole; /* rows that begin before it are whole */
-    char separator;    /* ' ' stands for runs of blanks and tabs; 0: not known yet, and then quotes are not looked at */
-    int quotes;        /* there are some in this window */
-    int columns;       /* of the table, with label and targets; 0: not known yet */
+    const char *whole; /* rows that begin before it are complete */
+    char separator;    /* ' ' stands for runs of blanks and tabs; 0: not known yet, and quotes are not looked for */
+    int quotes;        /* this window contains some */
+    int columns;       /* of the table, label and targets included; 0: not known yet */
     long line;         /* of p */
     int fd, at_end, started;
     struct csv_window {
         char *text;
         size_t room;
     } window, next;
-    size_t left, wanted, got; /* bytes in `next`: taken over from the window, asked for, read */
+    size_t left, wanted, got; /* bytes in `next`: taken over from the window, requested, read */
     int reached_end;
     dn_status reading;
     char failure[512];
@@ -54,111 +53,111 @@ static inline const char *csv_over_line_end(const char *p, const char *end) {
     return p + (p < end ? 1 + (*p == '\r' && p + 1 < end && p[1] == '\n') : 0);
 }
 
-/* Line ends in a text. */
+/* The number of line ends in a text. */
 long dn_csv_lines(const char *p, const char *end);
-/* The end of the row that begins at p: a line end that is not in quotes. */
+/* The end of the row that begins at p: a line end outside quotes. */
 const char *dn_csv_row_end(const csv_reader *reader, const char *p, const char *end);
-/* The closing quote, p being behind the opening one; NULL: there is none. */
+/* The closing quote; p is after the opening one; NULL: there is none. */
 const char *dn_csv_closing_quote(const char *p, const char *end);
 
-/* Move the window so that the row at p is whole. */
+/* Move the window so that it holds the whole row at p. */
 dn_status dn_csv_fill(csv_reader *reader);
 /* Keep the text from p on and read as much again. */
 dn_status dn_csv_more(csv_reader *reader);
-/* After the separator became known: find the end of the whole rows again. */
+/* Once the separator is known: find the end of the complete rows again. */
 void dn_csv_mark(csv_reader *reader);
 /* The parts of dn_csv_fill: make room for the next window, which begins with the rest of this one; read, on any thread
- * (then `patient` is 0, and a pipe that has nothing to give is left for later); take it as the window. */
+ * (`patient` is 0 there: a pipe that has nothing to give yet is left for later); make it the window. */
 dn_status dn_csv_read_prepare(csv_reader *reader);
 void dn_csv_read(csv_reader *reader, int patient);
 dn_status dn_csv_read_finish(csv_reader *reader);
-/* The end of the row that `target` lies in, where a window may be cut. *quotes is a place before it that is not in
- * quotes, the reader's p at first; it moves along. */
+/* The end of the row that contains `target`, where a window may be cut. *quotes is a position before it and outside
+ * quotes, initially the reader's p; it advances. */
 const char *dn_csv_cut(const csv_reader *reader, const char **quotes, const char *target);
-/* What the first bytes say of a file that is no table: a message, or DN_OK. */
+/* Do the first bytes show that the file is not a table? An error that says what it is instead, or DN_OK. */
 dn_status dn_csv_content(const char *path, const char *text, size_t size);
 
 /* ---- cells ---- */
 
 typedef struct csv_cell {
-    const char *text; /* without outer blanks; in quotes all that is between them, "" not yet made " */
+    const char *text; /* without outer blanks; if quoted, everything between the quotes, "" not yet replaced by " */
     size_t size;
     int quoted, unclosed;
-    const char *behind; /* a character between the closing quote and the separator, or NULL */
+    const char *behind; /* a stray character between the closing quote and the separator, or NULL */
 } csv_cell;
 
-/* The next cell; *last is set when the row ends behind it. The reader's line goes on over line ends in quotes. */
+/* The next cell; *last is set if it ends the row. Advances the reader's line over line ends in quotes. */
 void dn_csv_cell(csv_reader *reader, csv_cell *cell, int *last);
-/* Fails for quotes that are not closed or not followed by a separator. `line` is that of the cell's beginning. */
+/* Fails for quotes that are not closed or not followed by a separator. `line` is where the cell begins. */
 dn_status dn_csv_cell_check(const csv_reader *reader, const csv_cell *cell, long line, int column);
 int dn_csv_number(const csv_cell *cell, double *value);
-/* The cell's text to `to`, which has room for cell->size bytes; returns its length. */
+/* Copy the cell's text to `to`, which has room for cell->size bytes; returns its length. */
 size_t dn_csv_copy(const csv_cell *cell, char *to);
 int dn_csv_cell_is(const csv_cell *cell, const char *name, size_t size);
 
-/* What a row is. */
+/* Kinds of row. */
 enum { CSV_NOTHING, CSV_COMMENT, CSV_ROW };
-/* Of one that begins with #: a comment, unless it has the table's number of cells. */
+/* For a row that begins with #: a comment, unless it has the table's number of cells. */
 int dn_csv_hash(const csv_reader *reader, const char *p, const char *end);
 static inline int csv_kind(const csv_reader *r, const char *p, const char *end) {
     while (p < end && csv_blank(*p) && r->separator != '\t') p++;
     if (p == end || csv_newline(*p)) return CSV_NOTHING;
     return *p != '#' ? CSV_ROW : dn_csv_hash(r, p, end);
 }
-/* The number of cells of the row at p, counted up to one more than CSV_MAX_COLUMNS; *empty: the last one is empty, as
- * behind a trailing separator. */
+/* The number of cells in the row at p, counted up to CSV_MAX_COLUMNS + 1; *empty: the last one is empty, as after a
+ * trailing separator. */
 int dn_csv_width(const csv_reader *reader, const char *p, const char *end, int *empty);
 
 /* What a cell that should be a number looks like. */
 enum { CSV_EMPTY, CSV_NUMBER, CSV_MISSING, CSV_DECIMAL_COMMA, CSV_ODD, CSV_WORD };
 int dn_csv_looks(const csv_cell *cell);
 
-/* ---- what the first rows tell ---- */
+/* ---- what the first rows reveal ---- */
 
-/* What the columns of the file are: index of a target, or */
+/* The role of a column: the index of a target (from 0 on), or one of these. */
 enum { CSV_FEATURE = -1, CSV_LABEL = -2 };
 typedef struct csv_plan {
     int columns;
     long first_line; /* of the first row, which may be the header */
-    int words;       /* it has cells that look like names, */
-    int over_numbers; /* and numbers below them */
+    int words;       /* it has cells that look like names ... */
+    int over_numbers; /* ... above numbers */
     int *roles;      /* (columns) */
-    int *runs;       /* (columns): features from here on that have another cell behind them */
+    int *runs;       /* (columns): how many features in a row, from here on, have another cell after them */
     char *names;     /* (columns) zero-terminated texts one after another, or NULL: no header */
-    size_t *places;  /* (columns): of each in `names` */
-    char *targets;   /* those asked for, zero-terminated texts one after another */
+    size_t *places;  /* (columns): offset of each in `names` */
+    char *targets;   /* requested ones, zero-terminated texts one after another */
     int n_targets;
-    double scale;    /* of features */
-    int plain;       /* whole numbers of up to seven digits stay finite when they are divided by it */
-    float digits[10]; /* divided by it */
+    double scale;    /* of the features */
+    int plain;       /* integers of up to seven digits stay finite when divided by it */
+    float digits[10]; /* 0 to 9 divided by it */
 } csv_plan;
 
-/* Find out separator, width, header and the columns' roles; the reader then stands at the first row. */
+/* Detect separator, width, header and the columns' roles; leaves the reader at the first row. */
 dn_status dn_csv_look(csv_reader *reader, const dn_csv_options *options, csv_plan *plan, dn_table *table);
-/* The index that pandas and R write: a first column without a name that counts the rows. */
+/* The index that pandas and R write: a first column without a name that numbers the rows. */
 int dn_csv_counts_rows(const csv_reader *reader, const csv_plan *plan);
 
 /* ---- columns ---- */
 
-/* The column that a name is the index of, counted from the end when negative; -1: none. */
+/* The column that a name denotes as an index, counted from the end when negative; -1: none. */
 int dn_csv_index(const char *name, size_t size, int columns);
-/* The list of targets, which is a row of cells, into plan->targets. */
+/* Parse the list of targets, which is a row of cells, into plan->targets. */
 dn_status dn_csv_target_list(const char *list, csv_plan *plan);
-/* The header's names, and the reader after it; `unnamed_first`: its first column has no name. */
+/* The header's names; leaves the reader after it. `unnamed_first`: the first column has no name. */
 dn_status dn_csv_names(csv_reader *reader, csv_plan *plan, int unnamed_first);
-/* The index that pandas and R write: a first column without a name that counts the rows. r is at the first row. */
+/* The index that pandas and R write: a first column without a name that numbers the rows. r is at the first row. */
 int dn_csv_counts_rows(const csv_reader *r, const csv_plan *plan);
-/* What each column is: plan->roles and plan->runs. */
+/* What each column is: sets plan->roles and plan->runs. */
 dn_status dn_csv_roles(const csv_reader *reader, const dn_csv_options *options, csv_plan *plan, dn_table *table);
-/* The features' names for the table. */
+/* The features' names, for the table. */
 dn_status dn_csv_table_header(const csv_plan *plan, dn_table *table);
 
-/* ---- sentences ---- */
+/* ---- messages ---- */
 
-/* One more line for table->warnings. */
+/* Add a line to table->warnings. */
 dn_status dn_csv_warn(dn_table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
 dn_status dn_csv_warn_comments(const csv_reader *reader, dn_table *table, size_t comments, long first);
-/* The cell of a row is no finite number: say so, with what may be the cause. */
+/* The error of a cell that is not a finite number, with its probable cause. */
 dn_status dn_csv_bad_cell(const csv_reader *reader, const csv_plan *plan, const char *row, const csv_cell *cell,
                           long line, int column);
 dn_status dn_csv_bad_width(const csv_reader *reader, const csv_plan *plan, long line, int width);
@@ -167,6 +166,6 @@ dn_status dn_csv_no_column(const csv_reader *reader, const csv_plan *plan, const
 
 /* ---- writing ---- */
 
-/* Must a text be in quotes to be read back as a cell? */
+/* Does a text need quotes to be read back as one cell? */
 int dn_csv_needs_quotes(const char *text, size_t size);
 #endif

@@ -1,4 +1,4 @@
-/* The cells of a row, as RFC 4180 has them, and what they look like. */
+/* The cells of a row, as defined by RFC 4180, and what they look like. */
 #include "io/csv.h"
 
 void dn_csv_cell(csv_reader *r, csv_cell *cell, int *last) {
@@ -96,7 +96,7 @@ static int csv_same_word(const char *p, size_t size, const char *word) {
 
 static int csv_digit(char c) { return c >= '0' && c <= '9'; }
 
-/* [+-]digits,digits, with points between the first ones, and an exponent. */
+/* [+-]digits,digits, with points between the first digits, and an exponent. */
 static int csv_decimal_comma(const char *p, size_t size) {
     size_t i = size && (*p == '-' || *p == '+'), from = i;
     while (i < size && (csv_digit(p[i]) || (p[i] == '.' && i > from))) i++;

@@ -10,7 +10,7 @@ int dn_csv_index(const char *name, size_t size, int columns) {
     return (int)value < 0 ? columns + (int)value : (int)value;
 }
 
-/* The header's names, and the reader behind it. */
+/* The header's names; leaves the reader after it. */
 dn_status dn_csv_names(csv_reader *r, csv_plan *plan, int unnamed_first) {
     size_t room = (size_t)(dn_csv_row_end(r, r->p, r->end) - r->p) + (size_t)plan->columns + 2, used = 0;
     csv_cell cell = {.text = ""};
@@ -31,7 +31,7 @@ dn_status dn_csv_names(csv_reader *r, csv_plan *plan, int unnamed_first) {
     return DN_OK;
 }
 
-/* The column of a name, of a header or an index; -1: none. */
+/* The column with that name in the header, or with that index; -1: none. */
 static int csv_column(const csv_plan *plan, const char *name, size_t size) {
     for (int c = 0; plan->names && c < plan->columns; c++) {
         const char *known = plan->names + plan->places[c];
@@ -40,7 +40,7 @@ static int csv_column(const csv_plan *plan, const char *name, size_t size) {
     return dn_csv_index(name, size, plan->columns);
 }
 
-/* A name that several columns have does not say which one. */
+/* A name that several columns share does not identify one. */
 static dn_status csv_one_of_the_name(const csv_reader *r, const csv_plan *plan, const char *name) {
     int n = 0;
     for (int c = 0; plan->names && c < plan->columns; c++) n += !strcmp(plan->names + plan->places[c], name);
@@ -61,7 +61,7 @@ static dn_status csv_targets(const csv_reader *r, csv_plan *plan, dn_table *tabl
     return DN_OK;
 }
 
-/* The column whose name is most like this one; NULL: none is. */
+/* The most similar column name; NULL: none is similar. */
 static const char *csv_nearest(const csv_plan *plan, const char *name) {
     dn_nearest nearest;
     dn_nearest_begin(&nearest, name, strlen(name));
@@ -72,7 +72,7 @@ static const char *csv_nearest(const csv_plan *plan, const char *name) {
     return nearest.found;
 }
 
-/* A label that need not be there, but perhaps is, under another name. */
+/* An optional label column was not found; it may be there under another name. */
 static dn_status csv_label_missing(const csv_reader *r, const csv_plan *plan, const char *name, dn_table *table) {
     const char *near = csv_nearest(plan, name);
     if (!near) return DN_OK;
@@ -87,8 +87,8 @@ static dn_status csv_label_role(const csv_reader *r, const dn_csv_options *o, cs
     DN_TRY(csv_one_of_the_name(r, plan, name));
     int column = csv_column(plan, name, strlen(name)), asked_for = column >= 0;
     if (o->label_optional && !plan->names && (size_t)plan->columns == (size_t)o->columns + table->truths)
-        column = -1; /* an index, and a file that has the features alone */
-    if (o->label_optional && column >= 0 && plan->roles[column] != CSV_FEATURE) column = -1; /* asked for as a target */
+        column = -1; /* an index, but the file has features only */
+    if (o->label_optional && column >= 0 && plan->roles[column] != CSV_FEATURE) column = -1; /* requested as a target */
     if (column < 0 && !o->label_optional) return dn_csv_no_column(r, plan, "label", name, strlen(name));
     if (column < 0) return asked_for ? DN_OK : csv_label_missing(r, plan, name, table);
     DN_CHECK(plan->roles[column] == CSV_FEATURE, DN_E_USAGE, "%s: column '%s' is the label and a target", r->path,
@@ -126,7 +126,7 @@ dn_status dn_csv_roles(const csv_reader *r, const dn_csv_options *o, csv_plan *p
     return DN_OK;
 }
 
-/* The features' names for the table. */
+/* The features' names, for the table. */
 dn_status dn_csv_table_header(const csv_plan *plan, dn_table *table) {
     size_t size = 0, used = 0;
     for (int c = 0; c < plan->columns; c++)

@@ -1,13 +1,13 @@
-/* What the first rows of a table tell: separator, number of columns, and whether they are a header. */
+/* What the first rows of a table reveal: separator, number of columns, and whether there is a header. */
 #include "io/csv.h"
 #include <math.h>
 
-enum { SURVEY_ROWS = 20, SURVEY_BYTES = 1 << 18, SURVEY_CELLS = 1 << 14 /* of a row, those whose looks count */ };
+enum { SURVEY_ROWS = 20, SURVEY_BYTES = 1 << 18, SURVEY_CELLS = 1 << 14 /* per row: cells whose looks count */ };
 
-/* The first rows, cut by one separator. */
+/* The first rows, cut at one separator. */
 typedef struct csv_survey {
     int rows, width; /* the most common number of cells */
-    int widths[SURVEY_ROWS], empty[SURVEY_ROWS]; /* of each row; is its last cell empty? */
+    int widths[SURVEY_ROWS], empty[SURVEY_ROWS]; /* of each row; whether its last cell is empty */
     double score;
 } csv_survey;
 
@@ -22,7 +22,7 @@ static const char *csv_next_line(const char *p, const char *end) {
     return csv_over_line_end(csv_line_end(p, end), end);
 }
 
-/* From p on, the first line that holds something and is no comment; `hashes` 1: comments too. */
+/* The first line from p on that is neither empty nor a comment; with `hashes` 1, comments count too. */
 static const char *csv_line_that_holds(const char *p, const char *end, int hashes) {
     for (; p < end; p = csv_next_line(p, end)) {
         const char *q = csv_over_blanks(p, end);
@@ -44,8 +44,8 @@ static int csv_survey_width(csv_survey *s) {
     return best;
 }
 
-/* Look at rows from `first` to the limit as if `separator` were theirs. Many numbers and equal widths are a good score.
- */
+/* Survey rows from `first` to the limit as if `separator` were theirs. Many numbers and equal widths give a good
+ * score. */
 static void csv_survey_rows(const csv_reader *r, const char *first, int hashes, char separator, csv_survey *s) {
     const char *limit = csv_limit(r), *p = first;
     csv_reader look = *r;
@@ -79,8 +79,8 @@ static char csv_separator(const csv_reader *r, const char *first, int hashes) {
     return found;
 }
 
-/* How many cells the table's rows have, by the first row. An empty cell at its end is a trailing separator unless other
- * rows have a value there. */
+/* How many cells the table's rows have, judged by the first row. An empty cell at its end is a trailing separator
+ * unless other rows have a value there. */
 static int csv_columns(const csv_survey *s) {
     int n = s->widths[0], full = 0;
     for (int i = 1; i < s->rows; i++) full |= s->widths[i] == n && !s->empty[i];
@@ -89,7 +89,7 @@ static int csv_columns(const csv_survey *s) {
 
 /* ---- before the first row ---- */
 
-/* "sep=;" in the first line is from a spreadsheet, for another one. */
+/* "sep=;" in the first line is a hint from one spreadsheet to another. */
 static void csv_sep_line(csv_reader *r, char *separator) {
     const char *p = r->p, *end = csv_line_end(p, r->end);
     if (end - p != 5 || memcmp(p, "sep=", 4) || !strchr(",;\t", p[4])) return;
@@ -97,7 +97,7 @@ static void csv_sep_line(csv_reader *r, char *separator) {
     r->p = csv_over_line_end(end, r->end), r->line++;
 }
 
-/* Read until the window has the first row and, to judge it by, two lines more. `first` is NULL when there is none. */
+/* Read until the window holds the first row and, to judge it by, two more lines. `first` is NULL when there is none. */
 static dn_status csv_lead(csv_reader *r, const char **first, char *separator) {
     DN_TRY(dn_csv_fill(r));
     if (r->end - r->p >= 3 && !memcmp(r->p, "\xEF\xBB\xBF", 3)) r->p += 3;
@@ -110,8 +110,8 @@ static dn_status csv_lead(csv_reader *r, const char **first, char *separator) {
     }
 }
 
-/* Leading lines with # are comments. When the options say whether there is a header, those with the table's number of
- * cells are rows. */
+/* Leading lines with # are comments. But when the options say whether there is a header, those with the table's number
+ * of cells are rows. */
 static const char *csv_leading_row(const csv_reader *r, const char *first, int header) {
     csv_survey s;
     if (!header || r->p == first) return first;
@@ -124,7 +124,7 @@ static const char *csv_leading_row(const csv_reader *r, const char *first, int h
     return first;
 }
 
-/* To the first row. A comment that could be a row is worth a warning of its own. */
+/* Move to the first row. A comment that could be a row deserves a warning of its own. */
 static dn_status csv_skip_lead(csv_reader *r, const char *first, int header, dn_table *table) {
     size_t comments = 0;
     long line = 0, like_row = 0;
@@ -144,15 +144,15 @@ static dn_status csv_skip_lead(csv_reader *r, const char *first, int header, dn_
 
 /* ---- is the first row a header? ---- */
 
-/* The first row's cells, those of the label left out, and the cells below them. */
+/* The first row's cells, without those of the label, and the cells below them. */
 typedef struct csv_facts {
     int below;                       /* there is a second row */
-    int named;                       /* a column asked for by name */
-    int kinds[CSV_WORD + 1];         /* how many look like that */
-    int bare, bare_below;            /* not in quotes; a number not in quotes below one in quotes */
+    int named;                       /* a column requested by name is among them */
+    int kinds[CSV_WORD + 1];         /* how many cells look like that */
+    int bare, bare_below;            /* not quoted; an unquoted number below a quoted one */
     int words_over_numbers, odd_over_numbers;
-    int counts, counts_below;        /* numbers that count 0, 1, ...: how many; -1: not so */
-    int even, even_below;            /* evenly spaced, likewise */
+    int counts, counts_below;        /* the numbers count 0, 1, ...: how many; -1: they do not */
+    int even, even_below;            /* likewise for evenly spaced numbers */
     int not_binary_below;            /* values other than 0 and 1 */
     double first, step, last, first_below, step_below, last_below;
 } csv_facts;
@@ -166,7 +166,7 @@ static void csv_spacing(int *n, double *first, double *step, double *last, doubl
     *last = v;
 }
 
-/* Is the cell a column that was asked for by name? A number is rather an index. */
+/* Does the cell name a column that was requested by name? A number is taken as an index instead. */
 static int csv_asked_for(const csv_plan *plan, const csv_cell *cell, int looks, const char *name) {
     size_t size = strlen(name);
     return size && dn_csv_cell_is(cell, name, size) &&
@@ -220,21 +220,22 @@ static void csv_find_facts(const csv_reader *r, const dn_csv_options *o, const c
     }
 }
 
-/* Evenly spaced numbers above others: a header of counted columns, or doubtful. Rows that go on as the first one began,
- * as a range of numbers in rows, are data. */
+/* Evenly spaced numbers above others: a header of counted columns, or doubtful. Rows that continue the way the first
+ * one began, as a range of numbers written in rows, are data. */
 static int csv_even_names(const csv_facts *f, const char **why) {
     int empty = f->kinds[CSV_EMPTY], alike = f->even_below >= 2 && f->step_below == f->step;
-    double after = alike ? (f->first_below - f->first) / f->step : -1; /* steps */
+    double after = alike ? (f->first_below - f->first) / f->step : -1; /* in steps */
     int goes_on = after >= 0 && after <= f->even;
     *why = "evenly spaced numbers";
-    if (f->counts > 0 && empty == 1) return 1; /* with the empty name of an index column */
+    if (f->counts > 0 && empty == 1) return 1; /* plus the empty name of an index column */
     if (f->counts >= 3 && !empty && !alike) return 1;
     if (f->counts >= 3 || (f->counts == 2 && f->not_binary_below)) return 0;
     if (f->even < 3 || empty || goes_on) *why = NULL;
     return 0;
 }
 
-/* Numbers alone, in the first row: what speaks for column names. Returns 1 for a header; *why for the warning. */
+/* A first row of numbers alone: is there evidence that they are column names? Returns 1 for a header; *why for the
+ * warning. */
 static int csv_numbers_as_names(const csv_facts *f, const char **why) {
     const int *n = f->kinds;
     int others = n[CSV_MISSING] + n[CSV_DECIMAL_COMMA] + n[CSV_ODD] + n[CSV_WORD];
@@ -250,8 +251,8 @@ static int csv_numbers_as_names(const csv_facts *f, const char **why) {
     return others || f->even < 0 ? 0 : csv_even_names(f, why);
 }
 
-/* A header has no numbers and at least one word, or a column that was asked for; one bad cell among numbers is an
- * error, not a header, and so is a row of missing values. */
+/* A header has no numbers and at least one word, or a requested column; one bad cell among numbers is an error, not a
+ * header, and so is a row of missing values. */
 static dn_status csv_header(csv_reader *r, const dn_csv_options *o, csv_plan *plan, dn_table *table) {
     csv_facts f;
     const char *why = NULL;
@@ -272,7 +273,7 @@ static dn_status csv_header(csv_reader *r, const dn_csv_options *o, csv_plan *pl
                        r->path, r->line, why);
 }
 
-/* Tables of R have one name fewer than columns when rows have names. */
+/* R's tables have one name fewer than columns when rows have names. */
 static int csv_unnamed_first(const csv_reader *r, const dn_csv_options *o, const csv_survey *s) {
     csv_reader look = *r;
     csv_cell cell;
@@ -287,7 +288,7 @@ static int csv_unnamed_first(const csv_reader *r, const dn_csv_options *o, const
     return 1;
 }
 
-/* The index that pandas and R write: a first column without a name that counts the rows. */
+/* The index that pandas and R write: a first column without a name that numbers the rows. */
 int dn_csv_counts_rows(const csv_reader *r, const csv_plan *plan) {
     const char *limit = csv_limit(r), *p = csv_line_that_holds(r->p, limit, 0);
     double v[2] = {0, 0};
@@ -305,7 +306,7 @@ int dn_csv_counts_rows(const csv_reader *r, const csv_plan *plan) {
     return (v[0] == 0 || v[0] == 1) && v[1] == v[0] + 1;
 }
 
-/* ---- all of it ---- */
+/* ---- all together ---- */
 
 static dn_status csv_find_first(csv_reader *r, const dn_csv_options *o, dn_table *table, int *hashes) {
     const char *first;

@@ -1,4 +1,4 @@
-/* Sentences about tables. */
+/* Messages about tables. */
 #include "base/nearest.h"
 #include "io/csv.h"
 #include <stdarg.h>
@@ -32,7 +32,7 @@ dn_status dn_csv_warn_comments(const csv_reader *r, dn_table *table, size_t comm
                        r->path, first, comments, first);
 }
 
-/* "column 3 ('price')" as messages have it. */
+/* "column 3 ('price')", for messages. */
 static void csv_column_name(const csv_plan *plan, int column, char *text, size_t size) {
     const char *name = plan->names ? plan->names + plan->places[column] : "", *target = "";
     if (plan->roles[column] >= 0) target = *name ? ", a target" : "a target";
@@ -44,7 +44,7 @@ static void csv_column_name(const csv_plan *plan, int column, char *text, size_t
         snprintf(text, size, "column %d ('%.*s'%s)", column + 1, csv_shown(strlen(name)), name, target);
 }
 
-/* Has the row no cell that holds something? */
+/* Are all of the row's cells empty? */
 static int csv_row_is_empty(const csv_reader *r, const char *row) {
     csv_reader look = *r;
     csv_cell cell;
@@ -56,7 +56,7 @@ static int csv_row_is_empty(const csv_reader *r, const char *row) {
     return 1;
 }
 
-/* What may have caused a cell that is no number. */
+/* The probable cause of a cell that is not a number. */
 static const char *csv_cause(const csv_reader *r, const csv_plan *plan, const char *row, const csv_cell *cell,
                              long line) {
     int looks = dn_csv_looks(cell);
@@ -86,7 +86,7 @@ dn_status dn_csv_bad_width(const csv_reader *r, const csv_plan *plan, long line,
                    plan->first_line);
 }
 
-/* "'a', 'b'" when there are few; an empty text when they are many. */
+/* "'a', 'b'" when there are few; empty when there are many. */
 static void csv_list_names(const csv_plan *plan, char *text, size_t size) {
     enum { FEW = 12 };
     size_t at = 0;

@@ -1,5 +1,5 @@
 /* The text of a table, window by window. A quote opens a cell only at the cell's beginning; line ends in quotes belong
- * to the cell, so that windows and their parts end at others. */
+ * to the cell, so windows and their parts end at other line ends. */
 #include "io/csv.h"
 #include <stdio.h>
 
@@ -13,14 +13,14 @@ long dn_csv_lines(const char *p, const char *end) {
     return lines;
 }
 
-/* Does the quote at p open a cell? `from` is a beginning of a row at or before p. */
+/* Does the quote at p open a cell? `from` is the beginning of a row, at or before p. */
 static int csv_opens(const char *p, const char *from, char separator) {
     if (separator == ' ') return p == from || csv_blank(p[-1]) || csv_newline(p[-1]);
     while (p > from && csv_blank(p[-1]) && p[-1] != separator) p--;
     return p == from || p[-1] == separator || csv_newline(p[-1]);
 }
 
-/* The next quote at p or behind it that opens a cell; NULL: there is none before the end. */
+/* The next quote at or after p that opens a cell; NULL: there is none before the end. */
 static const char *csv_opening_quote(const char *p, const char *from, const char *end, char separator) {
     for (; p < end && (p = memchr(p, '"', (size_t)(end - p))); p++)
         if (csv_opens(p, from, separator)) return p;
@@ -45,15 +45,16 @@ const char *dn_csv_row_end(const csv_reader *r, const char *p, const char *end) 
     return line;
 }
 
-/* Behind the last line end of a text that goes on; NULL: it has none. A return at the end may be half of one. */
+/* The position after the last line end of a text that goes on; NULL: there is none. A carriage return at the very end
+ * may be half of a line end. */
 static const char *csv_last_line_end(const char *from, const char *end, int whole) {
     end -= !whole && end > from && end[-1] == '\r';
     while (end > from && !csv_newline(end[-1])) end--;
     return end > from ? end : NULL;
 }
 
-/* Rows that end in this window. Quotes that do not close, or not soon enough, are made an error of their row: the rest
- * of the window becomes the table's last row. */
+/* Find the rows that end in this window. Quotes that do not close, or not soon enough, become an error of their row:
+ * the rest of the window becomes the table's last row. */
 void dn_csv_mark(csv_reader *r) {
     const char *p = r->p, *found;
     r->quotes = r->separator && r->end > p && memchr(p, '"', (size_t)(r->end - p));
@@ -100,7 +101,7 @@ dn_status dn_csv_read_prepare(csv_reader *r) {
     const char *rest = r->p > r->whole ? r->p : r->whole;
     size_t room;
     r->left = (size_t)(r->end - rest);
-    r->wanted = r->left > WINDOW ? r->left : WINDOW; /* rows longer than windows */
+    r->wanted = r->left > WINDOW ? r->left : WINDOW; /* for rows longer than windows */
     r->got = 0, r->reached_end = 0;
     DN_CHECK(!__builtin_add_overflow(r->left, r->wanted + DN_NUMBER_PADDING, &room), DN_E_MEMORY,
              "%s:%ld: the row is longer than memory", r->path, r->line);
@@ -116,7 +117,7 @@ dn_status dn_csv_read_prepare(csv_reader *r) {
     return DN_OK;
 }
 
-/* A pipe gives what it has. Whoever waits for more asks the watch meanwhile. */
+/* A pipe gives what it has. While we wait for more, the watch is asked. */
 static dn_status csv_read_some(csv_reader *r, int patient) {
     double end = dn_now() + 0.001 * WAIT_MS;
     while (r->got < r->wanted && !r->reached_end) {
@@ -214,7 +215,7 @@ static const char *csv_zip(const char *text, size_t size) {
     return "is a zip archive: unzip it";
 }
 
-/* Bytes of text in one of Unicode's wider forms: where in pairs and fours are the zeros? */
+/* Is it text in one of Unicode's wider encodings? Tells by where the zeros are in pairs and fours of bytes. */
 static const char *csv_wide(const char *text, size_t size) {
     size_t zeros[4] = {0}, n = size < 512 ? size / 4 * 4 : 512;
     if (size >= 4 && (!memcmp(text, "\xff\xfe\0", 4) || !memcmp(text, "\0\0\xfe\xff", 4))) return "UTF-32";

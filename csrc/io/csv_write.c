@@ -1,4 +1,4 @@
-/* Tables to text. What is written here, the reader and every other reader of RFC 4180 read back as it was. */
+/* Tables to text. This reader and any other reader of RFC 4180 read back what is written here unchanged. */
 #include "io/csv.h"
 #include <stdio.h>
 

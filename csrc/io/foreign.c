@@ -8,11 +8,11 @@
 typedef enum foreign_effect { OUTPUT, TRAINING, NONE } foreign_effect;
 
 typedef struct foreign_key {
-    const char *type; /* of the layer; "*": every layer */
+    const char *type; /* layer type; "*": every layer */
     const char *key;
     foreign_effect effect;
-    const char *neutral; /* the value that asks for nothing; NULL: every value asks for something */
-    const char *like;    /* NULL, or the key whose value, when it is given, is the neutral one */
+    const char *neutral; /* the value without effect; NULL: every value has one */
+    const char *like;    /* NULL, or the key whose value, when given, is the neutral one */
 } foreign_key;
 
 static const foreign_key keys[] = {
@@ -30,11 +30,11 @@ static const foreign_key keys[] = {
     {"net", "contrastive", TRAINING, "0", NULL},
     {"net", "unsupervised", TRAINING, "0", NULL},
     {"net", "seq_scales", TRAINING, NULL, NULL},
-    /* of the policy sgdr, which is an error by itself */
+    /* used by the policy sgdr, which is an error in itself */
     {"net", "learning_rate_min", NONE, NULL, NULL},
     {"net", "sgdr_cycle", NONE, NULL, NULL},
     {"net", "sgdr_mult", NONE, NULL, NULL},
-    /* of image trainers, of memory and of float16, whose scale is taken out again */
+    /* for image trainers, memory and float16, whose scaling is undone afterwards */
     {"net", "augment_speed", NONE, "2", NULL},
     {"net", "flip", NONE, "1", NULL},
     {"net", "blur", NONE, "0", NULL},
@@ -76,7 +76,7 @@ static const foreign_key keys[] = {
     {"convolutional", "reverse", OUTPUT, "0", NULL},
     {"convolutional", "assisted_excitation", TRAINING, "0", NULL},
     {"convolutional", "grad_centr", TRAINING, "0", NULL},
-    {"convolutional", "angle", NONE, "15", NULL}, /* of rotate, sway and stretch */
+    {"convolutional", "angle", NONE, "15", NULL}, /* for rotate, sway and stretch */
     {"convolutional", "stream", NONE, NULL, NULL},
     {"convolutional", "wait_stream", NONE, NULL, NULL},
 
@@ -85,7 +85,7 @@ static const foreign_key keys[] = {
     {"maxpool", "maxpool_depth", OUTPUT, "0", NULL},
     {"maxpool", "maxpool_zero_nonmax", OUTPUT, "0", NULL},
     {"maxpool", "antialiasing", OUTPUT, "0", NULL},
-    {"maxpool", "out_channels", NONE, "1", NULL}, /* of maxpool_depth */
+    {"maxpool", "out_channels", NONE, "1", NULL}, /* for maxpool_depth */
 
     {"route", "groups", OUTPUT, "1", NULL},
     {"route", "group_id", OUTPUT, "0", NULL},
@@ -97,7 +97,7 @@ static const foreign_key keys[] = {
     {"shortcut", "assisted_excitation", TRAINING, "0", NULL},
 
     {"dropout", "dropblock", TRAINING, "0", NULL},
-    {"dropout", "dropblock_size_rel", NONE, "0", NULL}, /* of dropblock */
+    {"dropout", "dropblock_size_rel", NONE, "0", NULL}, /* for dropblock */
     {"dropout", "dropblock_size_abs", NONE, "0", NULL},
 
     {"rnn", "hidden", OUTPUT, "1", "output"},
@@ -116,7 +116,7 @@ static const foreign_key keys[] = {
     {"yolo", "scale_x_y", OUTPUT, "1", NULL},
     {"yolo", "new_coords", OUTPUT, "0", NULL},
     {"yolo", "nms_kind", OUTPUT, "default", NULL},
-    {"yolo", "beta_nms", NONE, "0.6", NULL}, /* of nms_kind */
+    {"yolo", "beta_nms", NONE, "0.6", NULL}, /* for nms_kind */
     {"yolo", "iou_loss", TRAINING, "mse", NULL},
     {"yolo", "iou_thresh_kind", TRAINING, "iou", NULL},
     {"yolo", "iou_thresh", TRAINING, "1", NULL},
@@ -130,7 +130,7 @@ static const foreign_key keys[] = {
     {"yolo", "focal_loss", TRAINING, "0", NULL},
     {"yolo", "counters_per_class", TRAINING, NULL, NULL},
     {"yolo", "embedding_layer", TRAINING, "999999", NULL},
-    {"yolo", "resize", NONE, "1", NULL}, /* of image trainers; and of tracking objects through videos */
+    {"yolo", "resize", NONE, "1", NULL}, /* for image trainers; and for tracking objects through videos */
     {"yolo", "show_details", NONE, NULL, NULL},
     {"yolo", "track_history_size", NONE, NULL, NULL},
     {"yolo", "sim_thresh", NONE, NULL, NULL},

@@ -1,15 +1,15 @@
 /* Darknet .weights: int32 major, minor, revision; seen (64 bits from version 0.2 on, else 32); then float32 tensors,
- * layer by layer, in the order in which the layer type plans them. Everything is little endian, without a table of
- * contents, so the sizes are checked against the network before anything is overwritten. */
+ * layer by layer, in the order in which the layer type plans them. Everything is little-endian, and there is no table
+ * of contents, so sizes are checked against the network before anything is overwritten. */
 #include "base/sys.h"
 #include "io/csv.h"
 #include "net/network.h"
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_VERSION = 1 << 24 }; /* four letters are more */
+enum { MAX_VERSION = 1 << 24 }; /* four letters make a larger number */
 
-/* Does the file hold this tensor, and how many of its values? */
+/* How many of this tensor's values does the file hold? 0: it is not in the file. */
 static size_t weights_in_file(const dn_layer *l, const dn_tensor *t, int loading) {
     if (t->flags & DN_NOT_IN_FILE) return 0;
     if (!loading) return t->count;
@@ -20,7 +20,7 @@ static size_t weights_in_file(const dn_layer *l, const dn_tensor *t, int loading
     return t->count;
 }
 
-/* The tensors in the order of the file; returns how many. */
+/* The tensors in file order; returns how many. */
 static int weights_order(const dn_layer *l, int revision_025, dn_tensor **order) {
     int n = 0;
     if (!revision_025 || !l->type->order_025) {
@@ -33,7 +33,7 @@ static int weights_order(const dn_layer *l, int revision_025, dn_tensor **order)
     return n;
 }
 
-/* Its values in the file; a type with an order of its own has all of them there. */
+/* The number of its values in the file; with revision 0.25, a type with an order of its own stores all of them. */
 static size_t weights_count(const dn_layer *l, const dn_tensor *t, int revision_025) {
     return revision_025 && l->type->order_025 ? t->count : weights_in_file(l, t, 1);
 }
@@ -53,7 +53,7 @@ size_t dn_weights_bytes(const dn_net *net) {
 }
 
 static dn_status weights_write(dn_writer *w, const float *host, size_t n) {
-    enum { PART = 1 << 22 }; /* floats */
+    enum { PART = 1 << 22 }; /* floats per part */
     for (size_t at = 0; at < n; at += PART) {
         DN_TRY(dn_watched());
         DN_TRY(dn_writer_write(w, host + at, (n - at < PART ? n - at : PART) * sizeof *host));
@@ -120,7 +120,7 @@ static dn_status weights_load_tensor(dn_net *net, dn_tensor *t, const char *at, 
     return DN_OK;
 }
 
-/* The file ends within layer l: which of its tensors is it? */
+/* The file ends within layer l: in which of its tensors? */
 static dn_status weights_cut(const dn_layer *l, const char *path, int r025, size_t wanted, size_t left, size_t have) {
     dn_tensor *order[DN_MAX_TENSORS];
     int n = weights_order(l, r025, order), k = 0;
@@ -133,7 +133,7 @@ static dn_status weights_cut(const dn_layer *l, const char *path, int r025, size
                    path, l->index, l->type->name, wanted, left, have, k < n ? order[k]->name : "end", at, needs);
 }
 
-/* `data` holds the first bytes of a file of `size` bytes: at least those of the layers asked for. */
+/* `data` holds the first bytes of a file of `size` bytes: at least those of the requested layers. */
 static dn_status weights_parse(dn_net *net, const char *path, const char *data, size_t size, int clear, int start,
                                int cutoff) {
     int32_t header[3];
@@ -145,7 +145,7 @@ static dn_status weights_parse(dn_net *net, const char *path, const char *data, 
     int old = header[0] > 1000 || header[1] > 1000;
     int wide = version >= 2 && header[0] < 1000 && header[1] < 1000;
     size_t at = wide ? 20 : 16, total = 0;
-    if (header[0] < 0 || header[0] > MAX_VERSION) DN_TRY(dn_csv_content(path, data, size)); /* what it is instead */
+    if (header[0] < 0 || header[0] > MAX_VERSION) DN_TRY(dn_csv_content(path, data, size)); /* says what it is */
     DN_CHECK(header[0] >= 0 && header[0] <= MAX_VERSION && header[1] >= 0 && header[1] <= MAX_VERSION, DN_E_FORMAT,
              "%s: no weights file: it begins with %d and %d, which are no version", path, header[0], header[1]);
     DN_CHECK(size >= at, DN_E_FORMAT, "%s: %zu bytes are too short for the header of a weights file", path, size);
@@ -163,7 +163,7 @@ static dn_status weights_parse(dn_net *net, const char *path, const char *data, 
         size_t n = l->dont_load ? 0 : weights_layer_floats(l, r025);
         all += n, saved += l->dont_save ? 0 : n;
     }
-    int unsaved_too = !(have == saved && saved < all); /* a file of this network lacks the layers with dontsave */
+    int unsaved_too = !(have == saved && saved < all); /* files for this network lack the layers with dontsave */
     for (int pass = 0; pass < 2; pass++) { /* check, then copy */
         size_t position = at;
         total = 0;
@@ -191,7 +191,7 @@ static dn_status weights_parse(dn_net *net, const char *path, const char *data, 
                  (size - at) % sizeof(float), total);
         for (size_t p = 0; !pass && p < total; p++) {
             float v;
-            if (p % (1 << 20) == 0) DN_TRY(dn_watched()); /* here, not while values are copied: all of them or none */
+            if (p % (1 << 20) == 0) DN_TRY(dn_watched()); /* not while values are copied: all or none */
             memcpy(&v, data + at + p * sizeof v, sizeof v);
             DN_CHECK(__builtin_isfinite(v), DN_E_FORMAT, "%s: value %zu is %g: it is damaged or no weights file", path,
                      p, (double)v);
@@ -201,7 +201,7 @@ static dn_status weights_parse(dn_net *net, const char *path, const char *data, 
     return DN_OK;
 }
 
-/* Bytes that the layers of a file can need, in whichever version, and a few more, so that longer files are noticed. */
+/* The most bytes that the layers can need in a file of any version, plus a few, so that longer files are noticed. */
 static size_t weights_most(const dn_net *net, int start, int cutoff) {
     size_t n = 0;
     for (int i = start; i < net->n_layers && (cutoff < 0 || i < cutoff); i++) {

@@ -22,8 +22,8 @@ def _is_built(folder: str) -> bool:
 
 
 def _find_the_built_package() -> None:
-    """In the folder of the sources Python finds this package before the one that was installed, which has the compiled core.
-    Then all modules come from the installed one."""
+    """In the source folder, Python finds this package before the installed one, which has the compiled core. All modules are
+    then taken from the installed one."""
     here = os.path.dirname(os.path.abspath(__file__))
     if _is_built(here):
         return
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from .errors import DarknetError
     from .network import History, Layer, Losses, Network, Progress, build_info, layer_types, sample_prior
 
-# Loaded on first use, so that `import darknet_vae` and `darknet-vae --version` stay quick.
+# Loaded on first use, so that `import darknet_vae` and `darknet-vae --version` stay fast.
 _HOMES = {
     "Network": "network", "Layer": "network", "History": "network", "Progress": "network", "Losses": "network",
     "sample_prior": "network", "build_info": "network", "layer_types": "network",

@@ -36,7 +36,7 @@ __all__ = [
 
 
 _heard: list[BaseException] = []
-"""What a signal handler raised while the core was at work; only the main thread gets here."""
+"""What a signal handler raised while the core was at work; only the main thread adds to it."""
 
 
 def _raised(_kind: Any, value: BaseException, _traceback: Any) -> None:
@@ -45,15 +45,15 @@ def _raised(_kind: Any, value: BaseException, _traceback: Any) -> None:
 
 @ffi.def_extern(error=1, onerror=_raised)  # type: ignore[untyped-decorator]
 def dn_python_watch(_: Any) -> int:
-    """Called by long calls of the core some 50 times a second. Python runs signal handlers between the steps of this loop;
-    what they raise (KeyboardInterrupt) ends the call, and `check` raises it again."""
+    """Called some 50 times a second during long calls of the core. Python runs signal handlers between the steps of this
+    loop; what they raise (KeyboardInterrupt) ends the call, and `check` raises it again."""
     for _ in range(2):
         pass
     return 0
 
 
 def listen() -> None:
-    """Let Ctrl-C end long calls. Python runs signal handlers in the main thread, so only its calls ask."""
+    """Let Ctrl-C end long calls. Python runs signal handlers in the main thread, so only that thread's calls need it."""
     if threading.current_thread() is threading.main_thread():
         lib.dn_watch(lib.dn_python_watch, ffi.NULL)
 
@@ -73,9 +73,9 @@ def to_bytes(path: Path) -> bytes:
 
 
 def check(status: int, path: Path | None = None) -> None:
-    """Raise the exception of a status; `path` tells a missing file from other failures of input and output."""
+    """Raise the exception of a status; with `path`, a missing file is distinguished from other input and output errors."""
     if _heard and threading.current_thread() is threading.main_thread():
-        raise _heard.pop()  # whatever else came of the call: it would not be heard again
+        raise _heard.pop()  # whatever the call returned: it would be lost otherwise
     if status == lib.DN_OK:
         return
     if status == lib.DN_E_INTERRUPTED:
@@ -89,13 +89,13 @@ def check(status: int, path: Path | None = None) -> None:
 
 
 def save_bytes(path: Path, data: bytes) -> None:
-    """Write a file as the core writes its own: the whole file or nothing; "-" is standard output."""
+    """Write a file the way the core does: completely or not at all; "-" is standard output."""
     listen()
     check(lib.dn_file_save(to_bytes(path), ffi.from_buffer(data), len(data)), path)
 
 
 def whole(name: str, value: Any, low: int, high: int) -> int:
-    """`value` as an int from low to high; the name of the argument is in the error."""
+    """`value` as an int from low to high; errors name the argument."""
     try:
         number = operator.index(value)
     except TypeError:
@@ -106,7 +106,7 @@ def whole(name: str, value: Any, low: int, high: int) -> int:
 
 
 def real(name: str, value: Any) -> float:
-    """`value` as a float; the name of the argument is in the error."""
+    """`value` as a float; errors name the argument."""
     if isinstance(value, bool | str | bytes):
         raise errors.UsageError(f"{name}={value!r} is not a number")
     try:
@@ -125,26 +125,26 @@ def dn_rows(x: Array, truth: Array | None = None) -> Any:
 
 
 def matrix(values: npt.ArrayLike, columns: int, name: str = "X") -> Array:
-    """`values` as float32 (rows, columns), C-contiguous; images (rows, ...) are flattened. No copy when it is that already."""
+    """`values` as float32 (rows, columns), C-contiguous; images (rows, ...) are flattened. No copy if it is already."""
     if isinstance(values, tuple) and hasattr(values, "X"):
         raise errors.UsageError(f"{name} is a table: give its numbers, table.X")
-    if np.ma.isMaskedArray(values):  # what is masked is missing
+    if np.ma.isMaskedArray(values):  # masked values are missing values
         values = np.ma.filled(np.ma.asarray(values, dtype=np.float32), np.nan)
     try:
         given: Any = values
-        if hasattr(values, "to_numpy"):  # of pandas, whose NA numpy does not know
+        if hasattr(values, "to_numpy"):  # pandas: numpy does not know its NA
             dates = any(getattr(kind, "kind", "") in "mM" for kind in np.atleast_1d(getattr(values, "dtypes", ())))
             given = np.empty(0, "M8") if dates else values.to_numpy(dtype=np.float32, na_value=np.nan)
         elif not isinstance(values, np.ndarray):
             given = np.asarray(values)
         if given.dtype.kind in "mM":
             raise TypeError("dates and times are no numbers; make them numbers of days, or leave them out")
-        with np.errstate(over="ignore"):  # what float32 does not hold becomes infinite and is refused as that
+        with np.errstate(over="ignore"):  # what overflows float32 becomes infinite and is refused as such
             array = np.ascontiguousarray(given, dtype=np.float32)
     except (TypeError, ValueError) as reason:
         raise errors.UsageError(f"{name} does not become float32 numbers: {reason}") from None
     if array.ndim > 2:
-        array = array.reshape(len(array), math.prod(array.shape[1:]))  # -1 is no answer for no rows
+        array = array.reshape(len(array), math.prod(array.shape[1:]))  # -1 would be ambiguous with no rows
     if array.ndim != 2 or array.shape[1] != columns:
         raise errors.UsageError(f"{name} has shape {np.shape(values)}; wanted is (rows, {columns})")
     return array

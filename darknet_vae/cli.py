@@ -1,4 +1,4 @@
-"""The command line `darknet-vae`: pictures and data sets are made here; every other verb is the native binary's.
+"""The command line `darknet-vae`: pictures and data sets are made here; the native binary handles every other verb.
 
 `darknet-vae train ...` becomes the program `darknet` that was installed with the package (os.execv), so both have the same
 options, messages, signals and exit codes.
@@ -52,15 +52,15 @@ def _common(parser: argparse.ArgumentParser, data: bool, weights: bool) -> None:
     if weights:
         _option(parser, "weights", "w", metavar="W", help="a Darknet .weights file")
         _option(parser, "random", action="store_true", help="run without -weights, with random parameters")
-    _option(parser, "seed", type=int, default=0, help="of start weights and noise (0)")
-    _option(parser, "threads", type=int, help="default: all this process may use")
-    _option(parser, "batch", type=int, help="rows in one pass, instead of the cfg's")
-    _option(parser, "i", "gpu", type=int, metavar="N", help="use GPU N (default: the first one, if the network gains by it)")
+    _option(parser, "seed", type=int, default=0, help="seed of all random numbers (0)")
+    _option(parser, "threads", type=int, help="number of threads (default: all this process may use)")
+    _option(parser, "batch", type=int, help="rows per pass, instead of the cfg's")
+    _option(parser, "i", "gpu", type=int, metavar="N", help="use GPU N (default: the first, if the network gains)")
     _option(parser, "nogpu", "cpu", action="store_true", help="use the CPU")
-    _option(parser, "precision", choices=["float32", "tf32", "bf16"], help="of products of matrices, on a GPU (float32)")
+    _option(parser, "precision", choices=["float32", "tf32", "bf16"], help="of matrix products on a GPU (float32)")
     _option(parser, "quiet", "q", action="store_true", help="no progress, no warnings")
     if data:
-        _option(parser, "N", "rows", type=int, metavar="n", help="the first n rows of the CSV only")
+        _option(parser, "N", "rows", type=int, metavar="n", help="only the first n rows of the CSV")
         _option(parser, "scale", type=float, help="divide the CSV's values by this (cfg: data_scale)")
         _option(parser, "label-column", metavar="C", help="a column, by name or index, that is not data (cfg: label_column)")
         _option(parser, "header", action="store_true", help="the first row of the CSV names the columns")
@@ -79,11 +79,11 @@ def parser() -> argparse.ArgumentParser:
         sub: argparse.ArgumentParser = kinds.add_parser(name, help=text, description=text)
         sub.set_defaults(run=run, picture=f"{name}.png")
         _common(sub, data, weights)
-        _option(sub, "output", "o", metavar="F", help="the picture's file: png, pdf or svg")
-        _option(sub, "shape", metavar="CxHxW", help="shape of an image, when the cfg does not say")
+        _option(sub, "output", "o", metavar="F", help="output file: png, pdf or svg")
+        _option(sub, "shape", metavar="CxHxW", help="shape of an image, if the cfg does not give it")
         return sub
 
-    sub = picture("training", plot_training, "inputs above outputs by epoch, of train -output F", weights=False)
+    sub = picture("training", plot_training, "inputs above outputs by epoch, from train -output F", weights=False)
     sub.add_argument("data", metavar="F", help="as given to train -output")
     sub = picture("latent", plot_latent, "the latent means, coloured by label", data=True)
     sub.add_argument("data", metavar="ROWS.csv")
@@ -96,9 +96,9 @@ def parser() -> argparse.ArgumentParser:
     sub.set_defaults(run=dataset)
     sub.add_argument("name", choices=("mnist", "fashion_mnist", "digits"))
     _option(sub, "output", "o", metavar="FILE.csv", required=True, help="the CSV to write")
-    _option(sub, "rows", "N", type=int, metavar="n", help="the first n rows only")
-    _option(sub, "split", choices=("train", "test"), default="train", help="which part (train)")
-    _option(sub, "from", metavar="DIR", help="convert the IDX files in DIR, without network")
+    _option(sub, "rows", "N", type=int, metavar="n", help="only the first n rows")
+    _option(sub, "split", choices=("train", "test"), default="train", help="which part of the data set (train)")
+    _option(sub, "from", metavar="DIR", help="convert the IDX files in DIR, without downloading")
     _option(sub, "quiet", "q", action="store_true", help="print nothing")
     return top
 
@@ -107,7 +107,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _found(name: str) -> str:
-    """A file by its path, or one that comes with the package by its name."""
+    """A file by its path, or a bundled one by its name."""
     from .data import bundled
     from .errors import MissingFileError
 
@@ -178,7 +178,7 @@ def _same(a: str, b: str | None) -> bool:
 
 
 def _picture(args: argparse.Namespace, draw: Callable[[Any], Any]) -> int:
-    """Draw and save, to a file that is none of the inputs."""
+    """Draw a picture and save it; refuses to overwrite an input."""
     from . import errors, plots
 
     path = args.picture if args.output is None else args.output
@@ -226,11 +226,11 @@ def dataset(args: argparse.Namespace) -> int:
     return 0
 
 
-# ---- all other verbs: the native binary
+# ---- all other verbs: run by the native binary
 
 
 def binary() -> str | None:
-    """The program `darknet` that was installed with this package; None: there is none."""
+    """The program `darknet` that was installed with this package, or None."""
     package = Path(__file__).resolve().parent
     folders = [sysconfig.get_path("scripts")]
     if user := sysconfig.get_preferred_scheme("user"):  # pip install --user

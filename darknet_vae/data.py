@@ -1,4 +1,4 @@
-"""CSV tables in and out, and the files that come with the package."""
+"""Reading and writing CSV tables, and the bundled files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Table(NamedTuple):
 
 
 def _texts(cdata: Any, size: int) -> list[str]:
-    """Texts that the core keeps one after another, each with its final zero."""
+    """Texts that the core stores one after another, each zero-terminated."""
     data = bytes(ffi.buffer(cdata, size))
     try:
         decoded = data.decode()
@@ -48,7 +48,7 @@ def _several(targets: int | Sequence[str | int] | None) -> Sequence[str | int]:
 
 
 def _cell(name: str | int) -> str:
-    """A name in a list with commas, as a cell of a CSV file is written."""
+    """A name for a comma-separated list, quoted like a cell of a CSV file."""
     word = str(name)
     plain = word and word == word.strip(" \t") and not any(mark in word for mark in ',"\r\n')
     return word if plain else '"' + word.replace('"', '""') + '"'
@@ -85,7 +85,7 @@ def _load(
     table = ffi.new("dn_table *")
     listen()
     check(lib.dn_csv_load(table, to_bytes(path), options), None if path == "-" else path)
-    # the array is the core's memory itself; it is freed with the last view of it
+    # the array is a view of the core's own memory, which is freed with its last view
     owner = ffi.gc(table.values, lambda _: lib.dn_table_free(table))
     shape = (int(table.rows), int(table.columns))
     X = np.frombuffer(ffi.buffer(owner, 4 * shape[0] * shape[1]), dtype=np.float32).reshape(shape)
@@ -112,10 +112,10 @@ def load_table(
 ) -> Table:
     """Read a CSV file with its labels and column names; "-" is standard input. docs/csv.md has the rules.
 
-    The separator (comma, semicolon, tab or blanks), a header and quotes are found out; `header` says whether the first row has
-    the columns' names, and what is doubtful is a warning. `label_column` is a header name or a zero-based index (negative: from
-    the end) of a column that is not data. `targets` are columns by name or index (a list, or "a,b,-1") that become `truth`, in
-    the file's units. Features are divided by `scale`; only the first `rows` are read; `columns` demands that many features.
+    The separator (comma, semicolon, tab or blanks), a header and quotes are detected; `header` says whether the first row holds
+    column names, and doubtful cases give a warning. `label_column` is a header name or a zero-based index (negative: from the
+    end) of a column that is not data. `targets` are columns by name or index (a list, or "a,b,-1") that become `truth`, in the
+    file's units. Features are divided by `scale`; only the first `rows` rows are read; `columns` requires that many features.
     Anything that is not a finite number is a `FormatError` with file, line, column and value.
     """
     return _load(path, label_column, scale, rows, columns, label_optional, targets, header)
@@ -134,7 +134,7 @@ def load_csv(
 
 
 class Classes:
-    """The core's list of class names, found in labels, given, or read from a file."""
+    """The core's list of class names: found in labels, given, or read from a file."""
 
     def __init__(self, names: Sequence[str] | None = None, path: Path | None = None) -> None:
         self.handle = ffi.gc(ffi.new("dn_classes *"), lib.dn_classes_free)
@@ -154,12 +154,12 @@ class Classes:
         return found
 
     def save(self, path: Path) -> None:
-        """One name per line; those that hold a line end are in quotes."""
+        """One name per line; names that contain a line end are quoted."""
         check(lib.dn_classes_save(self.handle, to_bytes(path)), path)
 
 
 def joined(labels: npt.ArrayLike) -> bytes:
-    """Labels as the core takes them: zero-terminated texts one after another (the last zero is that of `char[]`)."""
+    """Labels as the core takes them: zero-terminated texts one after another (`char[]` adds the last zero)."""
     tags = [str(tag) for tag in np.asarray(labels).ravel()]
     for row, tag in enumerate(tags):
         if "\0" in tag:
@@ -170,8 +170,8 @@ def joined(labels: npt.ArrayLike) -> bytes:
 def one_hot(labels: npt.ArrayLike, classes: Sequence[str | int] | None = None) -> tuple[Array, list[str]]:
     """Labels (rows,), of any kind, as a truth for `train`: (rows, classes) with 1 at the row's class, and the classes' names.
 
-    Without `classes` they are the distinct labels, numbers by value, then words. Give the classes of the training rows for
-    others: a label that is not among them is a `FormatError`.
+    Without `classes`, the classes are the distinct labels: numbers by value, then words. For rows other than the training rows,
+    pass the classes of the training rows: a label that is not among them is a `FormatError`.
 
         truth, classes = dv.one_hot(table.labels)
         net.train(table.X, truth=truth)
@@ -193,7 +193,7 @@ def one_hot(labels: npt.ArrayLike, classes: Sequence[str | int] | None = None) -
 
 
 def save_csv(path: Path, X: npt.ArrayLike) -> None:
-    """Write (rows, columns) as CSV with the shortest digits that read back exactly; the whole file or nothing."""
+    """Write (rows, columns) as CSV with the fewest digits that read back exactly; completely or not at all."""
     array = np.ascontiguousarray(X, dtype=np.float32)
     if array.ndim != 2:
         raise errors.UsageError(f"save_csv takes (rows, columns), not shape {array.shape}")
@@ -201,7 +201,7 @@ def save_csv(path: Path, X: npt.ArrayLike) -> None:
 
 
 def bundled(name: str) -> str:
-    """The path of a cfg or data file that comes with the package: `bundled("vae_digits.cfg")`, `bundled("digits.csv")`."""
+    """The path of a bundled cfg or data file: `bundled("vae_digits.cfg")`, `bundled("digits.csv")`."""
     folder = FilePath(__file__).parent / "share"
     path = folder / name
     if os.path.basename(name) != name or not path.is_file():

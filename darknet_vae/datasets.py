@@ -20,7 +20,7 @@ _IDX = {
     "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
     "test": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
 }
-# Mirrors in the order of trying, and SHA-256 sums in the order of _IDX.
+# Mirrors in the order in which they are tried, and SHA-256 sums in the order of _IDX.
 _SOURCES = {
     "mnist": (
         ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
@@ -48,12 +48,12 @@ class Images(NamedTuple):
     labels: npt.NDArray[np.uint8]
 
 
-_MOST_BYTES = 1 << 30  # of an unpacked IDX file; Fashion-MNIST's has 47 million
+_MOST_BYTES = 1 << 30  # limit for an unpacked IDX file; Fashion-MNIST's has 47 million
 _KINDS = {0x08: "uint8", 0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
 
 
 def _read_bytes(path: Path) -> bytes:
-    """A file, unpacked when it is gzipped."""
+    """The bytes of a file, decompressed if it is gzipped."""
     try:
         with open(path, "rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
@@ -88,7 +88,7 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
         raise errors.FormatError(f"{path}: {len(data) - start} values, its header says {' x '.join(map(str, shape))}")
     try:
         return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
-    except ValueError:  # more dimensions, or larger empty ones, than numpy has
+    except ValueError:  # more dimensions, or larger empty ones, than numpy supports
         raise errors.FormatError(f"{path}: {len(shape)} dimensions are no array: {' x '.join(map(str, shape))}") from None
 
 
@@ -117,7 +117,7 @@ def _download(name: str, split: str) -> list[FilePath]:
                 folder = pooch.os_cache("darknet-vae") / name
                 paths.append(FilePath(pooch.retrieve(mirror + file, known, path=folder, progressbar=_has("tqdm"))))
                 break
-            except Exception as reason:  # of pooch, requests, urllib3, the system: there is no common base class
+            except Exception as reason:  # from pooch, requests, urllib3 or the system: there is no common base class
                 first = str(reason).partition("\n")[0][:200]
                 reasons.append(f"{mirror}: {type(reason).__name__}{': ' if first else ''}{first}")
         else:
@@ -132,7 +132,7 @@ def _has(module: str) -> bool:
 
 
 def load(name: str, split: str = "train", folder: Path | None = None) -> Images:
-    """MNIST or Fashion-MNIST: the IDX files in `folder`, or downloaded once and kept in the user's cache."""
+    """MNIST or Fashion-MNIST: from the IDX files in `folder`, or downloaded once and kept in the user's cache."""
     if name not in _SOURCES:
         raise errors.UsageError(f"unknown data set '{name}'; there are: {', '.join(NAMES)}")
     if split not in _IDX:
@@ -145,7 +145,7 @@ def load(name: str, split: str = "train", folder: Path | None = None) -> Images:
 
 
 def write_csv(name: str, output: Path, rows: int | None = None, split: str = "train", folder: Path | None = None) -> int:
-    """Write a data set as CSV, pixel_<row>_<column> from 0 to 255 (digits: 16) and a `label` column; returns the rows."""
+    """Write a data set as CSV: pixel_<row>_<column> from 0 to 255 (digits: 16) and a `label` column; returns the rows."""
     if rows is not None and rows <= 0:
         raise errors.UsageError(f"rows={rows} is not a positive number")
     if name == "digits":
@@ -156,7 +156,7 @@ def write_csv(name: str, output: Path, rows: int | None = None, split: str = "tr
         pixels, labels = load(name, split, folder)
         _, height, width = pixels.shape
         names = [f"pixel_{r}_{c}" for r in range(height) for c in range(width)]
-        text = [str(v) for v in range(256)]  # an image is joined from ready numbers
+        text = [str(v) for v in range(256)]  # pixel values are converted to text once
         pairs = zip(pixels[:rows].reshape(-1, height * width).tolist(), labels[:rows].tolist(), strict=True)
         lines = [",".join([*names, "label"]), *(",".join([text[v] for v in image]) + f",{label}" for image, label in pairs)]
     lines = lines if rows is None else lines[: rows + 1]

@@ -1,4 +1,4 @@
-"""Objects in an image: what the detector heads of a network see, as boxes with classes and scores."""
+"""Objects in an image: what the detector heads of a network detect, as boxes with classes and scores."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Detections:
-    """n objects, the best score first. A box with scores for two classes counts twice."""
+    """n objects, best score first. A box with scores for two classes counts twice."""
 
     boxes: Array
     """(n, 4): x, y of the centre, width, height, in pixels of the image."""
@@ -33,7 +33,7 @@ class Detections:
 
     @property
     def corners(self) -> Array:
-        """(n, 4): left, top, right, bottom, in pixels; they may lie outside of the image."""
+        """(n, 4): left, top, right, bottom, in pixels; they may lie outside the image."""
         half = self.boxes[:, 2:] / 2
         return np.concatenate([self.boxes[:, :2] - half, self.boxes[:, :2] + half], axis=1)
 
@@ -41,7 +41,8 @@ class Detections:
 def boxes(
     net: Network, row: int, width: int, height: int, threshold: float, letterboxed: bool = False, relative: bool = False
 ) -> Array:
-    """(n, 5 + classes) of a row of the last forward, for a picture of width x height pixels: x, y, w, h, objectness, scores."""
+    """The boxes of a row of the last forward pass, for a picture of width x height pixels: (n, 5 + classes), each x, y, w, h,
+    objectness, scores."""
     options = ffi.new("dn_box_options *", {"threshold": threshold, "image_width": width, "image_height": height})
     options.letterboxed, options.relative = letterboxed, relative
     count = ffi.new("size_t *")
@@ -52,7 +53,7 @@ def boxes(
 
 
 def suppress(found: Array, overlap: float, across_classes: bool = False) -> Array:
-    """A copy of (n, 5 + classes) boxes after non-maximum suppression; scores that gave way are 0."""
+    """A copy of (n, 5 + classes) boxes after non-maximum suppression; suppressed scores are 0."""
     out = np.array(found, np.float32, order="C")
     check(lib.dn_boxes_suppress(pointer(out), len(out), out.shape[1] - 5, overlap, across_classes))
     return out
@@ -61,7 +62,7 @@ def suppress(found: Array, overlap: float, across_classes: bool = False) -> Arra
 def detect(
     net: Network, image: npt.ArrayLike, threshold: float, nms: float | None, letterbox: bool, across_classes: bool
 ) -> Detections:
-    """`Network.detect`."""
+    """Implements `Network.detect`."""
     if not 0 <= threshold <= 1:
         raise errors.UsageError(f"threshold={threshold} is not in 0 to 1")
     if nms is not None and not 0 <= nms <= 1:

@@ -1,13 +1,13 @@
-"""Every failure of the core as a typed exception that is also the builtin one a caller would catch.
+"""Every failure of the core as a typed exception that is also the builtin exception a caller would expect.
 
-The class tells the kind, `exit_code` what the command line ends with, the message names file, line and value.
+The class is the kind of error, `exit_code` is what the command line exits with, and the message names file, line and value.
 """
 
 from __future__ import annotations
 
 
 class DarknetError(Exception):
-    """The base of all of them."""
+    """The base class of all of them."""
 
     exit_code = 2
 
@@ -19,7 +19,7 @@ class NumericError(DarknetError, ArithmeticError):
 
 
 class UsageError(DarknetError, ValueError):
-    """A call that makes no sense: shapes, names, options."""
+    """A call that makes no sense: wrong shapes, names or options."""
 
     exit_code = 2
 
@@ -37,17 +37,17 @@ class FileError(DarknetError, OSError):
 
 
 class MissingFileError(FileError, FileNotFoundError):
-    """A file or folder that is not there."""
+    """A file or folder does not exist."""
 
 
 class OutOfMemoryError(DarknetError, MemoryError):
-    """Memory is out, or a size beyond what a machine can hold."""
+    """Memory ran out, or a size exceeds what a machine can hold."""
 
     exit_code = 5
 
 
 class DeviceError(DarknetError, RuntimeError):
-    """The device asked for is not there."""
+    """The requested device is not available."""
 
     exit_code = 6
 

@@ -1,4 +1,4 @@
-"""Pictures as arrays (height, width, channels): checked, resized, fitted into a network's input."""
+"""Pictures as arrays (height, width, channels): checking them, resizing them, fitting them into a network's input."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy.typing as npt
 from . import errors
 from ._lib import Array, ffi, lib
 
-GREY = 0.5  # around a picture whose aspect is not the input's
+GREY = 0.5  # fills the rest when a picture's aspect ratio is not the input's
 
 
 def picture(values: npt.ArrayLike, channels: int) -> Array:
-    """float32 (height, width, channels) of an image, or of (height, width) for one channel. uint8 becomes value / 255."""
+    """An image as float32 (height, width, channels); (height, width) has one channel. uint8 becomes value / 255."""
     array = np.asarray(values)
     if array.ndim == 2:
         array = array[:, :, None]
@@ -27,7 +27,7 @@ def picture(values: npt.ArrayLike, channels: int) -> Array:
 
 
 def _along(image: Array, axis: int, size: int) -> Array:
-    """Linear interpolation along an axis; the first and the last value stay in place."""
+    """Linear interpolation along an axis; the first and last values stay in place."""
     old = image.shape[axis]
     at = np.linspace(0, old - 1, size) if size > 1 else np.zeros(1)
     near = np.minimum(at.astype(np.intp), max(old - 2, 0))
@@ -43,7 +43,7 @@ def resize(image: Array, height: int, width: int) -> Array:
 
 
 def letterbox(image: Array, height: int, width: int) -> Array:
-    """(height, width, channels): the image with its aspect in the middle, grey around."""
+    """(height, width, channels): the image centred with its aspect ratio kept, grey around it."""
     fitted = ffi.new("int[2]")
     lib.dn_letterbox_size(width, height, image.shape[1], image.shape[0], fitted, fitted + 1)
     top, left = (height - fitted[1]) // 2, (width - fitted[0]) // 2

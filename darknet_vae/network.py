@@ -1,4 +1,4 @@
-"""A network from a cfg file: train it, sample from it, look into it."""
+"""A network from a cfg file: training it, sampling from it, looking into it."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from .detection import Detections
 
 _LOSSES = ("image_loss", "latent_loss", "total_loss")
-SLICE_MS = 50  # of work in C between looks at Ctrl-C
+SLICE_MS = 50  # of work in C between checks for Ctrl-C
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 def _alone(method: Callable[Concatenate[Network, P], R]) -> Callable[Concatenate[Network, P], R]:
-    """A method that asks the core for sizes and then gives it arrays of them: no other thread may come in between."""
+    """For methods that ask the core for sizes and then pass it arrays of those sizes: no other thread may come in between."""
 
     @functools.wraps(method)
     def call(self: Network, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -43,14 +43,14 @@ def _alone(method: Callable[Concatenate[Network, P], R]) -> Callable[Concatenate
 
 
 class Losses(TypedDict):
-    """Per row, summed over the features; total = image + beta * latent. With a truth that is not the rows themselves also how
-    well outputs meet it, as far as that has a meaning."""
+    """Per row, summed over the features; total = image + beta * latent. With a truth other than the rows themselves, also how
+    well the outputs match it, where that is meaningful."""
 
     image_loss: float
     latent_loss: float
     total_loss: float
     accuracy: NotRequired[float]
-    """softmax: part of the rows whose largest output is the truth's; logistic, bce: of the values on the right side of 1/2."""
+    """softmax: fraction of rows whose largest output is the true class; logistic, bce: of values on the right side of 1/2."""
     mse: NotRequired[float]
     """Other losses: squared error, mean over rows and targets."""
     r2: NotRequired[float]
@@ -59,7 +59,7 @@ class Losses(TypedDict):
 
 @dataclass
 class Progress:
-    """Where a training stands. Losses are means per row so far in this epoch."""
+    """The progress of a training. Losses are means per row, so far in this epoch."""
 
     epoch: int
     """Finished epochs."""
@@ -80,13 +80,13 @@ class Progress:
     line: str
     """All of it as one line, as the command line shows it."""
     values: dict[str, float] = field(default_factory=dict)
-    """What the line tells of losses and scores, by name; those of held-out rows begin with `valid_`."""
+    """The losses and scores in the line, by name; those of held-out rows begin with `valid_`."""
     warning: str | None = None
-    """What went wrong without ending the training, once for every problem; `train` also passes it to `warnings.warn`."""
+    """A problem that did not end the training, reported once; `train` also passes it to `warnings.warn`."""
 
 
 class History(Mapping[str, list[float]]):
-    """One value per finished epoch, by name: means per row while training, and what the progress line tells of scores. The usual
+    """One value per finished epoch, by name: means per row, taken while training, and the scores of the progress line. The usual
     ones are attributes too."""
 
     def __init__(self) -> None:
@@ -122,12 +122,12 @@ class History(Mapping[str, list[float]]):
 
     @property
     def accuracy(self) -> list[float]:
-        """Of classes, after every epoch: on held-out rows when there are any, else on the training rows."""
+        """For classes, after every epoch: on held-out rows if there are any, otherwise on the training rows."""
         return self._of("valid_accuracy", "accuracy")
 
     @property
     def mse(self) -> list[float]:
-        """The same for other truths."""
+        """Likewise, for other truths."""
         return self._of("valid_mse", "mse")
 
     @property
@@ -172,7 +172,7 @@ class Layer:
         self._read()
 
     def _read(self) -> None:
-        """What it is; a resized network has other shapes."""
+        """Read the layer's properties; resizing changes its shapes."""
         net, index = self._net, self.index
         info = ffi.new("dn_layer_info *")
         check(lib.dn_layer_info_get(net._handle, index, info))
@@ -182,7 +182,7 @@ class Layer:
         self.outputs = int(info.outputs)
         image = (int(info.out_channels), int(info.out_height), int(info.out_width))
         self.shape: tuple[int, ...] = image if image[1] * image[2] > 1 else (self.outputs,)
-        """Of one output row: (channels, height, width), or (outputs,) for a vector."""
+        """The shape of one output row: (channels, height, width), or (outputs,) for a vector."""
         every: dict[str, tuple[int, ...]] = {}
         trained: dict[str, tuple[int, ...]] = {}
         for k in range(info.n_tensors):
@@ -193,12 +193,12 @@ class Layer:
             if tensor.trained:
                 trained[text(tensor.name)] = shape
         self.params: Mapping[str, Array] = _Tensors(self, lib.dn_tensor_get, every)
-        """weights, biases, scales, rolling_mean, rolling_variance; inner parts as "self.weights". Copies; see `set`."""
+        """weights, biases, scales, rolling_mean, rolling_variance; those of inner parts as "self.weights". Copies; see `set`."""
         self.grads: Mapping[str, Array] = _Tensors(self, lib.dn_gradient_get, trained)
         """In Darknet's sign, minus the gradient of what is descended, summed over the rows since the last `update`."""
 
     def set(self, name: str, values: npt.ArrayLike) -> None:
-        """Replace a parameter; any shape with the right number of values, in the layout of `params`."""
+        """Replace a parameter: any shape with the right number of values, in the layout of `params`."""
         array = np.ascontiguousarray(values, np.float32)
         check(lib.dn_tensor_set(self._net._handle, self.index, name.encode(), pointer(array), array.size))
 
@@ -214,12 +214,12 @@ class Layer:
 
     @property
     def output(self) -> Array:
-        """(rows, outputs) of the last forward."""
+        """(rows, outputs) of the last forward pass."""
         return self._rows(lib.dn_layer_output)
 
     @property
     def delta(self) -> Array:
-        """(rows, outputs): minus the gradient by the output, after `backward`."""
+        """(rows, outputs): minus the gradient with respect to the output, after `backward`."""
         return self._rows(lib.dn_layer_delta)
 
     def __repr__(self) -> str:
@@ -230,13 +230,13 @@ class Layer:
 class Network:
     """A network built from the cfg file `cfg`, or from the text of one, `cfg_text`, with fresh parameters.
 
-    seed: start weights, noise, dropout and shuffling are functions of it. device: "cpu"; "cuda" or "cuda:N", a GPU; "auto", a GPU
-    when there is one and the network is large enough to gain by it. batch: rows in one pass, instead of the cfg's.
-    threads: None means all this process may use. precision: of products of matrices, "float32"; "tf32" or "bf16" on GPUs that
-    have them, elsewhere a DeviceError. With recurrent layers, tables (train, predict, encode, ...) are sequences of time_steps
-    rows, one after the other, and every sequence begins with no state. A network is used by one thread at a time: a call that
-    meets another thread's, a training included, is a UsageError; its properties can be read at any time. Two networks do not
-    meet.
+    seed: determines initial weights, noise, dropout and shuffling. device: "cpu"; "cuda" or "cuda:N" for a GPU; "auto" for a GPU
+    if there is one and the network is large enough to gain from it. batch: rows per pass, instead of the cfg's.
+    threads: None means all that this process may use. precision of matrix products: "float32"; "tf32" or "bf16" on GPUs that
+    support them, elsewhere a DeviceError. With recurrent layers, tables (train, predict, encode, ...) are sequences of time_steps
+    rows, one after the other, and every sequence begins without state. A network is used by one thread at a time: a call while
+    another thread's call (a training, say) is running is a UsageError; its properties can be read at any time. Different
+    networks are independent.
     """
 
     def __init__(
@@ -277,19 +277,19 @@ class Network:
         return net
 
     def load_weights(self, path: Path, clear: bool = False, start: int = 0, cutoff: int | None = None) -> None:
-        """Read a Darknet .weights file; only layers start <= i < cutoff if given. `seen` becomes the file's, and the schedule
-        of the learning rate and max_batches count anew from there; clear: `seen` starts at 0."""
+        """Read a Darknet .weights file; only layers start <= i < cutoff if given. `seen` becomes the file's, and the learning
+        rate schedule and max_batches count anew from there; clear: `seen` starts at 0."""
         end = -1 if cutoff is None else cutoff
         check(lib.dn_net_load_range(self._handle, to_bytes(path), int(clear), start, end), path)
 
     def save(self, path: Path, cutoff: int | None = None) -> None:
-        """Write a Darknet .weights file: the whole file or nothing; only layers i < cutoff if given."""
+        """Write a Darknet .weights file, completely or not at all; only layers i < cutoff if given."""
         check(lib.dn_net_save_range(self._handle, to_bytes(path), -1 if cutoff is None else cutoff), path)
 
     def resize(self, height: int | None = None, width: int | None = None, batch: int | None = None) -> None:
-        """Change the size of the input image, or the rows in one pass. Parameters, the optimiser's moments, running statistics
-        and `seen` stay; recurrent state goes. A layer whose parameters depend on the size (a [connected] one behind an image)
-        is a UsageError, and the network is as it was."""
+        """Change the size of the input image, or the rows per pass. Parameters, the optimiser's moments, running statistics
+        and `seen` are kept; recurrent state is lost. A layer whose parameters depend on the size (such as a [connected] one
+        after an image) is a UsageError, and leaves the network as it was."""
         for name, value in (("height", height), ("width", width), ("batch", batch)):
             if value is not None:
                 whole(name, value, 1, 2**31 - 1)
@@ -301,7 +301,7 @@ class Network:
 
     @contextmanager
     def _claimed(self) -> Iterator[None]:
-        """Other threads stay out."""
+        """Keep other threads out."""
         check(lib.dn_net_claim(self._handle))
         try:
             yield
@@ -330,19 +330,19 @@ class Network:
     ) -> History:
         """Train on the rows of X (n, inputs) towards `truth` (default: X itself) and return the losses per epoch.
 
-        epochs: None trains until the cfg's max_batches, and a network that has reached them for as many once more. A training
-        goes on where the last one stopped, so some epochs and then more are the same as all of them at once.
-        continues: as Darknet does, the schedule of the learning rate and max_batches count from the first row that was ever
-        trained, also before the weights were saved and loaded; a UsageError when nothing is left.
-        callback(progress) is called after every epoch; when it returns True, training ends. learning_rate overrides the cfg's in
+        epochs: None trains until the cfg's max_batches, or for as many once more if the network has reached them. A training
+        continues where the last one stopped, so training in several calls equals training in one.
+        continues: as in Darknet, the learning rate schedule and max_batches count from the first row ever trained, including
+        those before the weights were saved and loaded; a UsageError when nothing is left to train.
+        callback(progress) is called after every epoch; when it returns True, training ends. learning_rate overrides the cfg's for
         this training. After every epoch the network is evaluated on held-out rows: on `valid`, a pair (X, truth) or X alone, or
-        on the part `holdout` of the rows (0.2: the last fifth of an order drawn from the seed), which is then not trained on;
-        with a truth and neither of them, on the training rows. preview: write ten inputs and outputs per epoch, named after this
-        file; when they cannot be written that is a warning. on_slice(progress) is called every 50 ms or so. history: go on with
-        this one. progress: show one line of it; None: in notebooks.
-        Ctrl-C raises KeyboardInterrupt after the current batch;
-        what was learned until then is in the network. A loss that stops being finite raises NumericError and leaves the
-        network as it was after the last good epoch; the epochs until then are in a `history` that was given.
+        on the fraction `holdout` of the rows (0.2: the last fifth of an order drawn from the seed), which is then not trained
+        on; with a truth and neither of them, on the training rows. preview: write ten inputs and outputs per epoch to files
+        named after this one; a failure to write them is a warning. on_slice(progress) is called about every 50 ms. history: append
+        to this one. progress: show a progress line; None: in notebooks only.
+        Ctrl-C raises KeyboardInterrupt after the current batch; what was learned until then stays in the network. A loss that
+        stops being finite raises NumericError and leaves the network as it was after the last good epoch; the epochs until then
+        are in `history` if it was given.
         """
         history = History() if history is None else history
         shown = _Line(_in_notebook() if progress is None else progress)
@@ -435,8 +435,7 @@ class Network:
 
     @staticmethod
     def _check(status: int, **arrays: Array | None) -> None:
-        """Raise the exception of a status. Places in arrays are told as numpy counts them; the core looks at the numbers and
-        counts from 1."""
+        """Raise the exception of a status. Positions in arrays are reported as numpy counts them; the core counts from 1."""
         looks = status == lib.DN_E_USAGE and text(lib.dn_error()).endswith("not a finite number")
         for name, array in arrays.items() if looks else ():
             if array is not None and (gone := _not_finite(array)).any():
@@ -447,8 +446,8 @@ class Network:
         check(status)
 
     def _known(self, missing: str, x: Array, truth: Array | None = None) -> tuple[Array, Array | None, Any]:
-        """With missing="nan": rows and truth where a row that is not finite is replaced by one that is, and a mask of the rows
-        that have no result, which in a sequence are also the later ones. A mask of None: all rows have one."""
+        """With missing="nan": rows and truth in which rows that are not finite are replaced by finite ones, and a mask of rows
+        without a result (in a sequence, the later ones too). A mask of None: all rows have a result."""
         if missing not in ("error", "nan"):
             raise errors.UsageError(f'missing={missing!r} is not "error" or "nan"')
         if missing == "error":
@@ -492,18 +491,18 @@ class Network:
 
     @_alone
     def sample(self, z: npt.ArrayLike, out: Array | None = None) -> Array:
-        """Decode latent vectors (n, latent_size) to data (n, outputs). With a bce loss: probabilities, not logits. It goes
-        to `out` if it is given, a float32 array of that shape: new memory costs time, the system clears it."""
+        """Decode latent vectors (n, latent_size) to data (n, outputs). With a bce loss: probabilities, not logits. The result
+        goes to `out` if given, a float32 array of that shape; reusing an array saves the time that allocating one takes."""
         self._need_latent()
         return self._apply(lib.dn_net_decode, z, self.latent_size, int(self._info().data_columns), "z", out)
 
     @_alone
     def encode(self, X: npt.ArrayLike, *, missing: str = "error") -> tuple[Array, Array]:
-        """The posterior of every row: mean and log-variance, each (n, latent_size); log-variances as they count, bounded beyond
-        10 (docs/numerics.md). A plain autoencoder gives its code as the mean, and log 0.
+        """The posterior of every row: mean and log-variance, each (n, latent_size); log-variances are the effective ones,
+        compressed beyond 10 (docs/numerics.md). A plain autoencoder gives its code as the mean, and log 0 as the log-variance.
 
-        missing: a row with a value that is not a finite number is a UsageError; "nan": its result is NaN, and in sequences also
-        that of the later steps."""
+        missing: with "error", a row with a value that is not a finite number is a UsageError; with "nan", its result is NaN, and
+        in sequences so are the results of the later steps."""
         self._need_latent()
         x, _, gone = self._known(missing, matrix(X, self.inputs))
         mean = np.empty((len(x), self.latent_size), np.float32)
@@ -513,14 +512,15 @@ class Network:
         return mean, log_variance
 
     def pick(self, outputs: npt.ArrayLike) -> npt.NDArray[np.int32]:
-        """The class of every row of outputs (n, outputs): its largest value; of a single one 1 above 1/2 (logits: above 0)."""
+        """The class of every row of outputs (n, outputs): the index of its largest value; with a single output, 1 above 1/2 (for
+        logits: above 0)."""
         y = matrix(outputs, self.outputs, "outputs")
         picked = np.empty(len(y), np.int32)
         check(lib.dn_net_pick(self._handle, pointer(y), len(y), ffi.cast("int32_t *", picked.ctypes.data)))
         return picked
 
     def weights_name(self, supervised: bool = False) -> str:
-        """Where the command line's training writes its weights when nobody says."""
+        """The file to which the command line saves the weights of a training by default."""
         size = lib.dn_net_weights_name(self._handle, int(supervised), ffi.NULL, 0) + 1
         buffer = ffi.new("char[]", size)
         lib.dn_net_weights_name(self._handle, int(supervised), buffer, size)
@@ -540,7 +540,7 @@ class Network:
 
     @_alone
     def evaluate(self, X: npt.ArrayLike, truth: npt.ArrayLike | None = None) -> Losses:
-        """The losses per row, without noise (z is the mean) and with running statistics; with a truth also `accuracy` (losses
+        """Mean losses per row, without noise (z is the mean) and with running statistics; with a truth also `accuracy` (losses
         over classes), or `mse` and `r2`."""
         x = matrix(X, self.inputs)
         y = None if truth is None else matrix(truth, self._info().truths, "truth")
@@ -553,9 +553,9 @@ class Network:
 
     @_alone
     def row_losses(self, X: npt.ArrayLike, truth: npt.ArrayLike | None = None, *, missing: str = "error") -> dict[str, Array]:
-        """The losses of every row by itself: image_loss, latent_loss and total_loss, each (n,); their means are those of
-        `evaluate`. The total loss is an anomaly score: rows unlike those it was trained on lose more. `missing` as for
-        `encode`, also of values of the truth."""
+        """The losses of each row: image_loss, latent_loss and total_loss, each (n,); their means are those of `evaluate`. The
+        total loss is an anomaly score: rows unlike the training data have a higher loss. `missing` as for `encode`; applies to
+        values of the truth too."""
         x, y = matrix(X, self.inputs), None if truth is None else matrix(truth, self._info().truths, "truth")
         if y is not None and len(y) != len(x):
             raise errors.UsageError(f"X has {len(x)} rows, truth has {len(y)}")
@@ -573,13 +573,13 @@ class Network:
         letterbox: bool = True,
         across_classes: bool = False,
     ) -> Detections:
-        """The objects that the detector heads ([yolo], [region], [detection]) see in one image.
+        """The objects that the detector heads ([yolo], [region], [detection]) find in one image.
 
         image: (height, width, channels), or (height, width) for one channel, of any size; uint8 counts as value / 255, other
-        types as they are. threshold: scores (objectness times class probability) that count are above it. nms: a detection
-        gives way to one of its class with a better score when they overlap by more (intersection over union); None: none
-        does; across_classes: of any class, the better objectness stays. letterbox: the image is fitted into the network's
-        input with its aspect, on grey; else it is stretched.
+        types as they are. threshold: only scores (objectness times class probability) above it count. nms: a detection is
+        suppressed by one of its class with a better score when they overlap by more than this (intersection over union); None:
+        no suppression; across_classes: across all classes, keeping the better objectness. letterbox: the image is fitted into
+        the network's input with its aspect ratio kept, on grey; otherwise it is stretched.
         """
         from .detection import detect
 
@@ -604,7 +604,7 @@ class Network:
         return self.layers[out].output
 
     def backward(self) -> None:
-        """Gradients of the last forward, added to `grads`."""
+        """Add the gradients of the last forward pass to `grads`."""
         check(lib.dn_net_backward(self._handle))
 
     def update(self) -> None:
@@ -612,13 +612,13 @@ class Network:
         check(lib.dn_net_update(self._handle))
 
     def set_noise(self, layer: int, eps: npt.ArrayLike) -> None:
-        """Give layer number `layer` the numbers of its next forward instead of drawn ones: a sampling layer normal ones
-        (rows, latent), a dropout layer uniform ones (rows, inputs)."""
+        """Set the random numbers of the next forward pass of layer number `layer`: normal ones (rows, latent) for a sampling
+        layer, uniform ones (rows, inputs) for a dropout layer."""
         array = np.ascontiguousarray(eps, np.float32)
         check(lib.dn_layer_set_noise(self._handle, layer, pointer(array), array.size))
 
     def reset_state(self) -> None:
-        """Recurrent layers forget."""
+        """Clear the state of recurrent layers."""
         check(lib.dn_net_reset_state(self._handle))
 
     # ---- what it is
@@ -650,17 +650,17 @@ class Network:
 
     @property
     def cost(self) -> float:
-        """Of the last forward with a truth: summed over rows and features, mean over the cost layers."""
+        """Darknet's cost of the last forward pass with a truth: summed over rows and features, averaged over the cost layers."""
         return float(self._info().cost)
 
     @property
     def objective(self) -> float:
-        """What is descended, of the last forward with a truth: s * total_loss summed over the rows (docs/numerics.md)."""
+        """What training minimises, for the last forward pass: s * total_loss summed over the rows (docs/numerics.md)."""
         return float(self._info().objective)
 
     @property
     def device(self) -> str:
-        """Where it computes: "cpu", or "cuda:0" and the GPU's name."""
+        """The device in use: "cpu", or "cuda:0" and the GPU's name."""
         return text(lib.dn_net_device(self._handle))
 
     @property
@@ -677,32 +677,32 @@ class Network:
 
     @property
     def latent_size(self) -> int:
-        """Values of a latent vector: of the sampling layer, or of an autoencoder's narrowest layer; 0: neither."""
+        """Length of a latent vector: that of the sampling layer, or of an autoencoder's narrowest layer; 0: neither."""
         return int(self._info().latent_size)
 
     @property
     def supervised(self) -> bool:
-        """Its truth is not its input: a softmax, or another number of values."""
+        """The truth is not the input: it is for a softmax, or has another number of values."""
         return bool(self._info().supervised)
 
     @property
     def truths(self) -> int:
-        """Values of truth per row that its losses read; 0: no loss."""
+        """Values of truth per row that the losses read; 0: no loss."""
         return int(self._info().truths)
 
     @property
     def variational(self) -> bool:
-        """It has a sampling layer, so a prior to draw from."""
+        """There is a sampling layer, and so a prior to draw from."""
         return bool(self._info().variational)
 
     @property
     def learning_rate(self) -> float:
-        """At the present step."""
+        """At the current step."""
         return float(self._info().learning_rate)
 
     @property
     def seen(self) -> int:
-        """Training rows so far."""
+        """Rows trained so far."""
         return int(self._info().seen)
 
     @property
@@ -715,17 +715,17 @@ class Network:
 
     @property
     def memory_bytes(self) -> int:
-        """What it holds now."""
+        """Memory held now."""
         return int(self._info().memory_bytes)
 
     @property
     def training_bytes(self) -> int:
-        """What it holds when it trains: gradients and moments come with the first training."""
+        """Memory held when training: gradients and moments are allocated by the first training."""
         return int(self._info().training_bytes)
 
     @property
     def data_scale(self) -> float:
-        """[net] data_scale: what CSV values are divided by."""
+        """[net] data_scale: the divisor of CSV values."""
         return float(self._info().data_scale)
 
     @property
@@ -742,7 +742,7 @@ class Network:
 
     @property
     def output_shape(self) -> tuple[int, int, int] | None:
-        """(channels, height, width) of the output, or of the input when the output is as large; None: no image."""
+        """(channels, height, width) of the output, or of the input if the output has the same size; None: no image."""
         info = self._info()
         shape = (int(info.out_channels), int(info.out_height), int(info.out_width))
         if shape[1] * shape[2] > 1:
@@ -764,26 +764,26 @@ class Network:
 
 
 def _not_finite(array: Array) -> npt.NDArray[np.bool_]:
-    """Which rows have a value that is not a finite number. In parts: a mask of all values is a quarter of their memory."""
+    """Which rows have a value that is not a finite number. In parts: a mask of all values takes a quarter of their memory."""
     parts = [~np.isfinite(array[at : at + 4096]).all(axis=1) for at in range(0, len(array), 4096)]
     return np.concatenate(parts) if parts else np.zeros(0, np.bool_)
 
 
 def _in_notebook() -> bool:
-    """Does this run in the kernel of a notebook? It has IPython loaded, so nothing needs to be imported."""
+    """Does this run in the kernel of a notebook? Then IPython is loaded, so nothing needs to be imported."""
     get = getattr(sys.modules.get("IPython"), "get_ipython", None)
     return get is not None and type(get()).__name__ == "ZMQInteractiveShell"
 
 
 class _Line:
-    """One line of progress on standard output, which is written again and again."""
+    """A progress line on standard output, rewritten in place."""
 
     def __init__(self, on: bool) -> None:
         self._on, self._length, self._shown = on, 0, 0.0
 
     def show(self, progress: Progress) -> None:
         now = time.monotonic()
-        if not self._on or (now < self._shown + 0.1 and not progress.finished):  # notebooks keep all that is written
+        if not self._on or (now < self._shown + 0.1 and not progress.finished):  # notebooks keep everything that is written
             return
         self._shown = now
         width = shutil.get_terminal_size().columns - 1 if sys.stdout.isatty() else 200

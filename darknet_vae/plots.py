@@ -34,7 +34,7 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def images(rows: npt.ArrayLike, shape: Shape) -> npt.NDArray[np.float32]:
-    """Rows (n, channels * height * width) as pictures: (n, height, width), with 3 channels (n, height, width, 3)."""
+    """Rows (n, channels * height * width) as pictures: (n, height, width), or (n, height, width, 3) with 3 channels."""
     array = np.asarray(rows, np.float32)
     channels = shape[0]
     if array.ndim != 2 or array.shape[1] != math.prod(shape):
@@ -48,7 +48,7 @@ def images(rows: npt.ArrayLike, shape: Shape) -> npt.NDArray[np.float32]:
 
 
 def _grid(cells: npt.NDArray[np.float32], columns: int) -> npt.NDArray[np.float32]:
-    """Pictures (n, h, w[, 3]) side by side, row by row, with a line of NaN (blank) between them and in missing places."""
+    """Pictures (n, h, w[, 3]) side by side, row by row, with a line of NaN (blank) between them; missing places are blank too."""
     rows = math.ceil(len(cells) / columns)
     _, height, width, *colours = cells.shape
     line = max(1, round(min(height, width) / 16))
@@ -76,7 +76,7 @@ def _limits(pictures: npt.NDArray[np.float32]) -> tuple[float, float]:
 
 
 def image_shape(net: Network, shape: Shape | None = None) -> Shape:
-    """The picture shape of a network's outputs: the given one, or the cfg's."""
+    """The image shape of a network's outputs: `shape` if given, otherwise the cfg's."""
     found = shape or net.output_shape
     if found is None:
         raise errors.UsageError(f"{net.cfg}: outputs are no images; height=, width=, channels= in [net] would say how")
@@ -221,7 +221,7 @@ def samples(net: Network, n: int = 64, seed: int = 0, shape: Shape | None = None
 
 
 def save(figure: Figure, path: Path) -> str:
-    """Write a figure in the format of the file's name (png, pdf, svg; png without an ending). Returns the name."""
+    """Write a figure in the format of the file name's extension (png, pdf, svg; png if there is none). Returns the name."""
     name = os.fspath(path)
     ending = os.path.splitext(name)[1][1:].lower()
     if not ending and name != "-":

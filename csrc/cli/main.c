@@ -6,19 +6,20 @@
 
 const cli_verb cli_verbs[] = {
     {"train", CLI_TRAIN, cli_train, "CFG TRAIN.csv", "train, from scratch or -weights; write weights and latents", 2, 2,
-     "\nThe network says what is trained: a sampling layer makes a variational\n"
-     "autoencoder; a softmax or logistic loss over the label column, or -target,\n"
-     "makes supervised training (its weights are called after the CFG, its labels\n"
-     "lie beside them); else an autoencoder. Ctrl-C ends the training and saves\n"
-     "what was learned."},
-    {"sample", CLI_SAMPLE, cli_sample, "CFG [LATENTS.csv] -weights W", "decode latent vectors: -n drawn ones, or a CSV's",
-     1, 2, NULL},
+     "\nThe network decides what is trained: with a sampling layer, a variational\n"
+     "autoencoder; with a softmax or logistic loss over the label column, or with\n"
+     "-target, a supervised model (its weights are named after the CFG, and its\n"
+     "labels are saved beside them); otherwise an autoencoder. Ctrl-C ends the\n"
+     "training and saves what was learned."},
+    {"sample", CLI_SAMPLE, cli_sample, "CFG [LATENTS.csv] -weights W",
+     "decode latent vectors: -n random ones, or those of a CSV", 1, 2, NULL},
     {"encode", CLI_ENCODE, cli_encode, "CFG ROWS.csv -weights W", "the latent mean of every row", 2, 2, NULL},
     {"reconstruct", CLI_RECONSTRUCT, cli_reconstruct, "CFG ROWS.csv -weights W", "decode the latent mean of every row", 2,
      2, NULL},
     {"predict", CLI_PREDICT, cli_predict, "CFG ROWS.csv -weights W", "the output of any network for every row", 2, 2, NULL},
-    {"evaluate", CLI_EVALUATE, cli_evaluate, "CFG ROWS.csv -weights W", "the losses; -output F: total_loss of every row", 2,
-     2, "\nMeans per row; of supervised networks also accuracy, or mse and r2."},
+    {"evaluate", CLI_EVALUATE, cli_evaluate, "CFG ROWS.csv -weights W",
+     "the losses; with -output F also the total_loss of every row", 2, 2,
+     "\nMeans over the rows; for supervised networks also accuracy, or mse and r2."},
     {"inspect", CLI_INSPECT, cli_inspect, "CFG", "the layers: shapes, parameters, arithmetic, memory", 1, 1, NULL},
     {"plot", 0, NULL, "PICTURE ...", "pictures of training, latents, manifold, samples", 0, 0, NULL},
     {"dataset", 0, NULL, "NAME -output F.csv", "MNIST, Fashion-MNIST or the digits as CSV", 0, 0, NULL},

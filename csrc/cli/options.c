@@ -10,22 +10,22 @@
 
 #define AT(field) offsetof(cli_args, field)
 const cli_option cli_options[] = {
-    {{"weights", "w"}, CLI_FILE, AT(weights), CLI_TRAIN, "W", "go on from these weights (Darknet .weights)"},
+    {{"weights", "w"}, CLI_FILE, AT(weights), CLI_TRAIN, "W", "continue from these weights (Darknet .weights)"},
     {{"weights", "w"}, CLI_FILE, AT(weights), CLI_ALL & ~CLI_TRAIN, "W", "the trained parameters (Darknet .weights)"},
     {{"random"}, CLI_FLAG, AT(random), CLI_SAMPLE | CLI_ROWS, NULL, "run without -weights, with random parameters"},
-    {{"save"}, CLI_FILE, AT(save), CLI_TRAIN, "F", "the weights (vae.weights, or CFG's name + .weights)"},
-    {{"latents"}, CLI_FILE, AT(latents), CLI_TRAIN, "F", "the latent means (latent_space.txt beside weights)"},
-    {{"no-latents"}, CLI_FLAG, AT(no_latents), CLI_TRAIN, NULL, "do not write them"},
+    {{"save"}, CLI_FILE, AT(save), CLI_TRAIN, "F", "output weights (vae.weights, or CFG's name + .weights)"},
+    {{"latents"}, CLI_FILE, AT(latents), CLI_TRAIN, "F", "output latent means (latent_space.txt beside weights)"},
+    {{"no-latents"}, CLI_FLAG, AT(no_latents), CLI_TRAIN, NULL, "do not write the latent means"},
     {{"output", "o"}, CLI_FILE, AT(output), CLI_TRAIN, "F", "ten inputs and outputs per epoch: F_input_0.txt, ..."},
-    {{"output", "o"}, CLI_FILE, AT(output), CLI_SAMPLE | CLI_ROWS, "F", "the rows' file (-: standard output)"},
+    {{"output", "o"}, CLI_FILE, AT(output), CLI_SAMPLE | CLI_ROWS, "F", "output file (-: standard output)"},
     {{"epochs"}, CLI_COUNT, AT(epochs), CLI_TRAIN, "n", "passes over the rows (default: the cfg's max_batches)"},
     {{"lr"}, CLI_NUMBER, AT(learning_rate), CLI_TRAIN, "r", "learning rate, instead of the cfg's"},
-    {{"continue"}, CLI_FLAG, AT(continues), CLI_TRAIN, NULL, "the cfg's schedule goes on where the weights stopped"},
-    {{"clear"}, CLI_FLAG, AT(clear), CLI_TRAIN, NULL, "the weights count as never trained"},
+    {{"continue"}, CLI_FLAG, AT(continues), CLI_TRAIN, NULL, "continue the cfg's schedule where the weights stopped"},
+    {{"clear"}, CLI_FLAG, AT(clear), CLI_TRAIN, NULL, "treat the weights as never trained"},
     {{"valid"}, CLI_FILE, AT(valid), CLI_TRAIN, "F.csv", "evaluate on these rows after every epoch"},
-    {{"holdout"}, CLI_PART, AT(holdout), CLI_TRAIN, "p", "evaluate on this part of the rows, not trained on: 0.2"},
-    {{"no-shuffle"}, CLI_FLAG, AT(no_shuffle), CLI_TRAIN, NULL, "take the rows in their order"},
-    {{"n"}, CLI_COUNT, AT(count), CLI_SAMPLE, "n", "decode so many drawn latent vectors"},
+    {{"holdout"}, CLI_PART, AT(holdout), CLI_TRAIN, "p", "hold out this fraction of the rows to evaluate on: 0.2"},
+    {{"no-shuffle"}, CLI_FLAG, AT(no_shuffle), CLI_TRAIN, NULL, "keep the rows in the order of the file"},
+    {{"n"}, CLI_COUNT, AT(count), CLI_SAMPLE, "n", "decode this many random latent vectors"},
     {{"labels"}, CLI_FLAG, AT(labels), CLI_PREDICT, NULL, "the label before every row"},
     {{"label-column"}, CLI_TEXT, AT(label_column), CLI_TABLES, "c", "a column that is not data: name, or index from 0"},
     {{"target", "targets"}, CLI_TEXT, AT(target), CLI_TRAIN | CLI_ROWS, "a,b",
@@ -33,16 +33,16 @@ const cli_option cli_options[] = {
     {{"scale"}, CLI_NUMBER, AT(scale), CLI_TABLES, "s", "divide the data by s (default: the cfg's data_scale)"},
     {{"header"}, CLI_FLAG, AT(header), CLI_TABLES, NULL, "the first row of the CSV names the columns"},
     {{"no-header"}, CLI_FLAG, AT(no_header), CLI_TABLES, NULL, "the first row of the CSV is data"},
-    {{"N", "rows"}, CLI_COUNT, AT(rows), CLI_TABLES, "n", "the first n rows of the CSV only"},
-    {{"seed"}, CLI_SEED, AT(seed), CLI_ALL, "s", "of everything that is drawn (default: 0)"},
-    {{"batch"}, CLI_COUNT, AT(batch), CLI_ALL, "b", "rows in one pass, instead of the cfg's"},
-    {{"threads"}, CLI_COUNT, AT(threads), CLI_ALL, "t", "how many (default: all that this process may use)"},
-    {{"i", "gpu"}, CLI_WHOLE, AT(gpu), CLI_ALL, "N", "use GPU N (the first, if the network gains by it)"},
+    {{"N", "rows"}, CLI_COUNT, AT(rows), CLI_TABLES, "n", "only the first n rows of the CSV"},
+    {{"seed"}, CLI_SEED, AT(seed), CLI_ALL, "s", "seed of all random numbers (default: 0)"},
+    {{"batch"}, CLI_COUNT, AT(batch), CLI_ALL, "b", "rows per pass, instead of the cfg's"},
+    {{"threads"}, CLI_COUNT, AT(threads), CLI_ALL, "t", "number of threads (default: all this process may use)"},
+    {{"i", "gpu"}, CLI_WHOLE, AT(gpu), CLI_ALL, "N", "use GPU N (default: the first, if the network gains)"},
     {{"nogpu", "cpu"}, CLI_FLAG, AT(cpu), CLI_ALL, NULL, "use the CPU"},
-    {{"precision"}, CLI_PRECISION, AT(precision), CLI_ALL, "p", "of products on a GPU: float32, tf32 or bf16"},
-    {{"json"}, CLI_FLAG, AT(json), CLI_TRAIN | CLI_EVALUATE | CLI_INSPECT, NULL, "the result as JSON"},
+    {{"precision"}, CLI_PRECISION, AT(precision), CLI_ALL, "p", "of matrix products on a GPU: float32, tf32 or bf16"},
+    {{"json"}, CLI_FLAG, AT(json), CLI_TRAIN | CLI_EVALUATE | CLI_INSPECT, NULL, "print the result as JSON"},
     {{"quiet", "q"}, CLI_FLAG, AT(quiet), CLI_ALL, NULL, "no progress, no warnings"},
-    {{"help", "h"}, CLI_FLAG, AT(help), CLI_ALL, NULL, "this page"},
+    {{"help", "h"}, CLI_FLAG, AT(help), CLI_ALL, NULL, "print this page"},
     {{NULL}, CLI_FLAG, 0, 0, NULL, NULL},
 };
 
@@ -191,7 +191,7 @@ int cli_parse(cli_args *args, int argc, char **argv) {
 
 /* ---- help ---- */
 
-const char cli_exit_codes[] = "0 fine, 1 numeric failure, 2 usage, 3 bad input file,\n"
+const char cli_exit_codes[] = "0 success, 1 numeric failure, 2 usage, 3 bad input file,\n"
                               "4 input/output, 5 out of memory, 6 no such device, 128 + n: signal n";
 
 int cli_verb_help(const cli_args *args) {
@@ -223,9 +223,9 @@ int cli_help(const cli_args *args) {
            "autoencoder may stand before a verb: %s vae train CFG TRAIN.csv\n",
            args->program, args->program);
     cli_bundled(bundled, sizeof bundled);
-    if (*bundled) printf("\nnetworks that come with it, found by name:\n  %s\n", bundled);
-    printf("\n--completion bash|zsh|fish prints what completes commands in that shell, and\n"
-           "--man the manual page.\n");
+    if (*bundled) printf("\nbundled networks, found by name:\n  %s\n", bundled);
+    printf("\n--completion bash|zsh|fish prints completions for that shell, --man the manual\n"
+           "page.\n");
     printf("\nexit codes: %s\n", cli_exit_codes);
     return cli_flush(args);
 }

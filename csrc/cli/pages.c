@@ -67,12 +67,12 @@ static void manual_end(const cli_args *args) {
     static const struct {
         const char *name, *meaning;
     } variables[] = {
-        {"DARKNET_THREADS", "threads when nobody says; never more than the process may use"},
-        {"DARKNET_ISA", "base, avx2 or avx512: the instruction set, instead of the widest"},
-        {"DARKNET_BLAS", "a library with cblas_sgemm, for products of matrices"},
-        {"DARKNET_CUDA_PLUGIN", "where the CUDA plugin is, instead of where it is looked for"},
-        {"DARKNET_CUBLAS", "where cuBLAS is, or off"},
-        {"DARKNET_SHARE", "a folder with networks and tables that are found by name"},
+        {"DARKNET_THREADS", "number of threads, unless an option or the cfg sets it; at most what the process may use"},
+        {"DARKNET_ISA", "base, avx2 or avx512: the instruction set, instead of the widest available"},
+        {"DARKNET_BLAS", "a library with cblas_sgemm, for matrix products"},
+        {"DARKNET_CUDA_PLUGIN", "path of the CUDA plugin, instead of searching for it"},
+        {"DARKNET_CUBLAS", "path of cuBLAS, or off"},
+        {"DARKNET_SHARE", "a folder of networks and tables to be found by name"},
     };
     fputs(".SH EXIT STATUS\n", stdout);
     roff(cli_exit_codes);

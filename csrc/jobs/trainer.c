@@ -88,9 +88,9 @@ static int trainer_planned(const dn_trainer *t) {
     return epochs < INT_MAX ? (int)epochs : INT_MAX;
 }
 
-/* The order of the epoch that begins, numbered over all that were ever trained. */
+/* The order of the epoch at hand, numbered over all that were ever trained. */
 static void trainer_order(dn_trainer *t) {
-    uint64_t seen = t->net->state.seen, rows = t->feed.n;
+    uint64_t seen = t->net->state.seen - t->at, rows = t->feed.n;
     dn_feed_shuffle(&t->feed, seen / rows + (seen % rows > 0));
 }
 

@@ -39,8 +39,8 @@ static dn_status job_encode(dn_net *net, const dn_rows *rows, float *mean, float
         dn_rows part = dn_job_slice(net, 0, rows, at, step);
         status = dn_job_finite(net, 0, &part, at);
         if (status != DN_OK) break;
-        const float *input = dn_job_input(plan, &part);
-        status = dn_job_pass(plan, &(dn_pass){.last = last, .rows = (int)part.n, .x = input});
+        part.truth = NULL;
+        status = dn_job_pass(plan, &(dn_pass){.last = last, .rows = dn_job_place(plan, &part)});
         if (status != DN_OK) break;
         dn_job_get(net, variational ? dn_layer_x(l, &plan->run) : l->output, width, part.n, both);
         for (size_t r = 0; r < part.n; r++) {

@@ -86,7 +86,7 @@ dn_status dn_feed_create(dn_feed *f, dn_net *net, const dn_rows *rows, const dn_
     else if (o->score)
         f->validation.rows = *rows, f->validation.kind = DN_VALIDATE_TRAINED;
     if (f->validation.kind) f->validation.plan = dn_net_inference_plan(net, f->validation.rows.n);
-    size_t steps = (size_t)dn_net_steps(net), values = (size_t)net->inputs + (size_t)net->truths;
+    size_t steps = (size_t)dn_net_steps(net), values = dn_net_widths(net);
     if (f->validation.order &&
         !(f->validation.staging = dn_alloc((size_t)f->validation.plan->run.batch, values * sizeof(float))))
         return DN_E_MEMORY;
@@ -114,8 +114,10 @@ void dn_feed_free(dn_feed *f) {
 static dn_status feed_upload(dn_feed *f) {
     const dn_net *net = f->net;
     const dn_ops *ops = net->ops;
-    size_t x = f->all.n * (size_t)net->inputs, truth = f->all.truth ? f->all.n * (size_t)net->truths : 0, bytes;
-    DN_TRY(dn_size_mul(&bytes, x + truth, sizeof(float)));
+    dn_rows all = f->all;
+    size_t columns = 0, bytes;
+    for (int k = 0; k < DN_COLUMNS; k++) columns += *dn_rows_column(&all, k) ? dn_net_width(net, k) : 0;
+    DN_TRY(dn_size_mul(&bytes, f->all.n * columns, sizeof(float)));
     f->uploaded = ops->alloc(net->pool, bytes);
     f->uploaded_order = f->uploaded ? ops->alloc(net->pool, f->n * sizeof *f->order) : NULL;
     if (!f->uploaded_order) {
@@ -123,9 +125,15 @@ static dn_status feed_upload(dn_feed *f) {
         f->uploaded = NULL;
         return DN_OK;
     }
-    ops->upload(net->pool, f->uploaded, f->all.x, x * sizeof(float));
-    if (truth) ops->upload(net->pool, f->uploaded + x, f->all.truth, truth * sizeof(float));
-    f->data = (dn_rows){.n = f->all.n, .x = f->uploaded, .truth = truth ? f->uploaded + x : NULL};
+    float *to = f->uploaded;
+    for (int k = 0; k < DN_COLUMNS; k++) {
+        const float **values = dn_rows_column(&all, k);
+        size_t n = all.n * dn_net_width(net, k);
+        if (!*values) continue;
+        ops->upload(net->pool, to, *values, n * sizeof *to);
+        *values = to, to += n;
+    }
+    f->data = all;
     f->data_order = f->uploaded_order;
     return DN_OK;
 }
@@ -138,7 +146,9 @@ dn_status dn_feed_place(dn_feed *f) {
     }
     DN_TRY(feed_upload(f));
     if (f->uploaded) return DN_OK;
-    size_t columns = (size_t)(net->inputs > net->truths ? net->inputs : net->truths);
+    size_t columns = 0;
+    for (int k = 0; k < DN_COLUMNS; k++)
+        if (dn_net_width(net, k) > columns) columns = dn_net_width(net, k);
     f->staging = dn_alloc((size_t)net->plan->run.batch, columns * sizeof *f->staging);
     return f->staging ? DN_OK : DN_E_MEMORY;
 }
@@ -152,34 +162,45 @@ static void feed_copy(const float *from, size_t columns, const uint32_t *order, 
 }
 
 /* One array of a pass: from `data`, where the backend can read it (NULL: from the host), to the device. */
-static void feed_gather(dn_feed *f, size_t at, size_t n, int columns, const float *data, const float *host, float *to) {
+static void feed_gather(dn_feed *f, size_t at, size_t n, size_t width, const float *data, const float *host,
+                        float *to) {
     const dn_net *net = f->net;
     if (data) {
-        net->ops->gather_rows(net->pool, net->plan->step, n, (size_t)columns, data, f->data_order, to);
+        net->ops->gather_rows(net->pool, net->plan->step, n, width, data, f->data_order, to);
         return;
     }
-    feed_copy(host, (size_t)columns, f->order + at, n, f->staging);
-    net->ops->upload(net->pool, to, f->staging, n * (size_t)columns * sizeof *to);
+    feed_copy(host, width, f->order + at, n, f->staging);
+    net->ops->upload(net->pool, to, f->staging, n * width * sizeof *to);
 }
 
 size_t dn_feed_pass(const dn_feed *f, size_t at) { return dn_job_rows(f->n, at, (size_t)f->net->plan->run.batch); }
 
 dn_rows dn_feed_batch(dn_feed *f, size_t at) {
     const dn_net *net = f->net;
-    const dn_plan *plan = net->plan;
-    size_t n = dn_feed_pass(f, at);
-    feed_gather(f, at, n, net->inputs, f->data.x, f->all.x, plan->input);
-    if (f->all.truth) feed_gather(f, at, n, net->truths, f->data.truth, f->all.truth, plan->truth);
-    return (dn_rows){.n = n, .x = plan->input, .truth = f->all.truth ? plan->truth : NULL};
+    dn_rows batch = f->all;
+    batch.n = dn_feed_pass(f, at);
+    for (int k = 0; k < DN_COLUMNS; k++) {
+        const float **values = dn_rows_column(&batch, k), *data = *dn_rows_column(&f->data, k);
+        if (!*values) continue;
+        feed_gather(f, at, batch.n, dn_net_width(net, k), data, *values, dn_plan_column(net->plan, k));
+        *values = dn_plan_column(net->plan, k);
+    }
+    return batch;
 }
 
 dn_rows dn_feed_validation(dn_feed *f, size_t at) {
     const dn_net *net = f->net;
-    const dn_rows *rows = &f->validation.rows;
-    size_t batch = (size_t)f->validation.plan->run.batch, n = dn_job_rows(rows->n, at, batch);
-    if (!f->validation.order) return dn_job_slice(net, 0, rows, at, batch);
-    float *x = f->validation.staging, *truth = rows->truth ? x + batch * (size_t)net->inputs : NULL;
-    feed_copy(rows->x, (size_t)net->inputs, f->validation.order + at, n, x);
-    if (truth) feed_copy(rows->truth, (size_t)net->truths, f->validation.order + at, n, truth);
-    return (dn_rows){.n = n, .x = x, .truth = truth};
+    dn_rows part = f->validation.rows;
+    size_t batch = (size_t)f->validation.plan->run.batch;
+    if (!f->validation.order) return dn_job_slice(net, 0, &part, at, batch);
+    part.n = dn_job_rows(part.n, at, batch);
+    float *to = f->validation.staging;
+    for (int k = 0; k < DN_COLUMNS; k++) {
+        const float **values = dn_rows_column(&part, k);
+        size_t width = dn_net_width(net, k);
+        if (!*values) continue;
+        feed_copy(*values, width, f->validation.order + at, part.n, to);
+        *values = to, to += batch * width;
+    }
+    return part;
 }

@@ -36,9 +36,13 @@ static size_t job_columns(const dn_net *net, int first) {
 }
 
 dn_rows dn_job_slice(const dn_net *net, int first, const dn_rows *rows, size_t at, size_t step) {
-    return (dn_rows){.n = dn_job_rows(rows->n, at, step),
-                     .x = rows->x + at * job_columns(net, first),
-                     .truth = rows->truth ? rows->truth + at * (size_t)net->truths : NULL};
+    dn_rows part = *rows;
+    part.n = dn_job_rows(rows->n, at, step);
+    for (int k = 0; k < DN_COLUMNS; k++) {
+        const float **values = dn_rows_column(&part, k);
+        if (*values) *values += at * (k == DN_COLUMN_X ? job_columns(net, first) : dn_net_width(net, k));
+    }
+    return part;
 }
 
 static int job_interleaves(const dn_net *net, size_t rows) {
@@ -66,16 +70,15 @@ void dn_job_get(dn_net *net, const float *from, size_t width, size_t rows, float
 /* Can layers work in the caller's arrays? */
 static int job_in_place(const dn_net *net) { return !net->ops->separate_memory && dn_net_steps(net) == 1; }
 
-/* Rows of the host where the machine can read them: as they are, or in its buffer `to`. */
-static const float *job_place(dn_net *net, const float *from, size_t width, size_t rows, float *to) {
-    if (job_in_place(net)) return from;
-    job_put(net, from, width, rows, to);
-    return to;
-}
-
-const float *dn_job_input(dn_plan *plan, const dn_rows *rows) {
-    dn_net *net = plan->net;
-    return job_place(net, rows->x, (size_t)net->inputs, rows->n, plan->input);
+dn_rows dn_job_place(dn_plan *plan, const dn_rows *rows) {
+    dn_rows placed = *rows;
+    for (int k = 0; k < DN_COLUMNS && !job_in_place(plan->net); k++) {
+        const float **values = dn_rows_column(&placed, k);
+        if (!*values) continue;
+        job_put(plan->net, *values, dn_net_width(plan->net, k), rows->n, dn_plan_column(plan, k));
+        *values = dn_plan_column(plan, k);
+    }
+    return placed;
 }
 
 dn_status dn_job_finite(const dn_net *net, int first, const dn_rows *rows, size_t at) {
@@ -124,12 +127,11 @@ dn_status dn_job_run(dn_plan *plan, int first, int last, const dn_rows *rows, in
         dn_rows part = dn_job_slice(net, first, rows, at, step);
         status = dn_job_finite(net, first, &part, at);
         if (status != DN_OK) break;
-        dn_pass pass = {.first = first, .last = last, .rows = (int)part.n};
+        if (before) job_put(net, part.x, (size_t)before->outputs, part.n, before->output);
+        if (before) part.x = NULL;
+        part.truth = NULL;
+        dn_pass pass = {.first = first, .last = last, .rows = dn_job_place(plan, &part)};
         if (in_place) pass.y = out + at * outputs;
-        if (before)
-            job_put(net, part.x, (size_t)before->outputs, part.n, before->output);
-        else
-            pass.x = dn_job_input(plan, &part);
         status = dn_job_pass(plan, &pass);
         if (status != DN_OK) break;
         const float *y = data ? job_data(plan, part.n, dn_layer_y(to, &plan->run)) : dn_layer_y(to, &plan->run);
@@ -171,9 +173,8 @@ void dn_job_report(const dn_job_sums *sums, dn_report *report) {
 
 /* A pass without noise over rows on the host. */
 static dn_status job_loss_pass(dn_plan *plan, const dn_rows *rows) {
-    dn_net *net = plan->net;
-    dn_pass pass = {.last = net->n_layers - 1, .rows = (int)rows->n, .x = dn_job_input(plan, rows)};
-    pass.truth = rows->truth ? job_place(net, rows->truth, (size_t)net->truths, rows->n, plan->truth) : pass.x;
+    dn_pass pass = {.last = plan->n_layers - 1, .rows = dn_job_place(plan, rows)};
+    if (!pass.rows.truth) pass.rows.truth = pass.rows.x;
     return dn_job_pass(plan, &pass);
 }
 

@@ -13,8 +13,8 @@ size_t dn_job_rows(size_t rows, size_t at, size_t step);
 dn_rows dn_job_slice(const dn_net *net, int first, const dn_rows *rows, size_t at, size_t step);
 /* A layer's values (rows, width) of the last pass to the host, in the order of the table. */
 void dn_job_get(dn_net *net, const float *from, size_t width, size_t rows, float *to);
-/* Rows as the network sees them: where the machine can read them. They are also the truth of an autoencoder. */
-const float *dn_job_input(dn_plan *plan, const dn_rows *rows);
+/* Rows of a pass, from the host to where the machine can read them. */
+dn_rows dn_job_place(dn_plan *plan, const dn_rows *rows);
 /* Before rows are computed with, the first of which is the caller's row `at`: DN_E_USAGE when x is not finite. */
 dn_status dn_job_finite(const dn_net *net, int first, const dn_rows *rows, size_t at);
 /* The same for x and truth of a job that computes losses. Messages begin with `prefix`. */

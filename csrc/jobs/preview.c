@@ -31,7 +31,8 @@ static dn_status preview_outcome(dn_trainer *t, dn_status status, int *failed) {
 static dn_status preview_write(dn_trainer *t) {
     dn_net *net = t->net;
     size_t steps = (size_t)dn_net_steps(net), some = PREVIEW_ROWS < steps ? steps : PREVIEW_ROWS / steps * steps;
-    dn_rows first = {.n = t->feed.n < some ? t->feed.n : some, .x = t->feed.all.x};
+    dn_rows first = t->feed.all;
+    first.n = t->feed.n < some ? t->feed.n : some;
     float *out = dn_alloc(first.n, (size_t)net->data_columns * sizeof *out);
     int failed = 0;
     dn_status made = out ? dn_net_reconstruct(net, &first, out) : DN_E_MEMORY;

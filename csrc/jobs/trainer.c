@@ -116,7 +116,7 @@ static dn_status trainer_check(const dn_net *net, const dn_rows *rows, const dn_
     size_t values;
     DN_TRY(dn_job_need_truth(net, rows));
     DN_CHECK(rows->n > 0 && rows->n <= UINT32_MAX, DN_E_USAGE, "cannot train on %zu rows", rows->n);
-    DN_TRY(dn_size_mul(&values, rows->n, (size_t)net->inputs + (size_t)net->truths));
+    DN_TRY(dn_size_mul(&values, rows->n, dn_net_widths(net)));
     DN_TRY(dn_job_whole(net, rows->n));
     DN_TRY(dn_job_check(net, "", rows, 0));
     DN_CHECK(options->epochs >= 0, DN_E_USAGE, "epochs=%d is below 0", options->epochs);

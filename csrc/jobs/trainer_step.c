@@ -5,7 +5,8 @@
 /* All work of a pass on the backend: gather, forward, backward, and the update when the batch is full. */
 static dn_status trainer_pass(dn_trainer *t, int update) {
     dn_rows batch = dn_feed_batch(&t->feed, t->at);
-    return dn_net_train_rows(t->net, (int)batch.n, batch.x, batch.truth ? batch.truth : batch.x, update);
+    if (!batch.truth) batch.truth = batch.x;
+    return dn_net_train_rows(t->net, &batch, update);
 }
 
 /* Can a whole step be recorded and replayed? Only when the host decides nothing in it, and when it is all of its update. */

@@ -110,6 +110,24 @@ void dn_plan_destroy(dn_plan *plan);
  * sequences and what they remember; nor when there is no memory for it. It stays until the network is resized. */
 dn_plan *dn_net_inference_plan(dn_net *net, size_t rows);
 
+/* The arrays of dn_rows, for what is done with all of them alike: uploading, gathering, slicing. A new one is a field
+ * there, a line in each of these, and its buffer in plan.c. */
+typedef enum dn_column { DN_COLUMN_X, DN_COLUMN_TRUTH, DN_COLUMNS } dn_column;
+static inline const float **dn_rows_column(dn_rows *rows, int column) {
+    return column == DN_COLUMN_TRUTH ? &rows->truth : &rows->x;
+}
+static inline size_t dn_net_width(const dn_net *net, int column) { /* values per row */
+    return (size_t)(column == DN_COLUMN_TRUTH ? net->truths : net->inputs);
+}
+static inline size_t dn_net_widths(const dn_net *net) { /* of all columns together */
+    size_t sum = 0;
+    for (int k = 0; k < DN_COLUMNS; k++) sum += dn_net_width(net, k);
+    return sum;
+}
+static inline float *dn_plan_column(const dn_plan *plan, int column) { /* (batch, width), in the backend's memory */
+    return column == DN_COLUMN_TRUTH ? plan->truth : plan->input;
+}
+
 /* ---- memory.c ---- */
 
 /* Gradients and moments of the optimiser, at the first call: a network that never trains does without. */
@@ -124,10 +142,9 @@ const dn_links *dn_links_of_step(const dn_plan *plan, int update);
 
 /* Rows on their way forward. All pointers are to the backend's memory. */
 typedef struct dn_pass {
-    int first, last, rows, training; /* layers first to last */
-    const float *x;     /* (rows, inputs); NULL when `first` is not 0: the layer before it has its output already */
-    const float *truth; /* (rows, truths); NULL: no losses */
-    float *y;           /* (rows, outputs): where the last layer's output goes; NULL: into its own buffer */
+    int first, last, training; /* layers first to last */
+    dn_rows rows; /* x NULL when `first` is not 0: the layer before it has its output already; truth NULL: no losses */
+    float *y;     /* (rows, outputs): where the last layer's output goes; NULL: into its own buffer */
 } dn_pass;
 
 /* The watch is looked at before every layer; interrupted, recurrent layers may have gone on by some steps. */
@@ -143,8 +160,8 @@ void dn_plan_losses_report(const dn_plan *plan, dn_report *sums);
  */
 void dn_plan_losses_keep(const dn_plan *plan, double *sums);
 void dn_plan_losses_resume(dn_plan *plan, const double *sums);
-/* Forward and backward of a training step that is set, with the update if it is wanted. */
-dn_status dn_net_train_rows(dn_net *net, int rows, const float *x, const float *truth, int update);
+/* Forward and backward of a training step that is set, with the update if it is wanted; rows as those of a pass. */
+dn_status dn_net_train_rows(dn_net *net, const dn_rows *rows, int update);
 /* Tables of recurrent networks: sequence after sequence of so many rows; 1 for other networks. */
 int dn_net_steps(const dn_net *net);
 /* Where row i of a table's part stands in a pass of `rows` rows, which goes step by step through whole sequences. */

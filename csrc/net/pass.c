@@ -7,10 +7,11 @@
 /* What layers are to know of this pass. */
 static dn_status plan_begin(dn_plan *p, const dn_pass *pass) {
     dn_run *run = &p->run;
-    DN_CHECK(!p->net->recurrent || pass->rows % run->time_steps == 0, DN_E_USAGE,
-             "%d rows are not whole sequences of time_steps=%d", pass->rows, run->time_steps);
-    run->rows = pass->rows, run->training = pass->training, run->last = pass->last;
-    run->x = pass->x, run->truth = pass->truth, run->y = pass->y;
+    int rows = (int)pass->rows.n;
+    DN_CHECK(!p->net->recurrent || rows % run->time_steps == 0, DN_E_USAGE,
+             "%d rows are not whole sequences of time_steps=%d", rows, run->time_steps);
+    run->rows = rows, run->training = pass->training, run->last = pass->last;
+    run->x = pass->rows.x, run->truth = pass->rows.truth, run->y = pass->y;
     return DN_OK;
 }
 
@@ -108,12 +109,16 @@ static dn_status net_forward(dn_net *net, const dn_rows *rows, int training) {
     DN_CHECK(!truth || net->truths, DN_E_USAGE, "a truth was given, but the network has no cost layer");
     if (truth)
         DN_TRY(dn_check_truth(net, &(dn_part_of){"truth", truth, rows->n, (size_t)net->truths, 0}, 0));
-    net->ops->upload(net->pool, p->input, rows->x, rows->n * net->inputs * sizeof *rows->x);
-    if (truth) net->ops->upload(net->pool, p->truth, truth, rows->n * net->truths * sizeof *truth);
+    dn_rows given = *rows;
+    for (int k = 0; k < DN_COLUMNS; k++) {
+        const float **values = dn_rows_column(&given, k);
+        if (!*values) continue;
+        net->ops->upload(net->pool, dn_plan_column(p, k), *values, rows->n * dn_net_width(net, k) * sizeof **values);
+        *values = dn_plan_column(p, k);
+    }
     dn_plan_losses_clear(p);
     dn_net_set_step(net, net->state.seen, 0, n);
-    dn_status status = dn_plan_forward(p, &(dn_pass){.last = net->n_layers - 1, .rows = n, .training = training,
-                                                     .x = p->input, .truth = truth ? p->truth : NULL});
+    dn_status status = dn_plan_forward(p, &(dn_pass){.last = net->n_layers - 1, .training = training, .rows = given});
     if (status != DN_OK) {
         p->run.rows = 0; /* nothing to go back from */
         return status;
@@ -155,10 +160,10 @@ static dn_status net_backward(dn_net *net) {
 
 dn_status dn_net_backward(dn_net *net) { DN_EXCLUSIVE(net, net_backward(net)); }
 
-dn_status dn_net_train_rows(dn_net *net, int rows, const float *x, const float *truth, int update) {
+dn_status dn_net_train_rows(dn_net *net, const dn_rows *rows, int update) {
     dn_plan *p = net->plan;
     const dn_links *links = dn_links_of_step(p, update);
-    DN_TRY(plan_begin(p, &(dn_pass){.last = net->n_layers - 1, .rows = rows, .training = 1, .x = x, .truth = truth}));
+    DN_TRY(plan_begin(p, &(dn_pass){.last = net->n_layers - 1, .training = 1, .rows = *rows}));
     for (int i = 0; i < links->n_links; i++)
         if (!links->link[i].with_loss) DN_TRY(plan_layer_forward(p, links->link[i].layer));
     DN_TRY(net_links_backward(net, links));

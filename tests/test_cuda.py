@@ -18,6 +18,7 @@ import pytest
 from helpers import ON_A_GPU, ROOT, emulated_plugin, made, program, run
 from test_fused import HEAD, check
 from test_gradients import NETWORKS, problem_of
+from test_kernels import c_test
 
 import darknet_vae as dv
 from darknet_vae import errors
@@ -56,6 +57,11 @@ def test_every_operation_gives_the_numbers_of_the_cpu(backward: str, cuda: str, 
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_a_recorded_step_follows_a_weight_that_changes(cuda: str) -> None:
+    done = run([str(c_test("test_replay")), cuda])
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @emulated_only
 @pytest.mark.parametrize("rows", [4, 20])
 def test_every_launch_that_fails_is_reported_and_leaves_the_network_usable(rows: int, cuda: str, network: Build) -> None:
@@ -79,6 +85,8 @@ def test_every_launch_that_fails_is_reported_and_leaves_the_network_usable(rows:
         with pytest.raises(errors.DeviceError, match="cuda:0 failed in or before"):
             net.train(X, epochs=1)
         refuse(0)
+        losses = net.evaluate(X[:rows])  # with its weight of the latent loss, should setting that have failed
+        assert losses["total_loss"] == pytest.approx(losses["image_loss"] + 0.5 * losses["latent_loss"])
         other = network(text, device=cuda)
         for layer, from_layer in zip(net.layers, other.layers, strict=True):
             for name, value in from_layer.params.items():

@@ -178,12 +178,16 @@ DN_OP(REQUIRED, dropout_gradient, (size_t n, float p, const float *u, const floa
 /* ---- losses ---- */
 
 /* x (rows, 2 latent) = [log-variance | mean]; z = mean + exp(b/2) eps (eps NULL: the mean), b the log-variance as it
- * counts (net/latent.h); *kl += the sum of KL */
-DN_OP(REQUIRED, reparameterise, (size_t rows, size_t latent, const float *x, const float *eps, float *z, double *kl),
-      (rows, latent, x, eps, z, kl))
+ * counts (net/latent.h). sums[0] += the sum of KL, sums[1] += *weight times that; kl (rows), set: the KL of each row,
+ * NULL: not wanted. The gradient is that of scale * *weight * KL. */
+DN_OP(REQUIRED, reparameterise,
+      (size_t rows, size_t latent, const float *weight, const float *x, const float *eps, float *z, double *sums,
+       float *kl),
+      (rows, latent, weight, x, eps, z, sums, kl))
 DN_OP(REQUIRED, reparameterise_gradient,
-      (size_t rows, size_t latent, float kl_weight, const float *x, const float *eps, const float *dz, float *dx),
-      (rows, latent, kl_weight, x, eps, dz, dx))
+      (size_t rows, size_t latent, double scale, const float *weight, const float *x, const float *eps,
+       const float *dz, float *dx),
+      (rows, latent, scale, weight, x, eps, dz, dx))
 /* error (set), gradient (set: d of the descended loss by x, see docs/numerics.md); *sum += the errors */
 DN_OP(REQUIRED, loss,
       (const dn_likelihood *likelihood, size_t n, const float *x, const float *truth, float *error, float *gradient,

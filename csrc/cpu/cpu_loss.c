@@ -36,7 +36,7 @@ typedef struct latent_job {
     size_t latent;
     float w;
     const float *x, *eps, *dz;
-    float *z, *dx;
+    float *z, *dx, *kl;
 } latent_job;
 
 /* When rows are long: how many of z's values [at, to) lie in the row of `at`; *place is that of the first one in x.
@@ -78,10 +78,28 @@ static double latent_forward(const void *context, size_t from, size_t to) {
     return kl;
 }
 
-void cpu_reparameterise(dn_pool *pool, size_t rows, size_t latent, const float *x, const float *eps, float *z,
-                        double *sum) {
-    latent_job job = {.latent = latent, .x = x, .eps = eps, .z = z};
-    *sum += dn_range_sum(pool, rows * latent, LATENT_GRAIN, latent_forward, &job);
+static void latent_row_kl(const void *context, size_t from, size_t to) {
+    static const float zeros[GATHERED];
+    const latent_job *j = context;
+    const dn_cpu_kernels *k = dn_cpu_kernels_get();
+    float unused[GATHERED];
+    for (size_t r = from; r < to; r++) {
+        const float *lv = j->x + r * 2 * j->latent;
+        double kl = 0;
+        for (size_t at = 0, n; at < j->latent; at += n) {
+            n = j->latent - at < GATHERED ? j->latent - at : GATHERED;
+            kl += k->reparameterise(n, lv + at, lv + j->latent + at, zeros, unused);
+        }
+        j->kl[r] = (float)kl;
+    }
+}
+
+void cpu_reparameterise(dn_pool *pool, size_t rows, size_t latent, const float *weight, const float *x,
+                        const float *eps, float *z, double *sums, float *kl) {
+    latent_job job = {.latent = latent, .x = x, .eps = eps, .z = z, .kl = kl};
+    double sum = dn_range_sum(pool, rows * latent, LATENT_GRAIN, latent_forward, &job);
+    sums[0] += sum, sums[1] += (double)*weight * sum;
+    if (kl) dn_range_run(pool, rows, LATENT_GRAIN / latent + 1, latent_row_kl, &job);
 }
 
 static void latent_backward(const void *context, size_t from, size_t to) {
@@ -110,9 +128,9 @@ static void latent_backward(const void *context, size_t from, size_t to) {
     }
 }
 
-void cpu_reparameterise_gradient(dn_pool *pool, size_t rows, size_t latent, float kl_weight, const float *x,
-                                 const float *eps, const float *dz, float *dx) {
-    latent_job job = {.latent = latent, .w = kl_weight, .x = x, .eps = eps, .dz = dz, .dx = dx};
+void cpu_reparameterise_gradient(dn_pool *pool, size_t rows, size_t latent, double scale, const float *weight,
+                                 const float *x, const float *eps, const float *dz, float *dx) {
+    latent_job job = {.latent = latent, .w = (float)(scale * *weight), .x = x, .eps = eps, .dz = dz, .dx = dx};
     dn_range_run(pool, rows * latent, LATENT_GRAIN, latent_backward, &job);
 }
 

@@ -97,37 +97,49 @@ template <class Body> cudaError_t dn_each_block(const dn_cuda_place *on, size_t 
     return cudaGetLastError();
 }
 
-/* A single block adds to *to directly. */
-template <class Body> __global__ void sum_kernel(size_t n, double *sums, double *to, Body body) {
+/* Where a sum goes: to[0] += it and, with a weight, which lies in the device's memory, to[1] += weight * it. */
+struct dn_sum_to {
+    double *to;
+    const float *weight;
+    __host__ __device__ dn_sum_to(double *to, const float *weight = NULL) : to(to), weight(weight) {}
+    __device__ void add(double sum) const {
+        to[0] += sum;
+        if (weight) to[1] += (double)*weight * sum;
+    }
+};
+
+/* A single block adds to its place directly. */
+template <class Body> __global__ void sum_kernel(size_t n, double *sums, dn_sum_to to, Body body) {
     double sum = 0;
     size_t step = (size_t)gridDim.x * blockDim.x;
     for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) sum += body(i);
     sum = dn_block_sum<DN_THREADS>(sum);
     if (threadIdx.x != 0) return;
     if (gridDim.x == 1)
-        *to += sum;
+        to.add(sum);
     else
         sums[blockIdx.x] = sum;
 }
 
-/* *to += n values of `sums`, by one block */
-static inline __device__ void dn_block_add(int n, const double *sums, double *to) {
+/* n values of `sums` to their place, by one block */
+static inline __device__ void dn_block_add(int n, const double *sums, dn_sum_to to) {
     double sum = 0;
     for (int i = (int)threadIdx.x; i < n; i += DN_THREADS) sum += sums[i];
     sum = dn_block_sum<DN_THREADS>(sum);
-    if (threadIdx.x == 0) *to += sum;
+    if (threadIdx.x == 0) to.add(sum);
 }
 
-static __global__ void sum_add_kernel(int n, const double *sums, double *to) { dn_block_add(n, sums, to); }
+static __global__ void sum_add_kernel(int n, const double *sums, dn_sum_to to) { dn_block_add(n, sums, to); }
 
-/* *to += n of on->sums */
-static inline cudaError_t dn_sums_add(const dn_cuda_place *on, int n, double *to) {
+/* n of on->sums to their place */
+static inline cudaError_t dn_sums_add(const dn_cuda_place *on, int n, dn_sum_to to) {
     DN_LAUNCH_SYNC(sum_add_kernel, 1, DN_THREADS, on->stream, n, on->sums, to);
     return cudaGetLastError();
 }
 
-/* *to += the sum of body(i) for i < n. The order of additions depends on n alone. Small sums take a single launch. */
-template <class Body> cudaError_t dn_each_sum(const dn_cuda_place *on, size_t n, double *to, Body body) {
+/* The sum of body(i) for i < n to its place. The order of additions depends on n alone. Small sums take a single
+ * launch. */
+template <class Body> cudaError_t dn_each_sum(const dn_cuda_place *on, size_t n, dn_sum_to to, Body body) {
     if (!n) return cudaSuccess;
     unsigned blocks = n <= 8 * DN_THREADS ? 1 : dn_blocks(n, DN_CUDA_SUMS);
     DN_LAUNCH_SYNC(sum_kernel, blocks, DN_THREADS, on->stream, n, on->sums, to, body);

@@ -31,20 +31,29 @@ extern "C" cudaError_t dn_cuda_mask(const dn_cuda_place *on, size_t n, const flo
     });
 }
 
-extern "C" cudaError_t dn_cuda_reparameterise(const dn_cuda_place *on, size_t rows, size_t latent, const float *x,
-                                              const float *eps, float *z, double *kl) {
-    return dn_each_sum(on, rows * latent, kl, [=] __device__(size_t i) {
+extern "C" cudaError_t dn_cuda_reparameterise(const dn_cuda_place *on, size_t rows, size_t latent, const float *weight,
+                                              const float *x, const float *eps, float *z, double *sums, float *kl) {
+    cudaError_t error = dn_each_sum(on, rows * latent, dn_sum_to(sums, weight), [=] __device__(size_t i) {
         size_t at = i / latent * 2 * latent + i % latent;
         float lv = x[at], mu = x[at + latent], e = eps ? eps[i] : 0;
         z[i] = mu + expf(0.5f * dn_log_variance(lv)) * e;
         return dn_latent_kl(lv, mu);
     });
+    if (error != cudaSuccess || !kl) return error;
+    return dn_each_block(on, rows, [=] __device__(size_t r) {
+        const float *lv = x + r * 2 * latent, *mu = lv + latent;
+        double sum = 0;
+        for (size_t i = threadIdx.x; i < latent; i += DN_THREADS) sum += dn_latent_kl(lv[i], mu[i]);
+        sum = dn_block_sum<DN_THREADS>(sum);
+        if (threadIdx.x == 0) kl[r] = (float)sum;
+    });
 }
 
 extern "C" cudaError_t dn_cuda_reparameterise_gradient(const dn_cuda_place *on, size_t rows, size_t latent,
-                                                       float kl_weight, const float *x, const float *eps,
-                                                       const float *dz, float *dx) {
+                                                       double scale, const float *weight, const float *x,
+                                                       const float *eps, const float *dz, float *dx) {
     return dn_each(on, rows * latent, [=] __device__(size_t i) {
+        float kl_weight = (float)(scale * *weight);
         size_t at = i / latent * 2 * latent + i % latent;
         float lv = x[at], mu = x[at + latent], d = dz[i], e = eps ? eps[i] : 0, b = dn_log_variance(lv);
         float through_z = d * 0.5f * expf(0.5f * b) * e, through_kl = kl_weight * 0.5f * expm1f(b);

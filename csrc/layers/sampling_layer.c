@@ -39,15 +39,16 @@ static dn_status sampling_forward(dn_layer *l, const dn_run *run) {
     if (st->noisy && !st->given)
         run->ops->normals(run->pool, run->step, DN_STREAM_LAYER + (uint32_t)l->index, n, st->eps);
     st->given = 0;
-    run->ops->reparameterise(run->pool, (size_t)run->rows, (size_t)l->outputs, dn_layer_x(l, run),
-                             st->noisy ? st->eps : NULL, dn_layer_y(l, run), dn_layer_sum(l, run));
+    run->ops->reparameterise(run->pool, (size_t)run->rows, (size_t)l->outputs, run->weights + l->index,
+                             dn_layer_x(l, run), st->noisy ? st->eps : NULL, dn_layer_y(l, run),
+                             dn_layer_sum(l, run), NULL);
     return DN_OK;
 }
 
 static dn_status sampling_backward(dn_layer *l, const dn_run *run) {
     sampling_state *st = l->state;
     if (!l->dx) return DN_OK;
-    run->ops->reparameterise_gradient(run->pool, run->rows, l->outputs, (float)(l->term.scale * l->term.weight),
+    run->ops->reparameterise_gradient(run->pool, run->rows, l->outputs, l->term.scale, run->weights + l->index,
                                       dn_layer_x(l, run), st->noisy ? st->eps : NULL, l->delta, l->dx);
     return DN_OK;
 }

@@ -97,12 +97,13 @@ typedef struct dn_term_type {
 typedef struct dn_term {
     const dn_term_type *type;  /* as the layer's type has it, unless parse chooses another; NULL: none */
     double scale;              /* s of docs/numerics.md: set by parse; a latent term's is the network's */
-    double weight;             /* beta; 1 for a likelihood */
+    double weight;             /* beta; 1 for a likelihood. It may change between steps: layers read run->weights */
     double share;              /* of its loss in reports: 1, or among several likelihoods scale / the network's s */
     int truths;                /* values of truth per row that it reads; set by parse */
     dn_truth_kind truth_kind;  /* likewise */
     double host;               /* what the host adds to the sum of a layer that computes there */
     double sum;                /* of its loss over the rows since dn_plan_losses_clear, as dn_plan_losses found it */
+    double weighted;           /* the same, with the weights that each pass had */
 } dn_term;
 
 typedef struct dn_layer_type {
@@ -184,6 +185,7 @@ struct dn_run {
     float *workspace;
     const dn_step *step;  /* in the backend's memory */
     dn_step now;          /* the same on the host */
+    const float *weights; /* in the backend's memory: (layers): the weight of each layer's term in this step */
     double *sums;         /* in the backend's memory: (layers, 2): the loss of each layer's term, its weighted sum */
     float bn_eps;        /* < 0: legacy */
     dn_optimizer optimizer;
@@ -198,7 +200,7 @@ static inline const float *dn_layer_x(const dn_layer *layer, const dn_run *run) 
 static inline float *dn_layer_y(const dn_layer *layer, const dn_run *run) {
     return run->y && layer->index == run->last ? run->y : layer->output;
 }
-/* Where the loss of a layer's term is added up, in the backend's memory. */
+/* Where the loss of a layer's term is added up, and after it the weighted one; in the backend's memory. */
 static inline double *dn_layer_sum(const dn_layer *layer, const dn_run *run) { return run->sums + 2 * layer->index; }
 dn_layer *dn_layer_at(const dn_layer *layer, int index); /* NULL outside */
 

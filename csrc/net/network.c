@@ -22,6 +22,10 @@ dn_status dn_net_enter(const dn_net *net) { return dn_guard_enter(net->guard); }
 
 dn_status dn_net_leave(const dn_net *net, dn_status status) {
     net_show(net); /* also within a claim */
+    if (status != DN_OK) {
+        dn_plan_doubt_weights(net->plan);
+        dn_plan_doubt_weights(net->inference);
+    }
     dn_guard_leave(net->guard);
     return status;
 }

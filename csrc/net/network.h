@@ -40,6 +40,7 @@ typedef struct dn_plan {
     size_t n_deltas, n_added_deltas;           /* added: the first ones, cleared before backward */
     dn_step *step;                             /* on the device */
     double *sums;                              /* the host's copy of run.sums */
+    float *weights, *set_weights;              /* run.weights; what it holds, on the host */
     dn_links links[DN_LINKINGS];               /* none in a plan for inference */
 } dn_plan;
 
@@ -105,6 +106,11 @@ void dn_net_unlock(const dn_net *net);
  * instead of run->rows. */
 dn_status dn_plan_create(dn_plan **out, dn_net *net, int batch, int inference);
 void dn_plan_destroy(dn_plan *plan);
+/* The weights of the terms as the network's layers have them now, to where the plan's read them. A part of
+ * dn_net_set_step, and of passes that belong to no step. */
+void dn_plan_set_weights(dn_plan *plan);
+/* After a failure, when it is not known whether they have arrived: the next pass sets all of them. NULL: no plan. */
+void dn_plan_doubt_weights(const dn_plan *plan);
 /* The plan to run a job of `rows` rows on, without noise or training: the one for training, or that for inference, which
  * comes with the first job of more rows than the batch. Recurrent networks have none, because a pass is a number of
  * sequences and what they remember; nor when there is no memory for it. It stays until the network is resized. */

@@ -24,6 +24,7 @@ void dn_net_set_step(dn_net *net, uint64_t pass, uint64_t at, int64_t rows) {
                              .rows = (float)rows, .correction1 = (float)(1 - pow(o->b1, t)),
                              .correction2 = (float)(1 - pow(o->b2, t))};
     net->ops->set_step(net->pool, p->step, &p->run.now);
+    dn_plan_set_weights(p);
 }
 
 dn_status dn_net_check_rate(const dn_net *net) {

@@ -12,6 +12,7 @@ static dn_status plan_begin(dn_plan *p, const dn_pass *pass) {
              "%d rows are not whole sequences of time_steps=%d", rows, run->time_steps);
     run->rows = rows, run->training = pass->training, run->last = pass->last;
     run->x = pass->rows.x, run->truth = pass->rows.truth, run->y = pass->y;
+    if (!run->training) dn_plan_set_weights(p);
     return DN_OK;
 }
 
@@ -46,7 +47,7 @@ void dn_plan_losses_clear(dn_plan *p) {
 
 void dn_plan_losses_keep(const dn_plan *p, double *sums) {
     for (int i = 0; i < p->n_layers; i++)
-        sums[2 * i] = p->layers[i].term.sum, sums[2 * i + 1] = p->sums[2 * i + 1];
+        sums[2 * i] = p->layers[i].term.sum, sums[2 * i + 1] = p->layers[i].term.weighted;
 }
 
 void dn_plan_losses_resume(dn_plan *p, const double *sums) {
@@ -64,7 +65,7 @@ void dn_plan_losses_report(const dn_plan *p, dn_report *report) {
         const dn_term *term = &p->layers[i].term;
         if (!term->type) continue;
         dn_report_add(report, term->type->name, term->share * term->sum);
-        total += term->share * term->weight * term->sum;
+        total += term->share * term->weighted;
     }
     report->single &= report->n == 2;
     dn_report_add(report, DN_TOTAL_LOSS, total);
@@ -74,7 +75,11 @@ dn_status dn_plan_losses(dn_plan *p, dn_report *report) {
     const dn_net *net = p->net;
     net->ops->download(net->pool, p->sums, p->run.sums, 2 * (size_t)p->n_layers * sizeof *p->sums);
     DN_TRY(net->ops->finish(net->pool));
-    for (int i = 0; i < p->n_layers; i++) p->layers[i].term.sum = p->sums[2 * i] + p->layers[i].term.host;
+    for (int i = 0; i < p->n_layers; i++) {
+        dn_term *term = &p->layers[i].term;
+        term->sum = p->sums[2 * i] + term->host;
+        term->weighted = term->type && term->type->latent ? p->sums[2 * i + 1] : term->sum;
+    }
     dn_plan_losses_report(p, report);
     return DN_OK;
 }
@@ -95,7 +100,7 @@ static double plan_objective(const dn_plan *p) {
     double objective = 0;
     for (int i = 0; i < p->n_layers; i++) {
         const dn_term *term = &p->layers[i].term;
-        objective += term->scale * term->weight * term->sum;
+        objective += term->scale * term->weighted;
     }
     return objective;
 }

@@ -3,6 +3,7 @@
  * costs its buffers and no look at the cfg. */
 #include "base/sys.h"
 #include "net/network_parts.h"
+#include <math.h>
 #include <string.h>
 
 /* *sum += a * b, padded. */
@@ -22,7 +23,7 @@ static float *plan_floats(const dn_plan *p, size_t n) {
 static size_t plan_sums_bytes(const dn_plan *p) { return 2 * (size_t)p->net->n_layers * sizeof *p->sums; }
 
 size_t dn_plan_bytes(const dn_plan *p) {
-    size_t floats = p->n_activations + p->n_workspace + (p->deltas ? p->n_deltas : 0);
+    size_t floats = p->n_activations + p->n_workspace + (p->deltas ? p->n_deltas : 0) + (size_t)p->net->n_layers;
     return floats * sizeof(float) + sizeof *p->step + plan_sums_bytes(p);
 }
 
@@ -68,8 +69,10 @@ static dn_status plan_lay_out(dn_plan *p) {
     p->step = net->ops->alloc(net->pool, sizeof *p->step);
     p->run.sums = net->ops->alloc(net->pool, plan_sums_bytes(p));
     p->sums = dn_alloc(2 * (size_t)p->n_layers, sizeof *p->sums);
-    p->run.step = p->step;
-    if (!p->step || !p->run.sums || !p->sums) return DN_E_MEMORY;
+    p->weights = plan_floats(p, (size_t)p->n_layers);
+    p->set_weights = dn_alloc((size_t)p->n_layers, sizeof *p->set_weights);
+    p->run.step = p->step, p->run.weights = p->weights;
+    if (!p->step || !p->run.sums || !p->sums || !p->weights || !p->set_weights) return DN_E_MEMORY;
     p->activations = plan_floats(p, p->n_activations);
     p->run.workspace = plan_floats(p, p->n_workspace);
     if (!p->activations || !p->run.workspace) return DN_E_MEMORY;
@@ -98,6 +101,22 @@ dn_status dn_plan_add_deltas(dn_plan *p) {
         l->dx = i ? p->layers[i - 1].delta : NULL;
     }
     return DN_OK;
+}
+
+/* ---- the weights of terms ---- */
+
+/* Filled in, because that waits for nothing, and only those that are others than before. */
+void dn_plan_set_weights(dn_plan *p) {
+    const dn_net *net = p->net;
+    for (int i = 0; i < p->n_layers; i++) {
+        float weight = (float)(p->layers[i].term.weight = net->layers[i].term.weight);
+        if (weight != p->set_weights[i]) net->ops->fill(net->pool, 1, weight, p->weights + i);
+        p->set_weights[i] = weight;
+    }
+}
+
+void dn_plan_doubt_weights(const dn_plan *p) {
+    for (int i = 0; p && i < p->n_layers; i++) p->set_weights[i] = NAN;
 }
 
 /* ---- from creation to the end ---- */
@@ -136,11 +155,12 @@ void dn_plan_destroy(dn_plan *p) {
         dn_free(l->buffers);
         dn_free(l->state);
     }
-    void *blocks[] = {p->activations, p->deltas, p->run.workspace, p->step, p->run.sums};
+    void *blocks[] = {p->activations, p->deltas, p->run.workspace, p->step, p->run.sums, p->weights};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
         if (blocks[i]) p->net->ops->free(p->net->pool, blocks[i]);
     dn_plan_unlink(p);
     dn_free(p->sums);
+    dn_free(p->set_weights);
     dn_free(p->layers);
     dn_free(p);
 }

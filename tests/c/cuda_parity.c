@@ -69,11 +69,12 @@ static array *ints(const char *name, size_t n, int limit, int once) {
         values[i] = i % 7 == 3 ? -1 : (int)((i * (size_t)stride + (size_t)offset) % (size_t)limit);
     return a;
 }
-static array *sum_of(void) {
-    array *a = make("sum", DOUBLES, 1);
-    *(double *)a->start = 3.25;
+static array *sums_of(size_t n) {
+    array *a = make("sum", DOUBLES, n);
+    for (size_t i = 0; i < n; i++) ((double *)a->start)[i] = 3.25;
     return a;
 }
+static array *sum_of(void) { return sums_of(1); }
 static array *step_of(size_t rows) {
     array *a = make("step", BYTES, sizeof(dn_step));
     *(dn_step *)a->start = (dn_step){.seed = draw(),
@@ -522,11 +523,14 @@ static array *posterior(size_t rows, size_t latent) {
     return x;
 }
 static void test_reparameterise(void) {
-    for (int given = 0; given < 2; given++) {
-        size_t rows = (size_t)whole(1, 300), latent = (size_t)whole(1, 40);
+    for (int way = 0; way < 4; way++) {
+        int given = way % 2, by_row = way / 2;
+        size_t rows = (size_t)whole(1, 300), latent = (size_t)(way == 3 ? whole(250, 600) : whole(1, 40));
         array *x = posterior(rows, latent), *eps = floats("eps", rows * latent, -2, 2);
-        array *z = floats("z", rows * latent, -1, 1), *sum = sum_of();
-        BOTH(reparameterise(P, rows, latent, V(x), given ? V(eps) : NULL, V(z), V(sum)), CLOSE);
+        array *z = floats("z", rows * latent, -1, 1), *sums = sums_of(2), *weight = floats("weight", 1, 0.1f, 2);
+        array *kl = floats("kl", rows, -1, 1);
+        BOTH(reparameterise(P, rows, latent, V(weight), V(x), given ? V(eps) : NULL, V(z), V(sums), by_row ? V(kl) : NULL),
+             CLOSE);
     }
 }
 static void test_reparameterise_gradient(void) {
@@ -534,7 +538,8 @@ static void test_reparameterise_gradient(void) {
         size_t rows = (size_t)whole(1, 300), latent = (size_t)whole(1, 40);
         array *x = posterior(rows, latent), *eps = floats("eps", rows * latent, -2, 2);
         array *dz = floats("dz", rows * latent, -1, 1), *dx = floats("dx", rows * 2 * latent, -1, 1);
-        BOTH(reparameterise_gradient(P, rows, latent, 0.4f, V(x), given ? V(eps) : NULL, V(dz), V(dx)), CLOSE);
+        array *weight = floats("weight", 1, 0.1f, 2);
+        BOTH(reparameterise_gradient(P, rows, latent, 0.4, V(weight), V(x), given ? V(eps) : NULL, V(dz), V(dx)), CLOSE);
     }
 }
 static void test_loss(void) {

@@ -367,30 +367,35 @@ static void test_reparameterise(void) {
         int noisy = s & 1;
         float *x = random_vector(2 * n, -4, 4), *eps = random_vector(n, -3, 3), *dz = random_vector(n, -1, 1);
         for (size_t i = 0; i < n; i += 5) x[i / latent * 2 * latent + i % latent] *= 6; /* beyond the bound */
-        float *z[POOLS], *dx[POOLS];
-        double *exact_z = doubles(n), *exact_dx = doubles(2 * n), sums[POOLS], kl = 0;
+        float *z[POOLS], *dx[POOLS], *by_row[POOLS], weight = 1.4f;
+        double *exact_z = doubles(n), *exact_dx = doubles(2 * n), *exact_rows = doubles(rows), sums[POOLS][2], kl = 0;
         for (int t = 0; t < POOLS; t++) {
-            z[t] = vector(n), dx[t] = vector(2 * n), sums[t] = 0;
+            z[t] = vector(n), dx[t] = vector(2 * n), by_row[t] = vector(rows), sums[t][0] = 0, sums[t][1] = 5;
             for (size_t i = 0; i < 2 * n; i++) dx[t][i] = 1;
-            cpu_reparameterise(pools[t], rows, latent, x, noisy ? eps : NULL, z[t], &sums[t]);
-            cpu_reparameterise_gradient(pools[t], rows, latent, 0.7f, x, noisy ? eps : NULL, dz, dx[t]);
-            if (sums[t] != sums[0]) fail("reparameterise", "another sum with more threads", sums[t], sums[0]);
+            cpu_reparameterise(pools[t], rows, latent, &weight, x, noisy ? eps : NULL, z[t], sums[t],
+                               t == 1 ? NULL : by_row[t]);
+            cpu_reparameterise_gradient(pools[t], rows, latent, 0.5, &weight, x, noisy ? eps : NULL, dz, dx[t]);
+            if (sums[t][0] != sums[0][0]) fail("KL", "another sum with more threads", sums[t][0], sums[0][0]);
             if (t) same_bits("reparameterise", z[0], z[t], n), same_bits("its gradient", dx[0], dx[t], 2 * n);
+            if (t > 1) same_bits("KL by row", by_row[0], by_row[t], rows);
         }
         for (size_t i = 0; i < n; i++) {
             size_t at = i / latent * 2 * latent + i % latent;
             double slope, lv = exact_log_variance(x[at], &slope), mu = x[at + latent], e = noisy ? eps[i] : 0;
             double sigma = exp(lv / 2);
             exact_z[i] = mu + sigma * e;
+            exact_rows[i / latent] += 0.5 * (exp(lv) + mu * mu - 1 - lv);
             kl += 0.5 * (exp(lv) + mu * mu - 1 - lv);
             exact_dx[at] = 1 + slope * (dz[i] * 0.5 * sigma * e + 0.7f * 0.5 * expm1(lv));
             exact_dx[at + latent] = 1 + dz[i] + 0.7f * mu;
         }
         near("reparameterise", z[0], exact_z, n, 1e-6, 1e-6);
         near("reparameterise gradient", dx[0], exact_dx, 2 * n, 1e-6, 1e-6);
-        near_sum("KL", sums[0], kl);
-        for (int t = 0; t < POOLS; t++) dn_free(z[t]), dn_free(dx[t]);
-        dn_free(x), dn_free(eps), dn_free(dz), dn_free(exact_z), dn_free(exact_dx);
+        near("KL by row", by_row[0], exact_rows, rows, 2e-6, 1e-6);
+        near_sum("KL", sums[0][0], kl);
+        near_sum("weighted KL", sums[0][1] - 5, weight * kl);
+        for (int t = 0; t < POOLS; t++) dn_free(z[t]), dn_free(dx[t]), dn_free(by_row[t]);
+        dn_free(x), dn_free(eps), dn_free(dz), dn_free(exact_z), dn_free(exact_dx), dn_free(exact_rows);
     }
     printf("reparameterise: right\n");
 }

@@ -38,6 +38,8 @@ DN_OP(REQUIRED, copy_rows, (size_t rows, size_t cols, const float *x, size_t ldx
       (rows, cols, x, ldx, y, ldy))
 DN_OP(REQUIRED, add_rows, (size_t rows, size_t cols, const float *x, size_t ldx, float *y, size_t ldy),
       (rows, cols, x, ldx, y, ldy))
+/* sums[r] = the sum of row r of x (rows, n), added up in double precision */
+DN_OP(REQUIRED, row_sums, (size_t rows, size_t n, const float *x, float *sums), (rows, n, x, sums))
 
 /* ---- products ---- */
 

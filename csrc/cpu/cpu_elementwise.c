@@ -78,6 +78,15 @@ void cpu_add_rows(dn_pool *pool, size_t rows, size_t cols, const float *x, size_
     dn_range_run(pool, rows, dn_grain_of(cols), add_rows, &job);
 }
 
+static void sum_rows(const void *context, size_t from, size_t to) {
+    const rows_job *j = context;
+    for (size_t r = from; r < to; r++) j->y[r] = (float)dn_cpu_kernels_get()->sum(j->cols, j->x + r * j->cols);
+}
+void cpu_row_sums(dn_pool *pool, size_t rows, size_t n, const float *x, float *sums) {
+    rows_job job = {.rows = rows, .cols = n, .x = x, .y = sums};
+    dn_range_run(pool, rows, dn_grain_of(n), sum_rows, &job);
+}
+
 /* x: the biases; cols: channels, ldx: values of one channel */
 static void bias_rows(const void *context, size_t from, size_t to) {
     const rows_job *j = context;

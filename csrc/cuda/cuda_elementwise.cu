@@ -41,6 +41,15 @@ extern "C" cudaError_t dn_cuda_add_rows(const dn_cuda_place *on, size_t rows, si
     });
 }
 
+extern "C" cudaError_t dn_cuda_row_sums(const dn_cuda_place *on, size_t rows, size_t n, const float *x, float *sums) {
+    return dn_each_block(on, rows, [=] __device__(size_t r) {
+        double sum = 0;
+        for (size_t i = threadIdx.x; i < n; i += DN_THREADS) sum += x[r * n + i];
+        sum = dn_block_sum<DN_THREADS>(sum);
+        if (threadIdx.x == 0) sums[r] = (float)sum;
+    });
+}
+
 extern "C" cudaError_t dn_cuda_bias_add(const dn_cuda_place *on, size_t rows, size_t channels, size_t spatial,
                                         const float *bias, float *y) {
     return dn_each_channel(on, rows, channels, spatial, [=] __device__(size_t i, size_t c) { y[i] += bias[c]; });

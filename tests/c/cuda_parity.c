@@ -213,6 +213,13 @@ static void test_add_rows(void) {
     array *x = floats("x", rows * ldx, -1, 1), *y = floats("y", rows * ldy, -1, 1);
     BOTH(add_rows(P, rows, cols, V(x), ldx, V(y), ldy), EXACT);
 }
+static void test_row_sums(void) {
+    for (int wide = 0; wide < 2; wide++) {
+        size_t rows = (size_t)whole(1, wide ? 5 : 300), n = (size_t)(wide ? whole(200, 9000) : whole(0, 40));
+        array *x = floats("x", rows * n, -1, 1), *sums = floats("sums", rows, -1, 1);
+        BOTH(row_sums(P, rows, n, V(x), V(sums)), CLOSE);
+    }
+}
 
 /* The CPU's gemm as plain sums in double precision, and a table with it. */
 static void exact_gemm(dn_pool *pool, int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a,

@@ -487,7 +487,7 @@ static void test_biases(void) {
 static void test_rows(void) {
     enum { ROWS = 700, COLS = 203, LDX = 210, LDY = 207 };
     size_t nx = ROWS * LDX, ny = ROWS * LDY, n = 300007;
-    float *x = random_vector(nx, -1, 1), *y = random_vector(ny, -1, 1), *copied[POOLS], *added[POOLS];
+    float *x = random_vector(nx, -1, 1), *y = random_vector(ny, -1, 1), *copied[POOLS], *added[POOLS], *sums[POOLS];
     float *a = random_vector(n, -1, 1), *b = random_vector(n, -1, 1), *c = random_vector(n, -1, 1), *products[POOLS];
     for (int t = 0; t < POOLS; t++) {
         copied[t] = vector(ny), added[t] = vector(ny), products[t] = vector(n);
@@ -496,6 +496,14 @@ static void test_rows(void) {
         cpu_copy_rows(pools[t], ROWS, COLS, x, LDX, copied[t], LDY);
         cpu_add_rows(pools[t], ROWS, COLS, x, LDX, added[t], LDY);
         cpu_mul_add(pools[t], n, 0.5f, a, b, products[t]);
+        sums[t] = vector(ROWS);
+        cpu_row_sums(pools[t], ROWS, LDX, x, sums[t]);
+        if (t) same_bits("row_sums", sums[0], sums[t], ROWS);
+        for (size_t r = 0; r < ROWS; r++) {
+            double wanted = 0;
+            for (size_t i = 0; i < LDX; i++) wanted += x[r * LDX + i];
+            if (fabs(sums[t][r] - wanted) > 1e-6) fail("row_sums", "is wrong", sums[t][r], wanted);
+        }
         if (t) same_bits("mul_add", products[0], products[t], n);
         for (size_t i = 0; i < ny; i++) {
             float from = i % LDY < COLS ? x[i / LDY * LDX + i % LDY] : 0;
@@ -506,7 +514,7 @@ static void test_rows(void) {
             if (fabs(products[t][i] - (c[i] + 0.5 * a[i] * b[i])) > 2e-7)
                 fail("mul_add", "is wrong", products[t][i], c[i]);
     }
-    for (int t = 0; t < POOLS; t++) dn_free(copied[t]), dn_free(added[t]), dn_free(products[t]);
+    for (int t = 0; t < POOLS; t++) dn_free(copied[t]), dn_free(added[t]), dn_free(products[t]), dn_free(sums[t]);
     dn_free(x), dn_free(y), dn_free(a), dn_free(b), dn_free(c);
     printf("rows: right\n");
 }

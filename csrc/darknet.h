@@ -1,11 +1,14 @@
 /* darknet.h - the public interface of the Darknet core with variational autoencoders.
  *
- * Every function that can fail returns a dn_status; dn_error() then holds one line that names the thing, the value met
- * and the value wanted. The message belongs to the calling thread and lives until its next failing call. The library
- * never prints, exits or aborts. Pointers are not NULL unless a comment says what NULL means. Different networks may be used by different threads at once; one network by one thread
- * at a time: a call that meets another thread's on the same network returns DN_E_USAGE at once. Functions that tell
- * what a network is (dn_net_info_get, dn_layer_info_get, dn_net_table, ...) may be called at any time, and find what
- * training changes (seen, cost, ...) as it was before the call that is at work.
+ * Every function that can fail returns a dn_status; dn_error() then holds one line that names the object, the value
+ * found and the value expected. The message belongs to the calling thread and lives until its next failing call. The
+ * library never prints, exits or aborts. Pointers must not be NULL unless a comment says what NULL means.
+ *
+ * Different networks may be used by different threads at once; a network by one thread at a time: a call while another
+ * thread's call on the same network is running returns DN_E_USAGE at once. Functions that describe a network
+ * (dn_net_info_get, dn_layer_info_get, dn_net_table, ...) may be called at any time, and report what training changes
+ * (seen, cost, ...) as it was before the running call.
+ *
  * Arrays are float32, row-major, (rows, features); image features are channel, row, column.
  */
 #ifndef DARKNET_H
@@ -28,9 +31,9 @@ typedef enum dn_status {
     DN_E_NUMERIC = 1, /* a loss or a value became NaN or infinite */
     DN_E_USAGE = 2,   /* a call or command that makes no sense: shapes, names, options */
     DN_E_FORMAT = 3,  /* a bad input file: file, line and value are in the message */
-    DN_E_IO = 4,      /* open, read, write, rename failed */
+    DN_E_IO = 4,      /* opening, reading, writing or renaming a file failed */
     DN_E_MEMORY = 5,
-    DN_E_DEVICE = 6,     /* the device asked for is not there */
+    DN_E_DEVICE = 6,     /* the requested device is not available */
     DN_E_INTERRUPTED = 7 /* the watch of this thread ended a long call: see dn_watch */
 } dn_status;
 
@@ -39,9 +42,10 @@ typedef struct dn_trainer dn_trainer;
 
 DN_API const char *dn_version(void);
 DN_API const char *dn_error(void);
-/* Long calls of the calling thread (jobs over many rows, reading and writing tables, training) ask `watch` some 50 times
- * a second whether to go on, between layers and parts of files. When it returns other than 0 the call ends early with
- * DN_E_INTERRUPTED; networks stay usable. NULL: nobody is asked. It belongs to the thread, as dn_error does. */
+/* Long calls of the calling thread (jobs over many rows, reading and writing tables, training) ask `watch` some 50
+ * times a second, between layers and parts of files, whether to go on. If it returns anything but 0, the call ends
+ * early with DN_E_INTERRUPTED; networks stay usable. NULL: no watch. The watch belongs to the thread, as dn_error
+ * does. */
 typedef int (*dn_watch_fn)(void *context);
 DN_API void dn_watch(dn_watch_fn watch, void *context);
 /* The layer types, 0, 1, ...; NULL after the last. */
@@ -49,12 +53,13 @@ DN_API const char *dn_layer_type_name(int index);
 /* A key of a section of cfg files. */
 typedef struct dn_key_info {
     const char *name;
-    const char *type;  /* int, float, "0, 1", name, text, file, list; or what only this key takes */
-    const char *help;  /* one line, which may be empty; NULL: the key belongs with the one before it, whose help it shares */
-    char fallback[40]; /* what a missing key gives; may be empty */
-    char values[160];  /* names: which; numbers: from where to where; else empty */
+    const char *type;  /* int, float, "0, 1", name, text, file, list; or a description if only this key has the type */
+    const char *help;  /* one line, which may be empty; NULL: shares the help of the key before it */
+    char fallback[40]; /* the value if the key is missing; may be empty */
+    char values[160];  /* names: the allowed ones; numbers: their range; otherwise empty */
 } dn_key_info;
-/* Key number `index`, from 0, of [net] ("net"), of a layer type, or of those that every layer has ("*"); 0: there is none. */
+/* Key number `index`, from 0, of [net] ("net"), of a layer type, or of those that every layer has ("*"); returns 0
+ * after the last. */
 DN_API int dn_key_describe(const char *section, int index, dn_key_info *out);
 /* One line on how this library computes: instruction set, threads. */
 DN_API const char *dn_build_info(void);
@@ -62,82 +67,82 @@ DN_API const char *dn_build_info(void);
 /* ---- networks ---- */
 
 typedef struct dn_net_options {
-    uint64_t seed;      /* start weights, noise, dropout, shuffling */
-    int batch;          /* rows in one pass; 0: the cfg's batch / subdivisions * time_steps */
-    int threads;        /* 0: DARKNET_THREADS, or as many as this process may use; more than that are never used */
-    /* NULL: "cpu"; "cuda" or "cuda:N": a GPU, DN_E_DEVICE when it is not there; "auto": the first GPU when there is one and the
-     * network is large enough to gain by it; "fence": the CPU with memory the host may not touch, for tests */
+    uint64_t seed;      /* of initial weights, noise, dropout, shuffling */
+    int batch;          /* rows per pass; 0: the cfg's batch / subdivisions * time_steps */
+    int threads;        /* 0: DARKNET_THREADS, or all that this process may use, which is also the maximum */
+    /* NULL: "cpu"; "cuda" or "cuda:N": a GPU, DN_E_DEVICE when it is not available; "auto": the first GPU if there is
+     * one and the network is large enough to gain from it; "fence": the CPU with memory that the host may not touch,
+     * for tests */
     const char *device;
-    /* NULL: "float32". "tf32" or "bf16": fewer bits of the factors in products of matrices, on GPUs that have them;
+    /* NULL: "float32". "tf32" or "bf16": fewer bits of the factors in matrix products, on GPUs that support it;
      * elsewhere an error */
     const char *precision;
 } dn_net_options;
 
 /* Build a network from the cfg file `path` with fresh parameters. `options` may be NULL. DN_E_USAGE when an environment
- * variable that chooses how to compute (DARKNET_ISA, DARKNET_BLAS, DARKNET_THREADS) cannot be followed. DN_E_FORMAT when
- * the cfg has a key that changes results in other Darknets and is not supported; one that changes training alone is a
- * warning, and training is the error. */
+ * variable that chooses how to compute (DARKNET_ISA, DARKNET_BLAS, DARKNET_THREADS) is invalid. DN_E_FORMAT when the
+ * cfg has a key that changes results in other Darknets and is not supported here; a key that changes training only is a
+ * warning, and training is then an error. */
 DN_API dn_status dn_net_create(dn_net **out, const char *path, const dn_net_options *options);
-/* The same from the text of a cfg, which is zero-terminated. Messages name it `name`; NULL: "cfg_text". */
+/* The same from the zero-terminated text of a cfg. Messages call it `name`; NULL: "cfg_text". */
 DN_API dn_status dn_net_create_text(dn_net **out, const char *text, const char *name, const dn_net_options *options);
 DN_API void dn_net_destroy(dn_net *net);
-/* Keep other threads out over several calls: they get DN_E_USAGE, as this call does when another thread is in. As many
- * releases as claims, by the same thread. */
+/* Keep other threads out for several calls: they get DN_E_USAGE, as this call does when another thread is using the
+ * network. Release as often as you claim, from the same thread. */
 DN_API dn_status dn_net_claim(dn_net *net);
 DN_API void dn_net_release(dn_net *net);
 
-/* Change the input image and the rows in one pass; 0 keeps one. Parameters, moments, running statistics and `seen`
- * stay, recurrent state and what the last forward left go. A layer whose parameters depend on the input's size is an
- * error; the network is then as it was. */
+/* Change the size of the input image and the rows per pass; 0 keeps the current value. Parameters, moments, running
+ * statistics and `seen` are kept; recurrent state and the results of the last forward pass are lost. A layer whose
+ * parameters depend on the input's size is an error; the network is then unchanged. */
 DN_API dn_status dn_net_resize(dn_net *net, int height, int width, int batch);
 
 typedef struct dn_net_info {
-    int batch; /* rows in one pass (batch / subdivisions * time_steps of the cfg) */
+    int batch; /* rows per pass (batch / subdivisions * time_steps of the cfg) */
     int subdivisions, time_steps, n_layers;
     int height, width, channels, inputs;
     int outputs; /* of the last layer that is not a cost */
     int truths;  /* values of truth per row that the costs read; 0: no cost */
     int latent_size; /* of the sampling layer, or of an autoencoder's narrowest layer; 0: neither */
-    int variational; /* 1: has a sampling layer */
+    int variational; /* 1: it has a sampling layer */
     int out_height, out_width, out_channels; /* of the output; 0 when it is a plain vector */
     int output_layer; /* that layer */
-    int data_columns; /* values of a row that reconstruct and decode give */
+    int data_columns; /* values per row that reconstruct and decode give */
     int recurrent;    /* 1: rows come in sequences of time_steps */
     int logits; /* 1: the output goes into a loss on logits (bce) */
-    int supervised; /* 1: it needs a truth of its own and has no latent loss: a softmax, or another number of values than
-                     * its input's; 0: an autoencoder or a VAE */
+    int supervised; /* 1: needs a separate truth, has no latent loss (a softmax, say); 0: an autoencoder or a VAE */
     uint64_t seen, seed;
     int64_t max_batches;
-    double cost;          /* of the last forward: mean of the layer costs, summed over the rows */
-    double objective;     /* what is descended, of the last forward: s * total_loss, summed over the rows (docs/numerics.md) */
-    double learning_rate; /* at the present step */
-    double data_scale;    /* [net] data_scale: divides CSV values; 1 when absent */
-    size_t n_params, memory_bytes;           /* bytes: what it holds now; gradients come with the first training */
-    size_t predicting_bytes, training_bytes; /* what it holds when it never trains, and when it trains */
+    double cost;          /* of the last forward pass: mean of the layers' costs, summed over the rows */
+    double objective;     /* minimised; of the last forward pass: s * total_loss, summed over rows (numerics.md) */
+    double learning_rate; /* at the current step */
+    double data_scale;    /* [net] data_scale, the divisor of CSV values; 1 when absent */
+    size_t n_params, memory_bytes;           /* bytes: memory held now; gradients are allocated by the first training */
+    size_t predicting_bytes, training_bytes; /* memory held if it never trains, and if it trains */
     size_t weights_bytes;                    /* of its weights file */
     double flops; /* multiply-adds counted twice, one row forward */
-    int threads;  /* it works with, the caller's included */
+    int threads;  /* in use, including the caller's */
 } dn_net_info;
 
 DN_API void dn_net_info_get(const dn_net *net, dn_net_info *info);
-/* Is this supervised learning? It is when the truth is not the rows (own_truth: one is given) and there is no latent loss.
- * Its losses are one, `loss`. */
+/* Is this supervised learning? Yes if the truth is not the rows (own_truth: one is given) and there is no latent loss.
+ * Then there is a single loss, called `loss`. */
 DN_API int dn_net_supervised(const dn_net *net, int own_truth);
-/* Where it computes: "cpu", or "cuda:0" and the GPU's name. Valid as long as the network. */
+/* The device in use: "cpu", or "cuda:0" and the GPU's name. Valid as long as the network. */
 DN_API const char *dn_net_device(const dn_net *net);
 /* [net] label_column as written (name or index), "" when absent. Valid as long as the network. */
 DN_API const char *dn_net_label_column(const dn_net *net);
-/* Warnings met while reading the cfg: "file:line: ..." */
+/* Warnings from reading the cfg: "file:line: ..." */
 DN_API int dn_net_warning_count(const dn_net *net);
 DN_API const char *dn_net_warning(const dn_net *net, int index);
 
 typedef struct dn_layer_info {
-    const char *type; /* of the library: never freed */
-    char name[64];    /* the cfg's `name=`, else "" */
+    const char *type; /* owned by the library: never freed */
+    char name[64];    /* the cfg's `name=`, otherwise "" */
     int inputs, outputs, batch;
-    int height, width, channels;             /* of its input, 0 when a vector */
-    int out_height, out_width, out_channels; /* 0 when a vector */
-    int filters, size, stride;               /* 0 where it has none */
+    int height, width, channels;             /* of its input; 0 for a vector */
+    int out_height, out_width, out_channels; /* 0 for a vector */
+    int filters, size, stride;               /* 0 if it has none */
     int n_tensors;                           /* parameters and running statistics by name */
     size_t n_params;
     double flops;
@@ -145,7 +150,7 @@ typedef struct dn_layer_info {
 } dn_layer_info;
 
 typedef struct dn_tensor_info {
-    char name[32]; /* weights, biases, scales, rolling_mean, rolling_variance; inner parts as "self.weights" */
+    char name[32]; /* weights, biases, scales, rolling_mean, rolling_variance; those of inner parts as "self.weights" */
     size_t count;
     int n_dims;
     int dims[6];
@@ -154,51 +159,51 @@ typedef struct dn_tensor_info {
 
 DN_API dn_status dn_layer_info_get(const dn_net *net, int layer, dn_layer_info *info);
 DN_API dn_status dn_tensor_info_get(const dn_net *net, int layer, int index, dn_tensor_info *info);
-/* The layer table as text: at most `size` bytes with the final zero; returns the length of all of it. */
+/* The layer table as text: writes at most `size` bytes including the final zero; returns the full length. */
 DN_API size_t dn_net_table(const dn_net *net, char *text, size_t size);
 /* The same as JSON: {"batch", ..., "layers": [{"index", "type", ...}]}; shapes are [channels, height, width] or
  * [values]. */
 DN_API size_t dn_net_json(const dn_net *net, char *text, size_t size);
-/* Copy `count` values; count must be the tensor's. Gradients are handed out in Darknet's sign: minus the derivative of
- * what is descended, summed over the rows since the last update. */
+/* Copy `count` values; count must be the tensor's. Gradients have Darknet's sign: minus the derivative of the
+ * objective, summed over the rows since the last update. */
 DN_API dn_status dn_tensor_get(const dn_net *net, int layer, const char *name, float *values, size_t count);
 DN_API dn_status dn_tensor_set(dn_net *net, int layer, const char *name, const float *values, size_t count);
 DN_API dn_status dn_gradient_get(const dn_net *net, int layer, const char *name, float *values, size_t count);
-/* Output and delta (minus the gradient by the output) of a layer for the rows of the last forward. */
+/* Output and delta (minus the gradient with respect to the output) of a layer for the rows of the last forward pass. */
 DN_API dn_status dn_layer_output(const dn_net *net, int layer, float *values, size_t count);
 DN_API dn_status dn_layer_delta(const dn_net *net, int layer, float *values, size_t count);
-/* Give a layer the numbers of its next forward instead of drawn ones: a sampling layer normal ones (rows, latent), a
- * dropout layer uniform ones (rows, inputs). */
+/* Set the random numbers of a layer's next forward pass: normal ones (rows, latent) for a sampling layer, uniform ones
+ * (rows, inputs) for a dropout layer. */
 DN_API dn_status dn_layer_set_noise(dn_net *net, int layer, const float *values, size_t count);
 
-/* Rows of the caller, borrowed. Whatever computes on data takes them; a new kind of column will be a new field, so fields
- * that are not set must be zero. */
+/* The caller's rows, borrowed. Every function that computes on data takes them. A new kind of column will be a new
+ * field, so initialise fields that are not set to zero. */
 typedef struct dn_rows {
     size_t n;
     const float *x;     /* (n, inputs) */
     const float *truth; /* (n, truths) for losses; NULL: x */
 } dn_rows;
 
-/* One step by hand, of at most `batch` rows. Without a truth no loss is computed. */
+/* One step by hand, with at most `batch` rows. Without a truth no loss is computed. */
 DN_API dn_status dn_net_forward(dn_net *net, const dn_rows *rows, int training);
 DN_API dn_status dn_net_backward(dn_net *net);
 DN_API dn_status dn_net_update(dn_net *net);
 DN_API dn_status dn_net_reset_state(dn_net *net); /* recurrent state to zero */
 
-/* Values by name. A new term of the objective is a new value, not a new field. */
+/* Named values. A new term of the objective is a new value, not a new field. */
 typedef struct dn_value {
     char name[32];
     double value;
 } dn_value;
 
-/* What is told of losses, per row: summed over features, averaged over rows. First image_loss, latent_loss, terms of other
- * names, total_loss; then, of outputs against a truth that is not the row itself, as far as they have a meaning:
+/* Losses per row: summed over features, averaged over rows. First image_loss, latent_loss, terms of other names,
+ * total_loss; then, where meaningful, how well outputs match a truth other than the row itself:
  *
- *   accuracy  softmax: part of the rows whose largest output is the truth's. logistic, bce: part of the values on the right
- *             side of 1/2; when every truth is one-hot, as of softmax
+ *   accuracy  softmax: fraction of rows whose largest output is the true class. logistic, bce: fraction of values on
+ *             the right side of 1/2; when every truth is one-hot, as for a softmax
  *   mse, r2   other losses, mean over the targets: squared error; 1 - squared error / variance of the truth
  *
- * and of an epoch valid_loss, valid_accuracy, ... of held-out rows. */
+ * and, for an epoch, valid_loss, valid_accuracy, ... of held-out rows. */
 typedef struct dn_report {
     int n;
     dn_value values[24];
@@ -206,75 +211,76 @@ typedef struct dn_report {
     int supervised; /* 1: and the truth is not the rows, see dn_net_supervised */
 } dn_report;
 
-/* Add to the value of that name, which is made when there is none; a report that is full takes no more. */
+/* Add to the value of that name, which is created if missing; a full report takes no more. */
 DN_API void dn_report_add(dn_report *report, const char *name, double value);
-/* NaN when there is no such value. */
+/* NaN if there is no such value. */
 DN_API double dn_report_get(const dn_report *report, const char *name);
-/* What programs print of a report: all of it, but of supervised learning one `loss` instead of three. */
+/* What programs print of a report: everything, except that supervised learning has one `loss` instead of three. */
 DN_API void dn_report_shown(const dn_report *report, dn_report *shown);
 
-/* Any number of rows, without noise and with running statistics. More than the batch are worked through in wider passes,
- * whose buffers (up to 32 MB) the network keeps; its batch stays. Here and in what follows, training included, the rows
- * of a recurrent network are sequences of time_steps rows, each begun with no state; rows that are no whole sequences are
- * DN_E_USAGE. So are values of rows, truths and latents that are no finite numbers, and truths that their loss cannot take
- * (docs/numerics.md); the message has row, column and value. dn_net_forward takes its rows time-major: step, then sequence;
- * it looks at the truth alone. */
+/* Any number of rows, without noise and with running statistics. More rows than the batch are processed in wider
+ * passes, whose buffers (up to 32 MB) the network keeps; its batch stays. Here and in all functions below, training
+ * included, the rows of a recurrent network are sequences of time_steps rows, each of which begins without state; rows
+ * that do not make whole sequences are DN_E_USAGE. So are values of rows, truths and latents that are not finite, and
+ * truths that the loss does not accept (docs/numerics.md); the message has row, column and value. dn_net_forward takes
+ * its rows time-major (step, then sequence) and checks only the truth. */
 DN_API dn_status dn_net_predict(dn_net *net, const dn_rows *rows, float *out);
-/* reconstruct and decode give data: the mean of the output's distribution, so for a loss on logits their logistic. */
+/* reconstruct and decode give data: the mean of the output's distribution, which for a loss on logits is their
+ * logistic. */
 DN_API dn_status dn_net_reconstruct(dn_net *net, const dn_rows *rows, float *out);
-/* mean or log_variance may be NULL; log-variances as they count, bounded beyond 10 (docs/numerics.md). An autoencoder
- * without a sampling layer gives its code and log 0. */
+/* mean or log_variance may be NULL; log-variances are bounded beyond 10 (docs/numerics.md). An autoencoder without a
+ * sampling layer gives its code as the mean and log 0 as the log-variance. */
 DN_API dn_status dn_net_encode(dn_net *net, const dn_rows *rows, float *mean, float *log_variance);
-/* Here x is latent vectors, (n, latent_size). */
+/* Here x holds latent vectors, (n, latent_size). */
 DN_API dn_status dn_net_decode(dn_net *net, const dn_rows *rows, float *out);
 DN_API dn_status dn_net_evaluate(dn_net *net, const dn_rows *rows, dn_report *report);
-/* The same losses of every row by itself, (n) each, or NULL: rows unlike the training data have a higher loss. Not for
+/* The same losses for each row, (n) values each, or NULL: rows unlike the training data have a higher loss. Not for
  * detector heads. */
 DN_API dn_status dn_net_evaluate_rows(dn_net *net, const dn_rows *rows, float *image_loss, float *latent_loss,
                                       float *total_loss);
-/* n latent rows from the prior N(0, 1): a function of (seed, row, column) alone. z: (rows, latent); nothing is written
- * when latent is below 1 or no array can have so many values. */
+/* Draw n latent rows from the prior N(0, 1), a function of (seed, row, column) alone. z: (rows, latent); nothing is
+ * written when latent is below 1 or the array would be too large. */
 DN_API dn_status dn_prior_sample(uint64_t seed, size_t rows, int latent, float *z);
 
-/* Darknet .weights. Loading checks every size before anything is overwritten, and a watch ends it before that or not at
- * all. `seen` becomes that of the file, from which the learning-rate schedule and max_batches then count anew; `clear`
- * sets it to 0. */
+/* Darknet .weights. Loading checks every size before anything is overwritten; a watch can end it only before that.
+ * `seen` becomes that of the file, from which the learning-rate schedule and max_batches then count anew; `clear` sets
+ * it to 0. */
 DN_API dn_status dn_net_save(const dn_net *net, const char *path);
 DN_API dn_status dn_net_load(dn_net *net, const char *path, int clear);
-/* Layers start <= i < cutoff only; cutoff < 0: all. */
+/* Only layers start <= i < cutoff; cutoff < 0: all. */
 DN_API dn_status dn_net_load_range(dn_net *net, const char *path, int clear, int start, int cutoff);
 DN_API dn_status dn_net_save_range(const dn_net *net, const char *path, int cutoff);
 
-/* Can a file be written there? For before a long job; the file is neither made nor changed. What is no regular file is
- * written directly, so it is only looked at; "-" is standard output. */
+/* Can a file be written there? For use before a long job; the file is neither created nor changed. Anything but a
+ * regular file is written directly later, so it is only checked; "-" is standard output. */
 DN_API dn_status dn_writable(const char *path);
-/* Write a file as all outputs are written: the whole file or nothing, links followed, mode and owner kept; what is no
- * regular file directly. */
+/* Write a file the way all outputs are written: completely or not at all, following links, keeping mode and owner;
+ * anything but a regular file is written directly. */
 DN_API dn_status dn_file_save(const char *path, const void *data, size_t size);
 
 /* ---- detection ---- */
 
 /* A box is 5 + classes floats: x, y (centre), w, h, objectness, and objectness times probability for every class. */
 typedef struct dn_box_options {
-    double threshold;              /* objectness and scores that count are above it, 0 to 1 */
-    double tree_threshold;         /* of label trees ([region] tree=): the descent ends below it; 0: 0.5 */
-    int image_width, image_height; /* of the picture the boxes are wanted for */
-    int letterboxed;               /* 1: the picture was fitted into the input with its aspect, see dn_letterbox_size */
-    int relative;                  /* 1: boxes in parts of the picture, else in its pixels */
+    double threshold;              /* only objectness and scores above it count; 0 to 1 */
+    double tree_threshold;         /* for label trees ([region] tree=): the descent ends below it; 0: 0.5 */
+    int image_width, image_height; /* of the picture that boxes are requested for */
+    int letterboxed;               /* 1: the picture was fitted into the input, see dn_letterbox_size */
+    int relative;                  /* 1: boxes relative to the picture; 0: in its pixels */
 } dn_box_options;
 
-/* Classes of the network's detector heads (the most of them), 0: it has none. */
+/* The number of classes of the network's detector heads (the largest one); 0: it has none. */
 DN_API int dn_net_box_classes(const dn_net *net);
-/* The boxes that all heads see in a row of the last forward, those with an objectness or a score above the threshold;
- * scores that are not are 0. Writes the first `room`; count is of all of them. */
+/* The boxes that all heads predict for a row of the last forward pass: those with an objectness or a score above the
+ * threshold; other scores are 0. Writes the first `room`; count is the number of all of them. */
 DN_API dn_status dn_net_boxes(const dn_net *net, int row, const dn_box_options *options, float *boxes, size_t room,
                               size_t *count);
 /* Non-maximum suppression in place: from the best score down, a box suppresses those that overlap it by more than the
- * threshold (intersection over union): their score of that class becomes 0. across_classes: the order is that of objectness,
- * which becomes 0 with all scores. */
+ * threshold (intersection over union): their score for that class becomes 0. across_classes: in order of objectness,
+ * which becomes 0 together with all scores. */
 DN_API dn_status dn_boxes_suppress(float *boxes, size_t n, int classes, double threshold, int across_classes);
-/* The size of a picture fitted into width x height with its aspect; it lies in the middle, (width - new_width) / 2 from
- * the left and (height - new_height) / 2 from the top. */
+/* The size of a picture fitted into width x height with its aspect ratio kept; it is centred, (width - new_width) / 2
+ * from the left and (height - new_height) / 2 from the top. */
 DN_API void dn_letterbox_size(int width, int height, int image_width, int image_height, int *new_width,
                               int *new_height);
 
@@ -282,23 +288,24 @@ DN_API void dn_letterbox_size(int width, int height, int image_width, int image_
 
 typedef struct dn_train_options {
     int epochs;               /* > 0: this many; 0: until max_batches of the cfg */
-    int shuffle;              /* 1: a new order every epoch, a function of the seed */
-    double learning_rate;     /* > 0 overrides the cfg until the trainer is destroyed; 0: the cfg's */
-    /* 0: without epochs, a network whose max_batches is reached trains max_batches once more, from the start of the
-     * schedule. 1: Darknet's meaning: schedule and max_batches count from seen = 0; DN_E_USAGE when nothing is left */
+    int shuffle;              /* 1: a new order every epoch, determined by the seed */
+    double learning_rate;     /* > 0: overrides the cfg's until the trainer is destroyed; 0: the cfg's */
+    /* 0: without epochs, a network that has reached max_batches trains max_batches once more, from the start of the
+     * schedule. 1: as in Darknet, schedule and max_batches count from seen = 0; DN_E_USAGE when nothing is left to
+     * train */
     int continues;
-    /* NULL, or -output F: ten inputs and outputs after every epoch, epoch 0 before training. When they cannot be
-     * written that is a warning */
+    /* NULL, or as for -output F: ten inputs and outputs after every epoch; epoch 0 is before training. A failure to
+     * write them is a warning */
     const char *preview_path;
     /* After every epoch the network is evaluated, on held-out rows if there are any: */
-    double holdout; /* 0, or the part of the rows that is not trained on: the last of an order drawn from the seed */
-    dn_rows valid;  /* x NULL: none; or rows of their own */
-    const char *column_names; /* NULL, or names of the inputs for messages, as dn_table.header; borrowed like the rows */
-    int score; /* 1: without held-out rows, on the training rows (it costs their forward pass) */
+    double holdout; /* 0, or the fraction of rows to hold out: the last of a random order drawn from the seed */
+    dn_rows valid;  /* x NULL: none; otherwise separate rows */
+    const char *column_names; /* NULL, or the inputs' names for messages, as in dn_table.header; borrowed */
+    int score; /* 1: if there are no held-out rows, evaluate on the training rows (costs a forward pass over them) */
 } dn_train_options;
 
-/* Where an epoch's preview lies for a preview_path: "p.txt" has "p_input_0.txt" and "p_output_0.txt". `what` is input or
- * output. At most `size` bytes with the final zero; returns the length of all of it. */
+/* Where an epoch's preview is for a preview_path: "p.txt" gives "p_input_0.txt" and "p_output_0.txt". `what` is input
+ * or output. Writes at most `size` bytes including the final zero; returns the full length. */
 DN_API size_t dn_preview_path(const char *preview_path, const char *what, int epoch, char *text, size_t size);
 
 typedef struct dn_progress {
@@ -308,52 +315,52 @@ typedef struct dn_progress {
     uint64_t rows_done, rows_total; /* in this epoch */
     double rows_per_second, seconds, eta_seconds;
     double learning_rate;
-    dn_report report; /* of the rows trained so far in this epoch; with epoch_done also how the network stands after it */
-    const char *warning; /* NULL, or one line, lent until the trainer's next call; once for every problem */
+    dn_report report; /* of the rows trained so far in this epoch; with epoch_done also scores after it */
+    const char *warning; /* NULL, or one line, valid until the trainer's next call; once for every problem */
 } dn_progress;
 
-/* The network and the arrays of the rows, also of the options' ones, are borrowed until the trainer is destroyed. The
- * order of rows and all noise are functions of the network's seed and of `seen`, so some epochs and then more are the
- * same as all of them at once. */
+/* The network and the arrays of all rows, including those in the options, are borrowed until the trainer is destroyed.
+ * The order of rows and all noise are functions of the network's seed and of `seen`, so training in several calls
+ * equals training in one. */
 DN_API dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const dn_rows *rows, const dn_train_options *options);
-/* Train for about `max_ms` milliseconds or to the end of the epoch, whichever is first, then report. The weights
- * are usable after every call. Fails with DN_E_NUMERIC when a loss stops being finite or the learning rate exceeds
- * float32. When a watch ends it (DN_E_INTERRUPTED) the step at work is undone, and the next call goes on there; after
- * all other failures weights, running statistics, moments and `seen` are those of the end of the last finished epoch,
+/* Train for about `max_ms` milliseconds or to the end of the epoch, whichever comes first, then report. The weights are
+ * usable after every call. Fails with DN_E_NUMERIC when a loss stops being finite or the learning rate exceeds float32.
+ * When a watch ends the call (DN_E_INTERRUPTED), the current step is undone, and the next call continues there; after
+ * any other failure weights, running statistics, moments and `seen` are those of the end of the last finished epoch,
  * and the next call begins the one after it. A failing call reports too (finished epochs: progress->epoch), unless
  * another thread uses the network. */
 DN_API dn_status dn_trainer_run(dn_trainer *trainer, int max_ms, dn_progress *progress);
-/* Waits for a call of another thread on the network. */
+/* Waits for another thread's call on the network. */
 DN_API void dn_trainer_destroy(dn_trainer *trainer);
-/* The progress line, the same from every program: at most `size` bytes with the final zero. Of a line that does not fit
- * into them the less important parts are left out. */
+/* The progress line, the same in every program: at most `size` bytes including the final zero. If the line does not
+ * fit, its less important parts are left out. */
 DN_API void dn_progress_line(const dn_progress *progress, char *line, size_t size);
 /* ---- tables ---- */
 
-/* A name that is in the header counts as a name even when it is a number. */
+/* A name that is in the header counts as a name even if it is a number. */
 typedef struct dn_csv_options {
     const char *label_column; /* NULL or "": none; a header name or a zero-based index (negative: from the end) */
     int label_optional;       /* 1: a file without that column is read without labels */
-    /* NULL or "": none; "a,b,-1": columns, as above, that are truth and not features. A name with a comma or a quote is
-     * written as a cell of a CSV file is: "\"a,b\",c" */
+    /* NULL or "": none; "a,b,-1": columns, as above, that are truth instead of features. A name with a comma or a quote
+     * is written like a cell of a CSV file: "\"a,b\",c" */
     const char *targets;
     double scale;             /* features are divided by it, targets are not; 0: 1 */
     int64_t max_rows;         /* 0: all */
-    int columns;              /* features wanted, 0: any; another width is an error */
-    int header;               /* 1: the first row has the columns' names; -1: it has not; 0: that is found out */
+    int columns;              /* number of features required, 0: any; another width is an error */
+    int header;               /* 1: the first row has the columns' names; -1: it has not; 0: detected */
 } dn_csv_options;
 
 typedef struct dn_table {
     size_t rows, columns;
     float *values;  /* (rows, columns) */
-    char *labels;   /* (rows) texts of the label column, each with its final zero, one after another; or NULL */
-    char *header;   /* (columns) names of the features, likewise; or NULL: the file has no header */
+    char *labels;   /* (rows) texts of the label column, zero-terminated, one after another; or NULL */
+    char *header;   /* (columns) names of the features, likewise; NULL: the file has no header */
     size_t truths;
-    float *truth; /* (rows, truths): the target columns in the order asked for, or NULL */
-    size_t labels_size, header_size; /* bytes, with all zeros */
+    float *truth; /* (rows, truths): the target columns in the order requested, or NULL */
+    size_t labels_size, header_size; /* bytes, including all zeros */
     int has_header, header_guessed;  /* guessed: the options left it open */
     char separator;                  /* ',' ';' tab, or ' ' for runs of blanks and tabs */
-    char *warnings;                  /* what is doubtful, a sentence per line, or NULL */
+    char *warnings;                  /* doubtful cases, one sentence per line, or NULL */
 } dn_table;
 
 /* Read a table; docs/csv.md has the rules. `path` "-": standard input. options NULL: all zero. After an error the table
@@ -362,42 +369,42 @@ typedef struct dn_table {
  * DN_E_INTERRUPTED. */
 DN_API dn_status dn_csv_load(dn_table *table, const char *path, const dn_csv_options *options);
 DN_API void dn_table_free(dn_table *table);
-/* Comma separated, shortest digits that read back exactly; whole file or nothing. path NULL or "-": standard
- * output. */
+/* Comma-separated, with the fewest digits that read back exactly; written completely or not at all. path NULL or "-":
+ * standard output. */
 DN_API dn_status dn_csv_save(const char *path, const float *values, size_t rows, size_t columns);
 
 /* ---- supervised learning: labels and targets ---- */
 
 typedef struct dn_classes {
     int n;
-    char *names; /* (n) texts, each with its final zero, one after another; class 0 first */
+    char *names; /* (n) texts, zero-terminated, one after another; class 0 first */
 } dn_classes;
 
-/* The distinct labels, (rows) texts as dn_table has them: numbers by value, then words by their bytes. 7 and 7.0 are
- * one label. */
+/* The distinct labels, (rows) texts as in dn_table: numbers by value, then words by their bytes. 7 and 7.0 are the same
+ * label. */
 DN_API dn_status dn_classes_find(dn_classes *classes, const char *labels, size_t rows);
-/* Text files of one name per line. A name that begins with a quote or holds a line end is written as a cell in quotes.
- */
+/* Text files with one name per line. A name that begins with a quote or contains a line end is written as a quoted
+ * cell. */
 DN_API dn_status dn_classes_load(dn_classes *classes, const char *path);
 DN_API dn_status dn_classes_save(const dn_classes *classes, const char *path);
 DN_API void dn_classes_free(dn_classes *classes);
-/* Where the names lie for a weights file: "x.weights" has "x.labels.txt". At most `size` bytes with the final zero;
- * returns the length of all of it. */
+/* The file of class names for a weights file: "x.weights" gives "x.labels.txt". Writes at most `size` bytes including
+ * the final zero; returns the full length. */
 DN_API size_t dn_classes_path(const char *weights, char *text, size_t size);
-/* Labels as rows (rows, width): 1 at their class, 0 elsewhere. Width 1 tells two classes apart: 0, 1. */
+/* Labels as rows (rows, width): 1 at their class, 0 elsewhere. With width 1, two classes become 0 and 1. */
 DN_API dn_status dn_classes_one_hot(const dn_classes *classes, const char *labels, size_t rows, int width,
                                     float *truth);
-/* The class of every row of the network's outputs: its largest value; of a single one 1 above 1/2 (logits: above 0). */
+/* The class of every row of the network's outputs: the index of its largest value; for a single output, 1 above 1/2
+ * (logits: above 0). */
 DN_API dn_status dn_net_pick(const dn_net *net, const float *outputs, size_t rows, int32_t *picked);
-/* Where training writes its weights when nobody says: "vae.weights", of supervised training the cfg's name +
- * ".weights". */
+/* The default file for a training's weights: "vae.weights", or for supervised training the cfg's name + ".weights". */
 DN_API size_t dn_net_weights_name(const dn_net *net, int supervised, char *text, size_t size);
 /* What the network learns from a table: its targets, or its labels as one-hot rows. Fills truth (rows, truths of the
- * network). classes->n = 0: they are found in the labels. `path` names the table in messages. */
+ * network). classes->n = 0: they are found in the labels. Messages call the table `path`. */
 DN_API dn_status dn_net_truth(const dn_net *net, const dn_table *table, const char *path, dn_classes *classes,
                               float *truth);
-/* As dn_csv_save, with the name of picked[row], (rows) classes, in front of every row, in quotes where they are needed
- * to read it back; no names: the numbers. */
+/* As dn_csv_save, with the name of the class picked[row], (rows), in front of every row, quoted where needed to read it
+ * back; without names, the class numbers. */
 DN_API dn_status dn_csv_save_picked(const char *path, const dn_classes *classes, const int32_t *picked,
                                     const float *values, size_t rows, size_t columns);
 

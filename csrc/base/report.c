@@ -1,4 +1,4 @@
-/* Values by name, from the losses of a network to what programs print. */
+/* Named values, from the losses of a network to what programs print. */
 #include "base/report.h"
 #include <math.h>
 #include <stdio.h>

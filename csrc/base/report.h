@@ -3,8 +3,8 @@
 #define DN_REPORT_H
 #include "darknet.h"
 
-/* The mean of sums over so many rows. */
+/* Turn sums over that many rows into means. */
 void dn_report_mean(dn_report *sums, double rows);
-/* The report with one `loss`, the total, in place of the losses that it is made of. */
+/* The report with a single `loss`, the total, in place of the losses that make it up. */
 void dn_report_one_loss(const dn_report *report, dn_report *out);
 #endif

@@ -1,4 +1,4 @@
-/* The jobs of an autoencoder: encode, decode, reconstruct, and rows from the prior. */
+/* The jobs of an autoencoder: encode, decode, reconstruct, and rows drawn from the prior. */
 #include "base/sys.h"
 #include "jobs/jobs.h"
 #include "net/latent.h"

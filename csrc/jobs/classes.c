@@ -1,4 +1,4 @@
-/* Classes: found in labels, read from and written to files, labels as one-hot rows, outputs as classes. */
+/* Classes: finding them in labels, reading and writing them, labels as one-hot rows, outputs as classes. */
 #include "base/sys.h"
 #include "io/csv.h"
 #include "jobs/scores.h"
@@ -9,13 +9,13 @@
 #include <string.h>
 
 typedef struct label {
-    const char *text; /* ends in zero */
+    const char *text; /* zero-terminated */
     size_t size;
     double number;
     int numeric, index;
 } label;
 
-/* The next of the texts at *text, which moves past it. */
+/* The next of the texts at *text; advances *text. */
 static label label_next(const char **text) {
     label l = {.text = *text, .size = strlen(*text)};
     const char *end = l.size ? dn_number_parse(l.text, &l.number) : NULL;
@@ -70,7 +70,8 @@ dn_status dn_classes_find(dn_classes *classes, const char *labels, size_t rows) 
     return status;
 }
 
-/* When the labels are class numbers as Darknet counts them, 0 to n - 1, but no row has some of these: all of them. */
+/* If the labels are class numbers as Darknet counts them, from 0 to n - 1, but some numbers have no row: list all n
+ * classes. */
 static dn_status classes_count(dn_classes *classes, int n) {
     const char *names = classes->names;
     if (classes->n >= n) return DN_OK;
@@ -97,12 +98,12 @@ size_t dn_classes_path(const char *weights, char *text, size_t size) {
     return n < 0 ? 0 : (size_t)n;
 }
 
-/* The next name: a line as it stands, or the quoted cell that the line begins with. Returns 0 for a blank line. */
+/* The next name: the whole line, or the quoted cell at its beginning. Returns 0 for a blank line. */
 static int classes_line(csv_reader *r, csv_cell *cell) {
     csv_reader look = *r;
     int last;
     dn_csv_cell(&look, cell, &last);
-    if (!cell->quoted || cell->unclosed || cell->behind || cell->text != r->p + 1) { /* as it stands */
+    if (!cell->quoted || cell->unclosed || cell->behind || cell->text != r->p + 1) { /* unquoted */
         look.p = csv_line_end(r->p, r->end);
         *cell = (csv_cell){.text = r->p, .size = (size_t)(look.p - r->p)};
     }
@@ -118,7 +119,7 @@ dn_status dn_classes_load(dn_classes *classes, const char *path) {
     dn_status status = dn_csv_content(path, text, size);
     if (status == DN_OK && memchr(text, 0, size))
         status = dn_fail(DN_E_FORMAT, "%s: a zero byte: this is not text", path);
-    csv_reader r = {.p = text, .end = text + size, .separator = '\n'}; /* so that nothing within a line separates */
+    csv_reader r = {.p = text, .end = text + size, .separator = '\n'}; /* a separator that cannot occur within a line */
     if (size >= 3 && !memcmp(text, "\xEF\xBB\xBF", 3)) r.p += 3;
     if (status == DN_OK && !(classes->names = dn_alloc(size + 2, 1))) status = DN_E_MEMORY;
     while (status == DN_OK && r.p < r.end) {
@@ -133,7 +134,7 @@ dn_status dn_classes_load(dn_classes *classes, const char *path) {
     return status;
 }
 
-/* A name as a line of the file. */
+/* Write a name as a line of the file. */
 static dn_status classes_write(dn_writer *w, const char *name) {
     if (*name != '"' && !strpbrk(name, "\r\n") && strncmp(name, "\xEF\xBB\xBF", 3)) {
         DN_TRY(dn_writer_write(w, name, strlen(name)));
@@ -156,7 +157,7 @@ dn_status dn_classes_save(const dn_classes *classes, const char *path) {
     return dn_writer_finish(w, status);
 }
 
-/* The first names, for messages. */
+/* The first few names, for messages. */
 static void classes_some(const dn_classes *classes, char *text, size_t size) {
     size_t at = 0;
     const char *names = classes->names;
@@ -238,7 +239,7 @@ static dn_status net_truth(const dn_net *net, const dn_table *t, const char *pat
     return status == DN_OK ? DN_OK : dn_fail_prefix(status, "%s: ", path);
 }
 
-/* Both read the network's description, which a resize changes, so they hold its lock. */
+/* Both read the network's description, which resizing changes, so they hold its lock. */
 
 dn_status dn_net_pick(const dn_net *net, const float *outputs, size_t rows, int32_t *picked) {
     dn_net_lock(net);

@@ -26,7 +26,7 @@ void dn_letterbox_size(int width, int height, int image_width, int image_height,
     *new_width = w > 1 ? (int)w : 1, *new_height = h > 1 ? (int)h : 1;
 }
 
-/* Darknet's correction: the picture was put in the middle of the network's input. */
+/* Darknet's correction: the picture was centred in the network's input. */
 static void detect_correct(const dn_net *net, const dn_box_options *o, float *box) {
     if (o->letterboxed) {
         int w, h;
@@ -40,7 +40,7 @@ static void detect_correct(const dn_net *net, const dn_box_options *o, float *bo
     box[1] *= (float)o->image_height, box[3] *= (float)o->image_height;
 }
 
-/* Scores of at most the threshold become 0; is anything left? */
+/* Set scores up to the threshold to 0; returns whether any remain. */
 static int detect_keep(float *box, int classes, float threshold) {
     int keep = box[4] > threshold;
     for (int c = 0; c < classes; c++) {
@@ -50,8 +50,8 @@ static int detect_keep(float *box, int classes, float threshold) {
     return keep;
 }
 
-/* One box of a layer; *keep: it counts. NaN is no score, and a box that counts has a place: else the outputs of the
- * network are not to be trusted. */
+/* Decode one box of a layer; *keep: it counts. A NaN score, or a box that counts but whose position is not finite, is
+ * an error: the network's outputs cannot be trusted. */
 static dn_status detect_box_of(const dn_layer *l, int row, int index, const dn_box_options *o, int classes, float *box,
                                int *keep) {
     for (int c = l->n_classes; c < classes; c++) box[5 + c] = 0;
@@ -83,7 +83,7 @@ static dn_status detect_boxes(const dn_net *net, int row, const dn_box_options *
     DN_TRY(detect_check(net, row, options));
     int classes = dn_net_box_classes(net);
     size_t size = 5 + (size_t)classes;
-    float *spare = dn_alloc(size, sizeof *spare); /* for boxes beyond the room */
+    float *spare = dn_alloc(size, sizeof *spare); /* for boxes that `boxes` has no room for */
     if (!spare) return DN_E_MEMORY;
     dn_status status = DN_OK;
     for (int i = 0; i < net->n_layers && status == DN_OK; i++)
@@ -118,8 +118,8 @@ static int detect_compare(const void *a, const void *b) { /* best first, equal o
 
 static dn_box detect_box(const float *v) { return (dn_box){v[0], v[1], v[2], v[3]}; }
 
-/* Of the boxes with a value in the column, best first, each suppresses those that it overlaps: `width` values from the
- * column on become 0. */
+/* Among the boxes with a value in the column, from the best down, each one suppresses those that overlap it: `width` of
+ * their values, from the column on, become 0. */
 static void detect_suppress(float *boxes, size_t n, size_t size, size_t column, size_t width, float threshold,
                             detect_entry *order) {
     size_t m = 0;

@@ -1,12 +1,12 @@
-/* The rows of a training: the split, the order of an epoch, placement, and a batch at a time. */
+/* The rows of a training: the split, the order of an epoch, their placement, and one batch at a time. */
 #include "jobs/feed.h"
 #include "base/sys.h"
 #include "jobs/jobs.h"
 #include <string.h>
 
-/* ---- which rows, and in which order ---- */
+/* ---- which rows, in which order ---- */
 
-/* A random order (Fisher and Yates), a function of the arguments. */
+/* A random permutation (Fisher and Yates) that depends on the arguments alone. */
 static void feed_draw(uint64_t seed, uint32_t stream, uint64_t step, size_t n, uint32_t *order) {
     for (size_t i = n - 1; i > 0; i--) {
         uint32_t r[4];
@@ -17,7 +17,7 @@ static void feed_draw(uint64_t seed, uint32_t stream, uint64_t step, size_t n, u
     }
 }
 
-/* Row i of a table that has these sequences of so many steps one after the other. */
+/* The row at position i of a table that consists of these sequences of `steps` rows, one after the other. */
 static uint32_t feed_row(const uint32_t *sequences, size_t steps, size_t i) {
     return (uint32_t)(sequences[i / steps] * steps + i % steps);
 }
@@ -36,7 +36,7 @@ void dn_feed_shuffle(dn_feed *f, uint64_t epoch) {
     if (f->uploaded_order) net->ops->upload(net->pool, f->uploaded_order, f->order, f->n * sizeof *f->order);
 }
 
-/* Split the sequences, of other networks the rows: the last of a drawn order are held out. */
+/* Split the sequences (in networks that are not recurrent, the rows): the last ones of a random order are held out. */
 static dn_status feed_hold_out(dn_feed *f, double part) {
     DN_CHECK(part > 0 && part < 1, DN_E_USAGE, "holdout=%g is not between 0 and 1", part);
     size_t steps = (size_t)dn_net_steps(f->net), n = f->all.n / steps, held = (size_t)((double)n * part + 0.5);
@@ -64,7 +64,7 @@ static dn_status feed_hold_out(dn_feed *f, double part) {
     return DN_OK;
 }
 
-/* Rows of their own. */
+/* Validate on separate rows. */
 static dn_status feed_validate_on(dn_feed *f, const dn_rows *rows) {
     DN_CHECK(rows->n > 0, DN_E_USAGE, "no rows for validation");
     DN_TRY(dn_job_whole(f->net, rows->n));
@@ -108,9 +108,9 @@ void dn_feed_free(dn_feed *f) {
     *f = (dn_feed){0};
 }
 
-/* ---- where they lie ---- */
+/* ---- placement ---- */
 
-/* All rows as they are, since the order counts held-out ones too. */
+/* Uploads all rows unchanged, because the order refers to rows of the whole table, including held-out ones. */
 static dn_status feed_upload(dn_feed *f) {
     const dn_net *net = f->net;
     const dn_ops *ops = net->ops;
@@ -161,7 +161,8 @@ static void feed_copy(const float *from, size_t columns, const uint32_t *order, 
     for (size_t r = 0; r < n; r++) memcpy(to + r * columns, from + order[r] * columns, columns * sizeof *to);
 }
 
-/* One array of a pass: from `data`, where the backend can read it (NULL: from the host), to the device. */
+/* One array of a pass, to the device: gathered from `data` where the backend can read it, otherwise (NULL) from the
+ * host. */
 static void feed_gather(dn_feed *f, size_t at, size_t n, size_t width, const float *data, const float *host,
                         float *to) {
     const dn_net *net = f->net;

@@ -1,23 +1,22 @@
-/* The rows of a training: which are trained and which are held out for validation, their order in an epoch, where they
- * lie, and a batch of them at a time. */
+/* The rows of a training: which are trained on and which are held out for validation, their order in an epoch, where
+ * they are placed, and one batch of them at a time. */
 #ifndef DN_FEED_H
 #define DN_FEED_H
 #include "net/network.h"
 
-/* What is evaluated after every epoch; the numbers are those of dn_progress.scored. */
+/* What is evaluated after every epoch. */
 typedef enum dn_validation_kind { DN_VALIDATE_NOTHING, DN_VALIDATE_TRAINED, DN_VALIDATE_HELD_OUT } dn_validation_kind;
 
 typedef struct dn_feed {
     dn_net *net;
-    dn_rows all; /* the caller's, borrowed: those that are trained and those that are held out of them */
+    dn_rows all; /* the caller's rows, borrowed: both those that are trained on and those held out */
     size_t n;    /* rows of an epoch */
     int shuffle;
-    uint32_t *trained;   /* sequences that are trained, in the table's order; NULL: all. A row is a sequence of one where
-                          * nothing is recurrent */
+    uint32_t *trained;   /* trained sequences (single rows if not recurrent), in the table's order; NULL: all */
     uint32_t *sequences; /* those of the epoch, in its order; NULL where a row is a sequence */
-    uint32_t *order;     /* rows of the epoch as passes take them: a recurrent network's step by step */
-    /* Where batches come from. The backend gathers them out of `data`, the caller's arrays or a copy that was uploaded;
-     * when no copy fits on the device data.x is NULL: batches are gathered in `staging` and uploaded. */
+    uint32_t *order;     /* rows of the epoch as passes take them: step by step in a recurrent network */
+    /* Where batches come from. The backend gathers them from `data`: the caller's arrays, or an uploaded copy. If no
+     * copy fits on the device, data.x is NULL: batches are gathered in `staging` and uploaded. */
     dn_rows data;
     const uint32_t *data_order;
     float *uploaded; /* x and truth; NULL: none */
@@ -25,29 +24,30 @@ typedef struct dn_feed {
     float *staging;
     struct {
         dn_validation_kind kind;
-        dn_plan *plan;   /* what they are evaluated on, a batch of it at a time */
-        dn_rows rows;    /* n: how many; the arrays are whole tables when there is an order */
-        uint32_t *order; /* rows that are held out of `all`, in the table's order; NULL: `rows` as they are */
-        float *staging;  /* (batch, inputs), (batch, truths) for an order */
+        dn_plan *plan;   /* the plan that evaluates them, one batch at a time */
+        dn_rows rows;    /* n: their number; if there is an order, the arrays are those of the whole table */
+        uint32_t *order; /* rows of `all` that are held out, in the table's order; NULL: `rows` as they are */
+        float *staging;  /* (batch, inputs), (batch, truths): for rows gathered by the order */
     } validation;
 } dn_feed;
 
-/* Decide by the options which rows are trained and which are evaluated, and check rows given for validation. dn_feed_free
- * frees what there is, also after a failure. */
+/* Decide from the options which rows are trained on and which are evaluated, and check separate validation rows. Call
+ * dn_feed_free in any case, also after a failure. */
 dn_status dn_feed_create(dn_feed *feed, dn_net *net, const dn_rows *rows, const dn_train_options *options);
 void dn_feed_free(dn_feed *feed);
-/* Put the rows where the backend can gather batches of them. The last allocation of a training: they take what memory of
- * the device is left. */
+/* Place the rows where the backend can gather batches from them. This is the last allocation of a training, as it may
+ * take all device memory that is left. */
 dn_status dn_feed_place(dn_feed *feed);
-/* The order of an epoch, numbered over all that were ever trained: a function of the network's seed and the number. */
+/* Set the order of an epoch, whose number counts all epochs ever trained: it depends on the network's seed and that
+ * number alone. */
 void dn_feed_shuffle(dn_feed *feed, uint64_t epoch);
-/* How many rows the pass has that begins at row `at` of the epoch. */
+/* The number of rows in the pass that begins at row `at` of the epoch. */
 size_t dn_feed_pass(const dn_feed *feed, size_t at);
-/* Can batches be gathered by the backend alone, from the place in the order that dn_step holds? */
+/* Can the backend gather batches on its own, from the place in the order that dn_step holds? */
 int dn_feed_on_device(const dn_feed *feed);
-/* Gather that pass into buffers of the network in the backend's memory, which are returned. When training runs in several processes, here each
- * takes its part of the pass: the order is the same in all of them. */
+/* Gather that pass into the network's buffers in the backend's memory, and return them. If training ever runs in
+ * several processes, each takes its part of the pass here: the order is the same in all of them. */
 dn_rows dn_feed_batch(dn_feed *feed, size_t at);
-/* The pass of the validation that begins at its row `at`, on the host; valid until the next call. */
+/* The pass that begins at row `at` of the validation, on the host; valid until the next call. */
 dn_rows dn_feed_validation(dn_feed *feed, size_t at);
 #endif

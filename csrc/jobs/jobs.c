@@ -1,9 +1,9 @@
 /* Many rows, pass by pass, without noise: outputs, losses, losses by row.
  *
- * Jobs of more rows than the batch run on the network's inference plan (plan.c). Where the machine computes in the
- * host's memory, layers read the caller's rows and write the caller's result themselves. A recurrent network takes a
- * table as sequences of time_steps rows. A pass has several of them side by side, step by step (dn_net_place), so its
- * rows are copied; each sequence begins with no state and leaves none. */
+ * Jobs of more rows than the batch run on the network's inference plan (plan.c). Where the backend computes in the
+ * host's memory, layers read the caller's rows and write the caller's result directly. A recurrent network takes a
+ * table as sequences of time_steps rows. A pass takes several of them side by side, step by step (dn_net_place), so
+ * its rows are copied; each sequence begins without state and leaves none behind. */
 #include "jobs/jobs.h"
 #include "base/report.h"
 #include "base/sys.h"
@@ -24,7 +24,7 @@ dn_status dn_job_whole(const dn_net *net, size_t rows) {
 size_t dn_job_step(const dn_plan *plan, size_t rows) {
     const dn_net *net = plan->net;
     size_t batch = (size_t)plan->run.batch, passes = (rows + batch - 1) / batch;
-    if (net->recurrent || !passes) return batch; /* whole sequences */
+    if (net->recurrent || !passes) return batch; /* whole sequences only */
     return (rows + passes - 1) / passes;
 }
 
@@ -67,7 +67,7 @@ void dn_job_get(dn_net *net, const float *from, size_t width, size_t rows, float
         net->ops->download(net->pool, to + i * width, from + dn_net_place(net, rows, i) * width, width * sizeof *to);
 }
 
-/* Can layers work in the caller's arrays? */
+/* Can layers work directly in the caller's arrays? */
 static int job_in_place(const dn_net *net) { return !net->ops->separate_memory && dn_net_steps(net) == 1; }
 
 dn_rows dn_job_place(dn_plan *plan, const dn_rows *rows) {
@@ -102,8 +102,8 @@ dn_status dn_job_pass(dn_plan *plan, const dn_pass *pass) {
     return status;
 }
 
-/* The network's outputs y of a pass as data: y itself, where its values are or become data, or the place of the truth, which
- * a pass without losses does not need. */
+/* The outputs y of a pass as data: y itself, where its values are data already or are converted in place, or the buffer
+ * of the truth, which a pass without losses does not need. */
 static const float *job_data(dn_plan *plan, size_t rows, float *y) {
     const dn_net *net = plan->net;
     if (net->likelihood < 0) return y;
@@ -113,8 +113,8 @@ static const float *job_data(dn_plan *plan, size_t rows, float *y) {
     return data;
 }
 
-/* All rows through layers first to last: of the network's inputs, or of what the layer before `first` gives. The last
- * one's output goes to `out`; `data`: as data. */
+/* Run all rows through layers first to last: x is the network's input, or the output of the layer before `first`. The
+ * last layer's output goes to `out`; `data`: converted to data. */
 dn_status dn_job_run(dn_plan *plan, int first, int last, const dn_rows *rows, int data, float *out) {
     dn_net *net = plan->net;
     const dn_ops *ops = net->ops;
@@ -159,7 +159,7 @@ dn_status dn_job_need_truth(const dn_net *net, const dn_rows *rows) {
     return DN_OK;
 }
 
-/* What the passes since dn_plan_losses_clear have lost. */
+/* Reads the losses of the passes since dn_plan_losses_clear. */
 dn_status dn_job_sums_read(dn_job_sums *sums, dn_plan *plan, size_t rows) {
     sums->rows = (double)rows;
     return dn_plan_losses(plan, &sums->losses);
@@ -178,14 +178,14 @@ static dn_status job_loss_pass(dn_plan *plan, const dn_rows *rows) {
     return dn_job_pass(plan, &pass);
 }
 
-/* With a truth of their own, its scores too. */
+/* Adds scores if the truth is separate. */
 dn_status dn_job_evaluate(dn_plan *plan, dn_job_sums *sums, const dn_rows *rows) {
     dn_status status = job_loss_pass(plan, rows);
     if (status == DN_OK && rows->truth) dn_scores_add(&sums->scores, plan, rows->truth, (int)rows->n);
     return status;
 }
 
-/* Rows were finite, so it is their size, or the parameters. */
+/* The rows were finite, so either their magnitude or the parameters are to blame. */
 static dn_status job_not_finite(const dn_net *net, const dn_rows *rows, const char *what) {
     size_t column = 0;
     float most = dn_reach(rows->x, rows->n, (size_t)net->inputs, &column);
@@ -215,7 +215,7 @@ static dn_status job_evaluate_all(dn_net *net, const dn_rows *rows, dn_report *r
     return status;
 }
 
-/* Can all losses be told row by row? Then the widest row that is summed up. */
+/* Can all losses be computed row by row? If so, *width is the width of the widest row to be summed. */
 static dn_status job_row_losses(const dn_net *net, int *width) {
     *width = 1;
     for (int i = 0; i < net->n_layers; i++) {
@@ -240,7 +240,7 @@ static double row_kl(const float *row, int z) { /* log-variances, then means */
     return kl;
 }
 
-/* After a pass: what its rows have lost. `host` takes the values of a layer. */
+/* After a pass: add the losses of its rows. `host` has room for the values of a layer. */
 static void job_add_row_losses(dn_plan *plan, size_t rows, float *host, float *image, float *latent, float *total) {
     dn_net *net = plan->net;
     for (int i = 0; i < net->n_layers; i++) {

@@ -1,44 +1,45 @@
-/* What jobs over many rows have in common (jobs.c). A pass is one run through the layers, of at most `batch` rows. */
+/* What jobs over many rows have in common (jobs.c). A pass is one run through the layers, with at most `batch` rows. */
 #ifndef DN_JOBS_H
 #define DN_JOBS_H
 #include "jobs/scores.h"
 
 /* DN_E_USAGE when a recurrent network's rows are not whole sequences. */
 dn_status dn_job_whole(const dn_net *net, size_t rows);
-/* Rows in each pass of a job over so many rows: about as many in each. */
+/* Rows per pass for a job over that many rows: passes are about equally large. */
 size_t dn_job_step(const dn_plan *plan, size_t rows);
-/* How many rows the pass that begins at `at` has, when passes have `step` of them. */
+/* The number of rows in the pass that begins at `at`, when passes have `step` rows. */
 size_t dn_job_rows(size_t rows, size_t at, size_t step);
-/* Those rows. Jobs that begin at a later layer than the first have its inputs as x. */
+/* The rows of that pass. In jobs that begin at a later layer, x is that layer's input. */
 dn_rows dn_job_slice(const dn_net *net, int first, const dn_rows *rows, size_t at, size_t step);
-/* A layer's values (rows, width) of the last pass to the host, in the order of the table. */
+/* Copy a layer's values (rows, width) of the last pass to the host, in the order of the table. */
 void dn_job_get(dn_net *net, const float *from, size_t width, size_t rows, float *to);
-/* Rows of a pass, from the host to where the machine can read them. */
+/* Makes the rows of a pass, which are on the host, readable for the backend. */
 dn_rows dn_job_place(dn_plan *plan, const dn_rows *rows);
-/* Before rows are computed with, the first of which is the caller's row `at`: DN_E_USAGE when x is not finite. */
+/* To be called before computing with rows, the first of which is the caller's row `at`: DN_E_USAGE when x is not
+ * finite. */
 dn_status dn_job_finite(const dn_net *net, int first, const dn_rows *rows, size_t at);
 /* The same for x and truth of a job that computes losses. Messages begin with `prefix`. */
 dn_status dn_job_check(const dn_net *net, const char *prefix, const dn_rows *rows, size_t at);
-/* A pass of its own, each sequence of a recurrent network from its beginning. */
+/* A separate pass, in which each sequence of a recurrent network begins without state. */
 dn_status dn_job_pass(dn_plan *plan, const dn_pass *pass);
-/* All rows through layers first to last, to `out`; `data`: as data, of which a row has net->data_columns. */
+/* Run all rows through layers first to last, to `out`; `data`: converted to data, with net->data_columns per row. */
 dn_status dn_job_run(dn_plan *plan, int first, int last, const dn_rows *rows, int data, float *out);
 /* The same through the whole network. */
 dn_status dn_job_predict(dn_net *net, const dn_rows *rows, int data, float *out);
 
-/* DN_E_USAGE when the rows have no truth that the network's loss takes: neither one of their own nor themselves. */
+/* DN_E_USAGE when there is no truth that the network's loss accepts: neither a separate one nor the rows themselves. */
 dn_status dn_job_need_truth(const dn_net *net, const dn_rows *rows);
-/* Losses and scores of many rows, summed up pass by pass. */
+/* Losses and scores of many rows, accumulated pass by pass. */
 typedef struct dn_job_sums {
     dn_report losses;
     double rows;
     dn_scores scores;
 } dn_job_sums;
 
-/* What the passes since dn_plan_losses_clear have lost. */
+/* Read the losses of the passes since dn_plan_losses_clear. */
 dn_status dn_job_sums_read(dn_job_sums *sums, dn_plan *plan, size_t rows);
 /* Means and scores. */
 void dn_job_report(const dn_job_sums *sums, dn_report *report);
-/* A pass over rows on the host, with scores when there is a truth of its own; the losses stay on the device. */
+/* A pass over rows on the host, with scores if they have a separate truth; the losses stay on the device. */
 dn_status dn_job_evaluate(dn_plan *plan, dn_job_sums *sums, const dn_rows *rows);
 #endif

@@ -1,4 +1,4 @@
-/* The preview: the first rows and the network's output for them, as files after every epoch. */
+/* The preview: the first rows and the network's output for them, written as files after every epoch. */
 #include "base/sys.h"
 #include "jobs/trainer.h"
 #include <stdio.h>
@@ -20,7 +20,8 @@ static dn_status preview_save(const dn_trainer *t, const char *what, const float
     return status;
 }
 
-/* A preview that cannot be written, or has no memory, must not end a training: it is a warning, once per epoch. */
+/* A preview that cannot be written, or that memory does not suffice for, must not end a training: it is a warning, once
+ * per epoch. */
 static dn_status preview_outcome(dn_trainer *t, dn_status status, int *failed) {
     if (status != DN_E_IO && status != DN_E_MEMORY) return status;
     if (!*failed) dn_trainer_warn(t, "the preview of epoch %d is not written: %s", t->epoch, dn_error());

@@ -1,4 +1,4 @@
-/* A training's progress in one line. */
+/* The progress of a training in one line. */
 #include "base/report.h"
 #include <math.h>
 #include <stdio.h>
@@ -14,8 +14,8 @@ static void line_duration(double seconds, char *text, size_t size) {
         snprintf(text, size, "%.0fh%02.0fm", floor(minutes / 60), fmod(minutes, 60));
 }
 
-/* What a narrow terminal has no room for goes in this order: long names, the speed, all losses but the last one, the time
- * left. */
+/* What is left out, in this order, when a narrow terminal has no room: long names, the speed, all losses but the last
+ * one, the time left. */
 typedef enum line_form { LINE_WHOLE, LINE_SHORT_NAMES, LINE_NO_SPEED, LINE_ONE_LOSS, LINE_NO_TIME, LINE_FORMS } line_form;
 
 static int line_add(char *line, int size, int at, line_form form, const char *name, double value) {

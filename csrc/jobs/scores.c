@@ -1,4 +1,4 @@
-/* How well outputs meet their truth. */
+/* How well outputs match their truth. */
 #include "jobs/scores.h"
 #include "base/report.h"
 #include "base/sys.h"
@@ -65,7 +65,7 @@ void dn_scores_add(dn_scores *s, const dn_plan *plan, const float *truth, int ro
     if (!s->width) return;
     int classes = s->kind >= DN_TRUTH_BINARY;
     const float *y = plan->layers[net->output_layer].output;
-    if (!classes && net->likelihood >= 0) { /* of data; the pass no longer needs the place of its truth */
+    if (!classes && net->likelihood >= 0) { /* converted to data; the pass no longer needs the buffer of its truth */
         const dn_layer *l = &plan->layers[net->likelihood];
         l->term.type->mean(l, &plan->run, (size_t)rows, y, plan->truth);
         y = plan->truth;
@@ -91,7 +91,7 @@ void dn_scores_report(const dn_scores *s, dn_report *report) {
         if (!n[k]) continue;
         known++;
         mse += error[k] / n[k];
-        r2 += 1 - error[k] / (square[k] - sum[k] * sum[k] / n[k]); /* not finite for a truth that never changes */
+        r2 += 1 - error[k] / (square[k] - sum[k] * sum[k] / n[k]); /* not finite for a constant truth */
     }
     if (!known) return;
     dn_report_add(report, "mse", mse / known);

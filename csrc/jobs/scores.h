@@ -1,4 +1,4 @@
-/* How well outputs meet their truth, summed up batch by batch. */
+/* How well outputs match their truth, accumulated batch by batch. */
 #ifndef DN_SCORES_H
 #define DN_SCORES_H
 #include "net/network.h"
@@ -7,16 +7,17 @@ typedef struct dn_scores {
     int kind, width, logits, all_one_hot;
     double rows, right_rows, right_values;
     double *sums; /* (4, width): values, truth - first, its square, squared error */
-    float *first; /* (width): the first truths; sums of differences from them keep their digits */
+    float *first; /* (width): the first truths; subtracting them keeps the sums precise */
     float *out;   /* (batch, width) */
 } dn_scores;
 
-/* For passes of this plan. A network whose truth is not of its output's size has no scores: width 0. */
+/* For passes of this plan. A network whose truth differs in size from its output has no scores: width 0. */
 dn_status dn_scores_create(dn_scores *scores, const dn_plan *plan);
 void dn_scores_clear(dn_scores *scores);
-/* The output of the last forward against `truth` (rows, width), on the host, in the order of the table. */
+/* Compare the output of the last forward pass with `truth` (rows, width), which is on the host, in the order of the
+ * table. */
 void dn_scores_add(dn_scores *scores, const dn_plan *plan, const float *truth, int rows);
-/* Add accuracy, or mse and r2, as far as they have a meaning. */
+/* Add accuracy, or mse and r2, where they are meaningful. */
 void dn_scores_report(const dn_scores *scores, dn_report *report);
 void dn_scores_free(dn_scores *scores);
 /* The index of the largest of `width` values. */

@@ -1,4 +1,4 @@
-/* A training: its options become steps, epochs, their validation, and reports to the caller. */
+/* A training: from options to steps, epochs, their validation, and reports to the caller. */
 #include "jobs/trainer.h"
 #include "base/report.h"
 #include "base/sys.h"
@@ -11,13 +11,13 @@
 
 enum { STEPS_AHEAD = 64 };
 
-/* Nothing of an epoch has been trained. */
+/* Resets the losses: nothing of the epoch has been trained yet. */
 static void trainer_no_losses(dn_trainer *t) {
     dn_plan_losses_report(t->net->plan, &t->losses);
     for (int i = 0; i < t->losses.n; i++) t->losses.values[i].value = 0;
 }
 
-/* Back to the end of the last good epoch; the next run begins the epoch after it. */
+/* Go back to the end of the last good epoch; the next run begins the epoch after it. */
 static void trainer_restore(dn_trainer *t) {
     dn_snapshot_restore(&t->last_good, t->net);
     t->at = 0, t->finished = t->validation.running = 0;
@@ -29,12 +29,13 @@ static uint64_t trainer_batches_per_epoch(const dn_trainer *t) {
     return (passes + (size_t)t->net->subdivisions - 1) / (size_t)t->net->subdivisions;
 }
 
-/* Where schedule and max_batches count from. */
+/* Sets where schedule and max_batches count from. */
 static dn_status trainer_place_schedule(dn_trainer *t) {
     dn_net *net = t->net;
     dn_train_state *s = &net->state;
     uint64_t n = dn_net_rows_per_update(net), max = (uint64_t)net->schedule.max_batches;
-    /* Batches so far. The last one of an epoch may be smaller, so whole epochs of these rows are counted as epochs. */
+    /* Batches so far. The last batch of an epoch may be smaller, so whole epochs over these rows are counted as
+     * epochs. */
     uint64_t rest = s->seen % t->feed.n;
     uint64_t ever = s->seen / t->feed.n * trainer_batches_per_epoch(t) + rest / n + (rest % n > 0);
     int open = t->options.epochs <= 0;
@@ -65,17 +66,17 @@ static dn_status trainer_allocate(dn_trainer *t) {
 
 static dn_status trainer_prepare(dn_trainer *t, const dn_rows *rows, const dn_train_options *options) {
     int preview = options->preview_path && *options->preview_path;
-    t->options.preview_path = NULL; /* the caller's, for this call */
+    t->options.preview_path = NULL; /* valid only during this call */
     if (preview && !(t->preview = dn_strdup(options->preview_path))) return DN_E_MEMORY;
     DN_TRY(dn_feed_create(&t->feed, t->net, rows, options));
     if (t->feed.validation.kind && t->feed.validation.rows.truth)
         DN_TRY(dn_scores_create(&t->validation.sums.scores, t->feed.validation.plan));
     DN_TRY(trainer_allocate(t));
     DN_TRY(dn_check_norms(t->net, t->feed.n));
-    return trainer_place_schedule(t); /* the last: what fails leaves the network's schedule */
+    return trainer_place_schedule(t); /* last, because a failure must leave the network's schedule unchanged */
 }
 
-/* Batches still to be made until max_batches. */
+/* Batches still to be trained until max_batches. */
 static uint64_t trainer_batches_left(const dn_trainer *t) {
     uint64_t done = t->net->state.batches;
     return t->max_batches > done ? t->max_batches - done : 0;
@@ -88,7 +89,7 @@ static int trainer_planned(const dn_trainer *t) {
     return epochs < INT_MAX ? (int)epochs : INT_MAX;
 }
 
-/* The order of the epoch at hand, numbered over all that were ever trained. */
+/* Set the order of the current epoch; its number counts all epochs ever trained. */
 static void trainer_order(dn_trainer *t) {
     uint64_t seen = t->net->state.seen - t->at, rows = t->feed.n;
     dn_feed_shuffle(&t->feed, seen / rows + (seen % rows > 0));
@@ -179,9 +180,9 @@ static void trainer_resume_losses(dn_trainer *t, dn_plan *plan, size_t at) {
         dn_plan_losses_clear(plan);
 }
 
-/* Steps until the time is up; then the losses of the epoch so far. They are added up over the whole epoch, so that their
- * last digits do not depend on when the time was up; other calls may have cleared the network's sums in between. A
- * watch ends a step between the layers of its forward pass. */
+/* Steps until the time is up, then the losses of the epoch so far. They are accumulated over the whole epoch, so that
+ * their last digits do not depend on when the time was up; other calls may have cleared the network's sums in between.
+ * A watch can end a step between the layers of its forward pass. */
 static dn_status trainer_steps(dn_trainer *t, double until) {
     dn_net *net = t->net;
     dn_status status;
@@ -200,7 +201,7 @@ static dn_status trainer_steps(dn_trainer *t, double until) {
     return isfinite(total) ? status : dn_trainer_diverged(t, total);
 }
 
-/* Evaluate rows of the validation until the time is up; it is still running when some are left. */
+/* Evaluate validation rows until the time is up; the validation is still running if some are left. */
 static dn_status trainer_validate(dn_trainer *t, double until) {
     dn_plan *plan = t->feed.validation.plan;
     size_t rows = t->feed.validation.rows.n, *at = &t->validation.at;
@@ -209,7 +210,7 @@ static dn_status trainer_validate(dn_trainer *t, double until) {
     do {
         dn_rows part = dn_feed_validation(&t->feed, *at);
         dn_status status = dn_job_evaluate(plan, sums, &part);
-        if (status != DN_OK) { /* the sums hold part of a pass, so it begins again */
+        if (status != DN_OK) { /* the sums hold part of a pass, so the validation starts again */
             *at = 0;
             dn_scores_clear(&sums->scores);
             return status;
@@ -222,13 +223,13 @@ static dn_status trainer_validate(dn_trainer *t, double until) {
     return DN_OK;
 }
 
-/* Epochs to come, with fractions. `done`: the rows at hand are already counted in t->epoch. */
+/* Epochs still to come, with fractions. `done`: the current rows are already counted in t->epoch. */
 static double trainer_epochs_left(const dn_trainer *t, int done) {
     if (t->max_batches) return (double)trainer_batches_left(t) / (double)trainer_batches_per_epoch(t);
     return t->options.epochs - t->epoch - (done ? 0 : (double)t->at / (double)t->feed.n);
 }
 
-/* How the network stands after an epoch: the scores of the rows that were trained, all of held-out ones. */
+/* The state of the network after an epoch: its scores on the training rows, or losses and scores on held-out rows. */
 static void trainer_report_scores(const dn_trainer *t, dn_report *report) {
     dn_report held, one;
     const dn_job_sums *sums = &t->validation.sums;
@@ -261,10 +262,10 @@ static void trainer_report(const dn_trainer *t, int done, dn_progress *p) {
     if (p->rows_per_second > 0 && left > 0) p->eta_seconds = left * (double)t->feed.n / p->rows_per_second;
 }
 
-/* Has the epoch had its last step? The last one of a training may end at max_batches, before its rows do. */
+/* Has the epoch had its last step? The last epoch of a training may end at max_batches, before its rows do. */
 static int trainer_trained(const dn_trainer *t) { return t->at == t->feed.n || t->finished; }
 
-/* A slice of steps. After the epoch's last one the network is kept, and its evaluation begins. */
+/* A slice of steps. After the epoch's last step, a snapshot is taken and the evaluation begins. */
 static dn_status trainer_train(dn_trainer *t, double until) {
     double began = dn_now(), before = (double)t->at;
     dn_status status = trainer_steps(t, until);
@@ -280,7 +281,7 @@ static dn_status trainer_train(dn_trainer *t, double until) {
     return DN_OK;
 }
 
-/* What comes next, until the time is up; *done: an epoch is complete, evaluation and all. */
+/* Do what comes next, until the time is up; *done: an epoch is complete, evaluation included. */
 static dn_status trainer_work(dn_trainer *t, double until, int *done) {
     *done = 0;
     DN_CHECK(t->layout == t->net->layout, DN_E_USAGE, "the network was resized while it was training");

@@ -1,4 +1,4 @@
-/* A training, as the files that make it see it. */
+/* A training, as seen by the files that implement it. */
 #ifndef DN_TRAINER_H
 #define DN_TRAINER_H
 #include "jobs/feed.h"
@@ -9,10 +9,10 @@ enum { DN_TRAINER_PROBLEMS = 8, DN_TRAINER_LINE = 700 };
 
 /* What has to be reported besides losses. */
 typedef struct dn_trainer_warnings {
-    char known[DN_TRAINER_PROBLEMS][DN_TRAINER_LINE]; /* without what differs from epoch to epoch */
+    char known[DN_TRAINER_PROBLEMS][DN_TRAINER_LINE]; /* without anything that differs from epoch to epoch */
     int n_known;
     char pending[2 * DN_TRAINER_LINE]; /* for the next report */
-    char reported[2 * DN_TRAINER_LINE]; /* by the last call; the caller reads it there */
+    char reported[2 * DN_TRAINER_LINE]; /* by the last call; the caller reads it here */
 } dn_trainer_warnings;
 
 struct dn_trainer {
@@ -20,57 +20,58 @@ struct dn_trainer {
     dn_feed feed;
     dn_train_options options; /* its preview_path is NULL */
     char *preview;            /* a copy of the preview_path; NULL: none */
-    int layout;               /* of the network's memory at the start: a resize ends the training */
-    double rate_before;       /* the network's learning rate, to be put back */
-    uint64_t max_batches;     /* where to stop, 0: after `planned` epochs */
+    int layout;               /* of the network's memory at the start: resizing ends the training */
+    double rate_before;       /* the network's learning rate, to be restored */
+    uint64_t max_batches;     /* where to stop; 0: after `planned` epochs */
     int planned;
-    /* Where it stands. */
+    /* The current position. */
     int epoch;    /* finished ones */
     int finished; /* no step is left */
     int preview_due;
     size_t at;                      /* rows done in this epoch */
-    dn_report losses;               /* of the steps in this epoch, sums */
+    dn_report losses;               /* sums over the steps of this epoch */
     double *sums;                   /* the same by layer, or those of the validation after it */
-    dn_snapshot last_good;          /* the end of the last epoch whose loss was finite */
+    dn_snapshot last_good;          /* the end of the last epoch with a finite loss */
     struct {
         int running;
         size_t at; /* rows done */
         dn_job_sums sums;
-    } validation; /* of the rows that the feed has for it, after every epoch */
+    } validation; /* of the feed's validation rows, after every epoch */
     struct {
-        float *device; /* sums of losses before the step at work, so that it can be undone, */
+        float *device; /* sums of losses before the current step, so that it can be undone, */
         double *host;  /* and what the host adds to them */
     } undo;
     struct {
-        void *graph; /* a whole step with a full batch; NULL: none yet */
-        int tried;   /* 1: a first step was done without */
+        void *graph; /* a whole step with a full batch; NULL: not recorded yet */
+        int tried;   /* 1: a first step was done without recording */
     } recording;
     struct {
-        double started, worked, rows; /* when; seconds and rows of all training steps */
+        double started, worked, rows; /* start time; seconds and rows of all training steps */
     } clock;
     dn_trainer_warnings warnings;
 };
 
 /* ---- trainer_step.c ---- */
 
-/* One pass over the next rows, and an update when the batch is full. When it fails nothing has changed. */
+/* One pass over the next rows, and an update when the batch is full. A failure changes nothing. */
 dn_status dn_trainer_step(dn_trainer *trainer);
 
 /* ---- preview.c ---- */
 
-/* Write the preview when it is due. */
+/* Write the preview if it is due. */
 dn_status dn_trainer_preview(dn_trainer *trainer);
 
 /* ---- trainer_warnings.c ---- */
 
-/* Report a problem once. Messages that differ in digits alone (epochs, names of temporary files) are the same problem. */
+/* Report a problem once. Messages that differ only in digits (epochs, names of temporary files) are the same
+ * problem. */
 void dn_trainer_warn(dn_trainer *trainer, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Epochs in which the schedule's learning rate is 0. */
+/* Warns of epochs in which the schedule's learning rate is 0. */
 void dn_trainer_warn_of_idle_epochs(dn_trainer *trainer);
-/* Values outside the range of the output's activation, such as 16 for a logistic one. */
+/* Warns of values outside the range of the output's activation, such as 16 for a logistic one. */
 void dn_trainer_warn_of_unreachable_data(dn_trainer *trainer);
-/* Columns whose values are far from 1. */
+/* Warns of columns whose values are far from 1. */
 void dn_trainer_warn_of_far_data(dn_trainer *trainer);
-/* DN_E_NUMERIC: the loss is no longer a number, and why. */
+/* DN_E_NUMERIC: the loss is no longer a finite number, and why. */
 dn_status dn_trainer_diverged(const dn_trainer *trainer, double loss);
 #endif

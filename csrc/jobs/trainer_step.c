@@ -1,15 +1,16 @@
-/* One step of a training: a pass over the next rows, and an update when the batch is full. Where nothing in it is
- * decided by the host it is recorded once and replayed. */
+/* One step of a training: a pass over the next rows, and an update when the batch is full. If the host decides nothing
+ * in it, the step is recorded once and replayed. */
 #include "jobs/trainer.h"
 
-/* All work of a pass on the backend: gather, forward, backward, and the update when the batch is full. */
+/* All work of a pass on the backend: gather, forward, backward, and the update if the batch is full. */
 static dn_status trainer_pass(dn_trainer *t, int update) {
     dn_rows batch = dn_feed_batch(&t->feed, t->at);
     if (!batch.truth) batch.truth = batch.x;
     return dn_net_train_rows(t->net, &batch, update);
 }
 
-/* Can a whole step be recorded and replayed? Only when the host decides nothing in it, and when it is all of its update. */
+/* Can a whole step be recorded and replayed? Only if the host decides nothing in it and the step contains all of its
+ * update. */
 static int trainer_replays(const dn_trainer *t, int rows) {
     const dn_net *net = t->net;
     if (!net->ops->record_begin || !dn_feed_on_device(&t->feed) || rows != net->plan->run.batch) return 0;
@@ -21,7 +22,7 @@ static int trainer_replays(const dn_trainer *t, int rows) {
 
 static dn_status trainer_replay(dn_trainer *t, int rows) {
     dn_net *net = t->net;
-    if (!t->recording.tried) { /* once by hand, so that libraries are warm and given noise is used up */
+    if (!t->recording.tried) { /* the first one is not: libraries warm up, and noise that was set is used up */
         DN_TRY(trainer_pass(t, 1));
         t->recording.tried = 1;
         return DN_OK;
@@ -29,7 +30,7 @@ static dn_status trainer_replay(dn_trainer *t, int rows) {
     if (!t->recording.graph) {
         DN_TRY(net->ops->record_begin(net->pool));
         dn_status status = trainer_pass(t, 1), ended = net->ops->record_end(net->pool, &t->recording.graph);
-        if (status != DN_OK && t->recording.graph) { /* a part of a step */
+        if (status != DN_OK && t->recording.graph) { /* only part of a step */
             net->ops->record_free(net->pool, t->recording.graph);
             t->recording.graph = NULL;
         }
@@ -41,7 +42,7 @@ static dn_status trainer_replay(dn_trainer *t, int rows) {
     return DN_OK;
 }
 
-/* The sums of losses as they are before a step, so that a watch can end it; and back. */
+/* Save the sums of losses before a step, so that a watch can end it; or restore them. */
 static void trainer_undo_sums(dn_trainer *t, int back) {
     dn_net *net = t->net;
     float *sums = (float *)net->plan->run.sums; /* copied as floats: the same bits */
@@ -61,13 +62,13 @@ dn_status dn_trainer_step(dn_trainer *t) {
     int n = (int)dn_feed_pass(&t->feed, t->at);
     int64_t waiting = s->rows_since_update + n;
     int update = waiting >= (int64_t)dn_net_rows_per_update(net) || t->at + (size_t)n == t->feed.n;
-    int replays = trainer_replays(t, n), undoable = !replays || !t->recording.graph; /* a replay is done at once, or not */
-    uint64_t pass = s->seen; /* before it, which numbers its noise */
+    int replays = trainer_replays(t, n), undoable = !replays || !t->recording.graph; /* a replay is all or nothing */
+    uint64_t pass = s->seen; /* from before the pass: it numbers the noise */
     s->seen += (uint64_t)n;
     dn_net_set_step(net, pass, t->at, waiting);
     if (undoable) trainer_undo_sums(t, 0);
     dn_status status = dn_net_check_rate(net);
-    if (status == DN_OK && replays) status = dn_watched(); /* else between layers */
+    if (status == DN_OK && replays) status = dn_watched(); /* otherwise it is asked between layers */
     if (status == DN_OK) status = replays ? trainer_replay(t, n) : trainer_pass(t, update);
     if (status != DN_OK) {
         s->seen = pass;

@@ -1,4 +1,4 @@
-/* What a training reports besides its losses: warnings, each once, and why a loss is no longer a number. */
+/* What a training reports besides its losses: warnings, each one once, and why a loss is no longer finite. */
 #include "jobs/trainer.h"
 #include "net/check.h"
 #include <math.h>
@@ -53,8 +53,8 @@ static void trainer_column_name(const dn_trainer *t, int of_truth, size_t column
         snprintf(text, size, of_truth ? "column %zu of the truth" : "column %zu", column + 1);
 }
 
-/* The column with the largest value in the first `rows` rows, as words in `text`: one of the truth when no value of x is
- * above `limit`. Returns 1 for a column of x, 2 for one of the truth, 0 when nothing is above the limit. */
+/* The column with the largest value in the first `rows` rows, described in `text`; a column of the truth if no value of
+ * x is above `limit`. Returns 1 for a column of x, 2 for one of the truth, 0 if nothing is above the limit. */
 static int trainer_far_column(const dn_trainer *t, size_t rows, double limit, double *most, char *text, size_t size) {
     const dn_rows *all = &t->feed.all;
     size_t column = 0;
@@ -66,7 +66,7 @@ static int trainer_far_column(const dn_trainer *t, size_t rows, double limit, do
     return *most > limit ? 1 + of_truth : 0;
 }
 
-enum { SOME_ROWS = 4096 }; /* enough to see the range of a column, and looked at in no time */
+enum { SOME_ROWS = 4096 }; /* enough to see the range of a column, and fast to scan */
 
 void dn_trainer_warn_of_unreachable_data(dn_trainer *t) {
     const dn_net *net = t->net;
@@ -99,7 +99,7 @@ void dn_trainer_warn_of_far_data(dn_trainer *t) {
                         "outweighs the others: scale the data (-scale, or data_scale= in [net])", column, most);
 }
 
-/* Data far from 1 are the usual reason, and then no learning rate helps. */
+/* Data far from 1 are the usual reason; no learning rate helps then. */
 dn_status dn_trainer_diverged(const dn_trainer *t, double loss) {
     const double sane = 100;
     const char *name = isnan(loss) ? "nan" : "inf";

@@ -1,5 +1,5 @@
-/* [batchnorm]: batch normalisation by channel (by feature on a vector). File: scales, rolling mean, rolling variance;
- * the biases are trained but not in Darknet's files. */
+/* [batchnorm]: batch normalisation by channel (by feature for vectors). File: scales, rolling mean, rolling variance;
+ * the biases are trained, but they are not part of Darknet's files. */
 #include "layers/norm_part.h"
 
 static dn_status batchnorm_parse(dn_layer *l, dn_section *s) {

@@ -1,11 +1,12 @@
 /* What detector heads share: boxes, and the host side of a head. A head decides cell by cell, so it works on the host:
  *
- *   dn_head_begin     input and truth come down into `output` and `truth`, `gradient` is zeroed
- *   (the head)        activates `output`, writes `gradient`: d of its surrogate by the output, in ordinary sign
- *   dn_head_end       `output` goes up; the cost is the squared norm of `gradient`, as Darknet reports it
- *   dn_head_backward  the gradient goes up into delta, and through the head's activations into dx
+ *   dn_head_begin     downloads input and truth into `output` and `truth`, zeroes `gradient`
+ *   (the head)        activates `output` and writes `gradient`: that of its surrogate loss with respect to the output,
+ *                     in ordinary sign
+ *   dn_head_end       uploads `output`; the cost is the squared norm of `gradient`, as Darknet reports it
+ *   dn_head_backward  uploads the gradient into delta and, through the head's activations, into dx
  *
- * The buffers are the plan's: nothing is allocated in a step, and the device's memory is never touched. */
+ * The buffers belong to the plan: a step allocates nothing, and heads never access the device's memory directly. */
 #ifndef DN_BOX_H
 #define DN_BOX_H
 #include "net/layer.h"
@@ -20,12 +21,12 @@ float dn_box_rmse(dn_box a, dn_box b);
 typedef struct dn_head {
     float *output, *gradient, *down; /* host (batch, outputs) */
     float *truth;                    /* host (batch, truths) */
-    float *device;                   /* (batch, outputs): on their way up */
-    int active;                      /* there was a truth */
+    float *device;                   /* (batch, outputs): staging for uploads */
+    int active;                      /* the last forward pass had a truth */
 } dn_head;
 
-/* One row on its way down: in, d is the gradient by the output y of layers behind; out, the gradient by the input, with
- * the head's own gradient g in it. */
+/* One row on its way down. On entry, d is the gradient with respect to the output y from the layers after it; on
+ * return, the gradient with respect to the input, including the head's own gradient g. */
 typedef void dn_head_down(const dn_layer *layer, const float *y, const float *g, float *d);
 
 dn_status dn_head_plan(dn_layer *layer, const dn_run *run, dn_head *head);
@@ -34,7 +35,8 @@ void dn_head_end(dn_layer *layer, const dn_run *run, dn_head *head);
 dn_status dn_head_backward(dn_layer *layer, const dn_run *run, dn_head *head, dn_head_down *down);
 
 /* Activations of n values, and their dn_head_down. The losses of logistic and softmax outputs are cross entropies, so g
- * already is by the input; a squared error of a logistic output goes through the logistic as d does. */
+ * is already the gradient with respect to the input; the squared error of a logistic output goes through the logistic,
+ * as d does. */
 void dn_head_logistic(size_t n, float *y);
 void dn_head_softmax(size_t n, size_t step, float *y);
 void dn_head_linear_down(size_t n, const float *g, float *d);

@@ -7,8 +7,8 @@
  *   smooth  d^2 if |d| < 1 else 2|d| - 1       -d, else -sign(d)  1/2 inside, 1/2 outside (2|d| - 1)
  *   bce     max(x,0) - x t + ln(1 + e^-|x|)    logistic(x) - t    1      x are logits (new)
  *
- * `scale` multiplies the gradient handed down, not the reported cost. A layer behind a cost takes the errors as its
- * input and hands its gradient back through their derivative, gradient / s. As in Darknet, masked entries of the input
+ * `scale` multiplies the gradient passed down, not the reported cost. A layer after a cost takes the errors as its
+ * input and passes its gradient back through their derivative, gradient / s. As in Darknet, masked entries of the input
  * read -1234 afterwards. */
 #include "net/check.h"
 
@@ -96,7 +96,7 @@ static dn_status cost_backward(dn_layer *l, const dn_run *run) {
 static int cost_as_fused_loss(const dn_layer *l, const dn_run *run, dn_fused_loss *out) {
     const cost_state *st = l->state;
     *out = (dn_fused_loss){&st->likelihood, (float)st->scale, dn_layer_sum(l, run)};
-    return st->likelihood.kind != DN_LOSS_MASKED; /* which changes its input */
+    return st->likelihood.kind != DN_LOSS_MASKED; /* the masked loss changes its input */
 }
 
 static const float *cost_errors(const dn_layer *l) { return l->output; }

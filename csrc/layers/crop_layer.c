@@ -1,11 +1,11 @@
-/* [crop]: a window of crop_height x crop_width. In training its place, and with flip=1 a mirror image, are drawn once
- * per pass; else it lies in the middle. Values become 2 x - 1 unless noadjust=1. */
+/* [crop]: a window of crop_height x crop_width. In training its position and, with flip=1, whether it is mirrored are
+ * drawn once per pass; otherwise it is centred. Values become 2 x - 1 unless noadjust=1. */
 #include "base/sys.h"
 #include "net/layer.h"
 
 typedef struct crop_state {
     int flip, noadjust, given;
-    float place[3]; /* given instead of drawn: mirrored, top, left, each in [0, 1) */
+    float place[3]; /* set instead of drawn: mirrored, top, left, each in [0, 1) */
     int *host;    /* (outputs) */
     float *index; /* the same on the device, as ints */
 } crop_state;
@@ -16,7 +16,7 @@ static const dn_key keys[] = {
     {"crop_width", DN_KEY_INT, DN_AT_LAYER(out_width), .fallback = 1, .low = 1, .high = 1 << 20},
     {"flip", DN_KEY_FLAG, DN_AT(crop_state, flip), .help = "mirror half of the passes in training"},
     {"noadjust", DN_KEY_FLAG, DN_AT(crop_state, noadjust), .help = "0: values become 2 x - 1"},
-    {"angle", DN_KEY_UNUSED, .help = "taken without effect"}, /* of Darknet's GPU only */
+    {"angle", DN_KEY_UNUSED, .help = "taken without effect"}, /* only used by Darknet on GPUs */
     {"saturation", DN_KEY_UNUSED, .fallback = 1},
     {"exposure", DN_KEY_UNUSED, .fallback = 1},
     {"shift", DN_KEY_UNUSED, .fallback = 0},

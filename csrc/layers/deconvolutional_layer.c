@@ -1,7 +1,7 @@
 /* [deconvolutional]: the transposed convolution, W (channels, filters/groups, size, size). Every input pixel adds its
- * kernel to the output and `padding` pixels are cut off on every side: out = (in - 1) stride + size - 2 padding. Seen
- * from its output it is the backward pass of a convolution (convolution.h): its output is that one's image and its
- * input that one's output, so forward is backward_data and dx is forward.
+ * kernel to the output, and `padding` pixels are cut off on every side: out = (in - 1) stride + size - 2 padding. It is
+ * the backward pass of a convolution (convolution.h) whose image is this layer's output and whose output is this
+ * layer's input, so forward is backward_data, and dx is forward.
  *
  * File: biases, normalisation, weights. */
 #include "layers/norm_part.h"
@@ -13,7 +13,7 @@ typedef struct deconv_state {
     dn_norm_part norm;
     dn_tensor *weights;
     int pad, padding;
-    dn_conv_layer whole; /* image side: the output; filters and out_height x out_width: the input's */
+    dn_conv_layer whole; /* image side: the output; filters and out_height x out_width: those of the input */
 } deconv_state;
 
 static const dn_key keys[] = {
@@ -69,7 +69,7 @@ static dn_status deconv_init(dn_layer *l) {
     deconv_state *st = l->state;
     st->weights = dn_layer_find(l, "weights");
     dn_norm_init(l, &st->norm);
-    /* He et al. 2015 for the taps that meet in one output pixel; Darknet's 0.02 N(0, 1) hardly learns */
+    /* He et al. 2015 for the taps that meet in one output pixel; with Darknet's 0.02 N(0, 1) it hardly learns */
     float taps = (float)l->size * (float)l->size / ((float)l->stride * (float)l->stride) * (float)l->channels /
                  (float)st->whole.groups;
     dn_layer_init_normal(l, st->weights, sqrtf(2.0f / (taps < 1 ? 1 : taps)));

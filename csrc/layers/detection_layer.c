@@ -1,13 +1,13 @@
 /* [detection], YOLO v1 (Redmon et al., arXiv:1506.02640): side x side cells of the image, each with `classes` class
  * scores and `num` boxes. A row is a vector: class scores (cell, class), confidences (cell, box), coordinates (cell,
  * box, coords): x and y within the cell, w and h relative to the image (sqrt=1: their roots). Truth per cell: 1 or 0
- * for an object, its class as one-hot, x, y, w, h, coordinates as above but never roots. Outputs are linear, the
- * classes with softmax=1 a softmax per cell. The gradient by the outputs y:
+ * for an object, its one-hot class, x, y, w, h, coordinates as above but never roots. Outputs are linear, except that
+ * softmax=1 makes the classes a softmax per cell. The gradient with respect to the outputs y:
  *
  *   every box   noobject_scale y for its confidence
- *   an object   class_scale (y - t) for the classes of its cell. One box is responsible: that of most overlap; when
- *               none overlaps, that with the least root mean square distance; forced=1: the second for objects smaller
- *               than a tenth of the image, else the first; random=1: in the first 64000 rows of training a drawn one.
+ *   an object   class_scale (y - t) for the classes of its cell. One box is responsible: the one with the most overlap,
+ *               or, if none overlaps, with the least root mean square distance; forced=1: the second for objects
+ *               smaller than a tenth of the image, else the first; random=1: a random one in the first 64000 rows.
  *               It gets object_scale (y - 1) for the confidence (rescore=1: y - overlap), coord_scale (y - t) for x, y,
  *               w, h */
 #include "base/sys.h"
@@ -78,7 +78,8 @@ static int detection_coordinates(const detection_state *st, int cell, int n) {
     return st->side * st->side * (st->classes + st->n) + (cell * st->n + n) * st->coords;
 }
 
-/* From x, y within a cell at column i, row j (0, 0: its own place does not matter) to parts of the image. */
+/* From x, y within a cell at column i, row j to coordinates relative to the image. (0, 0 will do where the cell's
+ * position does not matter.) */
 static dn_box detection_box(const detection_state *st, const float *v, int i, int j, int root) {
     float side = (float)st->side;
     float w = root ? v[2] * v[2] : v[2], h = root ? v[3] * v[3] : v[3];
@@ -99,12 +100,12 @@ static int detection_responsible(const detection_state *st, const float *y, int 
     return st->forced ? truth.w * truth.h < 0.1f : best;
 }
 
-/* Whatever is less than 1 counts as none, as in Darknet. */
+/* As in Darknet, anything less than 1 counts as none. */
 static int detection_object(const float *truth) { return truth[0] >= 1; }
 
 static int detection_number_fault(const detection_state *st, int k, float value) {
     if (k == 0) return !(value >= 0 && value <= 1);
-    int size = k >= 3 + st->classes; /* width or height; else a class or a place in the cell */
+    int size = k >= 3 + st->classes; /* width or height; otherwise a class or a position in the cell */
     return !(value >= 0 && (size ? value < INFINITY : value <= 1));
 }
 
@@ -112,7 +113,7 @@ static int detection_row_fault(const dn_layer *l, const float *truth, const char
     const detection_state *st = l->state;
     int per_cell = 1 + st->coords + st->classes;
     for (int cell = 0; cell < st->side * st->side; cell++, truth += per_cell)
-        for (int k = 0; k < 5 + st->classes && (k == 0 || detection_object(truth)); k++) { /* only 4 coordinates are read */
+        for (int k = 0; k < 5 + st->classes && (k == 0 || detection_object(truth)); k++) { /* reads 4 coordinates */
             const float *v = truth + 1 + st->classes;
             if (!detection_number_fault(st, k, truth[k])) continue;
             if (k == 0)

@@ -1,5 +1,5 @@
-/* [dropout]: in training y = 0 where u < p, else x / (1 - p), u ~ U(0, 1); else y = x. It has its own output: Darknet's
- * works in place and so spoils the activation gradient of the layer below. */
+/* [dropout]: in training y = 0 where u < p, else x / (1 - p), with u ~ U(0, 1); outside training y = x. It has an
+ * output of its own: Darknet's works in place and so corrupts the activation gradient of the layer below. */
 #include "net/layer.h"
 
 typedef struct dropout_state {

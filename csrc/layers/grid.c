@@ -79,7 +79,7 @@ int dn_grid_fault(const dn_grid *g, const float *truth, const char *where, char 
         if (!inside && !grid_is_class(g, v))
             return snprintf(text, size, "box %d %s, x=%g y=%g w=%g h=%g, is not relative to the image", i, where,
                             v[0], v[1], v[2], v[3]), 1;
-        if (!(class >= 0 && class < (float)classes)) /* a part of one is cut off, as in Darknet */
+        if (!(class >= 0 && class < (float)classes)) /* a fractional part is cut off, as in Darknet */
             return snprintf(text, size, "box %d %s has class %g, not one of 0 to %d", i, where, class, classes - 1), 1;
     }
     return 0;

@@ -104,7 +104,7 @@ static dn_status gru_forward(dn_layer *l, const dn_run *run) {
     return DN_OK;
 }
 
-/* d is the gradient by a gate's sum: through its two parts. */
+/* d is the gradient with respect to a gate's sum; propagate it through the gate's two parts. */
 static void gru_gate_backward(dn_layer *l, const dn_run *run, int u, int w, int t, const float *x, const float *h,
                               float *d, float *dx, float *dh) {
     gru_state *st = l->state;

@@ -1,6 +1,6 @@
 /* [iseg], instances and their masks: `classes` logistic planes and `ids` linear ones, an embedding of every pixel.
  * Truth per row: 90 instances of 1 + height x width values, the class and a mask; a negative class ends them. The
- * gradient by the outputs, with y the output and m_k the mean embedding of instance k's pixels:
+ * gradient with respect to the outputs, with y the output and m_k the mean embedding of instance k's pixels:
  *
  *   class      y - mask at an instance's pixels, for its class; else y
  *   embedding  0.01 (0.1 y + 0.1 sum over k of sign(m_k - y), minus for the pixel's own instance k) per component:
@@ -17,7 +17,7 @@ enum { ISEG_INSTANCES = 90 };
 typedef struct iseg_state {
     dn_head head;
     int classes, ids;
-    float *means; /* (ISEG_INSTANCES, ids) of the row at hand */
+    float *means; /* (ISEG_INSTANCES, ids) of the current row */
     int counts[ISEG_INSTANCES];
 } iseg_state;
 
@@ -52,7 +52,7 @@ static dn_status iseg_plan(dn_layer *l, const dn_run *run) {
     return dn_head_plan(l, run, &st->head);
 }
 
-/* Class gradients, and means and sizes of the instances; returns the number of instances. */
+/* Gradients of the classes, and means and sizes of the instances; returns the number of instances. */
 static int iseg_instances(iseg_state *st, size_t plane, const float *truth, const float *y, float *g) {
     const float *embedding = y + st->classes * plane;
     memset(st->means, 0, (size_t)ISEG_INSTANCES * st->ids * sizeof *st->means);

@@ -1,5 +1,5 @@
-/* [l2norm]: y = x / |x| over the channels of every pixel, over all values of a plain vector; 0 where x is 0.
- * dx += (dy - y (y . dy)) / |x| */
+/* [l2norm]: y = x / |x| over the channels of every pixel, or over all values of a plain vector; 0 where x is 0. dx +=
+ * (dy - y (y . dy)) / |x| */
 #include "net/layer.h"
 
 typedef struct l2norm_state {

@@ -1,7 +1,7 @@
-/* [local]: locally connected, a convolution whose every place has weights of its own, W (places, filters, channels,
- * size, size), and a bias per output value. Without pad out = (in - size) / stride + 1; pad=1 pads by size/2 and gives
- * (in - 1) / stride + 1 (Darknet pads by one pixel, which fits that number for size 3 alone).
- * Start weights sqrt(2 / (size^2 channels)) U(-1, 1), at every place. File: biases, weights. */
+/* [local]: locally connected, a convolution with separate weights at every place, W (places, filters, channels, size,
+ * size), and a bias per output value. Without pad, out = (in - size) / stride + 1; pad=1 pads by size/2 and gives (in -
+ * 1) / stride + 1 (Darknet pads by one pixel, which matches that formula only for size 3). Initial weights are sqrt(2 /
+ * (size^2 channels)) U(-1, 1), at every place. File: biases, weights. */
 #include "net/layer.h"
 #include <limits.h>
 #include <math.h>

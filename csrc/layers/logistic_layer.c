@@ -1,5 +1,5 @@
 /* [logistic]: y = logistic(x), with the loss -t ln y - (1 - t) ln(1 - y) computed from x; gradient y - t, s = 1. A
- * layer behind it hands its gradient back through y (1 - y). */
+ * layer after it passes its gradient back through y (1 - y). */
 #include "net/check.h"
 
 typedef struct logistic_state {

@@ -1,10 +1,10 @@
-/* [maxpool]: out = (in + padding - size) / stride + 1 with `padding` the total of both sides (default size - 1); the
- * window of output i begins at i*stride - padding/2; the first of equal values wins. */
+/* [maxpool]: out = (in + padding - size) / stride + 1, where `padding` is the total of both sides (default size - 1);
+ * the window of output i begins at i*stride - padding/2; the first of equal values wins. */
 #include "net/layer.h"
 
 typedef struct maxpool_state {
     dn_conv_shape shape;
-    float *index; /* (batch, outputs) ints: the winner of each window */
+    float *index; /* (batch, outputs) ints: the winner in each window */
 } maxpool_state;
 
 static const dn_key keys[] = {
@@ -25,7 +25,7 @@ static dn_status maxpool_parse(dn_layer *l, dn_section *s) {
     if (oh < 0 || ow < 0)
         return dn_cfg_error(s, "size", "size=%d is larger than the input %d x %d", l->size, l->height, l->width);
     oh = oh / l->stride + 1, ow = ow / l->stride + 1;
-    int before = padding / 2; /* the first window must reach in, the last must begin inside */
+    int before = padding / 2; /* the first window must reach into the image, the last one must begin inside it */
     if (before >= l->size || (oh - 1) * l->stride - before >= l->height || (ow - 1) * l->stride - before >= l->width)
         return dn_cfg_error(s, "padding", "padding=%d leaves windows wholly outside the %d x %d input", padding,
                             l->height, l->width);

@@ -1,13 +1,12 @@
 /* What layers with biases share: bias or batch normalisation, then the activation. A recurrent layer has several such
- * parts, told apart by a prefix of their tensors' names, and runs each once per time step, with statistics of its own.
- */
+ * parts, whose tensors have different prefixes, and runs each one once per time step, with separate statistics. */
 #ifndef DN_NORM_PART_H
 #define DN_NORM_PART_H
 #include "net/layer.h"
 
 typedef struct dn_norm_part {
-    const char *prefix; /* "" or, say, "self." */
-    int on;             /* batch_normalize */
+    const char *prefix; /* "", or for example "self." */
+    int on;             /* the key batch_normalize */
     dn_activation activation;
     int channels;
     size_t spatial;
@@ -18,7 +17,7 @@ typedef struct dn_norm_part {
 #define DN_NORMALIZE_KEY(state, part, text)                                                                            \
     {"batch_normalize", DN_KEY_FLAG, DN_AT(state, part.on), .help = text}
 
-/* A tensor with the part's prefix. */
+/* Request a tensor, with the part's prefix in its name. */
 dn_status dn_part_tensor(dn_layer *layer, const char *prefix, const char *name, dn_tensor_kind kind, int flags,
                          int n_dims, const int *dims);
 dn_tensor *dn_part_find(dn_layer *layer, const char *prefix, const char *name);

@@ -2,12 +2,12 @@
  *
  *   a = input(x_t)    r = self(h_{t-1})    h_t = a + r (+ h_{t-1} with shortcut=1)    y_t = output(h_t)
  *
- * Training begins every pass with h = 0; other passes go on from where the last one ended. */
+ * Training begins every pass with h = 0; other passes continue from where the last one ended. */
 #ifndef DN_RECURRENCE_H
 #define DN_RECURRENCE_H
 #include "net/layer.h"
 
-/* Memory of one value per stream and step, with a slot before the first: slot t + 1 is of step t. */
+/* Stores a value for each stream and step, with a slot before the first step: slot t + 1 belongs to step t. */
 typedef struct dn_slots {
     float *values; /* (steps + 1, streams, n) */
     size_t n, stride;
@@ -15,9 +15,9 @@ typedef struct dn_slots {
 
 dn_status dn_slots_plan(dn_layer *layer, const dn_run *run, dn_slots *slots, size_t n);
 float *dn_slot(const dn_slots *slots, int slot);
-/* Streams of this pass: rows / time_steps. */
+/* The number of streams in this pass: rows / time_steps. */
 int dn_streams(const dn_run *run);
-/* Before a pass: training forgets. After it: the last step's values become the state. */
+/* Before a pass: in training, clear the state. After it: the last step's values become the state. */
 void dn_slots_begin(const dn_run *run, dn_slots *slots);
 void dn_slots_end(const dn_run *run, dn_slots *slots);
 void dn_slots_clear(const dn_run *run, dn_slots *slots);

@@ -1,17 +1,18 @@
 /* [region], YOLO v2 (Redmon and Farhadi, arXiv:1612.08242): a grid of anchor boxes (grid.h), anchors in cells. x, y,
  * further coordinates and objectness are logistic, the classes a softmax, a tree of softmaxes, or logistic; with
- * background=1 the objectness is a further class of the softmax: there is nothing. The gradient by the outputs y:
+ * background=1 the objectness is a further class of the softmax, for "no object". The gradient with respect to the
+ * outputs y:
  *
  *   objectness  noobject_scale y for every box (background: y - 1); 0 when it overlaps some truth by more than `thresh`
- *   early on    for the first 12800 rows of training, 0.01 (y - t) of every box towards its anchor in the cell's middle
+ *   early on    for the first 12800 rows of training, 0.01 (y - t) for every box towards its anchor, mid-cell
  *   truth       the anchor at its cell whose predicted size (bias_match: whose own size) is most similar gets
  *               coord_scale (2 - w h) (y - t) for its coordinates, mask_scale (y - t) for the further ones,
  *               object_scale (y - t) for the objectness with t = 1 (rescore: the overlap; background: 0), and
- *               class_scale (y - (1 or 0)) for the classes, of a tree for the groups up to its root
+ *               class_scale (y - (1 or 0)) for the classes; with a tree, for the groups up to its root
  *
- * The losses are squared errors of the outputs, for classes the cross entropy. Darknet's CPU code hands nothing down;
- * this is what its GPU code does. A truth with x and y above 100000 is a class alone: it goes to the box that shows it
- * best. */
+ * The losses are squared errors of the outputs, and the cross entropy for classes. Darknet's CPU code passes no
+ * gradient down; this follows its GPU code. A truth with x and y above 100000 is a class without a box: it goes to the
+ * box that shows it best. */
 #include "base/sys.h"
 #include "layers/grid.h"
 #include <math.h>
@@ -89,7 +90,7 @@ static void region_destroy(dn_layer *l) {
     dn_tree_free(&st->tree);
 }
 
-/* The k-th distribution over classes of an anchor: its first entry and length; 0 behind the last. */
+/* The k-th distribution over classes of an anchor: its first entry and its length; returns 0 after the last. */
 static int region_softmax(const region_state *st, int k, int *first, int *count) {
     const dn_grid *g = &st->grid;
     *first = g->coords + !st->background, *count = g->classes + st->background;
@@ -160,7 +161,7 @@ static void region_pull(const region_state *st, const float *y, float *grad, con
     region_pull_class(st, y, grad, n, cell, o->class);
 }
 
-/* Of a class without a box, the boxes count as empty but for the one that shows the class most clearly. */
+/* For a class without a box: all boxes count as empty, except the one that shows the class most clearly. */
 static void region_pull_class_only(const region_state *st, const float *y, float *grad, int class) {
     const dn_grid *g = &st->grid;
     float best = 0;
@@ -229,8 +230,8 @@ static dn_status region_backward(dn_layer *l, const dn_run *run) {
     return dn_head_backward(l, run, &((region_state *)l->state)->head, region_down);
 }
 
-/* Down the tree along the most likely nodes, as long as their probability stays above the threshold. It is NaN in *last
- * when some node's was. */
+/* Descend the tree along the most likely nodes, as long as their probability stays above the threshold. *last becomes
+ * NaN when the probability of some node was NaN. */
 static int region_descend(const region_state *st, const float *y, size_t plane, float threshold, float *last) {
     const dn_tree *tree = &st->tree;
     float p = 1;

@@ -1,17 +1,18 @@
-/* [reorg]: the values in another order. With s = stride, C = c / s^2 and (h, w, c) of the input, the value at k, j, i
- * of it, o = k div C, stands at channel k mod C, row j s + o div s, column i s + o mod s of an image (C, h s, w s):
+/* [reorg]: the values in another order. With s = stride, C = c / s^2 and (h, w, c) of the input, the input's value at
+ * k, j, i, with o = k div C, goes to channel k mod C, row j s + o div s, column i s + o mod s of an image (C, h s, w
+ * s):
  *
  *   reverse  (c/s^2, h s, w s): just that, depth to space
  *   plain    (c s^2, h/s, w/s): the opposite assignment. Not a space to depth, but what published YOLO v2 weights need
  *   flatten  channel, pixel to pixel, channel; reverse back
- *   extra    as it is, with so many zeros behind */
+ *   extra    unchanged, followed by that many zeros */
 #include "base/sys.h"
 #include "net/layer.h"
 #include <limits.h>
 
 typedef struct reorg_state {
     int reverse, flatten, extra;
-    float *index; /* (outputs) ints: where each output comes from */
+    float *index; /* (outputs) ints: the source of each output */
 } reorg_state;
 
 static const dn_key keys[] = {

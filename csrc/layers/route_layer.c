@@ -1,4 +1,5 @@
-/* [route]: the outputs of earlier layers side by side, in the order of `layers`. An image when all sizes agree. */
+/* [route]: the outputs of earlier layers concatenated, in the order of `layers`. The result is an image if all their
+ * sizes agree. */
 #include "base/sys.h"
 #include "net/layer.h"
 #include <limits.h>
@@ -8,7 +9,8 @@ typedef struct route_state {
     int *sources, n;
 } route_state;
 
-/* Two of its images differ in size: still a vector, but whoever wants an image of it is to read why it is none. */
+/* Two of its images differ in size. The output is a vector then, and the error of a layer that needs an image explains
+ * why. */
 static void route_sizes_differ(dn_layer *l, const dn_layer *a, const dn_layer *b) {
     if (*l->no_image) return;
     const dn_layer *blamed = dn_layer_to_blame(l, a->out_height ? b->index : a->index);

@@ -53,7 +53,7 @@ static dn_status sampling_backward(dn_layer *l, const dn_run *run) {
     return DN_OK;
 }
 
-/* The next forward uses these numbers (rows, Z), also outside training. */
+/* Sets the numbers (rows, Z) that the next forward pass uses, also outside training. */
 static void sampling_set_noise(dn_layer *l, const dn_run *run, const float *eps, size_t count) {
     sampling_state *st = l->state;
     run->ops->upload(run->pool, st->eps, eps, count * sizeof *eps);

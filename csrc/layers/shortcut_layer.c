@@ -1,5 +1,5 @@
-/* [shortcut]: y = act(alpha x + beta source) where the maps overlap, act(x) elsewhere. When one map is n times as
- * large, every n-th of its pixels takes part. */
+/* [shortcut]: y = act(alpha x + beta source) where the maps overlap, act(x) elsewhere. When one map is n times as large
+ * as the other, every n-th of its pixels takes part. */
 #include "net/layer.h"
 #include <limits.h>
 #include <string.h>

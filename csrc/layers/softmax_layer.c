@@ -1,6 +1,6 @@
 /* [softmax]: p = exp(x / T) / sum, over `groups` equal parts of a row, over the channels of every pixel (spatial=1), or
  * over the groups of a label tree. With the loss -t ln p unless noloss=1; gradient (p sum(t) - t) / T, s = 1; parts
- * with a truth of -1234 do not count. A layer behind it hands its gradient back through the softmax. */
+ * with a truth of -1234 do not count. A layer after it passes its gradient back through the softmax. */
 #include "base/sys.h"
 #include "layers/tree.h"
 #include "net/layer.h"
@@ -55,7 +55,7 @@ static dn_status softmax_plan(dn_layer *l, const dn_run *run) {
 
 static void softmax_destroy(dn_layer *l) { dn_tree_free(&((softmax_state *)l->state)->tree); }
 
-/* The k-th set of distributions and where it begins in a row; 0 behind the last. */
+/* The k-th set of distributions and its offset in a row; returns 0 after the last. */
 static int softmax_set(const dn_layer *l, int k, size_t rows, dn_softmax_shape *shape, size_t *offset) {
     const softmax_state *st = l->state;
     size_t inputs = (size_t)l->inputs;
@@ -104,10 +104,10 @@ static dn_status softmax_backward(dn_layer *l, const dn_run *run) {
     return DN_OK;
 }
 
-/* Of one distribution. In a tree a group off the path to the label has a truth of zeros. */
+/* For one distribution. In a tree, a group off the label's path has a truth of zeros. */
 static int softmax_group_fault(const float *truth, const dn_softmax_shape *shape, size_t at, int sums, int may_be_zero,
                                dn_truth_fault *fault) {
-    const double near = 0.05; /* shares of a few digits */
+    const double near = 0.05; /* probabilities may be rounded to a few digits */
     double sum = 0;
     size_t bad = shape->n;
     for (size_t i = 0; i < shape->n; i++) {

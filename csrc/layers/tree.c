@@ -5,7 +5,7 @@
 
 static const char blanks[] = " \t\r";
 
-/* The first character after the number that begins here, or after the blanks that follow it; NULL: it is none. */
+/* The first character after the number that begins here and the blanks after it; NULL: not a number. */
 static const char *tree_number(const char *text, long *number) {
     char *end;
     *number = strtol(text, &end, 10);
@@ -13,7 +13,7 @@ static const char *tree_number(const char *text, long *number) {
     return end == text || (*end && !n) ? NULL : end + n;
 }
 
-/* Messages do not quote the file: the cfg may come from somebody who is not to read it. */
+/* Messages do not quote the file: the cfg's author may not be allowed to read it. */
 static dn_status tree_line(dn_tree *t, const dn_section *s, const char *key, const char *line, const char *path,
                            int number) {
     const char *name = line + strspn(line, blanks), *parent = name + strcspn(name, blanks);
@@ -34,7 +34,7 @@ static dn_status tree_line(dn_tree *t, const dn_section *s, const char *key, con
     return DN_OK;
 }
 
-/* A copy of the text, to be cut into lines, and how many they are. */
+/* A copy of the text, to be cut into lines, and the number of lines. */
 static dn_status tree_text(char **text, size_t *lines, const dn_cfg_file *file) {
     *lines = 1;
     if (!(*text = dn_strdup(file->text))) return DN_E_MEMORY;

@@ -1,4 +1,4 @@
-/* [upsample]: stride s > 0 repeats every pixel s x s times; s < 0 sums blocks of |s| x |s|; both times `scale`. */
+/* [upsample]: stride s > 0 repeats every pixel s x s times; s < 0 sums blocks of |s| x |s|; both scaled by `scale`. */
 #include "net/layer.h"
 #include <limits.h>
 #include <stdlib.h>

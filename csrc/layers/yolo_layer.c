@@ -1,8 +1,8 @@
 /* [yolo], YOLO v3 (Redmon and Farhadi, arXiv:1804.02767): a grid of anchor boxes (grid.h), anchors in pixels of the
- * network's input, with logistic classes. The gradient by the input, with y the outputs:
+ * network's input, with logistic classes. The gradient with respect to the input, with y the outputs:
  *
  *   objectness  y for every box; 0 when it overlaps some truth by more than ignore_thresh; by more than truth_thresh,
- *               it is drawn to the truth that it overlaps most, as below
+ *               it is pulled towards the truth that it overlaps most, as below
  *   truth       belongs to the anchor, of all `num`, that has the most similar shape; when this head has it (`mask`),
  *               the box at the truth's cell gets y - 1 for the objectness, (2 - w h) (y - t) for its coordinates,
  *               t those of the truth, and y - (1 or 0) for its classes */
@@ -50,7 +50,7 @@ static dn_status yolo_parse(dn_layer *l, dn_section *s) {
     dn_grid *g = &st->grid;
     g->coords = 4;
     DN_TRY(yolo_parse_mask(s, g));
-    const dn_layer *first = dn_layer_at(l, 0); /* whose input is the network's */
+    const dn_layer *first = dn_layer_at(l, 0); /* the first layer's input is the network's */
     if (!first->width || !first->height)
         return dn_cfg_error(s, NULL, "its anchors are in pixels of the network's input, which is no image");
     DN_TRY(dn_grid_anchors(g, s, first->width, first->height));
@@ -88,7 +88,7 @@ static void yolo_predictions(const yolo_state *st, const float *y, float *grad) 
         }
 }
 
-/* The number within this head of the anchor whose shape is nearest to the box's; -1: another head has it. */
+/* The number, within this head, of the anchor whose shape is most similar to the box's; -1: another head has it. */
 static int yolo_responsible(const dn_grid *g, dn_box box) {
     float best = 0;
     int anchor = 0;

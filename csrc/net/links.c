@@ -8,9 +8,9 @@
 
 const dn_links *dn_links_of_step(const dn_plan *plan, int update) {
     const dn_net *net = plan->net;
-    int whole = update && net->subdivisions == 1 && net->state.rows_since_update == 0; /* all rows of the update are in this step */
-    int all = net->last_stopped < 0; /* else decay alone acts on the layers below */
-    return &plan->links[whole && all ? DN_FUSED : DN_APART];
+    /* Gradients must be kept when other passes add to them, and for layers below stopbackward, on which decay alone acts. */
+    int kept = !update || net->subdivisions > 1 || net->state.rows_since_update > 0 || net->last_stopped >= 0;
+    return &plan->links[kept ? DN_APART : DN_FUSED];
 }
 
 /* Layer i and, when both agree, the loss after it: then 2, else 1. */
@@ -22,7 +22,7 @@ static int links_take(const dn_plan *plan, int i, int fused, dn_link *link) {
     return 1 + link->with_loss;
 }
 
-/* Add a tensor to the ranges: to the last one when it goes on there. */
+/* Add a tensor to the ranges: to the last one when it begins where that one ends. */
 static void links_update(dn_links *links, const dn_tensor *t, float learning_rate) {
     dn_range *last = links->n_ranges ? &links->ranges[links->n_ranges - 1] : NULL;
     int decays = t->kind == DN_WEIGHT;

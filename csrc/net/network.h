@@ -1,4 +1,4 @@
-/* A network: layers in order, the blocks their tensors and buffers lie in, and one optimiser over the blocks. */
+/* A network: what its cfg says, the blocks of its parameters, and plans, which compute. */
 #ifndef DN_NETWORK_H
 #define DN_NETWORK_H
 #include "base/guard.h"

@@ -281,6 +281,17 @@ def test_evaluation_behind_an_epoch_is_cut_into_slices(digits: tuple[np.ndarray,
     assert seen[-1].finished and "valid_accuracy" in seen[-1].values
 
 
+def test_a_history_has_every_reported_value_by_name(network: Build) -> None:
+    X, labels = blobs(["red", "green", "blue"])
+    truth = np.eye(3)[[["red", "green", "blue"].index(label) for label in labels]]
+    history = network(SOFT.format(3)).train(X, 2, truth, holdout=0.25)
+    assert set(history) == {"image_loss", "latent_loss", "total_loss", "loss", "valid_loss", "valid_accuracy"}
+    assert all(len(values) == 2 for values in history.values())
+    assert history["loss"] == history["total_loss"] == history.image_loss
+    assert history["valid_accuracy"] is history.accuracy and history["valid_loss"] is history.valid_loss
+    assert history.mse == [] and "mse" not in history
+
+
 def test_scores_in_plain_words(network: Build) -> None:
     random = np.random.default_rng(0)
     X = random.normal(size=(37, 2)).astype(np.float32)

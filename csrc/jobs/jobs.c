@@ -8,7 +8,6 @@
 #include "base/report.h"
 #include "base/sys.h"
 #include "net/check.h"
-#include "net/latent.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -215,61 +214,46 @@ static dn_status job_evaluate_all(dn_net *net, const dn_rows *rows, dn_report *r
     return status;
 }
 
-/* Can all losses be computed row by row? If so, *width is the width of the widest row to be summed. */
-static dn_status job_row_losses(const dn_net *net, int *width) {
-    *width = 1;
+/* DN_E_USAGE unless every loss can be computed row by row. */
+static dn_status job_need_row_losses(const dn_net *net) {
     for (int i = 0; i < net->n_layers; i++) {
         const dn_layer *l = &net->layers[i];
-        const dn_term_type *term = l->term.type;
-        DN_CHECK(!term || term->latent || term->errors, DN_E_USAGE, "%s:%d: the loss of a [%s] is not known by row",
+        DN_CHECK(!l->term.type || l->term.type->rows, DN_E_USAGE, "%s:%d: the loss of a [%s] is not known by row",
                  net->cfg->path, l->line, l->type->name);
-        if (term && l->inputs > *width) *width = l->inputs;
     }
     return DN_OK;
 }
 
-static double row_sum(const float *row, int n) {
-    double sum = 0;
-    for (int k = 0; k < n; k++) sum += row[k];
-    return sum;
-}
-
-static double row_kl(const float *row, int z) { /* log-variances, then means */
-    double kl = 0;
-    for (int k = 0; k < z; k++) kl += dn_latent_kl(row[k], row[z + k]);
-    return kl;
-}
-
-/* After a pass: add the losses of its rows. `host` has room for the values of a layer. */
-static void job_add_row_losses(dn_plan *plan, size_t rows, float *host, float *image, float *latent, float *total) {
+/* After a pass: add the losses of its rows. They come to the host, into `loss`, through the buffer of the truth, which the
+ * pass no longer needs. */
+static void job_add_row_losses(dn_plan *plan, size_t rows, float *loss, float *image, float *latent, float *total) {
     dn_net *net = plan->net;
     for (int i = 0; i < net->n_layers; i++) {
         const dn_layer *l = &plan->layers[i];
-        const dn_term_type *term = l->term.type;
-        if (!term) continue;
-        const float *errors = term->latent ? NULL : term->errors(l);
-        int n = l->inputs;
-        dn_job_get(net, errors ? errors : dn_layer_x(l, &plan->run), (size_t)n, rows, host);
+        const dn_term *term = &l->term;
+        if (!term->type) continue;
+        term->type->rows(l, &plan->run, plan->truth);
+        dn_job_get(net, plan->truth, 1, rows, loss);
+        float *part = !strcmp(term->type->name, DN_IMAGE_LOSS)    ? image
+                      : !strcmp(term->type->name, DN_LATENT_LOSS) ? latent
+                                                                  : NULL;
         for (size_t r = 0; r < rows; r++) {
-            const float *row = host + r * (size_t)n;
-            double loss = errors ? l->term.share * row_sum(row, n) : row_kl(row, n / 2);
-            float *part = errors ? image : latent;
-            if (part) part[r] += (float)loss;
-            if (total) total[r] += (float)(l->term.weight * loss);
+            double reported = term->share * loss[r];
+            if (part) part[r] += (float)reported;
+            if (total) total[r] += (float)(term->weight * reported);
         }
     }
 }
 
 static dn_status job_evaluate_rows(dn_net *net, const dn_rows *rows, float *image, float *latent, float *total) {
     float *outs[] = {image, latent, total};
-    int width;
     DN_TRY(dn_job_need_truth(net, rows));
     DN_TRY(dn_job_whole(net, rows->n));
-    DN_TRY(job_row_losses(net, &width));
+    DN_TRY(job_need_row_losses(net));
     dn_plan *plan = dn_net_inference_plan(net, rows->n);
     size_t step = dn_job_step(plan, rows->n);
-    float *host = dn_alloc(step, (size_t)width * sizeof *host);
-    if (!host) return DN_E_MEMORY;
+    float *loss = dn_alloc(step, sizeof *loss);
+    if (!loss) return DN_E_MEMORY;
     for (int k = 0; k < 3; k++)
         if (outs[k]) memset(outs[k], 0, rows->n * sizeof *outs[k]);
     dn_status status = DN_OK;
@@ -279,10 +263,10 @@ static dn_status job_evaluate_rows(dn_net *net, const dn_rows *rows, float *imag
         status = dn_job_check(net, "", &part, at);
         if (status == DN_OK) status = job_loss_pass(plan, &part);
         if (status == DN_OK)
-            job_add_row_losses(plan, part.n, host, image ? image + at : NULL, latent ? latent + at : NULL,
+            job_add_row_losses(plan, part.n, loss, image ? image + at : NULL, latent ? latent + at : NULL,
                                total ? total + at : NULL);
     }
-    dn_free(host);
+    dn_free(loss);
     if (status == DN_OK) status = net->ops->finish(net->pool);
     for (size_t r = 0; status == DN_OK && total && r < rows->n; r++)
         if (!isfinite(total[r])) {

@@ -99,7 +99,9 @@ static int cost_as_fused_loss(const dn_layer *l, const dn_run *run, dn_fused_los
     return st->likelihood.kind != DN_LOSS_MASKED; /* the masked loss changes its input */
 }
 
-static const float *cost_errors(const dn_layer *l) { return l->output; }
+static void cost_rows(const dn_layer *l, const dn_run *run, float *loss) {
+    run->ops->row_sums(run->pool, (size_t)run->rows, (size_t)l->inputs, l->output, loss);
+}
 
 static void bernoulli_mean(const dn_layer *l, const dn_run *run, size_t rows, const float *x, float *out) {
     size_t n = rows * (size_t)l->inputs;
@@ -112,8 +114,8 @@ static int bernoulli_truth_fault(const dn_layer *l, const float *truth, size_t r
     return dn_fault_beyond_one(truth, rows * (size_t)l->term.truths, fault);
 }
 
-static const dn_term_type cost_term = {.name = DN_IMAGE_LOSS, .only = 1, .errors = cost_errors};
-static const dn_term_type bernoulli_term = {.name = DN_IMAGE_LOSS, .only = 1, .errors = cost_errors,
+static const dn_term_type cost_term = {.name = DN_IMAGE_LOSS, .only = 1, .rows = cost_rows};
+static const dn_term_type bernoulli_term = {.name = DN_IMAGE_LOSS, .only = 1, .rows = cost_rows,
                                             .mean = bernoulli_mean, .truth_fault = bernoulli_truth_fault};
 
 const dn_layer_type dn_cost_layer = {

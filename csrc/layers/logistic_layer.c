@@ -45,8 +45,12 @@ static int logistic_truth_fault(const dn_layer *l, const float *truth, size_t ro
     (void)sums;
     return dn_fault_beyond_one(truth, rows * (size_t)l->term.truths, fault);
 }
-static const float *logistic_errors(const dn_layer *l) { return ((const logistic_state *)l->state)->error; }
-static const dn_term_type logistic_term = {.name = DN_IMAGE_LOSS, .errors = logistic_errors, .truth_fault = logistic_truth_fault};
+static void logistic_rows(const dn_layer *l, const dn_run *run, float *loss) {
+    const logistic_state *st = l->state;
+    run->ops->row_sums(run->pool, (size_t)run->rows, (size_t)l->inputs, st->error, loss);
+}
+static const dn_term_type logistic_term = {
+    .name = DN_IMAGE_LOSS, .rows = logistic_rows, .truth_fault = logistic_truth_fault};
 const dn_layer_type dn_logistic_layer = {
     .name = "logistic", .state_size = sizeof(logistic_state), .parse = logistic_parse, .plan = logistic_plan,
     .forward = logistic_forward, .backward = logistic_backward, .term = &logistic_term,

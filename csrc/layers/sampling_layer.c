@@ -11,6 +11,7 @@
 
 typedef struct sampling_state {
     float *eps; /* (batch, Z) */
+    float *kl;  /* (batch): of each row, outside training */
     int noisy, given;
 } sampling_state;
 
@@ -29,6 +30,7 @@ static dn_status sampling_parse(dn_layer *l, dn_section *s) {
 
 static dn_status sampling_plan(dn_layer *l, const dn_run *run) {
     sampling_state *st = l->state;
+    DN_TRY(dn_layer_buffer(l, &st->kl, (size_t)run->batch));
     return dn_layer_training_buffer(l, run, &st->eps, (size_t)run->batch * l->outputs);
 }
 
@@ -41,7 +43,7 @@ static dn_status sampling_forward(dn_layer *l, const dn_run *run) {
     st->given = 0;
     run->ops->reparameterise(run->pool, (size_t)run->rows, (size_t)l->outputs, run->weights + l->index,
                              dn_layer_x(l, run), st->noisy ? st->eps : NULL, dn_layer_y(l, run),
-                             dn_layer_sum(l, run), NULL);
+                             dn_layer_sum(l, run), run->training ? NULL : st->kl);
     return DN_OK;
 }
 
@@ -60,7 +62,11 @@ static void sampling_set_noise(dn_layer *l, const dn_run *run, const float *eps,
     st->given = 1;
 }
 
-static const dn_term_type kl_term = {.name = DN_LATENT_LOSS, .latent = 1};
+static void sampling_rows(const dn_layer *l, const dn_run *run, float *loss) {
+    run->ops->copy(run->pool, (size_t)run->rows, ((const sampling_state *)l->state)->kl, loss);
+}
+
+static const dn_term_type kl_term = {.name = DN_LATENT_LOSS, .latent = 1, .rows = sampling_rows};
 
 const dn_layer_type dn_sampling_layer = {
     .name = "sampling", .state_size = sizeof(sampling_state), .keys = keys,

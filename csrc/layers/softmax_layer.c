@@ -138,9 +138,13 @@ static int softmax_truth_fault(const dn_layer *l, const float *truth, size_t row
     return 0;
 }
 
-static const float *softmax_errors(const dn_layer *l) { return ((const softmax_state *)l->state)->error; }
+static void softmax_rows(const dn_layer *l, const dn_run *run, float *loss) {
+    const softmax_state *st = l->state;
+    run->ops->row_sums(run->pool, (size_t)run->rows, (size_t)l->inputs, st->error, loss);
+}
 
-static const dn_term_type softmax_term = {.name = DN_IMAGE_LOSS, .errors = softmax_errors, .truth_fault = softmax_truth_fault};
+static const dn_term_type softmax_term = {
+    .name = DN_IMAGE_LOSS, .rows = softmax_rows, .truth_fault = softmax_truth_fault};
 
 const dn_layer_type dn_softmax_layer = {
     .name = "softmax", .aliases = {"soft"}, .state_size = sizeof(softmax_state), .keys = keys, .parse = softmax_parse,

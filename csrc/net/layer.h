@@ -80,8 +80,8 @@ typedef struct dn_term_type {
     const char *name; /* of its loss in reports, where terms of one name add up */
     int latent;       /* 1: a loss of the latent space, which reads no truth */
     int only;         /* 1: its layer does nothing else, so it is never the network's output */
-    /* (rows, inputs), what its loss of the last forward is the sum of. Without the hook: not known */
-    const float *(*errors)(const dn_layer *layer);
+    /* The loss of every row of the last forward, before any weight, to loss (rows) in the backend's memory. NULL: unknown */
+    void (*rows)(const dn_layer *layer, const dn_run *run, float *loss);
     /* The mean of the distribution that the layer's input x (rows, inputs) stands for, to out (rows, truths), which may be
      * x: what `sample` and `reconstruct` give. NULL: x is the mean */
     void (*mean)(const dn_layer *layer, const dn_run *run, size_t rows, const float *x, float *out);

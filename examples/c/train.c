@@ -21,7 +21,8 @@ int main(int argc, char **argv) {
     if (!status) status = dn_trainer_create(&trainer, net, &rows, &(dn_train_options){.epochs = 20, .shuffle = 1});
     while (!status && !progress.finished) {
         status = dn_trainer_run(trainer, 1000, &progress); /* at most a second, or to the end of an epoch */
-        if (!status && progress.epoch_done) printf("epoch %d: %.4f\n", progress.epoch, progress.total_loss);
+        double loss = dn_report_get(&progress.report, "total_loss");
+        if (!status && progress.epoch_done) printf("epoch %d: %.4f\n", progress.epoch, loss);
     }
     if (!status) status = dn_net_save(net, "vae.weights");
     if (status) fprintf(stderr, "%s\n", dn_error());

@@ -261,9 +261,20 @@ tsan:
 	build/tsan/test_threads 60
 test: all
 	pytest
+# Format and types; pip install '.[test,lint]' has the tools. `make format` writes what it asks for.
+FORMATTED = $(wildcard csrc/*.h csrc/*/*.[ch] csrc/*/*.cu csrc/*/*.cuh tests/c/*.[ch] examples/c/*.c bench/*.c)
+lint:
+	clang-format --dry-run -Werror $(FORMATTED)
+	ruff check .
+	ruff format --check .
+	mypy darknet_vae bench
+format:
+	clang-format -i $(FORMATTED)
+	ruff check --fix .
+	ruff format .
 bench:
 	python -m bench --output docs/performance.md
 clean:
 	rm -rf build darknet libdarknet_cuda.so
-.PHONY: all bin lib cuda install uninstall emulated parity asan tsan test bench clean FORCE
+.PHONY: lint format all bin lib cuda install uninstall emulated parity asan tsan test bench clean FORCE
 -include $(wildcard $(B)/*.d $(B)/*/*.d)

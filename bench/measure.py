@@ -118,8 +118,10 @@ def processor() -> str:
 
 def tuning() -> str:
     """Environment variables that change how fast something is."""
-    names = [name for name in os.environ if name.startswith(("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "XLA_", "ATEN_", "ONEDNN_", "DARKNET_"))]
-    return ", ".join(f"{name}={os.environ[name]}" for name in sorted(names) if not name.startswith(("DARKNET_VAE_", "DARKNET_TEST_")))
+    libraries = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "XLA_", "ATEN_", "ONEDNN_", "DARKNET_")
+    others = ("DARKNET_VAE_", "DARKNET_TEST_")
+    names = sorted(name for name in os.environ if name.startswith(libraries) and not name.startswith(others))
+    return ", ".join(f"{name}={os.environ[name]}" for name in names)
 
 
 def versions(modules: list[str]) -> str:

@@ -72,7 +72,8 @@ def built() -> Path | None:
 
 def mean(ratios: list[Spread]) -> Spread:
     """Geometric, round by round."""
-    return Spread(tuple(math.exp(math.fsum(map(math.log, values)) / len(values)) for values in zip(*(r.values for r in ratios))))
+    rounds = zip(*(ratio.values for ratio in ratios), strict=True)
+    return Spread(tuple(math.exp(math.fsum(map(math.log, values)) / len(values)) for values in rounds))
 
 
 def gemm(bench: Bench) -> Result:
@@ -110,5 +111,6 @@ def gemm(bench: Bench) -> Result:
     result.lines.append(Line("geometric mean of all shapes", None, mean(ratios), Goal(1)))
     result.lines.append(Line(f"the slowest: {wanted[slowest].name}", None, ratios[slowest], Goal(LOWEST[isa])))
     below = sum(ratio.median < LOWEST[isa] for ratio in ratios)
-    result.notes.append(f"Kernels: ours {kernels.replace(' ', ', OpenBLAS ')}; {below} of {len(ratios)} shapes below {LOWEST[isa]:g}.")
+    names = kernels.replace(" ", ", OpenBLAS ")
+    result.notes.append(f"Kernels: ours {names}; {below} of {len(ratios)} shapes below {LOWEST[isa]:g}.")
     return result

@@ -67,9 +67,9 @@ DN_API const char *dn_build_info(void);
 /* ---- networks ---- */
 
 typedef struct dn_net_options {
-    uint64_t seed;      /* of initial weights, noise, dropout, shuffling */
-    int batch;          /* rows per pass; 0: the cfg's batch / subdivisions * time_steps */
-    int threads;        /* 0: DARKNET_THREADS, or all that this process may use, which is also the maximum */
+    uint64_t seed; /* of initial weights, noise, dropout, shuffling */
+    int batch;     /* rows per pass; 0: the cfg's batch / subdivisions * time_steps */
+    int threads;   /* 0: DARKNET_THREADS, or all that this process may use, which is also the maximum */
     /* NULL: "cpu"; "cuda" or "cuda:N": a GPU, DN_E_DEVICE when it is not available; "auto": the first GPU if there is
      * one and the network is large enough to gain from it; "fence": the CPU with memory that the host may not touch,
      * for tests */
@@ -101,15 +101,15 @@ typedef struct dn_net_info {
     int batch; /* rows per pass (batch / subdivisions * time_steps of the cfg) */
     int subdivisions, time_steps, n_layers;
     int height, width, channels, inputs;
-    int outputs; /* of the last layer that is not a cost */
-    int truths;  /* values of truth per row that the costs read; 0: no cost */
+    int outputs;     /* of the last layer that is not a cost */
+    int truths;      /* values of truth per row that the costs read; 0: no cost */
     int latent_size; /* of the sampling layer, or of an autoencoder's narrowest layer; 0: neither */
     int variational; /* 1: it has a sampling layer */
     int out_height, out_width, out_channels; /* of the output; 0 when it is a plain vector */
-    int output_layer; /* that layer */
-    int data_columns; /* values per row that reconstruct and decode give */
-    int recurrent;    /* 1: rows come in sequences of time_steps */
-    int logits; /* 1: the output goes into a loss on logits (bce) */
+    int output_layer;                        /* that layer */
+    int data_columns;                        /* values per row that reconstruct and decode give */
+    int recurrent;                           /* 1: rows come in sequences of time_steps */
+    int logits;                              /* 1: the output goes into a loss on logits (bce) */
     int supervised; /* 1: needs a separate truth, has no latent loss (a softmax, say); 0: an autoencoder or a VAE */
     uint64_t seen, seed;
     int64_t max_batches;
@@ -120,8 +120,8 @@ typedef struct dn_net_info {
     size_t n_params, memory_bytes;           /* bytes: memory held now; gradients are allocated by the first training */
     size_t predicting_bytes, training_bytes; /* memory held if it never trains, and if it trains */
     size_t weights_bytes;                    /* of its weights file */
-    double flops; /* multiply-adds counted twice, one row forward */
-    int threads;  /* in use, including the caller's */
+    double flops;                            /* multiply-adds counted twice, one row forward */
+    int threads;                             /* in use, including the caller's */
 } dn_net_info;
 
 DN_API void dn_net_info_get(const dn_net *net, dn_net_info *info);
@@ -287,9 +287,9 @@ DN_API void dn_letterbox_size(int width, int height, int image_width, int image_
 /* ---- training ---- */
 
 typedef struct dn_train_options {
-    int epochs;               /* > 0: this many; 0: until max_batches of the cfg */
-    int shuffle;              /* 1: a new order every epoch, determined by the seed */
-    double learning_rate;     /* > 0: overrides the cfg's until the trainer is destroyed; 0: the cfg's */
+    int epochs;           /* > 0: this many; 0: until max_batches of the cfg */
+    int shuffle;          /* 1: a new order every epoch, determined by the seed */
+    double learning_rate; /* > 0: overrides the cfg's until the trainer is destroyed; 0: the cfg's */
     /* 0: without epochs, a network that has reached max_batches trains max_batches once more, from the start of the
      * schedule. 1: as in Darknet, schedule and max_batches count from seen = 0; DN_E_USAGE when nothing is left to
      * train */
@@ -315,7 +315,7 @@ typedef struct dn_progress {
     uint64_t rows_done, rows_total; /* in this epoch */
     double rows_per_second, seconds, eta_seconds;
     double learning_rate;
-    dn_report report; /* of the rows trained so far in this epoch; with epoch_done also scores after it */
+    dn_report report;    /* of the rows trained so far in this epoch; with epoch_done also scores after it */
     const char *warning; /* NULL, or one line, valid until the trainer's next call; once for every problem */
 } dn_progress;
 
@@ -344,19 +344,19 @@ typedef struct dn_csv_options {
     /* NULL or "": none; "a,b,-1": columns, as above, that are truth instead of features. A name with a comma or a quote
      * is written like a cell of a CSV file: "\"a,b\",c" */
     const char *targets;
-    double scale;             /* features are divided by it, targets are not; 0: 1 */
-    int64_t max_rows;         /* 0: all */
-    int columns;              /* number of features required, 0: any; another width is an error */
-    int header;               /* 1: the first row has the columns' names; -1: it has not; 0: detected */
+    double scale;     /* features are divided by it, targets are not; 0: 1 */
+    int64_t max_rows; /* 0: all */
+    int columns;      /* number of features required, 0: any; another width is an error */
+    int header;       /* 1: the first row has the columns' names; -1: it has not; 0: detected */
 } dn_csv_options;
 
 typedef struct dn_table {
     size_t rows, columns;
-    float *values;  /* (rows, columns) */
-    char *labels;   /* (rows) texts of the label column, zero-terminated, one after another; or NULL */
-    char *header;   /* (columns) names of the features, likewise; NULL: the file has no header */
+    float *values; /* (rows, columns) */
+    char *labels;  /* (rows) texts of the label column, zero-terminated, one after another; or NULL */
+    char *header;  /* (columns) names of the features, likewise; NULL: the file has no header */
     size_t truths;
-    float *truth; /* (rows, truths): the target columns in the order requested, or NULL */
+    float *truth;                    /* (rows, truths): the target columns in the order requested, or NULL */
     size_t labels_size, header_size; /* bytes, including all zeros */
     int has_header, header_guessed;  /* guessed: the options left it open */
     char separator;                  /* ',' ';' tab, or ' ' for runs of blanks and tabs */

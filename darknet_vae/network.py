@@ -338,8 +338,8 @@ class Network:
         this training. After every epoch the network is evaluated on held-out rows: on `valid`, a pair (X, truth) or X alone, or
         on the fraction `holdout` of the rows (0.2: the last fifth of an order drawn from the seed), which is then not trained
         on; with a truth and neither of them, on the training rows. preview: write ten inputs and outputs per epoch to files
-        named after this one; a failure to write them is a warning. on_slice(progress) is called about every 50 ms. history: append
-        to this one. progress: show a progress line; None: in notebooks only.
+        named after this one; a failure to write them is a warning. on_slice(progress) is called about every 50 ms. history:
+        append to this one. progress: show a progress line; None: in notebooks only.
         Ctrl-C raises KeyboardInterrupt after the current batch; what was learned until then stays in the network. A loss that
         stops being finite raises NumericError and leaves the network as it was after the last good epoch; the epochs until then
         are in `history` if it was given.

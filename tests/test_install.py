@@ -146,7 +146,7 @@ def test_a_shell_that_is_not_known_is_named() -> None:
 def completed_by_bash(*words: str) -> list[str]:
     assert BINARY
     Path("completion").write_text(checked([BINARY, "--completion", "bash"]))
-    script = ". ./completion; COMP_WORDS=(darknet \"$@\"); COMP_CWORD=$#; _darknet; printf '%s\\n' \"${COMPREPLY[@]}\""
+    script = '. ./completion; COMP_WORDS=(darknet "$@"); COMP_CWORD=$#; _darknet; printf \'%s\\n\' "${COMPREPLY[@]}"'
     return checked(["bash", "--norc", "-c", script, "bash", *words]).split("\n")[:-1]
 
 

@@ -9,8 +9,21 @@
 #include "base/status.h"
 
 typedef enum dn_activation {
-    DN_LINEAR, DN_LOGISTIC, DN_LOGGY, DN_RELU, DN_ELU, DN_SELU, DN_RELIE, DN_RAMP, DN_LEAKY, DN_TANH, DN_PLSE, DN_STAIR,
-    DN_HARDTAN, DN_LHTAN, DN_ACTIVATION_COUNT
+    DN_LINEAR,
+    DN_LOGISTIC,
+    DN_LOGGY,
+    DN_RELU,
+    DN_ELU,
+    DN_SELU,
+    DN_RELIE,
+    DN_RAMP,
+    DN_LEAKY,
+    DN_TANH,
+    DN_PLSE,
+    DN_STAIR,
+    DN_HARDTAN,
+    DN_LHTAN,
+    DN_ACTIVATION_COUNT
 } dn_activation;
 
 typedef enum dn_loss { DN_LOSS_SSE, DN_LOSS_L1, DN_LOSS_SMOOTH, DN_LOSS_BCE, DN_LOSS_MASKED, DN_LOSS_COUNT } dn_loss;
@@ -53,10 +66,10 @@ typedef struct dn_softmax_shape {
 
 /* What differs from one training step to the next; in the backend's memory. */
 typedef struct dn_step {
-    uint64_t seed, pass; /* of the noise: see rng.h */
-    uint64_t at;         /* rows of the epoch's order taken by earlier passes */
-    float rate;          /* learning rate of this update */
-    float rows;          /* number of rows summed in the gradient */
+    uint64_t seed, pass;            /* of the noise: see rng.h */
+    uint64_t at;                    /* rows of the epoch's order taken by earlier passes */
+    float rate;                     /* learning rate of this update */
+    float rows;                     /* number of rows summed in the gradient */
     float correction1, correction2; /* Adam: 1 - b1^t, 1 - b2^t with t = 1 for the first update */
 } dn_step;
 
@@ -101,7 +114,7 @@ typedef struct dn_dense_pass {
 
 typedef struct dn_ops {
     const char *name;
-    int separate_memory; /* 1: the host cannot read this memory, so data sets are uploaded */
+    int separate_memory;                    /* 1: the host cannot read this memory, so data sets are uploaded */
     const char *(*describe)(dn_pool *pool); /* the device in use, for people; the pool's memory; NULL: as named */
     dn_status (*open)(dn_pool *pool, int index, dn_precision precision); /* opens a device; NULL: nothing to do */
     void (*close)(dn_pool *pool);
@@ -117,8 +130,8 @@ typedef struct dn_ops {
     void (*upload)(dn_pool *, void *to, const void *from_host, size_t bytes);
     void (*download)(dn_pool *, void *to_host, const void *from, size_t bytes); /* waits until it is done */
     /* the operations */
-#define DN_OP(group, name, parameters, arguments) void (*name)(dn_pool *pool, DN_LIST parameters);
-#define DN_QUERY(group, type, name, parameters, arguments) type (*name)(dn_pool *pool, DN_LIST parameters);
+#define DN_OP(group, name, parameters, arguments) void (*name)(dn_pool * pool, DN_LIST parameters);
+#define DN_QUERY(group, type, name, parameters, arguments) type (*name)(dn_pool * pool, DN_LIST parameters);
 #include "backend/backend_ops.h"
 } dn_ops;
 

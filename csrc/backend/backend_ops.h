@@ -18,7 +18,7 @@
 /* ---- what changes from step to step; rows of data ---- */
 
 /* `value` is the host's and may be gone when the operation is done. */
-DN_OP(REQUIRED, set_step, (dn_step *to, const dn_step *value), (to, value))
+DN_OP(REQUIRED, set_step, (dn_step * to, const dn_step *value), (to, value))
 /* to (rows, cols): row r is data row order[step->at + r] */
 DN_OP(REQUIRED, gather_rows,
       (const dn_step *step, size_t rows, size_t cols, const float *data, const uint32_t *order, float *to),
@@ -187,8 +187,8 @@ DN_OP(REQUIRED, reparameterise,
        float *kl),
       (rows, latent, weight, x, eps, z, sums, kl))
 DN_OP(REQUIRED, reparameterise_gradient,
-      (size_t rows, size_t latent, double scale, const float *weight, const float *x, const float *eps,
-       const float *dz, float *dx),
+      (size_t rows, size_t latent, double scale, const float *weight, const float *x, const float *eps, const float *dz,
+       float *dx),
       (rows, latent, scale, weight, x, eps, dz, dx))
 /* error (set), gradient (set: d of the descended loss by x, see docs/numerics.md); *sum += the errors */
 DN_OP(REQUIRED, loss,

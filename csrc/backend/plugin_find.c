@@ -32,8 +32,10 @@ static void *plugin_try(const char *path, char *why, size_t size) {
     void *library = ours ? dlopen(file, RTLD_NOW | RTLD_LOCAL) : NULL;
     const char *reason = library || !ours ? NULL : dlerror();
     if (!ours && !*why)
-        snprintf(why, size, "%.400s is skipped, as others than its owner may write it or its folder, or it is another "
-                 "user's (DARKNET_CUDA_PLUGIN may name it)", file);
+        snprintf(why, size,
+                 "%.400s is skipped, as others than its owner may write it or its folder, or it is another "
+                 "user's (DARKNET_CUDA_PLUGIN may name it)",
+                 file);
     else if (!library && !*why)
         snprintf(why, size, "%s", reason ? reason : path);
     free(file);
@@ -116,15 +118,16 @@ static const plugin_row *plugin_other(const plugin_row *rows, size_t n, const pl
 static int plugin_lacks(const dn_ops *ops, const char *path, char *why, size_t size) {
 #define DN_OP(group, name, parameters, arguments) {#group, #name, ops->name != NULL},
 #define DN_QUERY(group, type, name, parameters, arguments) {#group, #name, ops->name != NULL},
-    const plugin_row rows[] = {{"REQUIRED", "finish", ops->finish != NULL},
-                               {"REQUIRED", "alloc", ops->alloc != NULL},
-                               {"REQUIRED", "free", ops->free != NULL},
-                               {"REQUIRED", "upload", ops->upload != NULL},
-                               {"REQUIRED", "download", ops->download != NULL},
-                               {"RECORD", "record_begin", ops->record_begin != NULL},
-                               {"RECORD", "record_end", ops->record_end != NULL},
-                               {"RECORD", "replay", ops->replay != NULL},
-                               {"RECORD", "record_free", ops->record_free != NULL},
+    const plugin_row rows[] = {
+        {"REQUIRED", "finish", ops->finish != NULL},
+        {"REQUIRED", "alloc", ops->alloc != NULL},
+        {"REQUIRED", "free", ops->free != NULL},
+        {"REQUIRED", "upload", ops->upload != NULL},
+        {"REQUIRED", "download", ops->download != NULL},
+        {"RECORD", "record_begin", ops->record_begin != NULL},
+        {"RECORD", "record_end", ops->record_end != NULL},
+        {"RECORD", "replay", ops->replay != NULL},
+        {"RECORD", "record_free", ops->record_free != NULL},
 #include "backend/backend_ops.h"
     };
     for (size_t i = 0, n = sizeof rows / sizeof *rows; i < n; i++) {

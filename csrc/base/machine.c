@@ -16,9 +16,9 @@
 enum { LINE = 2 * PATH_MAX };
 
 typedef struct machine_tree {
-    const char *root, *controller; /* version 1: "cpu" or "memory"; NULL: version 2 */
+    const char *root, *controller;       /* version 1: "cpu" or "memory"; NULL: version 2 */
     char mount[PATH_MAX], top[PATH_MAX]; /* the mount point, and the group mounted there */
-    char group[PATH_MAX]; /* of this process */
+    char group[PATH_MAX];                /* of this process */
 } machine_tree;
 
 /* Is `name` one of the comma-separated words? */
@@ -63,7 +63,8 @@ static int machine_find(machine_tree *t, const char *path, int mount) {
     char line[LINE];
     FILE *f = machine_open(t->root, path);
     int found = 0;
-    while (f && !found && fgets(line, sizeof line, f)) found = mount ? machine_is_mount(t, line) : machine_is_group(t, line);
+    while (f && !found && fgets(line, sizeof line, f))
+        found = mount ? machine_is_mount(t, line) : machine_is_group(t, line);
     if (f) fclose(f);
     return found;
 }
@@ -92,7 +93,8 @@ static double machine_number(const machine_tree *t, const char *folder, const ch
 static double machine_share(const machine_tree *t, const char *folder) { /* CPU time granted, in processors */
     const char *quota_file = t->controller ? "cpu.cfs_quota_us" : "cpu.max";
     const char *period_file = t->controller ? "cpu.cfs_period_us" : "cpu.max";
-    double quota = machine_number(t, folder, quota_file, 0), period = machine_number(t, folder, period_file, !t->controller);
+    double quota = machine_number(t, folder, quota_file, 0),
+           period = machine_number(t, folder, period_file, !t->controller);
     return quota > 0 && period > 0 ? quota / period : -1;
 }
 

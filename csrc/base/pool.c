@@ -92,7 +92,8 @@ static uint32_t ticket_end(uint64_t t) { return (uint32_t)t & ((1u << PIECE_BITS
 static size_t pool_begin(uint32_t n, int threads, int share) { return (size_t)n * (size_t)share / (size_t)threads; }
 
 /* Returns 0 if the job ended while we read it: nothing of it can be used then. A thread that sees a value of job
- * number + 2, which reuses the slot, also sees that the number has moved on, as the values are released and acquired. */
+ * number + 2, which reuses the slot, also sees that the number has moved on, as the values are released and acquired.
+ */
 static int pool_see(dn_pool *p, uint64_t number, pool_view *v) {
     pool_job *job = &p->jobs[number % 2];
     v->number = number;
@@ -250,7 +251,7 @@ dn_status dn_pool_create(dn_pool **out, int threads) {
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK);
     sigset_t signals = pool_block_signals(); /* inherited by the new threads */
-    for (int i = 0; i + 1 < threads; i++) { /* having fewer threads than requested is slower, not wrong */
+    for (int i = 0; i + 1 < threads; i++) {  /* having fewer threads than requested is slower, not wrong */
         p->workers[i] = (pool_worker){.pool = p, .number = i + 1};
         if (pthread_create(&p->workers[i].thread, &attributes, pool_run, &p->workers[i])) break;
         p->n_workers++;

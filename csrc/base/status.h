@@ -15,13 +15,13 @@ void dn_printable(const char *from, char *to, size_t size);
  * costs no more than reading the clock. */
 dn_status dn_watched(void);
 
-#define DN_TRY(call)                                                                                                   \
-    do {                                                                                                               \
-        dn_status dn_try_status_ = (call);                                                                             \
-        if (dn_try_status_ != DN_OK) return dn_try_status_;                                                            \
+#define DN_TRY(call)                                        \
+    do {                                                    \
+        dn_status dn_try_status_ = (call);                  \
+        if (dn_try_status_ != DN_OK) return dn_try_status_; \
     } while (0)
-#define DN_CHECK(condition, code, ...)                                                                                 \
-    do {                                                                                                               \
-        if (!(condition)) return dn_fail((code), __VA_ARGS__);                                                         \
+#define DN_CHECK(condition, code, ...)                         \
+    do {                                                       \
+        if (!(condition)) return dn_fail((code), __VA_ARGS__); \
     } while (0)
 #endif

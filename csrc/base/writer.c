@@ -23,9 +23,9 @@
 enum { MAX_LINKS = 40, WRITER_TRIES = 100 };
 
 struct dn_writer {
-    char *path;      /* as given, for messages */
-    char *target;    /* what the temporary file will be renamed to; NULL: written directly */
-    char *temporary; /* NULL: written directly */
+    char *path;       /* as given, for messages */
+    char *target;     /* what the temporary file will be renamed to; NULL: written directly */
+    char *temporary;  /* NULL: written directly */
     int fd, borrowed; /* borrowed: the descriptor is the program's own and stays open */
     int replaces;     /* there is an old file */
     int over;         /* overwritten in place; 1 while the old file is still whole */
@@ -155,7 +155,7 @@ static dn_status writer_open_temporary(dn_writer *w, mode_t mode) {
         snprintf(w->temporary, size, "%.*s%s%ld.%016llx", (int)folder, w->target, stem, (long)getpid(),
                  (unsigned long long)sys_random());
         w->fd = dn_sys_must_fail() ? (errno = EIO, -1)
-                                : open(w->temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+                                   : open(w->temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
         if (w->fd >= 0 && writer_lock(w)) return DN_OK;
         if (w->fd >= 0)
             close(w->fd), w->fd = -1, errno = EEXIST;

@@ -92,7 +92,8 @@ static int sample_prior(apply_job *j) {
 int cli_sample(const cli_args *args) {
     apply_job j;
     if (args->data && args->count) return cli_usage(args, "sample: a CSV of latent vectors or -n, not both");
-    if (!args->data && args->rows) return cli_usage(args, "sample: -N takes the first rows of a CSV; -n %ld draws as many", args->rows);
+    if (!args->data && args->rows)
+        return cli_usage(args, "sample: -N takes the first rows of a CSV; -n %ld draws as many", args->rows);
     if (!args->data && !args->count) return cli_usage(args, "sample: give a CSV of latent vectors, or -n COUNT");
     int code = apply_begin(&j, args);
     if (!code && !j.info.latent_size)

@@ -27,7 +27,7 @@ typedef struct cli_args cli_args;
 
 typedef struct cli_verb {
     const char *name;
-    int bit;                      /* 0: a verb that needs Python */
+    int bit; /* 0: a verb that needs Python */
     int (*run)(const cli_args *);
     const char *arguments, *help; /* such as "CFG ROWS.csv"; half a line */
     int least, most;              /* number of arguments other than options */

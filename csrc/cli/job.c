@@ -8,7 +8,8 @@
 static int network_missing(const cli_args *args) {
     char text[CLI_PATH];
     const char *like = cli_bundled_like(args->cfg, text);
-    if (like) return cli_usage(args, "there is no file %s; did you mean %s, which came with the program?", args->cfg, like);
+    if (like)
+        return cli_usage(args, "there is no file %s; did you mean %s, which came with the program?", args->cfg, like);
     fprintf(stderr, "%s: %s\n", args->program, dn_error());
     return DN_E_IO;
 }
@@ -17,8 +18,11 @@ int cli_network(cli_args *args, dn_net **net) {
     char device[32] = "auto";
     if (args->gpu >= 0) snprintf(device, sizeof device, "cuda:%ld", args->gpu);
     if (args->cpu) strcpy(device, "cpu");
-    dn_net_options options = {.seed = args->seed, .batch = (int)args->batch, .threads = (int)args->threads,
-                              .device = device, .precision = args->precision};
+    dn_net_options options = {.seed = args->seed,
+                              .batch = (int)args->batch,
+                              .threads = (int)args->threads,
+                              .device = device,
+                              .precision = args->precision};
     const char *path = cli_find(args->cfg, args->bundled);
     dn_status status = dn_net_create(net, path, &options);
     if (status == DN_E_IO && path == args->cfg && strcmp(path, "-") && access(path, F_OK)) return network_missing(args);
@@ -56,7 +60,9 @@ int cli_table(const cli_args *args, const dn_net *net, const char *path, int lat
                                        : latents       ? 1
                                                        : info.data_scale,
                               .max_rows = args->rows,
-                              .header = args->header ? 1 : args->no_header ? -1 : 0,
+                              .header = args->header      ? 1
+                                        : args->no_header ? -1
+                                                          : 0,
                               .columns = latents ? info.latent_size : info.inputs};
     const char *found = cli_find(path, bundled);
     if (found != path && !args->quiet) fprintf(stderr, "%s: using %s\n", args->program, found);
@@ -93,7 +99,8 @@ int cli_own_truth(const cli_args *args, const dn_net *net) {
 int cli_classes(const cli_args *args, dn_classes *classes) {
     char path[CLI_PATH];
     *classes = (dn_classes){0};
-    if (!args->weights || dn_classes_path(args->weights, path, sizeof path) >= sizeof path || access(path, F_OK)) return 0;
+    if (!args->weights || dn_classes_path(args->weights, path, sizeof path) >= sizeof path || access(path, F_OK))
+        return 0;
     return cli_check(args, dn_classes_load(classes, path));
 }
 

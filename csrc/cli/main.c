@@ -14,9 +14,10 @@ const cli_verb cli_verbs[] = {
     {"sample", CLI_SAMPLE, cli_sample, "CFG [LATENTS.csv] -weights W",
      "decode latent vectors: -n random ones, or those of a CSV", 1, 2, NULL},
     {"encode", CLI_ENCODE, cli_encode, "CFG ROWS.csv -weights W", "the latent mean of every row", 2, 2, NULL},
-    {"reconstruct", CLI_RECONSTRUCT, cli_reconstruct, "CFG ROWS.csv -weights W", "decode the latent mean of every row", 2,
-     2, NULL},
-    {"predict", CLI_PREDICT, cli_predict, "CFG ROWS.csv -weights W", "the output of any network for every row", 2, 2, NULL},
+    {"reconstruct", CLI_RECONSTRUCT, cli_reconstruct, "CFG ROWS.csv -weights W", "decode the latent mean of every row",
+     2, 2, NULL},
+    {"predict", CLI_PREDICT, cli_predict, "CFG ROWS.csv -weights W", "the output of any network for every row", 2, 2,
+     NULL},
     {"evaluate", CLI_EVALUATE, cli_evaluate, "CFG ROWS.csv -weights W",
      "the losses; with -output F also the total_loss of every row", 2, 2,
      "\nMeans over the rows; for supervised networks also accuracy, or mse and r2."},
@@ -30,7 +31,8 @@ const cli_verb cli_verbs[] = {
 static const struct {
     const char *names[12], *instead;
 } elsewhere[] = {
-    {{"detector", "detect", "yolo", "coco", "lsd"}, "Network.detect(image) in Python runs a detector's cfg and weights"},
+    {{"detector", "detect", "yolo", "coco", "lsd"},
+     "Network.detect(image) in Python runs a detector's cfg and weights"},
     {{"classifier", "classify", "imagenet", "cifar", "captcha", "tag", "dice", "regressor", "compare", "writing"},
      "train, predict and evaluate take any network and its rows as CSV"},
     {{"rnn", "char-rnn", "go", "vid"}, "train and predict take tables as sequences of time_steps rows"},
@@ -79,7 +81,8 @@ static int take_verb(cli_args *args, int *argc, char **argv) {
             at = i;
         else if (cli_takes_value(argv[i]) && i + 1 < *argc && !is_command(argv[i + 1]))
             i++; /* such as the 0 of -i 0 */
-    if (at < 0) return cli_usage(args, "no command: which of train, sample, encode, reconstruct, predict, evaluate, inspect?");
+    if (at < 0)
+        return cli_usage(args, "no command: which of train, sample, encode, reconstruct, predict, evaluate, inspect?");
     const char *word = argv[at];
     if ((autoencoder = !strcmp(word, "autoencoder")) || !strcmp(word, "vae")) {
         word = at + 1 < *argc ? argv[at + 1] : "";

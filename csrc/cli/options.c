@@ -28,7 +28,11 @@ const cli_option cli_options[] = {
     {{"n"}, CLI_COUNT, AT(count), CLI_SAMPLE, "n", "decode this many random latent vectors"},
     {{"labels"}, CLI_FLAG, AT(labels), CLI_PREDICT, NULL, "the label before every row"},
     {{"label-column"}, CLI_TEXT, AT(label_column), CLI_TABLES, "c", "a column that is not data: name, or index from 0"},
-    {{"target", "targets"}, CLI_TEXT, AT(target), CLI_TRAIN | CLI_ROWS, "a,b",
+    {{"target", "targets"},
+     CLI_TEXT,
+     AT(target),
+     CLI_TRAIN | CLI_ROWS,
+     "a,b",
      "columns to predict, not data: names or indexes"},
     {{"scale"}, CLI_NUMBER, AT(scale), CLI_TABLES, "s", "divide the data by s (default: the cfg's data_scale)"},
     {{"header"}, CLI_FLAG, AT(header), CLI_TABLES, NULL, "the first row of the CSV names the columns"},
@@ -115,7 +119,7 @@ static const char *option_set(cli_args *args, const cli_option *o, const char *v
         break;
     }
     static const char *const wanted[] = {
-        [CLI_WHOLE] = "be a whole number from 0 on",        [CLI_COUNT] = "be a whole number above 0",
+        [CLI_WHOLE] = "be a whole number from 0 on",         [CLI_COUNT] = "be a whole number above 0",
         [CLI_SEED] = "be a whole number from 0 to 2^64 - 1", [CLI_NUMBER] = "be a number above 0",
         [CLI_PART] = "be a number between 0 and 1",
     };
@@ -141,7 +145,8 @@ static int parse_option(cli_args *args, int argc, char **argv, int *i) {
     }
     if (!value) return cli_usage(args, "-%s needs a value", o->names[0]);
     const char *wanted = option_set(args, o, value);
-    if (wanted && o->kind == CLI_WHOLE && !strcmp(value, "-1")) return cli_usage(args, "-%s -1: the CPU is -nogpu", o->names[0]);
+    if (wanted && o->kind == CLI_WHOLE && !strcmp(value, "-1"))
+        return cli_usage(args, "-%s -1: the CPU is -nogpu", o->names[0]);
     return wanted ? cli_usage(args, "-%s '%s' must %s", o->names[0], value, wanted) : 0;
 }
 
@@ -154,8 +159,12 @@ static int parse_word(cli_args *args, const char *word) {
     const char **to = !args->cfg ? &args->cfg : !args->data && args->verb->most > 1 ? &args->data : NULL;
     if (ends_in(word, ".weights"))
         return cli_usage(args, "'%s' stands where %s: -weights %s?", word,
-                         !args->cfg ? "the CFG belongs" : to ? "the CSV belongs" : "nothing belongs", word);
-    if (!to) return cli_usage(args, "'%s' is one argument too many: %s %s", word, args->verb->name, args->verb->arguments);
+                         !args->cfg ? "the CFG belongs"
+                         : to       ? "the CSV belongs"
+                                    : "nothing belongs",
+                         word);
+    if (!to)
+        return cli_usage(args, "'%s' is one argument too many: %s %s", word, args->verb->name, args->verb->arguments);
     *to = word;
     return 0;
 }

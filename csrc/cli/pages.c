@@ -85,7 +85,8 @@ static void manual_end(const cli_args *args) {
     puts(".SH EXAMPLES\n"
          "Train a variational autoencoder on the digits that come with the program, and draw 16 new ones:\n.PP\n.nf");
     printf("    %s train vae_digits.cfg digits.csv \\-epochs 100\n"
-           "    %s sample vae_digits.cfg \\-weights vae.weights \\-n 16\n.fi\n", args->program, args->program);
+           "    %s sample vae_digits.cfg \\-weights vae.weights \\-n 16\n.fi\n",
+           args->program, args->program);
 }
 
 int cli_manual(const cli_args *args) {
@@ -160,7 +161,8 @@ static void completion_bash(const cli_args *args) {
     printf("# %s: completion for bash\n"
            "_darknet_files() {\n    local IFS=$'\\n'\n"
            "    COMPREPLY=($(compgen -d -- \"$cur\"; compgen -f -X \"!$1\" -- \"$cur\"))\n}\n"
-           "_darknet() {\n", args->program);
+           "_darknet() {\n",
+           args->program);
     puts("    local cur=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} verb= words= data=0 i\n"
          "    COMPREPLY=()\n"
          "    for ((i = 1; i < COMP_CWORD; i++)); do\n"

@@ -14,7 +14,7 @@ typedef struct train_job {
     dn_classes classes;
     float *truth, *valid_truth;
     dn_trainer *trainer;
-    int own_truth, supervised; /* supervised: with a separate truth and no latent loss */
+    int own_truth, supervised;                                /* supervised: with a separate truth and no latent loss */
     char save[CLI_PATH], latents[CLI_PATH], labels[CLI_PATH]; /* the last two: "" if not to be written */
 } train_job;
 
@@ -33,7 +33,8 @@ static int train_names(train_job *j) {
     if (args->latents)
         snprintf(j->latents, sizeof j->latents, "%s", args->latents);
     else if (encodes && file && !args->no_latents)
-        snprintf(j->latents, sizeof j->latents, "%.*slatent_space.txt", slash ? (int)(slash + 1 - j->save) : 0, j->save);
+        snprintf(j->latents, sizeof j->latents, "%.*slatent_space.txt", slash ? (int)(slash + 1 - j->save) : 0,
+                 j->save);
     if (j->supervised && !args->target && file) dn_classes_path(j->save, j->labels, sizeof j->labels);
     return 0;
 }
@@ -75,7 +76,10 @@ static void train_announce(const train_job *j) {
     if (args->quiet) return;
     const char *name = strrchr(args->data, '/');
     const char *label = args->label_column ? args->label_column : dn_net_label_column(j->net);
-    fprintf(stderr, "%s: %zu rows, %zu column%s", !strcmp(args->data, "-") ? "standard input" : name ? name + 1 : args->data,
+    fprintf(stderr, "%s: %zu rows, %zu column%s",
+            !strcmp(args->data, "-") ? "standard input"
+            : name                   ? name + 1
+                                     : args->data,
             t->rows, t->columns, t->columns == 1 ? "" : "s");
     if (t->truths) fprintf(stderr, ", %zu target%s", t->truths, t->truths == 1 ? "" : "s");
     if (t->labels) fprintf(stderr, ", label '%s'", label);
@@ -167,8 +171,8 @@ static int train_run(train_job *j) {
             cli_warn(&j->args, "%s", now.warning);
         }
         if (trained == DN_OK || trained == DN_E_INTERRUPTED) p = now; /* else the weights are the last epoch's */
-        if (now.epoch_done) epoch = now; /* even if the preview after it is what failed */
-        if (!epoch.epoch) epoch.report = now.report; /* for its names */
+        if (now.epoch_done) epoch = now;                              /* even if the preview after it is what failed */
+        if (!epoch.epoch) epoch.report = now.report;                  /* for its names */
         if (trained != DN_OK) break;
         cli_progress(&j->args, &p, terminal);
     } while (!p.finished && !cli_interrupted());
@@ -177,7 +181,8 @@ static int train_run(train_job *j) {
     cli_no_interrupt(!cli_is_file(j->save));
     if (trained != DN_E_INTERRUPTED) code = cli_check(&j->args, trained);
     /* A network that has learned nothing must not overwrite what was saved before. */
-    int learned = epoch.epoch > 0 || (interrupted && trained != DN_E_NUMERIC && p.rows_done > 0 && isfinite(dn_report_get(&p.report, "total_loss")));
+    int learned = epoch.epoch > 0 || (interrupted && trained != DN_E_NUMERIC && p.rows_done > 0 &&
+                                      isfinite(dn_report_get(&p.report, "total_loss")));
     int saved = learned ? train_save(j) : 0;
     if (!saved) saved = train_result(j, &epoch, p.seconds);
     return code ? code : saved;

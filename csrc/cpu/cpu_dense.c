@@ -73,8 +73,7 @@ static void block_gradients(const block_job *j, size_t block, int from, int n) {
     double sum = 0;
     for (int r = 0; r < s->rows; r++) {
         size_t at = (size_t)r * s->outputs + from;
-        if (p->likelihood)
-            sum += kernels->loss(p->likelihood, (size_t)n, p->y + at, p->truth + at, errors, p->dy + at);
+        if (p->likelihood) sum += kernels->loss(p->likelihood, (size_t)n, p->y + at, p->truth + at, errors, p->dy + at);
         kernels->activate_gradient(s->activation, (size_t)n, p->y + at, p->dy + at);
         if (p->likelihood && p->loss_scale != 1) kernels->scale((size_t)n, p->loss_scale, p->dy + at);
     }

@@ -136,7 +136,8 @@ static void run_gradient(const vector_job *j, size_t from, size_t to) {
 }
 
 void cpu_activate(dn_pool *pool, dn_activation activation, size_t n, float *x) {
-    if (activation != DN_LINEAR) vector_run(pool, n, (vector_job){.run = run_activate, .y = x, .activation = activation});
+    if (activation != DN_LINEAR)
+        vector_run(pool, n, (vector_job){.run = run_activate, .y = x, .activation = activation});
 }
 void cpu_activate_gradient(dn_pool *pool, dn_activation activation, size_t n, const float *y, float *dy) {
     if (activation != DN_LINEAR)

@@ -48,10 +48,11 @@ typedef struct dn_cpu_kernels {
     void (*function)(int which, size_t n, const float *x, float *y); /* a dn_math, for tests */
 } dn_cpu_kernels;
 
-/* C (m, n) = alpha op(A) op(B) + beta C on the calling thread (isa_gemm.c), and the shapes it is best at. Large products
- * are cut into blocks of at least `least_rows` rows, and at least `least_cols_turned` columns where A is transposed,
- * because every block packs it anew; `widen` times as wide where B is not transposed. A gradient of weights, A^T B with
- * few k, is used up in tiles of tile_rows x tile_cols (parts of equal width are rounded up to tile_unit). */
+/* C (m, n) = alpha op(A) op(B) + beta C on the calling thread (isa_gemm.c), and the shapes it is best at. Large
+ * products are cut into blocks of at least `least_rows` rows, and at least `least_cols_turned` columns where A is
+ * transposed, because every block packs it anew; `widen` times as wide where B is not transposed. A gradient of
+ * weights, A^T B with few k, is used up in tiles of tile_rows x tile_cols (parts of equal width are rounded up to
+ * tile_unit). */
 typedef struct dn_gemm_kernel {
     void (*gemm)(int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a, ptrdiff_t lda,
                  const float *b, ptrdiff_t ldb, float beta, float *c, ptrdiff_t ldc);

@@ -182,8 +182,8 @@ static void update_range(const void *context, size_t at, size_t end) {
     const dn_step *s = j->step;
     size_t n = end - at;
     if (o->adam)
-        dn_cpu_kernels_get()->adam(n, s->rate * j->factor, (float)o->b1, (float)o->b2, o->eps, j->decay * s->rows, s->correction1,
-                                   s->correction2, j->w + at, j->m + at, j->v + at, j->g + at);
+        dn_cpu_kernels_get()->adam(n, s->rate * j->factor, (float)o->b1, (float)o->b2, o->eps, j->decay * s->rows,
+                                   s->correction1, s->correction2, j->w + at, j->m + at, j->v + at, j->g + at);
     else
         dn_cpu_kernels_get()->sgd(n, s->rate * j->factor, o->momentum, j->decay, 1 / s->rows, j->w + at, j->m + at,
                                   j->g + at);

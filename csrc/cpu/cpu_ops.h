@@ -11,9 +11,9 @@
 #define CPU_LOCAL 0
 #define CPU_BIAS_ACTIVATE 0
 
-#define DN_OP(group, name, parameters, arguments)                                                                      \
+#define DN_OP(group, name, parameters, arguments) \
     DN_WHEN(CPU_##group, void cpu_##name(dn_pool *pool, DN_LIST parameters);)
-#define DN_QUERY(group, type, name, parameters, arguments)                                                             \
+#define DN_QUERY(group, type, name, parameters, arguments) \
     DN_WHEN(CPU_##group, type cpu_##name(dn_pool *pool, DN_LIST parameters);)
 #include "backend/backend_ops.h"
 #endif

@@ -16,9 +16,9 @@ enum { TILE_W = 2 };
 #endif
 enum { TILE_X = VL / TILE_W, NARROW = 8, STRIP = 64, WIDE = STRIP + VL };
 /* Weight rows whose gradients are formed together. With dx a block takes 2 BLOCK registers and more, of which there are
- * 16 but for AVX-512; with the moments it is also 16 to 24 streams, too many for the sets of a cache of 32 KB where rows
- * are a power of two apart. Half a block took 0.45 to 0.95 of the time on Zen 4 held to AVX2 and SSE2, but 1.2 without
- * dx for SGD on more than SHARED_ROWS rows, where fewer loads of x are what counts. */
+ * 16 but for AVX-512; with the moments it is also 16 to 24 streams, too many for the sets of a cache of 32 KB where
+ * rows are a power of two apart. Half a block took 0.45 to 0.95 of the time on Zen 4 held to AVX2 and SSE2, but 1.2
+ * without dx for SGD on more than SHARED_ROWS rows, where fewer loads of x are what counts. */
 enum { BLOCK = DN_DENSE_BLOCK, PART = VL == 16 ? BLOCK : BLOCK / 2, SHARED_ROWS = 8 };
 /* The processor prefetches along a row by itself, but begins anew with each. */
 #define PREFETCH_HEAD(p)                                                                    \

@@ -28,8 +28,8 @@ enum { NR = NV * VL, KC = 256, LINE = 16, AHEAD = 8, DOT_COLS = 4 };
  * again from a near cache), dot products are faster than transposing B. */
 enum { DOTS_DEPTH = 6, DOTS_VALUES = 1 << 16 };
 /* Up to DIRECT_ROWS rows, and up to DIRECT_SHALLOW_ROWS when k is at most SHALLOW, B is not worth copying. Strips of
- * narrow vectors are but a line and a half wide: of a B of more than DIRECT_NEAR values they read DIRECT_DEPTH rows at a
- * time, which the processor can follow as so many streams, and from DIRECT_FAR values on they ask for the next. */
+ * narrow vectors are but a line and a half wide: of a B of more than DIRECT_NEAR values they read DIRECT_DEPTH rows at
+ * a time, which the processor can follow as so many streams, and from DIRECT_FAR values on they ask for the next. */
 #if VL == 16
 enum { DIRECT_ROWS = 24, DIRECT_SHALLOW_ROWS = 72, DIRECT_DEPTH = 1 << 30 };
 #else

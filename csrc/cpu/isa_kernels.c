@@ -189,9 +189,8 @@ INLINE double loss_of(const dn_likelihood of, size_t n, const float *x, const fl
 }
 
 /* The loop for one kind of loss, so that the compiler sees no branch in it. */
-#define LOSS_OF(which)                                                                                                 \
-    case which:                                                                                                        \
-        return loss_of((dn_likelihood){which, {of->p[0], of->p[1]}}, n, x, truth, error, gradient)
+#define LOSS_OF(which) \
+    case which: return loss_of((dn_likelihood){which, {of->p[0], of->p[1]}}, n, x, truth, error, gradient)
 
 static double loss(const dn_likelihood *of, size_t n, const float *x, const float *truth, float *error,
                    float *gradient) {

@@ -209,9 +209,9 @@ static void cuda_record_free(dn_pool *pool, void *recording) {
 
 /* ---- operations ---- */
 
-#define DN_OP(group, name, parameters, arguments)                                                    \
-    static void cuda_##name(dn_pool *pool, DN_LIST parameters) {                                     \
-        cuda_context *context = cuda_enter(pool);                                                          \
+#define DN_OP(group, name, parameters, arguments)                                                                      \
+    static void cuda_##name(dn_pool *pool, DN_LIST parameters) {                                                       \
+        cuda_context *context = cuda_enter(pool);                                                                      \
         if (context->error == cudaSuccess) cuda_keep(context, dn_cuda_##name(&context->on, DN_LIST arguments), #name); \
     }
 #define DN_QUERY(group, type, name, parameters, arguments)

@@ -288,8 +288,8 @@ static cudaError_t train_many(const dn_cuda_place *on, const dn_dense_pass *p) {
             },
             [=] __device__(size_t o, const double *sum) { biases.at(o, (float)*sum); });
     if (error == cudaSuccess && p->dx)
-        error = dn_cuda_gemm(on, 0, 0, s.rows, s.inputs, s.outputs, 1, dy, s.outputs, p->w, s.inputs,
-                             p->set_dx ? 0 : 1, p->dx, s.inputs);
+        error = dn_cuda_gemm(on, 0, 0, s.rows, s.inputs, s.outputs, 1, dy, s.outputs, p->w, s.inputs, p->set_dx ? 0 : 1,
+                             p->dx, s.inputs);
     return error == cudaSuccess ? train_weights(on, p) : error;
 }
 

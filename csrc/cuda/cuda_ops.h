@@ -21,7 +21,7 @@ enum { DN_CUDA_SUMS = 1024, DN_CUDA_SCRATCH = 4 << 20 };
 #ifdef __cplusplus
 extern "C" {
 #endif
-#define DN_OP(group, name, parameters, arguments)                                                                      \
+#define DN_OP(group, name, parameters, arguments) \
     cudaError_t dn_cuda_##name(const dn_cuda_place *on, DN_LIST parameters);
 #define DN_QUERY(group, type, name, parameters, arguments)
 #include "backend/backend_ops.h"

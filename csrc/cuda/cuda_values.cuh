@@ -55,8 +55,7 @@ static inline __device__ float dn_gradient_one(dn_activation a, float y) {
 }
 
 /* sets error and gradient; returns the error again, to be summed */
-static inline __device__ double dn_loss_one(const dn_likelihood &of, float x, float t, float *error,
-                                                float *gradient) {
+static inline __device__ double dn_loss_one(const dn_likelihood &of, float x, float t, float *error, float *gradient) {
     float d = t - x, sign = (float)((d > 0) - (d < 0));
     switch (of.kind) {
     case DN_LOSS_MASKED:

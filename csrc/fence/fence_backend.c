@@ -1,5 +1,6 @@
-/* The CPU operations over memory that the host may not touch: every block is opened for the time of an operation only. A
- * layer that reads or writes device memory by itself, which works by chance on a CPU and crashes on a GPU, crashes here. */
+/* The CPU operations over memory that the host may not touch: every block is opened for the time of an operation only.
+ * A layer that reads or writes device memory by itself, which works by chance on a CPU and crashes on a GPU, crashes
+ * here. */
 #define _GNU_SOURCE
 #include "backend/backend.h"
 #include "base/sys.h"
@@ -70,16 +71,16 @@ static void fence_download(dn_pool *pool, void *to_host, const void *from, size_
 #define FENCE_BIAS_ACTIVATE 0
 
 /* Every operation, with the blocks open; questions look at no block. */
-#define FENCE_OP(name, parameters, arguments)                                                                          \
-    static void fence_##name(dn_pool *pool, DN_LIST parameters) {                                                      \
-        fence_open(pool);                                                                                              \
-        dn_cpu_ops.name(pool, DN_LIST arguments);                                                                      \
-        fence_close(pool);                                                                                             \
+#define FENCE_OP(name, parameters, arguments)                     \
+    static void fence_##name(dn_pool *pool, DN_LIST parameters) { \
+        fence_open(pool);                                         \
+        dn_cpu_ops.name(pool, DN_LIST arguments);                 \
+        fence_close(pool);                                        \
     }
-#define FENCE_QUERY(type, name, parameters, arguments)                                                                 \
+#define FENCE_QUERY(type, name, parameters, arguments) \
     static type fence_##name(dn_pool *pool, DN_LIST parameters) { return dn_cpu_ops.name(pool, DN_LIST arguments); }
 #define DN_OP(group, name, parameters, arguments) DN_WHEN(FENCE_##group, FENCE_OP(name, parameters, arguments))
-#define DN_QUERY(group, type, name, parameters, arguments)                                                             \
+#define DN_QUERY(group, type, name, parameters, arguments) \
     DN_WHEN(FENCE_##group, FENCE_QUERY(type, name, parameters, arguments))
 #include "backend/backend_ops.h"
 

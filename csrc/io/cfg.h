@@ -14,7 +14,7 @@ typedef struct dn_section {
     int line, n_options;
     dn_option *options;
     struct dn_cfg *cfg;
-    int activation;   /* 1 + the dn_activation that a layer read from it; 0: none */
+    int activation;        /* 1 + the dn_activation that a layer read from it; 0: none */
     const char *asked[64]; /* keys the layer looks for: for "did you mean" */
     int n_asked;
 } dn_section;
@@ -32,7 +32,7 @@ typedef struct dn_cfg {
     char **warnings;
     int n_warnings;
     dn_cfg_file *files; /* those read so far */
-    char *untrained; /* why this network can predict but not be trained, as an error message; NULL: it can */
+    char *untrained;    /* why this network can predict but not be trained, as an error message; NULL: it can */
 } dn_cfg;
 
 dn_status dn_cfg_load(dn_cfg **out, const char *path);

@@ -16,7 +16,7 @@ typedef struct csv_chunk {
     char *labels; /* zero-terminated, one after another */
     size_t labels_size, labels_room, comments;
     long comment_line; /* of the first comment */
-    const char *bad; /* the first bad row, in line `line` */
+    const char *bad;   /* the first bad row, in line `line` */
 } csv_chunk;
 
 static dn_status csv_grow(char **text, size_t *room, size_t wanted) {
@@ -164,7 +164,7 @@ typedef struct csv_load {
     csv_chunk *chunks;
     size_t n_chunks, chunks_room, comments;
     long comment_line; /* of the first comment */
-    int ahead; /* the next window is being read meanwhile */
+    int ahead;         /* the next window is being read meanwhile */
 } csv_load;
 
 static void csv_count(void *context, size_t index) {
@@ -184,8 +184,13 @@ static void csv_count(void *context, size_t index) {
 
 static void csv_chunk_parse(const csv_load *j, csv_chunk *c) {
     const csv_reader *all = j->reader; /* reads the next window meanwhile */
-    csv_reader r = {.path = all->path, .p = c->p, .end = c->end, .line = c->line, .separator = all->separator,
-                    .quotes = all->quotes, .columns = all->columns};
+    csv_reader r = {.path = all->path,
+                    .p = c->p,
+                    .end = c->end,
+                    .line = c->line,
+                    .separator = all->separator,
+                    .quotes = all->quotes,
+                    .columns = all->columns};
     for (size_t i = 0; i < c->rows || (!c->cut && r.p < r.end); r.line++) {
         int kind = csv_kind(&r, r.p, r.end);
         if (kind == CSV_ROW) {
@@ -347,9 +352,10 @@ dn_status dn_csv_load(dn_table *table, const char *path, const dn_csv_options *o
     csv_load load = {.reader = &reader, .plan = &plan, .table = table};
     memset(table, 0, sizeof *table);
     if (options)
-        DN_CHECK(isfinite(options->scale) && options->max_rows >= 0 && options->columns >= 0 && abs(options->header) <= 1,
-                 DN_E_USAGE, "scale=%g, max_rows=%lld, columns=%d, header=%d: not all of them make sense", options->scale,
-                 (long long)options->max_rows, options->columns, options->header);
+        DN_CHECK(isfinite(options->scale) && options->max_rows >= 0 && options->columns >= 0 &&
+                     abs(options->header) <= 1,
+                 DN_E_USAGE, "scale=%g, max_rows=%lld, columns=%d, header=%d: not all of them make sense",
+                 options->scale, (long long)options->max_rows, options->columns, options->header);
     DN_TRY(dn_reader_open(&reader.fd, path));
     dn_status status = csv_parse(&load, options ? options : &defaults, &plan);
     dn_pool_destroy(load.pool);

@@ -16,7 +16,7 @@ enum {
 /* A window on the file that always holds the whole current row, so that a table costs no second copy of its text. The
  * next window is read while the rows of this one are converted to numbers. */
 typedef struct csv_reader {
-    const char *path;  /* as used in messages */
+    const char *path; /* as used in messages */
     const char *p, *end;
     const char *whole; /* rows that begin before it are complete */
     char separator;    /* ' ' stands for runs of blanks and tabs; 0: not known yet, and quotes are not looked for */
@@ -118,17 +118,17 @@ int dn_csv_looks(const csv_cell *cell);
 enum { CSV_FEATURE = -1, CSV_LABEL = -2 };
 typedef struct csv_plan {
     int columns;
-    long first_line; /* of the first row, which may be the header */
-    int words;       /* it has cells that look like names ... */
+    long first_line;  /* of the first row, which may be the header */
+    int words;        /* it has cells that look like names ... */
     int over_numbers; /* ... above numbers */
-    int *roles;      /* (columns) */
-    int *runs;       /* (columns): how many features in a row, from here on, have another cell after them */
-    char *names;     /* (columns) zero-terminated texts one after another, or NULL: no header */
-    size_t *places;  /* (columns): offset of each in `names` */
-    char *targets;   /* requested ones, zero-terminated texts one after another */
+    int *roles;       /* (columns) */
+    int *runs;        /* (columns): how many features in a row, from here on, have another cell after them */
+    char *names;      /* (columns) zero-terminated texts one after another, or NULL: no header */
+    size_t *places;   /* (columns): offset of each in `names` */
+    char *targets;    /* requested ones, zero-terminated texts one after another */
     int n_targets;
-    double scale;    /* of the features */
-    int plain;       /* integers of up to seven digits stay finite when divided by it */
+    double scale;     /* of the features */
+    int plain;        /* integers of up to seven digits stay finite when divided by it */
     float digits[10]; /* 0 to 9 divided by it */
 } csv_plan;
 

@@ -107,10 +107,10 @@ static int csv_decimal_comma(const char *p, size_t size) {
 }
 
 int dn_csv_looks(const csv_cell *cell) {
-    static const char *const missing[] = {
-        "nan",   "na",       "n/a",  "#n/a",   "#na",     "null",    "none",   "nil",     "inf",
-        "infinity", "nat",   "<na>", "-",      "--",      "?",       ".",      "\\n",     "missing",
-        "#ref!", "#value!",  "#num!", "#null!", "#div/0!", "#name?",  "1.#qnan", "1.#inf", "#n/a n/a"};
+    static const char *const missing[] = {"nan",    "na",      "n/a",      "#n/a",    "#na",    "null",    "none",
+                                          "nil",    "inf",     "infinity", "nat",     "<na>",   "-",       "--",
+                                          "?",      ".",       "\\n",      "missing", "#ref!",  "#value!", "#num!",
+                                          "#null!", "#div/0!", "#name?",   "1.#qnan", "1.#inf", "#n/a n/a"};
     double value;
     const char *p = cell->text, *to = p + cell->size;
     while (p < to && csv_blank(*p)) p++;

@@ -76,7 +76,8 @@ static const char *csv_nearest(const csv_plan *plan, const char *name) {
 static dn_status csv_label_missing(const csv_reader *r, const csv_plan *plan, const char *name, dn_table *table) {
     const char *near = csv_nearest(plan, name);
     if (!near) return DN_OK;
-    return dn_csv_warn(table, "%s: no label column '%s', so all columns are data; did you mean '%s'?", r->path, name, near);
+    return dn_csv_warn(table, "%s: no label column '%s', so all columns are data; did you mean '%s'?", r->path, name,
+                       near);
 }
 
 static dn_status csv_label_role(const csv_reader *r, const dn_csv_options *o, csv_plan *plan, dn_table *table,
@@ -106,12 +107,15 @@ dn_status dn_csv_roles(const csv_reader *r, const dn_csv_options *o, csv_plan *p
     DN_CHECK((size_t)plan->columns > others, DN_E_FORMAT, "%s:%ld: no columns besides the %s", r->path, r->line,
              table->truths ? "targets" : "label");
     table->columns = (size_t)plan->columns - others;
-    int one_more = o->columns && table->columns == (size_t)o->columns + 1, index = one_more && dn_csv_counts_rows(r, plan);
+    int one_more = o->columns && table->columns == (size_t)o->columns + 1,
+        index = one_more && dn_csv_counts_rows(r, plan);
     if (one_more && !labels && o->label_column && *o->label_column) {
         const char *near = csv_nearest(plan, o->label_column);
-        return dn_fail(DN_E_FORMAT, "%s:%ld: %zu columns, the network takes %d: none is called '%s', as the cfg's label "
-                       "column%s%s%s", r->path, r->line, table->columns, o->columns, o->label_column,
-                       near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+        return dn_fail(DN_E_FORMAT,
+                       "%s:%ld: %zu columns, the network takes %d: none is called '%s', as the cfg's label "
+                       "column%s%s%s",
+                       r->path, r->line, table->columns, o->columns, o->label_column, near ? "; did you mean '" : "",
+                       near ? near : "", near ? "'?" : "");
     }
     DN_CHECK(!o->columns || (size_t)o->columns == table->columns, DN_E_FORMAT,
              "%s:%ld: %zu columns%s, the network takes %d%s", r->path, r->line, table->columns,
@@ -120,7 +124,8 @@ dn_status dn_csv_roles(const csv_reader *r, const dn_csv_options *o, csv_plan *p
                              : " besides the label",
              o->columns,
              index ? ": the first has no name and counts the rows, as the index of pandas and R (index=False, "
-                     "row.names=FALSE)" : "");
+                     "row.names=FALSE)"
+                   : "");
     for (int c = plan->columns - 2; c >= 0; c--)
         if (plan->roles[c] == CSV_FEATURE) plan->runs[c] = plan->runs[c + 1] + 1;
     return DN_OK;

@@ -6,7 +6,7 @@ enum { SURVEY_ROWS = 20, SURVEY_BYTES = 1 << 18, SURVEY_CELLS = 1 << 14 /* per r
 
 /* The first rows, cut at one separator. */
 typedef struct csv_survey {
-    int rows, width; /* the most common number of cells */
+    int rows, width;                             /* the most common number of cells */
     int widths[SURVEY_ROWS], empty[SURVEY_ROWS]; /* of each row; whether its last cell is empty */
     double score;
 } csv_survey;
@@ -136,9 +136,10 @@ static dn_status csv_skip_lead(csv_reader *r, const char *first, int header, dn_
     }
     if (!like_row || header) return dn_csv_warn_comments(r, table, comments, line);
     if (comments > 1) DN_TRY(dn_csv_warn_comments(r, table, comments, line));
-    return dn_csv_warn(table, "%s:%ld: a line that begins with # is skipped as a comment, though it has as many cells "
-                              "as the rows: -header (header=True) takes it for column names, -no-header (header=False) "
-                              "for a row",
+    return dn_csv_warn(table,
+                       "%s:%ld: a line that begins with # is skipped as a comment, though it has as many cells "
+                       "as the rows: -header (header=True) takes it for column names, -no-header (header=False) "
+                       "for a row",
                        r->path, like_row);
 }
 
@@ -146,14 +147,14 @@ static dn_status csv_skip_lead(csv_reader *r, const char *first, int header, dn_
 
 /* The first row's cells, without those of the label, and the cells below them. */
 typedef struct csv_facts {
-    int below;                       /* there is a second row */
-    int named;                       /* a column requested by name is among them */
-    int kinds[CSV_WORD + 1];         /* how many cells look like that */
-    int bare, bare_below;            /* not quoted; an unquoted number below a quoted one */
+    int below;               /* there is a second row */
+    int named;               /* a column requested by name is among them */
+    int kinds[CSV_WORD + 1]; /* how many cells look like that */
+    int bare, bare_below;    /* not quoted; an unquoted number below a quoted one */
     int words_over_numbers, odd_over_numbers;
-    int counts, counts_below;        /* the numbers count 0, 1, ...: how many; -1: they do not */
-    int even, even_below;            /* likewise for evenly spaced numbers */
-    int not_binary_below;            /* values other than 0 and 1 */
+    int counts, counts_below; /* the numbers count 0, 1, ...: how many; -1: they do not */
+    int even, even_below;     /* likewise for evenly spaced numbers */
+    int not_binary_below;     /* values other than 0 and 1 */
     double first, step, last, first_below, step_below, last_below;
 } csv_facts;
 
@@ -265,11 +266,13 @@ static dn_status csv_header(csv_reader *r, const dn_csv_options *o, csv_plan *pl
     table->has_header = csv_numbers_as_names(&f, &why);
     if (!why) return DN_OK;
     if (table->has_header)
-        return dn_csv_warn(table, "%s:%ld: %s are taken for column names; -no-header (header=False) reads the line as "
-                                  "a row, -header (header=True) ends this warning",
+        return dn_csv_warn(table,
+                           "%s:%ld: %s are taken for column names; -no-header (header=False) reads the line as "
+                           "a row, -header (header=True) ends this warning",
                            r->path, r->line, why);
-    return dn_csv_warn(table, "%s:%ld: %s are read as a row; -header (header=True) takes them for column names, "
-                              "-no-header (header=False) ends this warning",
+    return dn_csv_warn(table,
+                       "%s:%ld: %s are read as a row; -header (header=True) takes them for column names, "
+                       "-no-header (header=False) ends this warning",
                        r->path, r->line, why);
 }
 
@@ -349,7 +352,9 @@ dn_status dn_csv_look(csv_reader *r, const dn_csv_options *o, csv_plan *plan, dn
     }
     DN_TRY(dn_csv_roles(r, o, plan, table));
     if (dn_csv_counts_rows(r, plan))
-        DN_TRY(dn_csv_warn(table, "%s: the first column has no name and counts the rows, as the index of pandas and R, but is "
-                           "read as data: write the table without it (index=False, row.names=FALSE)", r->path));
+        DN_TRY(dn_csv_warn(table,
+                           "%s: the first column has no name and counts the rows, as the index of pandas and R, but is "
+                           "read as data: write the table without it (index=False, row.names=FALSE)",
+                           r->path));
     return table->has_header ? dn_csv_table_header(plan, table) : DN_OK;
 }

@@ -100,8 +100,7 @@ static void csv_list_names(const csv_plan *plan, char *text, size_t size) {
     }
 }
 
-dn_status dn_csv_no_column(const csv_reader *r, const csv_plan *plan, const char *what, const char *name,
-                           size_t size) {
+dn_status dn_csv_no_column(const csv_reader *r, const csv_plan *plan, const char *what, const char *name, size_t size) {
     char names[640];
     dn_nearest nearest;
     dn_nearest_begin(&nearest, name, size);
@@ -110,9 +109,9 @@ dn_status dn_csv_no_column(const csv_reader *r, const csv_plan *plan, const char
         dn_nearest_try(&nearest, known, strlen(known));
     }
     csv_list_names(plan, names, sizeof names);
-    dn_status status = dn_fail(DN_E_USAGE, "%s: no %s column '%.*s' among %d columns%s%s", r->path, what,
-                               csv_shown(size), name, plan->columns, plan->names ? "" : " (the file has no header)",
-                               *names ? ": " : "");
+    dn_status status =
+        dn_fail(DN_E_USAGE, "%s: no %s column '%.*s' among %d columns%s%s", r->path, what, csv_shown(size), name,
+                plan->columns, plan->names ? "" : " (the file has no header)", *names ? ": " : "");
     if (!nearest.found) return *names ? dn_fail(status, "%s%s", dn_error(), names) : status;
     return dn_fail(status, "%s%s%sdid you mean '%.*s'?", dn_error(), names, *names ? "; " : ": ",
                    csv_shown(nearest.found_size), nearest.found);

@@ -143,9 +143,9 @@ static const foreign_key keys[] = {
     {"detection", "resize", NONE, "1", NULL},
 };
 
-static const char *const types[] = {"scale_channels", "sam",       "Gaussian_yolo", "conv_lstm",   "history",
-                                    "local_avg",      "reorg3d",   "local_avgpool", "contrastive", "empty",
-                                    "silence",        "implicit",  NULL};
+static const char *const types[] = {
+    "scale_channels", "sam",         "Gaussian_yolo", "conv_lstm", "history",  "local_avg", "reorg3d",
+    "local_avgpool",  "contrastive", "empty",         "silence",   "implicit", NULL};
 static const char *const activations[] = {"mish",
                                           "hard_mish",
                                           "swish",
@@ -182,8 +182,10 @@ static dn_status foreign_told(dn_cfg *cfg, const dn_section *s, const dn_option 
         dn_cfg_warn(cfg, "%s:%d: [%s] %s=%.60s has no effect", cfg->path, o->line, s->name, o->key, o->value);
         return DN_OK;
     }
-    dn_cfg_warn(cfg, "%s:%d: [%s] %s=%.60s changes training and is not supported: this network predicts, but training "
-                "it is an error", cfg->path, o->line, s->name, o->key, o->value);
+    dn_cfg_warn(cfg,
+                "%s:%d: [%s] %s=%.60s changes training and is not supported: this network predicts, but training "
+                "it is an error",
+                cfg->path, o->line, s->name, o->key, o->value);
     if (cfg->untrained) return DN_OK;
     (void)dn_cfg_error(s, o->key, "%s=%.60s changes training and is not supported%s", o->key, o->value, only);
     return (cfg->untrained = dn_strdup(dn_error())) ? DN_OK : DN_E_MEMORY;

@@ -15,8 +15,7 @@ static size_t weights_in_file(const dn_layer *l, const dn_tensor *t, int loading
     if (!loading) return t->count;
     int keys = l->type->file_keys;
     if ((keys & DN_DONTLOADSCALES) && l->dont_load_scales && (t->flags & DN_BN_TENSOR)) return 0;
-    if ((keys & DN_NUMLOAD) && l->n_load > 0)
-        return t->count / (size_t)t->dims[0] * (size_t)l->n_load;
+    if ((keys & DN_NUMLOAD) && l->n_load > 0) return t->count / (size_t)t->dims[0] * (size_t)l->n_load;
     return t->count;
 }
 
@@ -105,7 +104,8 @@ static dn_status weights_load_tensor(dn_net *net, dn_tensor *t, const char *at, 
     const float *from = raw;
     int matrix = t->kind == DN_WEIGHT && t->n_dims >= 2;
     size_t rows = matrix ? (size_t)t->dims[0] : 1, cols = t->count / rows;
-    if (matrix && n == t->count && ((old && t->n_dims == 2) || (t->flags & DN_FLIPPED))) { /* stored [in][out], or [c k k][n] */
+    if (matrix && n == t->count &&
+        ((old && t->n_dims == 2) || (t->flags & DN_FLIPPED))) { /* stored [in][out], or [c k k][n] */
         turned = dn_alloc(n, sizeof *turned);
         if (!turned) {
             dn_free(raw);
@@ -164,7 +164,7 @@ static dn_status weights_parse(dn_net *net, const char *path, const char *data, 
         all += n, saved += l->dont_save ? 0 : n;
     }
     int unsaved_too = !(have == saved && saved < all); /* files for this network lack the layers with dontsave */
-    for (int pass = 0; pass < 2; pass++) { /* check, then copy */
+    for (int pass = 0; pass < 2; pass++) {             /* check, then copy */
         size_t position = at;
         total = 0;
         for (int i = start; i < net->n_layers && (cutoff < 0 || i < cutoff); i++) {

@@ -19,9 +19,10 @@ static dn_status job_need_encoder(const dn_net *net) {
 static dn_status job_need_latent(const dn_net *net) {
     DN_TRY(job_need_encoder(net));
     for (int i = net->latent_layer + 1; i <= net->output_layer; i++)
-        DN_CHECK(net->layers[i].reads_from >= net->latent_layer, DN_E_USAGE,
-                 "%s:%d: layer %d reads layer %d, which lies before the latent layer %d: latents alone cannot be decoded",
-                 net->cfg->path, net->layers[i].line, i, net->layers[i].reads_from, net->latent_layer);
+        DN_CHECK(
+            net->layers[i].reads_from >= net->latent_layer, DN_E_USAGE,
+            "%s:%d: layer %d reads layer %d, which lies before the latent layer %d: latents alone cannot be decoded",
+            net->cfg->path, net->layers[i].line, i, net->layers[i].reads_from, net->latent_layer);
     return DN_OK;
 }
 
@@ -63,9 +64,7 @@ dn_status dn_net_encode(dn_net *net, const dn_rows *rows, float *mean, float *lo
     DN_EXCLUSIVE(net, job_encode(net, rows, mean, log_variance));
 }
 
-dn_status dn_net_decode(dn_net *net, const dn_rows *rows, float *out) {
-    DN_EXCLUSIVE(net, job_decode(net, rows, out));
-}
+dn_status dn_net_decode(dn_net *net, const dn_rows *rows, float *out) { DN_EXCLUSIVE(net, job_decode(net, rows, out)); }
 
 dn_status dn_prior_sample(uint64_t seed, size_t rows, int latent, float *z) {
     enum { WATCH_VALUES = 1 << 20 };

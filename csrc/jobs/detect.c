@@ -68,7 +68,8 @@ static dn_status detect_box_of(const dn_layer *l, int row, int index, const dn_b
 
 static dn_status detect_check(const dn_net *net, int row, const dn_box_options *o) {
     DN_CHECK(dn_net_box_classes(net), DN_E_USAGE, "the network has no detector head ([yolo], [region], [detection])");
-    DN_CHECK(row >= 0 && row < net->plan->run.rows, DN_E_USAGE, "row %d: the last forward had %d", row, net->plan->run.rows);
+    DN_CHECK(row >= 0 && row < net->plan->run.rows, DN_E_USAGE, "row %d: the last forward had %d", row,
+             net->plan->run.rows);
     DN_CHECK(o->threshold >= 0 && o->threshold <= 1, DN_E_USAGE, "threshold=%g is not in 0 to 1", o->threshold);
     DN_CHECK(o->image_width > 0 && o->image_height > 0, DN_E_USAGE, "an image of %d x %d", o->image_width,
              o->image_height);

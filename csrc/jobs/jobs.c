@@ -188,8 +188,10 @@ dn_status dn_job_evaluate(dn_plan *plan, dn_job_sums *sums, const dn_rows *rows)
 static dn_status job_not_finite(const dn_net *net, const dn_rows *rows, const char *what) {
     size_t column = 0;
     float most = dn_reach(rows->x, rows->n, (size_t)net->inputs, &column);
-    return dn_fail(DN_E_NUMERIC, "%s is beyond what a float32 holds: column %zu reaches %.6g; scale the data as in training "
-                   "(-scale, or data_scale= in [net])", what, column + 1, most);
+    return dn_fail(DN_E_NUMERIC,
+                   "%s is beyond what a float32 holds: column %zu reaches %.6g; scale the data as in training "
+                   "(-scale, or data_scale= in [net])",
+                   what, column + 1, most);
 }
 
 static dn_status job_evaluate_all(dn_net *net, const dn_rows *rows, dn_report *report) {
@@ -210,7 +212,8 @@ static dn_status job_evaluate_all(dn_net *net, const dn_rows *rows, dn_report *r
     if (status == DN_OK) status = dn_job_sums_read(&sums, plan, rows->n);
     if (status == DN_OK) dn_job_report(&sums, report), report->supervised = dn_net_supervised(net, rows->truth != NULL);
     dn_scores_free(&sums.scores);
-    if (status == DN_OK && !isfinite(dn_report_get(report, DN_TOTAL_LOSS))) return job_not_finite(net, rows, "the loss");
+    if (status == DN_OK && !isfinite(dn_report_get(report, DN_TOTAL_LOSS)))
+        return job_not_finite(net, rows, "the loss");
     return status;
 }
 
@@ -224,8 +227,8 @@ static dn_status job_need_row_losses(const dn_net *net) {
     return DN_OK;
 }
 
-/* After a pass: add the losses of its rows. They come to the host, into `loss`, through the buffer of the truth, which the
- * pass no longer needs. */
+/* After a pass: add the losses of its rows. They come to the host, into `loss`, through the buffer of the truth, which
+ * the pass no longer needs. */
 static void job_add_row_losses(dn_plan *plan, size_t rows, float *loss, float *image, float *latent, float *total) {
     dn_net *net = plan->net;
     for (int i = 0; i < net->n_layers; i++) {

@@ -16,11 +16,19 @@ static void line_duration(double seconds, char *text, size_t size) {
 
 /* What is left out, in this order, when a narrow terminal has no room: long names, the speed, all losses but the last
  * one, the time left. */
-typedef enum line_form { LINE_WHOLE, LINE_SHORT_NAMES, LINE_NO_SPEED, LINE_ONE_LOSS, LINE_NO_TIME, LINE_FORMS } line_form;
+typedef enum line_form {
+    LINE_WHOLE,
+    LINE_SHORT_NAMES,
+    LINE_NO_SPEED,
+    LINE_ONE_LOSS,
+    LINE_NO_TIME,
+    LINE_FORMS
+} line_form;
 
 static int line_add(char *line, int size, int at, line_form form, const char *name, double value) {
     int n = (int)strlen(name), cut = form > LINE_WHOLE && n > 5 && !strcmp(name + n - 5, "_loss") ? n - 5 : n;
-    int added = at < size ? snprintf(line + at, (size_t)(size - at), "%s%.*s %.5g", at ? "  " : "", cut, name, value) : 0;
+    int added =
+        at < size ? snprintf(line + at, (size_t)(size - at), "%s%.*s %.5g", at ? "  " : "", cut, name, value) : 0;
     return at + added;
 }
 
@@ -43,8 +51,8 @@ static size_t line_write(const dn_progress *p, line_form form, char *line, size_
     if (form < LINE_NO_SPEED) snprintf(speed, sizeof speed, "  %.0f rows/s", p->rows_per_second);
     line_duration(p->finished ? p->seconds : p->eta_seconds, time, sizeof time);
     if (form < LINE_NO_TIME) snprintf(rest, sizeof rest, "  %s %s", p->finished ? "took" : "eta", time);
-    int n = snprintf(line, size, "epoch %d/%d%s  %s%s%s", p->epoch_done ? p->epoch : p->epoch + 1, p->epochs, part, losses,
-                     speed, rest);
+    int n = snprintf(line, size, "epoch %d/%d%s  %s%s%s", p->epoch_done ? p->epoch : p->epoch + 1, p->epochs, part,
+                     losses, speed, rest);
     return n > 0 ? (size_t)n : 0;
 }
 

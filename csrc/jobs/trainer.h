@@ -11,7 +11,7 @@ enum { DN_TRAINER_PROBLEMS = 8, DN_TRAINER_LINE = 700 };
 typedef struct dn_trainer_warnings {
     char known[DN_TRAINER_PROBLEMS][DN_TRAINER_LINE]; /* without anything that differs from epoch to epoch */
     int n_known;
-    char pending[2 * DN_TRAINER_LINE]; /* for the next report */
+    char pending[2 * DN_TRAINER_LINE];  /* for the next report */
     char reported[2 * DN_TRAINER_LINE]; /* by the last call; the caller reads it here */
 } dn_trainer_warnings;
 
@@ -28,10 +28,10 @@ struct dn_trainer {
     int epoch;    /* finished ones */
     int finished; /* no step is left */
     int preview_due;
-    size_t at;                      /* rows done in this epoch */
-    dn_report losses;               /* sums over the steps of this epoch */
-    double *sums;                   /* the same by layer, or those of the validation after it */
-    dn_snapshot last_good;          /* the end of the last epoch with a finite loss */
+    size_t at;             /* rows done in this epoch */
+    dn_report losses;      /* sums over the steps of this epoch */
+    double *sums;          /* the same by layer, or those of the validation after it */
+    dn_snapshot last_good; /* the end of the last epoch with a finite loss */
     struct {
         int running;
         size_t at; /* rows done */

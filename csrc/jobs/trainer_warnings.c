@@ -38,10 +38,11 @@ void dn_trainer_warn_of_idle_epochs(dn_trainer *t) {
                         "give a larger max_batches",
                         max);
     else
-        dn_trainer_warn(t,
-                        "policy=poly ends at max_batches=%lld, which is epoch %.0f: epochs %.0f to %d do not change the "
-                        "weights; give a larger max_batches",
-                        max, good, good + 1, t->options.epochs);
+        dn_trainer_warn(
+            t,
+            "policy=poly ends at max_batches=%lld, which is epoch %.0f: epochs %.0f to %d do not change the "
+            "weights; give a larger max_batches",
+            max, good, good + 1, t->options.epochs);
 }
 
 static void trainer_column_name(const dn_trainer *t, int of_truth, size_t column, char *text, size_t size) {
@@ -82,10 +83,12 @@ void dn_trainer_warn_of_unreachable_data(dn_trainer *t) {
         char column[128];
         if (values[i] >= low - slack && values[i] <= high + slack) continue;
         trainer_column_name(t, all->truth != NULL, i % (size_t)net->truths, column, sizeof column);
-        dn_trainer_warn(t, "%s holds %.6g, which the network cannot give: the activation=%s of its output %s %g: scale the "
-                        "data (-scale, or data_scale= in [net]), or make it linear", column, values[i],
-                        dn_activation_name((dn_activation)a), values[i] > high ? "ends at" : "begins at",
-                        values[i] > high ? high : low);
+        dn_trainer_warn(
+            t,
+            "%s holds %.6g, which the network cannot give: the activation=%s of its output %s %g: scale the "
+            "data (-scale, or data_scale= in [net]), or make it linear",
+            column, values[i], dn_activation_name((dn_activation)a), values[i] > high ? "ends at" : "begins at",
+            values[i] > high ? high : low);
         return;
     }
 }
@@ -95,8 +98,10 @@ void dn_trainer_warn_of_far_data(dn_trainer *t) {
     char column[128];
     double most;
     if (trainer_far_column(t, SOME_ROWS, far, &most, column, sizeof column) == 1)
-        dn_trainer_warn(t, "%s reaches %.6g: networks learn little from numbers that far from 1, and one such column "
-                        "outweighs the others: scale the data (-scale, or data_scale= in [net])", column, most);
+        dn_trainer_warn(t,
+                        "%s reaches %.6g: networks learn little from numbers that far from 1, and one such column "
+                        "outweighs the others: scale the data (-scale, or data_scale= in [net])",
+                        column, most);
 }
 
 /* Data far from 1 are the usual reason; no learning rate helps then. */

@@ -32,6 +32,10 @@ static dn_status activation_backward(dn_layer *l, const dn_run *run) {
     return DN_OK;
 }
 const dn_layer_type dn_activation_layer = {
-    .name = "activation", .state_size = sizeof(activation_state), .keys = keys, .parse = activation_parse,
-    .forward = activation_forward, .backward = activation_backward,
+    .name = "activation",
+    .state_size = sizeof(activation_state),
+    .keys = keys,
+    .parse = activation_parse,
+    .forward = activation_forward,
+    .backward = activation_backward,
 };

@@ -20,6 +20,10 @@ static dn_status avgpool_backward(dn_layer *l, const dn_run *run) {
 static double avgpool_flops(const dn_layer *l) { return l->inputs; }
 
 const dn_layer_type dn_avgpool_layer = {
-    .name = "avgpool", .aliases = {"avg"}, .parse = avgpool_parse, .forward = avgpool_forward,
-    .backward = avgpool_backward, .flops = avgpool_flops,
+    .name = "avgpool",
+    .aliases = {"avg"},
+    .parse = avgpool_parse,
+    .forward = avgpool_forward,
+    .backward = avgpool_backward,
+    .flops = avgpool_flops,
 };

@@ -36,7 +36,13 @@ static dn_status batchnorm_backward(dn_layer *l, const dn_run *run) {
 static const char *const order_025[] = {"biases", "scales", "rolling_mean", "rolling_variance", NULL};
 
 const dn_layer_type dn_batchnorm_layer = {
-    .name = "batchnorm", .state_size = sizeof(dn_norm_part), .parse = batchnorm_parse, .tensors = batchnorm_tensors, .plan = batchnorm_plan,
-    .init = batchnorm_init, .forward = batchnorm_forward, .backward = batchnorm_backward,
+    .name = "batchnorm",
+    .state_size = sizeof(dn_norm_part),
+    .parse = batchnorm_parse,
+    .tensors = batchnorm_tensors,
+    .plan = batchnorm_plan,
+    .init = batchnorm_init,
+    .forward = batchnorm_forward,
+    .backward = batchnorm_backward,
     .order_025 = order_025,
 };

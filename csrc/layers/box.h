@@ -15,7 +15,7 @@ typedef struct dn_box {
     float x, y, w, h; /* centre and size */
 } dn_box;
 
-float dn_box_iou(dn_box a, dn_box b);    /* intersection over union; 0 without a union */
+float dn_box_iou(dn_box a, dn_box b); /* intersection over union; 0 without a union */
 float dn_box_rmse(dn_box a, dn_box b);
 
 typedef struct dn_head {

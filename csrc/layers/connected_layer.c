@@ -55,8 +55,18 @@ static dn_status connected_train(dn_layer *l, const dn_run *run, const dn_fused_
 static double connected_flops(const dn_layer *l) { return 2.0 * l->inputs * l->outputs; }
 
 const dn_layer_type dn_connected_layer = {
-    .name = "connected", .aliases = {"conn"}, .state_size = sizeof(dn_dense), .keys = keys, .parse = connected_parse,
-    .tensors = connected_tensors, .plan = connected_plan, .init = connected_init, .forward = connected_forward, .backward = connected_backward,
-    .can_set_dx = 1, .train = connected_train, .flops = connected_flops,
+    .name = "connected",
+    .aliases = {"conn"},
+    .state_size = sizeof(dn_dense),
+    .keys = keys,
+    .parse = connected_parse,
+    .tensors = connected_tensors,
+    .plan = connected_plan,
+    .init = connected_init,
+    .forward = connected_forward,
+    .backward = connected_backward,
+    .can_set_dx = 1,
+    .train = connected_train,
+    .flops = connected_flops,
     .file_keys = DN_DONTLOADSCALES,
 };

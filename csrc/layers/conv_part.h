@@ -11,8 +11,8 @@
 typedef struct dn_conv {
     dn_norm_part norm; /* the caller sets prefix, on and activation, and all up to the image's shape */
     int filters, groups, channels, xnor;
-    int flipped; /* files have the weights as (inputs, outputs) */
-    int pad; /* the key of that name: padding = size / 2 */
+    int flipped;         /* files have the weights as (inputs, outputs) */
+    int pad;             /* the key of that name: padding = size / 2 */
     dn_conv_layer whole; /* group: image, size, stride and padding are set by the caller, the rest by dn_conv_settle */
     dn_tensor *weights;
     float *signs, *binary; /* xnor: the binary forms of input and weights */

@@ -57,7 +57,16 @@ static dn_status conv_backward(dn_layer *l, const dn_run *run) {
 static double conv_flops(const dn_layer *l) { return dn_conv_flops(l->state); }
 
 const dn_layer_type dn_convolutional_layer = {
-    .name = "convolutional", .aliases = {"conv"}, .state_size = sizeof(dn_conv), .keys = keys, .parse = conv_parse,
-    .tensors = conv_tensors, .plan = conv_plan, .init = conv_init, .forward = conv_forward, .backward = conv_backward, .flops = conv_flops,
+    .name = "convolutional",
+    .aliases = {"conv"},
+    .state_size = sizeof(dn_conv),
+    .keys = keys,
+    .parse = conv_parse,
+    .tensors = conv_tensors,
+    .plan = conv_plan,
+    .init = conv_init,
+    .forward = conv_forward,
+    .backward = conv_backward,
+    .flops = conv_flops,
     .file_keys = DN_NUMLOAD | DN_DONTLOADSCALES,
 };

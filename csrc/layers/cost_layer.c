@@ -27,10 +27,11 @@ static const struct { /* of the types above */
     double s;
     dn_truth_kind truth_kind;
     const dn_term_type *term;
-} cost_types[] = {{DN_LOSS_SSE, 0.5, DN_TRUTH_VALUES, &cost_term},    {DN_LOSS_MASKED, 0.5, DN_TRUTH_MASKED, &cost_term},
-                  {DN_LOSS_L1, 1, DN_TRUTH_VALUES, &cost_term},       {DN_LOSS_SMOOTH, 0.5, DN_TRUTH_VALUES, &cost_term},
-                  {DN_LOSS_BCE, 1, DN_TRUTH_BINARY, &bernoulli_term}, {DN_LOSS_SSE, 0.5, DN_TRUTH_VALUES, &cost_term},
-                  {DN_LOSS_SSE, 0.5, DN_TRUTH_VALUES, &cost_term}};
+} cost_types[] = {
+    {DN_LOSS_SSE, 0.5, DN_TRUTH_VALUES, &cost_term},    {DN_LOSS_MASKED, 0.5, DN_TRUTH_MASKED, &cost_term},
+    {DN_LOSS_L1, 1, DN_TRUTH_VALUES, &cost_term},       {DN_LOSS_SMOOTH, 0.5, DN_TRUTH_VALUES, &cost_term},
+    {DN_LOSS_BCE, 1, DN_TRUTH_BINARY, &bernoulli_term}, {DN_LOSS_SSE, 0.5, DN_TRUTH_VALUES, &cost_term},
+    {DN_LOSS_SSE, 0.5, DN_TRUTH_VALUES, &cost_term}};
 
 static const dn_key keys[] = {
     {"type", DN_KEY_WORD, DN_AT(cost_state, type), .words = type_names,
@@ -53,9 +54,10 @@ static dn_status cost_parse(dn_layer *l, dn_section *s) {
     int activation = before ? l->net->cfg->sections[l->index].activation - 1 : -1; /* of the layer before */
     int logits = st->likelihood.kind == DN_LOSS_BCE;
     if (logits && activation >= 0 && dn_activation_bounds((dn_activation)activation, &low, &high))
-        dn_cfg_warn(l->net->cfg, "%s:%d: [cost] type=bce takes logits, any numbers, and makes probabilities of them itself: "
-                    "activation=%s before it should be linear", s->cfg->path, s->line,
-                    dn_activation_name((dn_activation)activation));
+        dn_cfg_warn(l->net->cfg,
+                    "%s:%d: [cost] type=bce takes logits, any numbers, and makes probabilities of them itself: "
+                    "activation=%s before it should be linear",
+                    s->cfg->path, s->line, dn_activation_name((dn_activation)activation));
     l->term.type = cost_types[st->type].term;
     l->term.truth_kind = cost_types[st->type].truth_kind;
     l->term.scale = st->s * st->scale;
@@ -115,11 +117,17 @@ static int bernoulli_truth_fault(const dn_layer *l, const float *truth, size_t r
 }
 
 static const dn_term_type cost_term = {.name = DN_IMAGE_LOSS, .only = 1, .rows = cost_rows};
-static const dn_term_type bernoulli_term = {.name = DN_IMAGE_LOSS, .only = 1, .rows = cost_rows,
-                                            .mean = bernoulli_mean, .truth_fault = bernoulli_truth_fault};
+static const dn_term_type bernoulli_term = {
+    .name = DN_IMAGE_LOSS, .only = 1, .rows = cost_rows, .mean = bernoulli_mean, .truth_fault = bernoulli_truth_fault};
 
 const dn_layer_type dn_cost_layer = {
-    .name = "cost", .state_size = sizeof(cost_state), .keys = keys,
-    .parse = cost_parse, .plan = cost_plan, .forward = cost_forward,
-    .backward = cost_backward, .as_fused_loss = cost_as_fused_loss, .term = &cost_term,
+    .name = "cost",
+    .state_size = sizeof(cost_state),
+    .keys = keys,
+    .parse = cost_parse,
+    .plan = cost_plan,
+    .forward = cost_forward,
+    .backward = cost_backward,
+    .as_fused_loss = cost_as_fused_loss,
+    .term = &cost_term,
 };

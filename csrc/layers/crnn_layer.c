@@ -45,7 +45,9 @@ static dn_status crnn_parse(dn_layer *l, dn_section *s) {
     for (int i = 0; i < 3; i++) {
         dn_conv *p = parts[i].part;
         *p = (dn_conv){.norm = {.prefix = parts[i].prefix, .on = on, .activation = activation},
-                       .channels = parts[i].channels, .filters = parts[i].filters, .groups = 1};
+                       .channels = parts[i].channels,
+                       .filters = parts[i].filters,
+                       .groups = 1};
         p->whole.group = (dn_conv_shape){.height = l->height, .width = l->width, .size = 3, .stride = 1, .padding = 1};
         DN_TRY(dn_conv_settle(l, s, p));
     }
@@ -88,7 +90,16 @@ static double crnn_flops(const dn_layer *l) {
 }
 
 const dn_layer_type dn_crnn_layer = {
-    .name = "crnn", .state_size = sizeof(crnn_state), .keys = keys,
-    .parse = crnn_parse, .tensors = crnn_tensors, .plan = crnn_plan, .init = crnn_init,
-    .forward = crnn_forward, .backward = crnn_backward, .flops = crnn_flops, .recurrent = 1, .reset = crnn_reset,
+    .name = "crnn",
+    .state_size = sizeof(crnn_state),
+    .keys = keys,
+    .parse = crnn_parse,
+    .tensors = crnn_tensors,
+    .plan = crnn_plan,
+    .init = crnn_init,
+    .forward = crnn_forward,
+    .backward = crnn_backward,
+    .flops = crnn_flops,
+    .recurrent = 1,
+    .reset = crnn_reset,
 };

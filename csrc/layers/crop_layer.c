@@ -6,8 +6,8 @@
 typedef struct crop_state {
     int flip, noadjust, given;
     float place[3]; /* set instead of drawn: mirrored, top, left, each in [0, 1) */
-    int *host;    /* (outputs) */
-    float *index; /* the same on the device, as ints */
+    int *host;      /* (outputs) */
+    float *index;   /* the same on the device, as ints */
 } crop_state;
 
 static const dn_key keys[] = {
@@ -84,7 +84,13 @@ static void crop_set_noise(dn_layer *l, const dn_run *run, const float *values, 
 }
 
 const dn_layer_type dn_crop_layer = {
-    .name = "crop", .state_size = sizeof(crop_state), .keys = keys,
-    .parse = crop_parse, .plan = crop_plan, .forward = crop_forward,
-    .backward = crop_backward, .host_work = 1, .set_noise = crop_set_noise,
+    .name = "crop",
+    .state_size = sizeof(crop_state),
+    .keys = keys,
+    .parse = crop_parse,
+    .plan = crop_plan,
+    .forward = crop_forward,
+    .backward = crop_backward,
+    .host_work = 1,
+    .set_noise = crop_set_noise,
 };

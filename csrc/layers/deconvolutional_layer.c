@@ -39,8 +39,8 @@ static dn_status deconv_parse(dn_layer *l, dn_section *s) {
     int64_t ow = (int64_t)(l->width - 1) * l->stride + l->size - 2 * st->padding;
     if (oh < 1 || ow < 1 || oh > INT_MAX || ow > INT_MAX)
         return dn_cfg_error(s, NULL, "its output would be %lld x %lld", (long long)oh, (long long)ow);
-    st->whole.group = (dn_conv_shape){l->filters / st->whole.groups, (int)oh, (int)ow, l->size, l->stride, st->padding,
-                                      l->height, l->width};
+    st->whole.group = (dn_conv_shape){
+        l->filters / st->whole.groups, (int)oh, (int)ow, l->size, l->stride, st->padding, l->height, l->width};
     st->whole.filters = l->channels / st->whole.groups;
     size_t n;
     DN_TRY(dn_layer_size(s, &n, (size_t)oh, (size_t)ow, (size_t)l->filters, sizeof(float)));
@@ -102,9 +102,16 @@ static double deconv_flops(const dn_layer *l) {
 }
 
 const dn_layer_type dn_deconvolutional_layer = {
-    .name = "deconvolutional", .aliases = {"deconv"}, .state_size = sizeof(deconv_state), .keys = keys,
+    .name = "deconvolutional",
+    .aliases = {"deconv"},
+    .state_size = sizeof(deconv_state),
+    .keys = keys,
     .parse = deconv_parse,
-    .tensors = deconv_tensors, .plan = deconv_plan, .init = deconv_init, .forward = deconv_forward, .backward = deconv_backward,
+    .tensors = deconv_tensors,
+    .plan = deconv_plan,
+    .init = deconv_init,
+    .forward = deconv_forward,
+    .backward = deconv_backward,
     .flops = deconv_flops,
     .file_keys = DN_DONTLOADSCALES,
 };

@@ -35,8 +35,8 @@ void dn_dense_forward(const dn_run *run, dn_dense *p, int step, int rows, const 
     dn_norm_forward(run, &p->norm, step, rows, y);
 }
 
-void dn_dense_backward(dn_layer *l, const dn_run *run, dn_dense *p, int step, int rows, const float *x,
-                       const float *y, float *dy, float *dx) {
+void dn_dense_backward(dn_layer *l, const dn_run *run, dn_dense *p, int step, int rows, const float *x, const float *y,
+                       float *dy, float *dx) {
     dn_norm_backward(run, &p->norm, step, rows, y, dy);
     run->ops->gemm(run->pool, 1, 0, p->outputs, p->inputs, rows, 1, dy, p->outputs, x, p->inputs, 1, p->weights->grad,
                    p->inputs);
@@ -47,11 +47,24 @@ void dn_dense_backward(dn_layer *l, const dn_run *run, dn_dense *p, int step, in
 
 void dn_dense_train(dn_layer *l, const dn_run *run, dn_dense *p, const dn_fused_loss *loss) {
     const dn_tensor *w = p->weights, *b = p->norm.biases;
-    dn_dense_pass pass = {
-        .shape = dense_shape(p, run->rows), .optimizer = &run->optimizer, .step = run->step, .factor = l->learning_rate,
-        .decay = run->decay, .bias_decay = run->optimizer.adam ? run->decay : 0, .w = w->value, .w_m = w->moment1,
-        .w_v = w->moment2, .b = b->value, .b_m = b->moment1, .b_v = b->moment2, .x = dn_layer_x(l, run), .y = l->output,
-        .dy = l->delta, .dx = l->dx, .set_dx = l->sets_dx, .scratch = run->workspace};
+    dn_dense_pass pass = {.shape = dense_shape(p, run->rows),
+                          .optimizer = &run->optimizer,
+                          .step = run->step,
+                          .factor = l->learning_rate,
+                          .decay = run->decay,
+                          .bias_decay = run->optimizer.adam ? run->decay : 0,
+                          .w = w->value,
+                          .w_m = w->moment1,
+                          .w_v = w->moment2,
+                          .b = b->value,
+                          .b_m = b->moment1,
+                          .b_v = b->moment2,
+                          .x = dn_layer_x(l, run),
+                          .y = l->output,
+                          .dy = l->delta,
+                          .dx = l->dx,
+                          .set_dx = l->sets_dx,
+                          .scratch = run->workspace};
     if (loss) {
         pass.likelihood = loss->likelihood, pass.loss_scale = loss->scale, pass.sum = loss->sum;
         pass.truth = run->truth;

@@ -56,9 +56,10 @@ static dn_status detection_parse(dn_layer *l, dn_section *s) {
     DN_TRY(dn_layer_size(s, &wanted, cells, (1 + (size_t)st->coords) * st->n + st->classes, 1, 1));
     DN_TRY(dn_layer_size(s, &truths, cells, 1 + (size_t)st->coords + st->classes, 1, 1));
     if (wanted != (size_t)l->inputs)
-        return dn_cfg_error(s, NULL, "needs side x side x ((1 + coords) x num + classes) = %d x %d x (%d x %d + %d) ="
-                            " %zu inputs, not %d: output=%zu in the layer before would fit", st->side, st->side,
-                            1 + st->coords, st->n, st->classes, wanted, l->inputs, wanted);
+        return dn_cfg_error(s, NULL,
+                            "needs side x side x ((1 + coords) x num + classes) = %d x %d x (%d x %d + %d) ="
+                            " %zu inputs, not %d: output=%zu in the layer before would fit",
+                            st->side, st->side, 1 + st->coords, st->n, st->classes, wanted, l->inputs, wanted);
     if (truths > INT_MAX) return dn_cfg_error(s, NULL, "%zu values of truth per row are too many", truths);
     dn_layer_vector_out(l, l->inputs);
     l->term.truths = (int)truths;
@@ -144,7 +145,8 @@ static void detection_cell(const dn_layer *l, const dn_run *run, int row, int ce
     int n = detection_responsible(st, y, cell, object);
     if (st->random && run->training && run->now.pass + (uint64_t)run->rows < DETECTION_EARLY) {
         uint64_t number = (uint64_t)row * st->side * st->side + (uint64_t)cell;
-        n = (int)(dn_uniform_at(run->now.seed, DN_STREAM_LAYER + (uint32_t)l->index, run->now.pass, number) * (float)st->n);
+        n = (int)(dn_uniform_at(run->now.seed, DN_STREAM_LAYER + (uint32_t)l->index, run->now.pass, number) *
+                  (float)st->n);
     }
     int at = detection_coordinates(st, cell, n), confidence = detection_confidence(st, cell, n);
     float iou = dn_box_iou(detection_box(st, y + at, 0, 0, st->root), object);
@@ -197,8 +199,14 @@ static void detection_out(const dn_layer *l, int row, int index, float tree_thre
 static const dn_term_type detection_term = {.name = DN_IMAGE_LOSS, .row_fault = detection_row_fault};
 
 const dn_layer_type dn_detection_layer = {
-    .name = "detection", .state_size = sizeof(detection_state), .keys = keys,
-    .parse = detection_parse, .plan = detection_plan,
-    .forward = detection_forward, .backward = detection_backward, .term = &detection_term,
-    .host_work = 1, .box = detection_out,
+    .name = "detection",
+    .state_size = sizeof(detection_state),
+    .keys = keys,
+    .parse = detection_parse,
+    .plan = detection_plan,
+    .forward = detection_forward,
+    .backward = detection_backward,
+    .term = &detection_term,
+    .host_work = 1,
+    .box = detection_out,
 };

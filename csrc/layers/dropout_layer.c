@@ -54,6 +54,12 @@ static void dropout_set_noise(dn_layer *l, const dn_run *run, const float *u, si
     st->given = 1;
 }
 const dn_layer_type dn_dropout_layer = {
-    .name = "dropout", .state_size = sizeof(dropout_state), .keys = keys, .parse = dropout_parse, .plan = dropout_plan,
-    .forward = dropout_forward, .backward = dropout_backward, .set_noise = dropout_set_noise,
+    .name = "dropout",
+    .state_size = sizeof(dropout_state),
+    .keys = keys,
+    .parse = dropout_parse,
+    .plan = dropout_plan,
+    .forward = dropout_forward,
+    .backward = dropout_backward,
+    .set_noise = dropout_set_noise,
 };

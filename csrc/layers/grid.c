@@ -11,9 +11,11 @@ dn_status dn_grid_shape(dn_layer *l, dn_section *s, dn_grid *g) {
     DN_TRY(dn_layer_size(s, &wanted, (size_t)g->width, (size_t)g->height, (size_t)g->n, entries));
     DN_TRY(dn_layer_size(s, &truths, (size_t)g->max, (size_t)g->coords + 1, 1, 1));
     if (wanted != (size_t)l->inputs)
-        return dn_cfg_error(s, NULL, "needs width x height x anchors x (classes + %d) = %d x %d x %d x (%d + %d) = %zu "
-                            "inputs, not %d: filters=%zu in the layer before would fit", g->coords + 1, g->width,
-                            g->height, g->n, g->classes, g->coords + 1, wanted, l->inputs, (size_t)g->n * entries);
+        return dn_cfg_error(s, NULL,
+                            "needs width x height x anchors x (classes + %d) = %d x %d x %d x (%d + %d) = %zu "
+                            "inputs, not %d: filters=%zu in the layer before would fit",
+                            g->coords + 1, g->width, g->height, g->n, g->classes, g->coords + 1, wanted, l->inputs,
+                            (size_t)g->n * entries);
     if (truths > INT_MAX) return dn_cfg_error(s, "max", "max=%d is too large", g->max);
     dn_layer_image_out(l, l->channels, l->height, l->width);
     l->term.truths = (int)truths;
@@ -77,8 +79,9 @@ int dn_grid_fault(const dn_grid *g, const float *truth, const char *where, char 
         int inside = v[0] > 0 && v[0] <= 1 && v[1] >= 0 && v[1] <= 1;
         inside &= v[2] > 0 && v[2] < INFINITY && v[3] > 0 && v[3] < INFINITY;
         if (!inside && !grid_is_class(g, v))
-            return snprintf(text, size, "box %d %s, x=%g y=%g w=%g h=%g, is not relative to the image", i, where,
-                            v[0], v[1], v[2], v[3]), 1;
+            return snprintf(text, size, "box %d %s, x=%g y=%g w=%g h=%g, is not relative to the image", i, where, v[0],
+                            v[1], v[2], v[3]),
+                   1;
         if (!(class >= 0 && class < (float)classes)) /* a fractional part is cut off, as in Darknet */
             return snprintf(text, size, "box %d %s has class %g, not one of 0 to %d", i, where, class, classes - 1), 1;
     }
@@ -90,8 +93,8 @@ void dn_grid_read(dn_grid *g, const float *truth) {
         const float *v = truth + (size_t)g->n_objects * (g->coords + 1);
         if (v[0] == 0) break;
         int class = (int)v[g->coords];
-        g->objects[g->n_objects] = (dn_object){.box = {v[0], v[1], v[2], v[3]}, .more = v + 4,
-                                               .class = g->map ? g->map[class] : class};
+        g->objects[g->n_objects] =
+            (dn_object){.box = {v[0], v[1], v[2], v[3]}, .more = v + 4, .class = g->map ? g->map[class] : class};
     }
 }
 

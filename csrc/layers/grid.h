@@ -18,13 +18,13 @@ typedef struct dn_object { /* an object of the truth */
 
 typedef struct dn_grid {
     int width, height, n, coords, classes, max;
-    int total;          /* anchors listed */
-    float *anchors;     /* (total, 2), relative to the image */
-    int n_anchors;      /* number of values of the key; 0: it was missing, and all anchors are 0.5 */
-    int *mask;          /* (n): which of them this head has; NULL: all in order */
-    int class_labels;   /* the truth may contain classes without a box: x and y above 100000 */
+    int total;                   /* anchors listed */
+    float *anchors;              /* (total, 2), relative to the image */
+    int n_anchors;               /* number of values of the key; 0: it was missing, and all anchors are 0.5 */
+    int *mask;                   /* (n): which of them this head has; NULL: all in order */
+    int class_labels;            /* the truth may contain classes without a box: x and y above 100000 */
     const dn_cfg_file *map_file; /* NULL: none */
-    int *map;           /* (n_map): class of the truth -> class; NULL: unchanged */
+    int *map;                    /* (n_map): class of the truth -> class; NULL: unchanged */
     int n_map;
     dn_object *objects; /* (max) of the current row */
     int n_objects;

@@ -16,7 +16,7 @@ typedef struct gru_state {
     int tanh;
     dn_activation candidate;
     dn_slots h, dh;
-    float *z, *r, *c, *rh;     /* (batch, outputs) */
+    float *z, *r, *c, *rh;       /* (batch, outputs) */
     float *one, *two, *drh, *dz; /* (streams, outputs) */
 } gru_state;
 
@@ -36,7 +36,8 @@ static dn_status gru_parse(dn_layer *l, dn_section *s) {
         dn_layer_size(s, &n, (size_t)outputs, (size_t)(outputs > l->inputs ? outputs : l->inputs), sizeof(float), 1));
     st->candidate = st->tanh ? DN_TANH : DN_LOGISTIC;
     for (int i = 0; i < PARTS; i++)
-        st->parts[i] = (dn_dense){.inputs = i < UZ ? outputs : l->inputs, .outputs = outputs,
+        st->parts[i] = (dn_dense){.inputs = i < UZ ? outputs : l->inputs,
+                                  .outputs = outputs,
                                   .norm = {.prefix = prefixes[i], .on = on, .activation = DN_LINEAR}};
     dn_layer_vector_out(l, outputs);
     return DN_OK;
@@ -150,8 +151,17 @@ static void gru_reset(dn_layer *l, const dn_run *run) { dn_slots_clear(run, &((g
 static double gru_flops(const dn_layer *l) { return 6.0 * l->outputs * ((double)l->inputs + l->outputs); }
 
 const dn_layer_type dn_gru_layer = {
-    .name = "gru", .state_size = sizeof(gru_state), .keys = keys,
-    .parse = gru_parse, .tensors = gru_tensors, .plan = gru_plan, .init = gru_init,
-    .forward = gru_forward, .backward = gru_backward, .flops = gru_flops, .recurrent = 1, .reset = gru_reset,
+    .name = "gru",
+    .state_size = sizeof(gru_state),
+    .keys = keys,
+    .parse = gru_parse,
+    .tensors = gru_tensors,
+    .plan = gru_plan,
+    .init = gru_init,
+    .forward = gru_forward,
+    .backward = gru_backward,
+    .flops = gru_flops,
+    .recurrent = 1,
+    .reset = gru_reset,
     .order_025 = order_025,
 };

@@ -35,9 +35,10 @@ static dn_status iseg_parse(dn_layer *l, dn_section *s) {
     DN_TRY(dn_layer_size(s, &wanted, (size_t)l->width, (size_t)l->height, planes, 1));
     DN_TRY(dn_layer_size(s, &truths, (size_t)l->width * l->height + 1, ISEG_INSTANCES, 1, 1));
     if (wanted != (size_t)l->inputs)
-        return dn_cfg_error(s, NULL, "needs width x height x (classes + ids) = %d x %d x (%d + %d) = %zu inputs, not "
-                            "%d: filters=%zu in the layer before would fit", l->width, l->height, st->classes, st->ids,
-                            wanted, l->inputs, planes);
+        return dn_cfg_error(s, NULL,
+                            "needs width x height x (classes + ids) = %d x %d x (%d + %d) = %zu inputs, not "
+                            "%d: filters=%zu in the layer before would fit",
+                            l->width, l->height, st->classes, st->ids, wanted, l->inputs, planes);
     if (truths > INT_MAX) return dn_cfg_error(s, NULL, "%zu values of truth per row are too many", truths);
     dn_layer_image_out(l, l->channels, l->height, l->width);
     l->term.truths = (int)truths;
@@ -95,11 +96,13 @@ static int iseg_row_fault(const dn_layer *l, const float *truth, const char *whe
     for (int n = 0; n < ISEG_INSTANCES && !(truth[0] < 0); n++, truth += plane + 1) {
         if (!(truth[0] < (float)st->classes))
             return snprintf(text, size, "instance %d %s has class %g, not one of 0 to %d or -1", n, where, truth[0],
-                            st->classes - 1), 1;
+                            st->classes - 1),
+                   1;
         for (size_t k = 1; k <= plane; k++)
             if (!(truth[k] >= 0 && truth[k] <= 1))
                 return snprintf(text, size, "the mask of instance %d %s is %g at pixel %zu, not 0 to 1", n, where,
-                                truth[k], k - 1), 1;
+                                truth[k], k - 1),
+                       1;
     }
     return 0;
 }
@@ -134,7 +137,13 @@ static dn_status iseg_backward(dn_layer *l, const dn_run *run) {
 static const dn_term_type iseg_term = {.name = DN_IMAGE_LOSS, .row_fault = iseg_row_fault};
 
 const dn_layer_type dn_iseg_layer = {
-    .name = "iseg", .state_size = sizeof(iseg_state), .keys = keys,
-    .parse = iseg_parse, .plan = iseg_plan, .forward = iseg_forward,
-    .backward = iseg_backward, .term = &iseg_term, .host_work = 1,
+    .name = "iseg",
+    .state_size = sizeof(iseg_state),
+    .keys = keys,
+    .parse = iseg_parse,
+    .plan = iseg_plan,
+    .forward = iseg_forward,
+    .backward = iseg_backward,
+    .term = &iseg_term,
+    .host_work = 1,
 };

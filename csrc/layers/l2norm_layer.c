@@ -34,6 +34,10 @@ static dn_status l2norm_backward(dn_layer *l, const dn_run *run) {
     return DN_OK;
 }
 const dn_layer_type dn_l2norm_layer = {
-    .name = "l2norm", .state_size = sizeof(l2norm_state), .parse = l2norm_parse, .plan = l2norm_plan,
-    .forward = l2norm_forward, .backward = l2norm_backward,
+    .name = "l2norm",
+    .state_size = sizeof(l2norm_state),
+    .parse = l2norm_parse,
+    .plan = l2norm_plan,
+    .forward = l2norm_forward,
+    .backward = l2norm_backward,
 };

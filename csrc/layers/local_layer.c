@@ -106,9 +106,8 @@ static void local_compose_backward(dn_layer *l, const dn_run *run) {
                            st->weights->grad + (size_t)p * l->filters * taps, taps);
         if (!l->dx) continue;
         for (int p = 0; p < places; p++)
-            run->ops->gemm(run->pool, 1, 0, taps, 1, l->filters, 1,
-                           st->weights->value + (size_t)p * l->filters * taps, taps, dy + p, places, 0,
-                           run->workspace + p, places);
+            run->ops->gemm(run->pool, 1, 0, taps, 1, l->filters, 1, st->weights->value + (size_t)p * l->filters * taps,
+                           taps, dy + p, places, 0, run->workspace + p, places);
         run->ops->col2im(run->pool, &st->shape, run->workspace, l->dx + (size_t)r * l->inputs);
     }
 }
@@ -131,7 +130,14 @@ static dn_status local_backward(dn_layer *l, const dn_run *run) {
 static double local_flops(const dn_layer *l) { return 2.0 * l->outputs * l->size * l->size * l->channels; }
 
 const dn_layer_type dn_local_layer = {
-    .name = "local", .state_size = sizeof(local_state), .keys = keys,
-    .parse = local_parse, .tensors = local_tensors, .plan = local_plan, .init = local_init,
-    .forward = local_forward, .backward = local_backward, .flops = local_flops,
+    .name = "local",
+    .state_size = sizeof(local_state),
+    .keys = keys,
+    .parse = local_parse,
+    .tensors = local_tensors,
+    .plan = local_plan,
+    .init = local_init,
+    .forward = local_forward,
+    .backward = local_backward,
+    .flops = local_flops,
 };

@@ -29,8 +29,7 @@ static dn_status logistic_forward(dn_layer *l, const dn_run *run) {
     run->ops->copy(run->pool, n, x, y);
     run->ops->activate(run->pool, DN_LOGISTIC, n, y);
     st->active = run->truth != NULL;
-    if (st->active)
-        run->ops->loss(run->pool, &bce, n, x, run->truth, st->error, st->gradient, dn_layer_sum(l, run));
+    if (st->active) run->ops->loss(run->pool, &bce, n, x, run->truth, st->error, st->gradient, dn_layer_sum(l, run));
     return DN_OK;
 }
 static dn_status logistic_backward(dn_layer *l, const dn_run *run) {
@@ -52,6 +51,11 @@ static void logistic_rows(const dn_layer *l, const dn_run *run, float *loss) {
 static const dn_term_type logistic_term = {
     .name = DN_IMAGE_LOSS, .rows = logistic_rows, .truth_fault = logistic_truth_fault};
 const dn_layer_type dn_logistic_layer = {
-    .name = "logistic", .state_size = sizeof(logistic_state), .parse = logistic_parse, .plan = logistic_plan,
-    .forward = logistic_forward, .backward = logistic_backward, .term = &logistic_term,
+    .name = "logistic",
+    .state_size = sizeof(logistic_state),
+    .parse = logistic_parse,
+    .plan = logistic_plan,
+    .forward = logistic_forward,
+    .backward = logistic_backward,
+    .term = &logistic_term,
 };

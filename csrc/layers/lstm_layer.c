@@ -33,9 +33,10 @@ static dn_status lstm_parse(dn_layer *l, dn_section *s) {
     DN_TRY(
         dn_layer_size(s, &n, (size_t)outputs, (size_t)(outputs > l->inputs ? outputs : l->inputs), sizeof(float), 1));
     for (int k = 0; k < GATES; k++) {
-        st->w[k] = (dn_dense){.inputs = outputs, .outputs = outputs,
-                              .norm = {.prefix = prefixes[k], .on = on, .activation = DN_LINEAR}};
-        st->u[k] = (dn_dense){.inputs = l->inputs, .outputs = outputs,
+        st->w[k] = (dn_dense){
+            .inputs = outputs, .outputs = outputs, .norm = {.prefix = prefixes[k], .on = on, .activation = DN_LINEAR}};
+        st->u[k] = (dn_dense){.inputs = l->inputs,
+                              .outputs = outputs,
                               .norm = {.prefix = prefixes[GATES + k], .on = on, .activation = DN_LINEAR}};
     }
     dn_layer_vector_out(l, outputs);
@@ -152,8 +153,17 @@ static void lstm_reset(dn_layer *l, const dn_run *run) {
 static double lstm_flops(const dn_layer *l) { return 8.0 * l->outputs * ((double)l->inputs + l->outputs); }
 
 const dn_layer_type dn_lstm_layer = {
-    .name = "lstm", .state_size = sizeof(lstm_state), .keys = keys,
-    .parse = lstm_parse, .tensors = lstm_tensors, .plan = lstm_plan, .init = lstm_init,
-    .forward = lstm_forward, .backward = lstm_backward, .flops = lstm_flops, .recurrent = 1, .reset = lstm_reset,
+    .name = "lstm",
+    .state_size = sizeof(lstm_state),
+    .keys = keys,
+    .parse = lstm_parse,
+    .tensors = lstm_tensors,
+    .plan = lstm_plan,
+    .init = lstm_init,
+    .forward = lstm_forward,
+    .backward = lstm_backward,
+    .flops = lstm_flops,
+    .recurrent = 1,
+    .reset = lstm_reset,
     .order_025 = order_025,
 };

@@ -44,11 +44,16 @@ static dn_status maxpool_forward(dn_layer *l, const dn_run *run) {
 }
 static dn_status maxpool_backward(dn_layer *l, const dn_run *run) {
     maxpool_state *st = l->state;
-    if (l->dx)
-        run->ops->maxpool_backward(run->pool, (size_t)run->rows, &st->shape, (int *)st->index, l->delta, l->dx);
+    if (l->dx) run->ops->maxpool_backward(run->pool, (size_t)run->rows, &st->shape, (int *)st->index, l->delta, l->dx);
     return DN_OK;
 }
 const dn_layer_type dn_maxpool_layer = {
-    .name = "maxpool", .aliases = {"max"}, .state_size = sizeof(maxpool_state), .keys = keys, .parse = maxpool_parse,
-    .plan = maxpool_plan, .forward = maxpool_forward, .backward = maxpool_backward,
+    .name = "maxpool",
+    .aliases = {"max"},
+    .state_size = sizeof(maxpool_state),
+    .keys = keys,
+    .parse = maxpool_parse,
+    .plan = maxpool_plan,
+    .forward = maxpool_forward,
+    .backward = maxpool_backward,
 };

@@ -14,8 +14,7 @@ typedef struct dn_norm_part {
     dn_tensor *biases, *scales, *rolling_mean, *rolling_variance;
 } dn_norm_part;
 
-#define DN_NORMALIZE_KEY(state, part, text)                                                                            \
-    {"batch_normalize", DN_KEY_FLAG, DN_AT(state, part.on), .help = text}
+#define DN_NORMALIZE_KEY(state, part, text) {"batch_normalize", DN_KEY_FLAG, DN_AT(state, part.on), .help = text}
 
 /* Request a tensor, with the part's prefix in its name. */
 dn_status dn_part_tensor(dn_layer *layer, const char *prefix, const char *name, dn_tensor_kind kind, int flags,

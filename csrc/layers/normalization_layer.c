@@ -45,7 +45,12 @@ static dn_status lrn_backward(dn_layer *l, const dn_run *run) {
     return DN_OK;
 }
 const dn_layer_type dn_normalization_layer = {
-    .name = "normalization", .aliases = {"lrn"}, .state_size = sizeof(lrn_state), .keys = keys,
-    .parse = lrn_parse, .plan = lrn_plan,
-    .forward = lrn_forward, .backward = lrn_backward,
+    .name = "normalization",
+    .aliases = {"lrn"},
+    .state_size = sizeof(lrn_state),
+    .keys = keys,
+    .parse = lrn_parse,
+    .plan = lrn_plan,
+    .forward = lrn_forward,
+    .backward = lrn_backward,
 };

@@ -272,7 +272,15 @@ static int region_row_fault(const dn_layer *l, const float *truth, const char *w
 static const dn_term_type region_term = {.name = DN_IMAGE_LOSS, .row_fault = region_row_fault};
 
 const dn_layer_type dn_region_layer = {
-    .name = "region", .state_size = sizeof(region_state), .keys = keys, .parse = region_parse, .plan = region_plan,
-    .forward = region_forward, .backward = region_backward, .destroy = region_destroy, .term = &region_term, .host_work = 1,
+    .name = "region",
+    .state_size = sizeof(region_state),
+    .keys = keys,
+    .parse = region_parse,
+    .plan = region_plan,
+    .forward = region_forward,
+    .backward = region_backward,
+    .destroy = region_destroy,
+    .term = &region_term,
+    .host_work = 1,
     .box = region_box,
 };

@@ -97,7 +97,12 @@ static dn_status reorg_backward(dn_layer *l, const dn_run *run) {
 }
 
 const dn_layer_type dn_reorg_layer = {
-    .name = "reorg", .state_size = sizeof(reorg_state), .keys = keys,
-    .parse = reorg_parse, .plan = reorg_plan, .constants = reorg_constants,
-    .forward = reorg_forward, .backward = reorg_backward,
+    .name = "reorg",
+    .state_size = sizeof(reorg_state),
+    .keys = keys,
+    .parse = reorg_parse,
+    .plan = reorg_plan,
+    .constants = reorg_constants,
+    .forward = reorg_forward,
+    .backward = reorg_backward,
 };

@@ -25,5 +25,9 @@ static dn_status reshape_backward(dn_layer *l, const dn_run *run) {
     return DN_OK;
 }
 const dn_layer_type dn_reshape_layer = {
-    .name = "reshape", .keys = keys, .parse = reshape_parse, .forward = reshape_forward, .backward = reshape_backward,
+    .name = "reshape",
+    .keys = keys,
+    .parse = reshape_parse,
+    .forward = reshape_forward,
+    .backward = reshape_backward,
 };

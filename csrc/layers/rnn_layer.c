@@ -8,8 +8,7 @@ typedef struct rnn_state {
     dn_recurrence recurrence;
 } rnn_state;
 
-static void rnn_part_forward(dn_layer *l, const dn_run *run, void *part, int step, int rows, const float *x,
-                             float *y) {
+static void rnn_part_forward(dn_layer *l, const dn_run *run, void *part, int step, int rows, const float *x, float *y) {
     (void)l;
     dn_dense_forward(run, part, step, rows, x, y);
 }
@@ -34,12 +33,12 @@ static dn_status rnn_parse(dn_layer *l, dn_section *s) {
     size_t n;
     DN_TRY(
         dn_layer_size(s, &n, (size_t)outputs, (size_t)(outputs > l->inputs ? outputs : l->inputs), sizeof(float), 1));
-    st->input = (dn_dense){.inputs = l->inputs, .outputs = outputs,
-                           .norm = {.prefix = "input.", .on = on, .activation = activation}};
-    st->self = (dn_dense){.inputs = outputs, .outputs = outputs,
-                          .norm = {.prefix = "self.", .on = on, .activation = activation}};
-    st->output = (dn_dense){.inputs = outputs, .outputs = outputs,
-                            .norm = {.prefix = "output.", .on = on, .activation = activation}};
+    st->input = (dn_dense){
+        .inputs = l->inputs, .outputs = outputs, .norm = {.prefix = "input.", .on = on, .activation = activation}};
+    st->self = (dn_dense){
+        .inputs = outputs, .outputs = outputs, .norm = {.prefix = "self.", .on = on, .activation = activation}};
+    st->output = (dn_dense){
+        .inputs = outputs, .outputs = outputs, .norm = {.prefix = "output.", .on = on, .activation = activation}};
     st->recurrence.forward = rnn_part_forward, st->recurrence.backward = rnn_part_backward;
     st->recurrence.hidden = (size_t)outputs;
     dn_layer_vector_out(l, outputs);
@@ -76,7 +75,16 @@ static void rnn_reset(dn_layer *l, const dn_run *run) { dn_slots_clear(run, &((r
 static double rnn_flops(const dn_layer *l) { return 2.0 * l->outputs * (l->inputs + 2.0 * l->outputs); }
 
 const dn_layer_type dn_rnn_layer = {
-    .name = "rnn", .state_size = sizeof(rnn_state), .keys = keys,
-    .parse = rnn_parse, .tensors = rnn_tensors, .plan = rnn_plan, .init = rnn_init,
-    .forward = rnn_forward, .backward = rnn_backward, .flops = rnn_flops, .recurrent = 1, .reset = rnn_reset,
+    .name = "rnn",
+    .state_size = sizeof(rnn_state),
+    .keys = keys,
+    .parse = rnn_parse,
+    .tensors = rnn_tensors,
+    .plan = rnn_plan,
+    .init = rnn_init,
+    .forward = rnn_forward,
+    .backward = rnn_backward,
+    .flops = rnn_flops,
+    .recurrent = 1,
+    .reset = rnn_reset,
 };

@@ -18,8 +18,7 @@ static void route_sizes_differ(dn_layer *l, const dn_layer *a, const dn_layer *b
         snprintf(l->no_image, sizeof l->no_image, "joins images of %d x %d and %d x %d", a->out_height, a->out_width,
                  b->out_height, b->out_width);
     else if (blamed)
-        snprintf(l->no_image, sizeof l->no_image, "joins layer %d, which %.90s", blamed->index,
-                 blamed->no_image);
+        snprintf(l->no_image, sizeof l->no_image, "joins layer %d, which %.90s", blamed->index, blamed->no_image);
 }
 
 static const dn_key keys[] = {
@@ -79,6 +78,11 @@ static dn_status route_backward(dn_layer *l, const dn_run *run) {
 static void route_destroy(dn_layer *l) { dn_free(((route_state *)l->state)->sources); }
 
 const dn_layer_type dn_route_layer = {
-    .name = "route", .state_size = sizeof(route_state), .keys = keys, .parse = route_parse, .forward = route_forward,
-    .backward = route_backward, .destroy = route_destroy,
+    .name = "route",
+    .state_size = sizeof(route_state),
+    .keys = keys,
+    .parse = route_parse,
+    .forward = route_forward,
+    .backward = route_backward,
+    .destroy = route_destroy,
 };

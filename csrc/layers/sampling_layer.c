@@ -42,8 +42,8 @@ static dn_status sampling_forward(dn_layer *l, const dn_run *run) {
         run->ops->normals(run->pool, run->step, DN_STREAM_LAYER + (uint32_t)l->index, n, st->eps);
     st->given = 0;
     run->ops->reparameterise(run->pool, (size_t)run->rows, (size_t)l->outputs, run->weights + l->index,
-                             dn_layer_x(l, run), st->noisy ? st->eps : NULL, dn_layer_y(l, run),
-                             dn_layer_sum(l, run), run->training ? NULL : st->kl);
+                             dn_layer_x(l, run), st->noisy ? st->eps : NULL, dn_layer_y(l, run), dn_layer_sum(l, run),
+                             run->training ? NULL : st->kl);
     return DN_OK;
 }
 
@@ -69,8 +69,13 @@ static void sampling_rows(const dn_layer *l, const dn_run *run, float *loss) {
 static const dn_term_type kl_term = {.name = DN_LATENT_LOSS, .latent = 1, .rows = sampling_rows};
 
 const dn_layer_type dn_sampling_layer = {
-    .name = "sampling", .state_size = sizeof(sampling_state), .keys = keys,
-    .parse = sampling_parse, .plan = sampling_plan,
-    .forward = sampling_forward, .backward = sampling_backward, .set_noise = sampling_set_noise,
+    .name = "sampling",
+    .state_size = sizeof(sampling_state),
+    .keys = keys,
+    .parse = sampling_parse,
+    .plan = sampling_plan,
+    .forward = sampling_forward,
+    .backward = sampling_backward,
+    .set_noise = sampling_set_noise,
     .term = &kl_term,
 };

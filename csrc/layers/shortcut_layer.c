@@ -46,8 +46,15 @@ static dn_status shortcut_parse(dn_layer *l, dn_section *s) {
     if (stride != h1 / l->height || sample != l->height / h1)
         return dn_cfg_error(s, "from", "%d x %d and %d x %d differ by another factor in each direction", h1, w1,
                             l->height, l->width);
-    st->shape = (dn_shortcut_shape){0, source->out_channels, h1, w1, l->channels, l->height, l->width,
-                                    stride > 1 ? stride : 1, sample > 1 ? sample : 1};
+    st->shape = (dn_shortcut_shape){0,
+                                    source->out_channels,
+                                    h1,
+                                    w1,
+                                    l->channels,
+                                    l->height,
+                                    l->width,
+                                    stride > 1 ? stride : 1,
+                                    sample > 1 ? sample : 1};
     dn_layer_image_out(l, l->channels, l->height, l->width);
     return DN_OK;
 }
@@ -70,7 +77,10 @@ static dn_status shortcut_backward(dn_layer *l, const dn_run *run) {
     return DN_OK;
 }
 const dn_layer_type dn_shortcut_layer = {
-    .name = "shortcut", .state_size = sizeof(shortcut_state), .keys = keys,
-    .parse = shortcut_parse, .forward = shortcut_forward,
+    .name = "shortcut",
+    .state_size = sizeof(shortcut_state),
+    .keys = keys,
+    .parse = shortcut_parse,
+    .forward = shortcut_forward,
     .backward = shortcut_backward,
 };

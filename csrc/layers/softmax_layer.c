@@ -84,8 +84,8 @@ static dn_status softmax_forward(dn_layer *l, const dn_run *run) {
     for (int k = 0; softmax_set(l, k, (size_t)run->rows, &shape, &at); k++) {
         run->ops->softmax(run->pool, &shape, (float)st->temperature, x + at, y + at);
         if (st->active)
-            run->ops->softmax_loss(run->pool, &shape, (float)st->temperature, y + at, run->truth + at,
-                                   st->error + at, st->gradient + at, dn_layer_sum(l, run));
+            run->ops->softmax_loss(run->pool, &shape, (float)st->temperature, y + at, run->truth + at, st->error + at,
+                                   st->gradient + at, dn_layer_sum(l, run));
     }
     return DN_OK;
 }
@@ -147,7 +147,14 @@ static const dn_term_type softmax_term = {
     .name = DN_IMAGE_LOSS, .rows = softmax_rows, .truth_fault = softmax_truth_fault};
 
 const dn_layer_type dn_softmax_layer = {
-    .name = "softmax", .aliases = {"soft"}, .state_size = sizeof(softmax_state), .keys = keys, .parse = softmax_parse,
-    .plan = softmax_plan, .forward = softmax_forward, .backward = softmax_backward, .destroy = softmax_destroy,
+    .name = "softmax",
+    .aliases = {"soft"},
+    .state_size = sizeof(softmax_state),
+    .keys = keys,
+    .parse = softmax_parse,
+    .plan = softmax_plan,
+    .forward = softmax_forward,
+    .backward = softmax_backward,
+    .destroy = softmax_destroy,
     .term = &softmax_term,
 };

@@ -83,8 +83,8 @@ dn_status dn_map_parse(int **map, int *n, const dn_section *s, const char *key, 
         if (!line[strspn(line, blanks)]) continue;
         const char *rest = tree_number(line, &v);
         if (!rest || *rest || v < 0 || v >= limit)
-            status = dn_cfg_error(s, key, "%s:%d: the line is not a number from 0 to %d", file->path, number,
-                                  limit - 1);
+            status =
+                dn_cfg_error(s, key, "%s:%d: the line is not a number from 0 to %d", file->path, number, limit - 1);
         else
             (*map)[(*n)++] = (int)v;
     }

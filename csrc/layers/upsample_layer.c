@@ -33,21 +33,24 @@ static dn_status upsample_parse(dn_layer *l, dn_section *s) {
 }
 static dn_status upsample_forward(dn_layer *l, const dn_run *run) {
     upsample_state *st = l->state;
-    (st->down ? run->ops->downsample_forward : run->ops->upsample_forward)(
-        run->pool, (size_t)run->rows * l->channels, l->height, l->width, st->stride, (float)st->scale,
-        dn_layer_x(l, run), dn_layer_y(l, run));
+    (st->down ? run->ops->downsample_forward
+              : run->ops->upsample_forward)(run->pool, (size_t)run->rows * l->channels, l->height, l->width, st->stride,
+                                            (float)st->scale, dn_layer_x(l, run), dn_layer_y(l, run));
     return DN_OK;
 }
 static dn_status upsample_backward(dn_layer *l, const dn_run *run) {
     upsample_state *st = l->state;
     if (l->dx)
-        (st->down ? run->ops->downsample_backward : run->ops->upsample_backward)(
-            run->pool, (size_t)run->rows * l->channels, l->height, l->width, st->stride, (float)st->scale, l->delta,
-            l->dx);
+        (st->down ? run->ops->downsample_backward
+                  : run->ops->upsample_backward)(run->pool, (size_t)run->rows * l->channels, l->height, l->width,
+                                                 st->stride, (float)st->scale, l->delta, l->dx);
     return DN_OK;
 }
 const dn_layer_type dn_upsample_layer = {
-    .name = "upsample", .state_size = sizeof(upsample_state), .keys = keys,
-    .parse = upsample_parse, .forward = upsample_forward,
+    .name = "upsample",
+    .state_size = sizeof(upsample_state),
+    .keys = keys,
+    .parse = upsample_parse,
+    .forward = upsample_forward,
     .backward = upsample_backward,
 };

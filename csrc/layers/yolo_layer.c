@@ -159,7 +159,15 @@ static int yolo_row_fault(const dn_layer *l, const float *truth, const char *whe
 static const dn_term_type yolo_term = {.name = DN_IMAGE_LOSS, .row_fault = yolo_row_fault};
 
 const dn_layer_type dn_yolo_layer = {
-    .name = "yolo", .state_size = sizeof(yolo_state), .keys = keys,
-    .parse = yolo_parse, .plan = yolo_plan, .forward = yolo_forward,
-    .backward = yolo_backward, .destroy = yolo_destroy, .term = &yolo_term, .host_work = 1, .box = yolo_box,
+    .name = "yolo",
+    .state_size = sizeof(yolo_state),
+    .keys = keys,
+    .parse = yolo_parse,
+    .plan = yolo_plan,
+    .forward = yolo_forward,
+    .backward = yolo_backward,
+    .destroy = yolo_destroy,
+    .term = &yolo_term,
+    .host_work = 1,
+    .box = yolo_box,
 };

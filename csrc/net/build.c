@@ -25,8 +25,8 @@ const dn_key dn_net_keys[] = {
     {"height", DN_KEY_INT, DN_AT(net_keys, height), .high = 1 << 20, .help = "the input as an image"},
     {"width", DN_KEY_INT, DN_AT(net_keys, width), .high = 1 << 20},
     {"channels", DN_KEY_INT, DN_AT(net_keys, channels), .high = 1 << 20},
-    {"inputs", DN_KEY_INT, DN_AT(net_keys, inputs), .fallback = -1, .high = INT_MAX,
-     .help = "values per row", .shown_fallback = "height x width x channels"},
+    {"inputs", DN_KEY_INT, DN_AT(net_keys, inputs), .fallback = -1, .high = INT_MAX, .help = "values per row",
+     .shown_fallback = "height x width x channels"},
     {"learning_rate", DN_KEY_FLOAT, DN_AT(net_keys, rate.value), .fallback = 0.001, .range = DN_NOT_NEGATIVE,
      .help = ""},
     {"momentum", DN_KEY_FLOAT, DN_AT(net_keys, momentum), .fallback = 0.9, .range = DN_FROM_0_BELOW_1,
@@ -100,8 +100,8 @@ static dn_status net_settle_inputs(dn_net *net, dn_section *s, const net_keys *k
 static dn_status net_settle_optimizer(dn_net *net, dn_section *s, const net_keys *k) {
     if (k->decay > FLT_MAX) return dn_cfg_error(s, "decay", "decay=%g is beyond float32", k->decay);
     net->settings.decay = (float)k->decay;
-    net->settings.optimizer = (dn_optimizer){
-        .adam = k->adam, .momentum = (float)k->momentum, .eps = (float)k->eps, .b1 = k->b1, .b2 = k->b2};
+    net->settings.optimizer =
+        (dn_optimizer){.adam = k->adam, .momentum = (float)k->momentum, .eps = (float)k->eps, .b1 = k->b1, .b2 = k->b2};
     return DN_OK;
 }
 
@@ -179,8 +179,8 @@ static dn_status layer_parse_common(dn_layer *l, dn_section *s) {
     return DN_OK;
 }
 
-/* The sampling layer; else, when the outputs are as many as the inputs, the narrowest layer behind which nothing reads what
- * lies before it. */
+/* The sampling layer; else, when the outputs are as many as the inputs, the narrowest layer behind which nothing reads
+ * what lies before it. */
 static int net_find_latent(const dn_net *net) {
     if (net->sampling_layer >= 0 || net->outputs != net->inputs) return net->sampling_layer;
     int narrowest = -1;
@@ -192,8 +192,8 @@ static int net_find_latent(const dn_net *net) {
     return narrowest;
 }
 
-/* What the terms are to each other. The network's s is that of the first likelihood with one, and what is descended is s
- * times the total that is reported. */
+/* What the terms are to each other. The network's s is that of the first likelihood with one, and what is descended is
+ * s times the total that is reported. */
 static void net_settle_terms(dn_net *net) {
     double s = 0;
     int likelihoods = 0;

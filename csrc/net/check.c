@@ -35,9 +35,10 @@ static size_t first_beyond(const float *values, size_t n, int (*good)(const floa
 int dn_fault_beyond_one(const float *values, size_t n, dn_truth_fault *fault) {
     fault->at = first_beyond(values, n, block_within_one);
     if (fault->at == n) return 0;
-    fault->wanted = values[fault->at] > 1
-                        ? "0 to 1: divide the data by their largest value (-scale, or data_scale= in [net]; 255 for bytes)"
-                        : "0 to 1: bring the values there, or take [cost] type=sse, which takes any number";
+    fault->wanted =
+        values[fault->at] > 1
+            ? "0 to 1: divide the data by their largest value (-scale, or data_scale= in [net]; 255 for bytes)"
+            : "0 to 1: bring the values there, or take [cost] type=sse, which takes any number";
     return 1;
 }
 

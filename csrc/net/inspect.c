@@ -100,11 +100,22 @@ static dn_status net_layer(const dn_net *net, int index, const dn_layer **out) {
 static dn_status net_layer_info(const dn_net *net, int index, dn_layer_info *info) {
     const dn_layer *l = NULL;
     DN_TRY(net_layer(net, index, &l));
-    *info = (dn_layer_info){.type = l->type->name, .inputs = l->inputs, .outputs = l->outputs,
-                            .batch = net->plan->run.batch, .height = l->height, .width = l->width, .channels = l->channels,
-                            .out_height = l->out_height, .out_width = l->out_width, .out_channels = l->out_channels,
-                            .filters = l->filters, .size = l->size, .stride = l->stride, .n_tensors = l->n_tensors,
-                            .flops = l->type->flops ? l->type->flops(l) : 0, .line = l->line};
+    *info = (dn_layer_info){.type = l->type->name,
+                            .inputs = l->inputs,
+                            .outputs = l->outputs,
+                            .batch = net->plan->run.batch,
+                            .height = l->height,
+                            .width = l->width,
+                            .channels = l->channels,
+                            .out_height = l->out_height,
+                            .out_width = l->out_width,
+                            .out_channels = l->out_channels,
+                            .filters = l->filters,
+                            .size = l->size,
+                            .stride = l->stride,
+                            .n_tensors = l->n_tensors,
+                            .flops = l->type->flops ? l->type->flops(l) : 0,
+                            .line = l->line};
     memcpy(info->name, l->name, sizeof info->name);
     for (int i = 0; i < l->n_tensors; i++)
         if (l->tensors[i].kind != DN_STATISTIC) info->n_params += l->tensors[i].count;
@@ -204,8 +215,8 @@ static dn_status net_layer_set_noise(dn_net *net, int layer, const float *values
     const dn_layer *l = NULL;
     DN_TRY(net_layer(net, layer, &l));
     DN_CHECK(l->type->set_noise, DN_E_USAGE, "layer %d is a [%s], which draws no numbers", layer, l->type->name);
-    DN_CHECK(count <= (size_t)net->plan->run.batch * l->outputs, DN_E_USAGE, "%zu noise values for a batch of %d x %d", count,
-             net->plan->run.batch, l->outputs);
+    DN_CHECK(count <= (size_t)net->plan->run.batch * l->outputs, DN_E_USAGE, "%zu noise values for a batch of %d x %d",
+             count, net->plan->run.batch, l->outputs);
     l->type->set_noise((dn_layer *)l, &net->plan->run, values, count);
     return DN_OK;
 }

@@ -6,19 +6,21 @@
 #include <limits.h>
 #include <stddef.h>
 
-typedef enum dn_key_type { /* and what it is read into */
-    DN_KEY_INT,            /* int */
-    DN_KEY_INT64,          /* int64_t */
-    DN_KEY_FLAG,           /* int: 0 or 1 */
-    DN_KEY_FLOAT,          /* double, finite as a float */
-    DN_KEY_WORD,           /* int: the index of one of `words` */
-    DN_KEY_ACTIVATION,     /* dn_activation */
-    DN_KEY_TEXT,           /* const char *, of the cfg; a missing one gives "" */
-    DN_KEY_FILE,           /* const dn_cfg_file *, of the cfg; a missing one gives NULL */
-    DN_KEY_INTS,           /* int *, to be freed with dn_free, and their number; a missing one gives NULL and 0 */
-    DN_KEY_FLOATS,         /* float *, as above */
-    DN_KEY_UNUSED,         /* nothing: a number that has no effect */
-    DN_KEY_UNUSED_WARN,    /* nothing: a number that has no effect, which is a warning unless it is the fallback */
+typedef enum dn_key_type {                    /* and what it is read into */
+                           DN_KEY_INT,        /* int */
+                           DN_KEY_INT64,      /* int64_t */
+                           DN_KEY_FLAG,       /* int: 0 or 1 */
+                           DN_KEY_FLOAT,      /* double, finite as a float */
+                           DN_KEY_WORD,       /* int: the index of one of `words` */
+                           DN_KEY_ACTIVATION, /* dn_activation */
+                           DN_KEY_TEXT,       /* const char *, of the cfg; a missing one gives "" */
+                           DN_KEY_FILE,       /* const dn_cfg_file *, of the cfg; a missing one gives NULL */
+                           DN_KEY_INTS,   /* int *, to be freed with dn_free, and their number; a missing one gives NULL
+                                             and 0 */
+                           DN_KEY_FLOATS, /* float *, as above */
+                           DN_KEY_UNUSED, /* nothing: a number that has no effect */
+                           DN_KEY_UNUSED_WARN, /* nothing: a number that has no effect, which is a warning unless it is
+                                                  the fallback */
 } dn_key_type;
 
 typedef enum dn_key_range { DN_ANY_NUMBER, DN_NOT_NEGATIVE, DN_ABOVE_ZERO, DN_FROM_0_BELOW_1 } dn_key_range;

@@ -1,11 +1,11 @@
-/* A layer, and the hooks that make a layer type. A type is one const row: a new layer is one file in layers/ and one line
- * in layer_registry.c.
+/* A layer, and the hooks that make a layer type. A type is one const row: a new layer is one file in layers/ and one
+ * line in layer_registry.c.
  *
- * `keys` says what its cfg section may hold; `parse` settles shapes and how keys depend on each other. `tensors` asks for
- * what all plans of the network share: parameters, with a gradient and optimiser moments, and running statistics. `init`
- * draws start weights. All that is done once. A plan is made for so many rows in a pass: it has copies of the layers and
- * of their states, in which `plan` asks for buffers, by pointer; they are laid out in one block, and the pointers filled.
- * Layers never allocate in forward or backward.
+ * `keys` says what its cfg section may hold; `parse` settles shapes and how keys depend on each other. `tensors` asks
+ * for what all plans of the network share: parameters, with a gradient and optimiser moments, and running statistics.
+ * `init` draws start weights. All that is done once. A plan is made for so many rows in a pass: it has copies of the
+ * layers and of their states, in which `plan` asks for buffers, by pointer; they are laid out in one block, and the
+ * pointers filled. Layers never allocate in forward or backward.
  *
  * Hooks that compute get the run: the machine, and what is particular to this pass. A layer knows nothing else of its
  * network once it has been parsed; it finds its rows with dn_layer_x and writes to dn_layer_y.
@@ -35,7 +35,7 @@ typedef struct dn_tensor {
     char name[32];
     dn_tensor_kind kind;
     int flags, n_dims, dims[6];
-    size_t count, offset; /* in floats within its block */
+    size_t count, offset;                    /* in floats within its block */
     float *value, *grad, *moment1, *moment2; /* the last three NULL for statistics, moment2 NULL without Adam */
 } dn_tensor;
 
@@ -80,30 +80,31 @@ typedef struct dn_term_type {
     const char *name; /* of its loss in reports, where terms of one name add up */
     int latent;       /* 1: a loss of the latent space, which reads no truth */
     int only;         /* 1: its layer does nothing else, so it is never the network's output */
-    /* The loss of every row of the last forward, before any weight, to loss (rows) in the backend's memory. NULL: unknown */
+    /* The loss of every row of the last forward, before any weight, to loss (rows) in the backend's memory. NULL:
+     * unknown */
     void (*rows)(const dn_layer *layer, const dn_run *run, float *loss);
-    /* The mean of the distribution that the layer's input x (rows, inputs) stands for, to out (rows, truths), which may be
-     * x: what `sample` and `reconstruct` give. NULL: x is the mean */
+    /* The mean of the distribution that the layer's input x (rows, inputs) stands for, to out (rows, truths), which may
+     * be x: what `sample` and `reconstruct` give. NULL: x is the mean */
     void (*mean)(const dn_layer *layer, const dn_run *run, size_t rows, const float *x, float *out);
-    /* The first fault in truth (rows, truths) on the host: 1 when there is one. Values are finite. `sums`: distributions add
-     * up to about 1. NULL: it takes any, or row_fault looks */
+    /* The first fault in truth (rows, truths) on the host: 1 when there is one. Values are finite. `sums`:
+     * distributions add up to about 1. NULL: it takes any, or row_fault looks */
     int (*truth_fault)(const dn_layer *layer, const float *truth, size_t rows, int sums, dn_truth_fault *fault);
-    /* Detector heads: 1 when something is wrong with a row of truth on the host, whose values may be any; what, into text.
-     * `where`: "of row 5 of the truth" */
+    /* Detector heads: 1 when something is wrong with a row of truth on the host, whose values may be any; what, into
+     * text. `where`: "of row 5 of the truth" */
     int (*row_fault)(const dn_layer *layer, const float *truth, const char *where, char *text, size_t size);
 } dn_term_type;
 
 /* A layer's term. Its gradient is scale * weight * d(loss), added up over the rows. */
 typedef struct dn_term {
-    const dn_term_type *type;  /* as the layer's type has it, unless parse chooses another; NULL: none */
-    double scale;              /* s of docs/numerics.md: set by parse; a latent term's is the network's */
-    double weight;             /* beta; 1 for a likelihood. It may change between steps: layers read run->weights */
-    double share;              /* of its loss in reports: 1, or among several likelihoods scale / the network's s */
-    int truths;                /* values of truth per row that it reads; set by parse */
-    dn_truth_kind truth_kind;  /* likewise */
-    double host;               /* what the host adds to the sum of a layer that computes there */
-    double sum;                /* of its loss over the rows since dn_plan_losses_clear, as dn_plan_losses found it */
-    double weighted;           /* the same, with the weights that each pass had */
+    const dn_term_type *type; /* as the layer's type has it, unless parse chooses another; NULL: none */
+    double scale;             /* s of docs/numerics.md: set by parse; a latent term's is the network's */
+    double weight;            /* beta; 1 for a likelihood. It may change between steps: layers read run->weights */
+    double share;             /* of its loss in reports: 1, or among several likelihoods scale / the network's s */
+    int truths;               /* values of truth per row that it reads; set by parse */
+    dn_truth_kind truth_kind; /* likewise */
+    double host;              /* what the host adds to the sum of a layer that computes there */
+    double sum;               /* of its loss over the rows since dn_plan_losses_clear, as dn_plan_losses found it */
+    double weighted;          /* the same, with the weights that each pass had */
 } dn_term;
 
 typedef struct dn_layer_type {
@@ -118,20 +119,20 @@ typedef struct dn_layer_type {
     dn_status (*constants)(dn_layer *layer, const dn_run *run); /* what never changes in the plan's buffers */
     dn_status (*forward)(dn_layer *layer, const dn_run *run);
     dn_status (*backward)(dn_layer *layer, const dn_run *run); /* NULL: passes nothing down */
-    /* Backward overwrites dx when layer->sets_dx, which the network sets where this layer alone gives that gradient; else
-     * it adds, as those of all other types. */
+    /* Backward overwrites dx when layer->sets_dx, which the network sets where this layer alone gives that gradient;
+     * else it adds, as those of all other types. */
     int can_set_dx;
     /* Backward and update in one, without gradients of parameters, for layers with `can_train`. With the loss after the
      * layer (else NULL) the forward pass and the loss are in it too. */
     dn_status (*train)(dn_layer *layer, const dn_run *run, const dn_fused_loss *loss);
     /* Is this layer an elementwise loss that reads its input, and nothing else? */
     int (*as_fused_loss)(const dn_layer *layer, const dn_run *run, dn_fused_loss *out);
-    const dn_term_type *term; /* what it adds to the objective; NULL: nothing */
+    const dn_term_type *term;               /* what it adds to the objective; NULL: nothing */
     void (*destroy)(dn_layer *layer);       /* frees what parse allocated */
     double (*flops)(const dn_layer *layer); /* NULL: 0 */
     int file_keys;                          /* DN_NUMLOAD, DN_DONTLOADSCALES: which of these keys it follows */
     int recurrent;
-    int host_work;                          /* a pass computes or decides on the host: it cannot be recorded */
+    int host_work; /* a pass computes or decides on the host: it cannot be recorded */
     /* numbers for the next forward instead of drawn ones; NULL: draws none */
     void (*set_noise)(dn_layer *layer, const dn_run *run, const float *values, size_t count);
     void (*reset)(dn_layer *layer, const dn_run *run); /* recurrent state to zero */
@@ -147,27 +148,28 @@ struct dn_layer {
     struct dn_net *net; /* for parse and tensors */
     int index, line;
     char no_image[128]; /* why its output is no image although its inputs are, for messages of later layers */
-    int reads_from; /* the earliest layer whose output it reads; -1: the network's input */
+    int reads_from;     /* the earliest layer whose output it reads; -1: the network's input */
     char name[64];
-    void *state; /* the type's own */
-    int inputs, height, width, channels;                  /* of its input; 0 sizes: a vector */
-    int outputs, out_height, out_width, out_channels;     /* set by parse */
-    int filters, size, stride;                            /* for the layer table */
+    void *state;                                      /* the type's own */
+    int inputs, height, width, channels;              /* of its input; 0 sizes: a vector */
+    int outputs, out_height, out_width, out_channels; /* set by parse */
+    int filters, size, stride;                        /* for the layer table */
     dn_term term;
-    float *output, *delta;                                /* (batch, outputs); delta is the plain gradient */
-    float *dx;                                            /* gradient by the input, added to; NULL: nobody wants it */
-    int n_readers;      /* layers that read its output, the next one always counted */
-    int sets_dx;   /* by the network: see can_set_dx */
-    int can_train; /* by plan: the type's `train` can be used */
-    dn_tensor *tensors; /* (n_tensors), shared by all plans */
+    float *output, *delta; /* (batch, outputs); delta is the plain gradient */
+    float *dx;             /* gradient by the input, added to; NULL: nobody wants it */
+    int n_readers;         /* layers that read its output, the next one always counted */
+    int sets_dx;           /* by the network: see can_set_dx */
+    int can_train;         /* by plan: the type's `train` can be used */
+    dn_tensor *tensors;    /* (n_tensors), shared by all plans */
     int n_tensors;
     dn_buffer *buffers; /* (n_buffers), of the plan */
     int n_buffers;
-    size_t workspace; /* floats of shared scratch it needs */
+    size_t workspace;       /* floats of shared scratch it needs */
     int n_boxes, n_classes; /* of a detector head: boxes per row; set by parse */
-    float learning_rate; /* multiplier */
+    float learning_rate;    /* multiplier */
     int stop_backward, dont_save, dont_load, dont_load_scales, n_load;
-    size_t norm_values; /* by tensors: values per channel that a row gives its batch normalisations, the least; 0: none */
+    size_t
+        norm_values; /* by tensors: values per channel that a row gives its batch normalisations, the least; 0: none */
 };
 
 /* What layers may know of the network and of this pass. */
@@ -177,7 +179,7 @@ struct dn_run {
     int batch, rows; /* planned; in this pass */
     int time_steps;
     int training;
-    int inference; /* 1: it never trains */
+    int inference;      /* 1: it never trains */
     const float *x;     /* (rows, net inputs): what the first layer reads */
     const float *truth; /* (rows, net truths) or NULL */
     int last;           /* layer of this pass */
@@ -187,7 +189,7 @@ struct dn_run {
     dn_step now;          /* the same on the host */
     const float *weights; /* in the backend's memory: (layers): the weight of each layer's term in this step */
     double *sums;         /* in the backend's memory: (layers, 2): the loss of each layer's term, its weighted sum */
-    float bn_eps;        /* < 0: legacy */
+    float bn_eps;         /* < 0: legacy */
     dn_optimizer optimizer;
     float decay;
 };
@@ -209,13 +211,14 @@ void dn_layer_reads(dn_layer *layer, int source);
 void dn_layer_image_out(dn_layer *layer, int channels, int height, int width);
 void dn_layer_vector_out(dn_layer *layer, int outputs);
 dn_status dn_layer_need_image(dn_layer *layer, dn_section *section);
-/* The layer that is to blame when layer `index` gives no image: itself or, through layers that leave shapes as they are,
- * an earlier one with a `no_image`; NULL: none, it is a plain vector. */
+/* The layer that is to blame when layer `index` gives no image: itself or, through layers that leave shapes as they
+ * are, an earlier one with a `no_image`; NULL: none, it is a plain vector. */
 const dn_layer *dn_layer_to_blame(const dn_layer *layer, int index);
 /* Checked product for sizes from files. */
 dn_status dn_layer_size(dn_section *section, size_t *out, size_t a, size_t b, size_t c, size_t d);
 /* For tensors. */
-dn_status dn_layer_tensor(dn_layer *layer, const char *name, dn_tensor_kind kind, int flags, int n_dims, const int *dims);
+dn_status dn_layer_tensor(dn_layer *layer, const char *name, dn_tensor_kind kind, int flags, int n_dims,
+                          const int *dims);
 /* For plan. */
 dn_status dn_layer_buffer(dn_layer *layer, float **where, size_t count);
 /* Memory of the host that lives as long as the plan; NULL: there is none left. */
@@ -230,12 +233,14 @@ void dn_layer_init_normal(dn_layer *layer, dn_tensor *tensor, float scale);
 void dn_layer_init_fill(dn_layer *layer, dn_tensor *tensor, float value);
 
 /* Keys that several types have. */
-#define DN_WINDOW_KEYS(longest, text)                                                                                  \
-    {"filters", DN_KEY_INT, DN_AT_LAYER(filters), .fallback = 1, .low = 1, .high = 1 << 24,                            \
-     .help = "output channels"},                                                                                       \
-    {"size", DN_KEY_INT, DN_AT_LAYER(size), .fallback = 1, .low = 1, .high = longest, .help = text},                   \
-    {"stride", DN_KEY_INT, DN_AT_LAYER(stride), .fallback = 1, .low = 1, .high = longest}
-#define DN_ACTIVATION_KEY(state, field, usual, text)                                                                   \
+#define DN_WINDOW_KEYS(longest, text)                                                                      \
+    {                                                                                                      \
+        "filters", DN_KEY_INT,      DN_AT_LAYER(filters),     .fallback = 1,                               \
+        .low = 1,  .high = 1 << 24, .help = "output channels"},                                            \
+        {"size", DN_KEY_INT, DN_AT_LAYER(size), .fallback = 1, .low = 1, .high = longest, .help = text}, { \
+        "stride", DN_KEY_INT, DN_AT_LAYER(stride), .fallback = 1, .low = 1, .high = longest                \
+    }
+#define DN_ACTIVATION_KEY(state, field, usual, text) \
     {"activation", DN_KEY_ACTIVATION, DN_AT(state, field), .fallback = usual, .help = text}
 
 extern const dn_layer_type *const dn_layer_types[];

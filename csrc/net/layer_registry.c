@@ -3,10 +3,12 @@
 #include "net/layer.h"
 #include <string.h>
 
+/* clang-format off */
 #define TYPES(X)                                                                                                       \
     X(connected) X(convolutional) X(deconvolutional) X(maxpool) X(upsample) X(route) X(shortcut) X(activation)         \
     X(dropout) X(batchnorm) X(reshape) X(sampling) X(cost) X(avgpool) X(crop) X(reorg) X(softmax) X(logistic)          \
     X(l2norm) X(normalization) X(local) X(rnn) X(crnn) X(gru) X(lstm) X(detection) X(region) X(yolo) X(iseg)
+/* clang-format on */
 #define DECLARE(name) extern const dn_layer_type dn_##name##_layer;
 #define ENTRY(name) &dn_##name##_layer,
 
@@ -33,8 +35,7 @@ dn_status dn_layer_type_unknown(const dn_section *s) {
     const char *known[N_TYPES * NAMES + 1] = {NULL};
     dn_like like;
     int n = 0;
-    if (dn_foreign_type(s->name))
-        return dn_cfg_error(s, NULL, "this layer type of newer Darknets is not supported");
+    if (dn_foreign_type(s->name)) return dn_cfg_error(s, NULL, "this layer type of newer Darknets is not supported");
     for (int i = 0; i < N_TYPES; i++) {
         known[n++] = dn_layer_types[i]->name;
         for (int k = 0; k < NAMES - 1 && dn_layer_types[i]->aliases[k]; k++) known[n++] = dn_layer_types[i]->aliases[k];

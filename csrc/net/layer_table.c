@@ -63,8 +63,8 @@ static int json_character(const unsigned char *p) {
     return n > 2 && (overlong || beyond) ? 0 : n;
 }
 
-/* A name from the cfg as a JSON string that terminals may show: control characters as escapes, bytes that are no UTF-8 as
- * the replacement character. */
+/* A name from the cfg as a JSON string that terminals may show: control characters as escapes, bytes that are no UTF-8
+ * as the replacement character. */
 static void json_string(table_text *t, const char *text) {
     table_add(t, "\"");
     for (const unsigned char *p = (const unsigned char *)text; *p;) {

@@ -1,14 +1,16 @@
-/* What a training step runs: links, each a layer alone or with the loss after it, and the update of what they leave over.
+/* What a training step runs: links, each a layer alone or with the loss after it, and the update of what they leave
+ * over.
  *
  * A fused link is its layer's `train`: backward and update in one pass over the parameters, so that their gradients are
- * never written; with a loss the forward pass and the loss are in it too. Whether a step may do that is decided here and
- * nowhere else. */
+ * never written; with a loss the forward pass and the loss are in it too. Whether a step may do that is decided here
+ * and nowhere else. */
 #include "base/sys.h"
 #include "net/network_parts.h"
 
 const dn_links *dn_links_of_step(const dn_plan *plan, int update) {
     const dn_net *net = plan->net;
-    /* Gradients must be kept when other passes add to them, and for layers below stopbackward, on which decay alone acts. */
+    /* Gradients must be kept when other passes add to them, and for layers below stopbackward, on which decay alone
+     * acts. */
     int kept = !update || net->subdivisions > 1 || net->state.rows_since_update > 0 || net->last_stopped >= 0;
     return &plan->links[kept ? DN_APART : DN_FUSED];
 }

@@ -43,7 +43,8 @@ static dn_status net_open(dn_net *net, const char *device, const char *precision
     dn_precision precision;
     int index;
     DN_TRY(dn_precision_parse(precision_name, &precision));
-    double flops = precision == DN_FLOAT32 ? dn_net_flops(net) * net->settings.batch : 1e300; /* only a GPU has the others */
+    double flops =
+        precision == DN_FLOAT32 ? dn_net_flops(net) * net->settings.batch : 1e300; /* only a GPU has the others */
     DN_TRY(dn_backend_find(device, flops, &ops, &index));
     dn_status status = ops->open ? ops->open(net->pool, index, precision) : DN_OK;
     if (status != DN_OK && !strcmp(device, "auto")) /* a GPU that cannot be had now */

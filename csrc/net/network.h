@@ -15,8 +15,8 @@ typedef struct dn_range { /* neighbours in the parameter block that are updated 
 /* What a training step runs in order: forward from the first to the last, and backward again. */
 typedef struct dn_link {
     dn_layer *layer;
-    int trains;         /* backward is the layer's `train` */
-    int with_loss;      /* the loss after it is done in `train`, and so is the layer's forward pass */
+    int trains;    /* backward is the layer's `train` */
+    int with_loss; /* the loss after it is done in `train`, and so is the layer's forward pass */
     dn_fused_loss loss;
 } dn_link;
 
@@ -28,20 +28,21 @@ typedef struct dn_links {
 
 enum { DN_APART /* every layer by itself: gradients are kept */, DN_FUSED, DN_LINKINGS };
 
-/* A network for so many rows in a pass. Its layers are the network's with buffers of their own; parameters are shared. */
+/* A network for so many rows in a pass. Its layers are the network's with buffers of their own; parameters are shared.
+ */
 typedef struct dn_plan {
     dn_net *net;
     dn_layer *layers; /* in the order of the network's */
     int n_layers;
     dn_run run;
-    float *input, *truth;                      /* (batch, inputs), (batch, truths) on the device */
-    float *activations, *deltas;               /* blocks that outputs and buffers, and gradients by outputs, lie in */
+    float *input, *truth;        /* (batch, inputs), (batch, truths) on the device */
+    float *activations, *deltas; /* blocks that outputs and buffers, and gradients by outputs, lie in */
     size_t n_activations, n_workspace;
-    size_t n_deltas, n_added_deltas;           /* added: the first ones, cleared before backward */
-    dn_step *step;                             /* on the device */
-    double *sums;                              /* the host's copy of run.sums */
-    float *weights, *set_weights;              /* run.weights; what it holds, on the host */
-    dn_links links[DN_LINKINGS];               /* none in a plan for inference */
+    size_t n_deltas, n_added_deltas; /* added: the first ones, cleared before backward */
+    dn_step *step;                   /* on the device */
+    double *sums;                    /* the host's copy of run.sums */
+    float *weights, *set_weights;    /* run.weights; what it holds, on the host */
+    dn_links links[DN_LINKINGS];     /* none in a plan for inference */
 } dn_plan;
 
 struct dn_net {
@@ -52,24 +53,24 @@ struct dn_net {
     dn_train_state state;
     float *values, *grads, *moment1, *moment2; /* one layout; the last three come with the first training */
     float *statistics;
-    dn_plan *plan;      /* for training, and for jobs of up to its batch */
-    dn_plan *inference; /* for many rows at a time, without training; NULL: not yet */
-    int drawn;          /* parameters have start weights, or what has become of them */
-    dn_status stopped;  /* of filling a layer with start weights: a watch may end it */
-    int layout;         /* how often a resize has laid out memory anew */
+    dn_plan *plan;          /* for training, and for jobs of up to its batch */
+    dn_plan *inference;     /* for many rows at a time, without training; NULL: not yet */
+    int drawn;              /* parameters have start weights, or what has become of them */
+    dn_status stopped;      /* of filling a layer with start weights: a watch may end it */
+    int layout;             /* how often a resize has laid out memory anew */
     double cost, objective; /* of the last forward */
 
     /* From here on what follows from the cfg and the size of the input; made anew when an image is resized. */
-    dn_layer *layers;    /* as parsed, with their tensors; those of plans compute */
+    dn_layer *layers; /* as parsed, with their tensors; those of plans compute */
     int n_layers;
-    dn_run settings;     /* what the run of every plan begins with; batch: of the plan for training */
+    dn_run settings; /* what the run of every plan begins with; batch: of the plan for training */
     dn_schedule schedule;
     int subdivisions, height, width, channels, inputs, outputs, truths;
-    int output_layer;   /* last that is not a cost */
-    int recurrent;      /* rows come in whole sequences of time_steps */
-    int likelihood;     /* layer whose term makes data of the output: the mean of its distribution; -1: none, it is data */
-    int data_columns;   /* values of a row of data */
-    int logits;         /* the output are logits of probabilities */
+    int output_layer; /* last that is not a cost */
+    int recurrent;    /* rows come in whole sequences of time_steps */
+    int likelihood; /* layer whose term makes data of the output: the mean of its distribution; -1: none, it is data */
+    int data_columns; /* values of a row of data */
+    int logits;       /* the output are logits of probabilities */
     dn_truth_kind truth_kind;
     int sampling_layer; /* first with a latent term, -1: none */
     int latent_layer;   /* whose output is the latent space: sampling, or an autoencoder's narrowest; -1: none */
@@ -77,8 +78,8 @@ struct dn_net {
     double data_scale;
     double largest_factor; /* of the layers' learning rates */
     const char *label_column;
-    size_t n_values;     /* with padding */
-    size_t n_params;     /* without */
+    size_t n_values; /* with padding */
+    size_t n_params; /* without */
     size_t n_statistics;
 };
 
@@ -88,10 +89,10 @@ struct dn_net {
  * `status` on. */
 dn_status dn_net_enter(const dn_net *net);
 dn_status dn_net_leave(const dn_net *net, dn_status status);
-#define DN_EXCLUSIVE(net, call)                                                                                        \
-    do {                                                                                                               \
-        DN_TRY(dn_net_enter(net));                                                                                     \
-        return dn_net_leave(net, (call));                                                                              \
+#define DN_EXCLUSIVE(net, call)           \
+    do {                                  \
+        DN_TRY(dn_net_enter(net));        \
+        return dn_net_leave(net, (call)); \
     } while (0)
 /* Those that tell what a network is, at any time: between these. */
 void dn_net_lock(const dn_net *net);
@@ -111,9 +112,9 @@ void dn_plan_destroy(dn_plan *plan);
 void dn_plan_set_weights(dn_plan *plan);
 /* After a failure, when it is not known whether they have arrived: the next pass sets all of them. NULL: no plan. */
 void dn_plan_doubt_weights(const dn_plan *plan);
-/* The plan to run a job of `rows` rows on, without noise or training: the one for training, or that for inference, which
- * comes with the first job of more rows than the batch. Recurrent networks have none, because a pass is a number of
- * sequences and what they remember; nor when there is no memory for it. It stays until the network is resized. */
+/* The plan to run a job of `rows` rows on, without noise or training: the one for training, or that for inference,
+ * which comes with the first job of more rows than the batch. Recurrent networks have none, because a pass is a number
+ * of sequences and what they remember; nor when there is no memory for it. It stays until the network is resized. */
 dn_plan *dn_net_inference_plan(dn_net *net, size_t rows);
 
 /* The arrays of dn_rows, for what is done with all of them alike: uploading, gathering, slicing. A new one is a field
@@ -175,8 +176,8 @@ size_t dn_net_place(const dn_net *net, size_t rows, size_t i);
 
 /* ---- optimizer.c ---- */
 
-/* What the next pass and update need to know: `pass` numbers the noise, `at` is its place in the epoch's order, `rows` are
- * those of the update. Call it when `seen` counts the pass already. */
+/* What the next pass and update need to know: `pass` numbers the noise, `at` is its place in the epoch's order, `rows`
+ * are those of the update. Call it when `seen` counts the pass already. */
 void dn_net_set_step(dn_net *net, uint64_t pass, uint64_t at, int64_t rows);
 /* Before an update with the step that is set: DN_E_NUMERIC when the learning rate has grown beyond float32. */
 dn_status dn_net_check_rate(const dn_net *net);

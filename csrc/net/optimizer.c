@@ -3,7 +3,9 @@
 #include <float.h>
 #include <math.h>
 
-uint64_t dn_net_rows_per_update(const dn_net *net) { return (uint64_t)net->settings.batch * (uint64_t)net->subdivisions; }
+uint64_t dn_net_rows_per_update(const dn_net *net) {
+    return (uint64_t)net->settings.batch * (uint64_t)net->subdivisions;
+}
 
 uint64_t dn_net_batch_number(const dn_net *net) {
     uint64_t n = dn_net_rows_per_update(net), rows = net->state.seen - net->state.rate_from;
@@ -20,9 +22,13 @@ void dn_net_set_step(dn_net *net, uint64_t pass, uint64_t at, int64_t rows) {
     const dn_optimizer *o = &net->settings.optimizer;
     double t = (double)(net->state.updates + 1);
     dn_plan *p = net->plan;
-    p->run.now = (dn_step){.seed = net->state.seed, .pass = pass, .at = at, .rate = (float)dn_net_rate(net),
-                             .rows = (float)rows, .correction1 = (float)(1 - pow(o->b1, t)),
-                             .correction2 = (float)(1 - pow(o->b2, t))};
+    p->run.now = (dn_step){.seed = net->state.seed,
+                           .pass = pass,
+                           .at = at,
+                           .rate = (float)dn_net_rate(net),
+                           .rows = (float)rows,
+                           .correction1 = (float)(1 - pow(o->b1, t)),
+                           .correction2 = (float)(1 - pow(o->b2, t))};
     net->ops->set_step(net->pool, p->step, &p->run.now);
     dn_plan_set_weights(p);
 }
@@ -38,7 +44,8 @@ dn_status dn_net_check_rate(const dn_net *net) {
 static void net_clear_gradients(dn_net *net, const dn_links *links) {
     for (int i = 0, next; i < links->n_ranges; i = next) {
         size_t from = links->ranges[i].offset, to = from;
-        for (next = i; next < links->n_ranges && links->ranges[next].offset == to; next++) to += links->ranges[next].count;
+        for (next = i; next < links->n_ranges && links->ranges[next].offset == to; next++)
+            to += links->ranges[next].count;
         net->ops->fill(net->pool, to - from, 0, net->grads + from);
     }
 }
@@ -47,8 +54,8 @@ void dn_net_apply_update(dn_net *net, const dn_links *links) {
     for (int i = 0; i < links->n_ranges; i++) {
         const dn_range *r = &links->ranges[i];
         int decays = r->decays || net->settings.optimizer.adam; /* Darknet decays biases too with Adam */
-        net->ops->update(net->pool, &net->settings.optimizer, net->plan->step, r->count, r->learning_rate, decays ? net->settings.decay : 0,
-                         net->values + r->offset, net->moment1 + r->offset,
+        net->ops->update(net->pool, &net->settings.optimizer, net->plan->step, r->count, r->learning_rate,
+                         decays ? net->settings.decay : 0, net->values + r->offset, net->moment1 + r->offset,
                          net->moment2 ? net->moment2 + r->offset : NULL, net->grads + r->offset);
     }
     net_clear_gradients(net, links);

@@ -112,8 +112,7 @@ static dn_status net_forward(dn_net *net, const dn_rows *rows, int training) {
     DN_CHECK(rows->n >= 1 && rows->n <= (size_t)p->run.batch, DN_E_USAGE, "%zu rows given, the network takes 1 to %d",
              rows->n, p->run.batch);
     DN_CHECK(!truth || net->truths, DN_E_USAGE, "a truth was given, but the network has no cost layer");
-    if (truth)
-        DN_TRY(dn_check_truth(net, &(dn_part_of){"truth", truth, rows->n, (size_t)net->truths, 0}, 0));
+    if (truth) DN_TRY(dn_check_truth(net, &(dn_part_of){"truth", truth, rows->n, (size_t)net->truths, 0}, 0));
     dn_rows given = *rows;
     for (int k = 0; k < DN_COLUMNS; k++) {
         const float **values = dn_rows_column(&given, k);

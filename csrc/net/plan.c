@@ -1,6 +1,6 @@
-/* Plans: a network's layers with buffers for so many rows in a pass. A plan copies the layers and their states, in which it
- * points to its own buffers; parameters, statistics and whatever parse has allocated are the network's. So a further plan
- * costs its buffers and no look at the cfg. */
+/* Plans: a network's layers with buffers for so many rows in a pass. A plan copies the layers and their states, in
+ * which it points to its own buffers; parameters, statistics and whatever parse has allocated are the network's. So a
+ * further plan costs its buffers and no look at the cfg. */
 #include "base/sys.h"
 #include "net/network_parts.h"
 #include <math.h>
@@ -39,7 +39,8 @@ static dn_status plan_layer(dn_plan *p, int i) {
     p->n_layers = i + 1; /* so that destroy sees it */
     if (size && !(l->state = dn_alloc(1, size))) return DN_E_MEMORY;
     if (size) memcpy(l->state, from->state, size);
-    DN_TRY(dn_layer_size(&net->cfg->sections[i + 1], &total, (size_t)l->outputs, (size_t)p->run.batch, sizeof(float), 1));
+    DN_TRY(
+        dn_layer_size(&net->cfg->sections[i + 1], &total, (size_t)l->outputs, (size_t)p->run.batch, sizeof(float), 1));
     return l->type->plan ? l->type->plan(l, &p->run) : DN_OK;
 }
 

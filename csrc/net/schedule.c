@@ -7,8 +7,8 @@
  *   poly         v (1 - n / max_batches)^power, beyond max_batches 0
  *   sigmoid      v / (1 + exp(gamma (n - step))), n - step signed
  *   random       v U(0, 1)^power
- * The result is never below 0 and never beyond float32: what would make it so is an error of the cfg, and growth without
- * end (gamma or scale above 1) stops at the largest float. */
+ * The result is never below 0 and never beyond float32: what would make it so is an error of the cfg, and growth
+ * without end (gamma or scale above 1) stops at the largest float. */
 #include "net/schedule.h"
 #include "base/rng.h"
 #include "base/sys.h"
@@ -27,7 +27,8 @@ static const char *schedule_key(const dn_key *keys, size_t offset) {
     return keys->name;
 }
 
-/* Factors and powers may not be below 0 where the policy uses them: the result would change its sign or have no bound. */
+/* Factors and powers may not be below 0 where the policy uses them: the result would change its sign or have no bound.
+ */
 static dn_status schedule_signs(dn_section *s, const dn_key *keys, size_t at, const dn_schedule *o) {
     int power = o->burn_in > 0 || o->policy == DN_POLICY_POLY || o->policy == DN_POLICY_RANDOM;
     const struct {

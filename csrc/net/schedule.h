@@ -5,7 +5,13 @@
 #include "net/key.h"
 
 typedef enum dn_policy {
-    DN_POLICY_CONSTANT, DN_POLICY_STEP, DN_POLICY_EXP, DN_POLICY_POLY, DN_POLICY_STEPS, DN_POLICY_SIGMOID, DN_POLICY_RANDOM
+    DN_POLICY_CONSTANT,
+    DN_POLICY_STEP,
+    DN_POLICY_EXP,
+    DN_POLICY_POLY,
+    DN_POLICY_STEPS,
+    DN_POLICY_SIGMOID,
+    DN_POLICY_RANDOM
 } dn_policy;
 
 typedef struct dn_schedule {
@@ -19,9 +25,9 @@ typedef struct dn_schedule {
 
 extern const char *const dn_policy_names[]; /* in the order of dn_policy; ends with NULL */
 
-/* After the keys of a section have been read into it. `keys` is their table and `at` the schedule's place in what they are
- * read into, so that messages name the keys; a number that has no key stays what it was, and without a key for `policy`
- * there is none for `steps` and `scales`. */
+/* After the keys of a section have been read into it. `keys` is their table and `at` the schedule's place in what they
+ * are read into, so that messages name the keys; a number that has no key stays what it was, and without a key for
+ * `policy` there is none for `steps` and `scales`. */
 dn_status dn_schedule_check(dn_section *section, const dn_key *keys, size_t at, const dn_schedule *schedule);
 void dn_schedule_free(dn_schedule *schedule);
 /* In batch number `batch` (the first update's is 1): 0 to the largest float. `value` is the schedule's own, or what a

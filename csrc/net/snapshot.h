@@ -1,5 +1,5 @@
-/* A copy of all that training changes, in the memory of the network's machine: parameters, running statistics, moments and
- * the state. It fits the network it was made for, also after a resize. */
+/* A copy of all that training changes, in the memory of the network's machine: parameters, running statistics, moments
+ * and the state. It fits the network it was made for, also after a resize. */
 #ifndef DN_SNAPSHOT_H
 #define DN_SNAPSHOT_H
 #include "net/network.h"

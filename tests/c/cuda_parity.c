@@ -536,7 +536,8 @@ static void test_reparameterise(void) {
         array *x = posterior(rows, latent), *eps = floats("eps", rows * latent, -2, 2);
         array *z = floats("z", rows * latent, -1, 1), *sums = sums_of(2), *weight = floats("weight", 1, 0.1f, 2);
         array *kl = floats("kl", rows, -1, 1);
-        BOTH(reparameterise(P, rows, latent, V(weight), V(x), given ? V(eps) : NULL, V(z), V(sums), by_row ? V(kl) : NULL),
+        BOTH(reparameterise(P, rows, latent, V(weight), V(x), given ? V(eps) : NULL, V(z), V(sums),
+                            by_row ? V(kl) : NULL),
              CLOSE);
     }
 }
@@ -546,7 +547,8 @@ static void test_reparameterise_gradient(void) {
         array *x = posterior(rows, latent), *eps = floats("eps", rows * latent, -2, 2);
         array *dz = floats("dz", rows * latent, -1, 1), *dx = floats("dx", rows * 2 * latent, -1, 1);
         array *weight = floats("weight", 1, 0.1f, 2);
-        BOTH(reparameterise_gradient(P, rows, latent, 0.4, V(weight), V(x), given ? V(eps) : NULL, V(dz), V(dx)), CLOSE);
+        BOTH(reparameterise_gradient(P, rows, latent, 0.4, V(weight), V(x), given ? V(eps) : NULL, V(dz), V(dx)),
+             CLOSE);
     }
 }
 static void test_loss(void) {

@@ -89,10 +89,9 @@ static double gemm_one(int ta, int tb, int m, int n, int k, float alpha, float b
 
 static void test_gemm(void) {
     static const int sizes[] = {1, 2, 3, 4, 5, 7, 8, 10, 15, 16, 17, 20, 24, 31, 33, 47, 48, 49, 64, 65, 100, 129, 196};
-    static const int large[][3] = {{4, 512, 784}, {250, 512, 130}, {130, 784, 250}, {512, 784, 8},
-                                   {70, 2, 1100}, {1000, 96, 300}, {300, 20, 700},  {512, 2, 250},
-                                   {2, 512, 250}, {256, 256, 600}, {3, 3000, 20},   {9, 1210, 61},  {7, 8200, 260},
-                                   {300, 300, 300}};
+    static const int large[][3] = {{4, 512, 784},   {250, 512, 130}, {130, 784, 250}, {512, 784, 8},  {70, 2, 1100},
+                                   {1000, 96, 300}, {300, 20, 700},  {512, 2, 250},   {2, 512, 250},  {256, 256, 600},
+                                   {3, 3000, 20},   {9, 1210, 61},   {7, 8200, 260},  {300, 300, 300}};
     static const float alphas[] = {1, 1, 0.5f, -2}, betas[] = {0, 1, 1, 0.25f};
     double worst = 0;
     enum { SIZES = sizeof sizes / sizeof *sizes, LARGE = sizeof large / sizeof *large };
@@ -304,7 +303,8 @@ static void test_losses(void) {
             }
             for (int t = 0; t < POOLS; t++) {
                 error[t] = vector(n), gradient[t] = vector(n), sums[t] = 1;
-                cpu_loss(pools[t], &(dn_likelihood){.kind = (dn_loss)kind}, n, x, truth, error[t], gradient[t], &sums[t]);
+                cpu_loss(pools[t], &(dn_likelihood){.kind = (dn_loss)kind}, n, x, truth, error[t], gradient[t],
+                         &sums[t]);
                 if (sums[t] != sums[0]) fail("loss", "another sum with more threads", sums[t], sums[0]);
                 if (t)
                     same_bits("loss", error[0], error[t], n), same_bits("loss gradient", gradient[0], gradient[t], n);

@@ -1,5 +1,5 @@
-/* Prints what a process may use of the machine whose system files lie under the folder given: processors and bytes. Run by
- * tests/test_machine.py on trees of control groups that it makes up. */
+/* Prints what a process may use of the machine whose system files lie under the folder given: processors and bytes. Run
+ * by tests/test_machine.py on trees of control groups that it makes up. */
 #include "base/machine.h"
 #include <stdio.h>
 

@@ -26,7 +26,8 @@ static float *train(const char *device, const float *x, double losses[][3], size
     dn_net *net;
     dn_trainer *trainer;
     need(dn_net_create_text(&net, cfg, "test", &(dn_net_options){.device = device, .seed = 1}) == DN_OK, device);
-    need(dn_trainer_create(&trainer, net, &(dn_rows){.n = BATCH, .x = x}, &(dn_train_options){.epochs = BATCHES}) == DN_OK,
+    need(dn_trainer_create(&trainer, net, &(dn_rows){.n = BATCH, .x = x}, &(dn_train_options){.epochs = BATCHES}) ==
+             DN_OK,
          device);
     for (int i = 0; i < BATCHES; i++) {
         dn_progress progress = {0};

@@ -8,7 +8,7 @@
 
 /* ---- [net] ---- */
 
-/* What the keys of [net] say. */
+/* What the keys of [net] set. */
 typedef struct net_keys {
     int batch, subdivisions, time_steps, height, width, channels, inputs, adam;
     double momentum, decay, b1, b2, eps, data_scale;
@@ -130,7 +130,7 @@ dn_status dn_net_parse_header(dn_net *net, dn_net_size size) {
         return dn_cfg_error(s, NULL, "the first section must be [net]%s", dn_cfg_like(&like, s->name, known));
     DN_TRY(dn_foreign_check(net->cfg, s, "net"));
     dn_status status = dn_keys_read(s, dn_net_keys, &k, NULL);
-    net->schedule = k.rate; /* whose lists are the network's to free, also after an error */
+    net->schedule = k.rate; /* the network frees its lists, also after an error */
     if (status != DN_OK) return status;
     DN_TRY(net_settle_batch(net, s, &k, size.batch));
     DN_TRY(net_settle_inputs(net, s, &k, size));
@@ -145,7 +145,7 @@ dn_status dn_net_parse_header(dn_net *net, dn_net_size size) {
 
 /* ---- layers ---- */
 
-/* What the keys of every layer say, but for those that go into the layer as they are. */
+/* What the keys of every layer set, except those that go directly into the layer. */
 typedef struct common_keys {
     const char *name;
     double learning_rate;
@@ -179,8 +179,8 @@ static dn_status layer_parse_common(dn_layer *l, dn_section *s) {
     return DN_OK;
 }
 
-/* The sampling layer; else, when the outputs are as many as the inputs, the narrowest layer behind which nothing reads
- * what lies before it. */
+/* The sampling layer, or, if there are as many outputs as inputs, the narrowest layer after which nothing reads what
+ * comes before it. */
 static int net_find_latent(const dn_net *net) {
     if (net->sampling_layer >= 0 || net->outputs != net->inputs) return net->sampling_layer;
     int narrowest = -1;
@@ -192,8 +192,8 @@ static int net_find_latent(const dn_net *net) {
     return narrowest;
 }
 
-/* What the terms are to each other. The network's s is that of the first likelihood with one, and what is descended is
- * s times the total that is reported. */
+/* How the terms relate to each other. The network's s is that of the first likelihood with a scale, and training
+ * minimises s times the reported total. */
 static void net_settle_terms(dn_net *net) {
     double s = 0;
     int likelihoods = 0;
@@ -216,7 +216,7 @@ static void net_settle_terms(dn_net *net) {
     net->logits = gives_mean && after->term.truth_kind == DN_TRUTH_BINARY;
 }
 
-/* What follows from a layer's term for the network. */
+/* The consequences of a layer's term for the network. */
 static dn_status net_take_term(dn_net *net, const dn_layer *l, dn_section *s) {
     const dn_term *term = &l->term;
     if (net->sampling_layer < 0 && term->type->latent) net->sampling_layer = l->index;

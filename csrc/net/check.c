@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BLOCK = 4096 }; /* values looked at in one go: a loop without exits is what compilers make vectors of */
+enum { BLOCK = 4096 }; /* values checked at once: compilers vectorise a loop without exits */
 
 static int block_finite(const float *values, size_t n) {
     uint32_t bad = 0;
@@ -15,7 +15,7 @@ static int block_finite(const float *values, size_t n) {
     return !bad;
 }
 
-static int block_within_one(const float *values, size_t n) { /* a scaler's rounding is none of our business */
+static int block_within_one(const float *values, size_t n) { /* tolerates a scaler's rounding */
     const float low = -1e-5f, high = 1 + 1e-5f;
     int bad = 0;
     for (size_t i = 0; i < n; i++) bad |= !(values[i] >= low) | !(values[i] <= high);
@@ -42,7 +42,7 @@ int dn_fault_beyond_one(const float *values, size_t n, dn_truth_fault *fault) {
     return 1;
 }
 
-static const char *number_text(double value, char text[32]) { /* one spelling of NaN: C libraries print -nan too */
+static const char *number_text(double value, char text[32]) { /* one spelling of NaN: some C libraries print -nan */
     snprintf(text, 32, "%.9g", value);
     return isnan(value) ? "nan" : text;
 }

@@ -1,24 +1,25 @@
-/* What rows and truths may not be: looked at before they are computed with, in one fast pass over them. */
+/* Which rows and truths are invalid: checked in one fast pass before computing with them. */
 #ifndef DN_CHECK_H
 #define DN_CHECK_H
 #include "net/network.h"
 
-/* A part of somebody's array, for messages: `name` is what the caller calls it, `first` the number of its first row. */
+/* Part of a caller's array, for messages: `name` is what the caller calls it, `first` the number of its first row. */
 typedef struct dn_part_of {
     const char *name;
     const float *values; /* (rows, columns) */
     size_t rows, columns, first;
 } dn_part_of;
 
-/* DN_E_USAGE with row, column and value when something is not a finite number. */
+/* DN_E_USAGE, with row, column and value, when something is not a finite number. */
 dn_status dn_check_finite(const dn_part_of *part);
-/* The same for a truth of the network, and when a loss cannot take it.
- * Of softmaxes `sums` asks that every distribution adds up to about 1; without it their values are weights. */
+/* The same for a truth of the network, and also when a loss does not accept it. For softmaxes, `sums` requires that
+ * every distribution adds up to about 1; without it the values are weights. */
 dn_status dn_check_truth(const dn_net *net, const dn_part_of *part, int sums);
-/* DN_E_USAGE when passes over `rows` rows give a batch normalisation one value per channel, so that it cannot train. */
+/* DN_E_USAGE when passes over `rows` rows give some batch normalisation one value per channel, so that it cannot
+ * train. */
 dn_status dn_check_norms(const dn_net *net, size_t rows);
-/* For layers' truth_fault: the first of n values that is not in 0 .. 1, but for rounding, and what the loss wants. */
+/* For layers' truth_fault: the first of n values that is not in 0 .. 1 (up to rounding), and what the loss requires. */
 int dn_fault_beyond_one(const float *values, size_t n, dn_truth_fault *fault);
-/* The largest size in (rows, columns), and the column it is in. */
+/* The largest magnitude in (rows, columns), and the column it is in. */
 float dn_reach(const float *values, size_t rows, size_t columns, size_t *column);
 #endif

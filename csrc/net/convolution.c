@@ -1,6 +1,6 @@
 #include "net/convolution.h"
 
-/* Where row `row` and group `group` stand. */
+/* The position of row `row` and group `group`. */
 typedef struct conv_place {
     int m, n, k; /* filters, pixels, taps of a group */
     int plain;   /* 1x1, stride 1, no padding: the image is its own columns */

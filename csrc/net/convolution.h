@@ -1,9 +1,9 @@
-/* Convolutions of whole layers. A backend has its own passes, or leaves them NULL and gets them composed of its im2col,
- * col2im and gemm, per row and group with the columns (taps, pixels) in the workspace:
+/* Convolutions of whole layers. A backend has passes of its own, or leaves them NULL; they are then composed of its
+ * im2col, col2im and gemm, per row and group with the columns (taps, pixels) in the workspace:
  *
  *   y = W cols        dW += dy cols^T        dx += col2im(W^T dy)
  *
- * This is the plain reference as well: tests compare a backend's own passes with it. */
+ * These are also the plain reference that tests compare a backend's own passes with. */
 #ifndef DN_CONVOLUTION_H
 #define DN_CONVOLUTION_H
 #include "backend/backend.h"

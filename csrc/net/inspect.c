@@ -9,7 +9,7 @@ double dn_net_flops(const dn_net *net) {
     return flops;
 }
 
-/* Does its loss read what its rows cannot be? */
+/* Does its loss need a truth that the rows cannot be? */
 static int net_needs_truth(const dn_net *net) {
     return net->truths && (net->truth_kind == DN_TRUTH_CLASSES || net->truths != net->inputs);
 }
@@ -173,7 +173,7 @@ static dn_status net_tensor_set(dn_net *net, int layer, const char *name, const 
     return DN_OK;
 }
 
-/* Darknet's sign: minus the gradient. 0 - g also turns -0 into 0. */
+/* In Darknet's sign: minus the gradient. 0 - g also turns -0 into 0. */
 static void net_negated(const dn_net *net, float *to, const float *from, size_t n) {
     memset(to, 0, n * sizeof *to);
     if (!from) return; /* never trained */
@@ -221,7 +221,7 @@ static dn_status net_layer_set_noise(dn_net *net, int layer, const float *values
     return DN_OK;
 }
 
-/* ---- the same for one thread at a time ---- */
+/* ---- the same, for one thread at a time ---- */
 
 dn_status dn_tensor_get(const dn_net *net, int layer, const char *name, float *values, size_t count) {
     DN_EXCLUSIVE(net, net_tensor_get(net, layer, name, values, count));

@@ -1,4 +1,4 @@
-/* The tables of keys, for people: docs/cfg.md is written from them. */
+/* The tables of keys, for people: docs/cfg.md is generated from them. */
 #include "base/number.h"
 #include "net/network_parts.h"
 #include <stdio.h>

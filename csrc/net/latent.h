@@ -1,11 +1,11 @@
-/* The log-variances and means of a latent space, as the losses take them. Header only: C and CUDA read it.
+/* The log-variances and means of a latent space, as the losses use them. Header only: C and CUDA include it.
  *
- * A log-variance x counts as itself up to 10 in size and beyond that as
+ * A log-variance x is used as it is while |x| <= 10, and beyond that as
  *
  *   b(x) = sign(x) (10 + ln(1 + 2 (|x| - 10)) / 2),    b'(x) = 1 / (1 + 2 (|x| - 10))
  *
- * which has no kink, always rises, and is below 55 for every float: exp(b) stays below 1e24. NaN and infinities pass.
- * In the KL a mean counts up to 1e15 in size, so that its square is finite. */
+ * which is smooth (no kink), increasing, and below 55 for every float, so exp(b) stays below 1e24. NaN and infinities
+ * pass through. In the KL, |mean| is limited to 1e15, so that its square is finite. */
 #ifndef DN_LATENT_H
 #define DN_LATENT_H
 #include <math.h>

@@ -1,11 +1,11 @@
-/* What the network offers to layer types: shapes, tensors, buffers, start weights. */
+/* What the network offers to layer types: shapes, tensors, buffers, initial weights. */
 #include "net/layer.h"
 #include "base/sys.h"
 #include "net/network.h"
 #include <limits.h>
 #include <string.h>
 
-dn_layer *dn_layer_at(const dn_layer *layer, int index) { /* layers lie side by side, in a plan too */
+dn_layer *dn_layer_at(const dn_layer *layer, int index) { /* layers are contiguous, in a plan too */
     return index >= 0 && index < layer->net->n_layers ? (dn_layer *)layer + (index - layer->index) : NULL;
 }
 
@@ -16,7 +16,7 @@ void dn_layer_reads(dn_layer *l, int source) {
 
 void dn_layer_image_out(dn_layer *l, int channels, int height, int width) {
     l->out_channels = channels, l->out_height = height, l->out_width = width;
-    int64_t n = (int64_t)channels * height; /* each is checked to be below 2^31 by its reader */
+    int64_t n = (int64_t)channels * height; /* its reader has checked that each is below 2^31 */
     l->outputs = n > INT_MAX || n * width > INT_MAX ? -1 : (int)(n * width);
 }
 
@@ -107,7 +107,7 @@ static void layer_init(dn_layer *l, dn_tensor *t, int normal, float scale) {
     uint64_t seed = net->state.seed;
     uint32_t stream = DN_STREAM_INIT + (uint32_t)l->index * DN_MAX_TENSORS + (uint32_t)(t - l->tensors);
     float part[1024];
-    for (size_t i = 0; i < t->count; i += 1024) { /* in parts: no second copy of a large tensor */
+    for (size_t i = 0; i < t->count; i += 1024) { /* in parts, to avoid a second copy of a large tensor */
         if (i % (1 << 20) == 0 && (net->stopped != DN_OK || (net->stopped = dn_watched()) != DN_OK)) return;
         size_t n = t->count - i < 1024 ? t->count - i : 1024;
         for (size_t j = 0; j < n; j += 4) {

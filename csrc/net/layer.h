@@ -1,16 +1,16 @@
-/* A layer, and the hooks that make a layer type. A type is one const row: a new layer is one file in layers/ and one
- * line in layer_registry.c.
+/* A layer, and the hooks that make a layer type. A type is one const struct: a new one is a file in layers/ and a line
+ * in layer_registry.c.
  *
- * `keys` says what its cfg section may hold; `parse` settles shapes and how keys depend on each other. `tensors` asks
- * for what all plans of the network share: parameters, with a gradient and optimiser moments, and running statistics.
- * `init` draws start weights. All that is done once. A plan is made for so many rows in a pass: it has copies of the
- * layers and of their states, in which `plan` asks for buffers, by pointer; they are laid out in one block, and the
- * pointers filled. Layers never allocate in forward or backward.
+ * `keys` lists what its cfg section may contain; `parse` derives shapes and checks how keys depend on each other.
+ * `tensors` requests what all plans of the network share: parameters, with a gradient and optimiser moments, and
+ * running statistics. `init` draws initial weights. All of this happens once. A plan is made for a number of rows per
+ * pass: it has copies of the layers and of their states, for which `plan` requests buffers, by pointer; they are laid
+ * out in one block, and the pointers set. Layers never allocate in forward or backward.
  *
- * Hooks that compute get the run: the machine, and what is particular to this pass. A layer knows nothing else of its
- * network once it has been parsed; it finds its rows with dn_layer_x and writes to dn_layer_y.
+ * Hooks that compute get the run: the backend, and what is specific to this pass. Once parsed, a layer knows nothing
+ * else of its network; it finds its rows with dn_layer_x and writes to dn_layer_y.
  *
- * Gradients are plain (dx = + d loss / dx, summed over the batch) and every backward adds into dx and dw. */
+ * Gradients are plain (dx = + d loss / dx, summed over the batch), and every backward adds into dx and dw. */
 #ifndef DN_LAYER_H
 #define DN_LAYER_H
 #include "backend/backend.h"
@@ -25,10 +25,11 @@ typedef enum dn_tensor_kind {
     DN_STATISTIC, /* running statistic */
 } dn_tensor_kind;
 
-/* Bits of `flags`: where a tensor stands in Darknet files. */
-enum { DN_NOT_IN_FILE = 1, DN_BN_TENSOR = 2, DN_FLIPPED = 4 /* as the transposed matrix */ };
+/* Bits of `flags`: how a tensor is stored in Darknet files. */
+enum { DN_NOT_IN_FILE = 1, DN_BN_TENSOR = 2, DN_FLIPPED = 4 /* transposed */ };
 
-/* Bits of a type's `file_keys`. As in Darknet, other types, recurrent parts included, are whole in every file. */
+/* Bits of a type's `file_keys`. As in Darknet, other types, recurrent parts included, are stored completely in every
+ * file. */
 enum { DN_NUMLOAD = 1, DN_DONTLOADSCALES = 2 };
 
 typedef struct dn_tensor {
@@ -42,33 +43,33 @@ typedef struct dn_tensor {
 typedef struct dn_buffer {
     float **where;
     size_t count; /* floats */
-    void *host;   /* the host's memory instead, of the plan */
+    void *host;   /* host memory instead, for the plan */
 } dn_buffer;
 
-/* What a loss reads as truth; of several losses the last of these counts. */
+/* What a loss reads as truth; of several losses the largest value wins. */
 typedef enum dn_truth_kind {
     DN_TRUTH_VALUES, /* any numbers */
     DN_TRUTH_MASKED, /* numbers, or DN_MASKED where none is known */
-    DN_TRUTH_BINARY, /* 0 to 1 for every value */
+    DN_TRUTH_BINARY, /* every value in 0 to 1 */
     DN_TRUTH_CLASSES /* one distribution per row */
 } dn_truth_kind;
 
 typedef struct dn_layer dn_layer;
 typedef struct dn_run dn_run;
 
-/* An elementwise loss, for the layer before it that computes it with its own work. */
+/* An elementwise loss, computed by the layer before it as part of its own work. */
 typedef struct dn_fused_loss {
     const dn_likelihood *likelihood;
     float scale;
     double *sum;
 } dn_fused_loss;
 
-/* A truth that a loss cannot take. */
+/* A truth that a loss does not accept. */
 typedef struct dn_truth_fault {
     size_t at;          /* index of the value, or of a distribution's first one */
-    size_t group, step; /* of a distribution: its values, every step-th from `at`; 0: it is the one value */
+    size_t group, step; /* for a distribution: its values, every step-th one from `at`; 0: it is a single value */
     double sum;         /* of the distribution */
-    const char *wanted; /* by the loss, and how to get there */
+    const char *wanted; /* what the loss requires, and how to get there */
 } dn_truth_fault;
 
 #define DN_IMAGE_LOSS "image_loss"
@@ -77,69 +78,70 @@ typedef struct dn_truth_fault {
 
 /* A term of the objective: a likelihood, which is a loss of the layer's input against the truth, or a latent loss. */
 typedef struct dn_term_type {
-    const char *name; /* of its loss in reports, where terms of one name add up */
+    const char *name; /* of its loss in reports, where terms with the same name add up */
     int latent;       /* 1: a loss of the latent space, which reads no truth */
     int only;         /* 1: its layer does nothing else, so it is never the network's output */
-    /* The loss of every row of the last forward, before any weight, to loss (rows) in the backend's memory. NULL:
-     * unknown */
+    /* The loss of each row of the last forward pass, without any weight, to loss (rows) in the backend's memory. NULL:
+     * not known */
     void (*rows)(const dn_layer *layer, const dn_run *run, float *loss);
-    /* The mean of the distribution that the layer's input x (rows, inputs) stands for, to out (rows, truths), which may
-     * be x: what `sample` and `reconstruct` give. NULL: x is the mean */
+    /* The mean of the distribution that the layer's input x (rows, inputs) parameterises, to out (rows, truths), which
+     * may be x: what `sample` and `reconstruct` give. NULL: x is the mean */
     void (*mean)(const dn_layer *layer, const dn_run *run, size_t rows, const float *x, float *out);
-    /* The first fault in truth (rows, truths) on the host: 1 when there is one. Values are finite. `sums`:
-     * distributions add up to about 1. NULL: it takes any, or row_fault looks */
+    /* Finds the first fault in truth (rows, truths), which is on the host and finite; returns 1 if there is one.
+     * `sums`: distributions must add up to about 1. NULL: it accepts any truth, or row_fault checks it */
     int (*truth_fault)(const dn_layer *layer, const float *truth, size_t rows, int sums, dn_truth_fault *fault);
-    /* Detector heads: 1 when something is wrong with a row of truth on the host, whose values may be any; what, into
-     * text. `where`: "of row 5 of the truth" */
+    /* Detector heads: returns 1, and the reason in `text`, when a row of truth is invalid; it is on the host, and its
+     * values are arbitrary. `where`: "of row 5 of the truth" */
     int (*row_fault)(const dn_layer *layer, const float *truth, const char *where, char *text, size_t size);
 } dn_term_type;
 
-/* A layer's term. Its gradient is scale * weight * d(loss), added up over the rows. */
+/* A layer's term. Its gradient is scale * weight * d(loss), summed over the rows. */
 typedef struct dn_term {
-    const dn_term_type *type; /* as the layer's type has it, unless parse chooses another; NULL: none */
-    double scale;             /* s of docs/numerics.md: set by parse; a latent term's is the network's */
-    double weight;            /* beta; 1 for a likelihood. It may change between steps: layers read run->weights */
-    double share;             /* of its loss in reports: 1, or among several likelihoods scale / the network's s */
-    int truths;               /* values of truth per row that it reads; set by parse */
+    const dn_term_type *type; /* that of the layer's type, unless parse chooses another; NULL: none */
+    double scale;             /* s of docs/numerics.md: set by parse; for a latent term, the network's */
+    double weight;            /* beta; 1 for a likelihood. It may change from step to step: layers read run->weights */
+    double share;             /* of its loss in reports: 1, or with several likelihoods scale / the network's s */
+    int truths;               /* number of values of truth that it reads per row; set by parse */
     dn_truth_kind truth_kind; /* likewise */
-    double host;              /* what the host adds to the sum of a layer that computes there */
-    double sum;               /* of its loss over the rows since dn_plan_losses_clear, as dn_plan_losses found it */
+    double host;              /* for a layer that computes on the host: what to add to the sum */
+    double sum;               /* of its loss over the rows since dn_plan_losses_clear, as read by dn_plan_losses */
     double weighted;          /* the same, with the weights that each pass had */
 } dn_term;
 
 typedef struct dn_layer_type {
     const char *name;
     const char *aliases[3];
-    size_t state_size;  /* of layer->state, zeroed */
-    const dn_key *keys; /* read before `parse`; NULL: none of its own */
+    size_t state_size;  /* of layer->state, which is zeroed */
+    const dn_key *keys; /* read before `parse`; NULL: it has none of its own */
     dn_status (*parse)(dn_layer *layer, dn_section *section);
     dn_status (*tensors)(dn_layer *layer);
     dn_status (*init)(dn_layer *layer);
     dn_status (*plan)(dn_layer *layer, const dn_run *run);
-    dn_status (*constants)(dn_layer *layer, const dn_run *run); /* what never changes in the plan's buffers */
+    dn_status (*constants)(dn_layer *layer, const dn_run *run); /* fills what never changes in the plan's buffers */
     dn_status (*forward)(dn_layer *layer, const dn_run *run);
-    dn_status (*backward)(dn_layer *layer, const dn_run *run); /* NULL: passes nothing down */
-    /* Backward overwrites dx when layer->sets_dx, which the network sets where this layer alone gives that gradient;
-     * else it adds, as those of all other types. */
+    dn_status (*backward)(dn_layer *layer, const dn_run *run); /* NULL: passes no gradient down */
+    /* Backward can overwrite dx: it does when layer->sets_dx, which the network sets if this layer alone contributes to
+     * that gradient; otherwise it adds, as other types do. */
     int can_set_dx;
-    /* Backward and update in one, without gradients of parameters, for layers with `can_train`. With the loss after the
-     * layer (else NULL) the forward pass and the loss are in it too. */
+    /* Backward and update in one, without writing gradients of parameters, for layers with `can_train`. With a loss
+     * after the layer (else NULL) it includes the forward pass and the loss. */
     dn_status (*train)(dn_layer *layer, const dn_run *run, const dn_fused_loss *loss);
-    /* Is this layer an elementwise loss that reads its input, and nothing else? */
+    /* Is this layer nothing but an elementwise loss of its input? */
     int (*as_fused_loss)(const dn_layer *layer, const dn_run *run, dn_fused_loss *out);
-    const dn_term_type *term;               /* what it adds to the objective; NULL: nothing */
+    const dn_term_type *term;               /* its contribution to the objective; NULL: none */
     void (*destroy)(dn_layer *layer);       /* frees what parse allocated */
     double (*flops)(const dn_layer *layer); /* NULL: 0 */
     int file_keys;                          /* DN_NUMLOAD, DN_DONTLOADSCALES: which of these keys it follows */
     int recurrent;
-    int host_work; /* a pass computes or decides on the host: it cannot be recorded */
-    /* numbers for the next forward instead of drawn ones; NULL: draws none */
+    int host_work; /* computes or decides on the host, so a pass cannot be recorded */
+    /* sets the random numbers of the next forward pass; NULL: it uses none */
     void (*set_noise)(dn_layer *layer, const dn_run *run, const float *values, size_t count);
-    void (*reset)(dn_layer *layer, const dn_run *run); /* recurrent state to zero */
-    /* in files of revision 0.2.5: tensors whose names begin with these, in this order; NULL: as planned */
+    void (*reset)(dn_layer *layer, const dn_run *run); /* clears recurrent state */
+    /* in files of revision 0.2.5: tensors whose names begin with these, in this order; NULL: in the order planned */
     const char *const *order_025;
-    /* Detector heads: box `index` of a row of the last forward, relative to the network's input: x, y, w, h (centre and
-     * size), objectness, scores of the n_classes. With a label tree, the class at which the descent ends. */
+    /* Detector heads: box `index` of a row of the last forward pass, relative to the network's input: x, y, w, h
+     * (centre and size), objectness, scores of the n_classes. With a label tree, the class at which the descent
+     * ends. */
     void (*box)(const dn_layer *layer, int row, int index, float tree_threshold, float *out);
 } dn_layer_type;
 
@@ -147,43 +149,42 @@ struct dn_layer {
     const dn_layer_type *type;
     struct dn_net *net; /* for parse and tensors */
     int index, line;
-    char no_image[128]; /* why its output is no image although its inputs are, for messages of later layers */
+    char no_image[128]; /* why its output is not an image although its inputs are, for errors of later layers */
     int reads_from;     /* the earliest layer whose output it reads; -1: the network's input */
     char name[64];
-    void *state;                                      /* the type's own */
-    int inputs, height, width, channels;              /* of its input; 0 sizes: a vector */
+    void *state;                                      /* owned by the type */
+    int inputs, height, width, channels;              /* of its input; sizes of 0: a vector */
     int outputs, out_height, out_width, out_channels; /* set by parse */
     int filters, size, stride;                        /* for the layer table */
     dn_term term;
     float *output, *delta; /* (batch, outputs); delta is the plain gradient */
-    float *dx;             /* gradient by the input, added to; NULL: nobody wants it */
-    int n_readers;         /* layers that read its output, the next one always counted */
-    int sets_dx;           /* by the network: see can_set_dx */
-    int can_train;         /* by plan: the type's `train` can be used */
+    float *dx;             /* gradient of the input, added to; NULL: not needed */
+    int n_readers;         /* number of layers that read its output; the next one always counts */
+    int sets_dx;           /* set by the network, see can_set_dx */
+    int can_train;         /* set by plan: the type's `train` can be used */
     dn_tensor *tensors;    /* (n_tensors), shared by all plans */
     int n_tensors;
-    dn_buffer *buffers; /* (n_buffers), of the plan */
+    dn_buffer *buffers; /* (n_buffers), owned by the plan */
     int n_buffers;
-    size_t workspace;       /* floats of shared scratch it needs */
+    size_t workspace;       /* floats of shared scratch memory that it needs */
     int n_boxes, n_classes; /* of a detector head: boxes per row; set by parse */
     float learning_rate;    /* multiplier */
     int stop_backward, dont_save, dont_load, dont_load_scales, n_load;
-    size_t
-        norm_values; /* by tensors: values per channel that a row gives its batch normalisations, the least; 0: none */
+    size_t norm_values; /* set by tensors: least values per channel in a row, of its batch normalisations; 0: none */
 };
 
-/* What layers may know of the network and of this pass. */
+/* What layers may know about the network and this pass. */
 struct dn_run {
     const dn_ops *ops;
     dn_pool *pool;
     int batch, rows; /* planned; in this pass */
     int time_steps;
     int training;
-    int inference;      /* 1: it never trains */
+    int inference;      /* 1: never trains */
     const float *x;     /* (rows, net inputs): what the first layer reads */
     const float *truth; /* (rows, net truths) or NULL */
-    int last;           /* layer of this pass */
-    float *y;           /* (rows, outputs) where that layer writes; NULL: into its own buffer */
+    int last;           /* last layer of this pass */
+    float *y;           /* (rows, outputs): where that layer writes; NULL: its own buffer */
     float *workspace;
     const dn_step *step;  /* in the backend's memory */
     dn_step now;          /* the same on the host */
@@ -194,36 +195,36 @@ struct dn_run {
     float decay;
 };
 
-/* What a layer reads in this pass, (rows, inputs). Layers lie side by side. */
+/* What a layer reads in this pass, (rows, inputs). Layers are contiguous. */
 static inline const float *dn_layer_x(const dn_layer *layer, const dn_run *run) {
     return layer->index ? layer[-1].output : run->x;
 }
-/* Where its forward writes, (rows, outputs). A backward finds that in layer->output: training has no other place. */
+/* Where its forward pass writes, (rows, outputs). Backward finds it in layer->output: training uses no other place. */
 static inline float *dn_layer_y(const dn_layer *layer, const dn_run *run) {
     return run->y && layer->index == run->last ? run->y : layer->output;
 }
-/* Where the loss of a layer's term is added up, and after it the weighted one; in the backend's memory. */
+/* Where the loss of a layer's term is summed, followed by the weighted one; in the backend's memory. */
 static inline double *dn_layer_sum(const dn_layer *layer, const dn_run *run) { return run->sums + 2 * layer->index; }
-dn_layer *dn_layer_at(const dn_layer *layer, int index); /* NULL outside */
+dn_layer *dn_layer_at(const dn_layer *layer, int index); /* NULL outside the network */
 
 /* For parse: sources other than the layer before, and shapes. */
 void dn_layer_reads(dn_layer *layer, int source);
 void dn_layer_image_out(dn_layer *layer, int channels, int height, int width);
 void dn_layer_vector_out(dn_layer *layer, int outputs);
 dn_status dn_layer_need_image(dn_layer *layer, dn_section *section);
-/* The layer that is to blame when layer `index` gives no image: itself or, through layers that leave shapes as they
- * are, an earlier one with a `no_image`; NULL: none, it is a plain vector. */
+/* The layer responsible for layer `index` not giving an image: the layer itself or, through layers that keep shapes, an
+ * earlier one with `no_image`; NULL: none, it is a plain vector. */
 const dn_layer *dn_layer_to_blame(const dn_layer *layer, int index);
-/* Checked product for sizes from files. */
+/* Checked product, for sizes from files. */
 dn_status dn_layer_size(dn_section *section, size_t *out, size_t a, size_t b, size_t c, size_t d);
-/* For tensors. */
+/* For the tensors hook. */
 dn_status dn_layer_tensor(dn_layer *layer, const char *name, dn_tensor_kind kind, int flags, int n_dims,
                           const int *dims);
-/* For plan. */
+/* For the plan hook. */
 dn_status dn_layer_buffer(dn_layer *layer, float **where, size_t count);
-/* Memory of the host that lives as long as the plan; NULL: there is none left. */
+/* Host memory that lives as long as the plan; NULL: out of memory. */
 void *dn_layer_host_buffer(dn_layer *layer, size_t count, size_t size);
-/* One that only training needs: NULL in a plan for inference. */
+/* A buffer that only training needs: NULL in a plan for inference. */
 dn_status dn_layer_training_buffer(dn_layer *layer, const dn_run *run, float **where, size_t count);
 void dn_layer_workspace(dn_layer *layer, size_t count);
 dn_tensor *dn_layer_find(const dn_layer *layer, const char *name);
@@ -245,6 +246,6 @@ void dn_layer_init_fill(dn_layer *layer, dn_tensor *tensor, float value);
 
 extern const dn_layer_type *const dn_layer_types[];
 const dn_layer_type *dn_layer_type_find(const char *name);
-/* The error of a section whose layer type is none of them. */
+/* The error for a section that is not a known layer type. */
 dn_status dn_layer_type_unknown(const dn_section *section);
 #endif

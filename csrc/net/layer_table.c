@@ -1,4 +1,4 @@
-/* The layer table, the same from every program. */
+/* The layer table, the same in every program. */
 #include "net/network.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -53,18 +53,18 @@ size_t dn_net_table(const dn_net *net, char *text, size_t size) {
     return t.length;
 }
 
-/* Bytes of the UTF-8 character at `p`, 0: there is none, as in names that are cut off or in another encoding. */
+/* Bytes in the UTF-8 character at `p`; 0: invalid, as in truncated names or other encodings. */
 static int json_character(const unsigned char *p) {
     int n = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
     for (int i = 1; i < n; i++)
         if ((p[i] & 0xc0) != 0x80) return 0; /* the final zero too */
     int overlong = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
-    int beyond = (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf4 && p[1] > 0x8f); /* halves of UTF-16; U+10FFFF */
+    int beyond = (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf4 && p[1] > 0x8f); /* surrogates; beyond U+10FFFF */
     return n > 2 && (overlong || beyond) ? 0 : n;
 }
 
-/* A name from the cfg as a JSON string that terminals may show: control characters as escapes, bytes that are no UTF-8
- * as the replacement character. */
+/* A name from the cfg as a JSON string that is safe on terminals: control characters as escapes, invalid UTF-8 as the
+ * replacement character. */
 static void json_string(table_text *t, const char *text) {
     table_add(t, "\"");
     for (const unsigned char *p = (const unsigned char *)text; *p;) {

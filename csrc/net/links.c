@@ -1,8 +1,8 @@
-/* What a training step runs: links, each a layer alone or with the loss after it, and the update of what they leave
- * over.
+/* What a training step runs: links, each of them a layer alone or with the loss after it, and the update of the
+ * parameters that they leave over.
  *
- * A fused link is its layer's `train`: backward and update in one pass over the parameters, so that their gradients are
- * never written; with a loss the forward pass and the loss are in it too. Whether a step may do that is decided here
+ * A fused link calls its layer's `train`: backward and update in one pass over the parameters, whose gradients are then
+ * never written; with a loss, it includes the forward pass and the loss too. Whether a step may do that is decided here
  * and nowhere else. */
 #include "base/sys.h"
 #include "net/network_parts.h"
@@ -15,7 +15,7 @@ const dn_links *dn_links_of_step(const dn_plan *plan, int update) {
     return &plan->links[kept ? DN_APART : DN_FUSED];
 }
 
-/* Layer i and, when both agree, the loss after it: then 2, else 1. */
+/* Make a link of layer i and, if both agree, the loss after it; returns the number of layers taken, 1 or 2. */
 static int links_take(const dn_plan *plan, int i, int fused, dn_link *link) {
     dn_layer *l = &plan->layers[i], *next = l + 1;
     *link = (dn_link){.layer = l, .trains = fused && l->can_train};
@@ -24,7 +24,7 @@ static int links_take(const dn_plan *plan, int i, int fused, dn_link *link) {
     return 1 + link->with_loss;
 }
 
-/* Add a tensor to the ranges: to the last one when it begins where that one ends. */
+/* Add a tensor to the ranges: to the last one, if the tensor begins where that range ends. */
 static void links_update(dn_links *links, const dn_tensor *t, float learning_rate) {
     dn_range *last = links->n_ranges ? &links->ranges[links->n_ranges - 1] : NULL;
     int decays = t->kind == DN_WEIGHT;
@@ -43,7 +43,7 @@ static dn_status links_make(dn_links *links, const dn_plan *plan, int fused) {
     links->ranges = dn_alloc(n_tensors + 1, sizeof *links->ranges);
     if (!links->link || !links->ranges) return DN_E_MEMORY;
     for (int i = 0; i < plan->n_layers;) i += links_take(plan, i, fused, &links->link[links->n_links++]);
-    for (int kind = DN_WEIGHT; kind <= DN_BIAS; kind++) /* as they lie in the block */
+    for (int kind = DN_WEIGHT; kind <= DN_BIAS; kind++) /* in the order of the block */
         for (int i = 0; i < plan->n_layers; i++) {
             const dn_layer *l = &plan->layers[i];
             for (int k = 0; k < l->n_tensors && !(fused && l->can_train); k++)

@@ -1,4 +1,4 @@
-/* The blocks that a network's parameters and statistics lie in. */
+/* The blocks that hold a network's parameters and statistics. */
 #include "base/sys.h"
 #include "net/network_parts.h"
 #include <stdio.h>
@@ -11,7 +11,7 @@ static dn_status memory_place(dn_tensor *t, size_t *at) {
     return DN_OK;
 }
 
-/* Decayed tensors of all layers first, then the other parameters; statistics in a block of their own. */
+/* Decayed tensors of all layers first, then the other parameters; statistics in a separate block. */
 dn_status dn_net_place_tensors(dn_net *net) {
     for (int kind = DN_WEIGHT; kind <= DN_STATISTIC; kind++)
         for (int i = 0; i < net->n_layers; i++) {
@@ -94,7 +94,7 @@ dn_status dn_net_prepare_training(dn_net *net) {
     return DN_OK;
 }
 
-/* What dn_net_prepare_training asks for, in all and still. */
+/* What dn_net_prepare_training allocates: in total, or still to be allocated. */
 size_t dn_net_training_bytes(const dn_net *net, int still) {
     size_t blocks = still && net->grads ? 0 : 2 + (net->settings.optimizer.adam != 0);
     return (blocks * net->n_values + (still && net->plan->deltas ? 0 : net->plan->n_deltas)) * sizeof(float);

@@ -1,4 +1,4 @@
-/* A network's life: build it from its cfg, resize it, destroy it; one thread at a time. */
+/* A network's life: building it from its cfg, resizing it, destroying it; one thread at a time. */
 #include "base/sys.h"
 #include "net/network_parts.h"
 #include <stddef.h>
@@ -6,7 +6,7 @@
 
 /* ---- one thread at a time ---- */
 
-/* What others may see while a call is at work, as it is now. */
+/* Publishes the current values, for other threads to see during a call. */
 static void net_show(const dn_net *net) {
     dn_guard_lock(net->guard);
     *dn_guard_shown(net->guard) = (dn_shown){.seen = net->state.seen,
@@ -37,17 +37,16 @@ void dn_net_unlock(const dn_net *net) { dn_guard_unlock(net->guard); }
 
 /* ---- from creation to the end ---- */
 
-/* The device, when the shapes are known: `auto` looks at them. */
+/* Opens the device once the shapes are known: `auto` needs them. */
 static dn_status net_open(dn_net *net, const char *device, const char *precision_name) {
     const dn_ops *ops;
     dn_precision precision;
     int index;
     DN_TRY(dn_precision_parse(precision_name, &precision));
-    double flops =
-        precision == DN_FLOAT32 ? dn_net_flops(net) * net->settings.batch : 1e300; /* only a GPU has the others */
+    double flops = precision == DN_FLOAT32 ? dn_net_flops(net) * net->settings.batch : 1e300; /* GPUs only */
     DN_TRY(dn_backend_find(device, flops, &ops, &index));
     dn_status status = ops->open ? ops->open(net->pool, index, precision) : DN_OK;
-    if (status != DN_OK && !strcmp(device, "auto")) /* a GPU that cannot be had now */
+    if (status != DN_OK && !strcmp(device, "auto")) /* the GPU cannot be used now */
         DN_TRY(dn_backend_find("cpu", 0, &ops, &index));
     else
         DN_TRY(status);
@@ -60,7 +59,7 @@ static dn_status net_open(dn_net *net, const char *device, const char *precision
     return DN_OK;
 }
 
-/* What the cfg says of the network in this size: layers, and where their tensors lie. */
+/* What the cfg describes at this size: layers, and the places of their tensors. */
 static dn_status net_describe(dn_net *net, dn_net_size size) {
     DN_TRY(dn_net_parse_header(net, size));
     DN_TRY(dn_net_parse_layers(net));
@@ -80,7 +79,7 @@ static void net_free_description(dn_net *net) {
     dn_schedule_free(&net->schedule);
 }
 
-/* Layers find their tensors, and draw start weights where there are none yet. */
+/* Layers find their tensors, and draw initial weights if they have none yet. */
 static dn_status net_init_layers(dn_net *net) {
     dn_net_point_tensors(net);
     for (int i = 0; i < net->n_layers; i++) {
@@ -100,7 +99,7 @@ static dn_status net_assemble(dn_net *net, dn_net_size size, const char *device,
     return dn_plan_create(&net->plan, net, net->settings.batch, 0);
 }
 
-/* `net` with its cfg. */
+/* Build `net` with its cfg. */
 static dn_status net_build(dn_net *net, const dn_net_options *options) {
     int threads;
     if (options)
@@ -153,7 +152,7 @@ void dn_net_destroy(dn_net *net) {
 
 /* ---- resizing ---- */
 
-/* `net` has the plan it had, or none: another one for this batch. */
+/* `net` keeps its present plan, or has none: create another one for this batch. */
 static dn_status net_plan(dn_net *net, int batch, int training) {
     dn_plan *plan;
     DN_TRY(dn_plan_create(&plan, net, batch, 0));
@@ -168,7 +167,7 @@ static dn_status net_plan(dn_net *net, int batch, int training) {
     return DN_OK;
 }
 
-/* Shapes change: the description is made anew, and takes the place of the one it was. */
+/* The shapes change: build a new description and replace the old one. */
 static dn_status net_describe_again(dn_net *net, dn_net_size size, int training) {
     const size_t from = offsetof(dn_net, layers);
     dn_net before = *net;
@@ -204,7 +203,7 @@ static dn_status net_resize(dn_net *net, int height, int width, int batch) {
 
 dn_status dn_net_resize(dn_net *net, int height, int width, int batch) {
     DN_TRY(dn_net_enter(net));
-    dn_net_lock(net); /* others must not look at layers that go, nor at the cfg while it is read again */
+    dn_net_lock(net); /* others must read neither layers that are being freed nor the cfg while it is parsed again */
     dn_status status = net_resize(net, height, width, batch);
     dn_net_unlock(net);
     return dn_net_leave(net, status);

@@ -6,39 +6,39 @@
 #include "net/schedule.h"
 #include "net/train_state.h"
 
-typedef struct dn_range { /* neighbours in the parameter block that are updated alike */
+typedef struct dn_range { /* neighbours in the parameter block with the same update */
     size_t offset, count;
     int decays;
     float learning_rate;
 } dn_range;
 
-/* What a training step runs in order: forward from the first to the last, and backward again. */
+/* What a training step runs: forward from first to last, and backward in reverse. */
 typedef struct dn_link {
     dn_layer *layer;
-    int trains;    /* backward is the layer's `train` */
-    int with_loss; /* the loss after it is done in `train`, and so is the layer's forward pass */
+    int trains;    /* its backward is the layer's `train` */
+    int with_loss; /* `train` includes the loss after it, and so the layer's forward pass */
     dn_fused_loss loss;
 } dn_link;
 
 typedef struct dn_links {
     dn_link *link;
-    dn_range *ranges; /* of the parameters that no link has updated */
+    dn_range *ranges; /* of the parameters that no link updates */
     int n_links, n_ranges;
 } dn_links;
 
-enum { DN_APART /* every layer by itself: gradients are kept */, DN_FUSED, DN_LINKINGS };
+enum { DN_APART /* every layer separately: gradients are kept */, DN_FUSED, DN_LINKINGS };
 
-/* A network for so many rows in a pass. Its layers are the network's with buffers of their own; parameters are shared.
- */
+/* A network for a number of rows per pass. Its layers are the network's, with separate buffers; parameters are
+ * shared. */
 typedef struct dn_plan {
     dn_net *net;
     dn_layer *layers; /* in the order of the network's */
     int n_layers;
     dn_run run;
     float *input, *truth;        /* (batch, inputs), (batch, truths) on the device */
-    float *activations, *deltas; /* blocks that outputs and buffers, and gradients by outputs, lie in */
+    float *activations, *deltas; /* blocks of outputs and buffers, and of their gradients */
     size_t n_activations, n_workspace;
-    size_t n_deltas, n_added_deltas; /* added: the first ones, cleared before backward */
+    size_t n_deltas, n_added_deltas; /* the first ones are added to, and cleared before backward */
     dn_step *step;                   /* on the device */
     double *sums;                    /* the host's copy of run.sums */
     float *weights, *set_weights;    /* run.weights; what it holds, on the host */
@@ -51,42 +51,42 @@ struct dn_net {
     dn_pool *pool;
     const dn_ops *ops;
     dn_train_state state;
-    float *values, *grads, *moment1, *moment2; /* one layout; the last three come with the first training */
+    float *values, *grads, *moment1, *moment2; /* same layout; the last three are allocated by the first training */
     float *statistics;
     dn_plan *plan;          /* for training, and for jobs of up to its batch */
-    dn_plan *inference;     /* for many rows at a time, without training; NULL: not yet */
-    int drawn;              /* parameters have start weights, or what has become of them */
-    dn_status stopped;      /* of filling a layer with start weights: a watch may end it */
-    int layout;             /* how often a resize has laid out memory anew */
-    double cost, objective; /* of the last forward */
+    dn_plan *inference;     /* for many rows at a time, without training; NULL: not yet created */
+    int drawn;              /* parameters have been initialised */
+    dn_status stopped;      /* status of drawing initial weights, which a watch may end */
+    int layout;             /* how often a resize has changed the memory layout */
+    double cost, objective; /* of the last forward pass */
 
-    /* From here on what follows from the cfg and the size of the input; made anew when an image is resized. */
-    dn_layer *layers; /* as parsed, with their tensors; those of plans compute */
+    /* From here on: derived from the cfg and the input size; rebuilt when an image is resized. */
+    dn_layer *layers; /* as parsed, with their tensors; plans have copies that compute */
     int n_layers;
-    dn_run settings; /* what the run of every plan begins with; batch: of the plan for training */
+    dn_run settings; /* the initial run of every plan; batch: that of the plan for training */
     dn_schedule schedule;
     int subdivisions, height, width, channels, inputs, outputs, truths;
-    int output_layer; /* last that is not a cost */
-    int recurrent;    /* rows come in whole sequences of time_steps */
-    int likelihood; /* layer whose term makes data of the output: the mean of its distribution; -1: none, it is data */
-    int data_columns; /* values of a row of data */
-    int logits;       /* the output are logits of probabilities */
+    int output_layer; /* the last one that is not a cost */
+    int recurrent;    /* rows are whole sequences of time_steps */
+    int likelihood;   /* layer whose term turns the output into data (its mean); -1: the output is data */
+    int data_columns; /* values in a row of data */
+    int logits;       /* the outputs are logits of probabilities */
     dn_truth_kind truth_kind;
-    int sampling_layer; /* first with a latent term, -1: none */
-    int latent_layer;   /* whose output is the latent space: sampling, or an autoencoder's narrowest; -1: none */
-    int last_stopped;   /* the last layer with stopbackward: it and those below get no gradients; -1: none */
+    int sampling_layer; /* the first with a latent term; -1: none */
+    int latent_layer;   /* layer whose output is the latent space: sampling, or an autoencoder's narrowest; -1: none */
+    int last_stopped;   /* the last one with stopbackward: it and those below get no gradients; -1: none */
     double data_scale;
-    double largest_factor; /* of the layers' learning rates */
+    double largest_factor; /* among the layers' learning rates */
     const char *label_column;
     size_t n_values; /* with padding */
-    size_t n_params; /* without */
+    size_t n_params; /* without padding */
     size_t n_statistics;
 };
 
 /* ---- network.c ---- */
 
-/* Public functions that compute on a network, change it or read its buffers: between these two. dn_net_leave hands
- * `status` on. */
+/* Public functions that compute on a network, change it or read its buffers run between these two. dn_net_leave returns
+ * `status`. */
 dn_status dn_net_enter(const dn_net *net);
 dn_status dn_net_leave(const dn_net *net, dn_status status);
 #define DN_EXCLUSIVE(net, call)           \
@@ -94,7 +94,7 @@ dn_status dn_net_leave(const dn_net *net, dn_status status);
         DN_TRY(dn_net_enter(net));        \
         return dn_net_leave(net, (call)); \
     } while (0)
-/* Those that tell what a network is, at any time: between these. */
+/* Functions that describe a network run between these two, at any time. */
 void dn_net_lock(const dn_net *net);
 void dn_net_unlock(const dn_net *net);
 
@@ -102,23 +102,23 @@ void dn_net_unlock(const dn_net *net);
 
 /* A plan for `batch` rows. `inference`: it never trains, so it has no memory that only training needs.
  *
- * A plan with k rows for each row from the sampling layer on, as importance-weighted bounds need, is this with one more
- * number: buffers of those layers are k times as large, and their hooks ask a function of layer and run for their rows
- * instead of run->rows. */
+ * A plan with k rows for each row from the sampling layer on, as importance-weighted bounds need, would take one
+ * more number: buffers of those layers are k times as large, and their hooks get their rows from a function of layer
+ * and run instead of run->rows. */
 dn_status dn_plan_create(dn_plan **out, dn_net *net, int batch, int inference);
 void dn_plan_destroy(dn_plan *plan);
-/* The weights of the terms as the network's layers have them now, to where the plan's read them. A part of
+/* Copy the weights of the terms, as the network's layers have them now, to where the plan's layers read them. A part of
  * dn_net_set_step, and of passes that belong to no step. */
 void dn_plan_set_weights(dn_plan *plan);
-/* After a failure, when it is not known whether they have arrived: the next pass sets all of them. NULL: no plan. */
+/* After a failure that may have kept them from arriving: the next pass sets all of them. NULL: no plan. */
 void dn_plan_doubt_weights(const dn_plan *plan);
-/* The plan to run a job of `rows` rows on, without noise or training: the one for training, or that for inference,
- * which comes with the first job of more rows than the batch. Recurrent networks have none, because a pass is a number
- * of sequences and what they remember; nor when there is no memory for it. It stays until the network is resized. */
+/* The plan for a job of `rows` rows without noise or training: the one for training, or the one for inference, which is
+ * created by the first job with more rows than the batch. Recurrent networks have none, because a pass is a number of
+ * sequences and their state; nor is there one without memory for it. It is kept until the network is resized. */
 dn_plan *dn_net_inference_plan(dn_net *net, size_t rows);
 
-/* The arrays of dn_rows, for what is done with all of them alike: uploading, gathering, slicing. A new one is a field
- * there, a line in each of these, and its buffer in plan.c. */
+/* The arrays of dn_rows, for what is done with each of them: uploading, gathering, slicing. A new array takes a field
+ * there, a line in each of these functions, and a buffer in plan.c. */
 typedef enum dn_column { DN_COLUMN_X, DN_COLUMN_TRUTH, DN_COLUMNS } dn_column;
 static inline const float **dn_rows_column(dn_rows *rows, int column) {
     return column == DN_COLUMN_TRUTH ? &rows->truth : &rows->x;
@@ -137,12 +137,12 @@ static inline float *dn_plan_column(const dn_plan *plan, int column) { /* (batch
 
 /* ---- memory.c ---- */
 
-/* Gradients and moments of the optimiser, at the first call: a network that never trains does without. */
+/* Gradients and moments, allocated at the first call: a network that never trains does without them. */
 dn_status dn_net_prepare_training(dn_net *net);
 
 /* ---- links.c ---- */
 
-/* For a training step that ends with an update, or not. */
+/* The links for a training step; `update`: it ends with one. */
 const dn_links *dn_links_of_step(const dn_plan *plan, int update);
 
 /* ---- pass.c ---- */
@@ -151,44 +151,43 @@ const dn_links *dn_links_of_step(const dn_plan *plan, int update);
 typedef struct dn_pass {
     int first, last, training; /* layers first to last */
     dn_rows rows; /* x NULL when `first` is not 0: the layer before it has its output already; truth NULL: no losses */
-    float *y;     /* (rows, outputs): where the last layer's output goes; NULL: into its own buffer */
+    float *y;     /* (rows, outputs): where the last layer's output goes; NULL: its own buffer */
 } dn_pass;
 
-/* The watch is looked at before every layer; interrupted, recurrent layers may have gone on by some steps. */
+/* The watch is asked before every layer; after an interruption, recurrent layers may have advanced by some steps. */
 dn_status dn_plan_forward(dn_plan *plan, const dn_pass *pass);
-/* Recurrent layers forget. */
+/* Clear the state of recurrent layers. */
 void dn_plan_reset(dn_plan *plan);
-/* The sums of losses over all passes since the last clear; waits for the machine and reports its errors. */
+/* The sums of losses over all passes since the last clear; waits for the backend and reports its errors. */
 void dn_plan_losses_clear(dn_plan *plan);
 dn_status dn_plan_losses(dn_plan *plan, dn_report *sums);
-/* The same as dn_plan_losses found them last. */
+/* The same, as dn_plan_losses last read them. */
 void dn_plan_losses_report(const dn_plan *plan, dn_report *sums);
-/* Sums (layers, 2) to go on with later, though others clear them in between: they do not depend on how work is sliced.
- */
+/* Save the sums (layers, 2), and restore them later though others have cleared them meanwhile: results do not depend on
+ * how work is sliced. */
 void dn_plan_losses_keep(const dn_plan *plan, double *sums);
 void dn_plan_losses_resume(dn_plan *plan, const double *sums);
-/* Forward and backward of a training step that is set, with the update if it is wanted; rows as those of a pass. */
+/* Forward and backward of a training step, once it is set, with the update if requested; rows as in a pass. */
 dn_status dn_net_train_rows(dn_net *net, const dn_rows *rows, int update);
-/* Tables of recurrent networks: sequence after sequence of so many rows; 1 for other networks. */
+/* The rows per sequence in tables of recurrent networks; 1 for other networks. */
 int dn_net_steps(const dn_net *net);
-/* Where row i of a table's part stands in a pass of `rows` rows, which goes step by step through whole sequences. */
+/* The place of row i of a table's part in a pass of `rows` rows, which goes step by step through whole sequences. */
 size_t dn_net_place(const dn_net *net, size_t rows, size_t i);
 
 /* ---- optimizer.c ---- */
 
-/* What the next pass and update need to know: `pass` numbers the noise, `at` is its place in the epoch's order, `rows`
- * are those of the update. Call it when `seen` counts the pass already. */
+/* What the next pass and update need: `pass` numbers the noise, `at` is the place in the epoch's order, `rows` is the
+ * number of rows in the update. Call it after `seen` has been advanced by the pass. */
 void dn_net_set_step(dn_net *net, uint64_t pass, uint64_t at, int64_t rows);
-/* Before an update with the step that is set: DN_E_NUMERIC when the learning rate has grown beyond float32. */
+/* To be called before an update, once the step is set: DN_E_NUMERIC when the learning rate has grown beyond float32. */
 dn_status dn_net_check_rate(const dn_net *net);
-/* The update, of what the links have left over, of a step that is set. Recorded, it is done at every replay. */
+/* The update, once the step is set, of what the links leave over. If recorded, every replay does it. */
 void dn_net_apply_update(dn_net *net, const dn_links *links);
-/* And that it was done. */
+/* Count it as done. */
 void dn_net_count_update(dn_net *net);
-/* Of the schedule, from the rows seen since rate_from. */
+/* The schedule's batch number, from the rows seen since rate_from. */
 uint64_t dn_net_batch_number(const dn_net *net);
-/* What was trained is forgotten, but for the parameters and that so many rows were seen: moments are 0, schedules begin
- * here. */
+/* Forget the training, except for the parameters and the number of rows seen: moments are 0, schedules start here. */
 void dn_net_begin_anew(dn_net *net, uint64_t seen);
 uint64_t dn_net_rows_per_update(const dn_net *net);
 double dn_net_rate(const dn_net *net);

@@ -1,4 +1,4 @@
-/* What the files of a network need of each other. */
+/* What the files that implement a network need from each other. */
 #ifndef DN_NETWORK_PARTS_H
 #define DN_NETWORK_PARTS_H
 #include "net/network.h"
@@ -11,42 +11,42 @@ typedef struct dn_net_size { /* 0: as in the cfg */
 
 extern const dn_key dn_net_keys[], dn_every_layer_keys[];
 
-/* The [net] section, in the sizes asked for. */
+/* Parse the [net] section, with the requested sizes. */
 dn_status dn_net_parse_header(dn_net *net, dn_net_size size);
-/* All other sections: layers with their shapes, and what follows from them for the network. */
+/* Parse all other sections: layers with their shapes, and what follows from them for the network. */
 dn_status dn_net_parse_layers(dn_net *net);
 
 /* ---- links.c ---- */
 
-/* When parameters and sums of losses have their places. */
+/* Call it when parameters and sums of losses have their places. */
 dn_status dn_plan_link(dn_plan *plan);
 void dn_plan_unlink(dn_plan *plan);
 
 /* ---- plan.c ---- */
 
-/* Gradients by outputs, for training. */
+/* Allocate gradients with respect to outputs, for training. */
 dn_status dn_plan_add_deltas(dn_plan *plan);
-/* In the device's memory. */
+/* Of the device's memory. */
 size_t dn_plan_bytes(const dn_plan *plan);
 
 /* ---- memory.c ---- */
 
-/* Floats that a tensor of n takes: tensors begin at cache lines. */
+/* Floats that a tensor of n values occupies: tensors begin at cache lines. */
 static inline size_t dn_net_pad(size_t n) {
     const size_t align = 16;
     return (n + align - 1) / align * align;
 }
-/* Where tensors lie in the blocks; the blocks of parameters and statistics; pointers of the tensors into them. */
+/* Allocate the blocks of parameters and statistics, place the tensors in them and set the tensors' pointers. */
 dn_status dn_net_place_tensors(dn_net *net);
 dn_status dn_net_allocate_parameters(dn_net *net);
 void dn_net_point_tensors(dn_net *net);
 void dn_net_free_parameters(dn_net *net);
-/* A resized network goes on with the parameters it had, so their shapes must not depend on the input's size: DN_E_USAGE
- * when they are not those of the layers before. */
+/* A resized network keeps its parameters, so their shapes must not depend on the input's size: DN_E_USAGE when they
+ * differ from those of the layers before. */
 dn_status dn_net_check_tensors(const dn_net *net, const dn_layer *before);
-/* What dn_net_prepare_training asks for, in all and still. */
+/* What dn_net_prepare_training allocates: in total, or still to be allocated. */
 size_t dn_net_training_bytes(const dn_net *net, int still);
-/* All that the network has of the device's memory. */
+/* All of the device's memory that the network holds. */
 size_t dn_net_bytes(const dn_net *net);
 
 /* ---- inspect.c ---- */

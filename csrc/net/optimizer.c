@@ -40,7 +40,7 @@ dn_status dn_net_check_rate(const dn_net *net) {
     return DN_OK;
 }
 
-/* Ranges that touch each other in one. */
+/* Clears ranges that touch each other together. */
 static void net_clear_gradients(dn_net *net, const dn_links *links) {
     for (int i = 0, next; i < links->n_ranges; i = next) {
         size_t from = links->ranges[i].offset, to = from;
@@ -53,7 +53,7 @@ static void net_clear_gradients(dn_net *net, const dn_links *links) {
 void dn_net_apply_update(dn_net *net, const dn_links *links) {
     for (int i = 0; i < links->n_ranges; i++) {
         const dn_range *r = &links->ranges[i];
-        int decays = r->decays || net->settings.optimizer.adam; /* Darknet decays biases too with Adam */
+        int decays = r->decays || net->settings.optimizer.adam; /* with Adam, Darknet decays biases too */
         net->ops->update(net->pool, &net->settings.optimizer, net->plan->step, r->count, r->learning_rate,
                          decays ? net->settings.decay : 0, net->values + r->offset, net->moment1 + r->offset,
                          net->moment2 ? net->moment2 + r->offset : NULL, net->grads + r->offset);

@@ -1,10 +1,10 @@
-/* Through the layers: forward, losses, backward, and both for a training step. */
+/* Through the layers: forward, losses, backward, and all of them for a training step. */
 #include "base/report.h"
 #include "net/check.h"
 #include "net/network.h"
 #include <string.h>
 
-/* What layers are to know of this pass. */
+/* What layers need to know of this pass. */
 static dn_status plan_begin(dn_plan *p, const dn_pass *pass) {
     dn_run *run = &p->run;
     int rows = (int)pass->rows.n;
@@ -95,7 +95,7 @@ static double plan_mean_cost(const dn_plan *p) {
     return n ? cost / n : 0;
 }
 
-/* What is descended. */
+/* What training minimises. */
 static double plan_objective(const dn_plan *p) {
     double objective = 0;
     for (int i = 0; i < p->n_layers; i++) {
@@ -124,7 +124,7 @@ static dn_status net_forward(dn_net *net, const dn_rows *rows, int training) {
     dn_net_set_step(net, net->state.seen, 0, n);
     dn_status status = dn_plan_forward(p, &(dn_pass){.last = net->n_layers - 1, .training = training, .rows = given});
     if (status != DN_OK) {
-        p->run.rows = 0; /* nothing to go back from */
+        p->run.rows = 0; /* there is nothing to go back from */
         return status;
     }
     if (training) net->state.seen += rows->n;

@@ -1,6 +1,6 @@
-/* Plans: a network's layers with buffers for so many rows in a pass. A plan copies the layers and their states, in
- * which it points to its own buffers; parameters, statistics and whatever parse has allocated are the network's. So a
- * further plan costs its buffers and no look at the cfg. */
+/* Plans: a network's layers with buffers for a number of rows per pass. A plan copies the layers and their states, and
+ * points them to its own buffers; parameters, statistics and whatever parse has allocated are the network's. So a
+ * further plan costs its buffers only, and does not read the cfg. */
 #include "base/sys.h"
 #include "net/network_parts.h"
 #include <math.h>
@@ -106,7 +106,7 @@ dn_status dn_plan_add_deltas(dn_plan *p) {
 
 /* ---- the weights of terms ---- */
 
-/* Filled in, because that waits for nothing, and only those that are others than before. */
+/* Set by `fill`, which does not wait, and only where they have changed. */
 void dn_plan_set_weights(dn_plan *p) {
     const dn_net *net = p->net;
     for (int i = 0; i < p->n_layers; i++) {
@@ -176,6 +176,6 @@ dn_plan *dn_net_inference_plan(dn_net *net, size_t rows) {
     size_t fit = INFERENCE_BYTES / (row + 1), most = fit < INFERENCE_ROWS ? fit : INFERENCE_ROWS;
     if (rows <= batch || net->recurrent || most <= batch) return net->plan;
     most -= most % (size_t)p->run.time_steps;
-    if (!net->inference) dn_plan_create(&net->inference, net, (int)most, 1); /* without memory jobs do without it */
+    if (!net->inference) dn_plan_create(&net->inference, net, (int)most, 1); /* optional */
     return net->inference ? net->inference : net->plan;
 }

@@ -7,8 +7,8 @@
  *   poly         v (1 - n / max_batches)^power, beyond max_batches 0
  *   sigmoid      v / (1 + exp(gamma (n - step))), n - step signed
  *   random       v U(0, 1)^power
- * The result is never below 0 and never beyond float32: what would make it so is an error of the cfg, and growth
- * without end (gamma or scale above 1) stops at the largest float. */
+ * The result is never below 0 and never exceeds float32: settings that would make it so are errors of the cfg, and
+ * unbounded growth (gamma or scale above 1) stops at the largest float. */
 #include "net/schedule.h"
 #include "base/rng.h"
 #include "base/sys.h"
@@ -27,8 +27,8 @@ static const char *schedule_key(const dn_key *keys, size_t offset) {
     return keys->name;
 }
 
-/* Factors and powers may not be below 0 where the policy uses them: the result would change its sign or have no bound.
- */
+/* Factors and powers must not be below 0 where the policy uses them: the result would change its sign or be
+ * unbounded. */
 static dn_status schedule_signs(dn_section *s, const dn_key *keys, size_t at, const dn_schedule *o) {
     int power = o->burn_in > 0 || o->policy == DN_POLICY_POLY || o->policy == DN_POLICY_RANDOM;
     const struct {
@@ -79,7 +79,7 @@ void dn_schedule_free(dn_schedule *o) {
     o->steps = NULL, o->scales = NULL;
 }
 
-/* ---- in a batch ---- */
+/* ---- for a batch ---- */
 
 static double schedule_unbounded(const dn_schedule *o, double v, uint64_t batch, uint64_t seed) {
     double n = (double)batch;
@@ -101,7 +101,7 @@ static double schedule_unbounded(const dn_schedule *o, double v, uint64_t batch,
 
 double dn_schedule_at(const dn_schedule *o, double value, uint64_t batch, uint64_t seed) {
     double v = schedule_unbounded(o, value, batch, seed);
-    return v > 0 ? fmin(v, FLT_MAX) : 0; /* 0 also for 0 times infinity */
+    return v > 0 ? fmin(v, FLT_MAX) : 0; /* also 0 for 0 times infinity */
 }
 
 uint64_t dn_schedule_end(const dn_schedule *o) {

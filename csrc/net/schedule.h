@@ -1,5 +1,5 @@
-/* How a number changes from batch to batch: a pure function of the batch number. The learning rate is one; any other
- * number of a training (the weight of a term, a temperature) can be one too. */
+/* How a number changes from batch to batch: a pure function of the batch number. The learning rate is one such number;
+ * any other number of a training (the weight of a term, a temperature) can be too. */
 #ifndef DN_SCHEDULE_H
 #define DN_SCHEDULE_H
 #include "net/key.h"
@@ -16,7 +16,7 @@ typedef enum dn_policy {
 
 typedef struct dn_schedule {
     dn_policy policy;
-    double value; /* which the policy multiplies */
+    double value; /* the number that the policy multiplies */
     double power, scale, gamma;
     int64_t step, burn_in, max_batches;
     int n_steps, n_scales, *steps;
@@ -25,14 +25,14 @@ typedef struct dn_schedule {
 
 extern const char *const dn_policy_names[]; /* in the order of dn_policy; ends with NULL */
 
-/* After the keys of a section have been read into it. `keys` is their table and `at` the schedule's place in what they
- * are read into, so that messages name the keys; a number that has no key stays what it was, and without a key for
+/* Call it after the keys of a section have been read. `keys` is their table, and `at` is the schedule's offset in what
+ * they are read into, so that messages can name the keys. A number without a key keeps its value; without a key for
  * `policy` there is none for `steps` and `scales`. */
 dn_status dn_schedule_check(dn_section *section, const dn_key *keys, size_t at, const dn_schedule *schedule);
 void dn_schedule_free(dn_schedule *schedule);
-/* In batch number `batch` (the first update's is 1): 0 to the largest float. `value` is the schedule's own, or what a
- * user gave in its place. */
+/* The value in batch number `batch` (the first update's is 1): 0 to the largest float. `value` is the schedule's own,
+ * or what a user gave instead. */
 double dn_schedule_at(const dn_schedule *schedule, double value, uint64_t batch, uint64_t seed);
-/* The first batch number from which on it is 0 for ever; UINT64_MAX: there is none. */
+/* The first batch number from which on the value stays 0; UINT64_MAX: none. */
 uint64_t dn_schedule_end(const dn_schedule *schedule);
 #endif

@@ -21,7 +21,7 @@ static int snapshot_blocks(const dn_net *net, block blocks[4]) {
 dn_status dn_snapshot_create(dn_snapshot *s, dn_net *net) {
     block blocks[4];
     size_t floats = 0, bytes;
-    DN_TRY(dn_net_prepare_training(net)); /* so that the blocks are the same from now on */
+    DN_TRY(dn_net_prepare_training(net)); /* so that there are the same blocks from now on */
     int n = snapshot_blocks(net, blocks);
     for (int i = 0; i < n; i++) floats += blocks[i].n;
     DN_TRY(dn_size_mul(&bytes, floats, sizeof(float)));

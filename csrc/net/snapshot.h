@@ -1,5 +1,5 @@
-/* A copy of all that training changes, in the memory of the network's machine: parameters, running statistics, moments
- * and the state. It fits the network it was made for, also after a resize. */
+/* A copy of everything that training changes, in the memory of the network's device: parameters, running statistics,
+ * moments and the state. It fits the network it was made for, also after a resize. */
 #ifndef DN_SNAPSHOT_H
 #define DN_SNAPSHOT_H
 #include "net/network.h"
@@ -9,7 +9,7 @@ typedef struct dn_snapshot {
     dn_train_state state;
 } dn_snapshot;
 
-/* Memory for one; the network gets what training needs first. */
+/* Allocate one; the network first allocates what training needs. */
 dn_status dn_snapshot_create(dn_snapshot *snapshot, dn_net *net);
 void dn_snapshot_free(dn_snapshot *snapshot, const dn_net *net);
 void dn_snapshot_take(dn_snapshot *snapshot, const dn_net *net);

@@ -118,8 +118,8 @@ def csv(bench: Bench) -> Result:
     result = Result(
         "Reading a CSV file",
         f"""MNIST as a CSV file of {size / 1e6:.0f} MB, in the page cache, to a float32 matrix: `dv.load_csv`,
-        `pandas.read_csv` and `polars.read_csv` (told the type of the columns), every one in a fresh process, imports
-        not counted. pandas has one thread always. Memory is the process's highest beyond the matrix itself.""",
+        `pandas.read_csv` and `polars.read_csv` (given the columns' types), each in a fresh process, imports not
+        counted. pandas always has one thread. Memory is the process's peak beyond the matrix itself.""",
         results="MB/s per core; memory beyond the matrix",
     )
     path.read_bytes()

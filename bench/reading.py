@@ -1,5 +1,5 @@
-"""One reader of CSV files, in a process of its own: readers take their number of threads from the environment, and memory
-at its highest can only be told of a whole process.
+"""One reader of CSV files, in a separate process: readers take their number of threads from the environment, and peak memory
+can only be measured for a whole process.
 
     python -m bench.reading darknet-vae|pandas|polars THREADS FILE
 
@@ -34,8 +34,8 @@ def measure(who: str, threads: int, path: Path) -> dict[str, Any]:
 
 
 def reader(who: str, path: str) -> Callable[[], np.ndarray]:
-    """To a float32 matrix in whatever order of memory is fastest, by the fastest of the ways that were tried: types told
-    beforehand are faster than integers cast afterwards, for pandas twice as fast."""
+    """To a float32 matrix in whatever order of memory is fastest, by the fastest of the ways that were tried: giving
+    the types beforehand is faster than casting integers afterwards, for pandas twice as fast."""
     if who == "darknet-vae":
         import darknet_vae as dv
 

@@ -1,4 +1,4 @@
-"""Tables: what is found out, what is refused, and that nothing is lost."""
+"""Tables: what is detected, what is refused, and that nothing is lost."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_the_first_of_several_errors_is_named_with_its_line(threads: None) -> No
         Path("x.csv").write_text("".join(lines))
         with pytest.raises(errors.FormatError, match=rf"x\.csv:{row + 2}: {message}"):
             dv.load_csv("x.csv")
-    assert len(dv.load_csv("x.csv", rows=300_000)) == 300_000  # what is behind is nobody's business
+    assert len(dv.load_csv("x.csv", rows=300_000)) == 300_000  # what follows does not matter
     Path("x.csv").write_text("1,2,3\n" * 700_000 + "1,2,\0")
     with pytest.raises(errors.FormatError, match="a zero byte here or later"):
         dv.load_csv("x.csv")

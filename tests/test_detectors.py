@@ -418,7 +418,7 @@ def tiny(network: Build) -> dv.Network:
 @pytest.mark.parametrize("letterbox", [True, False])
 @pytest.mark.parametrize("nms", [0.45, None])
 def test_a_small_yolo_detects_from_end_to_end(tiny: dv.Network, letterbox: bool, nms: float | None) -> None:
-    """Everything behind the network's own outputs once more in numpy, in one row of a network of batch 4."""
+    """Everything after the network's own outputs, computed again in numpy, for one row of a network of batch 4."""
     picture = np.random.default_rng(1).integers(0, 256, (50, 41, 3), dtype=np.uint8)
     found = tiny.detect(picture, threshold=0.3, nms=nms, letterbox=letterbox)
     assert tiny.batch == 4

@@ -259,7 +259,7 @@ HEADS = ("yolo", "region", "detection", "iseg")  # in NETWORKS a route reads the
 
 
 def shared(kind: str, truths: int) -> str:
-    """The type's network, where behind every layer of the type another loss reads its input and its output too."""
+    """The type's network, where after every layer of the type another loss also reads the layer's input and output."""
     header, *sections = re.split(r"^(?=\[)", NETWORKS[kind], flags=re.M)[1:]
     now: list[int] = []  # where layer i of the original stands
     out = [header]

@@ -15,7 +15,7 @@ import darknet_vae as dv
 from darknet_vae._lib import lib
 
 Build = Callable[..., dv.Network]
-# A connected or local layer behind an image, or a reshape, has one size of input; so others stand for these networks.
+# A connected or local layer after an image, or a reshape, has a fixed input size; so other networks stand in for these.
 ANY_SIZE = {
     "softmax": IMAGE + CONV + "[softmax]\nspatial=1\nnoloss=1\n" + CONV + "[softmax]\nspatial=1\n",
     "l2norm": IMAGE + CONV + "[l2norm]\n[route]\nlayers=-1,-2\n[l2norm]\n" + CONV + SSE,

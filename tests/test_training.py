@@ -1,4 +1,4 @@
-"""Training over time: schedules at their edges, going on where one stopped, what fails on the way and what is told of it."""
+"""Training over time: schedules at their edges, continuing where one stopped, failures on the way and how they are reported."""
 
 from __future__ import annotations
 
@@ -331,7 +331,7 @@ def test_a_preview_that_cannot_be_written_is_a_warning_and_training_goes_on(netw
     assert len(texts) == 2 and "p_input_0.txt" in texts[0] and "p_output_2.txt" in texts[1]
     assert Path("p_input_4.txt").is_file() and Path("p_output_4.txt").is_file() and Path("p_output_0.txt").is_file()
     assert weights(net) == weights(plain)
-    with pytest.warns(UserWarning, match="nofolder") as caught:  # told once, not once an epoch
+    with pytest.warns(UserWarning, match="nofolder") as caught:  # reported once, not once per epoch
         ae(network).train(X, 4, preview="nofolder/p.txt")
     assert len(caught) == 1 and "; " not in str(caught[0].message)
 

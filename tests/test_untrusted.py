@@ -108,7 +108,7 @@ def test_a_weights_file_far_too_long_is_told_by_its_size_and_not_read(network: B
         file.truncate(1 << 40)  # no blocks: it costs nothing
     with pytest.raises(dv.errors.FormatError, match=f"the network has 12, the file {((1 << 40) - 20) // 4}"):
         net.load_weights("w.weights")
-    net.load_weights("w.weights", cutoff=1)  # a part of a file may have more behind it
+    net.load_weights("w.weights", cutoff=1)  # more may follow a part of a file
 
 
 def test_cfgs_and_weights_may_come_through_pipes(network: Build) -> None:

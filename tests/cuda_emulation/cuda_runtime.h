@@ -26,7 +26,7 @@ struct place {
 };
 extern thread_local place here;
 void barrier();
-/* Is this launch to be refused, for its shape or at a test's wish? Then the runtime says so. */
+/* Should this launch be refused, because of its shape or at a test's request? Then the runtime says so. */
 bool refused(size_t blocks, unsigned threads);
 /* Run now, or keep it when the stream records. `work` touches device memory. */
 cudaError_t submit(cudaStream_t stream, std::function<void()> work);

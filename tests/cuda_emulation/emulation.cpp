@@ -186,7 +186,7 @@ void block_of_fibers(unsigned threads, const std::function<void()> &thread) {
 
 using namespace emulation;
 
-/* EMULATION_DEVICES, EMULATION_DRIVER and EMULATION_MEMORY (bytes) are the tests' wishes. */
+/* EMULATION_DEVICES, EMULATION_DRIVER and EMULATION_MEMORY (bytes) are set by tests. */
 cudaError_t cudaGetDeviceCount(int *count) {
     *count = (int)wish("EMULATION_DEVICES", 2);
     if (wish("EMULATION_DRIVER", 13000) < 13000) return say(cudaErrorInsufficientDriver);

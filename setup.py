@@ -37,6 +37,7 @@ class BuildExt(build_ext):
         super().finalize_options()
         self.make_folder = Path(self.build_temp).resolve() / "make"
         self.library_dirs.append(str(self.make_folder))
+        self.force = True  # a module left in the build folder may be for another darknet.h
 
     def target_folder(self) -> Path:
         if self.editable_mode or self.inplace:

@@ -3,7 +3,7 @@
  * forward: a tile of TILE_W weight rows times TILE_X rows of x is VL dot products, which a tree of shuffles adds up
  * into one vector. train: a block of weight rows is read once together with its moments; gradient, update and the
  * input's gradient come from registers, so a step moves every weight and moment once in and once out. With a loss
- * behind the layer the block's outputs and their gradient are computed first, while it is in the nearest cache. */
+ * after the layer the block's outputs and their gradient are computed first, while it is in the nearest cache. */
 #include "cpu/cpu_dense.h"
 #include "cpu/cpu_ops.h"
 #include "cpu/isa_simd.h"
@@ -82,7 +82,7 @@ static void strip_dots(const dn_dense_shape *s, const float *x, size_t step, con
 
 /* ---- few inputs: outputs side by side in a vector, so weights are turned for a while: [input][output] ---- */
 
-typedef float strip[NARROW][STRIP]; /* lanes behind the last output are 0 */
+typedef float strip[NARROW][STRIP]; /* lanes after the last output are 0 */
 
 static void strip_load(strip to, const float *from, int inputs, int n) {
     memset(to, 0, sizeof(strip));
@@ -255,8 +255,8 @@ static void biases_update(const dn_dense_pass *p, const rule *o, float dy[][WIDE
     }
 }
 
-/* Gradients of a strip's outputs before the activation, times `scale`: dy (rows, WIDE), zeros behind the last. They
- * come from the layer above, or from the loss right behind this layer. */
+/* Gradients of a strip's outputs before the activation, times `scale`: dy (rows, WIDE), zeros after the last. They
+ * come from the layer above, or from the loss right after this layer. */
 static void strip_gradient(const dn_dense_job *j, const rule *o, int n, int at, float dy[][WIDE], double *sum) {
     const dn_dense_pass *p = j->pass;
     const dn_dense_shape *s = &p->shape;
@@ -283,7 +283,7 @@ static void strip_gradient(const dn_dense_job *j, const rule *o, int n, int at, 
     }
 }
 
-/* Few inputs: VL outputs have `inputs` vectors of weights, one behind the other, in which lane l of vector j is of
+/* Few inputs: VL outputs have `inputs` vectors of weights, one after the other, in which lane l of vector j is of
  * output (j VL + l) / inputs and of input (j VL + l) % inputs. `x` and `parts` (of dx) are in that order too, `turn`
  * brings gradients of outputs into it. */
 typedef struct narrow {

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const losses[] = {"image_loss", "latent_loss", "total_loss"};
+static const char *const losses[] = {DN_IMAGE_LOSS, DN_LATENT_LOSS, DN_TOTAL_LOSS};
 
 static dn_value *report_find(dn_report *report, const char *name) {
     for (int i = 0; i < report->n; i++)
@@ -34,7 +34,7 @@ void dn_report_mean(dn_report *sums, double rows) {
 
 void dn_report_one_loss(const dn_report *report, dn_report *out) {
     *out = *report, out->n = 0;
-    dn_report_add(out, "loss", dn_report_get(report, "total_loss"));
+    dn_report_add(out, "loss", dn_report_get(report, DN_TOTAL_LOSS));
     for (int i = 0; i < report->n; i++) {
         const dn_value *v = &report->values[i];
         int part = 0;

@@ -3,6 +3,11 @@
 #define DN_REPORT_H
 #include "darknet.h"
 
+/* Names of losses in reports. */
+#define DN_IMAGE_LOSS "image_loss"
+#define DN_LATENT_LOSS "latent_loss"
+#define DN_TOTAL_LOSS "total_loss"
+
 /* Turn sums over that many rows into means. */
 void dn_report_mean(dn_report *sums, double rows);
 /* The report with a single `loss`, the total, in place of the losses that make it up. */

@@ -38,7 +38,7 @@ static void line_losses(const dn_report *report, line_form form, char *text, int
     if (single) dn_report_one_loss(report, &one), report = &one;
     for (int i = 0; i < report->n; i++) {
         const dn_value *v = &report->values[i];
-        if (form >= LINE_ONE_LOSS && (at || (!single && strcmp(v->name, "total_loss")))) continue;
+        if (form >= LINE_ONE_LOSS && (at || (!single && strcmp(v->name, DN_TOTAL_LOSS)))) continue;
         at = line_add(text, size, at, form, v->name, v->value);
     }
 }

@@ -14,6 +14,7 @@
 #ifndef DN_LAYER_H
 #define DN_LAYER_H
 #include "backend/backend.h"
+#include "base/report.h"
 #include "base/rng.h"
 #include "net/key.h"
 
@@ -71,10 +72,6 @@ typedef struct dn_truth_fault {
     double sum;         /* of the distribution */
     const char *wanted; /* what the loss requires, and how to get there */
 } dn_truth_fault;
-
-#define DN_IMAGE_LOSS "image_loss"
-#define DN_LATENT_LOSS "latent_loss"
-#define DN_TOTAL_LOSS "total_loss"
 
 /* A term of the objective: a likelihood, which is a loss of the layer's input against the truth, or a latent loss. */
 typedef struct dn_term_type {

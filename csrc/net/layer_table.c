@@ -1,7 +1,9 @@
 /* The layer table, the same in every program. */
+#include "io/json.h"
 #include "net/network.h"
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 typedef struct table_text {
     char *to;
@@ -53,33 +55,10 @@ size_t dn_net_table(const dn_net *net, char *text, size_t size) {
     return t.length;
 }
 
-/* Bytes in the UTF-8 character at `p`; 0: invalid, as in truncated names or other encodings. */
-static int json_character(const unsigned char *p) {
-    int n = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
-    for (int i = 1; i < n; i++)
-        if ((p[i] & 0xc0) != 0x80) return 0; /* the final zero too */
-    int overlong = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
-    int beyond = (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf4 && p[1] > 0x8f); /* surrogates; beyond U+10FFFF */
-    return n > 2 && (overlong || beyond) ? 0 : n;
-}
-
-/* A name from the cfg as a JSON string that is safe on terminals: control characters as escapes, invalid UTF-8 as the
- * replacement character. */
+/* A name from the cfg as a JSON string. */
 static void json_string(table_text *t, const char *text) {
-    table_add(t, "\"");
-    for (const unsigned char *p = (const unsigned char *)text; *p;) {
-        int n = json_character(p);
-        if (!n)
-            table_add(t, "\\ufffd");
-        else if (*p == '"' || *p == '\\')
-            table_add(t, "\\%c", *p);
-        else if (*p < ' ' || *p == 0x7f || (n == 2 && *p == 0xc2 && p[1] < 0xa0))
-            table_add(t, "\\u%04x", (unsigned)p[n - 1]);
-        else
-            table_add(t, "%.*s", n, (const char *)p);
-        p += n ? n : 1;
-    }
-    table_add(t, "\"");
+    int room = t->length < t->size;
+    t->length += dn_json_quote(text, strlen(text), room ? t->to + t->length : NULL, room ? t->size - t->length : 0);
 }
 
 static void json_shape(table_text *t, const char *key, int height, int width, int channels, int values) {

@@ -161,6 +161,9 @@ $(B)/test_pool: tests/c/test_pool.c $(addprefix $(B)/base/,pool.o machine.o sys.
 $(B)/test_threads: tests/c/test_threads.c $(OBJECTS)
 	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $(filter %.c %.o,$^) -o $@ $(LIBS)
 
+$(B)/test_training_fields: tests/c/test_training_fields.c $(OBJECTS)
+	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $(filter %.c %.o,$^) -o $@ $(LIBS)
+
 $(B)/test_replay: tests/c/test_replay.c $(OBJECTS)
 	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $(filter %.c %.o,$^) -o $@ $(LIBS)
 

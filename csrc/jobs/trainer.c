@@ -49,6 +49,7 @@ static dn_status trainer_place_schedule(dn_trainer *t) {
         s->schedule_from = s->seen, s->batches = 0;
     }
     s->rate_from = s->schedule_from;
+    t->first_batch = s->batches;
     t->max_batches = open ? max : 0;
     return DN_OK;
 }
@@ -57,9 +58,10 @@ static dn_status trainer_allocate(dn_trainer *t) {
     dn_net *net = t->net;
     size_t sums = 2 * (size_t)net->n_layers * sizeof(double);
     t->sums = dn_alloc(1, sums);
+    t->validation.kept = dn_alloc(1, sums);
     t->undo.host = dn_alloc((size_t)net->n_layers, sizeof *t->undo.host);
     t->undo.device = net->ops->alloc(net->pool, sums);
-    if (!t->sums || !t->undo.host || !t->undo.device) return DN_E_MEMORY;
+    if (!t->sums || !t->validation.kept || !t->undo.host || !t->undo.device) return DN_E_MEMORY;
     DN_TRY(dn_snapshot_create(&t->last_good, net));
     return dn_feed_place(&t->feed);
 }
@@ -84,8 +86,9 @@ static uint64_t trainer_batches_left(const dn_trainer *t) {
 
 static int trainer_planned(const dn_trainer *t) {
     if (!t->max_batches) return t->options.epochs;
-    uint64_t each = trainer_batches_per_epoch(t), left = trainer_batches_left(t);
-    uint64_t epochs = left / each + (left % each > 0);
+    uint64_t each = trainer_batches_per_epoch(t);
+    uint64_t all = t->max_batches > t->first_batch ? t->max_batches - t->first_batch : 0;
+    uint64_t epochs = all / each + (all % each > 0);
     return epochs < INT_MAX ? (int)epochs : INT_MAX;
 }
 
@@ -159,6 +162,7 @@ static void trainer_free(dn_trainer *t) {
     dn_snapshot_free(&t->last_good, t->net);
     dn_free(t->preview);
     dn_free(t->sums);
+    dn_free(t->validation.kept);
     dn_free(t->undo.host);
     dn_scores_free(&t->validation.sums.scores);
     dn_free(t);
@@ -173,9 +177,9 @@ void dn_trainer_destroy(dn_trainer *t) {
     dn_net_leave(net, DN_OK);
 }
 
-static void trainer_resume_losses(dn_trainer *t, dn_plan *plan, size_t at) {
+static void trainer_resume_losses(dn_plan *plan, const double *sums, size_t at) {
     if (at)
-        dn_plan_losses_resume(plan, t->sums);
+        dn_plan_losses_resume(plan, sums);
     else
         dn_plan_losses_clear(plan);
 }
@@ -186,7 +190,7 @@ static void trainer_resume_losses(dn_trainer *t, dn_plan *plan, size_t at) {
 static dn_status trainer_steps(dn_trainer *t, double until) {
     dn_net *net = t->net;
     dn_status status;
-    trainer_resume_losses(t, net->plan, t->at);
+    trainer_resume_losses(net->plan, t->sums, t->at);
     int steps = 0;
     dn_pool_pace(net->pool, 0);
     do {
@@ -206,7 +210,7 @@ static dn_status trainer_validate(dn_trainer *t, double until) {
     dn_plan *plan = t->feed.validation.plan;
     size_t rows = t->feed.validation.rows.n, *at = &t->validation.at;
     dn_job_sums *sums = &t->validation.sums;
-    trainer_resume_losses(t, plan, *at);
+    trainer_resume_losses(plan, t->validation.kept, *at);
     do {
         dn_rows part = dn_feed_validation(&t->feed, *at);
         dn_status status = dn_job_evaluate(plan, sums, &part);
@@ -219,7 +223,7 @@ static dn_status trainer_validate(dn_trainer *t, double until) {
     } while (*at < rows && dn_now() < until);
     t->validation.running = *at < rows;
     DN_TRY(dn_job_sums_read(sums, plan, *at));
-    dn_plan_losses_keep(plan, t->sums);
+    dn_plan_losses_keep(plan, t->validation.kept);
     return DN_OK;
 }
 
@@ -305,6 +309,7 @@ static dn_status trainer_run(dn_trainer *t, double until, dn_progress *p) {
     dn_status status = trainer_work(t, until, &done);
     t->epoch += done;
     trainer_report(t, done, p);
+    if (done) t->last_epoch = p->report;
     if (done) status = trainer_next_epoch(t);
     memcpy(t->warnings.reported, t->warnings.pending, sizeof t->warnings.reported);
     p->warning = *t->warnings.reported ? t->warnings.reported : NULL;

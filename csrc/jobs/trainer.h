@@ -24,17 +24,20 @@ struct dn_trainer {
     double rate_before;       /* the network's learning rate, to be restored */
     uint64_t max_batches;     /* where to stop; 0: after `planned` epochs */
     int planned;
-    /* The current position. */
+    /* The current position. A checkpoint holds what training_fields.c lists of it. */
     int epoch;    /* finished ones */
     int finished; /* no step is left */
     int preview_due;
     size_t at;             /* rows done in this epoch */
     dn_report losses;      /* sums over the steps of this epoch */
-    double *sums;          /* the same by layer, or those of the validation after it */
+    double *sums;          /* the same by layer */
+    dn_report last_epoch;  /* what was reported of the last finished epoch */
+    uint64_t first_batch;  /* updates since schedule_from when the training began */
     dn_snapshot last_good; /* the end of the last epoch with a finite loss */
     struct {
         int running;
-        size_t at; /* rows done */
+        size_t at;    /* rows done */
+        double *kept; /* as `sums`, for the rows done */
         dn_job_sums sums;
     } validation; /* of the feed's validation rows, after every epoch */
     struct {

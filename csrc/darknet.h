@@ -286,8 +286,15 @@ DN_API void dn_letterbox_size(int width, int height, int image_width, int image_
 
 /* ---- training ---- */
 
+/* Whose weights a training leaves. */
+typedef enum dn_keep_rule {
+    DN_KEEP_DEFAULT, /* the best with patience, otherwise the last */
+    DN_KEEP_LAST,
+    DN_KEEP_BEST /* the epoch with the lowest loss of held-out rows; losses that are not finite never count */
+} dn_keep_rule;
+
 typedef struct dn_train_options {
-    int epochs;           /* > 0: this many; 0: until max_batches of the cfg */
+    int epochs;           /* > 0: this many at most; 0: until max_batches of the cfg, or what follows ends it */
     int shuffle;          /* 1: a new order every epoch, determined by the seed */
     double learning_rate; /* > 0: overrides the cfg's until the trainer is destroyed; 0: the cfg's */
     /* 0: without epochs, a network that has reached max_batches trains max_batches once more, from the start of the
@@ -302,7 +309,25 @@ typedef struct dn_train_options {
     dn_rows valid;  /* x NULL: none; otherwise separate rows */
     const char *column_names; /* NULL, or the inputs' names for messages, as in dn_table.header; borrowed */
     int score; /* 1: if there are no held-out rows, evaluate on the training rows (costs a forward pass over them) */
+    /* n: stop after n epochs in a row whose loss of held-out rows (valid_loss) is not more than min_delta below that of
+     * the last epoch for which it was. Counting begins after warm-ups (burn_in). 0: do not stop */
+    int patience;
+    double min_delta;
+    dn_keep_rule keep;
+    double max_seconds; /* > 0: stop at the end of the step in which so many seconds are over; that epoch is the last,
+                         * complete or not */
 } dn_train_options;
+
+/* Why a training has ended. */
+typedef enum dn_stop { DN_STOP_CALLER, DN_STOP_EPOCHS, DN_STOP_BATCHES, DN_STOP_PATIENCE, DN_STOP_SECONDS } dn_stop;
+/* "caller" (or it has not ended), "epochs", "max_batches", "patience", "max_seconds". */
+DN_API const char *dn_stop_name(dn_stop why);
+
+/* The rows that a training of this network with options.holdout = `part` holds out of a table of `rows` rows; it
+ * depends on the network's seed and these numbers alone. Writes the first `room` of their numbers, from 0 on,
+ * ascending; count is the number of all of them. */
+DN_API dn_status dn_net_holdout(const dn_net *net, size_t rows, double part, uint32_t *held, size_t room,
+                                size_t *count);
 
 /* Where an epoch's preview is for a preview_path: "p.txt" gives "p_input_0.txt" and "p_output_0.txt". `what` is input
  * or output. Writes at most `size` bytes including the final zero; returns the full length. */
@@ -313,10 +338,13 @@ typedef struct dn_progress {
     int epoch_done;    /* 1: the values are those of a whole epoch */
     int finished;
     uint64_t rows_done, rows_total; /* in this epoch */
-    double rows_per_second, seconds, eta_seconds;
+    double rows_per_second, seconds;
+    double eta_seconds; /* NaN: not known, as the training has an open end */
     double learning_rate;
     dn_report report;    /* of the rows trained so far in this epoch; with epoch_done also scores after it */
     const char *warning; /* NULL, or one line, valid until the trainer's next call; once for every problem */
+    dn_stop stopped;     /* once finished: why */
+    int kept_epoch;      /* whose weights remain if the training ends now */
 } dn_progress;
 
 /* The network and the arrays of all rows, including those in the options, are borrowed until the trainer is destroyed.
@@ -330,6 +358,13 @@ DN_API dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const dn_rows 
  * and the next call begins the one after it. A failing call reports too (finished epochs: progress->epoch), unless
  * another thread uses the network. */
 DN_API dn_status dn_trainer_run(dn_trainer *trainer, int max_ms, dn_progress *progress);
+/* End the training where it is: the network's weights become those of the epoch to be kept, with its running
+ * statistics, moments and `seen`, from which another training goes on. dn_trainer_run has already done so when it
+ * reports `finished`; a caller that ends earlier, or whose training failed, calls this. */
+DN_API dn_status dn_trainer_finish(dn_trainer *trainer);
+/* One sentence on why the training stopped and which epoch was kept; empty if it ended as planned with the last one.
+ * Writes at most `size` bytes including the final zero; returns the full length. */
+DN_API size_t dn_trainer_outcome(const dn_trainer *trainer, char *line, size_t size);
 /* Waits for another thread's call on the network. */
 DN_API void dn_trainer_destroy(dn_trainer *trainer);
 /* The progress line, the same in every program: at most `size` bytes including the final zero. If the line does not

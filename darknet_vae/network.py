@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypedDict, TypeVar, cast
@@ -76,6 +76,7 @@ class Progress:
     rows_per_second: float
     seconds: float
     eta_seconds: float
+    """NaN: not known, as the training has an open end."""
     learning_rate: float
     line: str
     """All of it as one line, as the command line shows it."""
@@ -83,6 +84,10 @@ class Progress:
     """The losses and scores in the line, by name; those of held-out rows begin with `valid_`."""
     warning: str | None = None
     """A problem that did not end the training, reported once; `train` also passes it to `warnings.warn`."""
+    stopped: str | None = None
+    """Once finished, why: "epochs", "max_batches", "patience" or "max_seconds"."""
+    kept_epoch: int = 0
+    """The epoch whose weights remain if the training ends now; 0: none is finished."""
 
 
 class History(Mapping[str, list[float]]):
@@ -92,6 +97,13 @@ class History(Mapping[str, list[float]]):
     def __init__(self) -> None:
         self._values: dict[str, list[float]] = {name: [] for name in _LOSSES}
         self.seconds = 0.0
+        self.stopped: str | None = None
+        """Why the last training ended: "epochs", "max_batches", "patience", "max_seconds", "callback", "interrupted" or
+        "failed"; None: it has not."""
+        self.kept_epoch = 0
+        """The epoch whose weights the network holds, counted from 1 over all trainings in this history; 0: none."""
+        self.outcome = ""
+        """One sentence on both, unless the training ended as planned with its last epoch."""
 
     def __getitem__(self, name: str) -> list[float]:
         return self._values[name]
@@ -327,6 +339,10 @@ class Network:
         history: History | None = None,
         continues: bool = False,
         progress: bool | None = None,
+        patience: int | None = None,
+        min_delta: float = 0,
+        keep: str | None = None,
+        max_seconds: float | None = None,
     ) -> History:
         """Train on the rows of X (n, inputs) towards `truth` (default: X itself) and return the losses per epoch.
 
@@ -340,14 +356,23 @@ class Network:
         on; with a truth and neither of them, on the training rows. preview: write ten inputs and outputs per epoch to files
         named after this one; a failure to write them is a warning. on_slice(progress) is called about every 50 ms. history:
         append to this one. progress: show a progress line; None: in notebooks only.
+        patience: stop after so many epochs in a row in which the loss of held-out rows (`valid_loss`) has not improved by more
+        than `min_delta`; counting begins after warm-ups (burn_in). keep: "last" leaves the weights of the last epoch, "best"
+        those of the lowest valid_loss, the first one of equals, with the optimiser's moments and `seen` of that epoch, from which
+        another training goes on; None: "best" with patience, otherwise "last". max_seconds: stop at the end of the step in which
+        so many seconds are over. `history.stopped` and `history.kept_epoch` say what happened.
         Ctrl-C raises KeyboardInterrupt after the current batch; what was learned until then stays in the network. A loss that
         stops being finite raises NumericError and leaves the network as it was after the last good epoch; the epochs until then
-        are in `history` if it was given.
+        are in `history` if it was given. After both, keep="best" leaves the best epoch, if there is one.
         """
         history = History() if history is None else history
+        before, why = len(history.total_loss), "failed"
+        history.stopped, history.kept_epoch, history.outcome = None, before, ""
         shown = _Line(_in_notebook() if progress is None else progress)
+        rules = _end_options(patience, min_delta, keep, max_seconds)
+        run = self._train(X, epochs, truth, shuffle, learning_rate, valid, holdout, preview, continues, rules, history)
         try:
-            for now in self._train(X, epochs, truth, shuffle, learning_rate, valid, holdout, preview, continues):
+            for now in run:
                 if now.warning is not None:
                     warnings.warn(now.warning, stacklevel=2)
                 shown.show(now)
@@ -355,10 +380,18 @@ class Network:
                     on_slice(now)
                 if now.epoch_done:
                     history.add(now)
+                    history.kept_epoch = before + now.kept_epoch
+                    why = now.stopped or "failed"
                     if callback is not None and callback(now) is True:
+                        why = now.stopped or "callback"
                         break
+        except KeyboardInterrupt:
+            why = "interrupted"
+            raise
         finally:
+            history.stopped = why
             shown.end()
+            run.close()
         return history
 
     def _train(
@@ -372,7 +405,9 @@ class Network:
         holdout: float,
         preview: Path | None,
         continues: bool,
-    ) -> Iterator[Progress]:
+        rules: dict[str, Any],
+        history: History,
+    ) -> Generator[Progress, None, None]:
         x, y = self._rows_and_truth(X, truth)
         pair = valid if isinstance(valid, tuple) else (valid, None)
         if len(pair) != 2:
@@ -397,6 +432,7 @@ class Network:
             {
                 "epochs": epochs or 0, "shuffle": int(shuffle), "learning_rate": learning_rate or 0, "preview_path": path,
                 "holdout": holdout, "score": int(y is not None), "continues": int(continues),
+                **rules,
             },
         )  # fmt: skip
         if held_x is not None:
@@ -422,9 +458,24 @@ class Network:
                     losses["image_loss"],
                     losses["latent_loss"], losses["total_loss"], p.rows_per_second, p.seconds, p.eta_seconds, p.learning_rate,
                     text(line), _shown(p.report), None if p.warning == ffi.NULL else text(p.warning),
+                    text(lib.dn_stop_name(p.stopped)) if p.finished else None, p.kept_epoch,
                 )  # fmt: skip
         finally:
+            status = lib.dn_trainer_finish(trainer)
+            lib.dn_trainer_outcome(trainer, line, 256)
+            history.outcome = text(line)
             ffi.release(trainer)
+            if sys.exc_info()[0] in (None, GeneratorExit):  # otherwise that exception is the one to hear of
+                check(status)
+
+    def held_out(self, rows: int, holdout: float) -> npt.NDArray[np.int64]:
+        """Which rows of a table of `rows` rows `train(..., holdout=holdout)` holds out: a function of the network's seed.
+        `evaluate(X[net.held_out(len(X), 0.2)])` is the valid_loss of a training with holdout=0.2."""
+        rows = whole("rows", rows, 0, 2**32 - 1)
+        held, count = np.empty(rows, np.uint32), ffi.new("size_t *")
+        to = ffi.cast("uint32_t *", held.ctypes.data)
+        check(lib.dn_net_holdout(self._handle, rows, real("holdout", holdout), to, rows, count))
+        return held[: count[0]].astype(np.int64)
 
     def _rows_and_truth(self, X: npt.ArrayLike, truth: npt.ArrayLike | None, what: str = "") -> tuple[Array, Array | None]:
         x = matrix(X, self.inputs, what + "X")
@@ -773,6 +824,23 @@ def _in_notebook() -> bool:
     """Does this run in the kernel of a notebook? Then IPython is loaded, so nothing needs to be imported."""
     get = getattr(sys.modules.get("IPython"), "get_ipython", None)
     return get is not None and type(get()).__name__ == "ZMQInteractiveShell"
+
+
+_KEEP = {None: "DN_KEEP_DEFAULT", "last": "DN_KEEP_LAST", "best": "DN_KEEP_BEST"}
+
+
+def _end_options(patience: Any, min_delta: Any, keep: Any, max_seconds: Any) -> dict[str, Any]:
+    """The fields of dn_train_options that say when a training ends and which epoch remains."""
+    if keep not in _KEEP:
+        raise errors.UsageError(f'keep={keep!r} is neither "last" nor "best"')
+    if max_seconds is not None and not real("max_seconds", max_seconds) > 0:
+        raise errors.UsageError(f"max_seconds={max_seconds} is not above 0")
+    return {
+        "patience": 0 if patience is None else whole("patience", patience, 1, 2**31 - 1),
+        "min_delta": real("min_delta", min_delta),
+        "keep": getattr(lib, _KEEP[keep]),
+        "max_seconds": 0.0 if max_seconds is None else float(max_seconds),
+    }
 
 
 class _Line:

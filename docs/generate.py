@@ -128,7 +128,8 @@ def option_table(options: list[Option]) -> str:
     rows = []
     for option in options:
         names = ", ".join(f"`{name}`" for name in option.names.split(", "))
-        rows.append([names, f"`{option.value}`" if option.value else "", option.help])
+        value = option.value.replace("|", "\\|")  # or it would end the cell
+        rows.append([names, f"`{value}`" if value else "", option.help])
     return re.sub(r"\|  \|", "| |", table(["option", "value", "meaning"], rows))
 
 

@@ -9,8 +9,8 @@ from helpers import ROOT
 
 CSRC = ROOT / "csrc"
 LONGEST = 420
-# Kernels are one story each, however long.
-KERNELS = ("cpu/isa_", "cpu/cpu_conv.c", "cuda/")
+# Kernels are one story each, however long, and the public interface is one file.
+KERNELS = ("cpu/isa_", "cpu/cpu_conv.c", "cuda/", "darknet.h")
 
 # The folders that the files of a folder may include from, besides their own.
 MAY_INCLUDE = {

@@ -1,6 +1,7 @@
 /* Verbs that apply a network: sample, encode, reconstruct, predict, evaluate, inspect. */
 #include "cli/cli.h"
 #include <stdlib.h>
+#include <string.h>
 
 typedef enum apply_result { LATENTS, DATA, OUTPUTS } apply_result;
 typedef dn_status (*apply_fn)(dn_net *net, const dn_rows *rows, float *out);
@@ -114,12 +115,31 @@ static int evaluate_rows(apply_job *j, const dn_rows *rows) {
     return cli_check(&j->args, status);
 }
 
+/* Keep of the table only the rows that a training with this seed holds out. */
+static int evaluate_held_out(apply_job *j) {
+    dn_table *t = &j->table;
+    const dn_net_info *info = &j->info;
+    size_t count;
+    uint32_t *held = (uint32_t *)cli_floats(&j->args, t->rows, 1); /* of the same size */
+    if (!held) return DN_E_MEMORY;
+    int code = cli_check(&j->args, dn_net_holdout(j->net, t->rows, j->args.holdout, held, t->rows, &count));
+    for (size_t i = 0; !code && i < count; i++) { /* ascending, so that no row is overwritten before it is moved */
+        size_t from = held[i], x = (size_t)info->inputs, y = (size_t)info->truths;
+        memmove(t->values + i * x, t->values + from * x, x * sizeof(float));
+        if (j->truth) memmove(j->truth + i * y, j->truth + from * y, y * sizeof(float));
+    }
+    if (!code) t->rows = count;
+    free(held);
+    return code;
+}
+
 int cli_evaluate(const cli_args *args) {
     apply_job j;
     dn_report report, shown;
     int code = apply_begin(&j, args), own_truth = !code && cli_own_truth(args, j.net);
     if (!code) code = cli_table(&j.args, j.net, args->data, 0, &j.table);
     if (!code && own_truth) code = cli_truth(&j.args, j.net, args->data, &j.table, &j.classes, &j.truth);
+    if (!code && args->holdout > 0) code = evaluate_held_out(&j);
     dn_rows rows = cli_rows(&j.table, j.truth);
     if (!code) code = cli_check(args, dn_net_evaluate(j.net, &rows, &report));
     if (!code && args->output) code = evaluate_rows(&j, &rows);

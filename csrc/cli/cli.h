@@ -43,7 +43,9 @@ typedef enum cli_kind {
     CLI_COUNT,  /* an integer above 0 */
     CLI_SEED,   /* 64 bits, unsigned */
     CLI_NUMBER, /* above 0 */
+    CLI_AMOUNT, /* 0 or more */
     CLI_PART,   /* between 0 and 1 */
+    CLI_CHOICE, /* one of the words of its metavar: a|b */
     CLI_FLAG    /* no value */
 } cli_kind;
 
@@ -59,10 +61,10 @@ struct cli_args {
     const char *program; /* "darknet", or "darknet-vae" when Python's command line runs us */
     const cli_verb *verb;
     const char *cfg, *data; /* arguments that are not options */
-    const char *weights, *output, *save, *latents, *label_column, *target, *valid, *precision;
-    long rows, epochs, threads, batch, count, gpu;
+    const char *weights, *output, *save, *latents, *label_column, *target, *valid, *precision, *keep;
+    long rows, epochs, threads, batch, count, gpu, patience;
     unsigned long long seed;
-    double learning_rate, scale, holdout;
+    double learning_rate, scale, holdout, min_delta, max_seconds;
     int quiet, json, cpu, no_shuffle, labels, header, no_header, no_latents, random, continues, clear, help;
     char bundled[CLI_PATH]; /* the cfg's path if it is a bundled one */
 };
@@ -96,6 +98,8 @@ int cli_usage(const cli_args *args, const char *format, ...) __attribute__((form
 void cli_warn(const cli_args *args, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Print named values: "name value  name value", or JSON, where values that are not finite are null. */
 int cli_print(const cli_args *args, FILE *to, const dn_report *report);
+/* The same; with JSON also a word under a name. */
+int cli_print_with(const cli_args *args, FILE *to, const dn_report *report, const char *name, const char *word);
 /* Flush standard output and report failures. If the reader is gone, the program ends silently. */
 int cli_flush(const cli_args *args);
 

@@ -54,7 +54,7 @@ void cli_warn(const cli_args *args, const char *format, ...) {
     va_end(list);
 }
 
-int cli_print(const cli_args *args, FILE *to, const dn_report *report) {
+int cli_print_with(const cli_args *args, FILE *to, const dn_report *report, const char *name, const char *word) {
     for (int i = 0; i < report->n; i++) {
         const dn_value *v = &report->values[i];
         if (!args->json)
@@ -64,8 +64,13 @@ int cli_print(const cli_args *args, FILE *to, const dn_report *report) {
         else
             fprintf(to, "%s\"%s\": null", i ? ", " : "{", v->name);
     }
+    if (args->json && word) fprintf(to, ", \"%s\": \"%s\"", name, word);
     fputs(args->json ? "}\n" : "\n", to);
     return to == stdout ? cli_flush(args) : 0;
+}
+
+int cli_print(const cli_args *args, FILE *to, const dn_report *report) {
+    return cli_print_with(args, to, report, NULL, NULL);
 }
 
 int cli_flush(const cli_args *args) {

@@ -24,6 +24,11 @@ const cli_option cli_options[] = {
     {{"clear"}, CLI_FLAG, AT(clear), CLI_TRAIN, NULL, "treat the weights as never trained"},
     {{"valid"}, CLI_FILE, AT(valid), CLI_TRAIN, "F.csv", "evaluate on these rows after every epoch"},
     {{"holdout"}, CLI_PART, AT(holdout), CLI_TRAIN, "p", "hold out this fraction of the rows to evaluate on: 0.2"},
+    {{"holdout"}, CLI_PART, AT(holdout), CLI_EVALUATE, "p", "only the rows that train -holdout p -seed s holds out"},
+    {{"patience"}, CLI_COUNT, AT(patience), CLI_TRAIN, "n", "stop after n epochs with no lower valid_loss; keep best"},
+    {{"min-delta"}, CLI_AMOUNT, AT(min_delta), CLI_TRAIN, "x", "how much lower counts for -patience: more than x (0)"},
+    {{"keep"}, CLI_CHOICE, AT(keep), CLI_TRAIN, "last|best", "epoch to save: last; best valid_loss (with -patience)"},
+    {{"max-seconds"}, CLI_NUMBER, AT(max_seconds), CLI_TRAIN, "s", "stop at the end of a step after s seconds; save"},
     {{"no-shuffle"}, CLI_FLAG, AT(no_shuffle), CLI_TRAIN, NULL, "keep the rows in the order of the file"},
     {{"n"}, CLI_COUNT, AT(count), CLI_SAMPLE, "n", "decode this many random latent vectors"},
     {{"labels"}, CLI_FLAG, AT(labels), CLI_PREDICT, NULL, "the label before every row"},
@@ -92,6 +97,16 @@ static int option_of_others(const cli_args *args, const cli_option *o) {
     return cli_usage(args, "%s has no option -%s, which belongs to: %s", args->verb->name, o->names[0], verbs);
 }
 
+/* Is the value one of the words of "a|b"? */
+static int option_has(const char *words, const char *value) {
+    size_t n = strlen(value);
+    for (const char *word = words, *end; *word; word = end + (*end == '|')) {
+        end = word + strcspn(word, "|");
+        if ((size_t)(end - word) == n && !strncmp(word, value, n)) return 1;
+    }
+    return 0;
+}
+
 /* Returns NULL, or what the value must be. */
 static const char *option_set(cli_args *args, const cli_option *o, const char *value) {
     void *to = (char *)args + o->offset;
@@ -102,6 +117,7 @@ static const char *option_set(cli_args *args, const cli_option *o, const char *v
     case CLI_TEXT:
     case CLI_FILE:
     case CLI_PRECISION: *(const char **)to = value; return *value ? NULL : "not be empty";
+    case CLI_CHOICE: *(const char **)to = value; return option_has(o->metavar, value) ? NULL : "be one of";
     case CLI_FLAG: *(int *)to = 1; return NULL;
     case CLI_WHOLE:
     case CLI_COUNT:
@@ -113,15 +129,17 @@ static const char *option_set(cli_args *args, const cli_option *o, const char *v
         fits = !strchr(value, '-');
         break;
     case CLI_NUMBER:
+    case CLI_AMOUNT:
     case CLI_PART:
         *(double *)to = strtod(value, &end);
-        fits = *(double *)to > 0 && isfinite(*(double *)to) && (o->kind == CLI_NUMBER || *(double *)to < 1);
+        fits = isfinite(*(double *)to) && (o->kind == CLI_AMOUNT ? *(double *)to >= 0 : *(double *)to > 0) &&
+               (o->kind != CLI_PART || *(double *)to < 1);
         break;
     }
     static const char *const wanted[] = {
         [CLI_WHOLE] = "be a whole number from 0 on",         [CLI_COUNT] = "be a whole number above 0",
         [CLI_SEED] = "be a whole number from 0 to 2^64 - 1", [CLI_NUMBER] = "be a number above 0",
-        [CLI_PART] = "be a number between 0 and 1",
+        [CLI_PART] = "be a number between 0 and 1",          [CLI_AMOUNT] = "be a number from 0 on",
     };
     return !errno && end != value && !*end && fits ? NULL : wanted[o->kind];
 }
@@ -147,7 +165,10 @@ static int parse_option(cli_args *args, int argc, char **argv, int *i) {
     const char *wanted = option_set(args, o, value);
     if (wanted && o->kind == CLI_WHOLE && !strcmp(value, "-1"))
         return cli_usage(args, "-%s -1: the CPU is -nogpu", o->names[0]);
-    return wanted ? cli_usage(args, "-%s '%s' must %s", o->names[0], value, wanted) : 0;
+    if (!wanted) return 0;
+    int choice = o->kind == CLI_CHOICE;
+    return cli_usage(args, "-%s '%s' must %s%s%s", o->names[0], value, wanted, choice ? " " : "",
+                     choice ? o->metavar : "");
 }
 
 static int ends_in(const char *word, const char *end) {
@@ -178,8 +199,11 @@ static int parse_check(const cli_args *args) {
     const struct limit {
         const char *name;
         long value, most;
-    } limits[] = {{"batch", args->batch, 1 << 24}, {"threads", args->threads, 4096}, {"epochs", args->epochs, 1 << 30}};
-    for (int i = 0; i < 3; i++)
+    } limits[] = {{"batch", args->batch, 1 << 24},
+                  {"threads", args->threads, 4096},
+                  {"epochs", args->epochs, 1 << 30},
+                  {"patience", args->patience, 1 << 30}};
+    for (int i = 0; i < 4; i++)
         if (limits[i].value > limits[i].most)
             return cli_usage(args, "-%s %ld is more than %ld", limits[i].name, limits[i].value, limits[i].most);
     if (args->header && args->no_header) return cli_usage(args, "-header and -no-header: give one of the two");

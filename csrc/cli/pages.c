@@ -109,6 +109,16 @@ int cli_manual(const cli_args *args) {
 
 static const char precisions[] = "float32 tf32 bf16";
 
+/* The words that an option takes, with blanks between them; NULL: any. */
+static const char *choices(const cli_option *o, char text[64]) {
+    if (o->kind == CLI_PRECISION) return precisions;
+    if (o->kind != CLI_CHOICE) return NULL;
+    snprintf(text, 64, "%s", o->metavar);
+    for (char *c = text; *c; c++)
+        if (*c == '|') *c = ' ';
+    return text;
+}
+
 /* The pattern of the option's files; NULL: any file, or not a file. */
 static const char *pattern(const cli_option *o) {
     if (o->kind != CLI_FILE) return NULL;
@@ -146,10 +156,11 @@ static void quoted(const char *text, const char *special) {
 static void bash_values(void) {
     for (const cli_option *o = cli_options; o->verbs; o++) {
         if (o->kind == CLI_FLAG || !is_first(o, CLI_ALL)) continue;
+        char text[64];
         fputs("    ", stdout);
         spellings(o, "|");
-        if (o->kind == CLI_PRECISION)
-            printf(") COMPREPLY=($(compgen -W '%s' -- \"$cur\")); return ;;\n", precisions);
+        if (choices(o, text))
+            printf(") COMPREPLY=($(compgen -W '%s' -- \"$cur\")); return ;;\n", choices(o, text));
         else if (o->kind == CLI_FILE)
             printf(") _darknet_files '%s'; return ;;\n", pattern(o) ? pattern(o) : "*");
         else
@@ -203,9 +214,10 @@ static void zsh_option(const cli_option *o) {
     quoted(o->help, "[]\\");
     putchar(']');
     if (o->metavar) {
+        char text[64];
         printf(":%s:", o->metavar);
-        if (o->kind == CLI_PRECISION)
-            printf("(%s)", precisions);
+        if (choices(o, text))
+            printf("(%s)", choices(o, text));
         else if (o->kind == CLI_FILE)
             printf("_files%s%s%s", pattern(o) ? " -g \"" : "", pattern(o) ? pattern(o) : "", pattern(o) ? "\"" : "");
         else
@@ -251,8 +263,9 @@ static void completion_fish(const cli_args *args) {
             if (v->bit & o->verbs) printf(" %s", v->name);
         putchar('\'');
         for (int k = 0; k < 3 && o->names[k]; k++) printf(" -o %s -l %s", o->names[k], o->names[k]);
-        if (o->kind == CLI_PRECISION)
-            printf(" -x -a '%s'", precisions);
+        char text[64];
+        if (choices(o, text))
+            printf(" -x -a '%s'", choices(o, text));
         else if (o->kind != CLI_FLAG)
             fputs(o->kind == CLI_FILE ? " -r" : " -x", stdout);
         fputs(" -d '", stdout);

@@ -99,6 +99,12 @@ static int train_start(train_job *j) {
                                 .valid = cli_rows(&j->valid, j->valid_truth),
                                 .score = j->own_truth,
                                 .continues = args->continues,
+                                .patience = (int)args->patience,
+                                .min_delta = args->min_delta,
+                                .keep = !args->keep                  ? DN_KEEP_DEFAULT
+                                        : strcmp(args->keep, "best") ? DN_KEEP_LAST
+                                                                     : DN_KEEP_BEST,
+                                .max_seconds = args->max_seconds,
                                 .column_names = j->table.header};
     dn_rows rows = cli_rows(&j->table, j->truth);
     code = cli_check(args, dn_trainer_create(&j->trainer, j->net, &rows, &options));
@@ -147,19 +153,32 @@ static int train_save(train_job *j) {
     return 0;
 }
 
-/* Print the losses of the last complete epoch; without one, none are known. */
-static int train_result(const train_job *j, const dn_progress *epoch, double seconds) {
+/* Print the losses of the epoch whose weights were kept, which is the last complete one unless an option says
+ * otherwise; without one, none are known. */
+static int train_result(const train_job *j, const dn_progress *last, const dn_progress *kept) {
+    const cli_args *args = &j->args;
     dn_report losses, result = {0};
-    dn_report_shown(&epoch->report, &losses);
-    dn_report_add(&result, "epochs", epoch->epoch);
-    for (int i = 0; i < losses.n && (epoch->epoch || j->args.json); i++)
-        dn_report_add(&result, losses.values[i].name, epoch->epoch ? losses.values[i].value : NAN);
-    dn_report_add(&result, "seconds", floor(seconds * 1000 + 0.5) / 1000);
-    return cli_print(&j->args, cli_is_file(j->save) ? stdout : stderr, &result);
+    int may_differ = args->patience || args->keep || args->max_seconds > 0;
+    dn_report_shown(&kept->report, &losses);
+    dn_report_add(&result, "epochs", kept->epoch ? last->epoch : 0);
+    if (may_differ) dn_report_add(&result, "kept_epoch", kept->epoch);
+    for (int i = 0; i < losses.n && (kept->epoch || args->json); i++)
+        dn_report_add(&result, losses.values[i].name, kept->epoch ? losses.values[i].value : NAN);
+    dn_report_add(&result, "seconds", floor(last->seconds * 1000 + 0.5) / 1000);
+    return cli_print_with(args, cli_is_file(j->save) ? stdout : stderr, &result, "stopped",
+                          may_differ ? dn_stop_name(last->stopped) : NULL);
+}
+
+/* Whose weights these are, if that needs to be said. */
+static int train_finish(const train_job *j) {
+    char line[256];
+    int code = cli_check(&j->args, dn_trainer_finish(j->trainer));
+    if (!code && !j->args.quiet && dn_trainer_outcome(j->trainer, line, sizeof line)) fprintf(stderr, "%s\n", line);
+    return code;
 }
 
 static int train_run(train_job *j) {
-    dn_progress p = {0}, epoch = p, now;
+    dn_progress p = {0}, epoch = p, kept = p, now; /* epoch: the last complete one; kept: whose weights remain */
     int code = train_start(j), terminal = cli_is_terminal();
     if (code) return code;
     dn_status trained;
@@ -172,7 +191,8 @@ static int train_run(train_job *j) {
         }
         if (trained == DN_OK || trained == DN_E_INTERRUPTED) p = now; /* else the weights are the last epoch's */
         if (now.epoch_done) epoch = now;                              /* even if the preview after it is what failed */
-        if (!epoch.epoch) epoch.report = now.report;                  /* for its names */
+        if (now.epoch_done && now.kept_epoch == now.epoch) kept = now;
+        if (!kept.epoch) kept.report = now.report; /* for its names */
         if (trained != DN_OK) break;
         cli_progress(&j->args, &p, terminal);
     } while (!p.finished && !cli_interrupted());
@@ -183,8 +203,10 @@ static int train_run(train_job *j) {
     /* A network that has learned nothing must not overwrite what was saved before. */
     int learned = epoch.epoch > 0 || (interrupted && trained != DN_E_NUMERIC && p.rows_done > 0 &&
                                       isfinite(dn_report_get(&p.report, "total_loss")));
-    int saved = learned ? train_save(j) : 0;
-    if (!saved) saved = train_result(j, &epoch, p.seconds);
+    int saved = learned ? train_finish(j) : 0;
+    if (learned && !saved) saved = train_save(j);
+    p.epoch = epoch.epoch;
+    if (!saved) saved = train_result(j, &p, &kept);
     return code ? code : saved;
 }
 

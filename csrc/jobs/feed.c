@@ -36,23 +36,40 @@ void dn_feed_shuffle(dn_feed *f, uint64_t epoch) {
     if (f->uploaded_order) net->ops->upload(net->pool, f->uploaded_order, f->order, f->n * sizeof *f->order);
 }
 
-/* Split the sequences (in networks that are not recurrent, the rows): the last ones of a random order are held out. */
-static dn_status feed_hold_out(dn_feed *f, double part) {
+/* How many of n sequences (in networks that are not recurrent, rows) are held out. */
+static dn_status feed_held(const dn_net *net, size_t n, double part, size_t *held) {
     DN_CHECK(part > 0 && part < 1, DN_E_USAGE, "holdout=%g is not between 0 and 1", part);
-    size_t steps = (size_t)dn_net_steps(f->net), n = f->all.n / steps, held = (size_t)((double)n * part + 0.5);
-    DN_CHECK(held >= 1 && held < n, DN_E_USAGE, "holdout=%g of %zu %s leaves %zu to train on and %zu held out", part, n,
-             steps > 1 ? "sequences" : "rows", n - held, held);
+    *held = (size_t)((double)n * part + 0.5);
+    DN_CHECK(*held >= 1 && *held < n, DN_E_USAGE, "holdout=%g of %zu %s leaves %zu to train on and %zu held out", part,
+             n, dn_net_steps(net) > 1 ? "sequences" : "rows", n - *held, *held);
+    return DN_OK;
+}
+
+/* Which of them: the last ones of a random order. To be freed with dn_free; NULL: no memory. */
+static unsigned char *feed_is_held(const dn_net *net, size_t n, size_t held) {
     unsigned char *is_held = dn_alloc(n, 1);
+    uint32_t *order = dn_alloc(n, sizeof *order);
+    for (size_t i = 0; is_held && order && i < n; i++) order[i] = (uint32_t)i;
+    if (is_held && order) feed_draw(net->state.seed, DN_STREAM_HOLDOUT, 0, n, order);
+    for (size_t i = n - held; is_held && order && i < n; i++) is_held[order[i]] = 1;
+    if (!order) {
+        dn_free(is_held);
+        return NULL;
+    }
+    dn_free(order);
+    return is_held;
+}
+
+static dn_status feed_hold_out(dn_feed *f, double part) {
+    size_t steps = (size_t)dn_net_steps(f->net), n = f->all.n / steps, held = 0, trained = 0, row = 0;
+    DN_TRY(feed_held(f->net, n, part, &held));
+    unsigned char *is_held = feed_is_held(f->net, n, held);
     f->trained = dn_alloc(n, sizeof *f->trained);
     f->validation.order = dn_alloc(held * steps, sizeof *f->validation.order);
     if (!is_held || !f->trained || !f->validation.order) {
         dn_free(is_held);
         return DN_E_MEMORY;
     }
-    for (size_t i = 0; i < n; i++) f->trained[i] = (uint32_t)i;
-    feed_draw(f->net->state.seed, DN_STREAM_HOLDOUT, 0, n, f->trained);
-    for (size_t i = n - held; i < n; i++) is_held[f->trained[i]] = 1;
-    size_t trained = 0, row = 0;
     for (uint32_t i = 0; i < n; i++) {
         if (!is_held[i]) f->trained[trained++] = i;
         for (size_t k = 0; is_held[i] && k < steps; k++) f->validation.order[row++] = feed_row(&i, steps, k);
@@ -62,6 +79,26 @@ static dn_status feed_hold_out(dn_feed *f, double part) {
     f->validation.rows = f->all, f->validation.rows.n = row;
     f->validation.kind = DN_VALIDATE_HELD_OUT;
     return DN_OK;
+}
+
+static dn_status feed_list_held(const dn_net *net, size_t rows, double part, uint32_t *to, size_t room, size_t *count) {
+    size_t steps = (size_t)dn_net_steps(net), n = rows / steps, held = 0, row = 0;
+    DN_CHECK(rows <= UINT32_MAX, DN_E_USAGE, "cannot hold out of %zu rows", rows);
+    DN_TRY(dn_job_whole(net, rows));
+    DN_TRY(feed_held(net, n, part, &held));
+    *count = held * steps;
+    if (!room) return DN_OK;
+    unsigned char *is_held = feed_is_held(net, n, held);
+    if (!is_held) return DN_E_MEMORY;
+    for (uint32_t i = 0; i < n; i++)
+        for (size_t k = 0; is_held[i] && k < steps && row < room; k++) to[row++] = feed_row(&i, steps, k);
+    dn_free(is_held);
+    return DN_OK;
+}
+
+dn_status dn_net_holdout(const dn_net *net, size_t rows, double part, uint32_t *held, size_t room, size_t *count) {
+    *count = 0;
+    DN_EXCLUSIVE(net, feed_list_held(net, rows, part, held, room, count));
 }
 
 /* Validate on separate rows. */

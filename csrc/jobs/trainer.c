@@ -20,7 +20,7 @@ static void trainer_no_losses(dn_trainer *t) {
 /* Go back to the end of the last good epoch; the next run begins the epoch after it. */
 static void trainer_restore(dn_trainer *t) {
     dn_snapshot_restore(&t->last_good, t->net);
-    t->at = 0, t->finished = t->validation.running = 0;
+    t->at = 0, t->finished = t->validation.running = 0, t->stopped = DN_STOP_CALLER;
     trainer_no_losses(t);
 }
 
@@ -38,7 +38,7 @@ static dn_status trainer_place_schedule(dn_trainer *t) {
      * epochs. */
     uint64_t rest = s->seen % t->feed.n;
     uint64_t ever = s->seen / t->feed.n * trainer_batches_per_epoch(t) + rest / n + (rest % n > 0);
-    int open = t->options.epochs <= 0;
+    int open = t->options.epochs <= 0 && max > 0; /* max_batches decides */
     if (t->options.continues) {
         DN_CHECK(!open || ever < max, DN_E_USAGE,
                  "%s: nothing is left to train: %llu rows seen are batch %llu, and max_batches=%llu ends the schedule: "
@@ -63,6 +63,7 @@ static dn_status trainer_allocate(dn_trainer *t) {
     t->undo.device = net->ops->alloc(net->pool, sums);
     if (!t->sums || !t->validation.kept || !t->undo.host || !t->undo.device) return DN_E_MEMORY;
     DN_TRY(dn_snapshot_create(&t->last_good, net));
+    DN_TRY(dn_keep_create(&t->keep, net, &t->options, t->feed.validation.kind == DN_VALIDATE_HELD_OUT));
     return dn_feed_place(&t->feed);
 }
 
@@ -126,8 +127,11 @@ static dn_status trainer_check(const dn_net *net, const dn_rows *rows, const dn_
     DN_CHECK(options->epochs >= 0, DN_E_USAGE, "epochs=%d is below 0", options->epochs);
     DN_CHECK(options->valid.x || !options->valid.n, DN_E_USAGE, "%zu rows for validation, but no valid.x",
              options->valid.n);
-    DN_CHECK(options->epochs > 0 || net->schedule.max_batches > 0, DN_E_USAGE,
-             "%s: when to stop? give epochs, or max_batches in [net]", net->cfg->path);
+    DN_CHECK(options->max_seconds >= 0 && isfinite(options->max_seconds), DN_E_USAGE,
+             "max_seconds=%g is not a number of seconds", options->max_seconds);
+    DN_CHECK(options->epochs > 0 || net->schedule.max_batches > 0 || options->patience > 0 || options->max_seconds > 0,
+             DN_E_USAGE, "%s: when to stop? give epochs, patience or max_seconds, or max_batches in [net]",
+             net->cfg->path);
     DN_CHECK(options->learning_rate >= 0 && options->learning_rate <= FLT_MAX, DN_E_USAGE,
              "learning_rate=%g is not a positive float32", options->learning_rate);
     return DN_OK;
@@ -160,6 +164,7 @@ static void trainer_free(dn_trainer *t) {
     if (t->undo.device) ops->free(t->net->pool, t->undo.device);
     dn_feed_free(&t->feed);
     dn_snapshot_free(&t->last_good, t->net);
+    dn_keep_free(&t->keep, t->net);
     dn_free(t->preview);
     dn_free(t->sums);
     dn_free(t->validation.kept);
@@ -197,6 +202,7 @@ static dn_status trainer_steps(dn_trainer *t, double until) {
         if ((status = dn_trainer_step(t)) != DN_OK) break;
         dn_pool_pace(net->pool, 1);
         if (net->ops->separate_memory && ++steps % STEPS_AHEAD == 0) DN_TRY(net->ops->finish(net->pool));
+        if (!net->state.rows_since_update && dn_trainer_late(t)) dn_trainer_stop(t, DN_STOP_SECONDS);
     } while (t->at < t->feed.n && !t->finished && dn_now() < until);
     if (status != DN_OK && status != DN_E_INTERRUPTED) return status;
     DN_TRY(dn_plan_losses(net->plan, &t->losses));
@@ -253,6 +259,8 @@ static void trainer_report(const dn_trainer *t, int done, dn_progress *p) {
                        .epochs = t->planned,
                        .epoch_done = done,
                        .finished = t->finished && !t->validation.running,
+                       .stopped = t->stopped,
+                       .kept_epoch = dn_keep_epoch(&t->keep, t->epoch),
                        .rows_done = t->at,
                        .rows_total = t->feed.n,
                        .report = t->losses,
@@ -264,6 +272,10 @@ static void trainer_report(const dn_trainer *t, int done, dn_progress *p) {
     double left = p->finished ? 0 : trainer_epochs_left(t, done);
     p->rows_per_second = t->clock.worked > 0 ? t->clock.rows / t->clock.worked : 0;
     if (p->rows_per_second > 0 && left > 0) p->eta_seconds = left * (double)t->feed.n / p->rows_per_second;
+    double limit = t->options.max_seconds;
+    if (!p->epochs && !p->finished) p->eta_seconds = NAN;
+    if (limit > 0 && !p->finished && !(p->seconds + p->eta_seconds <= limit))
+        p->eta_seconds = fmax(limit - p->seconds, 0);
 }
 
 /* Has the epoch had its last step? The last epoch of a training may end at max_batches, before its rows do. */
@@ -276,7 +288,8 @@ static dn_status trainer_train(dn_trainer *t, double until) {
     t->clock.worked += dn_now() - began, t->clock.rows += (double)t->at - before;
     if (status != DN_OK && status != DN_E_INTERRUPTED) trainer_restore(t);
     DN_TRY(status);
-    if (t->at == t->feed.n && t->options.epochs > 0 && t->epoch + 1 >= t->options.epochs) t->finished = 1;
+    if (t->at == t->feed.n && t->options.epochs > 0 && t->epoch + 1 >= t->options.epochs)
+        dn_trainer_stop(t, DN_STOP_EPOCHS);
     if (!trainer_trained(t)) return DN_OK;
     dn_snapshot_take(&t->last_good, t->net);
     t->validation.running = t->feed.validation.kind != DN_VALIDATE_NOTHING;
@@ -308,9 +321,11 @@ static dn_status trainer_run(dn_trainer *t, double until, dn_progress *p) {
     int done;
     dn_status status = trainer_work(t, until, &done);
     t->epoch += done;
+    if (done) dn_trainer_judge(t);
     trainer_report(t, done, p);
     if (done) t->last_epoch = p->report;
     if (done) status = trainer_next_epoch(t);
+    if (done && t->finished) dn_keep_restore(&t->keep, t->net);
     memcpy(t->warnings.reported, t->warnings.pending, sizeof t->warnings.reported);
     p->warning = *t->warnings.reported ? t->warnings.reported : NULL;
     *t->warnings.pending = 0;

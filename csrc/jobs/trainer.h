@@ -3,7 +3,7 @@
 #define DN_TRAINER_H
 #include "jobs/feed.h"
 #include "jobs/jobs.h"
-#include "net/snapshot.h"
+#include "jobs/keep.h"
 
 enum { DN_TRAINER_PROBLEMS = 8, DN_TRAINER_LINE = 700 };
 
@@ -25,8 +25,9 @@ struct dn_trainer {
     uint64_t max_batches;     /* where to stop; 0: after `planned` epochs */
     int planned;
     /* The current position. A checkpoint holds what training_fields.c lists of it. */
-    int epoch;    /* finished ones */
-    int finished; /* no step is left */
+    int epoch;       /* finished ones */
+    int finished;    /* no step is left, */
+    dn_stop stopped; /* and why */
     int preview_due;
     size_t at;             /* rows done in this epoch */
     dn_report losses;      /* sums over the steps of this epoch */
@@ -34,6 +35,7 @@ struct dn_trainer {
     dn_report last_epoch;  /* what was reported of the last finished epoch */
     uint64_t first_batch;  /* updates since schedule_from when the training began */
     dn_snapshot last_good; /* the end of the last epoch with a finite loss */
+    dn_keep keep;          /* the best epoch */
     struct {
         int running;
         size_t at;    /* rows done */
@@ -58,6 +60,19 @@ struct dn_trainer {
 
 /* One pass over the next rows, and an update when the batch is full. A failure changes nothing. */
 dn_status dn_trainer_step(dn_trainer *trainer);
+
+/* ---- trainer_end.c ---- */
+
+/* What decides about the best epoch, and about anything else that goes by validation: the total loss of the held-out
+ * rows, accuracy or not, with every term at the weight that training aims for (a warm-up's target). NaN: there are no
+ * such rows. Valid at the end of an epoch. */
+double dn_trainer_monitored(const dn_trainer *trainer);
+/* No step is left, and why. */
+void dn_trainer_stop(dn_trainer *trainer, dn_stop why);
+/* Are max_seconds over? */
+int dn_trainer_late(const dn_trainer *trainer);
+/* Called when an epoch is complete, validation included: keeps the best, and may stop the training. */
+void dn_trainer_judge(dn_trainer *trainer);
 
 /* ---- preview.c ---- */
 

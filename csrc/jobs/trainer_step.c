@@ -77,6 +77,6 @@ dn_status dn_trainer_step(dn_trainer *t) {
     }
     t->at += (size_t)n;
     if (update) dn_net_count_update(net);
-    if (t->max_batches && s->batches >= t->max_batches) t->finished = 1;
+    if (t->max_batches && s->batches >= t->max_batches) dn_trainer_stop(t, DN_STOP_BATCHES);
     return DN_OK;
 }

@@ -111,7 +111,8 @@ dn_status dn_trainer_diverged(const dn_trainer *t, double loss) {
     char column[128], kept[64] = "; nothing was learned";
     double most;
     int far = trainer_far_column(t, SIZE_MAX, sane, &most, column, sizeof column);
-    if (t->epoch) snprintf(kept, sizeof kept, "; the weights of epoch %d are kept", t->epoch);
+    int epoch = dn_keep_epoch(&t->keep, t->epoch);
+    if (epoch) snprintf(kept, sizeof kept, "; the weights of epoch %d are kept", epoch);
     if (!far)
         return dn_fail(DN_E_NUMERIC, "the loss became %s in epoch %d: a smaller learning rate may help%s", name,
                        t->epoch + 1, kept);

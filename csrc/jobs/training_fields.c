@@ -6,14 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OF_NET(name, type, member) \
-    { name, type, 1, offsetof(dn_net, member), NULL }
-#define OF_TRAINER(name, type, member) \
-    { name, type, 0, offsetof(dn_trainer, member), NULL }
-#define SAME(name, type, member, word) \
-    { name, type, 0, offsetof(dn_trainer, member), word }
-#define SAME_NET(name, type, member, word) \
-    { name, type, 1, offsetof(dn_net, member), word }
+#define OF_NET(name, type, member) {name, type, 1, offsetof(dn_net, member), NULL}
+#define OF_TRAINER(name, type, member) {name, type, 0, offsetof(dn_trainer, member), NULL}
+#define SAME(name, type, member, word) {name, type, 0, offsetof(dn_trainer, member), word}
+#define SAME_NET(name, type, member, word) {name, type, 1, offsetof(dn_net, member), word}
 
 const dn_field dn_training_fields[] = {
     /* the network */
@@ -29,6 +25,11 @@ const dn_field dn_training_fields[] = {
     OF_TRAINER("last_epoch", DN_FIELD_REPORT, last_epoch),
     OF_TRAINER("first_batch", DN_FIELD_UINT64, first_batch),
     OF_TRAINER("rate_before", DN_FIELD_DOUBLE, rate_before),
+    OF_TRAINER("best_loss", DN_FIELD_DOUBLE, keep.lowest),
+    OF_TRAINER("best_epoch", DN_FIELD_INT, keep.epoch),
+    OF_TRAINER("patience_loss", DN_FIELD_DOUBLE, keep.bar),
+    OF_TRAINER("patience_waited", DN_FIELD_INT, keep.waited),
+    OF_TRAINER("best.", DN_FIELD_SNAPSHOT, keep.snapshot),
     /* what must be the same when it goes on */
     SAME_NET("batch", DN_FIELD_INT, settings.batch, "batch"),
     SAME_NET("subdivisions", DN_FIELD_INT, subdivisions, "subdivisions"),

@@ -191,6 +191,9 @@ uint64_t dn_net_batch_number(const dn_net *net);
 void dn_net_begin_anew(dn_net *net, uint64_t seen);
 uint64_t dn_net_rows_per_update(const dn_net *net);
 double dn_net_rate(const dn_net *net);
+/* Was the last batch part of a warm-up? The learning rate has one (burn_in); whatever else gets one, such as the weight
+ * of a term, is asked here too. */
+int dn_net_warms_up(const dn_net *net);
 
 /* ---- io/weights.c ---- */
 

@@ -18,6 +18,8 @@ double dn_net_rate(const dn_net *net) {
     return dn_schedule_at(&net->schedule, value, dn_net_batch_number(net), s->seed);
 }
 
+int dn_net_warms_up(const dn_net *net) { return dn_schedule_warms_up(&net->schedule, dn_net_batch_number(net)); }
+
 void dn_net_set_step(dn_net *net, uint64_t pass, uint64_t at, int64_t rows) {
     const dn_optimizer *o = &net->settings.optimizer;
     double t = (double)(net->state.updates + 1);

@@ -81,10 +81,12 @@ void dn_schedule_free(dn_schedule *o) {
 
 /* ---- for a batch ---- */
 
+int dn_schedule_warms_up(const dn_schedule *o, uint64_t batch) { return (double)batch < (double)o->burn_in; }
+
 static double schedule_unbounded(const dn_schedule *o, double v, uint64_t batch, uint64_t seed) {
     double n = (double)batch;
     if (batch >= dn_schedule_end(o)) return 0;
-    if (n < (double)o->burn_in) return v * pow(n / (double)o->burn_in, o->power);
+    if (dn_schedule_warms_up(o, batch)) return v * pow(n / (double)o->burn_in, o->power);
     switch (o->policy) {
     case DN_POLICY_CONSTANT: return v;
     case DN_POLICY_STEP: return v * pow(o->scale, (double)(batch / (uint64_t)o->step));

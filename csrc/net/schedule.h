@@ -33,6 +33,8 @@ void dn_schedule_free(dn_schedule *schedule);
 /* The value in batch number `batch` (the first update's is 1): 0 to the largest float. `value` is the schedule's own,
  * or what a user gave instead. */
 double dn_schedule_at(const dn_schedule *schedule, double value, uint64_t batch, uint64_t seed);
+/* Is the schedule still warming up in this batch (burn_in)? */
+int dn_schedule_warms_up(const dn_schedule *schedule, uint64_t batch);
 /* The first batch number from which on the value stays 0; UINT64_MAX: none. */
 uint64_t dn_schedule_end(const dn_schedule *schedule);
 #endif

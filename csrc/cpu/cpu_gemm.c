@@ -10,6 +10,8 @@ const dn_gemm_kernel *dn_cpu_gemm_kernel(void) {
     return kernels[dn_cpu_isa()];
 }
 
+static const double LEAST = 5e6; /* operations of a product that is cut */
+
 typedef struct gemm_job {
     const dn_gemm_kernel *kernel;
     int trans_a, trans_b, m, n, k, lda, ldb, ldc;
@@ -42,7 +44,6 @@ static void gemm_cut(gemm_job *j) {
     enum { UNIT = 48, ROWS = 256 };
     double area = 2 * (j->k + 4.0), work = area * j->m * j->n; /* 4: reading and writing C */
     j->rows = j->m, j->cols = j->n;
-    if (work < 5e6) return;
     double block = work / 16;
     block = block < 2e6 ? 2e6 : block > 1e7 ? 1e7 : block;
     if (work / 128 > block) block = work / 128;
@@ -62,7 +63,12 @@ void cpu_gemm(dn_pool *pool, int trans_a, int trans_b, int m, int n, int k, floa
         blas(101, trans_a ? 112 : 111, trans_b ? 112 : 111, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
         return;
     }
-    gemm_job j = {.kernel = dn_cpu_gemm_kernel(),
+    const dn_gemm_kernel *kernel = dn_cpu_gemm_kernel();
+    if (2.0 * m * n * (k + 4.0) < LEAST) {
+        kernel->gemm(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+        return;
+    }
+    gemm_job j = {.kernel = kernel,
                   .trans_a = trans_a,
                   .trans_b = trans_b,
                   .m = m,

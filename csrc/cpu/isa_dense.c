@@ -46,9 +46,13 @@ INLINE vec dots(const float *const w[TILE_W], const float *const x[TILE_X], int 
     int k = 0, middle = n / VL / 2 * VL;
     for (; k + VL <= n; k += VL) {
         vec xs[TILE_X];
-        for (int j = 0; j < TILE_X; j++) xs[j] = load(x[j] + k);
+        for (int j = 0; j < TILE_X; j++) {
+            xs[j] = load(x[j] + k);
+            IN_REGISTER(xs[j]);
+        }
         for (int i = 0; i < TILE_W; i++) {
             vec ws = load(w[i] + k);
+            IN_REGISTER(ws);
             for (int j = 0; j < TILE_X; j++) acc[i * TILE_X + j] += ws * xs[j];
         }
         for (int i = 0; k == middle && i < TILE_W; i++) PREFETCH_HEAD(w[i] + TILE_W * n);

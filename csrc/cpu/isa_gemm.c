@@ -1,6 +1,7 @@
-/* C = alpha op(A) op(B) + beta C on one thread, compiled once per instruction set. Three ways:
+/* C = alpha op(A) op(B) + beta C on one thread, compiled once per instruction set. Four ways:
  *
  *   dots     A (m, k) and B^T (n, k) are both read along k, nothing is packed: few rows, as in a connected forward
+ *   thin     rows of C are written one after the other: k of 1 or 2, as in the gradient of weights from one row
  *   tile     MR x NR of C in registers, A(i, p) broadcast, rows of B loaded; op(B) goes through a packed block on the
  *            stack, strip after strip of NR columns, unless it is used too seldom; A^T is packed too
  *   turned   C^T = B^T A^T for a C of fewer columns than a vector has lanes, when A has its rows in the lanes'
@@ -9,24 +10,8 @@
  * Strips narrower than NR columns are padded with zeros in the packed block, so every element is summed in the same
  * order wherever it stands. The caller (cpu_gemm.c) cuts large products into blocks of which this does one. */
 #include "cpu/cpu_kernels.h"
-#include "cpu/isa_simd.h"
+#include "cpu/isa_gemm_dots.h"
 
-/* Tiles of MR x NV vectors; BLOCK floats of packed B, which MC rows of A use strip by strip before the next MC.
- *
- * AVX-512, measured on Zen 4 and 5 with 1 MB of L2: a strip (KC, 48) does not fit L1, so tiles go along the rows of C.
- * Narrower vectors, measured on Zen 4 held to them and sized for 32 KB of L1 and 256 KB of L2: a strip (KC, 24) of AVX2
- * stays in L1 while MC rows of A come from L2. There 48 to 96 rows, and 96 to 192 KB of B, made no difference. */
-#if VL == 16
-enum { MR = 8, NV = 3, WIDE = 8, MC = 16, BLOCK = 48 * 1024, KC_TURNED = 128, DOT_ROWS = 4, DOTS_MOST = 512 };
-#elif VL == 8
-enum { MR = 4, NV = 3, WIDE = 6, MC = 64, BLOCK = 36 * 1024, KC_TURNED = 256, DOT_ROWS = 3, DOTS_MOST = 48 };
-#else
-enum { MR = 6, NV = 2, WIDE = 6, MC = 60, BLOCK = 36 * 1024, KC_TURNED = 256, DOT_ROWS = 3, DOTS_MOST = 512 };
-#endif
-enum { NR = NV * VL, KC = 256, LINE = 16, AHEAD = 8, DOT_COLS = 4 };
-/* Up to DOTS_MOST rows, as many as DOTS_DEPTH times fit into k and DOTS_VALUES of A (which every four columns read
- * again from a near cache), dot products are faster than transposing B. */
-enum { DOTS_DEPTH = 6, DOTS_VALUES = 1 << 16 };
 /* Up to DIRECT_ROWS rows, and up to DIRECT_SHALLOW_ROWS when k is at most SHALLOW, B is not worth copying. Strips of
  * narrow vectors are but a line and a half wide: of a B of more than DIRECT_NEAR values they read DIRECT_DEPTH rows at
  * a time, which the processor can follow as so many streams, and from DIRECT_FAR values on they ask for the next. */
@@ -35,7 +20,7 @@ enum { DIRECT_ROWS = 24, DIRECT_SHALLOW_ROWS = 72, DIRECT_DEPTH = 1 << 30 };
 #else
 enum { DIRECT_ROWS = 24, DIRECT_SHALLOW_ROWS = 24, DIRECT_DEPTH = 16 };
 #endif
-enum { SHALLOW = 1024, DIRECT_NEAR = 1 << 16, DIRECT_FAR = 1 << 21 };
+enum { THIN = 2, SHALLOW = 1024, DIRECT_NEAR = 1 << 16, DIRECT_FAR = 1 << 21 };
 
 typedef struct gemm_args {
     int m, n, k;
@@ -45,73 +30,37 @@ typedef struct gemm_args {
     float *c;
 } gemm_args;
 
-/* ---- tiles ---- */
+/* ---- thin products: of so small a k that what takes time is writing C ---- */
 
-#define TILE_ARGS                                                                                                \
-    int k, float alpha, const float *a, ptrdiff_t ars, ptrdiff_t acs, const float *b, ptrdiff_t ldb, float beta, \
-        float *c, ptrdiff_t ldc
-
-/* C (mr, nv VL) = beta C + alpha A B, rows of B `ldb` apart. The unroll pragmas put acc into registers. */
-INLINE void tile(const int mr, const int nv, TILE_ARGS) {
-    vec acc[MR][WIDE];
-    UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] = (vec){0};
-    if (k >= 16) {
-        const float *to = c;
-        UNROLL for (int i = 0; i < mr; i++, to += ldc) UNROLL for (int j = 0; j < nv * VL; j += 16)
-            __builtin_prefetch(to + j, 1);
-    }
-    for (int p = 0; p < k; p++) {
-        vec row[WIDE];
-        UNROLL for (int j = 0; j < nv; j++) row[j] = load(b + p * ldb + j * VL);
-        UNROLL for (int i = 0; i < mr; i++) {
-            vec x = splat(a[i * ars + p * acs]);
-            UNROLL for (int j = 0; j < nv; j++) acc[i][j] += x * row[j];
+/* C, whole vectors of columns only, row by row as it lies in memory; the k rows of B stay in the nearest cache.
+ * `plain`: alpha is 1, beta 0. */
+INLINE void thin_rows(const int k, const int plain, const gemm_args *g) {
+    const float *a = g->a, *b = g->b;
+    const ptrdiff_t brs = g->brs, n = g->n;
+    for (int i = 0; i < g->m; i++, a += g->ars) {
+        float *c = g->c + i * g->ldc;
+        vec x[THIN];
+        UNROLL for (int p = 0; p < k; p++) x[p] = splat(a[p * g->acs]);
+        for (ptrdiff_t j = 0; j < n; j += VL) {
+            vec sum = {0};
+            UNROLL for (int p = 0; p < k; p++) sum += x[p] * load(b + p * brs + j);
+            if (!plain) {
+                sum *= g->alpha;
+                if (g->beta != 0) sum = g->beta * load(c + j) + sum;
+            }
+            store(c + j, sum);
         }
     }
-    if (alpha != 1) UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] *= alpha;
-    if (beta == 0)
-        UNROLL for (int i = 0; i < mr; i++, c += ldc) UNROLL for (int j = 0; j < nv; j++) store(c + j * VL, acc[i][j]);
-    else
-        UNROLL for (int i = 0; i < mr; i++, c += ldc) UNROLL for (int j = 0; j < nv; j++)
-            store(c + j * VL, beta * load(c + j * VL) + acc[i][j]);
 }
 
-/* One function for each shape: they do not share registers, or the compiler spills. */
-#define TILE(r, v)                                                    \
-    static __attribute__((noinline)) void tile_##r##_##v(TILE_ARGS) { \
-        tile(r, v, k, alpha, a, ars, acs, b, ldb, beta, c, ldc);      \
+static void gemm_thin(const gemm_args *g) {
+    int plain = g->alpha == 1 && g->beta == 0;
+    switch (g->k * 2 + plain) {
+    case 2: thin_rows(1, 0, g); break;
+    case 3: thin_rows(1, 1, g); break;
+    case 4: thin_rows(2, 0, g); break;
+    case 5: thin_rows(2, 1, g); break;
     }
-#define ENTRY(r, v) [v][r] = tile_##r##_##v,
-#define UP_TO_4(f, v) f(1, v) f(2, v) f(3, v) f(4, v)
-#define UP_TO_8(f, v) UP_TO_4(f, v) f(5, v) f(6, v) f(7, v) f(8, v)
-#if VL == 16
-#define TILES(f) UP_TO_8(f, 1) UP_TO_8(f, 2) UP_TO_8(f, 3) f(1, 8) f(2, 8)
-#elif VL == 8
-#define TILES(f) UP_TO_4(f, 1) UP_TO_4(f, 2) UP_TO_4(f, 3) f(1, 6) f(2, 6)
-#else
-#define TILES(f) UP_TO_4(f, 1) f(5, 1) f(6, 1) UP_TO_4(f, 2) f(5, 2) f(6, 2) f(1, 6) f(2, 6)
-#endif
-TILES(TILE)
-static void (*const tiles[WIDE + 1][MR + 1])(TILE_ARGS) = {TILES(ENTRY)};
-
-/* beta c, and not NaN when beta is 0 and c was never set */
-typedef float vec4 __attribute__((vector_size(16), aligned(4), may_alias));
-INLINE float scaled(float beta, float c) { return beta == 0 ? 0 : beta * c; }
-static inline int least(int a, int b) { return a < b ? a : b; }
-static inline int whole(int n) { return (n + VL - 1) / VL * VL; } /* n rounded up to vectors */
-
-/* The m <= MR rows of a strip of n <= NR columns, n not a multiple of VL: through a buffer. cs 1 and rs the row step of
- * C, or the other way about to write C turned. */
-static void tile_edge(int m, int n, int k, float alpha, const float *a, ptrdiff_t ars, ptrdiff_t acs, const float *b,
-                      ptrdiff_t ldb, float beta, float *c, ptrdiff_t rs, ptrdiff_t cs) {
-    float out[MR * NR > 2 * WIDE * VL ? MR * NR : 2 * WIDE * VL] __attribute__((aligned(64)));
-    int width = whole(n);
-    tiles[width / VL][m](k, alpha, a, ars, acs, b, ldb, 0, out, width);
-    for (int i = 0; i < m; i++)
-        for (int j = 0; j < n; j++) {
-            float *to = c + i * rs + j * cs;
-            *to = scaled(beta, *to) + out[i * width + j];
-        }
 }
 
 /* ---- packing: strip after strip, each (kc, width) with width NR or, in the last, n rounded up to vectors ---- */
@@ -252,80 +201,12 @@ static void gemm_direct(const gemm_args *g) {
     }
 }
 
-/* ---- dot products ---- */
-
-/* x with the lanes kept that `keep` has set */
-INLINE vec masked(vec x, ivec keep) { return (vec)((ivec)x & keep); }
-
-#define DOTS_ARGS                                                                                           \
-    int k, float alpha, const float *a, ptrdiff_t lda, const float *b, ptrdiff_t ldb, float beta, float *c, \
-        ptrdiff_t ldc
-
-/* C (rows, cols) = beta C + alpha A B^T; A (rows, k), B (cols, k), k >= VL */
-INLINE void dots(const int rows, const int cols, DOTS_ARGS) {
-    enum { MOST = 16, SIDE = 8 };
-    vec acc[MOST], x[SIDE];
-    UNROLL for (int i = 0; i < MOST; i++) acc[i] = (vec){0};
-    int p = 0;
-    for (; p + VL <= k; p += VL) {
-        UNROLL for (int i = 0; i < rows; i++) x[i] = load(a + i * lda + p);
-        UNROLL for (int j = 0; j < cols; j++) {
-            vec y = load(b + j * ldb + p);
-            UNROLL for (int i = 0; i < rows; i++) acc[i * cols + j] += x[i] * y;
-        }
-    }
-    if (p < k) { /* the last VL again, without those that are counted */
-        ivec keep = (ivec){LANES(LANE, 0)} >= VL - (k - p);
-        UNROLL for (int i = 0; i < rows; i++) x[i] = masked(load(a + i * lda + k - VL), keep);
-        UNROLL for (int j = 0; j < cols; j++) {
-            vec y = masked(load(b + j * ldb + k - VL), keep);
-            UNROLL for (int i = 0; i < rows; i++) acc[i * cols + j] += x[i] * y;
-        }
-    }
-    float out[MOST] __attribute__((aligned(64)));
-    UNROLL for (int g = 0; g < rows * cols; g += VL) store(out + g, alpha * sums(acc + g));
-    for (int i = 0; i < rows; i++) {
-        float *to = c + i * ldc;
-        if (cols % 4 == 0)
-            for (int j = 0; j < cols; j += 4) {
-                vec4 s = *(const vec4 *)(out + i * cols + j);
-                if (beta != 0) s += beta * *(const vec4 *)(to + j);
-                *(vec4 *)(to + j) = s;
-            }
-        else
-            for (int j = 0; j < cols; j++) to[j] = scaled(beta, to[j]) + out[i * cols + j];
-    }
-}
-
-#define DOTS(r, q)                                                    \
-    static __attribute__((noinline)) void dots_##r##_##q(DOTS_ARGS) { \
-        dots(r, q, k, alpha, a, lda, b, ldb, beta, c, ldc);           \
-    }
-#define DOTS_ENTRY(r, q) [r][q] = dots_##r##_##q,
-#define ALL_DOTS(f) UP_TO_4(f, 1) UP_TO_4(f, 2) UP_TO_4(f, 3) UP_TO_4(f, 4) f(6, 2) f(8, 2) f(2, 8) f(1, 8)
-ALL_DOTS(DOTS)
-static void (*const dot_tiles[9][9])(DOTS_ARGS) = {ALL_DOTS(DOTS_ENTRY)};
-
-static void gemm_dots(int m, int n, int k, float alpha, const float *a, ptrdiff_t lda, const float *b, ptrdiff_t ldb,
-                      float beta, float *c, ptrdiff_t ldc) {
-    int wide = m <= 2 ? 8 : DOT_COLS;
-    for (int j = 0; j < n;) {
-        int cols = n - j >= wide ? wide : least(DOT_COLS, n - j), tall = cols == 2 ? 2 * DOT_ROWS : DOT_ROWS;
-        for (int i = 0; i < m;) {
-            int rows = m - i >= tall ? tall : least(DOT_ROWS, m - i);
-            dot_tiles[rows][cols](k, alpha, a + i * lda, lda, b + j * ldb, ldb, beta, c + i * ldc + j, ldc);
-            i += rows;
-        }
-        j += cols;
-    }
-}
-
 /* Few columns of B (k, n), n < VL: turned on the stack, then dot products. */
 static void gemm_dots_packed(const gemm_args *g) {
     enum { PART = 1024 };
-    float turned[VL * PART] __attribute__((aligned(64)));
-    for (int p0 = 0; p0 < g->k; p0 += PART) {
-        int kc = least(PART, g->k - p0);
+    float turned[VL * (PART + VL)] __attribute__((aligned(64)));
+    for (int p0 = 0, kc; p0 < g->k; p0 += kc) {
+        kc = g->k - p0 < PART + VL ? g->k - p0 : PART; /* no part is shorter than a vector */
         for (int p = 0; p < kc; p++)
             for (int j = 0; j < g->n; j++) turned[j * kc + p] = g->b[(p0 + p) * g->brs + j * g->bcs];
         gemm_dots(g->m, g->n, kc, g->alpha, g->a + p0, g->ars, turned, kc, p0 ? 1 : g->beta, g->c, g->ldc);
@@ -371,10 +252,13 @@ static void gemm(int trans_a, int trans_b, int m, int n, int k, float alpha, con
         gemm_dots_packed(&g);
     else if (trans_a && n < VL && m >= VL)
         gemm_turned(&g);
-    else if (!trans_b && (m < DIRECT_ROWS || (m < DIRECT_SHALLOW_ROWS && k <= SHALLOW))) {
+    else if (!trans_b && (k <= THIN || m < DIRECT_ROWS || (m < DIRECT_SHALLOW_ROWS && k <= SHALLOW))) {
         int vectors = n / VL * VL;
         g.n = vectors;
-        gemm_direct(&g);
+        if (k <= THIN)
+            gemm_thin(&g);
+        else
+            gemm_direct(&g);
         g.n = n - vectors, g.b += vectors, g.c += vectors;
         if (g.n) gemm_packed(&g);
     } else

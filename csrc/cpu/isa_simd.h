@@ -32,6 +32,16 @@ typedef int32_t ivec __attribute__((vector_size(VL * 4)));
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
+/* Keeps v in a register. Compilers fold a load into every use of it; of 512-bit loads a processor does one in a cycle,
+ * as many as products. */
+#if VL == 16
+#define IN_REGISTER(v) __asm__("" : "+v"(v))
+#elif VL == 8
+#define IN_REGISTER(v) __asm__("" : "+x"(v))
+#else
+#define IN_REGISTER(v) (void)(v)
+#endif
+
 INLINE vec load(const float *p) { return *(const vec_u *)p; }
 INLINE void store(float *p, vec v) { *(vec_u *)p = v; }
 INLINE vec splat(float x) { return x - (vec){0}; }
@@ -74,14 +84,15 @@ INLINE vec picked(vec v, ivec at) {
 #define SUM_ROUND(v, d) \
     UNROLL for (int r = 0; r < (d); r++) v[r] = SHUFFLE(v[r], v[r + (d)], EVEN, d) + SHUFFLE(v[r], v[r + (d)], ODD, d);
 
-INLINE void transpose(vec v[VL]){
+INLINE void transpose(vec v[VL]) {
 #if VL == 16
     TRANSPOSE_ROUND(v, 8)
 #endif
 #if VL >= 8
-        TRANSPOSE_ROUND(v, 4)
+    TRANSPOSE_ROUND(v, 4)
 #endif
-            TRANSPOSE_ROUND(v, 2) TRANSPOSE_ROUND(v, 1)}
+    TRANSPOSE_ROUND(v, 2) TRANSPOSE_ROUND(v, 1)
+}
 
 /* Lane i of the result is the sum of the lanes of v[i]. v is overwritten. */
 INLINE vec sums(vec v[VL]) {

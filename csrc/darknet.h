@@ -77,16 +77,27 @@ typedef struct dn_net_options {
     /* NULL: "float32". "tf32" or "bf16": fewer bits of the factors in matrix products, on GPUs that support it;
      * elsewhere an error */
     const char *precision;
+    /* NULL, or keys to set whatever the cfg says, a line each: "section.key=value". The section is net, the type of
+     * layers (all of them), a layer's name= or its number from 0. DN_E_USAGE when there is no such section or key */
+    const char *set;
+    int clear;    /* of a model file: 1: rows that were trained before do not count, `seen` is 0 */
+    int training; /* of a model file: 1: with seed, moments and where its training stands, as in a copy */
 } dn_net_options;
 
-/* Build a network from the cfg file `path` with fresh parameters. `options` may be NULL. DN_E_USAGE when an environment
- * variable that chooses how to compute (DARKNET_ISA, DARKNET_BLAS, DARKNET_THREADS) is invalid. DN_E_FORMAT when the
- * cfg has a key that changes results in other Darknets and is not supported here; a key that changes training only is a
- * warning, and training is then an error. */
+/* Build a network from the cfg file `path` with fresh parameters, or from a model file with those in it. `options` may
+ * be NULL. DN_E_USAGE when an environment variable that chooses how to compute (DARKNET_ISA, DARKNET_BLAS,
+ * DARKNET_THREADS) is invalid. DN_E_FORMAT when the cfg has a key that changes results in other Darknets and is not
+ * supported here; a key that changes training only is a warning, and training is then an error. */
 DN_API dn_status dn_net_create(dn_net **out, const char *path, const dn_net_options *options);
 /* The same from the zero-terminated text of a cfg. Messages call it `name`; NULL: "cfg_text". */
 DN_API dn_status dn_net_create_text(dn_net **out, const char *text, const char *name, const dn_net_options *options);
+/* The same from the bytes of a model file. Messages call them `name`; NULL: "bytes". */
+DN_API dn_status dn_net_create_bytes(dn_net **out, const void *bytes, size_t size, const char *name,
+                                     const dn_net_options *options);
 DN_API void dn_net_destroy(dn_net *net);
+/* The network's cfg, with what options and resizing changed: writes at most `size` bytes including the final zero;
+ * returns the full length. */
+DN_API size_t dn_net_cfg_text(const dn_net *net, char *text, size_t size);
 /* Keep other threads out for several calls: they get DN_E_USAGE, as this call does when another thread is using the
  * network. Release as often as you claim, from the same thread. */
 DN_API dn_status dn_net_claim(dn_net *net);
@@ -242,14 +253,45 @@ DN_API dn_status dn_net_evaluate_rows(dn_net *net, const dn_rows *rows, float *i
  * written when latent is below 1 or the array would be too large. */
 DN_API dn_status dn_prior_sample(uint64_t seed, size_t rows, int latent, float *z);
 
-/* Darknet .weights. Loading checks every size before anything is overwritten; a watch can end it only before that.
- * `seen` becomes that of the file, from which the learning-rate schedule and max_batches then count anew; `clear` sets
- * it to 0. */
+/* A file whose name ends in .safetensors is a model file: one file with the network's cfg and the files that it names,
+ * its parameters, `seen`, and its notes (docs/model-file.md). Any other name: Darknet .weights. Loading recognises a
+ * model file also by its first bytes; its tensors are taken by name and must fit the network, which keeps its cfg.
+ * Everything is checked before anything is overwritten; a watch can end it only before that. `seen` becomes that of the
+ * file, from which the learning-rate schedule and max_batches then count anew; `clear` sets it to 0. */
 DN_API dn_status dn_net_save(const dn_net *net, const char *path);
 DN_API dn_status dn_net_load(dn_net *net, const char *path, int clear);
 /* Only layers start <= i < cutoff; cutoff < 0: all. */
 DN_API dn_status dn_net_load_range(dn_net *net, const char *path, int clear, int start, int cutoff);
 DN_API dn_status dn_net_save_range(const dn_net *net, const char *path, int cutoff);
+/* As dn_net_load_range, from the bytes of a model file. Messages call them `name`; NULL: "bytes". */
+DN_API dn_status dn_net_load_bytes(dn_net *net, const void *bytes, size_t size, const char *name, int clear, int start,
+                                   int cutoff);
+/* A model file in memory, to be freed with dn_bytes_free. `training`: with the optimiser's moments and where the
+ * training stands, for an exact copy (dn_net_options.training); DN_E_USAGE while gradients wait for an update. */
+DN_API dn_status dn_net_save_bytes(const dn_net *net, int training, char **bytes, size_t *size);
+DN_API void dn_bytes_free(char *bytes);
+/* 1: a model file, by its name or by its first bytes. */
+DN_API int dn_is_model_file(const char *path);
+
+/* Classes, in the order of their numbers. */
+typedef struct dn_classes {
+    int n;
+    char *names; /* (n) texts, zero-terminated, one after another */
+} dn_classes;
+
+/* What a model file says besides the network and its parameters. A network keeps it, from the file or as set. */
+typedef struct dn_model_notes {
+    double scale;             /* the data was divided by it; 0: by the cfg's data_scale */
+    const char *label_column; /* the column that is no data; NULL: as in the cfg */
+    int n_columns;
+    const char *columns; /* (n_columns) names of the inputs, zero-terminated, one after another */
+    dn_classes classes;  /* names of the classes; n = 0: none */
+    dn_report losses;    /* of the last epoch; training sets them */
+} dn_model_notes;
+/* The texts belong to the network, until its notes are set or another file is loaded. */
+DN_API dn_status dn_net_notes(const dn_net *net, dn_model_notes *notes);
+/* Copies them. The scale and the label column count from now on in dn_net_info and dn_net_label_column. */
+DN_API dn_status dn_net_set_notes(dn_net *net, const dn_model_notes *notes);
 
 /* Can a file be written there? For use before a long job; the file is neither created nor changed. Anything but a
  * regular file is written directly later, so it is only checked; "-" is standard output. */
@@ -409,11 +451,6 @@ DN_API void dn_table_free(dn_table *table);
 DN_API dn_status dn_csv_save(const char *path, const float *values, size_t rows, size_t columns);
 
 /* ---- supervised learning: labels and targets ---- */
-
-typedef struct dn_classes {
-    int n;
-    char *names; /* (n) texts, zero-terminated, one after another; class 0 first */
-} dn_classes;
 
 /* The distinct labels, (rows) texts as in dn_table: numbers by value, then words by their bytes. 7 and 7.0 are the same
  * label. */

@@ -44,12 +44,12 @@ if TYPE_CHECKING:
     from .data import bundled, load_csv, load_table, one_hot, save_csv
     from .detection import Detections
     from .errors import DarknetError
-    from .network import History, Layer, Losses, Network, Progress, build_info, layer_types, sample_prior
+    from .network import History, Layer, Losses, Network, Notes, Progress, build_info, layer_types, sample_prior
 
 # Loaded on first use, so that `import darknet_vae` and `darknet-vae --version` stay fast.
 _HOMES = {
     "Network": "network", "Layer": "network", "History": "network", "Progress": "network", "Losses": "network",
-    "sample_prior": "network", "build_info": "network", "layer_types": "network",
+    "Notes": "network", "sample_prior": "network", "build_info": "network", "layer_types": "network",
     "load_csv": "data", "load_table": "data", "save_csv": "data", "bundled": "data",
     "one_hot": "data",
     "DarknetError": "errors", "Detections": "detection",
@@ -57,9 +57,9 @@ _HOMES = {
 _MODULES = ("errors", "plots", "datasets")
 
 __all__ = [
-    "DarknetError", "Detections", "History", "Layer", "Losses", "Network", "Progress", "__version__", "build_info", "bundled",
-    "datasets", "errors", "get_include", "get_library_dir", "layer_types", "load_csv", "load_table", "one_hot", "plots",
-    "sample_prior", "save_csv",
+    "DarknetError", "Detections", "History", "Layer", "Losses", "Network", "Notes", "Progress", "__version__", "build_info",
+    "bundled", "datasets", "errors", "get_include", "get_library_dir", "layer_types", "load_csv", "load_table", "one_hot",
+    "plots", "sample_prior", "save_csv",
 ]  # fmt: skip
 
 

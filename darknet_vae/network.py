@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import shutil
 import sys
 import time
@@ -11,7 +12,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Concatenate, NamedTuple, ParamSpec, TypedDict, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -239,21 +240,86 @@ class Layer:
         return f"<layer {self.index} [{self.type}]{name} {self.inputs} -> {self.shape}>"
 
 
+class Notes(NamedTuple):
+    """What a model file says besides the network."""
+
+    scale: float | None
+    """The data was divided by it; None: by the cfg's data_scale."""
+    label_column: str | None
+    columns: list[str]
+    """Names of the inputs, or none."""
+    classes: list[str]
+    """Names of the classes, or none."""
+    losses: dict[str, float]
+    """Of the last epoch."""
+
+
+def _name(word: str) -> bytes:
+    if not isinstance(word, str) or "\0" in word:
+        raise errors.UsageError(f"{word!r} is no name")
+    return word.encode()
+
+
+def _names(names: Any, n: int) -> list[str]:
+    """n texts, one after another."""
+    words = []
+    for _ in range(n):
+        words.append(text(names))
+        names += len(ffi.string(names)) + 1
+    return words
+
+
+def _lines(given: Mapping[str, object] | None) -> str:
+    """Keys to set, as the core takes them."""
+
+    def word(value: object) -> str:
+        if isinstance(value, bool | np.bool_):
+            return str(int(value))
+        return ",".join(map(word, value)) if isinstance(value, list | tuple) else str(value)
+
+    lines = [f"{key}={word(value)}" for key, value in (given or {}).items()]
+    if wrong := [line for line in lines if "\n" in line or "\0" in line]:
+        raise errors.UsageError(f"cannot set {wrong[0]!r}: a key is one line")
+    return "\n".join(lines)
+
+
+def _content(model: Any) -> tuple[str, bytes]:
+    """Name and content of a model file that is open, or in memory."""
+    if isinstance(model, bytes):
+        return "bytes", model
+    data = model.read()
+    if not isinstance(data, bytes):
+        raise errors.UsageError(f"a model file is read in binary mode, not as {type(data).__name__}")
+    return str(getattr(model, "name", "the file")), data
+
+
+def _restored(cls: type[Network], name: str, data: bytes, options: Mapping[str, Any]) -> Network:
+    """A network from its pickle."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the cfg: they were reported when it was read
+        net = cls._from_model(data, options)
+    net.cfg = name
+    return net
+
+
 class Network:
-    """A network built from the cfg file `cfg`, or from the text of one, `cfg_text`, with fresh parameters.
+    """A network built from the cfg file `cfg`, or from the text of one, `cfg_text`, with fresh parameters; or from a model file,
+    with those in it. `with Network(...) as net:` frees its memory at the end.
 
     seed: determines initial weights, noise, dropout and shuffling. device: "cpu"; "cuda" or "cuda:N" for a GPU; "auto" for a GPU
     if there is one and the network is large enough to gain from it. batch: rows per pass, instead of the cfg's.
     threads: None means all that this process may use. precision of matrix products: "float32"; "tf32" or "bf16" on GPUs that
-    support them, elsewhere a DeviceError. With recurrent layers, tables (train, predict, encode, ...) are sequences of time_steps
-    rows, one after the other, and every sequence begins without state. A network is used by one thread at a time: a call while
-    another thread's call (a training, say) is running is a UsageError; its properties can be read at any time. Different
-    networks are independent.
+    support them, elsewhere a DeviceError. set: keys to set whatever the cfg says, {"net.batch": 8, "3.filters": 4}: of [net], of
+    all layers of a type, of the layer with that name= or number. With recurrent layers, tables (train, predict, encode, ...) are
+    sequences of time_steps rows, one after the other, and every sequence begins without state. A network is used by one thread
+    at a time: a call while another thread's call (a training, say) is running is a UsageError; its properties can be read at
+    any time. Different networks are independent.
     """
 
     def __init__(
         self, cfg: Path | None = None, seed: int = 0, device: str = "auto", batch: int | None = None,
         threads: int | None = None, precision: str | None = None, *, cfg_text: str | None = None,
+        set: Mapping[str, object] | None = None,
     ) -> None:  # fmt: skip
         if (cfg is None) == (cfg_text is None):
             raise errors.UsageError("a network is built from a cfg file or from cfg_text: give one of the two")
@@ -261,42 +327,175 @@ class Network:
             raise errors.UsageError(f"cfg_text is {type(cfg_text).__name__}, not a string")
         if cfg_text is not None and "\0" in cfg_text:
             raise errors.UsageError("cfg_text holds a zero byte, so it is not text")
-        seed = whole("seed", seed, 0, 2**64 - 1)
-        for name, value in (("batch", batch), ("threads", threads)):
-            if value is not None:
-                whole(name, value, 1, 2**31 - 1)
-        names = [ffi.new("char[]", word.encode()) for word in (device, precision or "")]
-        given = {"seed": seed, "batch": batch or 0, "threads": threads or 0, "device": names[0], "precision": names[1]}
-        options = ffi.new("dn_net_options *", given)
+        name = "cfg_text" if cfg is None else str(cfg)
+        options = {"seed": seed, "device": device, "batch": batch, "threads": threads, "precision": precision, "set": set}
+        if cfg_text is not None:
+            content = cfg_text.encode()
+            self._create(name, options, lambda out, how: lib.dn_net_create_text(out, content, ffi.NULL, how))
+        elif cfg is not None:
+            path = to_bytes(cfg)
+            self._create(name, options, lambda out, how: lib.dn_net_create(out, path, how), cfg)
+
+    def _create(self, name: str, given: Mapping[str, Any], create: Callable[[Any, Any], int], path: Path | None = None) -> None:
+        """Build the network with `create(out, options)`."""
+        options: dict[str, Any] = {
+            "seed": 0, "device": "auto", "batch": None, "threads": None, "precision": None, "set": None,
+        }  # fmt: skip
+        if unknown := given.keys() - options.keys() - {"clear", "training"}:
+            raise TypeError(f"a Network has no option {unknown.pop()!r}")
+        options.update(given)
+        seed = whole("seed", options["seed"], 0, 2**64 - 1)
+        for key in ("batch", "threads"):
+            if options[key] is not None:
+                whole(key, options[key], 1, 2**31 - 1)
+        words = (options["device"], options["precision"] or "", _lines(options["set"]))
+        names = [ffi.new("char[]", word.encode()) for word in words]
+        how = ffi.new(
+            "dn_net_options *",
+            {
+                "seed": seed, "batch": options["batch"] or 0, "threads": options["threads"] or 0, "device": names[0],
+                "precision": names[1], "set": names[2], "clear": int(options.get("clear") or 0),
+                "training": int(options.get("training") or 0),
+            },
+        )  # fmt: skip
         out = ffi.new("dn_net **")
         listen()
-        if cfg_text is not None:
-            check(lib.dn_net_create_text(out, cfg_text.encode(), ffi.NULL, options))
-        elif cfg is not None:
-            check(lib.dn_net_create(out, to_bytes(cfg), options), cfg)
-        self._handle = ffi.gc(out[0], lib.dn_net_destroy)
+        check(create(out, how), path)
+        self._pointer: Any = ffi.gc(out[0], lib.dn_net_destroy)
+        self._options = {key: options[key] for key in ("device", "threads", "precision")}
         self._rows = 0
-        self.cfg = "cfg_text" if cfg is None else str(cfg)
+        self._training = False
+        self.cfg = name
         for i in range(lib.dn_net_warning_count(self._handle)):
-            warnings.warn(text(lib.dn_net_warning(self._handle, i)), stacklevel=2)
+            warnings.warn(text(lib.dn_net_warning(self._handle, i)), stacklevel=3)
         self.layers = [Layer(self, i) for i in range(self._info().n_layers)]
 
     @classmethod
-    def load(cls, cfg: Path | None, weights: Path, **options: Any) -> Network:
-        """A network with the parameters of a Darknet .weights file; options as in the constructor (cfg None: cfg_text=)."""
-        net = cls(cfg, **options)
-        net.load_weights(weights)
+    def load(
+        cls, cfg: Path | BinaryIO | None, weights: Path | BinaryIO | None = None, *, clear: bool = False, **options: Any
+    ) -> Network:
+        """A trained network: from a model file, load("m.safetensors"), or from a cfg and its parameters in a Darknet .weights
+        file or in a model file, load("x.cfg", "x.weights"). Model files may be paths or binary files that are open for
+        reading. Options as in the constructor (cfg None: cfg_text=); clear: as in `load_weights`."""
+        if weights is None:
+            return cls._from_model(cfg, {**options, "clear": clear})
+        if hasattr(cfg, "read"):
+            raise errors.UsageError("a file object as cfg is a model file, which has its own weights")
+        net = cls(cast(Any, cfg), **options)
+        net.load_weights(weights, clear)
         return net
 
-    def load_weights(self, path: Path, clear: bool = False, start: int = 0, cutoff: int | None = None) -> None:
-        """Read a Darknet .weights file; only layers start <= i < cutoff if given. `seen` becomes the file's, and the learning
-        rate schedule and max_batches count anew from there; clear: `seen` starts at 0."""
-        end = -1 if cutoff is None else cutoff
-        check(lib.dn_net_load_range(self._handle, to_bytes(path), int(clear), start, end), path)
+    @classmethod
+    def _from_model(cls, model: Path | BinaryIO | bytes | None, options: Mapping[str, Any]) -> Network:
+        if model is None or "cfg_text" in options:
+            raise errors.UsageError("a cfg comes without parameters: load(cfg, weights), or load(model file)")
+        net = cls.__new__(cls)
+        if isinstance(model, bytes) or hasattr(model, "read"):
+            name, data = _content(model)
+            net._create(name, options, lambda out, how: lib.dn_net_create_bytes(out, data, len(data), name.encode(), how))
+            return net
+        path = to_bytes(model)
+        if not lib.dn_is_model_file(path) and os.path.exists(model):
+            raise errors.UsageError(f"{os.fspath(model)} is no model file: load(cfg, weights) takes a cfg and its weights")
+        net._create(str(model), options, lambda out, how: lib.dn_net_create(out, path, how), model)
+        return net
 
-    def save(self, path: Path, cutoff: int | None = None) -> None:
-        """Write a Darknet .weights file, completely or not at all; only layers i < cutoff if given."""
-        check(lib.dn_net_save_range(self._handle, to_bytes(path), -1 if cutoff is None else cutoff), path)
+    def load_weights(self, path: Path | BinaryIO, clear: bool = False, start: int = 0, cutoff: int | None = None) -> None:
+        """Read the parameters of a Darknet .weights file, or of a .safetensors file by their names (`3.weights`); only layers
+        start <= i < cutoff if given. `seen` becomes the file's, and the learning rate schedule and max_batches count anew from
+        there; clear: `seen` starts at 0. A file object is a .safetensors file."""
+        end = -1 if cutoff is None else cutoff
+        if hasattr(path, "read"):
+            name, data = _content(path)
+            check(lib.dn_net_load_bytes(self._handle, data, len(data), name.encode(), int(clear), start, end))
+        else:
+            check(lib.dn_net_load_range(self._handle, to_bytes(cast(Any, path)), int(clear), start, end), cast(Any, path))
+
+    def save(self, path: Path | BinaryIO, cutoff: int | None = None) -> None:
+        """Write the network, completely or not at all: a model file if the name ends in .safetensors or `path` is a file that
+        is open for writing, otherwise a Darknet .weights file, which has the parameters only (those of layers i < cutoff if
+        given)."""
+        if hasattr(path, "write"):
+            if cutoff is not None:
+                raise errors.UsageError("a model file has all layers; only a weights file can end before one")
+            path.write(self._bytes(training=False))
+        else:
+            check(lib.dn_net_save_range(self._handle, to_bytes(path), -1 if cutoff is None else cutoff), path)
+
+    def _bytes(self, training: bool) -> bytes:
+        """A model file; training: with all that an exact copy needs."""
+        data, size = ffi.new("char **"), ffi.new("size_t *")
+        check(lib.dn_net_save_bytes(self._handle, int(training), data, size))
+        content = bytes(ffi.buffer(data[0], size[0]))
+        lib.dn_bytes_free(data[0])
+        return content
+
+    @property
+    def _handle(self) -> Any:
+        if self._pointer is None:
+            raise errors.UsageError("the network is closed")
+        return self._pointer
+
+    def close(self) -> None:
+        """Free the network's memory now. Any later use is a UsageError; closing twice is not."""
+        if self._pointer is None:
+            return
+        with self._claimed():
+            if self._training:
+                raise errors.UsageError("the network is being trained: close it after that")
+        pointer, self._pointer = self._pointer, None
+        ffi.release(pointer)
+
+    def __enter__(self) -> Network:
+        self._handle  # noqa: B018 - an error if it is closed
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def cfg_text(self) -> str:
+        """The network's cfg, with what `set` and `resize` changed."""
+        return self._text(lib.dn_net_cfg_text)
+
+    @property
+    @_alone
+    def notes(self) -> Notes:
+        """What is known of the data and of the training, as model files keep it."""
+        notes = ffi.new("dn_model_notes *")
+        check(lib.dn_net_notes(self._handle, notes))
+        return Notes(
+            scale=float(notes.scale) or None,
+            label_column=None if notes.label_column == ffi.NULL else text(notes.label_column),
+            columns=_names(notes.columns, notes.n_columns),
+            classes=_names(notes.classes.names, notes.classes.n),
+            losses=_values(ffi.addressof(notes, "losses")),
+        )
+
+    @_alone
+    def note(
+        self, *, scale: float | None = None, label_column: str | None = None, columns: Iterable[str] | None = None,
+        classes: Iterable[str] | None = None,
+    ) -> None:  # fmt: skip
+        """Have model files say how the data was scaled (divided by `scale`), which column is the label, and what columns and
+        classes are called. What is None stays as it is."""
+        notes = ffi.new("dn_model_notes *")
+        check(lib.dn_net_notes(self._handle, notes))
+        kept = []
+        if scale is not None:
+            notes.scale = real("scale", scale)
+        if label_column is not None:
+            kept.append(ffi.new("char[]", _name(label_column)))
+            notes.label_column = kept[-1]
+        if columns is not None:
+            words = [_name(word) for word in columns]
+            kept.append(ffi.new("char[]", b"\0".join(words)))
+            notes.columns, notes.n_columns = kept[-1], len(words)
+        if classes is not None:
+            words = [_name(word) for word in classes]
+            kept.append(ffi.new("char[]", b"\0".join(words)))
+            notes.classes.names, notes.classes.n = kept[-1], len(words)
+        check(lib.dn_net_set_notes(self._handle, notes))
 
     def resize(self, height: int | None = None, width: int | None = None, batch: int | None = None) -> None:
         """Change the size of the input image, or the rows per pass. Parameters, the optimiser's moments, running statistics
@@ -441,6 +640,7 @@ class Network:
         created = lib.dn_trainer_create(out, self._handle, dn_rows(x, y), options)
         self._check(created, X=x, truth=y, valid_X=held_x, valid_truth=held_y)
         trainer = ffi.gc(out[0], lib.dn_trainer_destroy)
+        self._training = True
         p = ffi.new("dn_progress *")
         line = ffi.new("char[256]")
         try:
@@ -464,6 +664,7 @@ class Network:
             status = lib.dn_trainer_finish(trainer)
             lib.dn_trainer_outcome(trainer, line, 256)
             history.outcome = text(line)
+            self._training = False
             ffi.release(trainer)
             if sys.exc_info()[0] in (None, GeneratorExit):  # otherwise that exception is the one to hear of
                 check(status)
@@ -800,14 +1001,10 @@ class Network:
             return shape
         return self.input_shape if info.outputs == info.inputs else None
 
-    def __copy__(self) -> NoReturn:
-        raise TypeError("a Network is not copied: save it, and load the weights into another one")
-
-    def __deepcopy__(self, memo: Any) -> NoReturn:
-        self.__copy__()
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a Network is not pickled: save it, and load its weights where it is wanted")
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles are exact: with the optimiser's moments, where the training stands, seed and rows per pass."""
+        options = {**self._options, "seed": self.seed, "batch": self.batch, "training": True}
+        return _restored, (type(self), self.cfg, self._bytes(training=True), options)
 
     def __repr__(self) -> str:
         latent = f", {self.latent_size} latents" if self.latent_size else ""

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { EXACT_POWERS = 22 }; /* the largest power of ten that a double holds exactly */
 static const double power_of_ten[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
@@ -237,4 +238,40 @@ int dn_number_format(float value, char *text) {
         return sign + format_layout(q, digits, exponent, digits, text + sign);
     }
     return format_plain(value, text);
+}
+
+/* Replace a text by another one within a number. */
+static void number_replace(char *text, size_t room, const char *from, const char *to) {
+    char *at = strstr(text, from);
+    size_t n = strlen(from), m = strlen(to);
+    if (!at || !strcmp(from, to) || strlen(text) - n + m >= room) return;
+    memmove(at + m, at + n, strlen(at + n) + 1);
+    memcpy(at, to, m);
+}
+
+/* What the locale has between whole part and fraction: what it writes between the 0 and the 5 of 0.5. (Asking for it is
+ * not safe with threads.) */
+static void number_point(char point[16]) {
+    char half[16];
+    int n = snprintf(half, sizeof half, "%.1f", 0.5) - 2;
+    snprintf(point, 16, "%.*s", n, half + 1);
+}
+
+size_t dn_number_write(double value, char text[DN_NUMBER_DOUBLE]) {
+    char point[16];
+    number_point(point);
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, DN_NUMBER_DOUBLE, "%.*g", digits, value);
+        if (strtod(text, NULL) == value) break;
+    }
+    number_replace(text, DN_NUMBER_DOUBLE, point, ".");
+    return strlen(text);
+}
+
+void dn_number_read(const char *text, double *value) {
+    char local[80], point[16];
+    number_point(point);
+    snprintf(local, sizeof local, "%s", text);
+    number_replace(local, sizeof local, ".", point);
+    *value = strtod(local, NULL);
 }

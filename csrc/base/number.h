@@ -1,6 +1,7 @@
 /* Decimal numbers, independent of the locale: strtod reads "0,1" where the user's locale has decimal commas. */
 #ifndef DN_NUMBER_H
 #define DN_NUMBER_H
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -13,6 +14,14 @@ const char *dn_number_parse(const char *text, double *value);
  * Writes no terminating zero. */
 enum { DN_NUMBER_ROOM = 24 };
 int dn_number_format(float value, char *text);
+
+/* A double, exactly: with the fewest of 15 to 17 digits that read back as the same. Zero-terminated; returns the
+ * length.
+ */
+enum { DN_NUMBER_DOUBLE = 40 };
+size_t dn_number_write(double value, char text[DN_NUMBER_DOUBLE]);
+/* The double nearest to a number as above, of less than 64 characters. */
+void dn_number_read(const char *text, double *value);
 
 /* Readable bytes required after the text. */
 enum { DN_NUMBER_PADDING = 16 };

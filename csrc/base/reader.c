@@ -115,6 +115,11 @@ dn_status dn_file_read(const char *path, size_t most, char **data, size_t *size)
     return file_not_too_long(path, most, data, size);
 }
 
+int dn_file_is_regular(const char *path) {
+    struct stat info;
+    return !stat(path, &info) && S_ISREG(info.st_mode);
+}
+
 dn_status dn_file_read_regular(const char *path, size_t most, char **data, size_t *size) {
     struct stat info;
     int fd;

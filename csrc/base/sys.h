@@ -32,6 +32,7 @@ dn_status dn_file_read(const char *path, size_t most, char **data, size_t *size)
 dn_status dn_file_read_regular(const char *path, size_t most, char **data, size_t *size);
 /* Read up to `most` bytes from the beginning. `whole`: the size of the file, or, for a longer pipe, the bytes read. */
 dn_status dn_file_read_part(const char *path, size_t most, char **data, size_t *size, size_t *whole);
+int dn_file_is_regular(const char *path); /* is there one? */
 enum { DN_TEXT_MOST = 16 << 20, DN_NAMES_MOST = 256 << 20 }; /* for a cfg, a label tree or a map; for a list of names */
 
 /* Write a whole file or leave the old one: temporary file in the same folder, fsync, rename. Links are followed; a

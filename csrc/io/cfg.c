@@ -10,7 +10,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { MAX_LINE = 65536, MAX_SECTIONS = 4097, MAX_OPTIONS = 1024, MAX_WARNINGS = 200 };
 
@@ -108,6 +107,26 @@ static dn_status cfg_add_option(dn_cfg *cfg, char *text, int line) {
     return cfg_option_set(&s->options[s->n_options++], text, cfg_trim(equals + 1), line);
 }
 
+dn_status dn_cfg_set(dn_section *s, const char *key, const char *value) {
+    dn_option *o = dn_cfg_option(s, key), old = {.line = s->line, .added = 1};
+    if (!o) {
+        DN_CHECK(s->n_options < MAX_OPTIONS, DN_E_USAGE, "[%s] has more than %d keys", s->name, MAX_OPTIONS);
+        DN_TRY(cfg_grow((void **)&s->options, s->n_options, sizeof *s->options));
+        o = &s->options[s->n_options++];
+    } else {
+        old = *o;
+        *o = (dn_option){0};
+    }
+    char *text = dn_strdup(value);
+    dn_status status = text ? cfg_option_set(o, key, cfg_trim(text), old.line) : DN_E_MEMORY;
+    o->set = 1, o->added = old.added;
+    dn_free(text);
+    dn_free(old.key);
+    dn_free(old.value);
+    dn_free(old.text);
+    return status;
+}
+
 static dn_status cfg_line(dn_cfg *cfg, char *text, int line) {
     char *quote = cfg_quoted(text), *comment = quote ? quote + 1 : text;
     comment[strcspn(comment, "#;")] = 0;
@@ -124,6 +143,7 @@ static dn_status cfg_line(dn_cfg *cfg, char *text, int line) {
 static dn_status cfg_read(dn_cfg *cfg, char *data, size_t size) {
     DN_TRY(dn_csv_content(cfg->path, data, size));
     DN_CHECK(!memchr(data, 0, size), DN_E_FORMAT, "%s: holds a zero byte, so it is not text", cfg->path);
+    if (!(cfg->source = dn_strdup(data))) return DN_E_MEMORY;
     char *p = data;
     if (!strncmp(p, "\xEF\xBB\xBF", 3)) p += 3;
     for (int line = 1; *p; line++) {
@@ -161,53 +181,6 @@ dn_status dn_cfg_text(dn_cfg **out, const char *name, const char *text) {
     return status; /* the caller frees *out in any case */
 }
 
-/* ---- the files that keys name ---- */
-
-static void cfg_free_file(dn_cfg_file *f) {
-    dn_free(f->name);
-    dn_free(f->path);
-    dn_free(f->text);
-    dn_free(f);
-}
-
-static char *cfg_file_path(const char *cfg_path, const char *name) {
-    const char *slash = strrchr(cfg_path, '/');
-    if (*name == '/' || !slash || access(name, R_OK) == 0) return dn_strdup(name);
-    size_t size = (size_t)(slash - cfg_path) + strlen(name) + 2;
-    char *beside = dn_realloc(NULL, size, 1);
-    if (beside) snprintf(beside, size, "%.*s/%s", (int)(slash - cfg_path), cfg_path, name);
-    return beside;
-}
-
-static dn_status cfg_fill_file(dn_cfg_file *f, const dn_section *s, const char *key, const char *name) {
-    char *data, why[512];
-    size_t size;
-    if (!(f->name = dn_strdup(name)) || !(f->path = cfg_file_path(s->cfg->path, name))) return DN_E_MEMORY;
-    dn_status status = dn_file_read_regular(f->path, DN_TEXT_MOST, &data, &size);
-    if (status == DN_E_IO || status == DN_E_FORMAT) {
-        snprintf(why, sizeof why, "%s", dn_error());
-        return dn_cfg_error(s, key, "%s", why);
-    }
-    if (status == DN_OK && !(f->text = dn_strdup(data))) status = DN_E_MEMORY; /* gives back spare room */
-    dn_free(data);
-    return status;
-}
-
-dn_status dn_cfg_read_file(const dn_section *s, const char *key, const char *name, const dn_cfg_file **out) {
-    for (*out = s->cfg->files; *out; *out = (*out)->next)
-        if (!strcmp((*out)->name, name)) return DN_OK;
-    dn_cfg_file *f = dn_alloc(1, sizeof *f);
-    if (!f) return DN_E_MEMORY;
-    dn_status status = cfg_fill_file(f, s, key, name);
-    if (status != DN_OK) {
-        cfg_free_file(f);
-        return status;
-    }
-    f->next = s->cfg->files;
-    *out = s->cfg->files = f;
-    return DN_OK;
-}
-
 void dn_cfg_free(dn_cfg *cfg) {
     if (!cfg) return;
     for (int i = 0; i < cfg->n_sections; i++) {
@@ -220,11 +193,12 @@ void dn_cfg_free(dn_cfg *cfg) {
         dn_free(cfg->sections[i].name);
     }
     for (int i = 0; i < cfg->n_warnings; i++) dn_free(cfg->warnings[i]);
-    for (dn_cfg_file *next, *f = cfg->files; f; f = next) next = f->next, cfg_free_file(f);
+    dn_cfg_free_files(cfg);
     dn_free(cfg->warnings);
     dn_free(cfg->untrained);
     dn_free(cfg->sections);
     dn_free(cfg->path);
+    dn_free(cfg->source);
     dn_free(cfg);
 }
 
@@ -363,14 +337,17 @@ dn_status dn_cfg_floats(dn_section *s, const char *key, float **out, int *n) {
     return cfg_list(s, key, 0, (void **)out, n);
 }
 
-void dn_cfg_report_unread(dn_cfg *cfg, dn_section *s) {
+dn_status dn_cfg_report_unread(dn_cfg *cfg, dn_section *s) {
     for (int i = 0; i < s->n_options; i++) {
         dn_option *o = &s->options[i];
-        if (o->used || cfg->n_warnings == MAX_WARNINGS) continue;
+        if (o->used || (cfg->n_warnings == MAX_WARNINGS && !o->set)) continue;
         const char *asked[sizeof s->asked / sizeof *s->asked + 1] = {NULL};
         memcpy(asked, s->asked, (size_t)s->n_asked * sizeof *asked);
         dn_like like;
+        DN_CHECK(!o->set, DN_E_USAGE, "%s:%d: [%s] has no key '%s' to set%s", cfg->path, s->line, s->name, o->key,
+                 dn_cfg_like(&like, o->key, asked));
         dn_cfg_warn(cfg, "%s:%d: [%s] unknown key '%s'%s", cfg->path, o->line, s->name, o->key,
                     dn_cfg_like(&like, o->key, asked));
     }
+    return DN_OK;
 }

@@ -1,12 +1,13 @@
 /* cfg text to sections with line numbers, typed getters, and a report of keys that nothing has read. */
 #ifndef DN_CFG_H
 #define DN_CFG_H
-#include "base/status.h"
+#include "base/text.h"
 
 typedef struct dn_option {
     char *key, *value; /* without blanks */
     char *text;        /* the value with its inner blanks, without the quotes around it */
     int line, used;
+    int set, added; /* set: the value is an override, whose line the file has (added: or has not) */
 } dn_option;
 
 typedef struct dn_section {
@@ -26,12 +27,13 @@ typedef struct dn_cfg_file {
 } dn_cfg_file;
 
 typedef struct dn_cfg {
-    char *path;
+    char *path, *source; /* its name, and the text it was read from */
     int n_sections;
     dn_section *sections;
     char **warnings;
     int n_warnings;
     dn_cfg_file *files; /* those read so far */
+    int complete;       /* the files came with the text: no others are read, except those that overrides name */
     char *untrained;    /* why this network can predict but not be trained, as an error message; NULL: it can */
 } dn_cfg;
 
@@ -40,8 +42,14 @@ dn_status dn_cfg_load(dn_cfg **out, const char *path);
 dn_status dn_cfg_text(dn_cfg **out, const char *name, const char *text);
 void dn_cfg_free(dn_cfg *cfg);
 void dn_cfg_warn(dn_cfg *cfg, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Warn about every unread key of the section, with the most similar of the keys that were asked for. */
-void dn_cfg_report_unread(dn_cfg *cfg, dn_section *section);
+/* Warn about every unread key of the section, with the most similar of the keys that were asked for; an unread override
+ * is DN_E_USAGE. */
+dn_status dn_cfg_report_unread(dn_cfg *cfg, dn_section *section);
+
+/* Override a key of the section, before it is read. */
+dn_status dn_cfg_set(dn_section *s, const char *key, const char *value);
+/* The cfg's text with its overrides (cfg_source.c). */
+void dn_cfg_write(const dn_cfg *cfg, dn_text *to);
 
 /* Read a key that is known to Darknet and accepted here without effect; warn when its value would have an effect in
  * Darknet. */
@@ -56,6 +64,9 @@ const char *dn_cfg_string(dn_section *s, const char *key, const char *fallback);
  * that is rebuilt from its cfg, to be resized or for a job, does not depend on what has become of the file since. A
  * file that cannot be read is an error of the key. */
 dn_status dn_cfg_read_file(const dn_section *s, const char *key, const char *name, const dn_cfg_file **out);
+/* Have the cfg hold a file already, so that it will not be read from disk. */
+dn_status dn_cfg_add_file(dn_cfg *cfg, const char *name, const char *text, size_t size);
+void dn_cfg_free_files(dn_cfg *cfg);
 int dn_cfg_has(dn_section *s, const char *key);
 /* An option of the section, not marked as read; NULL: it is missing. */
 dn_option *dn_cfg_option(dn_section *s, const char *key);

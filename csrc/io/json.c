@@ -193,9 +193,17 @@ dn_status dn_json_number(dn_json *j, double *value) {
     if (!n || n >= sizeof text) return dn_json_fail(j, "%s, not a number", json_found(j, found));
     memcpy(text, j->text + j->at, n);
     text[n] = 0;
-    if (!dn_number_parse(text, value)) return dn_json_fail(j, "%s is no number", text);
+    dn_number_read(text, value);
     j->at += n;
     return DN_OK;
+}
+
+void dn_json_add_number(dn_text *to, double value) {
+    char text[DN_NUMBER_DOUBLE];
+    if (isfinite(value))
+        dn_text_add(to, text, dn_number_write(value, text));
+    else
+        dn_text_add(to, "null", 4);
 }
 
 static dn_status json_skip_members(dn_json *j, char bracket) {
@@ -294,4 +302,23 @@ size_t dn_json_quote(const char *text, size_t size, char *to, size_t room) {
     length++;
     if (room) to[length < room ? length : room - 1] = 0;
     return length;
+}
+
+void dn_json_add(dn_text *to, const char *text, size_t size) {
+    size_t n = dn_json_quote(text, size, NULL, 0);
+    char *at = dn_text_room(to, n);
+    if (!at) return;
+    dn_json_quote(text, size, at, n + 1);
+    to->size += n;
+}
+
+void dn_utf8_add(dn_text *to, const char *text, size_t size) {
+    if (dn_utf8_valid(text, size)) {
+        dn_text_add(to, text, size);
+        return;
+    }
+    for (size_t i = 0; i < size; i++) {
+        char part[4];
+        dn_text_add(to, part, utf8_write((unsigned char)text[i], part));
+    }
 }

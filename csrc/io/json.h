@@ -8,7 +8,7 @@
  * with DN_TRY around every call. Errors are DN_E_FORMAT and name the place. */
 #ifndef DN_JSON_H
 #define DN_JSON_H
-#include "base/status.h"
+#include "base/text.h"
 
 enum { DN_JSON_DEEPEST = 16 };
 
@@ -35,8 +35,10 @@ dn_status dn_json_key(dn_json *j, dn_json_text *key); /* and the colon */
 dn_status dn_json_string(dn_json *j, dn_json_text *text);
 /* A number without sign, fraction and exponent. */
 dn_status dn_json_whole(dn_json *j, uint64_t *value);
-/* Any number, or null, which is NaN. */
+/* Any number, exactly rounded; or null, which is NaN. */
 dn_status dn_json_number(dn_json *j, double *value);
+/* Add a number with the fewest digits that read back exactly; null if it is not finite. */
+void dn_json_add_number(dn_text *to, double value);
 dn_status dn_json_skip(dn_json *j); /* a value of any kind */
 /* Expect that only blanks are left. */
 dn_status dn_json_end(dn_json *j);
@@ -50,6 +52,9 @@ int dn_json_is(const dn_json_text *text, const char *word); /* `word`: of charac
 /* Write a text as a JSON string with its quotes, safe on terminals: control characters as escapes, invalid UTF-8 as the
  * replacement character. At most `room` bytes including a final zero; returns the full length. */
 size_t dn_json_quote(const char *text, size_t size, char *to, size_t room);
+void dn_json_add(dn_text *to, const char *text, size_t size);
+/* Add text as UTF-8: what is not UTF-8 counts as Latin-1. */
+void dn_utf8_add(dn_text *to, const char *text, size_t size);
 /* Is it UTF-8? */
 int dn_utf8_valid(const char *text, size_t size);
 #endif

@@ -85,55 +85,19 @@ dn_status dn_st_add_tensor(dn_st_list *list, const char *name, dn_st_dtype dtype
 
 /* ---- the header ---- */
 
-typedef struct st_buffer {
-    char *bytes;
-    size_t size, room;
-} st_buffer;
-
-static dn_status buffer_room(st_buffer *b, size_t more) {
-    if (more <= b->room - b->size) return DN_OK;
-    size_t room = b->size + more > 2 * b->room ? b->size + more : 2 * b->room;
-    char *grown = dn_realloc(b->bytes, room, 1);
-    if (!grown) return DN_E_MEMORY;
-    b->bytes = grown, b->room = room;
-    return DN_OK;
+static void header_text(dn_text *b, const st_entry *e) {
+    dn_text_add(b, ",", 1);
+    dn_json_add(b, e->name, strlen(e->name));
+    dn_text_add(b, ":", 1);
+    dn_json_add(b, e->text, e->length);
 }
 
-static dn_status buffer_add(st_buffer *b, const char *text) {
-    size_t n = strlen(text);
-    DN_TRY(buffer_room(b, n));
-    memcpy(b->bytes + b->size, text, n);
-    b->size += n;
-    return DN_OK;
-}
-
-static dn_status buffer_quote(st_buffer *b, const char *text, size_t length) {
-    size_t n = dn_json_quote(text, length, NULL, 0);
-    DN_TRY(buffer_room(b, n + 1));
-    dn_json_quote(text, length, b->bytes + b->size, n + 1);
-    b->size += n;
-    return DN_OK;
-}
-
-static dn_status header_text(st_buffer *b, const st_entry *e) {
-    DN_TRY(buffer_add(b, ","));
-    DN_TRY(buffer_quote(b, e->name, strlen(e->name)));
-    DN_TRY(buffer_add(b, ":"));
-    return buffer_quote(b, e->text, e->length);
-}
-
-static dn_status header_tensor(st_buffer *b, const st_entry *e, size_t at) {
-    char text[96];
-    DN_TRY(buffer_add(b, ","));
-    DN_TRY(buffer_quote(b, e->name, strlen(e->name)));
-    snprintf(text, sizeof text, ":{\"dtype\":\"%s\",\"shape\":[", written[e->dtype].name);
-    DN_TRY(buffer_add(b, text));
-    for (int i = 0; i < e->n_dims; i++) {
-        snprintf(text, sizeof text, "%s%d", i ? "," : "", e->dims[i]);
-        DN_TRY(buffer_add(b, text));
-    }
-    snprintf(text, sizeof text, "],\"data_offsets\":[%zu,%zu]}", at, at + e->bytes);
-    return buffer_add(b, text);
+static void header_tensor(dn_text *b, const st_entry *e, size_t at) {
+    dn_text_add(b, ",", 1);
+    dn_json_add(b, e->name, strlen(e->name));
+    dn_text_format(b, ":{\"dtype\":\"%s\",\"shape\":[", written[e->dtype].name);
+    for (int i = 0; i < e->n_dims; i++) dn_text_format(b, "%s%d", i ? "," : "", e->dims[i]);
+    dn_text_format(b, "],\"data_offsets\":[%zu,%zu]}", at, at + e->bytes);
 }
 
 static int compare_entries(const void *a, const void *b) {
@@ -157,27 +121,25 @@ static dn_status list_unique(const dn_st_list *list) {
 
 /* Length and header, with zeros as the checksum, whose place is *digits. Wide values come first, so that all are
  * aligned: a pass per size of value. */
-static dn_status header_write(const dn_st_list *list, st_buffer *b, size_t *digits) {
-    char text[96];
+static dn_status header_write(const dn_st_list *list, dn_text *b, size_t *digits) {
     size_t at = 0;
-    snprintf(text, sizeof text, "{\"__metadata__\":{\"darknet_vae.format\":\"%d\",\"darknet_vae.crc32c\":\"",
-             DN_ST_FORMAT);
-    DN_TRY(buffer_add(b, "12345678")); /* the length, once it is known */
-    DN_TRY(buffer_add(b, text));
+    dn_text_add(b, "12345678", 8); /* the length, once it is known */
+    dn_text_format(b, "{\"__metadata__\":{\"darknet_vae.format\":\"%d\",\"darknet_vae.crc32c\":\"", DN_ST_FORMAT);
     *digits = b->size;
-    DN_TRY(buffer_add(b, "00000000\""));
+    dn_text_add(b, "00000000\"", 9);
     for (int i = 0; i < list->n; i++)
-        if (list->entries[i].text) DN_TRY(header_text(b, &list->entries[i]));
-    DN_TRY(buffer_add(b, "}"));
+        if (list->entries[i].text) header_text(b, &list->entries[i]);
+    dn_text_add(b, "}", 1);
     for (size_t bytes = 8; bytes >= 4; bytes -= 4)
         for (int i = 0; i < list->n; i++) {
             const st_entry *e = &list->entries[i];
             if (e->text || written[e->dtype].bytes != bytes) continue;
-            DN_TRY(header_tensor(b, e, at));
+            header_tensor(b, e, at);
             at += e->bytes;
         }
-    DN_TRY(buffer_add(b, "}"));
-    while (b->size % 8) DN_TRY(buffer_add(b, " "));
+    dn_text_add(b, "}", 1);
+    while (b->size % 8 && b->status == DN_OK) dn_text_add(b, " ", 1);
+    if (b->status != DN_OK) return b->status;
     uint64_t length = b->size - 8;
     DN_CHECK(length <= DN_ST_HEADER, DN_E_USAGE, "the texts of a model file are longer than %d bytes", DN_ST_HEADER);
     memcpy(b->bytes, &length, sizeof length);
@@ -205,11 +167,9 @@ static dn_status sink_checksum(void *to, const void *bytes, size_t size) {
 }
 
 static dn_status sink_buffer(void *to, const void *bytes, size_t size) {
-    st_buffer *b = to;
-    DN_TRY(buffer_room(b, size));
-    if (size) memcpy(b->bytes + b->size, bytes, size);
-    b->size += size;
-    return DN_OK;
+    dn_text *b = to;
+    dn_text_add(b, bytes, size);
+    return b->status;
 }
 
 static dn_status sink_writer(void *to, const void *bytes, size_t size) {
@@ -221,9 +181,10 @@ static dn_status sink_writer(void *to, const void *bytes, size_t size) {
     return DN_OK;
 }
 
-static dn_status list_header(const dn_st_list *list, st_buffer *b) {
+static dn_status list_header(const dn_st_list *list, dn_text *b) {
     size_t digits = 0;
     char text[9];
+    *b = (dn_text){0};
     DN_TRY(list_unique(list));
     DN_TRY(header_write(list, b, &digits));
     size_t behind = digits + 8;
@@ -235,15 +196,15 @@ static dn_status list_header(const dn_st_list *list, st_buffer *b) {
 }
 
 dn_status dn_st_bytes(const dn_st_list *list, char **bytes, size_t *size) {
-    st_buffer b = {0};
+    dn_text b;
     dn_status status = list_header(list, &b);
     if (status == DN_OK) status = list_values(list, sink_buffer, &b);
-    if (status != DN_OK) dn_free(b.bytes), b = (st_buffer){0};
+    if (status != DN_OK) dn_text_free(&b);
     *bytes = b.bytes, *size = b.size;
     return status;
 }
 
-static dn_status list_save(const dn_st_list *list, const st_buffer *header, const char *path) {
+static dn_status list_save(const dn_st_list *list, const dn_text *header, const char *path) {
     dn_writer *w;
     DN_TRY(dn_writer_open(&w, path));
     dn_status status = dn_writer_write(w, header->bytes, header->size);
@@ -252,9 +213,9 @@ static dn_status list_save(const dn_st_list *list, const st_buffer *header, cons
 }
 
 dn_status dn_st_write(const dn_st_list *list, const char *path) {
-    st_buffer header = {0};
+    dn_text header;
     dn_status status = list_header(list, &header);
     if (status == DN_OK) status = list_save(list, &header, path);
-    dn_free(header.bytes);
+    dn_text_free(&header);
     return status;
 }

@@ -86,7 +86,10 @@ static dn_status weights_save(const dn_net *net, const char *path, int cutoff) {
 }
 
 dn_status dn_net_save_range(const dn_net *net, const char *path, int cutoff) {
-    DN_EXCLUSIVE(net, weights_save(net, path, cutoff));
+    if (!dn_is_model_name(path)) DN_EXCLUSIVE(net, weights_save(net, path, cutoff));
+    DN_CHECK(cutoff < 0, DN_E_USAGE, "%s: a model file has all layers; only a weights file can end before layer %d",
+             path, cutoff);
+    DN_EXCLUSIVE(net, dn_model_save_path(net, path));
 }
 
 dn_status dn_net_save(const dn_net *net, const char *path) { return dn_net_save_range(net, path, -1); }
@@ -198,6 +201,7 @@ static dn_status weights_parse(dn_net *net, const char *path, const char *data, 
         }
     }
     dn_net_begin_anew(net, clear ? 0 : seen);
+    net->notes.losses = (dn_report){0};
     return DN_OK;
 }
 
@@ -222,6 +226,7 @@ static dn_status weights_load(dn_net *net, const char *path, int clear, int star
 }
 
 dn_status dn_net_load_range(dn_net *net, const char *path, int clear, int start, int cutoff) {
+    if (dn_is_model_file(path)) DN_EXCLUSIVE(net, dn_model_load_path(net, path, clear, start, cutoff));
     DN_EXCLUSIVE(net, weights_load(net, path, clear, start, cutoff));
 }
 
@@ -230,6 +235,7 @@ dn_status dn_net_load(dn_net *net, const char *path, int clear) { return dn_net_
 size_t dn_net_weights_name(const dn_net *net, int supervised, char *text, size_t size) {
     const char *path = net->cfg->path, *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     int stem = (int)(path + dn_path_stem(path) - name);
-    int n = supervised ? snprintf(text, size, "%.*s.weights", stem, name) : snprintf(text, size, "vae.weights");
+    const char *suffix = net->cfg->complete ? "safetensors" : "weights"; /* of a model file comes another one */
+    int n = supervised ? snprintf(text, size, "%.*s.%s", stem, name, suffix) : snprintf(text, size, "vae.%s", suffix);
     return n < 0 ? 0 : (size_t)n;
 }

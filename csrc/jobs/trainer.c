@@ -323,7 +323,7 @@ static dn_status trainer_run(dn_trainer *t, double until, dn_progress *p) {
     t->epoch += done;
     if (done) dn_trainer_judge(t);
     trainer_report(t, done, p);
-    if (done) t->last_epoch = p->report;
+    if (done) t->last_epoch = t->net->notes.losses = p->report;
     if (done) status = trainer_next_epoch(t);
     if (done && t->finished) dn_keep_restore(&t->keep, t->net);
     memcpy(t->warnings.reported, t->warnings.pending, sizeof t->warnings.reported);

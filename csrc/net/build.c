@@ -139,8 +139,7 @@ dn_status dn_net_parse_header(dn_net *net, dn_net_size size) {
     if (k.data_scale == 0) return dn_cfg_error(s, "data_scale", "data_scale=0 cannot divide");
     net->data_scale = k.data_scale, net->label_column = k.label_column;
     DN_TRY(dn_schedule_check(s, dn_net_keys, offsetof(net_keys, rate), &k.rate));
-    dn_cfg_report_unread(net->cfg, s);
-    return DN_OK;
+    return dn_cfg_report_unread(net->cfg, s);
 }
 
 /* ---- layers ---- */
@@ -253,7 +252,7 @@ dn_status dn_net_parse_layers(dn_net *net) {
         if (l->type->keys) DN_TRY(dn_keys_read(s, l->type->keys, l->state, l));
         DN_TRY(l->type->parse(l, s));
         if (i) net->layers[i - 1].n_readers++;
-        dn_cfg_report_unread(net->cfg, s);
+        DN_TRY(dn_cfg_report_unread(net->cfg, s));
         if (l->outputs <= 0) return dn_cfg_error(s, NULL, "its output would have %d values", l->outputs);
         inputs = l->outputs, h = l->out_height, w = l->out_width, c = l->out_channels;
         net->recurrent |= l->type->recurrent;

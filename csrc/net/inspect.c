@@ -52,7 +52,7 @@ void dn_net_info_get(const dn_net *net, dn_net_info *info) {
                           .cost = shown->cost,
                           .objective = shown->objective,
                           .learning_rate = shown->learning_rate,
-                          .data_scale = net->data_scale,
+                          .data_scale = net->notes.scale > 0 ? net->notes.scale : net->data_scale,
                           .n_params = net->n_params,
                           .memory_bytes = shown->memory_bytes,
                           .predicting_bytes = training_bytes - dn_net_training_bytes(net, 0),
@@ -72,7 +72,7 @@ const char *dn_net_device(const dn_net *net) {
 
 const char *dn_net_label_column(const dn_net *net) {
     dn_net_lock(net);
-    const char *column = net->label_column;
+    const char *column = net->notes.label_column ? net->notes.label_column : net->label_column;
     dn_net_unlock(net);
     return column;
 }

@@ -1,5 +1,6 @@
 /* A network's life: building it from its cfg, resizing it, destroying it; one thread at a time. */
 #include "base/sys.h"
+#include "net/model_file.h"
 #include "net/network_parts.h"
 #include <stddef.h>
 #include <string.h>
@@ -79,11 +80,13 @@ static void net_free_description(dn_net *net) {
     dn_schedule_free(&net->schedule);
 }
 
-/* Layers find their tensors, and draw initial weights if they have none yet. */
-static dn_status net_init_layers(dn_net *net) {
+/* Layers find their tensors, and draw initial weights if they have none yet and `model`, or NULL, has none. */
+static dn_status net_init_layers(dn_net *net, const dn_st *model) {
+    int drawn = net->drawn;
     dn_net_point_tensors(net);
     for (int i = 0; i < net->n_layers; i++) {
         DN_TRY(dn_watched());
+        net->drawn = drawn || (model && dn_model_has_layer(model, &net->layers[i]));
         if (net->layers[i].type->init) DN_TRY(net->layers[i].type->init(&net->layers[i]));
         DN_TRY(net->stopped); /* in the middle of a layer */
     }
@@ -91,35 +94,53 @@ static dn_status net_init_layers(dn_net *net) {
     return DN_OK;
 }
 
-static dn_status net_assemble(dn_net *net, dn_net_size size, const char *device, const char *precision) {
+static dn_status net_assemble(dn_net *net, dn_net_size size, const char *device, const char *precision,
+                              const dn_st *model) {
     DN_TRY(net_describe(net, size));
     DN_TRY(net_open(net, device, precision));
     DN_TRY(dn_net_allocate_parameters(net));
-    DN_TRY(net_init_layers(net));
+    DN_TRY(net_init_layers(net, model));
     return dn_plan_create(&net->plan, net, net->settings.batch, 0);
 }
 
-/* Build `net` with its cfg. */
-static dn_status net_build(dn_net *net, const dn_net_options *options) {
+/* Build `net` with its cfg; `model`: the file it is in, or NULL. */
+static dn_status net_build(dn_net *net, const dn_net_options *options, const dn_st *model) {
     int threads;
     if (options)
         DN_CHECK(options->batch >= 0 && options->threads >= 0, DN_E_USAGE, "batch=%d, threads=%d: neither is below 0",
                  options->batch, options->threads);
     DN_TRY(dn_backend_check());
+    if (options) DN_TRY(dn_net_override(net->cfg, options->set));
     DN_TRY(dn_pool_wanted(options ? options->threads : 0, &threads));
     DN_TRY(dn_guard_create(&net->guard));
     DN_TRY(dn_pool_create(&net->pool, threads));
     net->state.seed = options ? options->seed : 0;
     return net_assemble(net, (dn_net_size){.batch = options && options->batch > 0 ? options->batch : 0},
-                        options && options->device ? options->device : "cpu", options ? options->precision : NULL);
+                        options && options->device ? options->device : "cpu", options ? options->precision : NULL,
+                        model);
 }
 
-static dn_status net_create(dn_net **out, const char *path, const char *text, const dn_net_options *options) {
+/* The parameters of the model that `net` was built from, and with options->training everything else. */
+static dn_status net_fill(dn_net *net, const dn_st *model, const dn_net_options *options) {
+    DN_TRY(dn_model_load(net, model, options && options->clear, 0, -1));
+    return options && options->training ? dn_model_load_training(net, model) : DN_OK;
+}
+
+/* Where a network comes from: a model file, or a cfg's path or text. */
+typedef struct net_source {
+    const char *path, *text;
+    const dn_st *model;
+} net_source;
+
+static dn_status net_create(dn_net **out, net_source from, const dn_net_options *options) {
     *out = NULL;
     dn_net *net = dn_alloc(1, sizeof *net);
     if (!net) return DN_E_MEMORY;
-    dn_status status = text ? dn_cfg_text(&net->cfg, path, text) : dn_cfg_load(&net->cfg, path);
-    if (status == DN_OK) status = net_build(net, options);
+    dn_status status = from.model  ? dn_model_cfg(&net->cfg, from.model)
+                       : from.text ? dn_cfg_text(&net->cfg, from.path, from.text)
+                                   : dn_cfg_load(&net->cfg, from.path);
+    if (status == DN_OK) status = net_build(net, options, from.model);
+    if (status == DN_OK && from.model) status = net_fill(net, from.model, options);
     if (status != DN_OK) {
         dn_net_destroy(net);
         return status;
@@ -129,12 +150,31 @@ static dn_status net_create(dn_net **out, const char *path, const char *text, co
     return DN_OK;
 }
 
+/* Closes the file. */
+static dn_status net_create_model(dn_net **out, dn_st *model, const dn_net_options *options) {
+    dn_status status = net_create(out, (net_source){.model = model}, options);
+    dn_st_close(model);
+    return status;
+}
+
 dn_status dn_net_create(dn_net **out, const char *path, const dn_net_options *options) {
-    return net_create(out, path, NULL, options);
+    dn_st *model;
+    *out = NULL;
+    if (!dn_is_model_file(path)) return net_create(out, (net_source){.path = path}, options);
+    DN_TRY(dn_st_open(&model, path));
+    return net_create_model(out, model, options);
+}
+
+dn_status dn_net_create_bytes(dn_net **out, const void *bytes, size_t size, const char *name,
+                              const dn_net_options *options) {
+    dn_st *model;
+    *out = NULL;
+    DN_TRY(dn_st_from_bytes(&model, bytes, size, name ? name : "bytes"));
+    return net_create_model(out, model, options);
 }
 
 dn_status dn_net_create_text(dn_net **out, const char *text, const char *name, const dn_net_options *options) {
-    return net_create(out, name ? name : "cfg_text", text, options);
+    return net_create(out, (net_source){.path = name ? name : "cfg_text", .text = text}, options);
 }
 
 void dn_net_destroy(dn_net *net) {
@@ -146,6 +186,7 @@ void dn_net_destroy(dn_net *net) {
     if (net->ops && net->ops->close) net->ops->close(net->pool);
     dn_pool_destroy(net->pool);
     dn_cfg_free(net->cfg);
+    dn_notes_free(&net->notes);
     dn_guard_destroy(net->guard);
     dn_free(net);
 }
@@ -174,7 +215,7 @@ static dn_status net_describe_again(dn_net *net, dn_net_size size, int training)
     memset((char *)net + from, 0, sizeof *net - from);
     dn_status status = net_describe(net, size);
     if (status == DN_OK) status = dn_net_check_tensors(net, before.layers);
-    if (status == DN_OK) status = net_init_layers(net);
+    if (status == DN_OK) status = net_init_layers(net, NULL);
     if (status == DN_OK) status = net_plan(net, size.batch, training);
     if (status == DN_OK) {
         net_free_description(&before);

@@ -59,6 +59,7 @@ struct dn_net {
     dn_status stopped;      /* status of drawing initial weights, which a watch may end */
     int layout;             /* how often a resize has changed the memory layout */
     double cost, objective; /* of the last forward pass */
+    dn_model_notes notes;   /* for model files; owned */
 
     /* From here on: derived from the cfg and the input size; rebuilt when an image is resized. */
     dn_layer *layers; /* as parsed, with their tensors; plans have copies that compute */
@@ -194,6 +195,12 @@ double dn_net_rate(const dn_net *net);
 /* Was the last batch part of a warm-up? The learning rate has one (burn_in); whatever else gets one, such as the weight
  * of a term, is asked here too. */
 int dn_net_warms_up(const dn_net *net);
+
+/* ---- model_file.c ---- */
+
+int dn_is_model_name(const char *path); /* ends in .safetensors */
+dn_status dn_model_save_path(const dn_net *net, const char *path);
+dn_status dn_model_load_path(dn_net *net, const char *path, int clear, int start, int cutoff);
 
 /* ---- io/weights.c ---- */
 

@@ -7,6 +7,11 @@ typedef struct dn_net_size { /* 0: as in the cfg */
     int height, width, batch;
 } dn_net_size;
 
+/* ---- override.c ---- */
+
+/* Set keys of a cfg that has not been read yet: lines "section.key=value"; NULL: none. */
+dn_status dn_net_override(dn_cfg *cfg, const char *lines);
+
 /* ---- build.c ---- */
 
 extern const dn_key dn_net_keys[], dn_every_layer_keys[];

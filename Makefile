@@ -158,7 +158,10 @@ $(B)/test_safetensors: tests/c/test_safetensors.c $(OBJECTS)
 $(B)/test_keep: tests/c/test_keep.c $(OBJECTS)
 	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $(filter %.c %.o,$^) -o $@ $(LIBS)
 
-$(B)/test_pool: tests/c/test_pool.c $(addprefix $(B)/base/,pool.o machine.o sys.o status.o)
+$(B)/test_pool: tests/c/test_pool.c $(addprefix $(B)/base/,pool.o pace.o machine.o sys.o status.o)
+	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $(filter %.c %.o,$^) -o $@ $(LIBS)
+
+$(B)/test_pace: tests/c/test_pace.c $(B)/base/pace.o
 	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $(filter %.c %.o,$^) -o $@ $(LIBS)
 
 $(B)/test_threads: tests/c/test_threads.c $(OBJECTS)
@@ -258,7 +261,7 @@ ASAN_RUNTIME := $(foreach f,libasan.so libubsan.so,$(shell $(CC) -print-file-nam
 endif
 asan:
 	$(MAKE) B=$(ASAN_BUILD) OPT="-O1 -g $(SANITIZE)" LDFLAGS="$(SANITIZE)" ISA_FLAGS=$(ASAN_ISA_FLAGS) bin lib \
-	    $(addprefix $(ASAN_BUILD)/,test_kernels test_pool test_machine test_schedule test_safetensors test_keep)
+	    $(addprefix $(ASAN_BUILD)/,test_kernels test_pool test_pace test_machine test_schedule test_safetensors test_keep)
 	LD_PRELOAD="$(ASAN_RUNTIME)" LD_LIBRARY_PATH=$(CURDIR)/$(ASAN_BUILD) DARKNET_BINARY=$(CURDIR)/$(ASAN_BUILD)/darknet \
 	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 pytest -m "not timing and not slow" $(TESTS)
 	ASAN_OPTIONS=detect_leaks=1 $(ASAN_BUILD)/darknet vae train cfg/autoencoder.cfg data/digits.csv -epochs 1 -quiet \

@@ -8,6 +8,7 @@ from functools import partial
 from .data import csv, decode
 from .products import gemm
 from .report import Result
+from .scaling import scaling
 from .setting import Bench
 from .training import conv, epoch, process, threads
 
@@ -23,4 +24,5 @@ JOBS: dict[str, Callable[[Bench], Result]] = {
     "csv": csv,
     "gemm": gemm,
     "threads": threads,
+    "scaling": scaling,
 }

@@ -34,6 +34,11 @@ def test_the_pool_runs_every_chunk_once() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_pace_decides_by_medians_and_its_trials_cost_little() -> None:
+    done = subprocess.run([str(c_test("test_pace"))], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_threads_that_meet_on_a_network_are_refused_and_never_crash_or_hang() -> None:
     done = subprocess.run([str(c_test("test_threads")), "300"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -154,3 +154,26 @@ size_t dn_machine_memory(const char *root) {
 #endif
     return bytes;
 }
+
+int dn_machine_processor(void) {
+#ifdef __linux__
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
+
+int dn_machine_move_from(int processor) {
+#ifdef __linux__
+    cpu_set_t set, others;
+    if (processor < 0 || processor >= CPU_SETSIZE || sched_getaffinity(0, sizeof set, &set)) return 0;
+    others = set;
+    CPU_CLR(processor, &others);
+    if (!CPU_COUNT(&others) || sched_setaffinity(0, sizeof others, &others)) return 0;
+    sched_setaffinity(0, sizeof set, &set);
+    return 1;
+#else
+    (void)processor;
+    return 0;
+#endif
+}

@@ -1,11 +1,11 @@
 #define _GNU_SOURCE
 #include "base/pool.h"
 #include "base/machine.h"
+#include "base/pace.h"
 #include "base/sys.h"
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -13,10 +13,11 @@
 
 enum { MAX_THREADS = 256, STACK = 2 << 20, APART = 128 /* bytes: cache lines are fetched in pairs */ };
 
-/* Seconds. LOOK_OUT: how long an idle worker spins before it sleeps (waking it takes the system about as long). LATE:
- * when a share that nobody has begun is taken over. BACK_OFF: how often as long as a delay the caller then works
- * alone. */
-static const double LOOK_OUT = 1e-4, LATE = 1e-5, BACK_OFF = 20;
+/* Seconds. LOOK_OUT: how long a thread with nothing to do spins before it sleeps (waking it takes the system about as
+ * long). LATE: when a share that nobody has begun is taken over. STAY: at least between two moves of a worker. SLICE:
+ * the delay that a worker on the caller's processor stands for. CALM, BACK_OFF: multiples of a delay, see pool_held_up.
+ */
+static const double LOOK_OUT = 1e-4, LATE = 1e-5, STAY = 0.01, SLICE = 1e-3, CALM = 10, BACK_OFF = 32;
 
 /* Every thread has a share of the chunks and begins with it: the same chunk of the same loop then meets the same core's
  * caches again, and moving what it wrote to another core costs more than the work itself. A thread that has finished
@@ -32,7 +33,8 @@ typedef struct pool_share {
 typedef struct pool_worker {
     dn_pool *pool;
     pthread_t thread;
-    int number; /* the caller is 0 */
+    int number;   /* the caller is 0 */
+    double moved; /* when (dn_now) it last left the caller's processor */
 } pool_worker;
 
 /* The work to do: `n` pieces of `size` chunks; the last one may have fewer. */
@@ -44,30 +46,25 @@ typedef struct pool_job {
     char apart[APART - 5 * sizeof(uint64_t)];
 } pool_job;
 
-/* The speed of steps with all threads and with one, see dn_pool_pace. */
-typedef struct pool_pace {
-    int single, trying; /* now using one thread; this is a trial */
-    int steps;          /* since the last change; the first one is not timed because it moves data between cores */
-    double last, spent; /* time of the last call; time spent in timed steps */
-    double usual;       /* seconds per step outside trials */
-    double stay;        /* seconds until the next trial */
-} pool_pace;
-
 struct dn_pool {
     int threads, n_workers;
     pid_t owner;
     pool_worker *workers;
     pool_share *shares; /* (threads) */
     pthread_mutex_t lock;
-    pthread_cond_t wake;
-    double alone_until; /* a worker's processor was busy: until this time (of dn_now) the caller works alone */
-    pool_pace pace;
+    pthread_cond_t wake, finished;
+    double alone_until,
+        back_off; /* a worker's processor was busy: until this time (of dn_now) the caller works alone */
+    dn_pace pace;
+    int single; /* in steps that `pace` wants done with one thread */
+    double step_began;
     void *slot;
     char apart[APART];
     _Atomic uint64_t number; /* of the present job; workers poll it */
     char apart_too[APART];
-    pool_job jobs[2]; /* by the number's lowest bit: the next job is written beside the last one */
-    atomic_int sleeping, stop;
+    pool_job jobs[2];                   /* by the number's lowest bit: the next job is written beside the last one */
+    atomic_int sleeping, waiting, stop; /* workers that are asleep; the caller is */
+    atomic_int processor, crowded;      /* of the caller; a worker was found there */
 };
 
 /* A job as one thread saw it. */
@@ -146,7 +143,17 @@ static int pool_begun(const dn_pool *p, const pool_view *v, int share) {
 
 static void pool_report(dn_pool *p, const pool_view *v, int me, uint32_t *all, uint32_t pieces) {
     *all += pieces;
-    if (pieces) atomic_store_explicit(&p->shares[me].done, v->number << COUNT_BITS | *all, memory_order_release);
+    if (!pieces) return;
+    atomic_store(&p->shares[me].done, v->number << COUNT_BITS | *all);
+    if (!atomic_load(&p->waiting)) return;
+    pthread_mutex_lock(&p->lock);
+    pthread_cond_signal(&p->finished);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* Has this share's thread done something in this job or the one before? */
+static int pool_present(const dn_pool *p, const pool_view *v, int share) {
+    return atomic_load(&p->shares[share].done) >> COUNT_BITS >= v->number - 1;
 }
 
 /* Returns the time at which nothing was left to begin. */
@@ -156,11 +163,11 @@ static double pool_work(dn_pool *p, const pool_view *v, int me, double began) {
     double now = dn_now(), patience = now + (now - began) + LATE;
     for (int i = 1; i < p->threads; i++) {
         int other = (me + i) % p->threads;
-        /* A worker that has begun will go on, unless its processor was taken away; one that has not is asleep or about
-         * to begin. */
+        /* A worker that has begun will go on, unless its processor was taken away; one that has not is about to begin,
+         * or asleep, or has no processor, as in the job before. */
         while (pool_has_work(p, v->number, other)) {
             int begun = pool_begun(p, v, other), late = now > (begun ? patience : began + LATE);
-            if (late || (!begun && atomic_load(&p->sleeping)))
+            if (late || (!begun && (!pool_present(p, v, other) || atomic_load(&p->sleeping))))
                 pool_report(p, v, me, &all, pool_take(p, v, other, 1, 1));
             else
                 pool_pause();
@@ -187,6 +194,21 @@ static int pool_look_out(dn_pool *p, uint64_t last, double idle_since, uint64_t 
     return 0;
 }
 
+/* Is a worker where the caller wants to be? Now and then it moves away; if that is not enough, processors are fewer
+ * than threads, or others use them. */
+static int pool_in_the_way(pool_worker *w) {
+    dn_pool *p = w->pool;
+    int processor = atomic_load_explicit(&p->processor, memory_order_relaxed);
+    if (processor < 0 || dn_machine_processor() != processor) return 0;
+    double now = dn_now();
+    if (now > w->moved + STAY && dn_machine_move_from(processor)) {
+        w->moved = now;
+        return 0;
+    }
+    atomic_store_explicit(&p->crowded, 1, memory_order_relaxed);
+    return 1;
+}
+
 static void *pool_run(void *argument) {
     pool_worker *w = argument;
     dn_pool *p = w->pool;
@@ -194,7 +216,8 @@ static void *pool_run(void *argument) {
     double idle_since = dn_now();
     while (pool_look_out(p, number, idle_since, &number)) {
         pool_view v;
-        if (pool_see(p, number, &v)) idle_since = pool_work(p, &v, w->number, dn_now());
+        if (!pool_in_the_way(w) && pool_see(p, number, &v)) idle_since = pool_work(p, &v, w->number, dn_now());
+        if (pool_in_the_way(w)) idle_since = 0; /* sleep at once */
     }
     return NULL;
 }
@@ -239,8 +262,10 @@ dn_status dn_pool_create(dn_pool **out, int threads) {
     if (!p) return DN_E_MEMORY;
     p->owner = getpid();
     p->threads = threads;
+    atomic_store(&p->processor, -1);
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->wake, NULL);
+    pthread_cond_init(&p->finished, NULL);
     p->workers = dn_alloc((size_t)threads, sizeof *p->workers);
     p->shares = dn_alloc((size_t)threads, sizeof *p->shares);
     if (!p->workers || !p->shares) {
@@ -271,6 +296,7 @@ void dn_pool_destroy(dn_pool *p) {
         pthread_mutex_unlock(&p->lock);
         for (int i = 0; i < p->n_workers; i++) pthread_join(p->workers[i].thread, NULL);
         pthread_cond_destroy(&p->wake);
+        pthread_cond_destroy(&p->finished);
         pthread_mutex_destroy(&p->lock);
     }
     dn_free(p->workers);
@@ -285,29 +311,52 @@ int dn_pool_threads(const dn_pool *p) { return p ? p->threads : 1; }
 static int pool_finished(const dn_pool *p, const pool_view *v) {
     uint32_t done = 0;
     for (int i = 0; i < p->threads; i++) {
-        uint64_t d = atomic_load_explicit(&p->shares[i].done, memory_order_acquire);
+        uint64_t d = atomic_load(&p->shares[i].done);
         if (d >> COUNT_BITS == v->number) done += (uint32_t)d & ((1u << COUNT_BITS) - 1);
     }
     return done == v->n;
 }
 
-/* Wait for the chunks that workers have begun. A worker whose processor is taken away in the middle of one holds us up
- * for a time slice; the next jobs are then done without workers, for BACK_OFF times as long as we waited. */
+/* A worker has no processor of its own: it lost it in the middle of a chunk, for so many seconds until now, or it is on
+ * the caller's. Once is an accident, and the caller works alone for as long as the delay. If it happens again before
+ * workers have helped for CALM delays, others use the processors, and each time the caller works alone for twice as
+ * long, up to BACK_OFF delays. */
+static void pool_held_up(dn_pool *p, double now, double delay) {
+    int again = now - delay < p->alone_until + CALM * delay;
+    p->back_off = !again ? 1 : p->back_off < BACK_OFF / 2 ? 2 * p->back_off : BACK_OFF;
+    p->alone_until = now + p->back_off * delay;
+}
+
+/* Wait for the chunks that workers have begun. Asleep, the caller leaves its processor to a worker that has lost its
+ * own. */
 static void pool_wait(dn_pool *p, const pool_view *v, double began, double from) {
     double now = from, own = from - began;
-    while (!pool_finished(p, v)) {
-        if ((now = dn_now()) < from + own + LOOK_OUT)
-            pool_pause();
-        else
-            sched_yield();
-    }
-    if (now > from + own + 2 * LOOK_OUT) p->alone_until = now + BACK_OFF * (now - from);
+    while (!pool_finished(p, v) && (now = dn_now()) < from + LOOK_OUT) pool_pause();
+    if (now < from + LOOK_OUT) return;
+    pthread_mutex_lock(&p->lock);
+    atomic_store(&p->waiting, 1);
+    while (!pool_finished(p, v)) pthread_cond_wait(&p->finished, &p->lock);
+    atomic_store(&p->waiting, 0);
+    pthread_mutex_unlock(&p->lock);
+    if ((now = dn_now()) > from + own / 2 + 2 * LOOK_OUT) pool_held_up(p, now, now - from);
+}
+
+/* Before a job: may workers take part? */
+static int pool_is_crowded(dn_pool *p, double now) {
+    if (now < p->alone_until) return 1;
+    int processor = dn_machine_processor();
+    if (processor != atomic_load_explicit(&p->processor, memory_order_relaxed))
+        atomic_store_explicit(&p->processor, processor, memory_order_relaxed);
+    if (!atomic_load_explicit(&p->crowded, memory_order_relaxed)) return 0;
+    atomic_store_explicit(&p->crowded, 0, memory_order_relaxed);
+    pool_held_up(p, now, SLICE);
+    return 1;
 }
 
 void dn_pool_run(dn_pool *p, size_t n, dn_chunk_fn fn, void *context) {
     double began = 0;
-    if (!p || p->n_workers == 0 || n <= 1 || p->owner != getpid() || p->pace.single ||
-        (began = dn_now()) < p->alone_until) {
+    if (!p || p->n_workers == 0 || n <= 1 || p->owner != getpid() || p->single ||
+        pool_is_crowded(p, began = dn_now())) {
         for (size_t i = 0; i < n; i++) fn(context, i);
         return;
     }
@@ -338,34 +387,9 @@ void dn_pool_run(dn_pool *p, size_t n, dn_chunk_fn fn, void *context) {
     pool_wait(p, &v, began, worked);
 }
 
-static const double STAY_FIRST = 0.01, STAY_MOST = 1, TRIAL = 0.002, LONG_STEP = 0.001, WORTH = 0.97, HOPELESS = 1.2;
-
-static void pace_begin(pool_pace *t, int single, int trying, double stay) {
-    t->single = single, t->trying = trying, t->stay = stay;
-    t->steps = 0, t->spent = 0;
-}
-
-void dn_pool_pace(dn_pool *p, int step_done) {
-    pool_pace *t = &p->pace;
-    double now = dn_now(), took = now - t->last;
-    t->last = now;
-    if (p->n_workers == 0 || !step_done) return;
-    if (!t->stay) t->stay = STAY_FIRST;
-    if (t->steps++ == 0) return;
-    t->spent += took;
-    double mean = t->spent / (t->steps - 1);
-    if (t->trying) {
-        int hopeless = mean > HOPELESS * t->usual;
-        if (t->spent < TRIAL && !hopeless) return;
-        if (mean < WORTH * t->usual)
-            pace_begin(t, t->single, 0, STAY_FIRST);
-        else
-            pace_begin(t, !t->single, 0, 2 * t->stay < STAY_MOST ? 2 * t->stay : STAY_MOST);
-    } else if (t->spent >= t->stay) {
-        t->usual = mean;
-        if (mean < LONG_STEP || t->single)
-            pace_begin(t, !t->single, 1, t->stay);
-        else
-            t->steps = 1, t->spent = 0;
-    }
+void dn_pool_pace(dn_pool *p, dn_pool_event event) {
+    double now = dn_now();
+    if (event == DN_POOL_STEP) dn_pace_step(&p->pace, now - p->step_began, p->alone_until > p->step_began);
+    p->step_began = now;
+    p->single = event != DN_POOL_STEPS_END && p->pace.single;
 }

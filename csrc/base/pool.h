@@ -20,8 +20,9 @@ int dn_pool_threads(const dn_pool *pool);
 void **dn_pool_slot(dn_pool *pool);
 /* Run `n` chunks; returns when all are done. With pool NULL, the caller runs them alone. */
 void dn_pool_run(dn_pool *pool, size_t n, dn_chunk_fn fn, void *context);
-/* For work in repeated steps of the same kind that take less than a millisecond: whether more threads pay depends on
- * how far apart the cores are and who else uses them. Call with 0 before the first of a run of steps and with 1 after
- * each: the pool tries now and then whether one thread is faster, and uses one for as long as it is. */
-void dn_pool_pace(dn_pool *pool, int step_done);
+/* For work in repeated steps of the same kind: short ones may be faster with one thread, see base/pace.h. Call with
+ * DN_POOL_STEPS_BEGIN before the first of a run of steps, with DN_POOL_STEP after each, and with DN_POOL_STEPS_END
+ * after the last; jobs outside use all threads. */
+typedef enum dn_pool_event { DN_POOL_STEPS_BEGIN, DN_POOL_STEP, DN_POOL_STEPS_END } dn_pool_event;
+void dn_pool_pace(dn_pool *pool, dn_pool_event event);
 #endif

@@ -197,13 +197,14 @@ static dn_status trainer_steps(dn_trainer *t, double until) {
     dn_status status;
     trainer_resume_losses(net->plan, t->sums, t->at);
     int steps = 0;
-    dn_pool_pace(net->pool, 0);
+    dn_pool_pace(net->pool, DN_POOL_STEPS_BEGIN);
     do {
         if ((status = dn_trainer_step(t)) != DN_OK) break;
-        dn_pool_pace(net->pool, 1);
-        if (net->ops->separate_memory && ++steps % STEPS_AHEAD == 0) DN_TRY(net->ops->finish(net->pool));
+        if (!net->state.rows_since_update) dn_pool_pace(net->pool, DN_POOL_STEP);
+        if (net->ops->separate_memory && ++steps % STEPS_AHEAD == 0) status = net->ops->finish(net->pool);
         if (!net->state.rows_since_update && dn_trainer_late(t)) dn_trainer_stop(t, DN_STOP_SECONDS);
-    } while (t->at < t->feed.n && !t->finished && dn_now() < until);
+    } while (status == DN_OK && t->at < t->feed.n && !t->finished && dn_now() < until);
+    dn_pool_pace(net->pool, DN_POOL_STEPS_END);
     if (status != DN_OK && status != DN_E_INTERRUPTED) return status;
     DN_TRY(dn_plan_losses(net->plan, &t->losses));
     dn_plan_losses_keep(net->plan, t->sums);

@@ -217,7 +217,7 @@ typedef struct dn_value {
  * and, for an epoch, valid_loss, valid_accuracy, ... of held-out rows. */
 typedef struct dn_report {
     int n;
-    dn_value values[24];
+    dn_value values[48];
     int single;     /* 1: image_loss alone makes up the total */
     int supervised; /* 1: and the truth is not the rows, see dn_net_supervised */
 } dn_report;
@@ -358,6 +358,10 @@ typedef struct dn_train_options {
     dn_keep_rule keep;
     double max_seconds; /* > 0: stop at the end of the step in which so many seconds are over; that epoch is the last,
                          * complete or not */
+    /* NULL, or a file that ends in .csv or .jsonl and gets a line at the end of every epoch: the record of dn_progress.
+     * Lines are written at once; a failure to write one is a warning */
+    const char *log;
+    int log_every; /* n: also a line after every n batches, whose losses are means since the last line; 0: none */
 } dn_train_options;
 
 /* Why a training has ended. */
@@ -385,8 +389,12 @@ typedef struct dn_progress {
     double learning_rate;
     dn_report report;    /* of the rows trained so far in this epoch; with epoch_done also scores after it */
     const char *warning; /* NULL, or one line, valid until the trainer's next call; once for every problem */
-    dn_stop stopped;     /* once finished: why */
-    int kept_epoch;      /* whose weights remain if the training ends now */
+    /* Everything as named numbers, as in the log: epoch (number of the running or just finished one), batch (updates
+     * since the schedule began), rows (of the epoch), epoch_done, losses and scores of the report; with epoch_done
+     * valid_loss and its parts; learning_rate, beta, seconds, rows_per_second */
+    dn_report record;
+    dn_stop stopped; /* once finished: why */
+    int kept_epoch;  /* whose weights remain if the training ends now */
 } dn_progress;
 
 /* The network and the arrays of all rows, including those in the options, are borrowed until the trainer is destroyed.

@@ -5,9 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
-import shutil
 import sys
-import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import errors
+from ._display import progress_display
 from ._lib import Array, Path, check, dn_rows, ffi, lib, listen, matrix, pointer, real, text, to_bytes, whole
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ SLICE_MS = 50  # of work in C between checks for Ctrl-C
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Callback = Callable[["Progress"], "bool | None"]
 
 
 def _alone(method: Callable[Concatenate[Network, P], R]) -> Callable[Concatenate[Network, P], R]:
@@ -89,6 +89,9 @@ class Progress:
     """Once finished, why: "epochs", "max_batches", "patience" or "max_seconds"."""
     kept_epoch: int = 0
     """The epoch whose weights remain if the training ends now; 0: none is finished."""
+    record: dict[str, float] = field(default_factory=dict)
+    """Everything as numbers by name, as in a line of the log: epoch, batch, rows, epoch_done, losses, valid_loss and its parts,
+    learning_rate, beta, seconds, rows_per_second."""
 
 
 class History(Mapping[str, list[float]]):
@@ -103,6 +106,8 @@ class History(Mapping[str, list[float]]):
         "failed"; None: it has not."""
         self.kept_epoch = 0
         """The epoch whose weights the network holds, counted from 1 over all trainings in this history; 0: none."""
+        self.records: list[dict[str, float]] = []
+        """For every epoch what its line in a log holds: losses, valid_loss and its parts, learning_rate, beta, seconds, ..."""
         self.outcome = ""
         """One sentence on both, unless the training ended as planned with its last epoch."""
 
@@ -152,6 +157,7 @@ class History(Mapping[str, list[float]]):
         losses = {name: getattr(progress, name) for name in _LOSSES}
         for name, value in {**progress.values, **losses}.items():
             self._values.setdefault(name, []).append(value)
+        self.records.append(dict(progress.record))
         self.seconds = progress.seconds
 
 
@@ -528,7 +534,7 @@ class Network:
         epochs: int | None = None,
         truth: npt.ArrayLike | None = None,
         shuffle: bool = True,
-        callback: Callable[[Progress], bool | None] | None = None,
+        callback: Callback | Iterable[Callback] | None = None,
         *,
         learning_rate: float | None = None,
         valid: tuple[npt.ArrayLike, npt.ArrayLike | None] | npt.ArrayLike | None = None,
@@ -542,6 +548,8 @@ class Network:
         min_delta: float = 0,
         keep: str | None = None,
         max_seconds: float | None = None,
+        log: Path | None = None,
+        log_every: int | None = None,
     ) -> History:
         """Train on the rows of X (n, inputs) towards `truth` (default: X itself) and return the losses per epoch.
 
@@ -549,7 +557,8 @@ class Network:
         continues where the last one stopped, so training in several calls equals training in one.
         continues: as in Darknet, the learning rate schedule and max_batches count from the first row ever trained, including
         those before the weights were saved and loaded; a UsageError when nothing is left to train.
-        callback(progress) is called after every epoch; when it returns True, training ends. learning_rate overrides the cfg's for
+        callback(progress) is called after every epoch; when it returns True, training ends. There may be several, in a list; all
+        of them are called. learning_rate overrides the cfg's for
         this training. After every epoch the network is evaluated on held-out rows: on `valid`, a pair (X, truth) or X alone, or
         on the fraction `holdout` of the rows (0.2: the last fifth of an order drawn from the seed), which is then not trained
         on; with a truth and neither of them, on the training rows. preview: write ten inputs and outputs per epoch to files
@@ -560,6 +569,8 @@ class Network:
         those of the lowest valid_loss, the first one of equals, with the optimiser's moments and `seen` of that epoch, from which
         another training goes on; None: "best" with patience, otherwise "last". max_seconds: stop at the end of the step in which
         so many seconds are over. `history.stopped` and `history.kept_epoch` say what happened.
+        log: a file, .csv or .jsonl, which gets a line for every epoch as it ends (see `Progress.record`), and one after every
+        `log_every` batches, whose losses are means since the last line.
         Ctrl-C raises KeyboardInterrupt after the current batch; what was learned until then stays in the network. A loss that
         stops being finite raises NumericError and leaves the network as it was after the last good epoch; the epochs until then
         are in `history` if it was given. After both, keep="best" leaves the best epoch, if there is one.
@@ -567,8 +578,11 @@ class Network:
         history = History() if history is None else history
         before, why = len(history.total_loss), "failed"
         history.stopped, history.kept_epoch, history.outcome = None, before, ""
-        shown = _Line(_in_notebook() if progress is None else progress)
+        callbacks = [] if callback is None else [callback] if callable(callback) else list(callback)
+        shown = progress_display(_in_notebook() if progress is None else progress)
         rules = _end_options(patience, min_delta, keep, max_seconds)
+        path = ffi.NULL if log is None else ffi.new("char[]", to_bytes(log))
+        rules |= {"log": path, "log_every": 0 if log_every is None else whole("log_every", log_every, 1, 2**31 - 1)}
         run = self._train(X, epochs, truth, shuffle, learning_rate, valid, holdout, preview, continues, rules, history)
         try:
             for now in run:
@@ -581,7 +595,8 @@ class Network:
                     history.add(now)
                     history.kept_epoch = before + now.kept_epoch
                     why = now.stopped or "failed"
-                    if callback is not None and callback(now) is True:
+                    answers = [call(now) for call in callbacks]
+                    if any(isinstance(answer, bool | np.bool_) and answer for answer in answers):
                         why = now.stopped or "callback"
                         break
         except KeyboardInterrupt:
@@ -589,8 +604,8 @@ class Network:
             raise
         finally:
             history.stopped = why
-            shown.end()
             run.close()
+            shown.end(history.outcome)
         return history
 
     def _train(
@@ -658,7 +673,7 @@ class Network:
                     losses["image_loss"],
                     losses["latent_loss"], losses["total_loss"], p.rows_per_second, p.seconds, p.eta_seconds, p.learning_rate,
                     text(line), _shown(p.report), None if p.warning == ffi.NULL else text(p.warning),
-                    text(lib.dn_stop_name(p.stopped)) if p.finished else None, p.kept_epoch,
+                    text(lib.dn_stop_name(p.stopped)) if p.finished else None, p.kept_epoch, _values(p.record),
                 )  # fmt: skip
         finally:
             status = lib.dn_trainer_finish(trainer)
@@ -1038,27 +1053,6 @@ def _end_options(patience: Any, min_delta: Any, keep: Any, max_seconds: Any) -> 
         "keep": getattr(lib, _KEEP[keep]),
         "max_seconds": 0.0 if max_seconds is None else float(max_seconds),
     }
-
-
-class _Line:
-    """A progress line on standard output, rewritten in place."""
-
-    def __init__(self, on: bool) -> None:
-        self._on, self._length, self._shown = on, 0, 0.0
-
-    def show(self, progress: Progress) -> None:
-        now = time.monotonic()
-        if not self._on or (now < self._shown + 0.1 and not progress.finished):  # notebooks keep everything that is written
-            return
-        self._shown = now
-        width = shutil.get_terminal_size().columns - 1 if sys.stdout.isatty() else 200
-        line = progress.line[:width]
-        print(f"\r{line.ljust(self._length)}", end="", flush=True)
-        self._length = len(line)
-
-    def end(self) -> None:
-        if self._length:
-            print(flush=True)
 
 
 def _values(report: Any) -> dict[str, float]:

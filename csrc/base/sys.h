@@ -32,7 +32,7 @@ dn_status dn_file_read(const char *path, size_t most, char **data, size_t *size)
 dn_status dn_file_read_regular(const char *path, size_t most, char **data, size_t *size);
 /* Read up to `most` bytes from the beginning. `whole`: the size of the file, or, for a longer pipe, the bytes read. */
 dn_status dn_file_read_part(const char *path, size_t most, char **data, size_t *size, size_t *whole);
-int dn_file_is_regular(const char *path); /* is there one? */
+int dn_file_is_regular(const char *path);                    /* is there one? */
 enum { DN_TEXT_MOST = 16 << 20, DN_NAMES_MOST = 256 << 20 }; /* for a cfg, a label tree or a map; for a list of names */
 
 /* Write a whole file or leave the old one: temporary file in the same folder, fsync, rename. Links are followed; a
@@ -45,6 +45,13 @@ dn_status dn_writer_commit(dn_writer *writer); /* closes and frees in any case *
 void dn_writer_abort(dn_writer *writer);
 /* Commit if `status` is DN_OK; otherwise abort and return it. */
 dn_status dn_writer_finish(dn_writer *writer, dn_status status);
+/* A file that grows line by line. Anything written is with the system when the call returns, so that the end of the
+ * program does not lose it. anew: what was in the file goes. */
+dn_status dn_append_open(int *fd, const char *path, int anew);
+dn_status dn_append_write(int fd, const char *path, const char *text, size_t size);
+/* Only the first `size` bytes of the file stay. */
+dn_status dn_append_cut(const char *path, size_t size);
+void dn_append_close(int fd);
 /* Length of a path without its extension: "a/b.c" gives "a/b", and ".c" stays whole. */
 size_t dn_path_stem(const char *path);
 

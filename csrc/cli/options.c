@@ -29,6 +29,8 @@ const cli_option cli_options[] = {
     {{"min-delta"}, CLI_AMOUNT, AT(min_delta), CLI_TRAIN, "x", "how much lower counts for -patience: more than x (0)"},
     {{"keep"}, CLI_CHOICE, AT(keep), CLI_TRAIN, "last|best", "epoch to save: last; best valid_loss (with -patience)"},
     {{"max-seconds"}, CLI_NUMBER, AT(max_seconds), CLI_TRAIN, "s", "stop at the end of a step after s seconds; save"},
+    {{"log"}, CLI_FILE, AT(log), CLI_TRAIN, "F", "losses and rates of every epoch: F.csv or F.jsonl"},
+    {{"log-every"}, CLI_COUNT, AT(log_every), CLI_TRAIN, "n", "for -log, also a line after every n batches"},
     {{"no-shuffle"}, CLI_FLAG, AT(no_shuffle), CLI_TRAIN, NULL, "keep the rows in the order of the file"},
     {{"n"}, CLI_COUNT, AT(count), CLI_SAMPLE, "n", "decode this many random latent vectors"},
     {{"labels"}, CLI_FLAG, AT(labels), CLI_PREDICT, NULL, "the label before every row"},
@@ -202,8 +204,9 @@ static int parse_check(const cli_args *args) {
     } limits[] = {{"batch", args->batch, 1 << 24},
                   {"threads", args->threads, 4096},
                   {"epochs", args->epochs, 1 << 30},
-                  {"patience", args->patience, 1 << 30}};
-    for (int i = 0; i < 4; i++)
+                  {"patience", args->patience, 1 << 30},
+                  {"log-every", args->log_every, 1 << 30}};
+    for (int i = 0; i < 5; i++)
         if (limits[i].value > limits[i].most)
             return cli_usage(args, "-%s %ld is more than %ld", limits[i].name, limits[i].value, limits[i].most);
     if (args->header && args->no_header) return cli_usage(args, "-header and -no-header: give one of the two");

@@ -39,6 +39,16 @@ static int train_names(train_job *j) {
     return 0;
 }
 
+static int train_log_writable(const train_job *j) {
+    const cli_args *args = &j->args;
+    const char *const others[][2] = {{"-save", j->save}, {"-latents", j->latents}, {"the labels", j->labels}};
+    int code = cli_writable(args, "log", args->log);
+    for (int i = 0; !code && i < 3; i++)
+        if (*others[i][1] && cli_same_file(args->log, others[i][1]))
+            code = cli_usage(args, "%s and -log are both %s", others[i][0], args->log);
+    return code;
+}
+
 static int train_writable(const train_job *j) {
     const cli_args *args = &j->args;
     int code = cli_writable(args, "save", j->save);
@@ -46,6 +56,7 @@ static int train_writable(const train_job *j) {
     if (!code && *j->labels) code = cli_check(args, dn_writable(j->labels));
     if (!code && *j->latents && cli_same_file(j->latents, j->save))
         code = cli_usage(args, "-save and -latents are both %s", j->save);
+    if (!code && args->log) code = train_log_writable(j);
     if (code || !args->output) return code;
     static const char *const kinds[] = {"input", "output"};
     for (int i = 0; i < 2 && !code; i++) {
@@ -105,6 +116,8 @@ static int train_start(train_job *j) {
                                         : strcmp(args->keep, "best") ? DN_KEEP_LAST
                                                                      : DN_KEEP_BEST,
                                 .max_seconds = args->max_seconds,
+                                .log = args->log,
+                                .log_every = (int)args->log_every,
                                 .column_names = j->table.header};
     dn_rows rows = cli_rows(&j->table, j->truth);
     code = cli_check(args, dn_trainer_create(&j->trainer, j->net, &rows, &options));

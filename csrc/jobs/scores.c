@@ -77,6 +77,13 @@ void dn_scores_add(dn_scores *s, const dn_plan *plan, const float *truth, int ro
     s->rows += rows;
 }
 
+void dn_scores_names(const dn_scores *s, dn_report *report) {
+    int classes = s->kind >= DN_TRUTH_BINARY;
+    if (!s->width) return;
+    dn_report_add(report, classes ? "accuracy" : "mse", NAN);
+    if (!classes) dn_report_add(report, "r2", NAN);
+}
+
 void dn_scores_report(const dn_scores *s, dn_report *report) {
     if (!s->rows) return;
     if (s->kind >= DN_TRUTH_BINARY) {

@@ -19,6 +19,8 @@ void dn_scores_clear(dn_scores *scores);
 void dn_scores_add(dn_scores *scores, const dn_plan *plan, const float *truth, int rows);
 /* Add accuracy, or mse and r2, where they are meaningful. */
 void dn_scores_report(const dn_scores *scores, dn_report *report);
+/* Add the names of what dn_scores_report may add, with unknown values. */
+void dn_scores_names(const dn_scores *scores, dn_report *report);
 void dn_scores_free(dn_scores *scores);
 /* The index of the largest of `width` values. */
 int dn_row_largest(const float *row, int width);

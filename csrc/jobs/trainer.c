@@ -22,6 +22,7 @@ static void trainer_restore(dn_trainer *t) {
     dn_snapshot_restore(&t->last_good, t->net);
     t->at = 0, t->finished = t->validation.running = 0, t->stopped = DN_STOP_CALLER;
     trainer_no_losses(t);
+    dn_log_next_epoch(t);
 }
 
 static uint64_t trainer_batches_per_epoch(const dn_trainer *t) {
@@ -144,6 +145,7 @@ static dn_status trainer_create(dn_trainer **out, dn_net *net, const dn_rows *ro
     if (!t) return DN_E_MEMORY;
     *t = (dn_trainer){.net = net, .options = *options, .layout = net->layout, .rate_before = net->state.learning_rate};
     dn_status status = trainer_prepare(t, rows, options);
+    if (status == DN_OK) status = dn_log_open(t, options);
     if (status != DN_OK) {
         trainer_free(t);
         return status;
@@ -165,6 +167,7 @@ static void trainer_free(dn_trainer *t) {
     dn_feed_free(&t->feed);
     dn_snapshot_free(&t->last_good, t->net);
     dn_keep_free(&t->keep, t->net);
+    dn_log_close(&t->log);
     dn_free(t->preview);
     dn_free(t->sums);
     dn_free(t->validation.kept);
@@ -200,9 +203,12 @@ static dn_status trainer_steps(dn_trainer *t, double until) {
     dn_pool_pace(net->pool, DN_POOL_STEPS_BEGIN);
     do {
         if ((status = dn_trainer_step(t)) != DN_OK) break;
-        if (!net->state.rows_since_update) dn_pool_pace(net->pool, DN_POOL_STEP);
+        int whole = !net->state.rows_since_update; /* batches */
+        if (whole) dn_pool_pace(net->pool, DN_POOL_STEP);
         if (net->ops->separate_memory && ++steps % STEPS_AHEAD == 0) status = net->ops->finish(net->pool);
-        if (!net->state.rows_since_update && dn_trainer_late(t)) dn_trainer_stop(t, DN_STOP_SECONDS);
+        if (!whole || status != DN_OK) continue;
+        if (dn_trainer_late(t)) dn_trainer_stop(t, DN_STOP_SECONDS);
+        status = dn_log_batch(t);
     } while (status == DN_OK && t->at < t->feed.n && !t->finished && dn_now() < until);
     dn_pool_pace(net->pool, DN_POOL_STEPS_END);
     if (status != DN_OK && status != DN_E_INTERRUPTED) return status;
@@ -268,10 +274,11 @@ static void trainer_report(const dn_trainer *t, int done, dn_progress *p) {
                        .seconds = dn_now() - t->clock.started,
                        .learning_rate = dn_net_rate(t->net)};
     dn_report_mean(&p->report, t->at ? (double)t->at : 1);
+    dn_trainer_record(t, done ? DN_RECORD_EPOCH : DN_RECORD_PART, &p->report, &p->record);
     p->report.supervised = dn_net_supervised(t->net, t->feed.all.truth != NULL);
     if (done) trainer_report_scores(t, &p->report);
     double left = p->finished ? 0 : trainer_epochs_left(t, done);
-    p->rows_per_second = t->clock.worked > 0 ? t->clock.rows / t->clock.worked : 0;
+    p->rows_per_second = dn_trainer_speed(t);
     if (p->rows_per_second > 0 && left > 0) p->eta_seconds = left * (double)t->feed.n / p->rows_per_second;
     double limit = t->options.max_seconds;
     if (!p->epochs && !p->finished) p->eta_seconds = NAN;
@@ -284,9 +291,10 @@ static int trainer_trained(const dn_trainer *t) { return t->at == t->feed.n || t
 
 /* A slice of steps. After the epoch's last step, a snapshot is taken and the evaluation begins. */
 static dn_status trainer_train(dn_trainer *t, double until) {
-    double began = dn_now(), before = (double)t->at;
+    t->clock.slice = dn_now(), t->clock.slice_at = t->at;
     dn_status status = trainer_steps(t, until);
-    t->clock.worked += dn_now() - began, t->clock.rows += (double)t->at - before;
+    t->clock.worked += dn_now() - t->clock.slice, t->clock.rows += (double)(t->at - t->clock.slice_at);
+    t->clock.slice = 0;
     if (status != DN_OK && status != DN_E_INTERRUPTED) trainer_restore(t);
     DN_TRY(status);
     if (t->at == t->feed.n && t->options.epochs > 0 && t->epoch + 1 >= t->options.epochs)
@@ -313,6 +321,7 @@ static dn_status trainer_work(dn_trainer *t, double until, int *done) {
 static dn_status trainer_next_epoch(dn_trainer *t) {
     t->at = 0;
     trainer_no_losses(t);
+    dn_log_next_epoch(t);
     trainer_order(t);
     t->preview_due = 1;
     return dn_trainer_preview(t);
@@ -324,9 +333,10 @@ static dn_status trainer_run(dn_trainer *t, double until, dn_progress *p) {
     t->epoch += done;
     if (done) dn_trainer_judge(t);
     trainer_report(t, done, p);
-    if (done) t->last_epoch = t->net->notes.losses = p->report;
+    if (done) t->last_epoch = p->report, dn_log_epoch(t, &p->record);
+    if (done && dn_keep_epoch(&t->keep, t->epoch) == t->epoch) t->net->notes.losses = p->report;
     if (done) status = trainer_next_epoch(t);
-    if (done && t->finished) dn_keep_restore(&t->keep, t->net);
+    if (done && t->finished) dn_keep_restore(&t->keep, t->net); /* a checkpoint of this place comes before it */
     memcpy(t->warnings.reported, t->warnings.pending, sizeof t->warnings.reported);
     p->warning = *t->warnings.reported ? t->warnings.reported : NULL;
     *t->warnings.pending = 0;

@@ -4,6 +4,7 @@
 #include "jobs/feed.h"
 #include "jobs/jobs.h"
 #include "jobs/keep.h"
+#include "jobs/log.h"
 
 enum { DN_TRAINER_PROBLEMS = 8, DN_TRAINER_LINE = 700 };
 
@@ -51,8 +52,11 @@ struct dn_trainer {
         int tried;   /* 1: a first step was done without recording */
     } recording;
     struct {
-        double started, worked, rows; /* start time; seconds and rows of all training steps */
+        double started, worked, rows; /* start time; seconds and rows of all training steps, */
+        double slice;                 /* without those since this time; 0: none are running */
+        size_t slice_at;              /* rows done of the epoch then */
     } clock;
+    dn_log log;
     dn_trainer_warnings warnings;
 };
 
@@ -73,6 +77,9 @@ void dn_trainer_stop(dn_trainer *trainer, dn_stop why);
 int dn_trainer_late(const dn_trainer *trainer);
 /* Called when an epoch is complete, validation included: keeps the best, and may stop the training. */
 void dn_trainer_judge(dn_trainer *trainer);
+
+/* Rows per second of all training steps so far. */
+double dn_trainer_speed(const dn_trainer *trainer);
 
 /* ---- preview.c ---- */
 

@@ -18,6 +18,12 @@ int dn_trainer_late(const dn_trainer *t) {
     return t->options.max_seconds > 0 && dn_now() - t->clock.started >= t->options.max_seconds;
 }
 
+double dn_trainer_speed(const dn_trainer *t) {
+    double seconds = t->clock.worked, rows = t->clock.rows;
+    if (t->clock.slice > 0) seconds += dn_now() - t->clock.slice, rows += (double)(t->at - t->clock.slice_at);
+    return seconds > 0 ? rows / seconds : 0;
+}
+
 void dn_trainer_judge(dn_trainer *t) {
     int enough = dn_keep_judge(&t->keep, t->net, t->epoch, dn_trainer_monitored(t), dn_net_warms_up(t->net));
     if (t->finished) return;

@@ -30,6 +30,8 @@ const dn_field dn_training_fields[] = {
     OF_TRAINER("patience_loss", DN_FIELD_DOUBLE, keep.bar),
     OF_TRAINER("patience_waited", DN_FIELD_INT, keep.waited),
     OF_TRAINER("best.", DN_FIELD_SNAPSHOT, keep.snapshot),
+    OF_TRAINER("log_sums", DN_FIELD_REPORT, log.before),
+    OF_TRAINER("log_rows", DN_FIELD_SIZE, log.at),
     /* what must be the same when it goes on */
     SAME_NET("batch", DN_FIELD_INT, settings.batch, "batch"),
     SAME_NET("subdivisions", DN_FIELD_INT, subdivisions, "subdivisions"),

@@ -1,0 +1,64 @@
+/* The record of a moment in a training: everything that is known of it, as named numbers. */
+#include "base/report.h"
+#include "base/sys.h"
+#include "jobs/trainer.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The losses and scores of held-out rows: valid_loss is the total, the parts that make it up follow where there are
+ * several. */
+static void record_held_out(const dn_trainer *t, dn_record_kind kind, int supervised, dn_report *record) {
+    dn_report held, shown;
+    const dn_job_sums *sums = &t->validation.sums;
+    if (t->feed.validation.kind != DN_VALIDATE_HELD_OUT) return;
+    if (kind == DN_RECORD_EPOCH) {
+        dn_job_report(sums, &held);
+    } else {
+        dn_plan_losses_report(t->feed.validation.plan, &held);
+        dn_scores_names(&sums->scores, &held);
+    }
+    shown = held;
+    if (supervised || held.single) dn_report_one_loss(&held, &shown);
+    for (int i = 0; i < shown.n; i++) {
+        const dn_value *v = &shown.values[i];
+        char name[sizeof v->name + 8];
+        snprintf(name, sizeof name, "valid_%s", strcmp(v->name, DN_TOTAL_LOSS) ? v->name : "loss");
+        dn_report_add(record, name, v->value);
+    }
+}
+
+/* The weights of latent terms: beta, and where there are several, beta_2, ... */
+static void record_weights(const dn_net *net, dn_report *record) {
+    for (int i = 0, n = 0; i < net->n_layers; i++) {
+        const dn_term *term = &net->layers[i].term;
+        char name[24] = "beta";
+        if (!term->type || !term->type->latent) continue;
+        if (++n > 1) snprintf(name, sizeof name, "beta_%d", n);
+        dn_report_add(record, name, term->weight);
+    }
+}
+
+void dn_trainer_record(const dn_trainer *t, dn_record_kind kind, const dn_report *means, dn_report *record) {
+    const dn_net *net = t->net;
+    int epoch_done = kind == DN_RECORD_EPOCH, supervised = dn_net_supervised(net, t->feed.all.truth != NULL);
+    dn_report losses = *means;
+    *record = (dn_report){0};
+    dn_report_add(record, "epoch", epoch_done ? t->epoch : t->epoch + 1);
+    dn_report_add(record, "batch", (double)net->state.batches);
+    dn_report_add(record, "rows", (double)t->at);
+    dn_report_add(record, "epoch_done", epoch_done);
+    losses.supervised = supervised;
+    if (t->feed.validation.kind == DN_VALIDATE_TRAINED && epoch_done)
+        dn_scores_report(&t->validation.sums.scores, &losses);
+    if (t->feed.validation.kind == DN_VALIDATE_TRAINED && kind == DN_RECORD_NAMES)
+        dn_scores_names(&t->validation.sums.scores, &losses);
+    dn_report shown;
+    dn_report_shown(&losses, &shown);
+    for (int i = 0; i < shown.n; i++) dn_report_add(record, shown.values[i].name, shown.values[i].value);
+    if (kind != DN_RECORD_PART) record_held_out(t, kind, supervised, record);
+    dn_report_add(record, "learning_rate", dn_net_rate(net));
+    record_weights(net, record);
+    dn_report_add(record, "seconds", dn_now() - t->clock.started);
+    dn_report_add(record, "rows_per_second", dn_trainer_speed(t));
+}

@@ -74,7 +74,8 @@ NETWORKS: dict[str, str] = {
     "crnn": IMAGE + "time_steps=2\n" + CONV + "[crnn]\nhidden_filters=3\noutput_filters=2\nactivation=tanh\nshortcut=1\n"
     "[route]\nlayers=-1,-2\n[crnn]\nhidden_filters=2\noutput_filters=2\nactivation=logistic\nbatch_normalize=1\n" + SSE,
     "gru": SEQUENCE + DENSE + "[gru]\noutput=4\ntanh=1\n[route]\nlayers=-1,-2\n[gru]\noutput=3\nbatch_normalize=1\n" + SSE,
-    "lstm": SEQUENCE + DENSE + "[lstm]\noutput=4\n[route]\nlayers=-1,-2\n[lstm]\noutput=3\nbatch_normalize=1\n" + SSE,
+    "lstm": SEQUENCE + DENSE + "[lstm]\noutput=4\n[route]\nlayers=-1,-2\n[lstm]\noutput=5\n"
+    "[lstm]\noutput=3\nbatch_normalize=1\n" + SSE,
     "yolo": IMAGE + CONV + LINEAR.format(16) + "[yolo]\nmask=0,2\nanchors=2,3, 4,3, 3,4\nnum=3\nclasses=3\nignore_thresh=0.3\n"
     "truth_thresh=0.6\n[route]\nlayers=-1,-2,-3\n" + CONV + LINEAR.format(8) + "[yolo]\nmask=1\nanchors=2,3, 4,3, 3,4\nnum=3\n"
     "classes=3\n",

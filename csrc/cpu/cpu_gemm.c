@@ -10,7 +10,7 @@ const dn_gemm_kernel *dn_cpu_gemm_kernel(void) {
     return kernels[dn_cpu_isa()];
 }
 
-static const double LEAST = 5e6; /* operations of a product that is cut */
+static const double LEAST = 3.5e6; /* operations of a product that is cut */
 
 typedef struct gemm_job {
     const dn_gemm_kernel *kernel;
@@ -30,10 +30,13 @@ static void gemm_chunk(void *context, size_t chunk) {
                     j->b + (j->trans_b ? at * j->ldb : at), j->ldb, j->beta, j->c + i * j->ldc + at, j->ldc);
 }
 
-/* `all` in equal parts of about `part`, each a multiple of `unit` */
+/* `all` in equal parts of about `part`, each a multiple of `unit`. A few parts are an even number of them, or one of
+ * two threads would wait for the other. */
 static int even_part(int all, double part, int unit) {
+    enum { FEW = 8, FINE = 16 };
     if (part >= all) return all;
     int parts = (int)(all / part + 0.999);
+    if (parts <= FEW) parts += parts % 2, unit = FINE;
     return ((all + parts - 1) / parts + unit - 1) / unit * unit;
 }
 

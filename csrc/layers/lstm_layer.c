@@ -2,6 +2,10 @@
  *
  *   i, f, o = logistic(u x + w h)    g = tanh(ug x + wg h)    c' = f c + i g    h' = o tanh(c'),    y = h'
  *
+ * Only w h and its gradient go step by step. What else is a product, u x and the gradients of x and of all weights, is
+ * one for all steps; the gates are side by side in it, (rows, 4 outputs). Batch normalisation has statistics of every
+ * part and step: then every part and step is computed alone.
+ *
  * File: wi, wf, wo, wg, ui, uf, uo, ug; files of revision 0.2.5: f, i, g, o. */
 #include "layers/dense_part.h"
 #include "layers/recurrence.h"
@@ -17,6 +21,8 @@ typedef struct lstm_state {
     dn_slots h, c, dh, dc;
     float *gate[GATES], *tanh_c; /* (batch, outputs) */
     float *one, *d[GATES];       /* (streams, outputs) */
+    float *side;                 /* (batch, GATES outputs): gates before the activation, then their gradients */
+    float *biases;               /* (GATES outputs): sums of the parts' biases, then their gradients */
 } lstm_state;
 
 static const dn_key keys[] = {
@@ -61,6 +67,10 @@ static dn_status lstm_plan(dn_layer *l, const dn_run *run) {
         DN_TRY(dn_layer_buffer(l, &st->gate[k], batch * n));
         DN_TRY(dn_layer_buffer(l, &st->d[k], st->h.stride));
     }
+    if (!st->w[0].norm.on) {
+        DN_TRY(dn_layer_buffer(l, &st->side, batch * GATES * n));
+        DN_TRY(dn_layer_buffer(l, &st->biases, GATES * n));
+    }
     DN_TRY(dn_layer_buffer(l, &st->tanh_c, batch * n));
     return dn_layer_buffer(l, &st->one, st->h.stride);
 }
@@ -74,25 +84,120 @@ static dn_status lstm_init(dn_layer *l) {
     return DN_OK;
 }
 
-static dn_status lstm_forward(dn_layer *l, const dn_run *run) {
+/* ---- products of all gates side by side ---- */
+
+/* A product for all gates at once where their weights lie one after the other in memory (each is a multiple of what
+ * tensors are padded to), otherwise gate by gate: `parts` of `width` columns of `side`. */
+typedef struct lstm_gates {
+    int parts, width;
+} lstm_gates;
+
+static lstm_gates gates_of(const dn_dense part[GATES]) {
+    int joined = 1, n = part->outputs;
+    for (int k = 0; k + 1 < GATES; k++)
+        joined &= part[k + 1].weights->offset == part[k].weights->offset + part[k].weights->count;
+    return joined ? (lstm_gates){1, GATES * n} : (lstm_gates){GATES, n};
+}
+
+/* side (rows, GATES outputs) = beta side + x W^T */
+static void gates_forward(const dn_run *run, const dn_dense part[GATES], int rows, const float *x, float beta,
+                          float *side) {
+    lstm_gates g = gates_of(part);
+    int inputs = part->inputs, step = GATES * part->outputs;
+    for (int k = 0; k < g.parts; k++)
+        run->ops->gemm(run->pool, 0, 1, rows, g.width, inputs, 1, x, inputs, part[k].weights->value, inputs, beta,
+                       side + (size_t)k * g.width, step);
+}
+
+/* dW += d^T x */
+static void gates_gradients(const dn_run *run, const dn_dense part[GATES], int rows, const float *x, const float *d) {
+    lstm_gates g = gates_of(part);
+    int inputs = part->inputs, step = GATES * part->outputs;
+    for (int k = 0; k < g.parts; k++)
+        run->ops->gemm(run->pool, 1, 0, g.width, inputs, rows, 1, d + (size_t)k * g.width, step, x, inputs, 1,
+                       part[k].weights->grad, inputs);
+}
+
+/* dx += d W */
+static void gates_input_gradient(const dn_run *run, const dn_dense part[GATES], int rows, const float *d, float *dx) {
+    lstm_gates g = gates_of(part);
+    int inputs = part->inputs, step = GATES * part->outputs;
+    for (int k = 0; k < g.parts; k++)
+        run->ops->gemm(run->pool, 0, 0, rows, inputs, g.width, 1, d + (size_t)k * g.width, step, part[k].weights->value,
+                       inputs, 1, dx, inputs);
+}
+
+/* side = U x + b, for all steps */
+static void gates_begin(const dn_layer *l, const dn_run *run, lstm_state *st) {
+    const dn_ops *ops = run->ops;
+    size_t n = (size_t)l->outputs;
+    for (int k = 0; k < GATES; k++) {
+        ops->copy(run->pool, n, st->u[k].norm.biases->value, st->biases + k * n);
+        ops->axpy(run->pool, n, 1, st->w[k].norm.biases->value, st->biases + k * n);
+    }
+    gates_forward(run, st->u, run->rows, dn_layer_x(l, run), 0, st->side);
+    ops->bias_add(run->pool, (size_t)run->rows, GATES * n, 1, st->biases, st->side);
+}
+
+/* Gradients of everything but h, from those of `side` for all steps */
+static void gates_end(dn_layer *l, const dn_run *run, lstm_state *st) {
+    const dn_ops *ops = run->ops;
+    int streams = dn_streams(run);
+    size_t n = (size_t)l->outputs;
+    if ((size_t)streams * n == st->h.stride) {
+        gates_gradients(run, st->w, run->rows, dn_slot(&st->h, 0), st->side);
+    } else { /* fewer streams than there is room for: the slots of h do not follow each other */
+        for (int t = 0; t < run->time_steps; t++)
+            gates_gradients(run, st->w, streams, dn_slot(&st->h, t), st->side + (size_t)t * streams * GATES * n);
+    }
+    gates_gradients(run, st->u, run->rows, dn_layer_x(l, run), st->side);
+    if (l->dx) gates_input_gradient(run, st->u, run->rows, st->side, l->dx);
+    ops->fill(run->pool, GATES * n, 0, st->biases);
+    ops->bias_gradient(run->pool, (size_t)run->rows, GATES * n, 1, st->side, st->biases);
+    for (int k = 0; k < GATES; k++) {
+        ops->axpy(run->pool, n, 1, st->biases + k * n, st->u[k].norm.biases->grad);
+        ops->axpy(run->pool, n, 1, st->biases + k * n, st->w[k].norm.biases->grad);
+    }
+}
+
+/* ---- forward ---- */
+
+/* gate[k] (streams, outputs) of step t, before the activation */
+static void lstm_gates_forward(const dn_layer *l, const dn_run *run, int t, float *const gate[GATES]) {
     lstm_state *st = l->state;
     const dn_ops *ops = run->ops;
     int streams = dn_streams(run);
-    size_t n = (size_t)streams * l->outputs;
+    size_t outputs = (size_t)l->outputs;
+    const float *h = dn_slot(&st->h, t);
+    if (st->side) {
+        float *side = st->side + (size_t)t * streams * GATES * outputs;
+        gates_forward(run, st->w, streams, h, 1, side);
+        for (int k = 0; k < GATES; k++)
+            ops->copy_rows(run->pool, (size_t)streams, outputs, side + k * outputs, GATES * outputs, gate[k], outputs);
+        return;
+    }
+    const float *x = dn_layer_x(l, run) + (size_t)t * streams * l->inputs;
+    for (int k = 0; k < GATES; k++) {
+        dn_dense_forward(run, &st->w[k], t, streams, h, gate[k]);
+        dn_dense_forward(run, &st->u[k], t, streams, x, st->one);
+        ops->axpy(run->pool, (size_t)streams * outputs, 1, st->one, gate[k]);
+    }
+}
+
+static dn_status lstm_forward(dn_layer *l, const dn_run *run) {
+    lstm_state *st = l->state;
+    const dn_ops *ops = run->ops;
+    size_t n = (size_t)dn_streams(run) * l->outputs;
     dn_slots_begin(run, &st->h);
     dn_slots_begin(run, &st->c);
+    if (st->side) gates_begin(l, run, st);
     for (int t = 0; t < run->time_steps; t++) {
-        const float *x = dn_layer_x(l, run) + (size_t)t * streams * l->inputs, *h = dn_slot(&st->h, t);
         const float *c = dn_slot(&st->c, t);
         float *gate[GATES], *tanh_c = st->tanh_c + (size_t)t * n, *next_c = dn_slot(&st->c, t + 1);
         float *next_h = dn_slot(&st->h, t + 1);
-        for (int k = 0; k < GATES; k++) {
-            gate[k] = st->gate[k] + (size_t)t * n;
-            dn_dense_forward(run, &st->w[k], t, streams, h, gate[k]);
-            dn_dense_forward(run, &st->u[k], t, streams, x, st->one);
-            ops->axpy(run->pool, n, 1, st->one, gate[k]);
-            ops->activate(run->pool, activations[k], n, gate[k]);
-        }
+        for (int k = 0; k < GATES; k++) gate[k] = st->gate[k] + (size_t)t * n;
+        lstm_gates_forward(l, run, t, gate);
+        for (int k = 0; k < GATES; k++) ops->activate(run->pool, activations[k], n, gate[k]);
         ops->fill(run->pool, n, 0, next_c);
         ops->mul_add(run->pool, n, 1, gate[GATE_F], c, next_c);
         ops->mul_add(run->pool, n, 1, gate[GATE_I], gate[GATE_G], next_c);
@@ -107,24 +212,47 @@ static dn_status lstm_forward(dn_layer *l, const dn_run *run) {
     return DN_OK;
 }
 
+/* ---- backward ---- */
+
 /* out = a b */
 static void lstm_product(const dn_run *run, size_t n, const float *a, const float *b, float *out) {
     run->ops->fill(run->pool, n, 0, out);
     run->ops->mul_add(run->pool, n, 1, a, b, out);
 }
 
-static dn_status lstm_backward(dn_layer *l, const dn_run *run) {
+/* From d[k] (streams, outputs), the gradients of step t before the activations: that of h, and of the rest or, where
+ * steps go together, `side` for it. */
+static void lstm_gates_backward(dn_layer *l, const dn_run *run, int t) {
     lstm_state *st = l->state;
     const dn_ops *ops = run->ops;
     int streams = dn_streams(run);
-    size_t n = (size_t)streams * l->outputs;
+    size_t outputs = (size_t)l->outputs, n = (size_t)streams * outputs, at = (size_t)t * streams * l->inputs;
+    float *dh = dn_slot(&st->dh, t);
+    if (st->side) {
+        float *side = st->side + (size_t)t * GATES * n;
+        for (int k = 0; k < GATES; k++)
+            ops->copy_rows(run->pool, (size_t)streams, outputs, st->d[k], outputs, side + k * outputs, GATES * outputs);
+        gates_input_gradient(run, st->w, streams, side, dh);
+        return;
+    }
+    for (int k = 0; k < GATES; k++) {
+        ops->copy(run->pool, n, st->d[k], st->one);
+        dn_dense_backward(l, run, &st->w[k], t, streams, dn_slot(&st->h, t), NULL, st->one, dh);
+        dn_dense_backward(l, run, &st->u[k], t, streams, dn_layer_x(l, run) + at, NULL, st->d[k],
+                          l->dx ? l->dx + at : NULL);
+    }
+}
+
+static dn_status lstm_backward(dn_layer *l, const dn_run *run) {
+    lstm_state *st = l->state;
+    const dn_ops *ops = run->ops;
+    size_t n = (size_t)dn_streams(run) * l->outputs;
     dn_slots_clear(run, &st->dh);
     dn_slots_clear(run, &st->dc);
     for (int t = run->time_steps - 1; t >= 0; t--) {
-        size_t at = (size_t)t * streams * l->inputs;
         const float *tanh_c = st->tanh_c + (size_t)t * n, *gate[GATES];
         for (int k = 0; k < GATES; k++) gate[k] = st->gate[k] + (size_t)t * n;
-        float *dy = dn_slot(&st->dh, t + 1), *dh = dn_slot(&st->dh, t), *dc = dn_slot(&st->dc, t + 1);
+        float *dy = dn_slot(&st->dh, t + 1), *dc = dn_slot(&st->dc, t + 1);
         ops->axpy(run->pool, n, 1, l->delta + (size_t)t * n, dy);
         lstm_product(run, n, dy, gate[GATE_O], st->one);
         ops->activate_gradient(run->pool, DN_TANH, n, tanh_c, st->one);
@@ -134,14 +262,10 @@ static dn_status lstm_backward(dn_layer *l, const dn_run *run) {
         lstm_product(run, n, dc, gate[GATE_I], st->d[GATE_G]);
         lstm_product(run, n, dc, dn_slot(&st->c, t), st->d[GATE_F]);
         ops->mul_add(run->pool, n, 1, dc, gate[GATE_F], dn_slot(&st->dc, t));
-        for (int k = 0; k < GATES; k++) {
-            ops->activate_gradient(run->pool, activations[k], n, gate[k], st->d[k]);
-            ops->copy(run->pool, n, st->d[k], st->one);
-            dn_dense_backward(l, run, &st->w[k], t, streams, dn_slot(&st->h, t), NULL, st->one, dh);
-            dn_dense_backward(l, run, &st->u[k], t, streams, dn_layer_x(l, run) + at, NULL, st->d[k],
-                              l->dx ? l->dx + at : NULL);
-        }
+        for (int k = 0; k < GATES; k++) ops->activate_gradient(run->pool, activations[k], n, gate[k], st->d[k]);
+        lstm_gates_backward(l, run, t);
     }
+    if (st->side) gates_end(l, run, st);
     return DN_OK;
 }
 

@@ -26,6 +26,9 @@ typedef struct dn_cpu_conv_kernels {
                  float *panel);
     /* copies `lines` lines of n values, which are ldx and ldy apart */
     void (*copy_lines)(int lines, int n, const float *x, ptrdiff_t ldx, float *y, ptrdiff_t ldy);
+    /* Max pooling of n > 0 windows (size, size) beside each other in an image `width` wide, the first at x, which is
+     * value `at`: y = the greatest value, index = which one that is, the first of equal ones */
+    void (*max_windows)(int n, int stride, int size, ptrdiff_t width, const float *x, int at, float *y, int *index);
 } dn_cpu_conv_kernels;
 enum { DN_NARROW = 64 };
 

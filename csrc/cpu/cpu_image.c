@@ -1,5 +1,6 @@
 /* Images: columns for convolutions, pooling, resampling, shortcuts. Maps are independent, so a chunk is a run of
  * maps. */
+#include "cpu/cpu_conv_kernels.h"
 #include "cpu/cpu_ops.h"
 #include <float.h>
 #include <string.h>
@@ -92,25 +93,42 @@ void cpu_col2im(dn_pool *pool, const dn_conv_shape *s, const float *columns, flo
 }
 
 /* padding is the total of both sides; the window of output i begins at i*stride - padding/2 */
+/* One window, which may reach beyond the image. */
+static void max_window(const image_job *j, size_t m, int y0, int x0, size_t n) {
+    const dn_conv_shape *s = j->shape;
+    size_t map = (size_t)s->height * s->width;
+    int top = most(y0, 0), left = most(x0, 0), bottom = least(y0 + s->size, s->height);
+    int right = least(x0 + s->size, s->width), at = -1;
+    float best = -FLT_MAX;
+    for (int i = top; i < bottom; i++)
+        for (int k = left; k < right; k++) {
+            float v = j->x[m * map + (size_t)i * s->width + k];
+            int better = at < 0 || v > best;
+            best = better ? v : best, at = better ? i * s->width + k : at;
+        }
+    j->y[n] = at < 0 ? 0 : best;
+    j->index[n] = at < 0 ? -1 : (int)(m * map) + at;
+}
+
 static void run_maxpool(const image_job *j, size_t m) {
     const dn_conv_shape *s = j->shape;
     size_t map = (size_t)s->height * s->width, n = m * s->out_height * s->out_width;
-    for (int oy = 0; oy < s->out_height; oy++)
-        for (int ox = 0; ox < s->out_width; ox++, n++) {
-            int y0 = oy * s->stride - s->padding / 2, x0 = ox * s->stride - s->padding / 2;
-            int top = most(y0, 0), left = most(x0, 0), bottom = least(y0 + s->size, s->height);
-            int right = least(x0 + s->size, s->width), at = -1;
-            float best = -FLT_MAX;
-            for (int i = top; i < bottom; i++)
-                for (int k = left; k < right; k++) {
-                    float v = j->x[m * map + (size_t)i * s->width + k];
-                    int better = at < 0 || v > best;
-                    best = better ? v : best, at = better ? i * s->width + k : at;
-                }
-            j->y[n] = at < 0 ? 0 : best;
-            j->index[n] = at < 0 ? -1 : (int)(m * map) + at;
+    int before = s->padding / 2;
+    /* windows [first, last) of a line lie within it */
+    int first = least((before + s->stride - 1) / s->stride, s->out_width);
+    int last = s->width < s->size ? first : least((s->width - s->size + before) / s->stride + 1, s->out_width);
+    for (int oy = 0; oy < s->out_height; oy++, n += (size_t)s->out_width) {
+        int y0 = oy * s->stride - before, inside = y0 >= 0 && y0 + s->size <= s->height && last > first;
+        if (inside) {
+            size_t at = m * map + (size_t)y0 * s->width + (size_t)(first * s->stride - before);
+            dn_cpu_conv_kernels_get()->max_windows(last - first, s->stride, s->size, s->width, j->x + at, (int)at,
+                                                   j->y + n + first, j->index + n + first);
         }
+        for (int ox = 0; ox < s->out_width; ox++)
+            if (!inside || ox < first || ox >= last) max_window(j, m, y0, ox * s->stride - before, n + (size_t)ox);
+    }
 }
+
 void cpu_maxpool_forward(dn_pool *pool, size_t rows, const dn_conv_shape *s, const float *x, float *y, int *index) {
     image_run(pool, (size_t)s->out_height * s->out_width * least(s->size * s->size, 64),
               (image_job){
@@ -184,8 +202,8 @@ static void run_downsample_backward(const image_job *j, size_t m) {
             pool, values,                                                                                              \
             (image_job){.run = function, .maps = maps, .h = h, .w = w, .stride = stride, .a = scale, .x = x, .y = y}); \
     }
-RESAMPLE(upsample_forward, run_upsample, (size_t)h * w * stride * stride)
-RESAMPLE(upsample_backward, run_upsample_backward, (size_t)h * w * stride * stride)
+RESAMPLE(upsample_forward, run_upsample, (size_t)h *w *stride *stride)
+RESAMPLE(upsample_backward, run_upsample_backward, (size_t)h *w *stride *stride)
 RESAMPLE(downsample_forward, run_downsample, (size_t)h *w)
 RESAMPLE(downsample_backward, run_downsample_backward, (size_t)h *w)
 

@@ -62,7 +62,8 @@ typedef void (*tile_fn)(int k, const float *a, const int *rows, const int *cols,
         tile(mr, nv, k, a, rows, cols, b, add, c, to);                                                             \
     }
 #define TILES(mr) TILE(mr, 1) TILE(mr, 2)
-#define PAIR(mr) {tile_##mr##_1, tile_##mr##_2}
+#define PAIR(mr) \
+    { tile_##mr##_1, tile_##mr##_2 }
 /* clang-format off */
 TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6)
 #if defined(__AVX512F__)
@@ -264,6 +265,68 @@ static void copy_lines(int lines, int n, const float *x, ptrdiff_t ldx, float *y
         copy_parts(1, lines, n, x, ldx, y, ldy);
 }
 
+/* ---- max pooling ---- */
+
+typedef float four __attribute__((vector_size(16)));
+typedef float four_u __attribute__((vector_size(16), aligned(4), may_alias));
+typedef int32_t four_i __attribute__((vector_size(16)));
+typedef int32_t four_iu __attribute__((vector_size(16), aligned(4), may_alias));
+enum { FOUR = 4 };
+
+/* Values `stride` apart, 1 or 2; reads none beyond the last. */
+INLINE four every(const int stride, const float *x) {
+    four a = *(const four_u *)x;
+    if (stride == 1) return a;
+    four b = *(const four_u *)(x + 3);
+#if defined(__clang__)
+    return __builtin_shufflevector(a, b, 0, 2, 5, 7);
+#else
+    return __builtin_shuffle(a, b, (four_i){0, 2, 5, 7});
+#endif
+}
+INLINE four_i either(four_i mask, four_i yes, four_i no) { return (mask & yes) | (~mask & no); }
+
+/* Four windows side by side. A comparison with NaN is false, so a window that begins with NaN keeps it. */
+INLINE void max_four(const int stride, int size, ptrdiff_t width, const float *x, int at, float *y, int *index) {
+    four_i here = at + (four_i){0, 1, 2, 3} * stride, place = here;
+    four best = every(stride, x);
+    for (int i = 0; i < size; i++, x += width, here += (int32_t)width)
+        for (int k = !i; k < size; k++) {
+            four v = every(stride, x + k);
+            four_i better = v > best;
+            best = (four)either(better, (four_i)v, (four_i)best), place = either(better, here + k, place);
+        }
+    *(four_u *)y = best, *(four_iu *)index = place;
+}
+
+static void max_one(int size, ptrdiff_t width, const float *x, int at, float *y, int *index) {
+    float best = x[0];
+    int place = at;
+    for (int i = 0; i < size; i++, x += width, at += (int)width)
+        for (int k = 0; k < size; k++)
+            if (x[k] > best) best = x[k], place = at + k;
+    *y = best, *index = place;
+}
+
+/* Fours, and a last one that overlaps. */
+INLINE void max_line(const int stride, int n, int size, ptrdiff_t width, const float *x, int at, float *y, int *index) {
+    for (int o = 0; o < n; o += FOUR) {
+        if (o + FOUR > n) o = n - FOUR;
+        max_four(stride, size, width, x + o * stride, at + o * stride, y + o, index + o);
+    }
+}
+
+static void max_windows(int n, int stride, int size, ptrdiff_t width, const float *x, int at, float *y, int *index) {
+    if (n >= FOUR && stride == 2 && size == 2)
+        max_line(2, n, 2, width, x, at, y, index);
+    else if (n >= FOUR && stride == 2)
+        max_line(2, n, size, width, x, at, y, index);
+    else if (n >= FOUR && stride == 1)
+        max_line(1, n, size, width, x, at, y, index);
+    else
+        for (int o = 0; o < n; o++) max_one(size, width, x + o * stride, at + o * stride, y + o, index + o);
+}
+
 const dn_cpu_conv_kernels CAT(dn_cpu_conv_kernels, DN_ISA) = {
-    STR(DN_ISA), VL, NR, multiply, to_panel, from_panel, narrow, dots, copy_lines,
+    STR(DN_ISA), VL, NR, multiply, to_panel, from_panel, narrow, dots, copy_lines, max_windows,
 };

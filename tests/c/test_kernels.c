@@ -583,6 +583,51 @@ static void test_norm(void) {
     printf("norm: right\n");
 }
 
+/* ---- max pooling: windows may reach beyond the image; of equal values the first counts; NaN that comes first stays */
+
+static void maxpool_one(dn_conv_shape s, int rows) {
+    size_t map = (size_t)s.height * s.width, out = (size_t)s.out_height * s.out_width, maps = (size_t)rows * s.channels;
+    float *x = vector(maps * map), *y[POOLS];
+    int *index[POOLS];
+    for (size_t i = 0; i < maps * map; i++) x[i] = between(0, 40) ? (float)between(-9, 9) : NAN;
+    for (int t = 0; t < POOLS; t++) {
+        y[t] = vector(maps * out), index[t] = dn_alloc(maps * out + 1, sizeof **index);
+        if (!index[t]) exit(2);
+        cpu_maxpool_forward(pools[t], (size_t)rows, &s, x, y[t], index[t]);
+        if (memcmp(index[0], index[t], maps * out * sizeof **index))
+            fail("maxpool", "other places with more threads", 0, 0);
+    }
+    for (size_t n = 0; n < maps * out; n++) {
+        int y0 = (int)(n / s.out_width % s.out_height) * s.stride - s.padding / 2, at = -1;
+        int x0 = (int)(n % s.out_width) * s.stride - s.padding / 2;
+        const float *image = x + n / out * map;
+        for (int i = 0; i < s.size; i++)
+            for (int k = 0; k < s.size; k++) {
+                int r = y0 + i, c = x0 + k, here = r * s.width + c;
+                if (r < 0 || c < 0 || r >= s.height || c >= s.width) continue;
+                if (at < 0 || image[here] > image[at]) at = here;
+            }
+        if (index[0][n] != (int)(n / out * map) + at) fail("maxpool", "wrong place", index[0][n], at);
+        if (memcmp(y[0] + n, image + at, sizeof *x)) fail("maxpool", "wrong value", y[0][n], image[at]);
+    }
+    for (int t = 0; t < POOLS; t++) dn_free(y[t]), dn_free(index[t]);
+    dn_free(x);
+}
+
+static void test_maxpool(void) {
+    for (int i = 0; i < 300; i++) {
+        dn_conv_shape s = {.channels = between(1, 3), .height = between(1, 20), .width = between(1, 40)};
+        s.stride = between(1, 3), s.size = between(1, 4), s.padding = between(0, s.size - 1);
+        int h = s.height + s.padding - s.size, w = s.width + s.padding - s.size;
+        if (h < 0 || w < 0) continue;
+        s.out_height = h / s.stride + 1, s.out_width = w / s.stride + 1;
+        int before = s.padding / 2; /* as the layer demands */
+        if ((h / s.stride) * s.stride - before >= s.height || (w / s.stride) * s.stride - before >= s.width) continue;
+        maxpool_one(s, between(1, 2));
+    }
+    maxpool_one((dn_conv_shape){16, 28, 28, 2, 2, 0, 14, 14}, 20);
+}
+
 int main(void) {
     for (int t = 0; t < POOLS; t++)
         if (dn_pool_create(&pools[t], 1 << t) != DN_OK) return 2;
@@ -597,6 +642,7 @@ int main(void) {
     test_biases();
     test_rows();
     test_norm();
+    test_maxpool();
     test_gemm();
     for (int t = 0; t < POOLS; t++) dn_pool_destroy(pools[t]);
     return 0;

@@ -163,7 +163,7 @@ def test_max_seconds_stops_at_the_end_of_a_step(device: str, network: Build) -> 
     assert time.monotonic() - began < 20
     assert (history.stopped, history.kept_epoch) == ("max_seconds", len(history.total_loss))
     assert net.seen > 0 and (net.seen % len(X) % 8 == 0 or net.seen % len(X) == 1)  # whole batches
-    assert "max_seconds=0.3 are over" in history.outcome
+    assert "after 0.3 seconds (max_seconds)" in history.outcome
     assert net.train(X[:16], 1).stopped == "epochs"
 
 
@@ -313,7 +313,7 @@ def test_a_time_limit_ends_the_program_with_its_weights_saved() -> None:
     done = run(words("binary", "train", CFG, CSV, "-max-seconds", "0.5", "-epochs", "1000000", "-json"))
     assert done.returncode == 0 and Path("vae.weights").exists(), done.stderr
     assert json.loads(done.stdout)["stopped"] == "max_seconds"
-    assert re.search(r"^stopped in epoch \d+: max_seconds=0.5 are over$", done.stderr, flags=re.M)
+    assert re.search(r"^stopped in epoch \d+, after 0.5 seconds \(max_seconds\)$", done.stderr, flags=re.M)
 
 
 def test_without_new_options_nothing_new_is_printed() -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from helpers import ROOT
+from helpers import MODULE, ROOT, run
 
 import darknet_vae as dv
+from darknet_vae._lib import lib, text
 
 
 def generator() -> ModuleType:
@@ -81,6 +82,50 @@ def test_the_python_of_the_readme_runs() -> None:
     scope: dict[str, object] = {}
     exec(code, scope)
     assert scope["images"].shape == (16, 64)  # type: ignore[attr-defined]
+
+
+def blocks_of(page: str) -> tuple[list[str], str]:
+    """The commands of a page's indented blocks, and its Python, which is the other blocks one after the other."""
+    commands, code = [], []
+    for block in re.findall(r"(?:^    .*\n|^\n(?=    ))+", page, flags=re.M):
+        lines = [line[4:] for line in block.strip("\n").splitlines()]
+        if any(line.startswith("darknet-vae ") for line in lines):
+            commands += [line for line in lines if line]
+        else:
+            code += lines
+    return commands, "\n".join(code)
+
+
+def test_the_commands_of_the_training_page_run() -> None:
+    commands, _ = blocks_of((ROOT / "docs" / "training.md").read_text())
+    assert len(commands) >= 6
+    said = {}
+    for command in commands:
+        done = run([*MODULE, *command.split()[1:], "-nogpu"])
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        said[command] = done.stderr + done.stdout
+    assert re.search(r"^stopped in epoch \d+, after 2 seconds \(max_seconds\)$", said[commands[1]], flags=re.M)
+    losses = re.findall(r"^epoch \d+/20 .* valid_loss (\S+)", said[commands[2]], flags=re.M)
+    assert len(losses) == 20 and f"total_loss {float(losses[-1]):.4g}" in said[commands[3]]  # the same rows
+    assert re.search(r"^stopped after epoch .* not improved in 5 epochs; kept epoch", said[commands[4]], flags=re.M)
+    assert Path("log.csv").read_text().count("\n") > 60
+
+
+def test_the_python_of_the_training_page_runs() -> None:
+    _, code = blocks_of((ROOT / "docs" / "training.md").read_text())
+    scope: dict[str, object] = {}
+    exec(code, scope)
+    assert scope["rates"] and scope["history"].stopped == "callback"  # type: ignore[attr-defined]
+
+
+def test_the_training_page_names_every_column_and_every_way_to_end() -> None:
+    page = (ROOT / "docs" / "training.md").read_text()
+    net = dv.Network(ROOT / "cfg" / "vae_digits.cfg", device="cpu")
+    X = dv.load_csv(ROOT / "data" / "digits.csv", label_column="label", scale=16)[:200]
+    for name in net.train(X, 1, holdout=0.5).records[0]:
+        assert re.search(rf"^\|.*`{name}`", page, flags=re.M) or re.match("valid_|latent_", name), name
+    for k in range(5):
+        assert k == 0 or f'"{text(lib.dn_stop_name(k))}"' in page
 
 
 def test_links_of_the_documents_lead_somewhere() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +39,23 @@ def test_one_epoch_of_the_published_network(images: np.ndarray) -> None:
     history = dv.Network(ROOT / "cfg" / "vae_connected.cfg", seed=0).train(X, epochs=1)
     assert 2 < history.latent_loss[0] < 5
     assert history.image_loss[0] + history.latent_loss[0] < 56  # the mean image alone costs 52.2 without any latent
+
+
+def test_early_stopping_keeps_the_epoch_with_the_lowest_printed_loss(images: np.ndarray) -> None:
+    """With few rows and a high rate the losses of other rows soon rise again."""
+    X = images[:1200].reshape(1200, -1) / np.float32(255)
+    dv.save_csv("m.csv", X)
+    cfg, names = str(ROOT / "cfg" / "vae_connected.cfg"), ["-scale", "1", "-nogpu", "-seed", "3"]
+    done = run([*MODULE, "train", cfg, "m.csv", *names, "-holdout", "0.5", "-epochs", "60", "-patience", "4", "-json"])
+    assert done.returncode == 0, done.stderr
+    losses = [float(found) for found in re.findall(r"^epoch \d+.* valid_loss (\S+)", done.stderr, flags=re.M)]
+    result, kept = json.loads(done.stdout), 1 + int(np.argmin(losses))
+    assert result["stopped"] == "patience" and len(losses) < 60
+    assert (result["kept_epoch"], result["epochs"]) == (kept, kept + 4)
+    words = ["evaluate", cfg, "m.csv", *names, "-holdout", "0.5", "-weights", "vae.weights", "-json"]
+    evaluated = json.loads(run([*MODULE, *words]).stdout)
+    assert evaluated["total_loss"] == pytest.approx(result["valid_loss"], rel=1e-6)
+    assert result["valid_loss"] == pytest.approx(min(losses), rel=1e-4)
 
 
 def test_the_convolutional_vae_learns_digits(images: np.ndarray) -> None:

@@ -57,7 +57,7 @@ static void outcome_reason(const dn_trainer *t, char *text, size_t size) {
         snprintf(text, size, "stopped after epoch %d: valid_loss has not improved in %d epoch%s", t->epoch, k->patience,
                  k->patience == 1 ? "" : "s");
     else if (t->stopped == DN_STOP_SECONDS)
-        snprintf(text, size, "stopped in epoch %d: max_seconds=%g are over", t->epoch, t->options.max_seconds);
+        snprintf(text, size, "stopped in epoch %d, after %g seconds (max_seconds)", t->epoch, t->options.max_seconds);
 }
 
 size_t dn_trainer_outcome(const dn_trainer *t, char *line, size_t size) {

@@ -71,11 +71,19 @@ typedef struct dn_step {
     float rate;                     /* learning rate of this update */
     float rows;                     /* number of rows summed in the gradient */
     float correction1, correction2; /* Adam: 1 - b1^t, 1 - b2^t with t = 1 for the first update */
+    float clip;                     /* factor of the gradient: 1, or what `clip` makes of it within the step */
+    float share;                    /* of the parameters after this update in their average */
 } dn_step;
 
-/* Adam, or SGD with momentum; the formulas are in docs/numerics.md, "Update". */
+/* How parameters follow their gradient; the formulas are in docs/numerics.md, "Update". */
+typedef enum dn_rule {
+    DN_SGD,         /* with momentum */
+    DN_ADAM_OF_SUM, /* Darknet's adam=1: of the gradient summed over the rows */
+    DN_ADAM,        /* Kingma and Ba, arXiv:1412.6980: of the mean gradient; decay is part of it */
+    DN_ADAMW        /* Loshchilov and Hutter, arXiv:1711.05101: decay is no part of the gradient */
+} dn_rule;
 typedef struct dn_optimizer {
-    int adam;
+    dn_rule rule;
     float momentum, eps;
     double b1, b2; /* kernels round them to float; the corrections of dn_step are computed from the doubles */
 } dn_optimizer;

@@ -211,12 +211,18 @@ DN_OP(REQUIRED, softmax_loss,
 
 /* ---- the update ---- */
 
+/* *factor (set) = min(1, norm / (|g| / step->rows + 1e-6)): |g| is the Euclidean norm of the n values, whose squares
+ * are added up in double precision. `factor` may be step->clip. */
+DN_OP(REQUIRED, clip, (const dn_step *step, float norm, size_t n, const float *g, float *factor),
+      (step, norm, n, g, factor))
 /* One optimiser step over n values with rate step->rate * factor; m and v are its moments (SGD: v is not used); g is
- * the plain gradient summed over step->rows rows and is left as it is. */
+ * the plain gradient summed over step->rows rows, of which step->clip is a factor, and is left as it is. */
 DN_OP(REQUIRED, update,
       (const dn_optimizer *optimizer, const dn_step *step, size_t n, float factor, float decay, float *w, float *m,
        float *v, const float *g),
       (optimizer, step, n, factor, decay, w, m, v, g))
+/* average += step->share (x - average); average = x if the share is 1, whatever it was */
+DN_OP(REQUIRED, average, (const dn_step *step, size_t n, const float *x, float *average), (step, n, x, average))
 
 #undef DN_OP
 #undef DN_QUERY

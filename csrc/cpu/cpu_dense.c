@@ -190,7 +190,7 @@ static void dense_train_few(dn_pool *pool, const dn_dense_pass *p) {
     if (p->likelihood) *p->sum += j.at[0].sum + (chunks > 1 ? j.at[half].sum : 0);
     if (!p->dx) return;
     if (p->set_dx) memset(p->dx, 0, rows * inputs * sizeof *p->dx);
-    float scale = p->optimizer->adam ? 1 : p->step->rows;
+    float scale = p->optimizer->rule == DN_ADAM_OF_SUM ? 1 : p->step->rows; /* dy was of the mean */
     for (size_t part = 0; part < chunks; part += half)
         for (size_t r = 0; r < rows; r++)
             dn_cpu_kernels_get()->axpy(inputs, scale, j.dx + part * rows * step + r * step, p->dx + r * inputs);

@@ -15,6 +15,15 @@ typedef enum dn_math {
     DN_MATH_SIN
 } dn_math; /* the last two: of 2 pi x, 0 <= x < 1 */
 
+/* An optimiser's step as numbers, for parameters of one learning rate and decay (docs/numerics.md, "Update"). What the
+ * moments are of is scale * g + l2 * w, with g the gradient's sum over the rows; AdamW's decay leaves `keep` of w. */
+typedef struct dn_update {
+    int adam; /* two moments; 0: SGD */
+    float scale, l2, keep, rate, momentum;
+    float b1, b2, eps, correction1, correction2;
+} dn_update;
+dn_update dn_update_of(const dn_optimizer *optimizer, const dn_step *step, float factor, float decay);
+
 /* Kernels over vectors (isa_kernels.c); what each computes is documented there and in backend_ops.h. */
 typedef struct dn_cpu_kernels {
     const char *name;
@@ -22,7 +31,9 @@ typedef struct dn_cpu_kernels {
     void (*axpy)(size_t n, float a, const float *x, float *y);                    /* y += a x */
     void (*mul_add)(size_t n, float a, const float *x, const float *y, float *z); /* z += a x y */
     void (*shift)(size_t n, float a, float *x);                                   /* x += a */
+    void (*approach)(size_t n, float a, const float *x, float *y);                /* y += a (x - y) */
     double (*sum)(size_t n, const float *x);
+    double (*sum_squares)(size_t n, const float *x);
     void (*column_sums)(size_t rows, size_t cols, size_t ld, const float *x, float *to); /* added to `to` */
     void (*activate)(dn_activation a, size_t n, float *x);
     void (*activate_gradient)(dn_activation a, size_t n, const float *y, float *dy);
@@ -41,10 +52,8 @@ typedef struct dn_cpu_kernels {
                        float *y);
     void (*norm_gradient)(size_t rows, size_t channels, size_t spatial, size_t from, size_t to, const float *a,
                           const float *b, const float *d, const float *xhat, float *dy);
-    void (*sgd)(size_t n, float rate, float momentum, float decay, float inverse_batch, float *w, float *v,
-                const float *g);
-    void (*adam)(size_t n, float rate, float b1, float b2, float eps, float decay_batch, float c1, float c2, float *w,
-                 float *m, float *v, const float *g);
+    void (*sgd)(size_t n, const dn_update *update, float *w, float *m, const float *g);
+    void (*adam)(size_t n, const dn_update *update, float *w, float *m, float *v, const float *g);
     void (*function)(int which, size_t n, const float *x, float *y); /* a dn_math, for tests */
 } dn_cpu_kernels;
 

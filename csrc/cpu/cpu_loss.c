@@ -1,5 +1,6 @@
 /* Losses, the reparameterisation, random numbers and optimiser steps. Sums are taken per chunk and added in order. */
 #include "cpu/cpu_ops.h"
+#include <math.h>
 #include <string.h>
 
 typedef struct loss_job {
@@ -169,28 +170,68 @@ void cpu_uniforms(dn_pool *pool, const dn_step *step, uint32_t stream, size_t n,
 
 /* ---- optimisers ---- */
 
+dn_update dn_update_of(const dn_optimizer *o, const dn_step *s, float factor, float decay) {
+    dn_update u = {.adam = o->rule != DN_SGD,
+                   .scale = s->clip / s->rows,
+                   .l2 = decay,
+                   .keep = 1,
+                   .rate = s->rate * factor,
+                   .momentum = o->momentum,
+                   .b1 = (float)o->b1,
+                   .b2 = (float)o->b2,
+                   .eps = o->eps,
+                   .correction1 = s->correction1,
+                   .correction2 = s->correction2};
+    if (o->rule == DN_ADAM_OF_SUM) u.scale = s->clip, u.l2 = decay * s->rows;
+    if (o->rule == DN_ADAMW) u.l2 = 0, u.keep = 1 - u.rate * decay;
+    return u;
+}
+
 typedef struct update_job {
-    const dn_optimizer *optimizer;
-    const dn_step *step;
-    float factor, decay, *w, *m, *v;
+    dn_update update;
+    float *w, *m, *v;
     const float *g;
 } update_job;
 
 static void update_range(const void *context, size_t at, size_t end) {
     const update_job *j = context;
-    const dn_optimizer *o = j->optimizer;
-    const dn_step *s = j->step;
-    size_t n = end - at;
-    if (o->adam)
-        dn_cpu_kernels_get()->adam(n, s->rate * j->factor, (float)o->b1, (float)o->b2, o->eps, j->decay * s->rows,
-                                   s->correction1, s->correction2, j->w + at, j->m + at, j->v + at, j->g + at);
+    if (j->update.adam)
+        dn_cpu_kernels_get()->adam(end - at, &j->update, j->w + at, j->m + at, j->v + at, j->g + at);
     else
-        dn_cpu_kernels_get()->sgd(n, s->rate * j->factor, o->momentum, j->decay, 1 / s->rows, j->w + at, j->m + at,
-                                  j->g + at);
+        dn_cpu_kernels_get()->sgd(end - at, &j->update, j->w + at, j->m + at, j->g + at);
 }
 
 void cpu_update(dn_pool *pool, const dn_optimizer *optimizer, const dn_step *step, size_t n, float factor, float decay,
                 float *w, float *m, float *v, const float *g) {
-    update_job j = {optimizer, step, factor, decay, w, m, v, g};
+    update_job j = {dn_update_of(optimizer, step, factor, decay), w, m, v, g};
     dn_range_run(pool, n, DN_GRAIN, update_range, &j);
+}
+
+static double clip_range(const void *context, size_t from, size_t to) {
+    return dn_cpu_kernels_get()->sum_squares(to - from, (const float *)context + from);
+}
+
+void cpu_clip(dn_pool *pool, const dn_step *step, float norm, size_t n, const float *g, float *factor) {
+    double length = sqrt(dn_range_sum(pool, n, DN_GRAIN, clip_range, g));
+    double most = norm / (length / step->rows + 1e-6);
+    *factor = most < 1 ? (float)most : 1;
+}
+
+typedef struct average_job {
+    float share;
+    const float *x;
+    float *average;
+} average_job;
+
+static void average_range(const void *context, size_t from, size_t to) {
+    const average_job *j = context;
+    dn_cpu_kernels_get()->approach(to - from, j->share, j->x + from, j->average + from);
+}
+
+void cpu_average(dn_pool *pool, const dn_step *step, size_t n, const float *x, float *average) {
+    average_job j = {step->share, x, average};
+    if (j.share == 1)
+        cpu_copy(pool, n, x, average);
+    else
+        dn_range_run(pool, n, DN_GRAIN, average_range, &j);
 }

@@ -137,26 +137,26 @@ INLINE vec root(vec v) {
     return v;
 }
 
-/* The optimiser's numbers for this step. Gradients come in multiplied by `scale`. */
+/* The optimiser's numbers for this step, those of a dn_update. Gradients come in multiplied by `scale`. */
 typedef struct rule {
     int adam;
-    float scale, rate, momentum, decay; /* SGD: scale = 1 / rows; Adam: decay is times the rows */
+    float scale, rate, momentum, decay, keep;
     float b1, b2, eps, inverse1, inverse_root2;
 } rule;
 
 static rule rule_of(const dn_dense_pass *p, float decay) {
-    const dn_optimizer *o = p->optimizer;
-    const dn_step *s = p->step;
-    return (rule){.adam = o->adam,
-                  .scale = o->adam ? 1 : 1 / s->rows,
-                  .rate = s->rate * p->factor,
-                  .momentum = o->momentum,
-                  .decay = o->adam ? decay * s->rows : decay,
-                  .b1 = (float)o->b1,
-                  .b2 = (float)o->b2,
-                  .eps = o->eps,
-                  .inverse1 = 1 / s->correction1,
-                  .inverse_root2 = 1 / sqrtf(s->correction2)};
+    const dn_update u = dn_update_of(p->optimizer, p->step, p->factor, decay);
+    return (rule){.adam = u.adam,
+                  .scale = u.scale,
+                  .rate = u.rate,
+                  .momentum = u.momentum,
+                  .decay = u.l2,
+                  .keep = u.keep,
+                  .b1 = u.b1,
+                  .b2 = u.b2,
+                  .eps = u.eps,
+                  .inverse1 = 1 / u.correction1,
+                  .inverse_root2 = 1 / sqrtf(u.correction2)};
 }
 
 /* What the gradient is added to, */
@@ -169,7 +169,7 @@ INLINE void end(const rule *o, const int adam, vec *g, vec *w, vec m, vec *v) {
     if (adam) {
         *v = o->b2 * *v + (1 - o->b2) * *g * *g;
         *g = o->b1 * m + (1 - o->b1) * *g;
-        *w -= o->rate * (*g * o->inverse1) / (root(*v) * o->inverse_root2 + o->eps);
+        *w = o->keep * *w - o->rate * (*g * o->inverse1) / (root(*v) * o->inverse_root2 + o->eps);
     } else {
         *w -= o->rate * *g;
     }

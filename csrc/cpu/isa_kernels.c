@@ -63,9 +63,21 @@ static void mul_add(size_t n, float a, const float *x, const float *y, float *re
 static void shift(size_t n, float a, float *x) {
     for (size_t i = 0; i < n; i++) x[i] += a;
 }
+static void approach(size_t n, float a, const float *restrict x, float *restrict y) {
+    for (size_t i = 0; i < n; i++) y[i] += a * (x[i] - y[i]);
+}
 static double sum(size_t n, const float *x) {
     dvec s = {{0}, {0}};
     EACH_VECTOR(i, n, left) add(&s, widen(load_n(x + i, left)));
+    return lanes(&s);
+}
+
+static double sum_squares(size_t n, const float *x) {
+    dvec s = {{0}, {0}};
+    EACH_VECTOR(i, n, left) {
+        dvec v = widen(load_n(x + i, left));
+        add_product(&s, v, v);
+    }
     return lanes(&s);
 }
 
@@ -387,23 +399,31 @@ static void norm_gradient(size_t rows, size_t channels, size_t spatial, size_t f
 
 /* ---- optimisers: the compiler vectorises these ---- */
 
-static void sgd(size_t n, float rate, float momentum, float decay, float inverse_batch, float *restrict w,
-                float *restrict v, const float *restrict g) {
+static void sgd(size_t n, const dn_update *update, float *restrict w, float *restrict m, const float *restrict g) {
+    const dn_update u = *update;
     for (size_t i = 0; i < n; i++) {
-        v[i] = momentum * v[i] + (g[i] * inverse_batch + decay * w[i]);
-        w[i] -= rate * v[i];
+        m[i] = u.momentum * m[i] + (g[i] * u.scale + u.l2 * w[i]);
+        w[i] -= u.rate * m[i];
     }
 }
 
-static void adam(size_t n, float rate, float b1, float b2, float eps, float decay_batch, float c1, float c2,
-                 float *restrict w, float *restrict m, float *restrict v, const float *restrict g) {
-    float step = rate / c1, inverse = 1 / c2; /* one division and one root per value */
+/* `as_is`: scale and keep are 1, so that the compiler forms no other product with them. */
+INLINE void adam_of(size_t n, const dn_update *update, const int as_is, float *restrict w, float *restrict m,
+                    float *restrict v, const float *restrict g) {
+    const dn_update u = *update;
+    float step = u.rate / u.correction1, inverse = 1 / u.correction2; /* one division and one root per value */
     for (size_t i = 0; i < n; i++) {
-        float d = g[i] + decay_batch * w[i];
-        m[i] = b1 * m[i] + (1 - b1) * d;
-        v[i] = b2 * v[i] + (1 - b2) * d * d;
-        w[i] -= step * m[i] / (sqrtf(v[i] * inverse) + eps);
+        float d = as_is ? g[i] + u.l2 * w[i] : g[i] * u.scale + u.l2 * w[i];
+        m[i] = u.b1 * m[i] + (1 - u.b1) * d;
+        v[i] = u.b2 * v[i] + (1 - u.b2) * d * d;
+        w[i] = (as_is ? w[i] : u.keep * w[i]) - step * m[i] / (sqrtf(v[i] * inverse) + u.eps);
     }
+}
+static void adam(size_t n, const dn_update *u, float *w, float *m, float *v, const float *g) {
+    if (u->scale == 1 && u->keep == 1)
+        adam_of(n, u, 1, w, m, v, g);
+    else
+        adam_of(n, u, 0, w, m, v, g);
 }
 
 /* ---- for tests ---- */
@@ -432,7 +452,9 @@ const dn_cpu_kernels CAT(dn_cpu_kernels, DN_ISA) = {
     .axpy = axpy,
     .mul_add = mul_add,
     .shift = shift,
+    .approach = approach,
     .sum = sum,
+    .sum_squares = sum_squares,
     .column_sums = column_sums,
     .activate = activate,
     .activate_gradient = activate_gradient,

@@ -81,9 +81,44 @@ extern "C" cudaError_t dn_cuda_uniforms(const dn_cuda_place *on, const dn_step *
     });
 }
 
+static __global__ void __launch_bounds__(DN_THREADS) squares_kernel(size_t n, const float *g, double *sums) {
+    double sum = 0;
+    size_t step = (size_t)gridDim.x * blockDim.x;
+    for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) sum += (double)g[i] * g[i];
+    sum = dn_block_sum<DN_THREADS>(sum);
+    if (threadIdx.x == 0) sums[blockIdx.x] = sum;
+}
+
+static __global__ void __launch_bounds__(DN_THREADS)
+    clip_kernel(int n, const double *sums, const dn_step *step, float norm, float *factor) {
+    double sum = 0;
+    for (int i = (int)threadIdx.x; i < n; i += DN_THREADS) sum += sums[i];
+    sum = dn_block_sum<DN_THREADS>(sum);
+    if (threadIdx.x != 0) return;
+    double most = norm / (sqrt(sum) / step->rows + 1e-6);
+    *factor = most < 1 ? (float)most : 1;
+}
+
+extern "C" cudaError_t dn_cuda_clip(const dn_cuda_place *on, const dn_step *step, float norm, size_t n, const float *g,
+                                    float *factor) {
+    unsigned blocks = n ? dn_blocks(n, DN_CUDA_SUMS) : 1;
+    DN_LAUNCH_SYNC(squares_kernel, blocks, DN_THREADS, on->stream, n, g, on->sums);
+    cudaError_t error = cudaGetLastError();
+    if (error != cudaSuccess) return error;
+    DN_LAUNCH_SYNC(clip_kernel, 1, DN_THREADS, on->stream, (int)blocks, on->sums, step, norm, factor);
+    return cudaGetLastError();
+}
+
 extern "C" cudaError_t dn_cuda_update(const dn_cuda_place *on, const dn_optimizer *optimizer, const dn_step *step,
                                       size_t n, float factor, float decay, float *w, float *m, float *v,
                                       const float *g) {
     dn_updater one = {*optimizer, step, factor, decay, w, m, v};
     return dn_each(on, n, [=] __device__(size_t i) { one.at(i, g[i]); });
+}
+
+extern "C" cudaError_t dn_cuda_average(const dn_cuda_place *on, const dn_step *step, size_t n, const float *x,
+                                       float *average) {
+    return dn_each(on, n, [=] __device__(size_t i) {
+        average[i] = step->share == 1 ? x[i] : average[i] + step->share * (x[i] - average[i]);
+    });
 }

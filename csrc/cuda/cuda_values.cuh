@@ -86,15 +86,22 @@ struct dn_updater {
     float *w, *m, *v;
     __device__ void at(size_t i, float g) const {
         float before = w[i];
-        if (o.adam) {
-            float d = g + decay * step->rows * before, b1 = (float)o.b1, b2 = (float)o.b2;
-            float first = m[i] = b1 * m[i] + (1 - b1) * d;
-            float second = v[i] = b2 * v[i] + (1 - b2) * d * d;
-            w[i] = before -
-                   step->rate * factor * (first / step->correction1) / (sqrtf(second / step->correction2) + o.eps);
-        } else {
+        if (step->clip != 1) g *= step->clip;
+        if (o.rule == DN_SGD) {
             float moved = m[i] = o.momentum * m[i] + (g / step->rows + decay * before);
             w[i] = before - step->rate * factor * moved;
+        } else {
+            float b1 = (float)o.b1, b2 = (float)o.b2, kept = before, d;
+            if (o.rule == DN_ADAM_OF_SUM)
+                d = g + decay * step->rows * before;
+            else if (o.rule == DN_ADAM)
+                d = g / step->rows + decay * before;
+            else
+                d = g / step->rows, kept = (1 - step->rate * factor * decay) * before;
+            float first = m[i] = b1 * m[i] + (1 - b1) * d;
+            float second = v[i] = b2 * v[i] + (1 - b2) * d * d;
+            w[i] =
+                kept - step->rate * factor * (first / step->correction1) / (sqrtf(second / step->correction2) + o.eps);
         }
     }
 };

@@ -77,7 +77,8 @@ static dn_status weights_save(const dn_net *net, const char *path, int cutoff) {
                 status = DN_E_MEMORY;
                 break;
             }
-            net->ops->download(net->pool, host, t->value, t->count * sizeof *host);
+            const float *from = dn_net_results(net, t->kind == DN_STATISTIC) + t->offset;
+            net->ops->download(net->pool, host, from, t->count * sizeof *host);
             status = weights_write(w, host, t->count);
             dn_free(host);
         }

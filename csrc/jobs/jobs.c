@@ -96,7 +96,9 @@ dn_status dn_job_check(const dn_net *net, const char *prefix, const dn_rows *row
 
 dn_status dn_job_pass(dn_plan *plan, const dn_pass *pass) {
     dn_plan_reset(plan);
+    dn_net_use_results(plan->net, 1);
     dn_status status = dn_plan_forward(plan, pass);
+    dn_net_use_results(plan->net, 0);
     dn_plan_reset(plan);
     return status;
 }

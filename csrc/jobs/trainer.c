@@ -47,7 +47,7 @@ static dn_status trainer_place_schedule(dn_trainer *t) {
                  net->cfg->path, (unsigned long long)s->seen, (unsigned long long)ever, (unsigned long long)max);
         s->schedule_from = 0, s->batches = ever;
     } else if (open && s->batches >= max) {
-        s->schedule_from = s->seen, s->batches = 0;
+        s->schedule_from = s->seen, s->batches = 0, s->plateau = (dn_plateau){0};
     }
     s->rate_from = s->schedule_from;
     t->first_batch = s->batches;

@@ -31,18 +31,18 @@ void dn_trainer_warn_of_idle_epochs(dn_trainer *t) {
     double left = (double)(end - 1) * (double)n - (double)(net->state.seen - net->state.schedule_from) - first;
     double good = left < 0 ? 0 : floor(left / (double)t->feed.n) + 1; /* epochs that begin with a rate above 0 */
     long long max = (long long)net->schedule.max_batches;
+    const char *policy = dn_policy_names[net->schedule.policy];
     if (good >= t->options.epochs) return;
     if (good == 0)
         dn_trainer_warn(t,
-                        "policy=poly ended at max_batches=%lld, before this training: it does not change the weights; "
+                        "policy=%s ended at max_batches=%lld, before this training: it does not change the weights; "
                         "give a larger max_batches",
-                        max);
+                        policy, max);
     else
-        dn_trainer_warn(
-            t,
-            "policy=poly ends at max_batches=%lld, which is epoch %.0f: epochs %.0f to %d do not change the "
-            "weights; give a larger max_batches",
-            max, good, good + 1, t->options.epochs);
+        dn_trainer_warn(t,
+                        "policy=%s ends at max_batches=%lld, which is epoch %.0f: epochs %.0f to %d do not change the "
+                        "weights; give a larger max_batches",
+                        policy, max, good, good + 1, t->options.epochs);
 }
 
 static void trainer_column_name(const dn_trainer *t, int of_truth, size_t column, char *text, size_t size) {

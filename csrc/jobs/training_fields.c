@@ -18,6 +18,8 @@ const dn_field dn_training_fields[] = {
     OF_NET("", DN_FIELD_STATISTICS, statistics),
     OF_NET("opt.m.", DN_FIELD_PARAMETERS, moment1),
     OF_NET("opt.v.", DN_FIELD_PARAMETERS, moment2),
+    OF_NET("ema.", DN_FIELD_PARAMETERS, averages),
+    OF_NET("ema.", DN_FIELD_STATISTICS, averaged_statistics),
     /* the trainer's position */
     OF_TRAINER("epoch", DN_FIELD_INT, epoch),
     OF_TRAINER("rows_done", DN_FIELD_SIZE, at),
@@ -55,6 +57,10 @@ static const struct {
     {"batches", DN_FIELD_UINT64, offsetof(dn_train_state, batches), NULL},
     {"rate_from", DN_FIELD_UINT64, offsetof(dn_train_state, rate_from), NULL},
     {"learning_rate", DN_FIELD_DOUBLE, offsetof(dn_train_state, learning_rate), NULL},
+    {"plateau_lowest", DN_FIELD_DOUBLE, offsetof(dn_train_state, plateau.lowest), NULL},
+    {"plateau_epochs", DN_FIELD_UINT64, offsetof(dn_train_state, plateau.epochs), NULL},
+    {"plateau_waited", DN_FIELD_UINT64, offsetof(dn_train_state, plateau.waited), NULL},
+    {"plateau_reductions", DN_FIELD_UINT64, offsetof(dn_train_state, plateau.reductions), NULL},
 };
 
 /* ---- the fields of a trainer ---- */

@@ -52,7 +52,7 @@ void dn_dense_train(dn_layer *l, const dn_run *run, dn_dense *p, const dn_fused_
                           .step = run->step,
                           .factor = l->learning_rate,
                           .decay = run->decay,
-                          .bias_decay = run->optimizer.adam ? run->decay : 0,
+                          .bias_decay = dn_decays(&run->optimizer, DN_BIAS) ? run->decay : 0,
                           .w = w->value,
                           .w_m = w->moment1,
                           .w_v = w->moment2,

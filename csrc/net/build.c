@@ -10,11 +10,13 @@
 
 /* What the keys of [net] set. */
 typedef struct net_keys {
-    int batch, subdivisions, time_steps, height, width, channels, inputs, adam;
-    double momentum, decay, b1, b2, eps, data_scale;
+    int batch, subdivisions, time_steps, height, width, channels, inputs, adam, optimizer;
+    double momentum, decay, b1, b2, eps, clip_norm, ema, data_scale;
     const char *label_column, *bn_epsilon;
     dn_schedule rate;
 } net_keys;
+
+static const char *const optimizers[] = {"sgd", "adam", "adamw", NULL};
 
 const dn_key dn_net_keys[] = {
     {"batch", DN_KEY_INT, DN_AT(net_keys, batch), .fallback = 1, .low = 1, .high = 1 << 24, .help = "rows per update"},
@@ -31,14 +33,23 @@ const dn_key dn_net_keys[] = {
      .help = ""},
     {"momentum", DN_KEY_FLOAT, DN_AT(net_keys, momentum), .fallback = 0.9, .range = DN_FROM_0_BELOW_1,
      .help = "of SGD"},
-    {"decay", DN_KEY_FLOAT, DN_AT(net_keys, decay), .fallback = 0.0001, .range = DN_NOT_NEGATIVE, .help = "of weights"},
-    {"adam", DN_KEY_FLAG, DN_AT(net_keys, adam), .help = "Adam instead of SGD"},
+    {"decay", DN_KEY_FLOAT, DN_AT(net_keys, decay), .fallback = 0.0001, .range = DN_NOT_NEGATIVE,
+     .help = "of weights; with adam=1 of biases too", .shown_fallback = "0.0001; adamw: 0.01"},
+    {"optimizer", DN_KEY_WORD, DN_AT(net_keys, optimizer), .words = optimizers,
+     .help = "sgd, adam, adamw: SGD with momentum; Adam of the mean gradient; with decoupled decay (new)"},
+    {"adam", DN_KEY_FLAG, DN_AT(net_keys, adam),
+     .help = "Adam by Darknet's recipe: of the gradient's sum over the batch"},
     {"B1", DN_KEY_FLOAT, DN_AT(net_keys, b1), .fallback = 0.9, .range = DN_FROM_0_BELOW_1, .help = "of Adam"},
     {"B2", DN_KEY_FLOAT, DN_AT(net_keys, b2), .fallback = 0.999, .range = DN_FROM_0_BELOW_1},
-    {"eps", DN_KEY_FLOAT, DN_AT(net_keys, eps), .fallback = 1e-7, .range = DN_ABOVE_ZERO},
+    {"eps", DN_KEY_FLOAT, DN_AT(net_keys, eps), .fallback = 1e-7, .range = DN_ABOVE_ZERO,
+     .help = "of Adam, beside the root of its second moment", .shown_fallback = "1e-7; with `optimizer` 1e-8"},
+    {"clip_norm", DN_KEY_FLOAT, DN_AT(net_keys, clip_norm), .range = DN_NOT_NEGATIVE,
+     .help = "the most that the norm of the mean gradient over all parameters may be; 0: anything (new)"},
+    {"ema", DN_KEY_FLOAT, DN_AT(net_keys, ema), .range = DN_FROM_0_BELOW_1,
+     .help = "jobs and files get averages of the parameters, of which every update keeps this part; 0: none (new)"},
     {"max_batches", DN_KEY_INT64, DN_AT(net_keys, rate.max_batches), .high = INT64_MAX, .help = "training ends there"},
     {"policy", DN_KEY_WORD, DN_AT(net_keys, rate.policy), .words = dn_policy_names,
-     .help = "constant, step, steps, exp, poly, sigmoid, random"},
+     .help = "constant, step, steps, exp, poly, sigmoid, random, cosine, plateau"},
     {"burn_in", DN_KEY_INT64, DN_AT(net_keys, rate.burn_in), .high = INT64_MAX,
      .help = "the rate rises as (n / burn_in)^power until then"},
     {"power", DN_KEY_FLOAT, DN_AT(net_keys, rate.power), .fallback = 4, .help = "of burn_in, poly, random"},
@@ -49,6 +60,16 @@ const dn_key dn_net_keys[] = {
      .help = "steps: from batch `steps[i]` on times `scales[i]`"},
     {"scales", DN_KEY_FLOATS, DN_AT_LIST(net_keys, rate.scales, rate.n_scales)},
     {"gamma", DN_KEY_FLOAT, DN_AT(net_keys, rate.gamma), .fallback = 1, .help = "of exp and sigmoid"},
+    {"final_fraction", DN_KEY_FLOAT, DN_AT(net_keys, rate.final_fraction), .range = DN_NOT_NEGATIVE,
+     .help = "of cosine: what is left of the rate after max_batches (new)"},
+    {"patience", DN_KEY_INT64, DN_AT(net_keys, rate.patience), .fallback = 10, .high = INT64_MAX,
+     .help = "of plateau: after more epochs than this without a better loss the rate falls (new)"},
+    {"factor", DN_KEY_FLOAT, DN_AT(net_keys, rate.factor), .fallback = 0.1, .range = DN_FROM_0_BELOW_1,
+     .help = "of plateau: what the rate is multiplied by (new)"},
+    {"threshold", DN_KEY_FLOAT, DN_AT(net_keys, rate.threshold), .fallback = 1e-4, .range = DN_FROM_0_BELOW_1,
+     .help = "of plateau: a loss is better when it is lower by this part (new)"},
+    {"min_rate", DN_KEY_FLOAT, DN_AT(net_keys, rate.least), .range = DN_NOT_NEGATIVE,
+     .help = "of plateau: the rate goes no lower (new)"},
     {"data_scale", DN_KEY_FLOAT, DN_AT(net_keys, data_scale), .fallback = 1,
      .help = "values of a CSV are divided by it (new)"},
     {"label_column", DN_KEY_TEXT, DN_AT(net_keys, label_column), .shown_type = "name, index",
@@ -98,10 +119,19 @@ static dn_status net_settle_inputs(dn_net *net, dn_section *s, const net_keys *k
 }
 
 static dn_status net_settle_optimizer(dn_net *net, dn_section *s, const net_keys *k) {
+    static const dn_rule rules[] = {DN_SGD, DN_ADAM, DN_ADAMW};
+    dn_optimizer *o = &net->settings.optimizer;
+    *o = (dn_optimizer){.momentum = (float)k->momentum, .eps = (float)k->eps, .b1 = k->b1, .b2 = k->b2};
+    int named = dn_cfg_has(s, "optimizer");
+    if (named && k->adam && rules[k->optimizer] != DN_ADAM)
+        return dn_cfg_error(s, "adam", "adam=1 contradicts optimizer=%s: leave one of them out",
+                            optimizers[k->optimizer]);
+    o->rule = k->adam && !named ? DN_ADAM_OF_SUM : rules[k->optimizer];
+    if (named && !dn_cfg_has(s, "eps")) o->eps = 1e-8f;
     if (k->decay > FLT_MAX) return dn_cfg_error(s, "decay", "decay=%g is beyond float32", k->decay);
-    net->settings.decay = (float)k->decay;
-    net->settings.optimizer =
-        (dn_optimizer){.adam = k->adam, .momentum = (float)k->momentum, .eps = (float)k->eps, .b1 = k->b1, .b2 = k->b2};
+    net->settings.decay = o->rule == DN_ADAMW && !dn_cfg_has(s, "decay") ? 0.01f : (float)k->decay;
+    if (k->clip_norm > FLT_MAX) return dn_cfg_error(s, "clip_norm", "clip_norm=%g is beyond float32", k->clip_norm);
+    net->clip_norm = (float)k->clip_norm, net->ema = k->ema;
     return DN_OK;
 }
 

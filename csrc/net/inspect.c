@@ -170,6 +170,7 @@ static dn_status net_tensor_set(dn_net *net, int layer, const char *name, const 
     dn_tensor *t = NULL;
     DN_TRY(net_tensor(net, layer, name, count, &t));
     net->ops->upload(net->pool, t->value, values, count * sizeof *values);
+    if (t->average) net->ops->upload(net->pool, t->average, values, count * sizeof *values);
     return DN_OK;
 }
 

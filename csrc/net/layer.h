@@ -39,6 +39,7 @@ typedef struct dn_tensor {
     int flags, n_dims, dims[6];
     size_t count, offset;                    /* in floats within its block */
     float *value, *grad, *moment1, *moment2; /* the last three NULL for statistics, moment2 NULL without Adam */
+    float *average;                          /* of the values after each update; NULL: the network keeps none */
 } dn_tensor;
 
 typedef struct dn_buffer {
@@ -169,6 +170,11 @@ struct dn_layer {
     int stop_backward, dont_save, dont_load, dont_load_scales, n_load;
     size_t norm_values; /* set by tensors: least values per channel in a row, of its batch normalisations; 0: none */
 };
+
+/* Does decay act on parameters of this kind? With adam=1, Darknet decays biases too. */
+static inline int dn_decays(const dn_optimizer *optimizer, dn_tensor_kind kind) {
+    return kind == DN_WEIGHT || optimizer->rule == DN_ADAM_OF_SUM;
+}
 
 /* What layers may know about the network and this pass. */
 struct dn_run {

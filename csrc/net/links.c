@@ -9,9 +9,10 @@
 
 const dn_links *dn_links_of_step(const dn_plan *plan, int update) {
     const dn_net *net = plan->net;
-    /* Gradients must be kept when other passes add to them, and for layers below stopbackward, on which decay alone
-     * acts. */
-    int kept = !update || net->subdivisions > 1 || net->state.rows_since_update > 0 || net->last_stopped >= 0;
+    /* Gradients must be kept when other passes add to them, when their norm is needed before any is used, and for
+     * layers below stopbackward, on which decay alone acts. */
+    int kept = !update || net->subdivisions > 1 || net->state.rows_since_update > 0 || net->last_stopped >= 0 ||
+               net->clip_norm > 0;
     return &plan->links[kept ? DN_APART : DN_FUSED];
 }
 
@@ -25,9 +26,8 @@ static int links_take(const dn_plan *plan, int i, int fused, dn_link *link) {
 }
 
 /* Add a tensor to the ranges: to the last one, if the tensor begins where that range ends. */
-static void links_update(dn_links *links, const dn_tensor *t, float learning_rate) {
+static void links_update(dn_links *links, const dn_tensor *t, int decays, float learning_rate) {
     dn_range *last = links->n_ranges ? &links->ranges[links->n_ranges - 1] : NULL;
-    int decays = t->kind == DN_WEIGHT;
     if (!last || last->decays != decays || last->learning_rate != learning_rate ||
         last->offset + last->count != t->offset) {
         last = &links->ranges[links->n_ranges++];
@@ -47,7 +47,9 @@ static dn_status links_make(dn_links *links, const dn_plan *plan, int fused) {
         for (int i = 0; i < plan->n_layers; i++) {
             const dn_layer *l = &plan->layers[i];
             for (int k = 0; k < l->n_tensors && !(fused && l->can_train); k++)
-                if ((int)l->tensors[k].kind == kind) links_update(links, &l->tensors[k], l->learning_rate);
+                if ((int)l->tensors[k].kind == kind)
+                    links_update(links, &l->tensors[k], dn_decays(&plan->run.optimizer, l->tensors[k].kind),
+                                 l->learning_rate);
         }
     return DN_OK;
 }

@@ -229,7 +229,8 @@ static dn_status model_write(const dn_net *net, int training, model_sink sink, v
             status = DN_E_MEMORY;
             break;
         }
-        net->ops->download(net->pool, host[i], b->floats, b->n * sizeof(float));
+        const float *from = training ? b->floats : dn_net_results(net, b->statistics);
+        net->ops->download(net->pool, host[i], from, b->n * sizeof(float));
         status = training ? dn_model_add_block(list, net, b->prefix, b, host[i]) : add_saved(list, net, b, host[i]);
     }
     if (status == DN_OK) status = net->ops->finish(net->pool);

@@ -122,9 +122,16 @@ static const struct {
     const char *name;
     size_t offset;
 } members[] = {
-    {"seed", offsetof(dn_train_state, seed)},       {"seen", offsetof(dn_train_state, seen)},
-    {"updates", offsetof(dn_train_state, updates)}, {"schedule_from", offsetof(dn_train_state, schedule_from)},
-    {"batches", offsetof(dn_train_state, batches)}, {"rate_from", offsetof(dn_train_state, rate_from)},
+    {"seed", offsetof(dn_train_state, seed)},
+    {"seen", offsetof(dn_train_state, seen)},
+    {"updates", offsetof(dn_train_state, updates)},
+    {"schedule_from", offsetof(dn_train_state, schedule_from)},
+    {"batches", offsetof(dn_train_state, batches)},
+    {"rate_from", offsetof(dn_train_state, rate_from)},
+    {"plateau_lowest_bits", offsetof(dn_train_state, plateau.lowest)},
+    {"plateau_epochs", offsetof(dn_train_state, plateau.epochs)},
+    {"plateau_waited", offsetof(dn_train_state, plateau.waited)},
+    {"plateau_reductions", offsetof(dn_train_state, plateau.reductions)},
 };
 enum { MEMBERS = sizeof members / sizeof *members };
 
@@ -133,7 +140,8 @@ static dn_status add_state(dn_st_list *list, const dn_net *net, const char *stat
     dn_text text = {0};
     dn_text_format(&text, "{\"version\": \"%s\"", dn_version());
     for (int i = 0; i < MEMBERS && !state; i++) {
-        uint64_t value = *(const uint64_t *)(const void *)((const char *)&net->state + members[i].offset);
+        uint64_t value; /* of a double its bits */
+        memcpy(&value, (const char *)&net->state + members[i].offset, sizeof value);
         dn_text_format(&text, ", \"%s\": \"%llu\"", members[i].name, (unsigned long long)value);
     }
     if (net->notes.losses.n) {
@@ -162,9 +170,13 @@ static dn_status state_member(dn_model_state *s, dn_json *j, const dn_json_text 
         if (version.size < sizeof s->version) s->version[dn_json_decode(&version, s->version)] = 0;
         return DN_OK;
     }
+    uint64_t value;
     for (int i = 0; i < MEMBERS; i++)
-        if (dn_json_is(key, members[i].name))
-            return read_u64(j, (uint64_t *)(void *)((char *)&s->state + members[i].offset));
+        if (dn_json_is(key, members[i].name)) {
+            DN_TRY(read_u64(j, &value));
+            memcpy((char *)&s->state + members[i].offset, &value, sizeof value);
+            return DN_OK;
+        }
     return dn_json_skip(j);
 }
 

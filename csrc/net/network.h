@@ -53,13 +53,14 @@ struct dn_net {
     dn_train_state state;
     float *values, *grads, *moment1, *moment2; /* same layout; the last three are allocated by the first training */
     float *statistics;
-    dn_plan *plan;          /* for training, and for jobs of up to its batch */
-    dn_plan *inference;     /* for many rows at a time, without training; NULL: not yet created */
-    int drawn;              /* parameters have been initialised */
-    dn_status stopped;      /* status of drawing initial weights, which a watch may end */
-    int layout;             /* how often a resize has changed the memory layout */
-    double cost, objective; /* of the last forward pass */
-    dn_model_notes notes;   /* for model files; owned */
+    float *averages, *averaged_statistics; /* over the updates; allocated by the first training, if ema > 0 */
+    dn_plan *plan;                         /* for training, and for jobs of up to its batch */
+    dn_plan *inference;                    /* for many rows at a time, without training; NULL: not yet created */
+    int drawn;                             /* parameters have been initialised */
+    dn_status stopped;                     /* status of drawing initial weights, which a watch may end */
+    int layout;                            /* how often a resize has changed the memory layout */
+    double cost, objective;                /* of the last forward pass */
+    dn_model_notes notes;                  /* for model files; owned */
 
     /* From here on: derived from the cfg and the input size; rebuilt when an image is resized. */
     dn_layer *layers; /* as parsed, with their tensors; plans have copies that compute */
@@ -76,6 +77,8 @@ struct dn_net {
     int sampling_layer; /* the first with a latent term; -1: none */
     int latent_layer;   /* layer whose output is the latent space: sampling, or an autoencoder's narrowest; -1: none */
     int last_stopped;   /* the last one with stopbackward: it and those below get no gradients; -1: none */
+    float clip_norm;    /* the most that the mean gradient's norm may be; 0: anything */
+    double ema;         /* what an update leaves of the averages; 0: there are none */
     double data_scale;
     double largest_factor; /* among the layers' learning rates */
     const char *label_column;
@@ -140,6 +143,11 @@ static inline float *dn_plan_column(const dn_plan *plan, int column) { /* (batch
 
 /* Gradients and moments, allocated at the first call: a network that never trains does without them. */
 dn_status dn_net_prepare_training(dn_net *net);
+/* The block of parameters, or of statistics, that jobs compute with and files get: their averages over the updates, if
+ * the network keeps averages and has had an update since its parameters were set; otherwise the values themselves. */
+const float *dn_net_results(const dn_net *net, int statistics);
+/* Layers compute with those from here on, or again with the values that are trained. */
+void dn_net_use_results(dn_net *net, int results);
 
 /* ---- links.c ---- */
 

@@ -15,6 +15,7 @@ uint64_t dn_net_batch_number(const dn_net *net) {
 double dn_net_rate(const dn_net *net) {
     const dn_train_state *s = &net->state;
     double value = s->learning_rate > 0 ? s->learning_rate : net->schedule.value;
+    value = dn_schedule_reduced(&net->schedule, &s->plateau, value);
     return dn_schedule_at(&net->schedule, value, dn_net_batch_number(net), s->seed);
 }
 
@@ -30,7 +31,9 @@ void dn_net_set_step(dn_net *net, uint64_t pass, uint64_t at, int64_t rows) {
                            .rate = (float)dn_net_rate(net),
                            .rows = (float)rows,
                            .correction1 = (float)(1 - pow(o->b1, t)),
-                           .correction2 = (float)(1 - pow(o->b2, t))};
+                           .correction2 = (float)(1 - pow(o->b2, t)),
+                           .clip = 1,
+                           .share = net->state.updates ? (float)(1 - net->ema) : 1};
     net->ops->set_step(net->pool, p->step, &p->run.now);
     dn_plan_set_weights(p);
 }
@@ -53,12 +56,18 @@ static void net_clear_gradients(dn_net *net, const dn_links *links) {
 }
 
 void dn_net_apply_update(dn_net *net, const dn_links *links) {
+    const dn_optimizer *o = &net->settings.optimizer;
+    dn_step *step = net->plan->step;
+    if (net->clip_norm > 0) net->ops->clip(net->pool, step, net->clip_norm, net->n_values, net->grads, &step->clip);
     for (int i = 0; i < links->n_ranges; i++) {
         const dn_range *r = &links->ranges[i];
-        int decays = r->decays || net->settings.optimizer.adam; /* with Adam, Darknet decays biases too */
-        net->ops->update(net->pool, &net->settings.optimizer, net->plan->step, r->count, r->learning_rate,
-                         decays ? net->settings.decay : 0, net->values + r->offset, net->moment1 + r->offset,
+        net->ops->update(net->pool, o, step, r->count, r->learning_rate, r->decays ? net->settings.decay : 0,
+                         net->values + r->offset, net->moment1 + r->offset,
                          net->moment2 ? net->moment2 + r->offset : NULL, net->grads + r->offset);
+    }
+    if (net->averages) {
+        net->ops->average(net->pool, step, net->n_values, net->values, net->averages);
+        net->ops->average(net->pool, step, net->n_statistics, net->statistics, net->averaged_statistics);
     }
     net_clear_gradients(net, links);
 }

@@ -7,6 +7,10 @@
  *   poly         v (1 - n / max_batches)^power, beyond max_batches 0
  *   sigmoid      v / (1 + exp(gamma (n - step))), n - step signed
  *   random       v U(0, 1)^power
+ *   cosine       v (f + (1 - f) (1 + cos(pi p)) / 2), p = min(1, (n - b) / (max_batches + 1 - b)), f = final_fraction,
+ *                b = max(1, burn_in): half a wave from v in batch b to f v right after max_batches (Loshchilov and
+ *                Hutter, SGDR, arXiv:1608.03983, equation 5, without restarts)
+ *   plateau      v, which dn_schedule_reduced has reduced
  * The result is never below 0 and never exceeds float32: settings that would make it so are errors of the cfg, and
  * unbounded growth (gamma or scale above 1) stops at the largest float. */
 #include "net/schedule.h"
@@ -16,7 +20,8 @@
 #include <math.h>
 #include <string.h>
 
-const char *const dn_policy_names[] = {"constant", "step", "exp", "poly", "steps", "sigmoid", "random", NULL};
+const char *const dn_policy_names[] = {"constant", "step",   "exp",    "poly",    "steps",
+                                       "sigmoid",  "random", "cosine", "plateau", NULL};
 
 /* ---- from the cfg ---- */
 
@@ -63,14 +68,25 @@ static dn_status schedule_steps(dn_section *s, const dn_key *keys, size_t at, co
     return DN_OK;
 }
 
+/* Policies that go on until max_batches need one. */
+static dn_status schedule_length(dn_section *s, const dn_key *keys, size_t at, const dn_schedule *o) {
+    const char *policy = KEY_OF(policy), *max = KEY_OF(max_batches);
+    if (o->policy != DN_POLICY_POLY && o->policy != DN_POLICY_COSINE) return DN_OK;
+    if (!o->max_batches) return dn_cfg_error(s, policy, "%s=%s needs %s=", policy, dn_policy_names[o->policy], max);
+    if (o->policy == DN_POLICY_COSINE && o->burn_in > o->max_batches)
+        return dn_cfg_error(s, KEY_OF(burn_in), "%s=%lld leaves nothing of %s=%lld for %s=cosine", KEY_OF(burn_in),
+                            (long long)o->burn_in, max, (long long)o->max_batches, policy);
+    return DN_OK;
+}
+
 dn_status dn_schedule_check(dn_section *s, const dn_key *keys, size_t at, const dn_schedule *o) {
     const char *value = KEY_OF(value);
     if (o->value > FLT_MAX) return dn_cfg_error(s, value, "%s=%g is beyond float32", value, o->value);
     DN_TRY(schedule_signs(s, keys, at, o));
     DN_TRY(schedule_steps(s, keys, at, o));
-    if (o->policy == DN_POLICY_POLY && !o->max_batches)
-        return dn_cfg_error(s, KEY_OF(policy), "%s=poly needs %s=", KEY_OF(policy), KEY_OF(max_batches));
-    return DN_OK;
+    if (o->policy == DN_POLICY_PLATEAU && !KEY_OF(factor))
+        return dn_cfg_error(s, KEY_OF(policy), "%s=plateau is for learning rates", KEY_OF(policy));
+    return schedule_length(s, keys, at, o);
 }
 
 void dn_schedule_free(dn_schedule *o) {
@@ -79,9 +95,32 @@ void dn_schedule_free(dn_schedule *o) {
     o->steps = NULL, o->scales = NULL;
 }
 
+/* ---- after an epoch ---- */
+
+void dn_schedule_observe(const dn_schedule *o, dn_plateau *p, double loss, int warming) {
+    int better = isfinite(loss) && (!p->epochs || loss < p->lowest - o->threshold * fabs(p->lowest));
+    if (better) p->lowest = loss;
+    if (isfinite(loss)) p->epochs++;
+    p->waited = better || warming ? 0 : p->waited + 1;
+    if (p->waited <= (uint64_t)o->patience) return;
+    p->waited = 0, p->reductions++;
+}
+
+double dn_schedule_reduced(const dn_schedule *o, const dn_plateau *p, double value) {
+    if (o->policy != DN_POLICY_PLATEAU) return value;
+    return fmax(value * pow(o->factor, (double)p->reductions), fmin(value, o->least));
+}
+
 /* ---- for a batch ---- */
 
 int dn_schedule_warms_up(const dn_schedule *o, uint64_t batch) { return (double)batch < (double)o->burn_in; }
+
+static double schedule_cosine(const dn_schedule *o, double n) {
+    const double pi = 3.14159265358979323846;
+    double first = o->burn_in > 1 ? (double)o->burn_in : 1, last = (double)o->max_batches + 1;
+    double p = n < first ? 0 : n < last ? (n - first) / (last - first) : 1;
+    return o->final_fraction + (1 - o->final_fraction) * (1 + cos(pi * p)) / 2;
+}
 
 static double schedule_unbounded(const dn_schedule *o, double v, uint64_t batch, uint64_t seed) {
     double n = (double)batch;
@@ -94,6 +133,8 @@ static double schedule_unbounded(const dn_schedule *o, double v, uint64_t batch,
     case DN_POLICY_POLY: return v * pow(1 - n / (double)o->max_batches, o->power);
     case DN_POLICY_SIGMOID: return v / (1 + exp(o->gamma * (n - (double)o->step)));
     case DN_POLICY_RANDOM: return v * pow((double)dn_uniform_at(seed, DN_STREAM_RATE, batch, 0), o->power);
+    case DN_POLICY_PLATEAU: return v;
+    case DN_POLICY_COSINE: return v * schedule_cosine(o, n);
     case DN_POLICY_STEPS:
         for (int i = 0; i < o->n_steps && (double)o->steps[i] <= n; i++) v *= (double)o->scales[i];
         return v;
@@ -107,6 +148,7 @@ double dn_schedule_at(const dn_schedule *o, double value, uint64_t batch, uint64
 }
 
 uint64_t dn_schedule_end(const dn_schedule *o) {
+    if (o->policy == DN_POLICY_COSINE && o->final_fraction == 0) return (uint64_t)o->max_batches + 1;
     if (o->policy != DN_POLICY_POLY) return UINT64_MAX;
     return (uint64_t)o->max_batches + (o->power == 0); /* 0^0 = 1: the last batch still has the value */
 }

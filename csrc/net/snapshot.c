@@ -2,10 +2,10 @@
 #include "base/sys.h"
 
 int dn_snapshot_blocks(const dn_snapshot *s, const dn_net *net, dn_block blocks[DN_SNAPSHOT_BLOCKS]) {
-    const dn_block own[DN_SNAPSHOT_BLOCKS] = {{"", 0, net->values, net->n_values},
-                                              {"", 1, net->statistics, net->n_statistics},
-                                              {"opt.m.", 0, net->moment1, net->n_values},
-                                              {"opt.v.", 0, net->moment2, net->n_values}};
+    const dn_block own[DN_SNAPSHOT_BLOCKS] = {
+        {"", 0, net->values, net->n_values},        {"", 1, net->statistics, net->n_statistics},
+        {"opt.m.", 0, net->moment1, net->n_values}, {"opt.v.", 0, net->moment2, net->n_values},
+        {"ema.", 0, net->averages, net->n_values},  {"ema.", 1, net->averaged_statistics, net->n_statistics}};
     float *at = s ? s->floats : NULL;
     int n = 0;
     for (int i = 0; i < DN_SNAPSHOT_BLOCKS; i++) {

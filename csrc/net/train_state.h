@@ -3,6 +3,14 @@
 #define DN_TRAIN_STATE_H
 #include <stdint.h>
 
+/* What policy=plateau knows of the epochs so far. */
+typedef struct dn_plateau {
+    double lowest;   /* loss that counted as an improvement */
+    uint64_t epochs; /* with a finite loss; 0: there is no lowest one */
+    uint64_t waited; /* epochs since the lowest, or since the last reduction */
+    uint64_t reductions;
+} dn_plateau;
+
 /* What carries over from one training of a network to the next, besides its tensors and their moments: the network has
  * one, and everything else follows from it. The order of rows is a function of (seed, seen / rows), the held-out rows
  * of the seed, noise of (seed, seen at the beginning of the pass), and the learning rate and other schedules of the
@@ -23,6 +31,7 @@ typedef struct dn_train_state {
     uint64_t batches;          /* and the updates since then */
     uint64_t rate_from;        /* schedule_from for the current rate: 0, as Darknet counts, until the first training */
     double learning_rate;      /* given for a training instead of the cfg's; 0: the cfg's */
+    dn_plateau plateau;        /* since schedule_from */
     int64_t rows_since_update; /* rows whose gradients wait for an update */
 } dn_train_state;
 #endif

@@ -83,7 +83,9 @@ static array *step_of(size_t rows) {
                                      .rate = real(0.001f, 0.1f),
                                      .rows = (float)rows,
                                      .correction1 = real(0.1f, 1),
-                                     .correction2 = real(0.1f, 1)};
+                                     .correction2 = real(0.1f, 1),
+                                     .clip = real(0.1f, 1),
+                                     .share = real(0.1f, 0.9f)};
     return a;
 }
 
@@ -568,12 +570,28 @@ static void test_mask(void) {
     BOTH(mask(P, n, V(truth), V(x)), EXACT);
 }
 static void test_update(void) {
-    for (int adam = 0; adam < 2; adam++) {
-        dn_optimizer o = {adam, 0.9f, 0.9f, 0.999f, 1e-7f};
+    for (int way = 0; way < 8; way++) {
+        dn_optimizer o = {(dn_rule)(way / 2), 0.9f, 1e-4f, 0.9, 0.999};
         size_t n = length();
         array *step = step_of(4), *w = floats("w", n, -1, 1), *m = floats("m", n, -1, 1), *v = floats("v", n, 0.1f, 1);
         array *g = floats("g", n, -1, 1);
+        if (way % 2) ((dn_step *)step->start)->clip = 1;
         BOTH(update(P, &o, V(step), n, 0.5f, 0.01f, V(w), V(m), V(v), V(g)), CLOSE);
+    }
+}
+static void test_clip(void) {
+    for (int way = 0; way < 4; way++) { /* also of nothing, and without any effect */
+        size_t n = way == 3 ? 0 : length();
+        array *step = step_of(4), *g = floats("g", n, -1, 1), *factor = floats("factor", 1, 5, 6);
+        BOTH(clip(P, V(step), way == 2 ? 1e9f : 0.01f, n, V(g), V(factor)), CLOSE);
+    }
+}
+static void test_average(void) {
+    for (int whole_share = 0; whole_share < 2; whole_share++) {
+        size_t n = length();
+        array *step = step_of(4), *x = floats("x", n, -1, 1), *average = floats("average", n, -1, 1);
+        if (whole_share) ((dn_step *)step->start)->share = 1, ((float *)average->start)[0] = NAN;
+        BOTH(average(P, V(step), n, V(x), V(average)), CLOSE);
     }
 }
 

@@ -628,6 +628,81 @@ static void test_maxpool(void) {
     maxpool_one((dn_conv_shape){16, 28, 28, 2, 2, 0, 14, 14}, 20);
 }
 
+/* ---- the update: in double precision with the numbers of a float ---- */
+
+static void update_one(const dn_optimizer *o, const dn_step *s, double factor, double decay, double *w, double *m,
+                       double *v, double g) {
+    double rate = s->rate * factor, b1 = (float)o->b1, b2 = (float)o->b2, d = g * s->clip / s->rows + decay * *w;
+    if (o->rule == DN_ADAM_OF_SUM) d = g * s->clip + decay * s->rows * *w;
+    if (o->rule == DN_ADAMW) d = g * s->clip / s->rows, *w -= rate * decay * *w;
+    if (o->rule == DN_SGD) {
+        *m = o->momentum * *m + d;
+        *w -= rate * *m;
+        return;
+    }
+    *m = b1 * *m + (1 - b1) * d, *v = b2 * *v + (1 - b2) * d * d;
+    *w -= rate * (*m / s->correction1) / (sqrt(*v / s->correction2) + o->eps);
+}
+
+static void test_update(void) {
+    static const size_t sizes[] = {1, 37, 5000, 200003};
+    for (int way = 0; way < 4 * 4 * 2; way++) {
+        size_t n = sizes[way % 4];
+        dn_optimizer o = {(dn_rule)(way / 4 % 4), 0.8f, 1e-3f, 0.9, 0.99};
+        dn_step step = {.rate = 0.1f, .rows = 3, .correction1 = 0.4f, .correction2 = 0.3f, .clip = way < 16 ? 1 : 0.3f};
+        float *start[3] = {random_vector(n, -1, 1), random_vector(n, -1, 1), random_vector(n, 0.1f, 1)};
+        float *g = random_vector(n, -1, 1), *got[POOLS][3];
+        double *wanted[3];
+        for (int i = 0; i < 3; i++) {
+            wanted[i] = doubles(n);
+            for (size_t k = 0; k < n; k++) wanted[i][k] = start[i][k];
+            for (int t = 0; t < POOLS; t++) got[t][i] = vector(n), memcpy(got[t][i], start[i], n * sizeof *g);
+        }
+        for (size_t k = 0; k < n; k++)
+            update_one(&o, &step, 0.5, 0.25, wanted[0] + k, wanted[1] + k, wanted[2] + k, g[k]);
+        for (int t = 0; t < POOLS; t++)
+            cpu_update(pools[t], &o, &step, n, 0.5f, 0.25f, got[t][0], got[t][1], o.rule == DN_SGD ? NULL : got[t][2],
+                       g);
+        for (int i = 0; i < 3; i++) {
+            near("update", got[0][i], wanted[i], n, 1e-6, 3e-7);
+            for (int t = 1; t < POOLS; t++) same_bits("update", got[0][i], got[t][i], n);
+            for (int t = 0; t < POOLS; t++) dn_free(got[t][i]);
+            dn_free(start[i]), dn_free(wanted[i]);
+        }
+        dn_free(g);
+    }
+    printf("update: right\n");
+}
+
+static void test_clip_and_average(void) {
+    static const size_t sizes[] = {0, 1, 37, 5000, 200003, 3000001};
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        size_t n = sizes[s];
+        dn_step step = {.rows = 3, .share = 0.25f};
+        float *g = random_vector(n, -1, 1), *y = random_vector(n, -1, 1), *got[POOLS], factor[POOLS], most;
+        double sum = 0, *wanted = doubles(n);
+        for (size_t i = 0; i < n; i++) sum += (double)g[i] * g[i], wanted[i] = 0.75 * y[i] + 0.25 * g[i];
+        double norm = sqrt(sum) / 3;
+        for (int t = 0; t < POOLS; t++) {
+            cpu_clip(pools[t], &step, (float)(2 * norm + 1), n, g, &most);
+            if (most != 1) fail("clip", "clips a short gradient", most, 1);
+            cpu_clip(pools[t], &step, 0.5f, n, g, &factor[t]);
+            same_bits("clip", factor, factor + t, 1);
+            got[t] = vector(n), memcpy(got[t], y, n * sizeof *y);
+            cpu_average(pools[t], &step, n, g, got[t]);
+            same_bits("average", got[0], got[t], n);
+        }
+        near("clip", factor, &(double){fmin(1, 0.5 / (norm + 1e-6))}, 1, 1e-6, 0);
+        near("average", got[0], wanted, n, 1e-6, 1e-7);
+        step.share = 1;
+        cpu_average(pools[0], &step, n, g, got[0]);
+        same_bits("average", g, got[0], n);
+        for (int t = 0; t < POOLS; t++) dn_free(got[t]);
+        dn_free(g), dn_free(y), dn_free(wanted);
+    }
+    printf("clip, average: right\n");
+}
+
 int main(void) {
     for (int t = 0; t < POOLS; t++)
         if (dn_pool_create(&pools[t], 1 << t) != DN_OK) return 2;
@@ -643,6 +718,8 @@ int main(void) {
     test_rows();
     test_norm();
     test_maxpool();
+    test_update();
+    test_clip_and_average();
     test_gemm();
     for (int t = 0; t < POOLS; t++) dn_pool_destroy(pools[t]);
     return 0;

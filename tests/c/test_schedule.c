@@ -20,6 +20,7 @@ static const dn_key beta_keys[] = {
     {"beta_scale", DN_KEY_FLOAT, DN_AT(numbers, beta.scale), .fallback = 1},
     {"beta_gamma", DN_KEY_FLOAT, DN_AT(numbers, beta.gamma), .fallback = 1},
     {"beta_step", DN_KEY_INT64, DN_AT(numbers, beta.step), .fallback = 1, .low = 1, .high = INT64_MAX},
+    {"beta_final", DN_KEY_FLOAT, DN_AT(numbers, beta.final_fraction)},
     {"beta_end", DN_KEY_INT64, DN_AT(numbers, beta.max_batches), .high = INT64_MAX},
     {"beta_steps", DN_KEY_INTS, DN_AT_LIST(numbers, beta.steps, beta.n_steps)},
     {"beta_scales", DN_KEY_FLOATS, DN_AT_LIST(numbers, beta.scales, beta.n_scales)},
@@ -70,6 +71,15 @@ static void test_values(void) {
         {"beta=2\nbeta_policy=poly\nbeta_end=4", 1, 1.5},
         {"beta=2\nbeta_policy=poly\nbeta_end=4", 4, 0},
         {"beta=2\nbeta_policy=poly\nbeta_end=4\nbeta_power=2", 1000, 0},
+        {"beta=2\nbeta_policy=cosine\nbeta_end=4", 1, 2},
+        {"beta=2\nbeta_policy=cosine\nbeta_end=4", 3, 1},
+        {"beta=2\nbeta_policy=cosine\nbeta_end=4", 5, 0},
+        {"beta=2\nbeta_policy=cosine\nbeta_end=4", 1000, 0},
+        {"beta=2\nbeta_policy=cosine\nbeta_end=9\nbeta_warmup=4\nbeta_final=0.25", 2, 1},
+        {"beta=2\nbeta_policy=cosine\nbeta_end=9\nbeta_warmup=4\nbeta_final=0.25", 4, 2},
+        {"beta=2\nbeta_policy=cosine\nbeta_end=9\nbeta_warmup=4\nbeta_final=0.25", 7, 1.25},
+        {"beta=2\nbeta_policy=cosine\nbeta_end=9\nbeta_warmup=4\nbeta_final=0.25", 10, 0.5},
+        {"beta=2\nbeta_policy=cosine\nbeta_end=9\nbeta_warmup=4\nbeta_final=0.25", 1000, 0.5},
         {"beta=2\nbeta_policy=sigmoid\nbeta_step=7\nbeta_gamma=-1", 7, 1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -110,6 +120,10 @@ static void test_some_keys(void) {
 static void test_errors(void) {
     static const char *const cases[][2] = {
         {"beta=-1", "test.cfg:2: [sampling] beta=-1 is below 0"},
+        {"beta_policy=cosine", "test.cfg:2: [sampling] beta_policy=cosine needs beta_end="},
+        {"beta_policy=cosine\nbeta_end=4\nbeta_warmup=5",
+         "test.cfg:4: [sampling] beta_warmup=5 leaves nothing of beta_end=4 for beta_policy=cosine"},
+        {"beta_policy=plateau", "test.cfg:2: [sampling] beta_policy=plateau is for learning rates"},
         {"beta_policy=poly", "test.cfg:2: [sampling] beta_policy=poly needs beta_end="},
         {"beta_policy=steps\nbeta_steps=3",
          "test.cfg:3: [sampling] beta_policy=steps needs beta_steps= and beta_scales= of one length, got 1 and 0"},
@@ -125,10 +139,33 @@ static void test_errors(void) {
     }
 }
 
+/* What torch.optim.lr_scheduler.ReduceLROnPlateau(factor=0.5, patience=1, threshold=0.1, min_lr=0.2) of PyTorch 2.14.1
+ * makes of a rate of 2. */
+static void test_plateau(void) {
+    static const double losses[] = {5, 4, 3.9, 3.95, 3.7, 3.5, 3.5, 3.5, 3.4, 3.1, NAN, 3, 3, 3, 3, 3, 3, 1, 1, 1};
+    static const double rates[] = {2,   2,   2,    1,   1,   1,   1,   0.5, 0.5, 0.5,
+                                   0.5, .25, 0.25, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2};
+    dn_schedule s = {.policy = DN_POLICY_PLATEAU, .factor = 0.5, .patience = 1, .threshold = 0.1, .least = 0.2};
+    dn_plateau p = {0};
+    for (size_t i = 0; i < sizeof losses / sizeof *losses; i++) {
+        dn_schedule_observe(&s, &p, losses[i], 0);
+        double rate = dn_schedule_at(&s, dn_schedule_reduced(&s, &p, 2), 1, 1);
+        check(fabs(rate - rates[i]) < 1e-12, "a rate on a plateau", rate);
+    }
+    check(dn_schedule_reduced(&s, &p, 0.1) == 0.1, "a rate below the lowest stays", dn_schedule_reduced(&s, &p, 0.1));
+    dn_schedule with_negative = {.policy = DN_POLICY_PLATEAU, .patience = 0, .threshold = 0.1};
+    dn_plateau n = {0};
+    dn_schedule_observe(&with_negative, &n, -10, 0), dn_schedule_observe(&with_negative, &n, -12, 0);
+    check(n.reductions == 0 && n.lowest == -12, "a negative loss improves", n.lowest);
+    dn_schedule_observe(&with_negative, &n, -12.5, 0);
+    check(n.reductions == 1, "a negative loss improves too little", (double)n.reductions);
+}
+
 int main(void) {
     test_values();
     test_purity();
     test_some_keys();
     test_errors();
+    test_plateau();
     return failures != 0;
 }

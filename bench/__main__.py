@@ -14,7 +14,8 @@ from . import report
 from .jobs import JOBS
 from .limits import Limits
 from .measure import available_cores, available_memory, count, processor, say, tuning, versions
-from .setting import Bench
+from .report import Report
+from .setting import Bench, kernels
 
 PEERS = ["torch", "jax", "pandas", "polars"]
 
@@ -30,6 +31,8 @@ HELD = {
     },
 }
 
+LABELS = {"base": "without AVX", "avx2": "AVX2", "avx512": "AVX-512"}
+
 
 def hold(isa: str) -> None:
     """Start anew where it is not so yet: libraries look at the environment when they are loaded."""
@@ -42,7 +45,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure ours beside PyTorch, JAX, pandas and polars.")
     parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"all, or some of: {', '.join(JOBS)}")
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="rounds in which every contender runs once (5)")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="replace the measured part of this file; else print")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="replace these jobs in this file's section for the processor; else print"
+    )
+    parser.add_argument("--machine", metavar="NAME", help="the processor's name in the report")
     parser.add_argument("--without", action="append", default=[], choices=PEERS, help="leave a peer out")
     parser.add_argument("--quick", action="store_true", help="tiny data and one round: does it all work?")
     parser.add_argument("--isa", choices=HELD, help="hold ours and the peers to an instruction set")
@@ -57,8 +63,9 @@ def main() -> int:
     repeats = 1 if options.quick else options.repeats
 
     limits = Limits()
-    about = conditions(repeats, options.quick)
+    heading = f"{options.machine or processor()}, {LABELS[kernels()]}"
     results = {}
+    when = conditions(repeats, options.quick)
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), repeats, options.quick, frozenset(options.without), limits)
         say("the machine's limits")
@@ -68,31 +75,33 @@ def main() -> int:
         for name in options.jobs or JOBS:
             say(name)
             results[name] = JOBS[name](bench)
-    text = report.markdown(about, limits, results)
+    found = Report(heading, setting(), when, limits, results, JOBS)
     if options.output:
-        report.write(options.output, text)
+        report.write(options.output, found)
     else:
-        print(text, end="")
+        print(found.markdown(), end="")
     errors = [f"{name}: {error}" for name, result in results.items() for error in result.errors]
     for error in errors:
         say(f"error: {error}")
     return 1 if errors else 0
 
 
-def conditions(repeats: int, quick: bool) -> list[str]:
-    """When, where and with what."""
+def conditions(repeats: int, quick: bool) -> str:
+    """When, and what else went on."""
+    load = f", load {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else ""
+    return (
+        f"{datetime.date.today()}, {'a quick run on tiny data: no figures to quote' if quick else count(repeats, 'round')}{load}"
+    )
+
+
+def setting() -> list[str]:
+    """Where and with what."""
     memory = available_memory()
-    cores = available_cores()
-    where = f"{processor()}, {count(cores, 'core')} for this process"
+    where = f"{processor()}, {count(available_cores(), 'core')} for this process"
     if memory:
         where += f", {memory / 1e9:.0f} GB of memory free"
-    load = f", load {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else ""
-    return [
-        f"{datetime.date.today()}; {'a quick run on tiny data: no figures to quote' if quick else count(repeats, 'round')}",
-        f"{where}; {platform.system()} {platform.release()}{load}",
-        versions(PEERS),
-        *([tuning()] if tuning() else []),
-    ]
+    lines = [f"{where}; {platform.system()} {platform.release()}", versions(PEERS)]
+    return [*lines, *([tuning()] if tuning() else [])]
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ import darknet_vae as dv
 
 from . import reading
 from .measure import Run, Spread, available_memory, digits, interleave, timed
-from .peers import Array, Ours
+from .peers import Ours
+from .recipe import Array
 from .report import Goal, Line, Result
 from .setting import PUBLISHED, Bench, beat, present, titled
 

@@ -84,7 +84,7 @@ def bandwidth(n_bytes: int, threads: int, passes: int, write: bool) -> float:
 
 def main() -> None:
     threads, quick = int(sys.argv[1]), "quick" in sys.argv[2:]
-    size = 256 if quick else 4096
+    size = 256 if quick else 2048
     flops = 2 * size**3
     found = {}
     for name, product in {"numpy": product_of_numpy(size), "ours": product_of_ours(size, threads)}.items():

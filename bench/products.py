@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -14,12 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-import darknet_vae as dv
-
 from . import ROOT
 from .measure import Spread, digits
 from .report import Goal, Line, Result
-from .setting import Bench
+from .setting import Bench, kernels
 
 LAYERS = ((784, 512), (512, 2), (2000, 500), (20_000, 512))  # inputs, outputs
 ROWS = (1, 4, 16, 50, 250, 512)
@@ -77,7 +74,7 @@ def mean(ratios: list[Spread]) -> Spread:
 
 
 def gemm(bench: Bench) -> Result:
-    isa = next(name for name in CORES if re.search(rf"\b{name}\b", dv.build_info()))
+    isa = kernels()
     result = Result(
         "Matrix products",
         """The products of networks, forward and backward, ours (of this source tree) beside OpenBLAS held to the same
@@ -97,7 +94,7 @@ def gemm(bench: Bench) -> Result:
         text=True,
         check=True,
     )
-    kernels, *lines = done.stdout.splitlines()
+    names, *lines = done.stdout.splitlines()
     ratios = []
     for shape, line in zip(wanted, lines, strict=True):
         *seconds, far = map(float, line.split())
@@ -111,6 +108,7 @@ def gemm(bench: Bench) -> Result:
     result.lines.append(Line("geometric mean of all shapes", None, mean(ratios), Goal(1)))
     result.lines.append(Line(f"the slowest: {wanted[slowest].name}", None, ratios[slowest], Goal(LOWEST[isa])))
     below = sum(ratio.median < LOWEST[isa] for ratio in ratios)
-    names = kernels.replace(" ", ", OpenBLAS ")
-    result.notes.append(f"Kernels: ours {names}; {below} of {len(ratios)} shapes below {LOWEST[isa]:g}.")
+    result.notes.append(
+        f"Kernels: ours {names.replace(' ', ', OpenBLAS ')}; {below} of {len(ratios)} shapes below {LOWEST[isa]:g}."
+    )
     return result

@@ -1,8 +1,10 @@
-"""What a job found, and the Markdown that says it."""
+"""What a job found, and the Markdown that says it: a section per processor and instruction set, in it one per job."""
 
 from __future__ import annotations
 
+import re
 import textwrap
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,12 +68,12 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
-def section(name: str, result: Result) -> list[str]:
+def section(name: str, result: Result, when: str) -> list[str]:
     rows = [
         [line.who, *(str(x) if x is not None else "" for x in (line.seconds, line.ratio, line.goal)), line.verdict(), line.result]
         for line in result.lines
     ]
-    parts = [f"## {result.title}", f"`python -m bench {name}`. {result.what}"]
+    parts = [f"### {result.title}", f"`python -m bench {name}`, {when}. {result.what}"]
     if rows:
         parts.append(table(["", "seconds", result.ratio, "goal", "", result.results], rows))
     parts += result.notes
@@ -79,14 +81,12 @@ def section(name: str, result: Result) -> list[str]:
     return parts
 
 
-def summary(results: dict[str, Result]) -> str:
-    rows = [
+def verdicts(name: str, result: Result) -> list[list[str]]:
+    return [
         [f"`{name}`", line.who, line.of or result.ratio, str(line.ratio), str(line.goal), line.verdict()]
-        for name, result in results.items()
         for line in result.lines
         if line.ratio is not None and line.goal is not None
     ]
-    return table(["job", "", "ratio", "median (low..high)", "goal", ""], rows)
 
 
 def machine_limits(limits: Limits) -> str:
@@ -98,22 +98,56 @@ def machine_limits(limits: Limits) -> str:
     return table(["", *(count(threads, "thread") for threads in limits.figures), ""], rows)
 
 
-def markdown(about: list[str], limits: Limits, results: dict[str, Result]) -> str:
-    parts = [
-        "\n".join(f"- {line}" for line in about),
-        "Times are wall-clock seconds: the median of the rounds, and in brackets the lowest and highest. In a round every "
-        "contender runs once, one after the other. Ratios are formed round by round; their median counts, and of several ways "
-        "of a peer the one with the lowest median. What stands beside a recorded time is our median.",
-        "## Summary",
-        summary(results),
-        "## The machine's limits",
-        "The best of all tries in this run: a large square product (ours as a network of one linear layer, copies of its rows in "
-        "and out included, numpy's with the kernels that its BLAS chooses), reading an array and multiplying it in place (bytes "
-        "read and bytes written both count).",
-        machine_limits(limits),
-        *(part for name, result in results.items() for part in section(name, result)),
-    ]
-    return "\n\n".join(map(wrapped, parts)) + "\n"
+@dataclass
+class Report:
+    """What was measured where. `heading`: processor and instruction set; `about`: with which versions; `when` and under what
+    load; `order`: of all jobs."""
+
+    heading: str
+    about: list[str]
+    when: str
+    limits: Limits
+    results: dict[str, Result]
+    order: Iterable[str]
+
+    def markdown(self, before: str = "") -> str:
+        """`before`: this section as it was; jobs that were not run again stay."""
+        rows, jobs = old_rows(before), old_jobs(before)
+        for name, result in self.results.items():
+            rows[name] = [f"| {' | '.join(row)} |" for row in verdicts(name, result)]
+            jobs[name] = "\n\n".join(map(wrapped, section(name, result, self.when)))
+        header = table(["job", "", "ratio", "median (low..high)", "goal", ""], [])
+        names = [name for name in self.order if name in jobs]
+        parts = [
+            f"## {self.heading}",
+            "\n".join(f"- {line}" for line in self.about),
+            "\n".join([header, *(row for name in names for row in rows.get(name, []))]),
+            "### The machine's limits",
+            "The best of all tries in the last run: a large square product (ours as a network of one linear layer, copies of its "
+            "rows in and out included, numpy's with the kernels that its BLAS chooses), reading an array and multiplying it in "
+            "place (bytes read and bytes written both count).",
+            machine_limits(self.limits),
+        ]
+        return "\n\n".join([*map(wrapped, parts), *(jobs[name] for name in names)]) + "\n"
+
+
+def old_rows(text: str) -> dict[str, list[str]]:
+    """The rows of a section's first table, by job."""
+    rows: dict[str, list[str]] = {}
+    for line in text.split("\n### ")[0].splitlines():
+        found = re.match(r"\| `(\w+)` \|", line)
+        if found:
+            rows.setdefault(found[1], []).append(line)
+    return rows
+
+
+def old_jobs(text: str) -> dict[str, str]:
+    found = {}
+    for part in re.split(r"(?m)^(?=### )", text)[1:]:
+        job = re.search(r"`python -m bench (\w+)`", part)
+        if job:
+            found[job[1]] = part.strip()
+    return found
 
 
 def wrapped(part: str) -> str:
@@ -123,9 +157,14 @@ def wrapped(part: str) -> str:
     return textwrap.fill(" ".join(part.split()), 120, break_long_words=False, break_on_hyphens=False)
 
 
-def write(path: Path, text: str) -> None:
-    """Replace what stands below the mark."""
-    head = "# Performance\n\n"
-    if path.exists():
-        head = path.read_text().split(MARK)[0]
-    path.write_text(f"{head}{MARK}\n\n{text}")
+HOW = """Times are wall-clock seconds: the median of the rounds, and in brackets the lowest and highest. In a round every
+    contender runs once, one after the other. Ratios are formed round by round; their median counts, and of several ways of a
+    peer the one with the lowest median. What stands beside a recorded time is our median."""
+
+
+def write(path: Path, report: Report) -> None:
+    """Replace this report's jobs in its section below the mark. Everything else stays."""
+    head, _, measured = (path.read_text() if path.exists() else "# Performance\n\n").partition(MARK)
+    sections = {part.splitlines()[0][3:]: part for part in re.split(r"(?m)^(?=## )", measured)[1:]}
+    sections[report.heading] = report.markdown(sections.get(report.heading, ""))
+    path.write_text("\n\n".join([f"{head}{MARK}", wrapped(HOW), *(part.strip() for part in sections.values())]) + "\n")

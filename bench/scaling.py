@@ -12,7 +12,7 @@ import darknet_vae as dv
 
 from . import ROOT
 from .measure import Run, available_cores, count, digits, interleave
-from .peers import Array
+from .recipe import Array
 from .report import Goal, Result
 from .setting import PUBLISHED, Bench
 

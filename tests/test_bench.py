@@ -17,9 +17,10 @@ from bench.__main__ import PEERS, main
 from bench.jobs import JOBS
 from bench.limits import Limits
 from bench.measure import Spread
-from bench.peers import Losses, Ours, Recipe
-from bench.report import MARK, Goal, Result
-from bench.setting import PUBLISHED, Bench, beat
+from bench.peers import Ours
+from bench.recipe import Data, Losses, Recipe
+from bench.report import MARK, Goal, Report, Result, write
+from bench.setting import PUBLISHED, Bench, By, beat
 from bench.training import NEAR, disagreement, race
 
 pytestmark = pytest.mark.timing  # not for runs under sanitizers: threads, processes and memory are measured
@@ -31,7 +32,7 @@ def bench(*words: str) -> subprocess.CompletedProcess[str]:
 
 def cells(report: str, job: str) -> dict[str, list[str]]:
     """The rows of a job's table by their first cell."""
-    section = report.split(f"`python -m bench {job}`.")[1].split("\n## ")[0]
+    section = report.split(f"`python -m bench {job}`, ")[1].split("\n### ")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("|")]
     return {row[0]: row[1:] for row in rows[2:]}
 
@@ -48,7 +49,8 @@ def test_every_job_runs_without_peers_and_says_that_they_are_missing(tmp_path: P
             continue
         ours = [row for who, row in rows.items() if who.startswith(("darknet-vae", "batch", "vae_"))]
         assert ours and float(ours[0][0].split()[0]) > 0, f"{job}: {rows}"
-        peers = {"pandas", "polars"} if job == "csv" else {"PyTorch", "JAX"} if "epoch" in job else {"PyTorch"}
+        torch_only = job.startswith(("conv", "decode"))
+        peers = {"pandas", "polars"} if job == "csv" else {"PyTorch"} if torch_only else {"PyTorch", "JAX"}
         if job not in ("process", "threads", "scaling"):
             assert {who for who, row in rows.items() if row[-1] == "left out (--without)"} == peers, job
 
@@ -56,6 +58,9 @@ def test_every_job_runs_without_peers_and_says_that_they_are_missing(tmp_path: P
 @pytest.mark.parametrize(("peer", "job", "row"), [
     ("torch", "epoch50", "PyTorch, fused SGD, 1 thread"), ("torch", "conv128", "PyTorch, fused Adam, channels-last"),
     ("torch", "decode", "PyTorch in batches"), ("jax", "epoch50", "JAX, jitted epoch"),
+    ("torch", "narrow", "PyTorch, compiled, fused Adam"), ("torch", "classifier", "PyTorch, fused Adam, channels-last"),
+    ("torch", "lstm", "PyTorch, fused Adam"), ("jax", "bernoulli", "JAX, jitted epoch"), ("jax", "wide8", "JAX, jitted epoch"),
+    ("jax", "classifier", "JAX, jitted epoch"), ("jax", "lstm", "JAX, jitted epoch"), ("jax", "encode", "JAX in batches"),
     ("pandas", "csv", "pandas, 1 thread"), ("polars", "csv", "polars, 1 thread"),
 ])  # fmt: skip
 def test_a_peer_that_is_there_agrees_with_ours(peer: str, job: str, row: str) -> None:
@@ -83,10 +88,10 @@ def test_a_peer_that_computes_something_else_is_an_error(tmp_path: Path) -> None
     setting = Bench(tmp_path, repeats=1, quick=True, without=frozenset(), limits=Limits())
     other = tmp_path / "other.cfg"
     other.write_text(PUBLISHED.read_text().replace("beta=0.5", "beta=1"))
-    wrong = Ours(Recipe(other, 50), setting.X, 1)
+    wrong = Ours(Recipe(other, 50), Data(setting.X), 1)
     wrong.name = "a peer"
     result = Result("a race", "")
-    race(setting, result, Ours(Recipe(PUBLISHED, 50), setting.X, 1), [wrong], epochs=1)
+    race(setting, result, Ours(Recipe(PUBLISHED, 50), Data(setting.X), 1), [wrong], epochs=1)
     assert len(result.errors) == 1 and "8 equal steps" in result.errors[0]
 
 
@@ -117,6 +122,34 @@ def test_the_report_keeps_what_stands_above_its_mark(monkeypatch: pytest.MonkeyP
         assert main() == 0
         text = path.read_text()
         assert text.startswith(head + MARK) and "## Reading" in text and "old figures" not in text
+
+
+def test_processors_and_jobs_that_were_not_measured_again_stay_in_the_report(tmp_path: Path) -> None:
+    path, limits = tmp_path / "performance.md", Limits({1: {"numpy": 100.0}})
+
+    def measured(heading: str, when: str, **ratios: float) -> None:
+        results = {}
+        for name, ratio in ratios.items():
+            results[name] = Result(name.title(), "")
+            results[name].add("a peer", Spread((ratio,)), Spread((ratio,)), Goal(2))
+        write(path, Report(heading, ["versions"], when, limits, results, ["csv", "gemm"]))
+
+    measured("Zen 4, AVX2", "on Monday", gemm=3, csv=1)
+    measured("Zen 4, AVX-512", "on Tuesday", gemm=5)
+    measured("Zen 4, AVX2", "on Friday", gemm=4)
+    _, avx2, avx512 = path.read_text().split("\n## ")
+    assert avx2.startswith("Zen 4, AVX2\n") and avx512.startswith("Zen 4, AVX-512\n") and avx2.count("### The machine") == 1
+    summary, _, csv, gemm = avx2.split("\n### ")
+    rows = [line for line in summary.splitlines() if line.startswith("| `")]
+    assert [row.split("|")[1].strip() for row in rows] == ["`csv`", "`gemm`"]
+    assert "**missed**" in rows[0] and "4 (4..4)" in rows[1]
+    assert "on Monday" in csv and "on Friday" in gemm and "on Tuesday" in avx512 and "5 (5..5)" in avx512
+
+
+def test_goals_depend_on_the_instruction_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for isa, goal in (("avx512", 5), ("avx2", 2.5), ("base", 2.5)):
+        monkeypatch.setattr("bench.setting.dv.build_info", lambda isa=isa: f"darknet-vae 1.0, cpu kernels {isa}")
+        assert By(avx2=2.5, avx512=5).here() == goal
 
 
 def test_ratios_are_formed_round_by_round() -> None:

@@ -362,6 +362,16 @@ typedef struct dn_train_options {
      * Lines are written at once; a failure to write one is a warning */
     const char *log;
     int log_every; /* n: also a line after every n batches, whose losses are means since the last line; 0: none */
+    /* NULL: none, or the file to which checkpoints are written: a model file (.safetensors) with everything that the
+     * training needs to go on (docs/checkpoints.md). It is always whole, and that of some moment; a failure to write it
+     * is a warning */
+    const char *checkpoint;
+    const char *checkpoint_every; /* "30s": seconds; "1e": epochs; NULL: "60s". Another one is written at the end */
+    int checkpoint_keep;          /* how many are kept, F.safetensors, F.1.safetensors, ...; 0: 1 */
+    /* NULL, or a checkpoint to go on from: what follows is the same to the last bit as if the training had not been
+     * stopped, on any device of the same precision and with any number of threads. All options but those about when to
+     * stop and what to write must be those with which it began, and so must the rows: DN_E_USAGE says what differs */
+    const char *resume;
 } dn_train_options;
 
 /* Why a training has ended. */
@@ -415,7 +425,15 @@ DN_API dn_status dn_trainer_finish(dn_trainer *trainer);
 /* One sentence on why the training stopped and which epoch was kept; empty if it ended as planned with the last one.
  * Writes at most `size` bytes including the final zero; returns the full length. */
 DN_API size_t dn_trainer_outcome(const dn_trainer *trainer, char *line, size_t size);
-/* Waits for another thread's call on the network. */
+/* What was reported of the last finished epoch, and of the one whose weights remain if the training ends now; epoch 0:
+ * there is none. After a resume, and before the first dn_trainer_run, they come from the checkpoint: a log that is cut
+ * back to the epochs before `last` and gets `last` again is complete up to here. */
+DN_API dn_status dn_trainer_last_epoch(const dn_trainer *trainer, dn_progress *last, dn_progress *kept);
+/* Write a checkpoint of this moment to options.checkpoint, and wait until it is on the disk: for callers that end a
+ * training early. A batch that has begun is trained to its end before. Once the training is finished, only waits for
+ * the last one, and tries again if that has failed. Does nothing without options.checkpoint. */
+DN_API dn_status dn_trainer_checkpoint(dn_trainer *trainer);
+/* Waits for another thread's call on the network, and for a checkpoint that is being written. */
 DN_API void dn_trainer_destroy(dn_trainer *trainer);
 /* The progress line, the same in every program: at most `size` bytes including the final zero. If the line does not
  * fit, its less important parts are left out. */

@@ -550,6 +550,10 @@ class Network:
         max_seconds: float | None = None,
         log: Path | None = None,
         log_every: int | None = None,
+        checkpoint: Path | None = None,
+        checkpoint_every: str | None = None,
+        checkpoint_keep: int | None = None,
+        resume: Path | None = None,
     ) -> History:
         """Train on the rows of X (n, inputs) towards `truth` (default: X itself) and return the losses per epoch.
 
@@ -571,6 +575,10 @@ class Network:
         so many seconds are over. `history.stopped` and `history.kept_epoch` say what happened.
         log: a file, .csv or .jsonl, which gets a line for every epoch as it ends (see `Progress.record`), and one after every
         `log_every` batches, whose losses are means since the last line.
+        checkpoint: a model file (.safetensors) to which everything is written that the training needs to go on, every
+        checkpoint_every ("60s", the default, or epochs: "1e") and at the end; checkpoint_keep: how many are kept (F.safetensors,
+        F.1.safetensors, ...). resume: go on from such a file, with the same rows and options (another number of epochs is fine);
+        everything is then as if the training had not been stopped, and the history is that of the epochs still to come.
         Ctrl-C raises KeyboardInterrupt after the current batch; what was learned until then stays in the network. A loss that
         stops being finite raises NumericError and leaves the network as it was after the last good epoch; the epochs until then
         are in `history` if it was given. After both, keep="best" leaves the best epoch, if there is one.
@@ -581,20 +589,27 @@ class Network:
         callbacks = [] if callback is None else [callback] if callable(callback) else list(callback)
         shown = progress_display(_in_notebook() if progress is None else progress)
         rules = _end_options(patience, min_delta, keep, max_seconds)
-        path = ffi.NULL if log is None else ffi.new("char[]", to_bytes(log))
-        rules |= {"log": path, "log_every": 0 if log_every is None else whole("log_every", log_every, 1, 2**31 - 1)}
-        run = self._train(X, epochs, truth, shuffle, learning_rate, valid, holdout, preview, continues, rules, history)
+        if checkpoint_every is not None and not isinstance(checkpoint_every, str):
+            raise errors.UsageError(f'checkpoint_every={checkpoint_every!r}: give seconds or epochs as text: "60s", "1e"')
+        rules["log_every"] = 0 if log_every is None else whole("log_every", log_every, 1, 2**31 - 1)
+        rules["checkpoint_keep"] = 0 if checkpoint_keep is None else whole("checkpoint_keep", checkpoint_keep, 1, 1 << 20)
+        files = {"log": log, "checkpoint": checkpoint, "checkpoint_every": checkpoint_every, "resume": resume}
+        run = self._train(X, epochs, truth, shuffle, learning_rate, valid, holdout, preview, continues, rules, files, history)
+        offset: int | None = None
         try:
             for now in run:
+                if offset is None:  # a training that goes on counts its epochs from its own beginning
+                    offset = max(before - (now.epoch - now.epoch_done), 0)
                 if now.warning is not None:
                     warnings.warn(now.warning, stacklevel=2)
                 shown.show(now)
                 if on_slice is not None:
                     on_slice(now)
+                if now.epoch_done or now.finished:
+                    history.kept_epoch = offset + now.kept_epoch
+                    why = now.stopped or "failed"
                 if now.epoch_done:
                     history.add(now)
-                    history.kept_epoch = before + now.kept_epoch
-                    why = now.stopped or "failed"
                     answers = [call(now) for call in callbacks]
                     if any(isinstance(answer, bool | np.bool_) and answer for answer in answers):
                         why = now.stopped or "callback"
@@ -620,6 +635,7 @@ class Network:
         preview: Path | None,
         continues: bool,
         rules: dict[str, Any],
+        files: dict[str, Path | None],
         history: History,
     ) -> Generator[Progress, None, None]:
         x, y = self._rows_and_truth(X, truth)
@@ -640,24 +656,28 @@ class Network:
         holdout = real("holdout", holdout)
         if learning_rate is not None and not real("learning_rate", learning_rate) > 0:
             raise errors.UsageError(f"learning_rate={learning_rate} is not above 0")
-        path = ffi.NULL if preview is None else ffi.new("char[]", to_bytes(preview))
+        given = {"preview_path": preview, **files}
+        paths = {name: ffi.NULL if path is None else ffi.new("char[]", to_bytes(path)) for name, path in given.items()}
         options = ffi.new(
             "dn_train_options *",
             {
-                "epochs": epochs or 0, "shuffle": int(shuffle), "learning_rate": learning_rate or 0, "preview_path": path,
+                "epochs": epochs or 0, "shuffle": int(shuffle), "learning_rate": learning_rate or 0,
                 "holdout": holdout, "score": int(y is not None), "continues": int(continues),
-                **rules,
+                **rules, **paths,
             },
         )  # fmt: skip
         if held_x is not None:
             options.valid = dn_rows(held_x, held_y)[0]
         out = ffi.new("dn_trainer **")
         created = lib.dn_trainer_create(out, self._handle, dn_rows(x, y), options)
+        if created == lib.DN_E_IO:
+            check(created, files["resume"])
         self._check(created, X=x, truth=y, valid_X=held_x, valid_truth=held_y)
         trainer = ffi.gc(out[0], lib.dn_trainer_destroy)
         self._training = True
         p = ffi.new("dn_progress *")
         line = ffi.new("char[256]")
+        status = lib.DN_OK
         try:
             while not p.finished:
                 self._rows = 0
@@ -676,6 +696,9 @@ class Network:
                     text(lib.dn_stop_name(p.stopped)) if p.finished else None, p.kept_epoch, _values(p.record),
                 )  # fmt: skip
         finally:
+            ended = status in (lib.DN_OK, lib.DN_E_INTERRUPTED)
+            if ended and lib.dn_trainer_checkpoint(trainer) != lib.DN_OK:
+                warnings.warn(text(lib.dn_error()), stacklevel=5)
             status = lib.dn_trainer_finish(trainer)
             lib.dn_trainer_outcome(trainer, line, 256)
             history.outcome = text(line)

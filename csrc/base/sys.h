@@ -40,6 +40,9 @@ enum { DN_TEXT_MOST = 16 << 20, DN_NAMES_MOST = 256 << 20 }; /* for a cfg, a lab
  * us, is overwritten in place. Anything but a regular file is written directly; "-" or NULL is standard output. */
 typedef struct dn_writer dn_writer;
 dn_status dn_writer_open(dn_writer **out, const char *path);
+/* The same for a file whose old content must survive whatever happens: where it cannot be replaced, or is no regular
+ * file, that is an error. */
+dn_status dn_writer_replace(dn_writer **out, const char *path);
 dn_status dn_writer_write(dn_writer *writer, const void *data, size_t size);
 dn_status dn_writer_commit(dn_writer *writer); /* closes and frees in any case */
 void dn_writer_abort(dn_writer *writer);

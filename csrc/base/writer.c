@@ -28,6 +28,7 @@ struct dn_writer {
     char *temporary;  /* NULL: written directly */
     int fd, borrowed; /* borrowed: the descriptor is the program's own and stays open */
     int replaces;     /* there is an old file */
+    int never_over;   /* an old file stays whole whatever happens: it is replaced or it stays */
     int over;         /* overwritten in place; 1 while the old file is still whole */
     size_t used;
     char buffer[1 << 16];
@@ -165,7 +166,7 @@ static dn_status writer_open_temporary(dn_writer *w, mode_t mode) {
     int number = errno;
     dn_free(w->temporary);
     w->temporary = NULL;
-    return w->replaces && folder_refuses(number) ? writer_open_over(w) : writer_fail(w, number);
+    return w->replaces && !w->never_over && folder_refuses(number) ? writer_open_over(w) : writer_fail(w, number);
 }
 
 /* The new file gets the old one's mode, and its owner where we may change owners. If the group changes, the old group's
@@ -193,7 +194,7 @@ static dn_status writer_replace(dn_writer *w, const struct stat *old) {
 
 static dn_status writer_begin(dn_writer *w, const char *path) {
     struct stat info;
-    if (!strcmp(path, "-")) {
+    if (!strcmp(path, "-") && !w->never_over) {
         w->fd = STDOUT_FILENO, w->borrowed = 1;
         return DN_OK;
     }
@@ -201,7 +202,9 @@ static dn_status writer_begin(dn_writer *w, const char *path) {
     int there = stat(path, &info) == 0;
     if (!there && errno != ENOENT) return writer_fail(w, errno);
     if (there && S_ISDIR(info.st_mode)) return writer_fail(w, EISDIR);
-    int own = there ? path_is_open(&info) : -1;
+    DN_CHECK(!w->never_over || !there || S_ISREG(info.st_mode), DN_E_IO, "cannot write %s: it is no regular file",
+             path);
+    int own = there && !w->never_over ? path_is_open(&info) : -1;
     if (own >= 0) {
         w->fd = own, w->borrowed = 1;
         return DN_OK;
@@ -211,12 +214,11 @@ static dn_status writer_begin(dn_writer *w, const char *path) {
     return there ? writer_replace(w, &info) : writer_open_temporary(w, 0666);
 }
 
-dn_status dn_writer_open(dn_writer **out, const char *path) {
+static dn_status writer_open(dn_writer **out, const char *path, int never_over) {
     *out = NULL;
-    if (!path) path = "-";
     dn_writer *w = dn_alloc(1, sizeof *w);
     if (!w) return DN_E_MEMORY;
-    w->fd = -1;
+    w->fd = -1, w->never_over = never_over;
     w->path = dn_strdup(strcmp(path, "-") ? path : "to standard output");
     dn_status status = w->path ? writer_begin(w, path) : DN_E_MEMORY;
     if (status == DN_OK)
@@ -225,6 +227,10 @@ dn_status dn_writer_open(dn_writer **out, const char *path) {
         dn_writer_abort(w);
     return status;
 }
+
+dn_status dn_writer_open(dn_writer **out, const char *path) { return writer_open(out, path ? path : "-", 0); }
+
+dn_status dn_writer_replace(dn_writer **out, const char *path) { return writer_open(out, path, 1); }
 
 dn_status dn_file_save(const char *path, const void *data, size_t size) {
     dn_writer *w;
@@ -319,7 +325,7 @@ static dn_status writer_copy_over(dn_writer *w) {
 static dn_status writer_rename(dn_writer *w) {
     if (sys_sync(w->fd)) return writer_fail(w, errno);
     if (dn_sys_must_fail() ? (errno = EIO, 1) : rename(w->temporary, w->target))
-        return w->replaces && folder_refuses(errno) ? writer_copy_over(w) : writer_fail(w, errno);
+        return w->replaces && !w->never_over && folder_refuses(errno) ? writer_copy_over(w) : writer_fail(w, errno);
     dn_free(w->temporary);
     w->temporary = NULL;
     return sys_sync_folder(w->target) ? writer_fail(w, errno) : DN_OK;

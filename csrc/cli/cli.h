@@ -62,7 +62,8 @@ struct cli_args {
     const cli_verb *verb;
     const char *cfg, *data; /* arguments that are not options */
     const char *weights, *output, *save, *latents, *label_column, *target, *valid, *precision, *keep, *log;
-    long rows, epochs, threads, batch, count, gpu, patience, log_every;
+    const char *checkpoint, *checkpoint_every, *resume;
+    long rows, epochs, threads, batch, count, gpu, patience, log_every, checkpoint_keep;
     unsigned long long seed;
     double learning_rate, scale, holdout, min_delta, max_seconds;
     int quiet, json, cpu, no_shuffle, labels, header, no_header, no_latents, random, continues, clear, help;

@@ -153,8 +153,9 @@ int cli_same_file(const char *a, const char *b) {
 }
 
 int cli_writable(const cli_args *args, const char *option, const char *path) {
-    const char *const inputs[] = {args->cfg, args->data, args->valid};
-    for (int i = 0; i < 3; i++)
+    const char *const inputs[] = {args->cfg, args->data, args->valid,
+                                  strcmp(option, "checkpoint") ? args->resume : NULL};
+    for (int i = 0; i < 4; i++)
         if (inputs[i] && !access(path, F_OK) && cli_same_file(path, inputs[i]))
             return cli_usage(args, "-%s %s would overwrite %s, which is read", option, path, inputs[i]);
     if (strcmp(option, "save") && args->weights && cli_same_file(path, args->weights))

@@ -31,6 +31,10 @@ const cli_option cli_options[] = {
     {{"max-seconds"}, CLI_NUMBER, AT(max_seconds), CLI_TRAIN, "s", "stop at the end of a step after s seconds; save"},
     {{"log"}, CLI_FILE, AT(log), CLI_TRAIN, "F", "losses and rates of every epoch: F.csv or F.jsonl"},
     {{"log-every"}, CLI_COUNT, AT(log_every), CLI_TRAIN, "n", "for -log, also a line after every n batches"},
+    {{"checkpoint"}, CLI_FILE, AT(checkpoint), CLI_TRAIN, "F", "write what is needed to go on to F.safetensors"},
+    {{"checkpoint-every"}, CLI_TEXT, AT(checkpoint_every), CLI_TRAIN, "t", "seconds or epochs: 60s (default), 1e"},
+    {{"checkpoint-keep"}, CLI_COUNT, AT(checkpoint_keep), CLI_TRAIN, "n", "keep the last n: F, F.1, ... (default: 1)"},
+    {{"resume"}, CLI_FILE, AT(resume), CLI_TRAIN, "F", "go on from a checkpoint, with the same other options"},
     {{"no-shuffle"}, CLI_FLAG, AT(no_shuffle), CLI_TRAIN, NULL, "keep the rows in the order of the file"},
     {{"n"}, CLI_COUNT, AT(count), CLI_SAMPLE, "n", "decode this many random latent vectors"},
     {{"labels"}, CLI_FLAG, AT(labels), CLI_PREDICT, NULL, "the label before every row"},
@@ -201,16 +205,16 @@ static int parse_check(const cli_args *args) {
     const struct limit {
         const char *name;
         long value, most;
-    } limits[] = {{"batch", args->batch, 1 << 24},
-                  {"threads", args->threads, 4096},
-                  {"epochs", args->epochs, 1 << 30},
-                  {"patience", args->patience, 1 << 30},
-                  {"log-every", args->log_every, 1 << 30}};
-    for (int i = 0; i < 5; i++)
+    } limits[] = {{"batch", args->batch, 1 << 24},         {"threads", args->threads, 4096},
+                  {"epochs", args->epochs, 1 << 30},       {"patience", args->patience, 1 << 30},
+                  {"log-every", args->log_every, 1 << 30}, {"checkpoint-keep", args->checkpoint_keep, 1 << 20}};
+    for (int i = 0; i < 6; i++)
         if (limits[i].value > limits[i].most)
             return cli_usage(args, "-%s %ld is more than %ld", limits[i].name, limits[i].value, limits[i].most);
     if (args->header && args->no_header) return cli_usage(args, "-header and -no-header: give one of the two");
     if (args->latents && args->no_latents) return cli_usage(args, "-latents and -no-latents: give one of the two");
+    if (args->resume && args->weights)
+        return cli_usage(args, "-resume and -weights: give one of the two; a checkpoint holds its weights");
     if (args->clear && args->continues) return cli_usage(args, "-clear and -continue: give one of the two");
     if ((args->clear || args->continues) && !args->weights)
         return cli_usage(args, "-%s is about the weights to go on from: give -weights W",

@@ -54,9 +54,12 @@ static int train_writable(const train_job *j) {
     int code = cli_writable(args, "save", j->save);
     if (!code && *j->latents) code = cli_writable(args, "latents", j->latents);
     if (!code && *j->labels) code = cli_check(args, dn_writable(j->labels));
+    if (!code && args->checkpoint) code = cli_writable(args, "checkpoint", args->checkpoint);
     if (!code && *j->latents && cli_same_file(j->latents, j->save))
         code = cli_usage(args, "-save and -latents are both %s", j->save);
     if (!code && args->log) code = train_log_writable(j);
+    if (!code && args->checkpoint && cli_same_file(args->checkpoint, j->save))
+        code = cli_usage(args, "-save and -checkpoint are both %s", j->save);
     if (code || !args->output) return code;
     static const char *const kinds[] = {"input", "output"};
     for (int i = 0; i < 2 && !code; i++) {
@@ -118,6 +121,10 @@ static int train_start(train_job *j) {
                                 .max_seconds = args->max_seconds,
                                 .log = args->log,
                                 .log_every = (int)args->log_every,
+                                .checkpoint = args->checkpoint,
+                                .checkpoint_every = args->checkpoint_every,
+                                .checkpoint_keep = (int)args->checkpoint_keep,
+                                .resume = args->resume,
                                 .column_names = j->table.header};
     dn_rows rows = cli_rows(&j->table, j->truth);
     code = cli_check(args, dn_trainer_create(&j->trainer, j->net, &rows, &options));
@@ -191,8 +198,9 @@ static int train_finish(const train_job *j) {
 }
 
 static int train_run(train_job *j) {
-    dn_progress p = {0}, epoch = p, kept = p, now; /* epoch: the last complete one; kept: whose weights remain */
+    dn_progress p = {0}, epoch, kept, now; /* epoch: the last complete one; kept: whose weights remain */
     int code = train_start(j), terminal = cli_is_terminal();
+    if (!code) code = cli_check(&j->args, dn_trainer_last_epoch(j->trainer, &epoch, &kept));
     if (code) return code;
     dn_status trained;
     do {
@@ -213,6 +221,7 @@ static int train_run(train_job *j) {
     int interrupted = cli_interrupted();
     cli_no_interrupt(!cli_is_file(j->save));
     if (trained != DN_E_INTERRUPTED) code = cli_check(&j->args, trained);
+    if (!code && dn_trainer_checkpoint(j->trainer) != DN_OK) cli_warn(&j->args, "%s", dn_error());
     /* A network that has learned nothing must not overwrite what was saved before. */
     int learned = epoch.epoch > 0 || (interrupted && trained != DN_E_NUMERIC && p.rows_done > 0 &&
                                       isfinite(dn_report_get(&p.report, "total_loss")));

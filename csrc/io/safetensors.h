@@ -71,6 +71,8 @@ dn_status dn_st_add_tensor(dn_st_list *list, const char *name, dn_st_dtype dtype
                            const void *values);
 /* Write a file as a dn_writer does: completely or not at all. Format and checksum are added. */
 dn_status dn_st_write(const dn_st_list *list, const char *path);
+/* The same as dn_writer_replace does: an old file stays whole whatever happens. */
+dn_status dn_st_replace(const dn_st_list *list, const char *path);
 /* The same into memory, to be freed with dn_free. */
 dn_status dn_st_bytes(const dn_st_list *list, char **bytes, size_t *size);
 #endif

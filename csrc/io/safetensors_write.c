@@ -204,18 +204,24 @@ dn_status dn_st_bytes(const dn_st_list *list, char **bytes, size_t *size) {
     return status;
 }
 
-static dn_status list_save(const dn_st_list *list, const dn_text *header, const char *path) {
-    dn_writer *w;
-    DN_TRY(dn_writer_open(&w, path));
+static dn_status list_save(const dn_st_list *list, const dn_text *header, dn_writer *w) {
     dn_status status = dn_writer_write(w, header->bytes, header->size);
     if (status == DN_OK) status = list_values(list, sink_writer, w);
     return dn_writer_finish(w, status);
 }
 
-dn_status dn_st_write(const dn_st_list *list, const char *path) {
+/* The file is opened last, once what is written is known. */
+static dn_status list_write(const dn_st_list *list, const char *path,
+                            dn_status (*open)(dn_writer **out, const char *path)) {
     dn_text header;
+    dn_writer *w;
     dn_status status = list_header(list, &header);
-    if (status == DN_OK) status = list_save(list, &header, path);
+    if (status == DN_OK) status = open(&w, path);
+    if (status == DN_OK) status = list_save(list, &header, w);
     dn_text_free(&header);
     return status;
 }
+
+dn_status dn_st_write(const dn_st_list *list, const char *path) { return list_write(list, path, dn_writer_open); }
+
+dn_status dn_st_replace(const dn_st_list *list, const char *path) { return list_write(list, path, dn_writer_replace); }

@@ -47,14 +47,15 @@ static size_t line_write(const dn_progress *p, line_form form, char *line, size_
     char time[32], losses[192] = "", part[32] = "", speed[48] = "", rest[48] = "", of[16] = "";
     int timed = p->finished || p->eta_seconds >= 0;
     line_losses(&p->report, form, losses, sizeof losses);
-    if (!p->epoch_done && p->rows_total)
+    int whole = p->epoch_done || p->finished;
+    if (!whole && p->rows_total)
         snprintf(part, sizeof part, " %3.0f%%", 100.0 * (double)p->rows_done / (double)p->rows_total);
     if (form < LINE_NO_SPEED) snprintf(speed, sizeof speed, "  %.0f rows/s", p->rows_per_second);
     line_duration(p->finished ? p->seconds : p->eta_seconds, time, sizeof time);
     if (p->epochs) snprintf(of, sizeof of, "/%d", p->epochs);
     if (form < LINE_NO_TIME && timed) snprintf(rest, sizeof rest, "  %s %s", p->finished ? "took" : "eta", time);
-    int n = snprintf(line, size, "epoch %d%s%s  %s%s%s", p->epoch_done ? p->epoch : p->epoch + 1, of, part, losses,
-                     speed, rest);
+    int n =
+        snprintf(line, size, "epoch %d%s%s  %s%s%s", whole ? p->epoch : p->epoch + 1, of, part, losses, speed, rest);
     return n > 0 ? (size_t)n : 0;
 }
 

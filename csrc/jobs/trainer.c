@@ -4,12 +4,13 @@
 #include "base/sys.h"
 #include "net/check.h"
 #include <float.h>
-#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { STEPS_AHEAD = 64 };
+
+static size_t trainer_sums_bytes(const dn_trainer *t) { return 2 * (size_t)t->net->n_layers * sizeof *t->sums; }
 
 /* Resets the losses: nothing of the epoch has been trained yet. */
 static void trainer_no_losses(dn_trainer *t) {
@@ -17,81 +18,50 @@ static void trainer_no_losses(dn_trainer *t) {
     for (int i = 0; i < t->losses.n; i++) t->losses.values[i].value = 0;
 }
 
-/* Go back to the end of the last good epoch; the next run begins the epoch after it. */
+/* Keep this place to go back to, after `at` rows of an epoch. */
+static void trainer_keep_good(dn_trainer *t, size_t at) {
+    dn_snapshot_take(&t->last_good, t->net);
+    t->last_good_at = at;
+    memcpy(t->last_good_sums, t->sums, trainer_sums_bytes(t));
+}
+
+/* Go back to it: to the end of the last good epoch, after which the next run begins another, or to where a resume
+ * began. */
 static void trainer_restore(dn_trainer *t) {
     dn_snapshot_restore(&t->last_good, t->net);
-    t->at = 0, t->finished = t->validation.running = 0, t->stopped = DN_STOP_CALLER;
+    t->at = t->last_good_at, t->finished = t->validation.running = 0, t->stopped = DN_STOP_CALLER;
+    memcpy(t->sums, t->last_good_sums, trainer_sums_bytes(t));
     trainer_no_losses(t);
     dn_log_next_epoch(t);
 }
 
-static uint64_t trainer_batches_per_epoch(const dn_trainer *t) {
-    size_t passes = (t->feed.n + (size_t)t->net->plan->run.batch - 1) / (size_t)t->net->plan->run.batch;
-    return (passes + (size_t)t->net->subdivisions - 1) / (size_t)t->net->subdivisions;
-}
-
-/* Sets where schedule and max_batches count from. */
-static dn_status trainer_place_schedule(dn_trainer *t) {
-    dn_net *net = t->net;
-    dn_train_state *s = &net->state;
-    uint64_t n = dn_net_rows_per_update(net), max = (uint64_t)net->schedule.max_batches;
-    /* Batches so far. The last batch of an epoch may be smaller, so whole epochs over these rows are counted as
-     * epochs. */
-    uint64_t rest = s->seen % t->feed.n;
-    uint64_t ever = s->seen / t->feed.n * trainer_batches_per_epoch(t) + rest / n + (rest % n > 0);
-    int open = t->options.epochs <= 0 && max > 0; /* max_batches decides */
-    if (t->options.continues) {
-        DN_CHECK(!open || ever < max, DN_E_USAGE,
-                 "%s: nothing is left to train: %llu rows seen are batch %llu, and max_batches=%llu ends the schedule: "
-                 "give a larger max_batches, or epochs, or do not continue it",
-                 net->cfg->path, (unsigned long long)s->seen, (unsigned long long)ever, (unsigned long long)max);
-        s->schedule_from = 0, s->batches = ever;
-    } else if (open && s->batches >= max) {
-        s->schedule_from = s->seen, s->batches = 0, s->plateau = (dn_plateau){0};
-    }
-    s->rate_from = s->schedule_from;
-    t->first_batch = s->batches;
-    t->max_batches = open ? max : 0;
-    return DN_OK;
-}
-
 static dn_status trainer_allocate(dn_trainer *t) {
     dn_net *net = t->net;
-    size_t sums = 2 * (size_t)net->n_layers * sizeof(double);
+    size_t sums = trainer_sums_bytes(t);
     t->sums = dn_alloc(1, sums);
     t->validation.kept = dn_alloc(1, sums);
+    t->last_good_sums = dn_alloc(1, sums);
     t->undo.host = dn_alloc((size_t)net->n_layers, sizeof *t->undo.host);
     t->undo.device = net->ops->alloc(net->pool, sums);
-    if (!t->sums || !t->validation.kept || !t->undo.host || !t->undo.device) return DN_E_MEMORY;
+    if (!t->sums || !t->validation.kept || !t->last_good_sums || !t->undo.host || !t->undo.device) return DN_E_MEMORY;
     DN_TRY(dn_snapshot_create(&t->last_good, net));
     DN_TRY(dn_keep_create(&t->keep, net, &t->options, t->feed.validation.kind == DN_VALIDATE_HELD_OUT));
     return dn_feed_place(&t->feed);
 }
 
 static dn_status trainer_prepare(dn_trainer *t, const dn_rows *rows, const dn_train_options *options) {
-    int preview = options->preview_path && *options->preview_path;
-    t->options.preview_path = NULL; /* valid only during this call */
+    int preview = options->preview_path && *options->preview_path, resumes = options->resume && *options->resume;
+    t->options.preview_path = t->options.checkpoint = t->options.checkpoint_every = t->options.resume = NULL;
     if (preview && !(t->preview = dn_strdup(options->preview_path))) return DN_E_MEMORY;
+    DN_TRY(dn_checkpoints_create(t, options));
     DN_TRY(dn_feed_create(&t->feed, t->net, rows, options));
     if (t->feed.validation.kind && t->feed.validation.rows.truth)
         DN_TRY(dn_scores_create(&t->validation.sums.scores, t->feed.validation.plan));
     DN_TRY(trainer_allocate(t));
     DN_TRY(dn_check_norms(t->net, t->feed.n));
-    return trainer_place_schedule(t); /* last, because a failure must leave the network's schedule unchanged */
-}
-
-/* Batches still to be trained until max_batches. */
-static uint64_t trainer_batches_left(const dn_trainer *t) {
-    uint64_t done = t->net->state.batches;
-    return t->max_batches > done ? t->max_batches - done : 0;
-}
-
-static int trainer_planned(const dn_trainer *t) {
-    if (!t->max_batches) return t->options.epochs;
-    uint64_t each = trainer_batches_per_epoch(t);
-    uint64_t all = t->max_batches > t->first_batch ? t->max_batches - t->first_batch : 0;
-    uint64_t epochs = all / each + (all % each > 0);
-    return epochs < INT_MAX ? (int)epochs : INT_MAX;
+    if (resumes || t->checkpoints.path) dn_data_look(t, rows, &options->valid);
+    /* last, because a failure must leave the network unchanged */
+    return resumes ? dn_trainer_resume(t, options->resume) : dn_trainer_place_schedule(t);
 }
 
 /* Set the order of the current epoch; its number counts all epochs ever trained. */
@@ -100,20 +70,31 @@ static void trainer_order(dn_trainer *t) {
     dn_feed_shuffle(&t->feed, seen / rows + (seen % rows > 0));
 }
 
-static void trainer_begin(dn_trainer *t) {
+/* The losses of the epoch so far, which a resume has brought. */
+static dn_status trainer_losses(dn_trainer *t) {
+    if (!t->at) return DN_OK;
+    dn_plan_losses_resume(t->net->plan, t->sums);
+    return dn_plan_losses(t->net->plan, &t->losses);
+}
+
+/* Has the epoch had its last step? The last epoch of a training may end at max_batches, before its rows do. */
+static int trainer_trained(const dn_trainer *t) { return t->at == t->feed.n || t->finished; }
+
+static dn_status trainer_begin(dn_trainer *t) {
     dn_net *net = t->net;
     if (t->options.learning_rate > 0) net->state.learning_rate = t->options.learning_rate;
     net->state.rows_since_update = 0;
     net->ops->fill(net->pool, net->n_values, 0, net->grads);
-    t->preview_due = 1;
-    t->planned = trainer_planned(t);
-    dn_trainer_warn_of_idle_epochs(t);
+    t->preview_due = !t->at;
+    t->planned = dn_trainer_planned(t);
+    if (!t->epoch && !t->at) dn_trainer_warn_of_idle_epochs(t);
     dn_trainer_warn_of_far_data(t);
     dn_trainer_warn_of_unreachable_data(t);
     trainer_no_losses(t);
     trainer_order(t);
-    dn_snapshot_take(&t->last_good, net);
+    trainer_keep_good(t, trainer_trained(t) ? 0 : t->at);
     t->clock.started = dn_now();
+    return trainer_losses(t);
 }
 
 static void trainer_free(dn_trainer *t);
@@ -146,11 +127,11 @@ static dn_status trainer_create(dn_trainer **out, dn_net *net, const dn_rows *ro
     *t = (dn_trainer){.net = net, .options = *options, .layout = net->layout, .rate_before = net->state.learning_rate};
     dn_status status = trainer_prepare(t, rows, options);
     if (status == DN_OK) status = dn_log_open(t, options);
+    if (status == DN_OK) status = trainer_begin(t);
     if (status != DN_OK) {
         trainer_free(t);
         return status;
     }
-    trainer_begin(t);
     *out = t;
     return DN_OK;
 }
@@ -162,6 +143,7 @@ dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const dn_rows *rows, 
 
 static void trainer_free(dn_trainer *t) {
     const dn_ops *ops = t->net->ops;
+    dn_checkpoints_free(t);
     if (t->recording.graph) ops->record_free(t->net->pool, t->recording.graph);
     if (t->undo.device) ops->free(t->net->pool, t->undo.device);
     dn_feed_free(&t->feed);
@@ -171,6 +153,7 @@ static void trainer_free(dn_trainer *t) {
     dn_free(t->preview);
     dn_free(t->sums);
     dn_free(t->validation.kept);
+    dn_free(t->last_good_sums);
     dn_free(t->undo.host);
     dn_scores_free(&t->validation.sums.scores);
     dn_free(t);
@@ -192,6 +175,11 @@ static void trainer_resume_losses(dn_plan *plan, const double *sums, size_t at) 
         dn_plan_losses_clear(plan);
 }
 
+/* Is there another step in this slice? waiting: rows of a batch that it must not end within. */
+static int trainer_goes_on(const dn_trainer *t, int64_t waiting, double until) {
+    return t->at < t->feed.n && !t->finished && (dn_now() < until || waiting);
+}
+
 /* Steps until the time is up, then the losses of the epoch so far. They are accumulated over the whole epoch, so that
  * their last digits do not depend on when the time was up; other calls may have cleared the network's sums in between.
  * A watch can end a step between the layers of its forward pass. */
@@ -199,7 +187,7 @@ static dn_status trainer_steps(dn_trainer *t, double until) {
     dn_net *net = t->net;
     dn_status status;
     trainer_resume_losses(net->plan, t->sums, t->at);
-    int steps = 0;
+    int steps = 0, ends_whole = t->whole_batches || dn_checkpoint_is_due(t);
     dn_pool_pace(net->pool, DN_POOL_STEPS_BEGIN);
     do {
         if ((status = dn_trainer_step(t)) != DN_OK) break;
@@ -209,7 +197,7 @@ static dn_status trainer_steps(dn_trainer *t, double until) {
         if (!whole || status != DN_OK) continue;
         if (dn_trainer_late(t)) dn_trainer_stop(t, DN_STOP_SECONDS);
         status = dn_log_batch(t);
-    } while (status == DN_OK && t->at < t->feed.n && !t->finished && dn_now() < until);
+    } while (status == DN_OK && trainer_goes_on(t, ends_whole ? net->state.rows_since_update : 0, until));
     dn_pool_pace(net->pool, DN_POOL_STEPS_END);
     if (status != DN_OK && status != DN_E_INTERRUPTED) return status;
     DN_TRY(dn_plan_losses(net->plan, &t->losses));
@@ -240,12 +228,6 @@ static dn_status trainer_validate(dn_trainer *t, double until) {
     return DN_OK;
 }
 
-/* Epochs still to come, with fractions. `done`: the current rows are already counted in t->epoch. */
-static double trainer_epochs_left(const dn_trainer *t, int done) {
-    if (t->max_batches) return (double)trainer_batches_left(t) / (double)trainer_batches_per_epoch(t);
-    return t->options.epochs - t->epoch - (done ? 0 : (double)t->at / (double)t->feed.n);
-}
-
 /* The state of the network after an epoch: its scores on the training rows, or losses and scores on held-out rows. */
 static void trainer_report_scores(const dn_trainer *t, dn_report *report) {
     dn_report held, one;
@@ -274,10 +256,11 @@ static void trainer_report(const dn_trainer *t, int done, dn_progress *p) {
                        .seconds = dn_now() - t->clock.started,
                        .learning_rate = dn_net_rate(t->net)};
     dn_report_mean(&p->report, t->at ? (double)t->at : 1);
+    if (p->finished && !done && !t->at) p->report = t->last_epoch; /* there was nothing left to do */
     dn_trainer_record(t, done ? DN_RECORD_EPOCH : DN_RECORD_PART, &p->report, &p->record);
     p->report.supervised = dn_net_supervised(t->net, t->feed.all.truth != NULL);
     if (done) trainer_report_scores(t, &p->report);
-    double left = p->finished ? 0 : trainer_epochs_left(t, done);
+    double left = p->finished ? 0 : dn_trainer_epochs_left(t, done);
     p->rows_per_second = dn_trainer_speed(t);
     if (p->rows_per_second > 0 && left > 0) p->eta_seconds = left * (double)t->feed.n / p->rows_per_second;
     double limit = t->options.max_seconds;
@@ -285,9 +268,6 @@ static void trainer_report(const dn_trainer *t, int done, dn_progress *p) {
     if (limit > 0 && !p->finished && !(p->seconds + p->eta_seconds <= limit))
         p->eta_seconds = fmax(limit - p->seconds, 0);
 }
-
-/* Has the epoch had its last step? The last epoch of a training may end at max_batches, before its rows do. */
-static int trainer_trained(const dn_trainer *t) { return t->at == t->feed.n || t->finished; }
 
 /* A slice of steps. After the epoch's last step, a snapshot is taken and the evaluation begins. */
 static dn_status trainer_train(dn_trainer *t, double until) {
@@ -300,7 +280,8 @@ static dn_status trainer_train(dn_trainer *t, double until) {
     if (t->at == t->feed.n && t->options.epochs > 0 && t->epoch + 1 >= t->options.epochs)
         dn_trainer_stop(t, DN_STOP_EPOCHS);
     if (!trainer_trained(t)) return DN_OK;
-    dn_snapshot_take(&t->last_good, t->net);
+    if (t->at < t->feed.n) dn_checkpoint_slice(t, DN_AT_THE_END);
+    trainer_keep_good(t, 0);
     t->validation.running = t->feed.validation.kind != DN_VALIDATE_NOTHING;
     t->validation.at = 0;
     dn_scores_clear(&t->validation.sums.scores);
@@ -312,7 +293,7 @@ static dn_status trainer_work(dn_trainer *t, double until, int *done) {
     *done = 0;
     DN_CHECK(t->layout == t->net->layout, DN_E_USAGE, "the network was resized while it was training");
     DN_TRY(dn_trainer_preview(t));
-    if (!t->finished && !t->validation.running) DN_TRY(trainer_train(t, until));
+    if (!trainer_trained(t)) DN_TRY(trainer_train(t, until));
     if (t->validation.running) DN_TRY(trainer_validate(t, until));
     *done = t->at > 0 && !t->validation.running && trainer_trained(t);
     return DN_OK;
@@ -327,16 +308,34 @@ static dn_status trainer_next_epoch(dn_trainer *t) {
     return dn_trainer_preview(t);
 }
 
+/* The end of a training that stops within an epoch has been written before its evaluation: from there another one can
+ * go on as if it had not been stopped. */
+static void trainer_checkpoints(dn_trainer *t, int done, int whole) {
+    if (!done)
+        dn_checkpoint_slice(t, DN_AFTER_SLICE);
+    else if (whole)
+        dn_checkpoint_slice(t, t->finished ? DN_AT_THE_END : DN_AFTER_EPOCH);
+}
+
+/* What is kept of a finished epoch, and its line in the log: before a checkpoint that has it, so that no line is lost.
+ */
+static void trainer_epoch_done(dn_trainer *t, const dn_progress *p) {
+    t->last_epoch = p->report, t->last_rate = p->learning_rate;
+    if (p->kept_epoch == p->epoch) t->kept_epoch = t->net->notes.losses = p->report;
+    dn_log_epoch(t, &p->record);
+}
+
 static dn_status trainer_run(dn_trainer *t, double until, dn_progress *p) {
     int done;
     dn_status status = trainer_work(t, until, &done);
+    int whole = t->at == t->feed.n;
     t->epoch += done;
     if (done) dn_trainer_judge(t);
     trainer_report(t, done, p);
-    if (done) t->last_epoch = p->report, dn_log_epoch(t, &p->record);
-    if (done && dn_keep_epoch(&t->keep, t->epoch) == t->epoch) t->net->notes.losses = p->report;
+    if (done) trainer_epoch_done(t, p);
     if (done) status = trainer_next_epoch(t);
-    if (done && t->finished) dn_keep_restore(&t->keep, t->net); /* a checkpoint of this place comes before it */
+    if (status == DN_OK) trainer_checkpoints(t, done, whole);
+    if (t->finished && !t->at && !t->ended) dn_keep_restore(&t->keep, t->net), t->ended = 1;
     memcpy(t->warnings.reported, t->warnings.pending, sizeof t->warnings.reported);
     p->warning = *t->warnings.reported ? t->warnings.reported : NULL;
     *t->warnings.pending = 0;
@@ -347,3 +346,27 @@ dn_status dn_trainer_run(dn_trainer *t, int max_ms, dn_progress *progress) {
     double until = dn_now() + max_ms * 1e-3;
     DN_EXCLUSIVE(t->net, trainer_run(t, until, progress));
 }
+
+static dn_status trainer_last_epoch(const dn_trainer *t, dn_progress *last, dn_progress *kept) {
+    trainer_report(t, 0, last);
+    last->epoch_done = t->epoch > 0;
+    last->rows_done = t->epoch > 0 ? t->feed.n : 0;
+    last->report = t->last_epoch, last->learning_rate = t->last_rate;
+    *kept = *last;
+    kept->epoch = last->kept_epoch;
+    if (kept->epoch != last->epoch) kept->report = t->kept_epoch;
+    return DN_OK;
+}
+
+dn_status dn_trainer_last_epoch(const dn_trainer *t, dn_progress *last, dn_progress *kept) {
+    DN_EXCLUSIVE(t->net, trainer_last_epoch(t, last, kept));
+}
+
+static dn_status trainer_checkpoint(dn_trainer *t) {
+    t->whole_batches = 1;
+    dn_status status = t->net->state.rows_since_update ? trainer_train(t, 0) : DN_OK;
+    t->whole_batches = 0;
+    return status == DN_OK ? dn_checkpoint_now(t) : status;
+}
+
+dn_status dn_trainer_checkpoint(dn_trainer *t) { DN_EXCLUSIVE(t->net, trainer_checkpoint(t)); }

@@ -1,6 +1,7 @@
 /* A training, as seen by the files that implement it. */
 #ifndef DN_TRAINER_H
 #define DN_TRAINER_H
+#include "jobs/checkpoint.h"
 #include "jobs/feed.h"
 #include "jobs/jobs.h"
 #include "jobs/keep.h"
@@ -19,7 +20,7 @@ typedef struct dn_trainer_warnings {
 struct dn_trainer {
     dn_net *net;
     dn_feed feed;
-    dn_train_options options; /* its preview_path is NULL */
+    dn_train_options options; /* its paths are NULL */
     char *preview;            /* a copy of the preview_path; NULL: none */
     int layout;               /* of the network's memory at the start: resizing ends the training */
     double rate_before;       /* the network's learning rate, to be restored */
@@ -30,13 +31,21 @@ struct dn_trainer {
     int finished;    /* no step is left, */
     dn_stop stopped; /* and why */
     int preview_due;
+    int whole_batches;     /* slices end between updates */
     size_t at;             /* rows done in this epoch */
     dn_report losses;      /* sums over the steps of this epoch */
     double *sums;          /* the same by layer */
-    dn_report last_epoch;  /* what was reported of the last finished epoch */
+    dn_report last_epoch;  /* what was reported of the last finished epoch, */
+    double last_rate;      /* its learning rate, */
+    dn_report kept_epoch;  /* and what of the one whose weights remain */
     uint64_t first_batch;  /* updates since schedule_from when the training began */
-    dn_snapshot last_good; /* the end of the last epoch with a finite loss */
-    dn_keep keep;          /* the best epoch */
+    int ended;             /* finished, with nothing left to do */
+    dn_snapshot last_good; /* the end of the last epoch with a finite loss, or where a resume began, */
+    size_t last_good_at;   /* with that many rows done, */
+    double *last_good_sums;
+    dn_keep keep; /* the best epoch */
+    dn_checkpoints checkpoints;
+    dn_data_print data;
     struct {
         int running;
         size_t at;    /* rows done */
@@ -59,6 +68,15 @@ struct dn_trainer {
     dn_log log;
     dn_trainer_warnings warnings;
 };
+
+/* ---- trainer_plan.c ---- */
+
+/* Sets where schedule and max_batches count from. */
+dn_status dn_trainer_place_schedule(dn_trainer *trainer);
+/* The epochs of the whole training, 0: open. */
+int dn_trainer_planned(const dn_trainer *trainer);
+/* Epochs still to come, with fractions. `done`: the current rows are already counted in trainer->epoch. */
+double dn_trainer_epochs_left(const dn_trainer *trainer, int done);
 
 /* ---- trainer_step.c ---- */
 

@@ -46,7 +46,7 @@ void dn_trainer_judge(dn_trainer *t) {
 }
 
 static dn_status trainer_finish(dn_trainer *t) {
-    t->finished = 1, t->validation.running = 0;
+    t->finished = t->ended = 1, t->validation.running = 0;
     dn_keep_restore(&t->keep, t->net);
     return t->net->ops->finish(t->net->pool);
 }

@@ -111,8 +111,9 @@ dn_status dn_trainer_diverged(const dn_trainer *t, double loss) {
     char column[128], kept[64] = "; nothing was learned";
     double most;
     int far = trainer_far_column(t, SIZE_MAX, sane, &most, column, sizeof column);
-    int epoch = dn_keep_epoch(&t->keep, t->epoch);
-    if (epoch) snprintf(kept, sizeof kept, "; the weights of epoch %d are kept", epoch);
+    int epoch = dn_keep_epoch(&t->keep, t->last_good_at ? -1 : t->epoch);
+    if (epoch > 0) snprintf(kept, sizeof kept, "; the weights of epoch %d are kept", epoch);
+    if (epoch < 0) snprintf(kept, sizeof kept, "; the weights of the checkpoint are kept");
     if (!far)
         return dn_fail(DN_E_NUMERIC, "the loss became %s in epoch %d: a smaller learning rate may help%s", name,
                        t->epoch + 1, kept);

@@ -6,10 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OF_NET(name, type, member) {name, type, 1, offsetof(dn_net, member), NULL}
-#define OF_TRAINER(name, type, member) {name, type, 0, offsetof(dn_trainer, member), NULL}
-#define SAME(name, type, member, word) {name, type, 0, offsetof(dn_trainer, member), word}
-#define SAME_NET(name, type, member, word) {name, type, 1, offsetof(dn_net, member), word}
+#define OF_NET(name, type, member) \
+    { name, type, 1, offsetof(dn_net, member), NULL }
+#define OF_TRAINER(name, type, member) \
+    { name, type, 0, offsetof(dn_trainer, member), NULL }
+#define SAME(name, type, member, word) \
+    { name, type, 0, offsetof(dn_trainer, member), word }
+#define SAME_NET(name, type, member, word) \
+    { name, type, 1, offsetof(dn_net, member), word }
 
 const dn_field dn_training_fields[] = {
     /* the network */
@@ -25,6 +29,8 @@ const dn_field dn_training_fields[] = {
     OF_TRAINER("rows_done", DN_FIELD_SIZE, at),
     OF_TRAINER("sums", DN_FIELD_SUMS, sums),
     OF_TRAINER("last_epoch", DN_FIELD_REPORT, last_epoch),
+    OF_TRAINER("last_rate", DN_FIELD_DOUBLE, last_rate),
+    OF_TRAINER("kept_epoch", DN_FIELD_REPORT, kept_epoch),
     OF_TRAINER("first_batch", DN_FIELD_UINT64, first_batch),
     OF_TRAINER("rate_before", DN_FIELD_DOUBLE, rate_before),
     OF_TRAINER("best_loss", DN_FIELD_DOUBLE, keep.lowest),
@@ -41,6 +47,10 @@ const dn_field dn_training_fields[] = {
     SAME("given_rate", DN_FIELD_DOUBLE, options.learning_rate, "learning rate"),
     SAME("holdout", DN_FIELD_DOUBLE, options.holdout, "holdout"),
     SAME("score", DN_FIELD_INT, options.score, "scoring"),
+    SAME("data.rows", DN_FIELD_SIZE, data.rows, "the number of rows"),
+    SAME("data.checksum", DN_FIELD_UINT64, data.rows_checksum, "the checksum of the rows"),
+    SAME("data.valid_rows", DN_FIELD_SIZE, data.valid_rows, "the number of rows for validation"),
+    SAME("data.valid_checksum", DN_FIELD_UINT64, data.valid_checksum, "the checksum of the rows for validation"),
     {NULL, DN_FIELD_INT, 0, 0, NULL},
 };
 
@@ -106,14 +116,14 @@ int dn_training_numbers(dn_trainer *t, dn_training_number numbers[DN_NUMBERS_MOS
     return n;
 }
 
-static int blocks_add(dn_training_block *blocks, int n, const char *prefix, const dn_block *block) {
+static int blocks_add(dn_training_block *blocks, int n, const dn_field *field, const dn_block *block) {
     if (!block->floats || n == DN_BLOCKS_MOST) return n;
-    snprintf(blocks[n].prefix, sizeof blocks[n].prefix, "%s%s", prefix, block->prefix);
-    blocks[n].block = *block;
+    snprintf(blocks[n].prefix, sizeof blocks[n].prefix, "%s%s", field->name, block->prefix);
+    blocks[n].field = field, blocks[n].block = *block;
     return n + 1;
 }
 
-int dn_training_blocks(dn_trainer *t, dn_training_block blocks[DN_BLOCKS_MOST]) {
+int dn_training_blocks(dn_trainer *t, int all, dn_training_block blocks[DN_BLOCKS_MOST]) {
     const dn_net *net = t->net;
     int n = 0;
     for (const dn_field *f = dn_training_fields; f->name; f++) {
@@ -122,17 +132,25 @@ int dn_training_blocks(dn_trainer *t, dn_training_block blocks[DN_BLOCKS_MOST]) 
         if (f->type == DN_FIELD_PARAMETERS || f->type == DN_FIELD_STATISTICS) {
             int statistics = f->type == DN_FIELD_STATISTICS;
             n = blocks_add(
-                blocks, n, f->name,
+                blocks, n, f,
                 &(dn_block){"", statistics, *(float **)field_at(f, t), statistics ? net->n_statistics : net->n_values});
-        } else if (f->type == DN_FIELD_SNAPSHOT && s->floats && s->taken) {
+        } else if (f->type == DN_FIELD_SNAPSHOT && s->floats && (s->taken || all)) {
             int n_parts = dn_snapshot_blocks(s, net, parts);
-            for (int i = 0; i < n_parts; i++) n = blocks_add(blocks, n, f->name, &parts[i]);
+            for (int i = 0; i < n_parts; i++) n = blocks_add(blocks, n, f, &parts[i]);
         }
     }
     return n;
 }
 
+void dn_training_tensor_name(const dn_training_block *b, int i, const dn_tensor *tensor, char name[DN_TENSOR_NAME]) {
+    snprintf(name, DN_TENSOR_NAME, "%s%d.%s", b->prefix, i, tensor->name);
+}
+
 /* ---- as text ---- */
+
+void dn_training_key(const char *number, char key[DN_KEY_NAME]) {
+    snprintf(key, DN_KEY_NAME, "%s%.*s", DN_TRAINING_KEY, DN_NUMBER_NAME - 1, number);
+}
 
 /* A double as an integer times a power of 2: exact, short for round numbers, the same in every locale. */
 static int print_double(double v, char *text, size_t size) {

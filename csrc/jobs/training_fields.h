@@ -17,6 +17,9 @@
 #define DN_TRAINING_FIELDS_H
 #include "jobs/trainer.h"
 
+/* The key of a number in a file: this, and the number's name. */
+#define DN_TRAINING_KEY "darknet_vae.training."
+
 typedef enum dn_field_type {
     DN_FIELD_INT,    /* int, or an enum */
     DN_FIELD_INT64,  /* int64_t */
@@ -52,17 +55,23 @@ typedef struct dn_training_number {
     const char *compared;
 } dn_training_number;
 int dn_training_numbers(dn_trainer *trainer, dn_training_number numbers[DN_NUMBERS_MOST]);
+enum { DN_KEY_NAME = DN_NUMBER_NAME + sizeof DN_TRAINING_KEY };
+void dn_training_key(const char *number, char key[DN_KEY_NAME]);
 /* As text: decimal; doubles as "3p-1", an integer times a power of 2; several with blanks between them; reports as
  * pairs of names and values. At most `size` bytes including the final zero; returns the full length. */
 size_t dn_training_print(const dn_training_number *number, char *text, size_t size);
 /* The reverse; returns 0, changing nothing, if the text is not such a number. */
 int dn_training_set(const dn_training_number *number, const char *text);
 
-/* The tensors of a training as blocks. A snapshot that has not been taken has none. */
+/* The tensors of a training as blocks. A snapshot that has not been taken has none; with `all` it has. */
 enum { DN_BLOCKS_MOST = 32 };
 typedef struct dn_training_block {
     char prefix[DN_NUMBER_NAME]; /* of the tensors' names in files; "" for the network's own */
+    const dn_field *field;
     dn_block block;
 } dn_training_block;
-int dn_training_blocks(dn_trainer *trainer, dn_training_block blocks[DN_BLOCKS_MOST]);
+int dn_training_blocks(dn_trainer *trainer, int all, dn_training_block blocks[DN_BLOCKS_MOST]);
+/* The name of a tensor of layer i in such a block. */
+enum { DN_TENSOR_NAME = DN_NUMBER_NAME + 48 };
+void dn_training_tensor_name(const dn_training_block *block, int i, const dn_tensor *tensor, char name[DN_TENSOR_NAME]);
 #endif

@@ -147,6 +147,8 @@ double dn_schedule_at(const dn_schedule *o, double value, uint64_t batch, uint64
     return v > 0 ? fmin(v, FLT_MAX) : 0; /* also 0 for 0 times infinity */
 }
 
+int dn_schedule_needs_end(const dn_schedule *o) { return o->policy == DN_POLICY_POLY || o->policy == DN_POLICY_COSINE; }
+
 uint64_t dn_schedule_end(const dn_schedule *o) {
     if (o->policy == DN_POLICY_COSINE && o->final_fraction == 0) return (uint64_t)o->max_batches + 1;
     if (o->policy != DN_POLICY_POLY) return UINT64_MAX;

@@ -45,6 +45,8 @@ void dn_schedule_observe(const dn_schedule *schedule, dn_plateau *plateau, doubl
 double dn_schedule_reduced(const dn_schedule *schedule, const dn_plateau *plateau, double value);
 /* Is the schedule still warming up in this batch (burn_in)? */
 int dn_schedule_warms_up(const dn_schedule *schedule, uint64_t batch);
+/* Do values depend on max_batches? */
+int dn_schedule_needs_end(const dn_schedule *schedule);
 /* The first batch number from which on the value stays 0; UINT64_MAX: none. */
 uint64_t dn_schedule_end(const dn_schedule *schedule);
 #endif

@@ -16,13 +16,14 @@ typedef struct dn_plateau {
  * of the seed, noise of (seed, seen at the beginning of the pass), and the learning rate and other schedules of the
  * batch number.
  *
- * A checkpoint, which must let a training continue as if it had not been stopped, consists of
+ * A checkpoint, which lets a training continue as if it had not been stopped, consists of
  *   - a dn_snapshot: parameters, running statistics, moments, and this;
  *   - where the trainer is: finished epochs, rows done in the current one, and the sums of its terms so far;
  *   - what the caller decided: options that change results, and which rows there were.
- * Graphs, placement of data, buffers and times are not part of it. It may be taken between updates, when
- * rows_since_update is 0: then no gradients are waiting (fused updates keep none) and no row of a batch is half done.
- * The trainer is in such a state whenever dn_trainer_run returns, unless the batch has subdivisions. */
+ * jobs/training_fields.c lists it. Graphs, placement of data, buffers and times are not part of it. It may be taken
+ * between updates, when rows_since_update is 0: then no gradients are waiting (fused updates keep none) and no row of a
+ * batch is half done. The trainer is in such a state whenever dn_trainer_run returns, unless the batch has
+ * subdivisions. */
 typedef struct dn_train_state {
     uint64_t seed;             /* of initial weights, noise, the order of rows and what is held out */
     uint64_t seen;             /* rows ever trained, as stored in weights files */

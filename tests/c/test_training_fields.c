@@ -105,7 +105,7 @@ static void a_position_becomes_another(void) {
     }
     EXPECT(trainers[0]->epoch == 1 && trainers[0]->at == 4 && nets[0]->state.seen == 10);
     EXPECT(!memcmp(trainers[0]->sums, trainers[1]->sums, 6 * sizeof(double)));
-    EXPECT(dn_training_blocks(trainers[0], blocks) == 4); /* parameters, statistics, two moments */
+    EXPECT(dn_training_blocks(trainers[0], 0, blocks) == 4); /* parameters, statistics, two moments */
     EXPECT(!strcmp(blocks[3].prefix, "opt.v.") && blocks[3].block.floats == nets[0]->moment2);
     for (int i = 0; i < 2; i++) dn_trainer_destroy(trainers[i]), dn_net_destroy(nets[i]);
 }

@@ -203,9 +203,22 @@ static int tile_inputs(const dn_dense_shape *s) {
     return (part + kernel->tile_unit - 1) / kernel->tile_unit * kernel->tile_unit;
 }
 
+/* Ask for weights and moments from `at` on, which come from a far cache or from memory; small ones are near already. */
+static void train_fetch(const dn_dense_pass *p, size_t at, int n) {
+    enum { FAR = 1 << 16, NEAR = 2 /* the second cache */ };
+    if ((size_t)p->shape.outputs * (size_t)p->shape.inputs < FAR) return;
+    for (int i = 0; i < n; i += LINE) {
+        __builtin_prefetch(p->w + at + i, 0, NEAR);
+        __builtin_prefetch(p->w_m + at + i, 0, NEAR);
+        if (p->w_v) __builtin_prefetch(p->w_v + at + i, 0, NEAR);
+    }
+}
+
 /* The weight gradient tile by tile, each used up while it is in the cache. */
 static void train_many(void *context, size_t chunk) {
+    enum { AHEAD = 2 }; /* rows */
     const dn_dense_pass *p = context;
+    const dn_update update = dn_update_of(p->optimizer, p->step, p->factor, p->decay);
     const dn_dense_shape *s = &p->shape;
     float tile[DN_GEMM_TILE] __attribute__((aligned(64)));
     int part = tile_inputs(s), across = (int)dn_chunks((size_t)s->inputs, (size_t)part);
@@ -213,11 +226,12 @@ static void train_many(void *context, size_t chunk) {
     int o = (int)(chunk / (size_t)across) * tall, k = (int)(chunk % (size_t)across) * part;
     int n = s->outputs - o < tall ? s->outputs - o : tall;
     int m = s->inputs - k < part ? s->inputs - k : part;
+    for (int i = 0; i < AHEAD && i < n; i++) train_fetch(p, (size_t)(o + i) * s->inputs + k, m);
     dn_cpu_gemm_kernel()->gemm(1, 0, n, m, s->rows, 1, p->dy + o, s->outputs, p->x + k, s->inputs, 0, tile, m);
     for (int i = 0; i < n; i++) {
         size_t at = (size_t)(o + i) * s->inputs + k;
-        cpu_update(NULL, p->optimizer, p->step, (size_t)m, p->factor, p->decay, p->w + at, p->w_m + at,
-                   p->w_v ? p->w_v + at : NULL, tile + (size_t)i * m);
+        if (i + AHEAD < n) train_fetch(p, at + AHEAD * (size_t)s->inputs, m);
+        dn_update_run(&update, (size_t)m, p->w + at, p->w_m + at, p->w_v ? p->w_v + at : NULL, tile + (size_t)i * m);
     }
 }
 

@@ -78,13 +78,22 @@ int dn_cpu_isa(void);
 dn_status dn_cpu_check(void);
 /* The tables of each isa_*.c, indexed by dn_cpu_isa. */
 #if defined(__x86_64__)
-#define DN_PER_ISA(table) {&table##_base, &table##_avx2, &table##_avx512}
+#define DN_PER_ISA(table) \
+    { &table##_base, &table##_avx2, &table##_avx512 }
 #define DN_PER_ISA_EXTERN(type, table) extern const type table##_base, table##_avx2, table##_avx512
 #else
-#define DN_PER_ISA(table) {&table##_base}
+#define DN_PER_ISA(table) \
+    { &table##_base }
 #define DN_PER_ISA_EXTERN(type, table) extern const type table##_base
 #endif
 const dn_cpu_kernels *dn_cpu_kernels_get(void);
+/* n values on the calling thread; v is Adam's alone */
+static inline void dn_update_run(const dn_update *update, size_t n, float *w, float *m, float *v, const float *g) {
+    if (update->adam)
+        dn_cpu_kernels_get()->adam(n, update, w, m, v, g);
+    else
+        dn_cpu_kernels_get()->sgd(n, update, w, m, g);
+}
 
 /* Loops run in chunks of `grain`, whatever the number of threads; below three chunks' worth of work, in one. Sums are
  * taken per chunk, of which there are then at most 64, and added in order. */

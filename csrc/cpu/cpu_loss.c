@@ -195,10 +195,7 @@ typedef struct update_job {
 
 static void update_range(const void *context, size_t at, size_t end) {
     const update_job *j = context;
-    if (j->update.adam)
-        dn_cpu_kernels_get()->adam(end - at, &j->update, j->w + at, j->m + at, j->v + at, j->g + at);
-    else
-        dn_cpu_kernels_get()->sgd(end - at, &j->update, j->w + at, j->m + at, j->g + at);
+    dn_update_run(&j->update, end - at, j->w + at, j->m + at, j->v ? j->v + at : NULL, j->g + at);
 }
 
 void cpu_update(dn_pool *pool, const dn_optimizer *optimizer, const dn_step *step, size_t n, float factor, float decay,

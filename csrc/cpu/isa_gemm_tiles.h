@@ -80,6 +80,10 @@ INLINE float scaled(float beta, float c) { return beta == 0 ? 0 : beta * c; }
 static inline int least(int a, int b) { return a < b ? a : b; }
 static inline int whole(int n) { return (n + VL - 1) / VL * VL; } /* n rounded up to vectors */
 
+INLINE void edge_row(int n, float beta, const float *restrict out, float *restrict c) {
+    for (int j = 0; j < n; j++) c[j] = scaled(beta, c[j]) + out[j];
+}
+
 /* The m <= MR rows of a strip of n <= NR columns, n not a multiple of VL: through a buffer. cs 1 and rs the row step of
  * C, or the other way about to write C turned. */
 static void tile_edge(int m, int n, int k, float alpha, const float *a, ptrdiff_t ars, ptrdiff_t acs, const float *b,
@@ -88,9 +92,12 @@ static void tile_edge(int m, int n, int k, float alpha, const float *a, ptrdiff_
     int width = whole(n);
     tiles[width / VL][m](k, alpha, a, ars, acs, b, ldb, 0, out, width);
     for (int i = 0; i < m; i++)
-        for (int j = 0; j < n; j++) {
-            float *to = c + i * rs + j * cs;
-            *to = scaled(beta, *to) + out[i * width + j];
-        }
+        if (cs == 1)
+            edge_row(n, beta, out + i * width, c + i * rs);
+        else
+            for (int j = 0; j < n; j++) {
+                float *to = c + i * rs + j * cs;
+                *to = scaled(beta, *to) + out[i * width + j];
+            }
 }
 #endif

@@ -158,6 +158,10 @@ $(B)/test_safetensors: tests/c/test_safetensors.c $(OBJECTS)
 $(B)/test_keep: tests/c/test_keep.c $(OBJECTS)
 	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $(filter %.c %.o,$^) -o $@ $(LIBS)
 
+# Damaged and hostile model files; run by tests/test_safetensors.py, and for long with clang's fuzzer: fuzz/README.md.
+$(B)/fuzz_model_file: fuzz/model_file.c fuzz/standalone.c $(OBJECTS)
+	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $(filter %.c %.o,$^) -o $@ $(LIBS)
+
 $(B)/test_pool: tests/c/test_pool.c $(addprefix $(B)/base/,pool.o pace.o machine.o sys.o status.o)
 	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $(filter %.c %.o,$^) -o $@ $(LIBS)
 
@@ -261,7 +265,8 @@ ASAN_RUNTIME := $(foreach f,libasan.so libubsan.so,$(shell $(CC) -print-file-nam
 endif
 asan:
 	$(MAKE) B=$(ASAN_BUILD) OPT="-O1 -g $(SANITIZE)" LDFLAGS="$(SANITIZE)" ISA_FLAGS=$(ASAN_ISA_FLAGS) bin lib \
-	    $(addprefix $(ASAN_BUILD)/,test_kernels test_pool test_pace test_machine test_schedule test_safetensors test_keep)
+	    $(addprefix $(ASAN_BUILD)/,test_kernels test_pool test_pace test_machine test_schedule test_safetensors test_keep \
+	    fuzz_model_file)
 	LD_PRELOAD="$(ASAN_RUNTIME)" LD_LIBRARY_PATH=$(CURDIR)/$(ASAN_BUILD) DARKNET_BINARY=$(CURDIR)/$(ASAN_BUILD)/darknet \
 	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 pytest -m "not timing and not slow" $(TESTS)
 	ASAN_OPTIONS=detect_leaks=1 $(ASAN_BUILD)/darknet vae train cfg/autoencoder.cfg data/digits.csv -epochs 1 -quiet \
@@ -274,7 +279,7 @@ tsan:
 test: all
 	pytest
 # Format and types; pip install '.[test,lint]' has the tools. `make format` writes what it asks for.
-FORMATTED = $(wildcard csrc/*.h csrc/*/*.[ch] csrc/*/*.cu csrc/*/*.cuh tests/c/*.[ch] examples/c/*.c bench/*.c)
+FORMATTED = $(wildcard csrc/*.h csrc/*/*.[ch] csrc/*/*.cu csrc/*/*.cuh tests/c/*.[ch] examples/c/*.c bench/*.c fuzz/*.c)
 lint:
 	clang-format --dry-run -Werror $(FORMATTED)
 	ruff check .

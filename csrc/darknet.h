@@ -270,6 +270,13 @@ DN_API dn_status dn_net_load_bytes(dn_net *net, const void *bytes, size_t size, 
  * training stands, for an exact copy (dn_net_options.training); DN_E_USAGE while gradients wait for an update. */
 DN_API dn_status dn_net_save_bytes(const dn_net *net, int training, char **bytes, size_t *size);
 DN_API void dn_bytes_free(char *bytes);
+/* Write a Darknet pair: the weights file `path`, and beside it the cfg (x.weights: x.cfg), the files that the cfg names
+ * and the classes, if there are any. Scale and label column of the notes go into the cfg. DN_E_USAGE, before anything
+ * is written, when a file other than the weights is there already with another content. */
+DN_API dn_status dn_net_save_pair(const dn_net *net, const char *path);
+/* What a model file, another .safetensors file or a weights file holds, as text or as JSON. Writes at most `size` bytes
+ * including the final zero; *length is the full length. */
+DN_API dn_status dn_model_info(const char *path, int json, char *text, size_t size, size_t *length);
 /* 1: a model file, by its name or by its first bytes. */
 DN_API int dn_is_model_file(const char *path);
 
@@ -290,6 +297,8 @@ typedef struct dn_model_notes {
 } dn_model_notes;
 /* The texts belong to the network, until its notes are set or another file is loaded. */
 DN_API dn_status dn_net_notes(const dn_net *net, dn_model_notes *notes);
+/* A copy of the names of the classes, to be freed with dn_classes_free; n = 0: there are none. */
+DN_API dn_status dn_net_classes(const dn_net *net, dn_classes *classes);
 /* Copies them. The scale and the label column count from now on in dn_net_info and dn_net_label_column. */
 DN_API dn_status dn_net_set_notes(dn_net *net, const dn_model_notes *notes);
 

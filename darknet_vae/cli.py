@@ -48,10 +48,11 @@ def _option(parser: argparse.ArgumentParser, *names: str, **options: Any) -> Non
 
 
 def _common(parser: argparse.ArgumentParser, data: bool, weights: bool) -> None:
-    parser.add_argument("cfg", metavar="CFG", help="the network")
+    parser.add_argument("cfg", metavar="CFG", help="the network: a cfg, or a model file")
     if weights:
-        _option(parser, "weights", "w", metavar="W", help="a Darknet .weights file")
+        _option(parser, "weights", "w", metavar="W", help="the trained parameters (.weights, .safetensors)")
         _option(parser, "random", action="store_true", help="run without -weights, with random parameters")
+    _option(parser, "set", action="append", metavar="s.key=v", help="set a key of the cfg: net.batch=8, sampling.beta=0.5")
     _option(parser, "seed", type=int, default=0, help="seed of all random numbers (0)")
     _option(parser, "threads", type=int, help="number of threads (default: all this process may use)")
     _option(parser, "batch", type=int, help="rows per pass, instead of the cfg's")
@@ -130,22 +131,35 @@ def _warnings_as_lines(args: argparse.Namespace) -> Iterator[None]:
         print(f"darknet-vae: warning: {warning.message}", file=sys.stderr)
 
 
+def _keys(words: list[str]) -> dict[str, str]:
+    """section.key=value, each."""
+    from . import errors
+
+    for word in words:
+        if "=" not in word:
+            raise errors.UsageError(f"-set '{word}' must be section.key=value")
+    return dict(word.split("=", 1) for word in words)
+
+
 def _network(args: argparse.Namespace, weights_wanted: bool = True) -> Network:
     from . import errors
-    from .network import Network
+    from .network import Network, is_model_file
 
     device = "cpu" if args.nogpu else "auto" if args.i is None else f"cuda:{args.i}"
+    found = _found(args.cfg)
     with _warnings_as_lines(args):
-        net = Network(_found(args.cfg), seed=args.seed, device=device, batch=args.batch, threads=args.threads,
-                      precision=args.precision)  # fmt: skip
+        net = Network(found, seed=args.seed, device=device, batch=args.batch, threads=args.threads,
+                      precision=args.precision, set=_keys(args.set or []))  # fmt: skip
     if not args.quiet and net.device != "cpu":
         print(f"darknet-vae: computing on {net.device}", file=sys.stderr)
     if not weights_wanted:
         return net
     if args.weights:
         net.load_weights(args.weights)
-    elif not args.random and net.n_params:
-        raise errors.UsageError("the picture needs the trained parameters: -weights W (or -random, to run without)")
+    elif not args.random and net.n_params and not is_model_file(found):
+        raise errors.UsageError(
+            "the picture needs the trained parameters: -weights W, or a model file in place of CFG (or -random, to run without)"
+        )
     return net
 
 

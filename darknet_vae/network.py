@@ -260,6 +260,11 @@ class Notes(NamedTuple):
     """Of the last epoch."""
 
 
+def is_model_file(path: Path) -> bool:
+    """A model file, by its name or by its first bytes?"""
+    return bool(lib.dn_is_model_file(to_bytes(path)))
+
+
 def _name(word: str) -> bytes:
     if not isinstance(word, str) or "\0" in word:
         raise errors.UsageError(f"{word!r} is no name")
@@ -401,7 +406,7 @@ class Network:
             net._create(name, options, lambda out, how: lib.dn_net_create_bytes(out, data, len(data), name.encode(), how))
             return net
         path = to_bytes(model)
-        if not lib.dn_is_model_file(path) and os.path.exists(model):
+        if not is_model_file(model) and os.path.exists(model):
             raise errors.UsageError(f"{os.fspath(model)} is no model file: load(cfg, weights) takes a cfg and its weights")
         net._create(str(model), options, lambda out, how: lib.dn_net_create(out, path, how), model)
         return net

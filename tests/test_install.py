@@ -173,9 +173,10 @@ def test_shells_complete_verbs_options_and_words(shell: str, completed) -> None:
 def test_bash_completes_files_by_what_they_are() -> None:
     if not shutil.which("bash"):
         pytest.skip("bash is missing")
-    for name in ("a.cfg", "b.csv", "c d.csv", "e.weights"):
+    for name in ("a.cfg", "b.csv", "c d.csv", "e.weights", "f.safetensors"):
         Path(name).touch()
-    assert completed_by_bash("train", "") == ["a.cfg"]
+    assert completed_by_bash("train", "") == ["a.cfg", "f.safetensors"]
+    assert completed_by_bash("train", "f.safetensors", "") == ["b.csv", "c d.csv"]
     assert completed_by_bash("vae", "train", "a.cfg", "") == ["b.csv", "c d.csv"]
     assert completed_by_bash("encode", "a.cfg", "-weights", "") == ["e.weights"]
 

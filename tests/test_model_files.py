@@ -7,15 +7,18 @@ import io
 import json
 import pickle
 import struct
+import subprocess
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import safetensors.numpy
-from helpers import ROOT, run
+from helpers import ROOT, program, run
 from safetensors import safe_open
 from test_kernels import c_test
 from test_safetensors import crc32c, sealed
@@ -409,6 +412,179 @@ def test_sections_answer_by_alias_number_and_name() -> None:
     net = dv.Network(cfg_text=text, set={"connected.learning_rate": "0.5", "1.stopbackward": True})
     assert net.cfg_text.count("learning_rate=0.5") == 3
     assert "[conn]\nlearning_rate=0.5\nstopbackward=1\noutput=4" in net.cfg_text
+
+
+# ---- the command line
+
+DIGITS = ROOT / "data" / "digits.csv"
+SMALL = "[net]\nbatch=8\ninputs=64\ndata_scale=16\nlabel_column=label\n[connected]\noutput=10\nactivation=linear\n[softmax]\n"
+
+
+def darknet(*words: str, code: int = 0, kind: str = "binary") -> subprocess.CompletedProcess[str]:
+    done = run([*program(kind), *words])
+    assert done.returncode == code, done.stderr
+    assert code == 0 or done.stderr.count("\n") == 1, done.stderr
+    return done
+
+
+def info(path: str) -> dict[str, Any]:
+    return dict(json.loads(darknet("info", path, "-json").stdout))
+
+
+@pytest.mark.parametrize("kind", ["binary", "python"])
+def test_every_verb_takes_a_model_file_in_place_of_cfg_and_weights(kind: str) -> None:
+    cfg = str(ROOT / "cfg" / "autoencoder.cfg")
+    darknet("train", cfg, str(DIGITS), "-epochs", "1", "-save", "m.safetensors", "-N", "200", kind=kind)
+    darknet("train", cfg, str(DIGITS), "-epochs", "1", "-save", "m.weights", "-N", "200", kind=kind)
+    for verb in ("encode", "reconstruct", "predict", "evaluate"):
+        one = darknet(verb, "m.safetensors", str(DIGITS), kind=kind)
+        two = darknet(verb, cfg, str(DIGITS), "-weights", "m.weights", kind=kind)
+        three = darknet(verb, cfg, str(DIGITS), "-weights", "m.safetensors", kind=kind)
+        assert one.stdout == two.stdout == three.stdout
+    assert darknet("inspect", "m.safetensors", kind=kind).stdout == darknet("inspect", cfg, kind=kind).stdout
+
+
+def test_sampling_needs_one_file() -> None:
+    darknet("train", str(ROOT / "cfg" / "vae_digits.cfg"), str(DIGITS), "-epochs", "1", "-save", "m.safetensors", "-N", "99")
+    assert darknet("sample", "m.safetensors", "-n", "16").stdout.count("\n") == 16
+    assert not Path("vae.weights").exists()
+    assert info("m.safetensors")["seen"] == "99"
+    darknet("train", "m.safetensors", str(DIGITS), "-epochs", "1", "-save", "m.safetensors", "-N", "99")
+    assert info("m.safetensors")["seen"] == "198"
+    darknet("train", "m.safetensors", str(DIGITS), "-epochs", "1", "-N", "99", "-clear")
+    assert info("vae.safetensors")["seen"] == "99"
+
+
+def test_classes_scale_columns_and_label_go_into_the_model_file() -> None:
+    Path("small.cfg").write_text(SMALL.replace("data_scale=16\nlabel_column=label\n", ""))
+    words = ["-scale", "16", "-label-column", "label"]
+    darknet("train", "small.cfg", str(DIGITS), "-epochs", "3", "-save", "m.safetensors", *words)
+    darknet("train", "small.cfg", str(DIGITS), "-epochs", "3", "-save", "w.weights", *words)
+    assert Path("w.labels.txt").exists() and not Path("m.labels.txt").exists()
+    held = info("m.safetensors")
+    assert held["columns"]["scale"] == 16 and held["columns"]["label_column"] == "label"
+    assert held["columns"]["classes"] == [str(k) for k in range(10)] and len(held["columns"]["names"]) == 64
+    assert held["losses"].keys() >= {"image_loss", "accuracy"} and held["cfg"] == Path("small.cfg").read_text()
+    one = darknet("predict", "m.safetensors", str(DIGITS), "-labels")
+    assert one.stdout.startswith("0,") and one.stderr == ""
+    accuracy = json.loads(darknet("evaluate", "m.safetensors", str(DIGITS), "-json").stdout)["accuracy"]
+    two = darknet("evaluate", "small.cfg", str(DIGITS), "-json", "-weights", "w.weights", *words)
+    assert accuracy == json.loads(two.stdout)["accuracy"] and accuracy > 0.8
+
+
+def test_other_columns_than_those_of_the_training_are_a_warning() -> None:
+    Path("a.csv").write_text("x,y\n1,2\n3,4\n5,6\n")
+    Path("b.csv").write_text("x,z\n1,2\n3,4\n")
+    Path("n.cfg").write_text("[net]\ninputs=2\n[connected]\noutput=2\nactivation=linear\n[cost]\n")
+    darknet("train", "n.cfg", "a.csv", "-epochs", "1", "-save", "m.safetensors")
+    assert darknet("predict", "m.safetensors", "a.csv").stderr == ""
+    assert "column 1 is 'z', the model was trained with 'y' there" in darknet("predict", "m.safetensors", "b.csv").stderr
+
+
+def test_convert_goes_both_ways() -> None:
+    Path("small.cfg").write_text(SMALL)
+    darknet("train", "small.cfg", str(DIGITS), "-epochs", "1", "-save", "a.weights")
+    darknet("convert", "small.cfg", "b.safetensors", "-weights", "a.weights")
+    darknet("convert", "b.safetensors", "c.weights")
+    assert Path("c.weights").read_bytes() == Path("a.weights").read_bytes()
+    assert Path("c.cfg").read_text() == SMALL and Path("c.labels.txt").read_bytes() == Path("a.labels.txt").read_bytes()
+    darknet("convert", "b.safetensors", "c.weights")  # the same again
+    Path("c.cfg").write_text(SMALL + "#")
+    Path("c.weights").write_bytes(b"")
+    assert "c.cfg is there already, with another content" in darknet("convert", "b.safetensors", "c.weights", code=2).stderr
+    assert Path("c.weights").read_bytes() == b""
+    darknet("convert", "b.safetensors", "d.safetensors", "-set", "net.batch=2")
+    assert "batch=2" in info("d.safetensors")["cfg"] and info("d.safetensors")["columns"]["classes"][9] == "9"
+    assert "convert needs the trained parameters" in darknet("convert", "small.cfg", "e.safetensors", code=2).stderr
+    assert "neither .safetensors" in darknet("convert", "b.safetensors", "e.txt", code=2).stderr
+    assert "is the input" in darknet("convert", "b.safetensors", "b.safetensors", code=2).stderr
+
+
+def test_convert_writes_scale_and_trees_beside_the_weights_and_nowhere_else() -> None:
+    text = "[net]\ninputs=6\n[connected]\noutput=4\nactivation=linear\n[softmax]\ntree=my.tree\n"
+    Path("my.tree").write_text(TREE)
+    net = dv.Network(cfg_text=text, seed=1)
+    net.note(scale=0.1, label_column="kind of")
+    net.save("m.safetensors")
+    Path("out").mkdir()
+    darknet("convert", "m.safetensors", "out/x.weights")
+    assert sorted(p.name for p in Path("out").iterdir()) == ["my.tree", "x.cfg", "x.weights"]
+    back = dv.Network.load("out/x.cfg", "out/x.weights")
+    assert same(back, net) and back.data_scale == pytest.approx(0.1) and back.label_column == "kind of"
+    for name in ("../my.tree", "/tmp/my.tree", "a/../../my.tree"):
+        changed = {"darknet_vae.cfg": text.replace("my.tree", name), "darknet_vae.files": json.dumps({name: TREE})}
+        resealed("m.safetensors", lambda m, c=changed: m.update(c))  # type: ignore[misc]
+        assert "is not beside it" in darknet("convert", "m.safetensors", "out/y.weights", code=2).stderr
+    assert sorted(p.name for p in Path("out").iterdir()) == ["my.tree", "x.cfg", "x.weights"]
+
+
+def test_info_says_what_files_hold(trained: dv.Network) -> None:
+    trained.note(classes=["a\x1b[31m", "b"])
+    trained.save("m.safetensors")
+    trained.save("m.weights")
+    Path("t.safetensors").write_bytes(trained._bytes(training=True))
+    text = darknet("info", "m.safetensors").stdout
+    assert "model file of format 1" in text and "rows seen 120, seed 3" in text and "0.weights" in text
+    assert "\x1b" not in text and "2 classes: a\\x1b[31m, b" in text
+    assert "opt.*: 7 tensors of the optimiser" in darknet("info", "t.safetensors").stdout
+    held = info("m.safetensors")
+    assert held["kind"] == "model" and held["format"] == 1 and held["seen"] == "120"
+    assert held["tensors"]["1.weights"] == {"dtype": "F32", "shape": [4, 5]}
+    weights = info("m.weights")
+    assert weights.pop("values") == sum(v.size for v in params(trained).values())
+    assert weights == {"kind": "weights", "version": "0.2.0", "seen": "120"}
+    safetensors.numpy.save_file({"a": np.zeros(3)}, "o.safetensors", metadata={"k": "v"})
+    assert info("o.safetensors") == {"kind": "tensors", "metadata": {"k": "v"}, "tensors": {"a": {"dtype": "F64", "shape": [3]}}}
+    Path("n.txt").write_text("hello, this is a text of many words")
+    darknet("info", "n.txt", code=3)
+    darknet("info", "missing.safetensors", code=4)
+
+
+def test_a_damaged_model_file_is_one_line_and_a_code(trained: dv.Network) -> None:
+    trained.save("m.safetensors")
+    content = Path("m.safetensors").read_bytes()
+    Path("m.safetensors").write_bytes(content[:200])
+    done = darknet("sample", "m.safetensors", "-n", "2", code=3)
+    assert "m.safetensors: its header would have" in done.stderr
+
+
+def test_set_is_an_option_of_every_verb_with_a_network(trained: dv.Network) -> None:
+    trained.save("m.safetensors")
+    Path("n.cfg").write_text(CFG)
+    shown = json.loads(darknet("inspect", "n.cfg", "-json", "-set", "net.batch=12", "-set", "0.output=7").stdout)
+    assert shown["batch"] == 12 and shown["layers"][0]["output"][0] == 7
+    assert json.loads(darknet("inspect", "m.safetensors", "-json", "-set=net.batch=12").stdout)["batch"] == 12
+    assert "no key 'bacth'" in darknet("inspect", "n.cfg", "-set", "net.bacth=12", code=2).stderr
+    assert "must be section.key=value" in darknet("inspect", "n.cfg", "-set", "net.batch", code=2).stderr
+    assert darknet("sample", "m.safetensors", "-n", "2", "-set", "net.batch=1").stdout.count("\n") == 2
+
+
+def test_continue_and_clear_are_for_model_files_too() -> None:
+    Path("n.cfg").write_text(SMALL.replace("batch=8", "batch=8\nmax_batches=20"))
+    words = ["train", "n.cfg", str(DIGITS), "-N", "80", "-save", "m.safetensors"]
+    assert "give -weights W, or a model file" in darknet(*words, "-continue", code=2).stderr
+    darknet(*words)
+    assert info("m.safetensors")["seen"] == "160"
+    again = ["train", "m.safetensors", str(DIGITS), "-N", "80", "-save", "m.safetensors"]
+    assert "max_batches" in darknet(*again, "-continue", code=2).stderr
+    darknet(*again, "-clear")
+    assert info("m.safetensors")["seen"] == "160"
+    darknet(*again)
+    assert info("m.safetensors")["seen"] == "320"
+
+
+@pytest.mark.timing
+def test_a_model_of_800_000_parameters_loads_in_5_ms() -> None:
+    text = "[net]\ninputs=400\nbatch=1\n" + "[connected]\noutput=1000\n[connected]\noutput=400\n[cost]\n"
+    net = dv.Network(cfg_text=text, threads=1)
+    assert net.n_params > 800_000
+    net.save("m.safetensors")
+    times = []
+    for _ in range(10):
+        start = time.perf_counter()
+        dv.Network.load("m.safetensors", threads=1).close()
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.005, times
 
 
 # ---- Python

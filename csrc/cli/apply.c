@@ -40,10 +40,10 @@ static int apply_save(apply_job *j, const float *out, int width) {
     const cli_args *args = &j->args;
     size_t rows = j->table.rows;
     if (!args->labels) return cli_check(args, dn_csv_save(args->output, out, rows, (size_t)width));
-    int code = cli_classes(args, &j->classes), wanted = width == 1 ? 2 : width;
+    int code = cli_classes(args, j->net, &j->classes), wanted = width == 1 ? 2 : width;
     if (code) return code;
     if (j->classes.n && j->classes.n != wanted)
-        return cli_usage(args, "the labels file beside %s has %d label%s, the network %d classes", args->weights,
+        return cli_usage(args, "%s has %d label%s, the network %d classes", args->weights ? args->weights : args->cfg,
                          j->classes.n, j->classes.n == 1 ? "" : "s", wanted);
     int32_t *picked = (int32_t *)cli_floats(args, rows, 1); /* of the same size */
     if (!picked) return DN_E_MEMORY;

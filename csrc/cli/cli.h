@@ -18,7 +18,10 @@ enum {
     CLI_PREDICT = 16,
     CLI_EVALUATE = 32,
     CLI_INSPECT = 64,
-    CLI_ALL = 127,
+    CLI_INFO = 128,
+    CLI_CONVERT = 256,
+    CLI_ALL = 511,
+    CLI_NETS = CLI_ALL & ~CLI_INFO,                                       /* build a network */
     CLI_ROWS = CLI_ENCODE | CLI_RECONSTRUCT | CLI_PREDICT | CLI_EVALUATE, /* read a CSV of rows and need weights */
     CLI_TABLES = CLI_TRAIN | CLI_SAMPLE | CLI_ROWS
 };
@@ -46,6 +49,7 @@ typedef enum cli_kind {
     CLI_AMOUNT, /* 0 or more */
     CLI_PART,   /* between 0 and 1 */
     CLI_CHOICE, /* one of the words of its metavar: a|b */
+    CLI_LINES,  /* section.key=value; may be given several times */
     CLI_FLAG    /* no value */
 } cli_kind;
 
@@ -67,6 +71,7 @@ struct cli_args {
     unsigned long long seed;
     double learning_rate, scale, holdout, min_delta, max_seconds;
     int quiet, json, cpu, no_shuffle, labels, header, no_header, no_latents, random, continues, clear, help;
+    char set[CLI_PATH];     /* lines */
     char bundled[CLI_PATH]; /* the cfg's path if it is a bundled one */
 };
 
@@ -123,6 +128,8 @@ const char *cli_find(const char *name, char text[CLI_PATH]);
 void cli_bundled(char *text, size_t size);
 /* The bundled network whose name is most similar to `name`, stored in `text`; NULL: none. */
 const char *cli_bundled_like(const char *name, char text[CLI_PATH]);
+/* Would a network be saved there as a model file? */
+int cli_is_model_name(const char *path);
 /* Is it, or would it be, a regular file? False for "-" and devices. */
 int cli_is_file(const char *path);
 /* Do two paths name the same file, which need not exist yet? */
@@ -142,8 +149,8 @@ dn_rows cli_rows(const dn_table *table, const float *truth);
 float *cli_floats(const cli_args *args, size_t rows, size_t width);
 /* With these arguments, does the network read a separate truth: labels or targets? */
 int cli_own_truth(const cli_args *args, const dn_net *net);
-/* Load the classes stored beside the weights; empty when there is no such file. */
-int cli_classes(const cli_args *args, dn_classes *classes);
+/* The classes stored beside the weights, or in a model file; empty when there are none. */
+int cli_classes(const cli_args *args, const dn_net *net, dn_classes *classes);
 /* The separate truth, (rows, truths), to be freed. Labels become class indices; the classes stored beside the weights
  * take precedence. */
 int cli_truth(const cli_args *args, const dn_net *net, const char *path, const dn_table *table, dn_classes *classes,
@@ -156,4 +163,6 @@ int cli_reconstruct(const cli_args *args);
 int cli_predict(const cli_args *args);
 int cli_evaluate(const cli_args *args);
 int cli_inspect(const cli_args *args);
+int cli_info(const cli_args *args);
+int cli_convert(const cli_args *args);
 #endif

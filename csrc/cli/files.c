@@ -127,6 +127,12 @@ const char *cli_bundled_like(const char *name, char text[CLI_PATH]) {
 
 /* ---- files that will be written ---- */
 
+int cli_is_model_name(const char *path) {
+    static const char suffix[] = ".safetensors";
+    size_t n = strlen(path), m = sizeof suffix - 1;
+    return n > m && !strcmp(path + n - m, suffix);
+}
+
 int cli_is_file(const char *path) {
     struct stat info;
     return strcmp(path, "-") && (stat(path, &info) || S_ISREG(info.st_mode));
@@ -155,7 +161,8 @@ int cli_same_file(const char *a, const char *b) {
 int cli_writable(const cli_args *args, const char *option, const char *path) {
     const char *const inputs[] = {args->cfg, args->data, args->valid,
                                   strcmp(option, "checkpoint") ? args->resume : NULL};
-    for (int i = 0; i < 4; i++)
+    int again = !strcmp(option, "save") && cli_is_model_name(path) && args->cfg && dn_is_model_file(args->cfg);
+    for (int i = again; i < 4; i++) /* a model that is trained further may take its own place */
         if (inputs[i] && !access(path, F_OK) && cli_same_file(path, inputs[i]))
             return cli_usage(args, "-%s %s would overwrite %s, which is read", option, path, inputs[i]);
     if (strcmp(option, "save") && args->weights && cli_same_file(path, args->weights))

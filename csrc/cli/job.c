@@ -22,7 +22,9 @@ int cli_network(cli_args *args, dn_net **net) {
                               .batch = (int)args->batch,
                               .threads = (int)args->threads,
                               .device = device,
-                              .precision = args->precision};
+                              .precision = args->precision,
+                              .set = args->set,
+                              .clear = args->clear};
     const char *path = cli_find(args->cfg, args->bundled);
     dn_status status = dn_net_create(net, path, &options);
     if (status == DN_E_IO && path == args->cfg && strcmp(path, "-") && access(path, F_OK)) return network_missing(args);
@@ -37,13 +39,28 @@ int cli_network(cli_args *args, dn_net **net) {
     int code = 0;
     if (args->weights)
         code = cli_check(args, dn_net_load(*net, args->weights, args->clear));
-    else if (args->verb->bit & (CLI_SAMPLE | CLI_ROWS) && !args->random && info.n_params)
-        code = cli_usage(args, "%s needs the trained parameters: -weights W (or -random, to run without)",
-                         args->verb->name);
+    else if (args->verb->bit & (CLI_SAMPLE | CLI_ROWS | CLI_CONVERT) && !args->random && info.n_params &&
+             !dn_is_model_file(path))
+        code = cli_usage(args, "%s needs the trained parameters: -weights W, or a model file in place of CFG%s",
+                         args->verb->name, args->verb->bit == CLI_CONVERT ? "" : " (or -random, to run without)");
     if (!code) return 0;
     dn_net_destroy(*net);
     *net = NULL;
     return code;
+}
+
+/* Warn when the columns are not those that the model was trained on. */
+static int table_columns(const cli_args *args, const dn_net *net, const char *path, const dn_table *table) {
+    dn_model_notes notes;
+    int code = cli_check(args, dn_net_notes(net, &notes));
+    if (code || !table->header || (size_t)notes.n_columns != table->columns) return code;
+    const char *is = table->header, *was = notes.columns;
+    for (size_t i = 0; i < table->columns; i++, is += strlen(is) + 1, was += strlen(was) + 1) {
+        if (!strcmp(is, was)) continue;
+        cli_warn(args, "%s: column %zu is '%s', the model was trained with '%s' there", path, i, is, was);
+        break;
+    }
+    return 0;
 }
 
 int cli_table(const cli_args *args, const dn_net *net, const char *path, int latents, dn_table *table) {
@@ -67,6 +84,7 @@ int cli_table(const cli_args *args, const dn_net *net, const char *path, int lat
     const char *found = cli_find(path, bundled);
     if (found != path && !args->quiet) fprintf(stderr, "%s: using %s\n", args->program, found);
     int code = cli_check(args, dn_csv_load(table, found, &options));
+    if (!code && !latents) code = table_columns(args, net, path, table);
     if (code || !table->warnings) return code;
     for (const char *line = table->warnings, *end; *line; line = *end ? end + 1 : end) {
         end = line + strcspn(line, "\n");
@@ -96,19 +114,19 @@ int cli_own_truth(const cli_args *args, const dn_net *net) {
     return info.supervised || args->target;
 }
 
-int cli_classes(const cli_args *args, dn_classes *classes) {
+int cli_classes(const cli_args *args, const dn_net *net, dn_classes *classes) {
     char path[CLI_PATH];
     *classes = (dn_classes){0};
-    if (!args->weights || dn_classes_path(args->weights, path, sizeof path) >= sizeof path || access(path, F_OK))
-        return 0;
-    return cli_check(args, dn_classes_load(classes, path));
+    int beside = args->weights && !dn_is_model_file(args->weights) &&
+                 dn_classes_path(args->weights, path, sizeof path) < sizeof path && !access(path, F_OK);
+    return cli_check(args, beside ? dn_classes_load(classes, path) : dn_net_classes(net, classes));
 }
 
 int cli_truth(const cli_args *args, const dn_net *net, const char *path, const dn_table *table, dn_classes *classes,
               float **truth) {
     dn_net_info info;
     dn_net_info_get(net, &info);
-    int code = classes->n ? 0 : cli_classes(args, classes);
+    int code = classes->n ? 0 : cli_classes(args, net, classes);
     if (code) return code;
     *truth = cli_floats(args, table->rows, (size_t)info.truths);
     return *truth ? cli_check(args, dn_net_truth(net, table, path, classes, *truth)) : DN_E_MEMORY;

@@ -22,6 +22,11 @@ const cli_verb cli_verbs[] = {
      "the losses; with -output F also the total_loss of every row", 2, 2,
      "\nMeans over the rows; for supervised networks also accuracy, or mse and r2."},
     {"inspect", CLI_INSPECT, cli_inspect, "CFG", "the layers: shapes, parameters, arithmetic, memory", 1, 1, NULL},
+    {"info", CLI_INFO, cli_info, "MODEL", "what a model file or a weights file holds", 1, 1, NULL},
+    {"convert", CLI_CONVERT, cli_convert, "MODEL|CFG OUTPUT", "between a model file and CFG with weights", 2, 2,
+     "\nOUTPUT.safetensors is a model file: one file with the network and its\n"
+     "parameters. OUTPUT.weights is a Darknet weights file; the cfg, labels and\n"
+     "files that the cfg names are written beside it, where no others are."},
     {"plot", 0, NULL, "PICTURE ...", "pictures of training, latents, manifold, samples", 0, 0, NULL},
     {"dataset", 0, NULL, "NAME -output F.csv", "MNIST, Fashion-MNIST or the digits as CSV", 0, 0, NULL},
     {NULL, 0, NULL, NULL, NULL, 0, 0, NULL},
@@ -82,7 +87,9 @@ static int take_verb(cli_args *args, int *argc, char **argv) {
         else if (cli_takes_value(argv[i]) && i + 1 < *argc && !is_command(argv[i + 1]))
             i++; /* such as the 0 of -i 0 */
     if (at < 0)
-        return cli_usage(args, "no command: which of train, sample, encode, reconstruct, predict, evaluate, inspect?");
+        return cli_usage(
+            args,
+            "no command: which of train, sample, encode, reconstruct, predict, evaluate, inspect, info, convert?");
     const char *word = argv[at];
     if ((autoencoder = !strcmp(word, "autoencoder")) || !strcmp(word, "vae")) {
         word = at + 1 < *argc ? argv[at + 1] : "";

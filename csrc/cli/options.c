@@ -10,10 +10,15 @@
 
 #define AT(field) offsetof(cli_args, field)
 const cli_option cli_options[] = {
-    {{"weights", "w"}, CLI_FILE, AT(weights), CLI_TRAIN, "W", "continue from these weights (Darknet .weights)"},
-    {{"weights", "w"}, CLI_FILE, AT(weights), CLI_ALL & ~CLI_TRAIN, "W", "the trained parameters (Darknet .weights)"},
+    {{"weights", "w"}, CLI_FILE, AT(weights), CLI_TRAIN, "W", "continue from these weights (.weights, .safetensors)"},
+    {{"weights", "w"},
+     CLI_FILE,
+     AT(weights),
+     CLI_NETS & ~CLI_TRAIN,
+     "W",
+     "the trained parameters (.weights, .safetensors)"},
     {{"random"}, CLI_FLAG, AT(random), CLI_SAMPLE | CLI_ROWS, NULL, "run without -weights, with random parameters"},
-    {{"save"}, CLI_FILE, AT(save), CLI_TRAIN, "F", "output weights (vae.weights, or CFG's name + .weights)"},
+    {{"save"}, CLI_FILE, AT(save), CLI_TRAIN, "F", "output weights, or a model: F.safetensors (vae.weights)"},
     {{"latents"}, CLI_FILE, AT(latents), CLI_TRAIN, "F", "output latent means (latent_space.txt beside weights)"},
     {{"no-latents"}, CLI_FLAG, AT(no_latents), CLI_TRAIN, NULL, "do not write the latent means"},
     {{"output", "o"}, CLI_FILE, AT(output), CLI_TRAIN, "F", "ten inputs and outputs per epoch: F_input_0.txt, ..."},
@@ -49,13 +54,14 @@ const cli_option cli_options[] = {
     {{"header"}, CLI_FLAG, AT(header), CLI_TABLES, NULL, "the first row of the CSV names the columns"},
     {{"no-header"}, CLI_FLAG, AT(no_header), CLI_TABLES, NULL, "the first row of the CSV is data"},
     {{"N", "rows"}, CLI_COUNT, AT(rows), CLI_TABLES, "n", "only the first n rows of the CSV"},
-    {{"seed"}, CLI_SEED, AT(seed), CLI_ALL, "s", "seed of all random numbers (default: 0)"},
-    {{"batch"}, CLI_COUNT, AT(batch), CLI_ALL, "b", "rows per pass, instead of the cfg's"},
-    {{"threads"}, CLI_COUNT, AT(threads), CLI_ALL, "t", "number of threads (default: all this process may use)"},
-    {{"i", "gpu"}, CLI_WHOLE, AT(gpu), CLI_ALL, "N", "use GPU N (default: the first, if the network gains)"},
-    {{"nogpu", "cpu"}, CLI_FLAG, AT(cpu), CLI_ALL, NULL, "use the CPU"},
-    {{"precision"}, CLI_PRECISION, AT(precision), CLI_ALL, "p", "of matrix products on a GPU: float32, tf32 or bf16"},
-    {{"json"}, CLI_FLAG, AT(json), CLI_TRAIN | CLI_EVALUATE | CLI_INSPECT, NULL, "print the result as JSON"},
+    {{"set"}, CLI_LINES, AT(set), CLI_NETS, "s.key=v", "set a key of the cfg: net.batch=8, 3.output=4"},
+    {{"seed"}, CLI_SEED, AT(seed), CLI_NETS, "s", "seed of all random numbers (default: 0)"},
+    {{"batch"}, CLI_COUNT, AT(batch), CLI_NETS, "b", "rows per pass, instead of the cfg's"},
+    {{"threads"}, CLI_COUNT, AT(threads), CLI_NETS, "t", "number of threads (default: all this process may use)"},
+    {{"i", "gpu"}, CLI_WHOLE, AT(gpu), CLI_NETS, "N", "use GPU N (default: the first, if the network gains)"},
+    {{"nogpu", "cpu"}, CLI_FLAG, AT(cpu), CLI_NETS, NULL, "use the CPU"},
+    {{"precision"}, CLI_PRECISION, AT(precision), CLI_NETS, "p", "of matrix products on a GPU: float32, tf32 or bf16"},
+    {{"json"}, CLI_FLAG, AT(json), CLI_TRAIN | CLI_EVALUATE | CLI_INSPECT | CLI_INFO, NULL, "print the result as JSON"},
     {{"quiet", "q"}, CLI_FLAG, AT(quiet), CLI_ALL, NULL, "no progress, no warnings"},
     {{"help", "h"}, CLI_FLAG, AT(help), CLI_ALL, NULL, "print this page"},
     {{NULL}, CLI_FLAG, 0, 0, NULL, NULL},
@@ -113,6 +119,15 @@ static int option_has(const char *words, const char *value) {
     return 0;
 }
 
+/* Add a line to `lines`, of CLI_PATH bytes. */
+static const char *option_add_line(char *lines, const char *value) {
+    size_t used = strlen(lines);
+    if (!strchr(value, '=') || strchr(value, '\n')) return "be section.key=value";
+    if (used + strlen(value) + 2 > CLI_PATH) return "be shorter, together with the others";
+    snprintf(lines + used, CLI_PATH - used, "%s\n", value);
+    return NULL;
+}
+
 /* Returns NULL, or what the value must be. */
 static const char *option_set(cli_args *args, const cli_option *o, const char *value) {
     void *to = (char *)args + o->offset;
@@ -125,6 +140,7 @@ static const char *option_set(cli_args *args, const cli_option *o, const char *v
     case CLI_PRECISION: *(const char **)to = value; return *value ? NULL : "not be empty";
     case CLI_CHOICE: *(const char **)to = value; return option_has(o->metavar, value) ? NULL : "be one of";
     case CLI_FLAG: *(int *)to = 1; return NULL;
+    case CLI_LINES: return option_add_line(to, value);
     case CLI_WHOLE:
     case CLI_COUNT:
         *(long *)to = strtol(value, &end, 10);
@@ -184,7 +200,7 @@ static int ends_in(const char *word, const char *end) {
 
 static int parse_word(cli_args *args, const char *word) {
     const char **to = !args->cfg ? &args->cfg : !args->data && args->verb->most > 1 ? &args->data : NULL;
-    if (ends_in(word, ".weights"))
+    if (ends_in(word, ".weights") && !(args->verb->bit & (CLI_INFO | CLI_CONVERT)))
         return cli_usage(args, "'%s' stands where %s: -weights %s?", word,
                          !args->cfg ? "the CFG belongs"
                          : to       ? "the CSV belongs"
@@ -216,8 +232,8 @@ static int parse_check(const cli_args *args) {
     if (args->resume && args->weights)
         return cli_usage(args, "-resume and -weights: give one of the two; a checkpoint holds its weights");
     if (args->clear && args->continues) return cli_usage(args, "-clear and -continue: give one of the two");
-    if ((args->clear || args->continues) && !args->weights)
-        return cli_usage(args, "-%s is about the weights to go on from: give -weights W",
+    if ((args->clear || args->continues) && !args->weights && !(args->cfg && dn_is_model_file(args->cfg)))
+        return cli_usage(args, "-%s is about the weights to go on from: give -weights W, or a model file",
                          args->clear ? "clear" : "continue");
     return 0;
 }
@@ -255,7 +271,8 @@ int cli_help(const cli_args *args) {
     char bundled[512];
     int python = !strcmp(args->program, "darknet-vae");
     printf("usage: %s VERB CFG [CSV] [options]\n\n"
-           "Autoencoders and variational autoencoders: a network is a CFG, data is CSV.\n\n",
+           "Autoencoders and variational autoencoders: a network is a CFG, data is CSV. A\n"
+           "model file, .safetensors, is CFG and weights in one and takes their place.\n\n",
            args->program);
     for (const cli_verb *v = cli_verbs; v->name; v++)
         if (v->bit || python) printf("  %-13s%s\n", v->name, v->help);

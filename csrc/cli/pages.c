@@ -54,7 +54,9 @@ static void manual_option(const cli_option *o) {
     }
     putchar('\n');
     roff(o->help);
-    if (o->verbs != CLI_ALL) {
+    if (o->verbs == CLI_NETS) {
+        fputs(" (all but info)", stdout);
+    } else if (o->verbs != CLI_ALL) {
         const char *between = " (";
         for (const cli_verb *v = cli_verbs; v->name; v++)
             if (v->bit & o->verbs) printf("%s%s", between, v->name), between = ", ";
@@ -97,7 +99,9 @@ int cli_manual(const cli_args *args) {
     puts(" \\- autoencoders and variational autoencoders from tables\n.SH SYNOPSIS\n.B");
     roff(args->program);
     puts("\n\\fICOMMAND CFG\\fR [\\fICSV\\fR] [\\fIoptions\\fR]\n.SH DESCRIPTION\n"
-         "A network is a Darknet cfg file, data is CSV, parameters are a Darknet .weights file.");
+         "A network is a Darknet cfg file, data is CSV, parameters are a Darknet .weights file. A model file, "
+         ".safetensors, is "
+         "both: it takes the place of \\fICFG\\fR and \\-weights.");
     manual_verbs(args);
     puts(".SH OPTIONS\nWith one dash or two, anywhere; \\-name=value too.");
     for (const cli_option *o = cli_options; o->verbs; o++) manual_option(o);
@@ -170,8 +174,8 @@ static void bash_values(void) {
 
 static void completion_bash(const cli_args *args) {
     printf("# %s: completion for bash\n"
-           "_darknet_files() {\n    local IFS=$'\\n'\n"
-           "    COMPREPLY=($(compgen -d -- \"$cur\"; compgen -f -X \"!$1\" -- \"$cur\"))\n}\n"
+           "_darknet_files() {\n    local IFS=$'\\n' p\n"
+           "    COMPREPLY=($(compgen -d -- \"$cur\"; for p; do compgen -f -X \"!$p\" -- \"$cur\"; done))\n}\n"
            "_darknet() {\n",
            args->program);
     puts("    local cur=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} verb= words= data=0 i\n"
@@ -181,7 +185,7 @@ static void completion_bash(const cli_args *args) {
     fputs("        ", stdout);
     verb_names(args, "|");
     puts(") [ \"$verb\" ] || verb=${COMP_WORDS[i]} ;;\n"
-         "        *.cfg) data=1 ;;\n        esac\n    done\n    case $before in");
+         "        *.cfg|*.safetensors) data=1 ;;\n        esac\n    done\n    case $before in");
     bash_values();
     puts("    esac\n    case $verb in");
     for (const cli_verb *v = cli_verbs; v->name; v++) {
@@ -195,7 +199,7 @@ static void completion_bash(const cli_args *args) {
     verb_names(args, " ");
     puts(" vae autoencoder --help --version' ;;\n    esac\n"
          "    if [[ $verb && $cur != -* ]]; then\n"
-         "        if [ $data = 1 ]; then _darknet_files '*.csv'; else _darknet_files '*.cfg'; fi\n"
+         "        if [ $data = 1 ]; then _darknet_files '*.csv'; else _darknet_files '*.cfg' '*.safetensors'; fi\n"
          "    elif [[ $verb && $cur == --* ]]; then\n"
          "        COMPREPLY=($(compgen -P - -W \"$words\" -- \"${cur#-}\"))\n"
          "    else\n"
@@ -245,7 +249,7 @@ static void completion_zsh(const cli_args *args) {
         printf("    %s)\n        _arguments \\\n", v->name);
         for (const cli_option *o = cli_options; o->verbs; o++)
             if (o->verbs & v->bit && is_first(o, v->bit)) zsh_option(o);
-        puts("            '1:CFG:_files -g \"*.cfg\"' '*:CSV:_files -g \"*.csv\"' ;;");
+        puts("            '1:CFG:_files -g \"*.(cfg|safetensors)\"' '*:CSV:_files -g \"*.csv\"' ;;");
     }
     puts("    *) _files ;;\n    esac\nfi");
 }

@@ -35,7 +35,8 @@ static int train_names(train_job *j) {
     else if (encodes && file && !args->no_latents)
         snprintf(j->latents, sizeof j->latents, "%.*slatent_space.txt", slash ? (int)(slash + 1 - j->save) : 0,
                  j->save);
-    if (j->supervised && !args->target && file) dn_classes_path(j->save, j->labels, sizeof j->labels);
+    if (j->supervised && !args->target && file && !cli_is_model_name(j->save))
+        dn_classes_path(j->save, j->labels, sizeof j->labels);
     return 0;
 }
 
@@ -155,10 +156,24 @@ static void train_rescue(const train_job *j) {
     rmdir(path);
 }
 
+/* What a model file says of the data. What is not known now stays as an earlier training knew it. */
+static dn_status train_notes(const train_job *j) {
+    const cli_args *args = &j->args;
+    dn_model_notes notes;
+    dn_status status = dn_net_notes(j->net, &notes);
+    if (status != DN_OK) return status;
+    if (args->scale > 0) notes.scale = args->scale;
+    if (args->label_column) notes.label_column = args->label_column;
+    if (j->classes.n) notes.classes = j->classes;
+    if (j->table.header) notes.columns = j->table.header, notes.n_columns = (int)j->table.columns;
+    return dn_net_set_notes(j->net, &notes);
+}
+
 /* Save the weights, and the files that belong to them. */
 static int train_save(train_job *j) {
     const cli_args *args = &j->args;
-    dn_status status = dn_net_save(j->net, j->save);
+    dn_status status = train_notes(j);
+    if (status == DN_OK) status = dn_net_save(j->net, j->save);
     int code = cli_check(args, status);
     if (status == DN_E_IO) train_rescue(j);
     if (!code && *j->labels && j->classes.n) code = cli_check(args, dn_classes_save(&j->classes, j->labels));

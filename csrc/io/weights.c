@@ -137,30 +137,55 @@ static dn_status weights_cut(const dn_layer *l, const char *path, int r025, size
                    path, l->index, l->type->name, wanted, left, have, k < n ? order[k]->name : "end", at, needs);
 }
 
-/* `data` holds the first bytes of a file of `size` bytes: at least those of the requested layers. */
-static dn_status weights_parse(dn_net *net, const char *path, const char *data, size_t size, int clear, int start,
-                               int cutoff) {
-    int32_t header[3];
+/* What a weights file says of itself. */
+typedef struct weights_header {
+    int32_t version[3];
+    uint64_t seen;
+    size_t bytes; /* of the header */
+} weights_header;
+
+static int weights_is_old(const weights_header *h) { return h->version[0] > 1000 || h->version[1] > 1000; }
+
+static dn_status weights_read_header(weights_header *h, const char *path, const char *data, size_t size) {
     DN_CHECK(size >= 16, DN_E_FORMAT, "%s: %zu bytes are too short for a weights file, whose header alone has 16 or 20",
              path, size);
-    memcpy(header, data, sizeof header);
-    int64_t version = (int64_t)header[0] * 10 + header[1];
-    int r025 = header[0] == 0 && header[1] == 2 && header[2] == 5;
-    int old = header[0] > 1000 || header[1] > 1000;
-    int wide = version >= 2 && header[0] < 1000 && header[1] < 1000;
-    size_t at = wide ? 20 : 16, total = 0;
-    if (header[0] < 0 || header[0] > MAX_VERSION) DN_TRY(dn_csv_content(path, data, size)); /* says what it is */
-    DN_CHECK(header[0] >= 0 && header[0] <= MAX_VERSION && header[1] >= 0 && header[1] <= MAX_VERSION, DN_E_FORMAT,
-             "%s: no weights file: it begins with %d and %d, which are no version", path, header[0], header[1]);
-    DN_CHECK(size >= at, DN_E_FORMAT, "%s: %zu bytes are too short for the header of a weights file", path, size);
-    uint64_t seen;
+    memcpy(h->version, data, sizeof h->version);
+    const int32_t *v = h->version;
+    int wide = (int64_t)v[0] * 10 + v[1] >= 2 && v[0] < 1000 && v[1] < 1000;
+    h->bytes = wide ? 20 : 16;
+    if (v[0] < 0 || v[0] > MAX_VERSION) DN_TRY(dn_csv_content(path, data, size)); /* says what it is */
+    DN_CHECK(v[0] >= 0 && v[0] <= MAX_VERSION && v[1] >= 0 && v[1] <= MAX_VERSION, DN_E_FORMAT,
+             "%s: no weights file: it begins with %d and %d, which are no version", path, v[0], v[1]);
+    DN_CHECK(size >= h->bytes, DN_E_FORMAT, "%s: %zu bytes are too short for the header of a weights file", path, size);
     if (wide) {
-        memcpy(&seen, data + 12, 8);
+        memcpy(&h->seen, data + 12, 8);
     } else {
         int32_t narrow;
         memcpy(&narrow, data + 12, 4);
-        seen = (uint64_t)(int64_t)narrow;
+        h->seen = (uint64_t)(int64_t)narrow;
     }
+    return DN_OK;
+}
+
+dn_status dn_weights_header(const char *path, int version[3], uint64_t *seen, size_t *values) {
+    char *data;
+    size_t got, size;
+    weights_header h = {0};
+    DN_TRY(dn_file_read_part(path, 4096, &data, &got, &size));
+    dn_status status = weights_read_header(&h, path, data, got);
+    dn_free(data);
+    for (int i = 0; i < 3; i++) version[i] = h.version[i];
+    *seen = h.seen, *values = status == DN_OK ? (size - h.bytes) / sizeof(float) : 0;
+    return status;
+}
+
+/* `data` holds the first bytes of a file of `size` bytes: at least those of the requested layers. */
+static dn_status weights_parse(dn_net *net, const char *path, const char *data, size_t size, int clear, int start,
+                               int cutoff) {
+    weights_header h;
+    DN_TRY(weights_read_header(&h, path, data, size));
+    int r025 = h.version[0] == 0 && h.version[1] == 2 && h.version[2] == 5, old = weights_is_old(&h);
+    size_t at = h.bytes, total = 0;
     size_t have = (size - at) / sizeof(float), all = 0, saved = 0;
     for (int i = start; i < net->n_layers && (cutoff < 0 || i < cutoff); i++) {
         const dn_layer *l = &net->layers[i];
@@ -201,7 +226,7 @@ static dn_status weights_parse(dn_net *net, const char *path, const char *data, 
                      p, (double)v);
         }
     }
-    dn_net_begin_anew(net, clear ? 0 : seen);
+    dn_net_begin_anew(net, clear ? 0 : h.seen);
     net->notes.losses = (dn_report){0};
     return DN_OK;
 }

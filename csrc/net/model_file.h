@@ -34,6 +34,8 @@ dn_status dn_model_list(dn_st_list **out, const dn_net *net, const char *state);
 dn_status dn_model_cfg(dn_cfg **out, const dn_st *file);
 /* The cfg of a network as it is: with overrides and the size of its input. */
 dn_status dn_model_write_cfg(const dn_net *net, dn_text *to);
+/* And with the scale and the label column of its notes, or others. */
+dn_status dn_model_write_cfg_noted(const dn_net *net, const dn_model_notes *notes, dn_text *to);
 
 typedef struct dn_model_state {
     char version[24];

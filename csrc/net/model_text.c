@@ -1,4 +1,5 @@
 /* The texts of a model file: its cfg and the files that the cfg names, notes, and where its training stands. */
+#include "base/number.h"
 #include "base/sys.h"
 #include "net/model_file.h"
 #include <stdio.h>
@@ -7,10 +8,10 @@
 
 /* ---- the cfg ---- */
 
-/* Give the cfg the size that the network was resized to. */
-static dn_status cfg_resized(const dn_net *net, dn_text *text) {
+/* Set keys of a cfg that is text. */
+static dn_status cfg_with(const dn_net *net, dn_text *text, const dn_model_notes *notes) {
     dn_cfg *cfg = NULL;
-    char value[16];
+    char value[48];
     dn_status status = dn_cfg_text(&cfg, net->cfg->path, text->bytes);
     const struct {
         const char *key;
@@ -20,24 +21,37 @@ static dn_status cfg_resized(const dn_net *net, dn_text *text) {
         snprintf(value, sizeof value, "%d", sizes[i].value);
         if (dn_cfg_option(&cfg->sections[0], sizes[i].key)) status = dn_cfg_set(&cfg->sections[0], sizes[i].key, value);
     }
+    dn_number_write(notes->scale, value);
+    if (status == DN_OK && notes->scale > 0) status = dn_cfg_set(&cfg->sections[0], "data_scale", value);
+    if (status == DN_OK && notes->label_column)
+        status = dn_cfg_set(&cfg->sections[0], "label_column", notes->label_column);
     dn_text_free(text);
     if (status == DN_OK) dn_cfg_write(cfg, text);
     dn_cfg_free(cfg);
     return status == DN_OK ? text->status : status;
 }
 
-dn_status dn_model_write_cfg(const dn_net *net, dn_text *to) {
+/* Was the image resized? */
+static int cfg_is_resized(const dn_net *net) {
     int height = net->height, width = net->width;
+    dn_section *s = &net->cfg->sections[0];
+    return net->height &&
+           (dn_cfg_int(s, "height", 0, 0, 1 << 20, &height) != DN_OK ||
+            dn_cfg_int(s, "width", 0, 0, 1 << 20, &width) != DN_OK || height != net->height || width != net->width);
+}
+
+dn_status dn_model_write_cfg_noted(const dn_net *net, const dn_model_notes *notes, dn_text *to) {
+    static const dn_model_notes none = {0};
     dn_text raw = {0};
     dn_cfg_write(net->cfg, &raw);
     if (raw.status == DN_OK) dn_utf8_add(to, raw.bytes, raw.size);
     dn_status status = raw.status == DN_OK ? to->status : raw.status;
     dn_text_free(&raw);
-    if (status == DN_OK && net->height) status = dn_cfg_int(&net->cfg->sections[0], "height", 0, 0, 1 << 20, &height);
-    if (status == DN_OK && net->height) status = dn_cfg_int(&net->cfg->sections[0], "width", 0, 0, 1 << 20, &width);
-    if (status != DN_OK || (height == net->height && width == net->width)) return status;
-    return cfg_resized(net, to);
+    int differs = notes && (notes->label_column || (notes->scale > 0 && notes->scale != net->data_scale));
+    return status == DN_OK && (differs || cfg_is_resized(net)) ? cfg_with(net, to, notes ? notes : &none) : status;
 }
+
+dn_status dn_model_write_cfg(const dn_net *net, dn_text *to) { return dn_model_write_cfg_noted(net, NULL, to); }
 
 size_t dn_net_cfg_text(const dn_net *net, char *text, size_t size) {
     dn_text cfg = {0};
@@ -111,7 +125,7 @@ dn_status dn_model_cfg(dn_cfg **out, const dn_st *file) {
     DN_CHECK(text, DN_E_FORMAT, "%s: no network in it, only tensors: give a CFG, and this file as its weights",
              dn_st_label(file));
     DN_CHECK(strlen(text) == size, DN_E_FORMAT, "%s: its cfg holds a zero byte, so it is not text", dn_st_label(file));
-    DN_TRY(dn_cfg_text(out, dn_st_label(file), text));
+    DN_TRY(dn_cfg_text(out, dn_st_label(file), text)); /* the caller frees *out in any case */
     (*out)->complete = 1;
     return read_files(*out, file);
 }

@@ -212,5 +212,7 @@ dn_status dn_model_load_path(dn_net *net, const char *path, int clear, int start
 
 /* ---- io/weights.c ---- */
 
+/* What the header of a file says, and how many values follow. */
+dn_status dn_weights_header(const char *path, int version[3], uint64_t *seen, size_t *values);
 size_t dn_weights_bytes(const dn_net *net); /* of the file that dn_net_save writes */
 #endif

@@ -51,6 +51,16 @@ dn_status dn_net_notes(const dn_net *net, dn_model_notes *notes) {
     return dn_net_leave(net, DN_OK);
 }
 
+static dn_status notes_classes(const dn_net *net, dn_classes *classes) {
+    const dn_classes *own = &net->notes.classes;
+    *classes = (dn_classes){0};
+    DN_TRY(names_copy(&classes->names, own->names, own->n));
+    classes->n = own->n;
+    return DN_OK;
+}
+
+dn_status dn_net_classes(const dn_net *net, dn_classes *classes) { DN_EXCLUSIVE(net, notes_classes(net, classes)); }
+
 dn_status dn_notes_take(dn_net *net, const dn_model_notes *notes) {
     dn_model_notes copy, old;
     DN_CHECK(notes->n_columns >= 0 && notes->classes.n >= 0 && isfinite(notes->scale) && notes->scale >= 0, DN_E_USAGE,

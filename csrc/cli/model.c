@@ -1,0 +1,57 @@
+/* Verbs about files of networks: info, convert. */
+#include "cli/cli.h"
+#include <stdlib.h>
+#include <string.h>
+
+int cli_info(const cli_args *args) {
+    size_t length = 0;
+    char found[CLI_PATH];
+    const char *path = cli_find(args->cfg, found);
+    int code = cli_check(args, dn_model_info(path, args->json, NULL, 0, &length));
+    if (code) return code;
+    char *text = malloc(length + 1);
+    if (!text) {
+        fprintf(stderr, "%s: out of memory: %zu bytes wanted\n", args->program, length);
+        return DN_E_MEMORY;
+    }
+    code = cli_check(args, dn_model_info(path, args->json, text, length + 1, &length));
+    if (!code) fputs(text, stdout);
+    free(text);
+    return code ? code : cli_flush(args);
+}
+
+/* Labels that are beside the weights belong into a model file. */
+static int convert_classes(const cli_args *args, dn_net *net) {
+    dn_model_notes notes;
+    dn_classes classes;
+    int code = cli_classes(args, net, &classes);
+    if (!code) code = cli_check(args, dn_net_notes(net, &notes));
+    if (!code && classes.n) {
+        notes.classes = classes;
+        code = cli_check(args, dn_net_set_notes(net, &notes));
+    }
+    dn_classes_free(&classes);
+    return code;
+}
+
+static int ends_in_weights(const char *path) {
+    size_t n = strlen(path);
+    return n > 8 && !strcmp(path + n - 8, ".weights");
+}
+
+int cli_convert(const cli_args *args) {
+    cli_args own = *args;
+    dn_net *net = NULL;
+    int model = cli_is_model_name(args->data);
+    if (!model && !ends_in_weights(args->data))
+        return cli_usage(args, "convert: %s is neither .safetensors, a model file, nor .weights", args->data);
+    if (cli_same_file(args->cfg, args->data)) return cli_usage(args, "convert: %s is the input", args->data);
+    if (args->gpu < 0) own.cpu = 1; /* nothing is computed */
+    own.data = NULL;
+    int code = cli_network(&own, &net);
+    if (!code) code = convert_classes(&own, net);
+    if (!code) code = cli_check(args, model ? dn_net_save(net, args->data) : dn_net_save_pair(net, args->data));
+    if (!code && !args->quiet) fprintf(stderr, "saved %s\n", args->data);
+    dn_net_destroy(net);
+    return code;
+}

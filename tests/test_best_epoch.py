@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -17,6 +19,7 @@ from test_kernels import c_test
 
 import darknet_vae as dv
 from darknet_vae import errors
+from darknet_vae._lib import lib
 
 Build = Callable[..., dv.Network]
 CFG, CSV = str(ROOT / "cfg" / "vae_digits.cfg"), str(ROOT / "data" / "digits.csv")
@@ -207,6 +210,46 @@ def test_whatever_ends_a_training_leaves_the_best(end: str, network: Build) -> N
     again.train(X, kept, Y)
     assert values(net) == values(again) and net.seen == again.seen
     assert (history.stopped, history.kept_epoch) == ("failed" if end == "NumericError" else end, kept)
+
+
+def test_ctrl_c_saves_the_best_epoch_of_the_program() -> None:
+    words_ = words(
+        "binary", "train", CFG, CSV, "-N", "120", "-epochs", "1000000", "-lr", "0.02", "-holdout", "0.5", "-keep", "best"
+    )
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen([*words_, "-nogpu", "-seed", "2"], stderr=subprocess.PIPE, text=True, preexec_fn=heed)
+    assert process.stderr is not None
+    said = ""
+    while len(printed(said)) < 60:
+        said += process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    said += process.stderr.read()
+    assert process.wait() == 128 + signal.SIGINT
+    losses = printed(said)
+    kept = 1 + int(np.argmin(losses))
+    assert kept < len(losses) and f"\nkept epoch {kept}, the best by valid_loss (" in said
+    words_[words_.index("1000000")] = str(kept)
+    run([*words_, "-nogpu", "-seed", "2", "-quiet", "-save", "again.weights"])
+    assert Path("again.weights").read_bytes() == Path("vae.weights").read_bytes()
+
+
+@pytest.mark.filterwarnings("ignore:the log ends here")
+def test_memory_or_files_that_fail_anywhere_leave_the_network_usable(network: Build) -> None:
+    X, valid, text = rows_of(24), rows_of(10, 6, 1), KINDS["batch norm and dropout"].format("")
+    before, failed, calls, n = values(network(text, seed=4)), 0, 1, 0
+    while calls >= n:  # until there is no n-th call
+        n += 1
+        net = network(text, seed=4)
+        lib.dn_sys_fail_at(n)
+        try:
+            net.train(X, 1, valid=valid, keep="best", log="log.csv", log_every=2)
+        except (MemoryError, errors.DarknetError):
+            failed += 1
+            assert values(net) == before and net.seen == 0
+        finally:
+            calls = lib.dn_sys_fail_at(0)
+        assert net.train(X, 1, valid=valid, keep="best", log="log.csv").kept_epoch == 1
+    assert failed > 10
 
 
 def test_a_history_counts_epochs_over_its_trainings(network: Build) -> None:

@@ -566,13 +566,13 @@ class Network:
         continues where the last one stopped, so training in several calls equals training in one.
         continues: as in Darknet, the learning rate schedule and max_batches count from the first row ever trained, including
         those before the weights were saved and loaded; a UsageError when nothing is left to train.
-        callback(progress) is called after every epoch; when it returns True, training ends. There may be several, in a list; all
-        of them are called. learning_rate overrides the cfg's for
-        this training. After every epoch the network is evaluated on held-out rows: on `valid`, a pair (X, truth) or X alone, or
-        on the fraction `holdout` of the rows (0.2: the last fifth of an order drawn from the seed), which is then not trained
-        on; with a truth and neither of them, on the training rows. preview: write ten inputs and outputs per epoch to files
-        named after this one; a failure to write them is a warning. on_slice(progress) is called about every 50 ms. history:
-        append to this one. progress: show a progress line; None: in notebooks only.
+        callback(progress) is called after every epoch; when it returns True, training ends. It may be a list: all are called.
+        learning_rate overrides the cfg's for this training. After every epoch the network is evaluated on held-out rows: on
+        `valid`, a pair (X, truth) or X alone, or on the fraction `holdout` of the rows (0.2: the last fifth of an order drawn
+        from the seed), which is then not trained on; with a truth and neither of them, on the training rows. preview: write ten
+        inputs and outputs per epoch to files named after this one; a failure to write them is a warning. on_slice(progress) is
+        called about every 50 ms. history: append to this one. progress: show it, as a bar if tqdm is installed, otherwise as a
+        line; None: in notebooks only.
         patience: stop after so many epochs in a row in which the loss of held-out rows (`valid_loss`) has not improved by more
         than `min_delta`; counting begins after warm-ups (burn_in). keep: "last" leaves the weights of the last epoch, "best"
         those of the lowest valid_loss, the first one of equals, with the optimiser's moments and `seen` of that epoch, from which

@@ -6,6 +6,8 @@ import atexit
 import os
 from typing import TYPE_CHECKING, Any
 
+from . import errors
+
 if TYPE_CHECKING:
     from .network import Progress
 
@@ -25,7 +27,7 @@ class TensorBoard:
         try:
             import tensorboardX
         except ImportError:
-            raise ImportError("TensorBoard needs tensorboardX: pip install 'darknet-vae[tensorboard]'") from None
+            raise errors.MissingPackageError("TensorBoard needs tensorboardX: pip install 'darknet-vae[tensorboard]'") from None
         self._make: Any = tensorboardX.SummaryWriter
         self._folder, self._files, self._writer = os.fspath(folder), 0, None
         self._before = self._last = 0

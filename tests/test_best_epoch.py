@@ -30,11 +30,18 @@ KINDS = {
     "batch norm and dropout": HEAD + "[connected]\noutput=16\nbatch_normalize=1\nactivation=leaky\n[dropout]\nprobability=0.1\n"
     "[connected]\noutput=6\nactivation=linear\n[cost]\n",
     "a classifier": HEAD + "[connected]\noutput=16\nactivation=tanh\n[connected]\noutput=3\nactivation=linear\n[softmax]\n",
+    "averages": HEAD + "ema=0.9\n[connected]\noutput=16\nbatch_normalize=1\nactivation=leaky\n"
+    "[connected]\noutput=6\nactivation=linear\n[cost]\n",
     "a recurrent network": HEAD + "time_steps=2\n[lstm]\noutput=8\n[connected]\noutput=6\nactivation=linear\n[cost]\n",
 }
 
-RATES = {"a VAE": ("0.05", "0.05"), "batch norm and dropout": ("0.1", "0.02"), "a classifier": ("0.2", "0.05"),
-         "a recurrent network": ("0.005", "0.003")}  # fmt: skip
+RATES = {
+    "a VAE": ("0.05", "0.05"),
+    "batch norm and dropout": ("0.1", "0.02"),
+    "a classifier": ("0.2", "0.05"),
+    "averages": ("0.2", "0.3"),
+    "a recurrent network": ("0.005", "0.003"),
+}
 """With SGD and with Adam: so that the lowest loss is none of the first and not the last."""
 
 

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import locale
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -211,6 +212,65 @@ def test_a_full_disk_is_told_before_the_training(network: Build) -> None:
         network(VAE.format("")).train(rows_of(16), 5, log="log.csv")
 
 
+def without_times(path: str) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = [*(table(path) if path.endswith(".csv") else lines(path))]
+    return [{k: v for k, v in row.items() if k not in ("seconds", "rows_per_second")} for row in found]
+
+
+@pytest.mark.parametrize("name", ["log.csv", "log.jsonl"])
+def test_a_log_is_cut_back_to_where_a_training_goes_on(name: str, network: Build) -> None:
+    """It was killed two epochs after its last checkpoint, in the middle of a line."""
+    X, options = rows_of(50), {"holdout": 0.2, "log_every": 2}
+    whole, cut, again = (network(VAE.format("adam=1"), seed=3) for _ in range(3))
+    whole.train(X, 7, log=f"whole{name}", **options)
+
+    def callback(progress: dv.Progress) -> bool:
+        if progress.epoch == 4:
+            shutil.copy("c.safetensors", "early.safetensors")  # that of the third or fourth epoch
+        return progress.epoch == 6
+
+    cut.train(X, 7, log=name, callback=callback, checkpoint="c.safetensors", checkpoint_every="1e", **options)
+    with open(name, "a") as file:
+        file.write('{"epoch": 7, "bat' if name.endswith("l") else "7,32,1")
+    again.train(X, 7, log=name, resume="early.safetensors", **options)
+    assert without_times(name) == without_times(f"whole{name}")
+
+
+def test_a_log_goes_on_within_an_epoch(network: Build) -> None:
+    """The last line of the epoch that was cut short goes: it is not over."""
+    X = rows_of(20_000)
+    whole, cut, again = (network(VAE.format(""), seed=3) for _ in range(3))
+    history = cut.train(X, 3, log="log.csv", log_every=7, checkpoint="c.safetensors", max_seconds=0.02)
+    if history.records[-1]["rows"] == len(X) or history.stopped != "max_seconds":
+        pytest.skip("it had no time, or all of it, for an epoch")
+    again.train(X, 3, log="log.csv", log_every=7, resume="c.safetensors")
+    whole.train(X, 3, log="whole.csv", log_every=7)
+    assert without_times("log.csv") == without_times("whole.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("log.csv", "a,b\n1,2\n", r"log\.csv: not the log of this training, which has the columns epoch,batch,rows,"),
+        ("log.jsonl", '{"a": 1}\n', r"log\.jsonl: not the log of a training: '\{\"a\": 1\}"),
+    ],
+)
+def test_a_file_that_is_no_log_is_not_cut(name: str, text: str, message: str, network: Build) -> None:
+    X = rows_of(16)
+    network(VAE.format("")).train(X, 2, checkpoint="c.safetensors")
+    Path(name).write_text(text)
+    with pytest.raises(errors.FormatError, match=message):
+        network(VAE.format("")).train(X, 3, log=name, resume="c.safetensors")
+    assert Path(name).read_text() == text
+
+
+def test_a_log_that_is_missing_begins_where_the_training_goes_on(network: Build) -> None:
+    X = rows_of(16)
+    network(VAE.format("")).train(X, 2, checkpoint="c.safetensors")
+    network(VAE.format("")).train(X, 4, log="log.csv", resume="c.safetensors")
+    assert [row["epoch"] for row in table("log.csv")] == ["3", "4"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -330,7 +390,7 @@ def test_tensorboard_gets_every_epoch_of_every_training(network: Build) -> None:
 
 def test_without_tensorboardx_its_name_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(ImportError, match=r"pip install 'darknet-vae\[tensorboard\]'"):
+    with pytest.raises(errors.MissingPackageError, match=r"pip install 'darknet-vae\[tensorboard\]'"):
         dv.TensorBoard("runs")
 
 

@@ -175,7 +175,8 @@ DN_API size_t dn_net_table(const dn_net *net, char *text, size_t size);
 /* The same as JSON: {"batch", ..., "layers": [{"index", "type", ...}]}; shapes are [channels, height, width] or
  * [values]. */
 DN_API size_t dn_net_json(const dn_net *net, char *text, size_t size);
-/* Copy `count` values; count must be the tensor's. Gradients have Darknet's sign: minus the derivative of the
+/* Copy `count` values; count must be the tensor's. With [net] ema they are those that are trained, not their averages;
+ * dn_tensor_set sets both. Gradients have Darknet's sign: minus the derivative of the
  * objective, summed over the rows since the last update. */
 DN_API dn_status dn_tensor_get(const dn_net *net, int layer, const char *name, float *values, size_t count);
 DN_API dn_status dn_tensor_set(dn_net *net, int layer, const char *name, const float *values, size_t count);
@@ -234,7 +235,8 @@ DN_API void dn_report_shown(const dn_report *report, dn_report *shown);
  * included, the rows of a recurrent network are sequences of time_steps rows, each of which begins without state; rows
  * that do not make whole sequences are DN_E_USAGE. So are values of rows, truths and latents that are not finite, and
  * truths that the loss does not accept (docs/numerics.md); the message has row, column and value. dn_net_forward takes
- * its rows time-major (step, then sequence) and checks only the truth. */
+ * its rows time-major (step, then sequence) and checks only the truth. With [net] ema, once there has been an update,
+ * these functions compute with the averages of the parameters, and dn_net_save writes those. */
 DN_API dn_status dn_net_predict(dn_net *net, const dn_rows *rows, float *out);
 /* reconstruct and decode give data: the mean of the output's distribution, which for a loss on logits is their
  * logistic. */

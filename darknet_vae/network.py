@@ -425,7 +425,7 @@ class Network:
     def save(self, path: Path | BinaryIO, cutoff: int | None = None) -> None:
         """Write the network, completely or not at all: a model file if the name ends in .safetensors or `path` is a file that
         is open for writing, otherwise a Darknet .weights file, which has the parameters only (those of layers i < cutoff if
-        given)."""
+        given). With [net] ema, the file has the averages of the parameters."""
         if hasattr(path, "write"):
             if cutoff is not None:
                 raise errors.UsageError("a model file has all layers; only a weights file can end before one")

@@ -15,7 +15,7 @@ import darknet_vae as dv
 
 VALUES = [
     "0", "1", "2", "3", "-1", "-2", "7", "1e3", "99999999999", "-99999999", "abc", "1.5", "", "nan", "inf", "1,2", "0,1", "-1,-2",
-    ",", "1,", "2147483647", "-2147483648", "tanh", "legacy",
+    ",", "1,", "2147483647", "-2147483648", "tanh", "legacy", "adamw", "cosine", "plateau",
 ]  # fmt: skip
 KEYS = [
     "filters", "size", "stride", "pad", "padding", "groups", "output", "batch_normalize", "layers", "from", "alpha", "beta",
@@ -24,7 +24,7 @@ KEYS = [
     "dontloadscales", "stopbackward", "learning_rate", "xnor", "binary", "flipped", "scale", "type", "time_steps", "batch",
     "subdivisions", "height", "width", "channels", "inputs", "momentum", "decay", "adam", "policy", "steps", "scales", "step",
     "gamma", "power", "burn_in", "max_batches", "hidden_filters", "output_filters", "shortcut", "tanh", "ids", "background",
-    "rescore", "truth", "activation", "init",
+    "rescore", "truth", "activation", "init", "optimizer", "clip_norm", "ema", "eps", "final_fraction", "patience", "factor",
 ]  # fmt: skip
 
 

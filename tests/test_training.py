@@ -48,6 +48,7 @@ output=6
 activation=linear
 [cost]
 """
+EVERYTHING = "optimizer=adamw\nclip_norm=0.5\nema=0.9\npolicy=plateau\npatience=0\nthreshold=0.3\nfactor=0.5"
 KINDS = {
     "a VAE with noise": NOISY,
     "dropout and batch norm": """[net]
@@ -239,7 +240,7 @@ def raising(error: Exception) -> Callable[[dv.Progress], bool]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("net_keys", ["momentum=0.9", "adam=1"])
+@pytest.mark.parametrize("net_keys", ["momentum=0.9", "adam=1", EVERYTHING])
 @pytest.mark.parametrize("holdout", [0.0, 0.25])
 def test_training_four_epochs_is_training_two_twice(
     kind: str, net_keys: str, holdout: float, device: str, network: Build
@@ -256,6 +257,8 @@ def test_training_four_epochs_is_training_two_twice(
     for net in (once, twice, looped):  # the same moments: a further epoch goes the same way
         net.train(X, 1, holdout=holdout)
     assert weights(once) == weights(twice) == weights(looped)
+    assert values(once) == values(twice) == values(looped)  # with averages these are others
+    assert once.learning_rate == twice.learning_rate == looped.learning_rate
 
 
 def test_the_order_goes_on_after_weights_were_loaded(network: Build) -> None:
@@ -372,14 +375,14 @@ def test_after_a_nan_weights_moments_and_seen_are_those_of_the_last_good_epoch(d
     X = rows_of(40)
     bad = X.copy()
     bad[-1] = 1e38
-    for keys in ("momentum=0.9", "adam=1"):
+    for keys in ("momentum=0.9", "adam=1", EVERYTHING):
         net, good = (ae(network, keys, seed=2, device=device) for _ in range(2))
         for one in (net, good):
             one.train(X, 2)
         with pytest.raises(errors.NumericError):
             net.train(bad, 1, shuffle=False)
-        assert net.seen == good.seen == 80
-        assert values(net) == values(good)
+        assert net.seen == good.seen == 80 and net.learning_rate == good.learning_rate
+        assert values(net) == values(good) and weights(net) == weights(good)
         for one in (net, good):
             one.train(X, 2)
         assert values(net) == values(good)

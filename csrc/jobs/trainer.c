@@ -364,7 +364,8 @@ dn_status dn_trainer_last_epoch(const dn_trainer *t, dn_progress *last, dn_progr
 
 static dn_status trainer_checkpoint(dn_trainer *t) {
     t->whole_batches = 1;
-    dn_status status = t->net->state.rows_since_update ? trainer_train(t, 0) : DN_OK;
+    int within = t->at > 0 && !trainer_trained(t); /* else gradients that wait were made by hand */
+    dn_status status = within && t->net->state.rows_since_update ? trainer_train(t, 0) : DN_OK;
     t->whole_batches = 0;
     return status == DN_OK ? dn_checkpoint_now(t) : status;
 }

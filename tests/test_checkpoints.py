@@ -6,7 +6,6 @@ import contextlib
 import os
 import random
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -143,6 +142,44 @@ def test_a_checkpoint_of_one_device_goes_on_on_another(network: Build) -> None:
         results.append(values(net))
     assert results[0] == results[2] and results[1] == results[3]  # of one arithmetic
     assert np.allclose(*(np.frombuffer(bits, np.float32) for bits in results[:2]), rtol=1e-3, atol=1e-5)
+
+
+def test_a_training_on_a_gpu_goes_on_there_and_on_the_cpu(cuda: str, network: Build) -> None:
+    """Its steps are recorded and replayed; a resume records them anew."""
+    cfg, X = NOISY.format(net="adam=1"), rows_of(44)
+    whole = Stepped(network(cfg, device=cuda), X, epochs=4, holdout=0.25)
+    reports, places = whole.rest(), 0
+    bits = whole.end()
+    stopped = Stepped(network(cfg, device=cuda), X, epochs=4, holdout=0.25, checkpoint=CHECKPOINT)
+    while not stopped.step()[3]:
+        stopped.checkpoint()
+        places += 1
+        if places % 4:
+            continue
+        for device in (cuda, "cpu"):
+            goes_on = Stepped(network(cfg, device=device), X, epochs=4, holdout=0.25, resume=CHECKPOINT)
+            rest = goes_on.rest()
+            ended = goes_on.end()
+            assert np.allclose(*(np.frombuffer(end, np.float32) for end in (ended, bits)), rtol=1e-3, atol=1e-5)
+            if device == cuda:
+                assert ended == bits and epochs_of(rest) == epochs_of(reports)[4 - len(epochs_of(rest)) :]
+    assert places > 12
+
+
+def test_a_checkpoint_is_a_model_file_of_the_current_weights(network: Build) -> None:
+    X, options = rows_of(40), dict[str, Any](holdout=0.25, keep="best")
+    for adam in (0, 1):
+        net = network(NOISY.format(net=f"adam={adam}"))
+        current: list[bytes] = []
+        options["callback"] = lambda now, net=net, current=current: current.append(values(net))
+        net.train(X, 3, checkpoint=CHECKPOINT, **options)
+        loaded = dv.Network.load(CHECKPOINT)
+        assert values(loaded) == current[-1] and loaded.seen == 90
+        other = network(NOISY.format(net=""), seed=5)
+        other.load_weights(CHECKPOINT)
+        assert values(other) == values(loaded)
+        z = rows_of(3, loaded.latent_size)
+        assert (loaded.sample(z) == other.sample(z)).all()
 
 
 def test_the_history_of_a_resumed_training_is_that_of_the_epochs_still_to_come(network: Build) -> None:
@@ -282,24 +319,29 @@ def test_what_is_no_checkpoint_is_refused(network: Build) -> None:
             net.train(X, 1, checkpoint=path)
 
 
-def test_every_truncation_and_flipped_bit_of_a_checkpoint_is_refused(network: Build) -> None:
-    text = "[net]\ninputs=1\nbatch=1\nadam=1\n[connected]\noutput=1\n[cost]\n"
+@pytest.mark.parametrize("bits", [1, pytest.param(8, marks=pytest.mark.slow)])
+def test_every_truncation_and_flipped_bit_of_a_checkpoint_is_refused(bits: int, network: Build) -> None:
+    text = "[net]\ninputs=1\nbatch=1\nadam=1\n[connected]\noutput=1\nactivation=linear\n[cost]\n"
     X = rows_of(2, 1)
     network(text).train(X, 1, checkpoint=CHECKPOINT)
     whole, net = Path(CHECKPOINT).read_bytes(), network(text)
+    with open("bad.safetensors", "wb", buffering=0) as file:
 
-    def refused(data: bytes) -> None:
-        Path("bad.safetensors").write_bytes(data)
-        with pytest.raises(errors.FormatError) as caught:
-            net.train(X, 2, resume="bad.safetensors")
-        assert str(caught.value).startswith("bad.safetensors: ") and "\n" not in str(caught.value)
+        def refused(at: int, byte: int, size: int = len(whole)) -> None:
+            os.pwrite(file.fileno(), bytes([byte]), at)
+            os.ftruncate(file.fileno(), size)
+            with pytest.raises(errors.FormatError) as caught:
+                net.train(X, 2, resume="bad.safetensors")
+            assert str(caught.value).startswith("bad.safetensors: ") and "\n" not in str(caught.value)
+            os.pwrite(file.fileno(), whole[at : at + 1], at)
 
-    for size in range(len(whole)):
-        refused(whole[:size])
-    chosen = random.Random(0)
-    for at in range(len(whole)):
-        refused(whole[:at] + bytes([whole[at] ^ 1 << chosen.randrange(8)]) + whole[at + 1 :])
-    refused(whole + b"\0")
+        file.write(whole)
+        for at in range(len(whole)):
+            for bit in range(8) if bits == 8 else [at % 8]:
+                refused(at, whole[at] ^ 1 << bit)
+        refused(len(whole), 0, len(whole) + 1)
+        for size in reversed(range(len(whole))):
+            refused(0, whole[0], size)
     net.train(X, 2, resume=CHECKPOINT)
 
 
@@ -487,39 +529,66 @@ def test_a_folder_that_becomes_read_only_keeps_its_checkpoint() -> None:
 # ---- being killed
 
 
+IN_PYTHON = """
+import sys
+import darknet_vae as dv
+cfg, table, threads, every, keep, resume = sys.argv[1:7]
+X = dv.load_table(table, label_column="label", scale=16).X
+net = dv.Network(cfg, seed=3, threads=int(threads))
+print("begins", flush=True)
+more = dict(checkpoint="c.safetensors", checkpoint_every=every, checkpoint_keep=int(keep)) if every else {}
+history = net.train(X, 10, holdout=0.2, log="log.csv", log_every=10, resume=resume or None, **more)
+dv.save_csv("latent_space.txt", net.encode(X)[0])
+net.save("o.weights")
+print(history.stopped, history.kept_epoch, net.seen)
+"""
+
+
 def killed(kind: str, kills: int, seed: int) -> None:
     """A training is killed at random moments, `kills` times in all, and goes on each time; what it leaves is always that of a
     training that was not killed."""
     chosen = random.Random(seed)
-    table = shutil.copy(DIGITS, "digits.csv")
-    words = [*program(kind), "train", str(CFG), table, "-epochs", "10", "-seed", "3", "-nogpu", "-holdout", "0.2", "-json"]
     files = ["o.weights", "latent_space.txt"]
-    if run([*words, "-save", "o.weights"]).returncode:
-        pytest.fail("the training itself fails")
-    wanted = {name: Path(name).read_bytes() for name in files}
+
+    def words(threads: str, every: str, keep: str, resume: str) -> list[str]:
+        if kind == "python":
+            return [sys.executable, "-c", IN_PYTHON, str(CFG), str(DIGITS), threads, every, keep, resume]
+        given = [*program(kind), "train", str(CFG), str(DIGITS), "-epochs", "10", "-seed", "3", "-nogpu", "-holdout", "0.2"]
+        given += ["-json", "-log", "log.csv", "-log-every", "10", "-threads", threads, "-save", "o.weights"]
+        given += ["-checkpoint", CHECKPOINT, "-checkpoint-every", every, "-checkpoint-keep", keep] if every else []
+        return given + (["-resume", resume] if resume else [])
+
+    def left(out: str) -> tuple[object, ...]:
+        """What a training leaves, without times: they are the last columns of the log."""
+        lines = [line.rsplit(",", 2)[0] for line in Path("log.csv").read_text().splitlines()]
+        return {name: Path(name).read_bytes() for name in files}, lines, out.replace("begins\n", "").split('"seconds')[0]
+
     started = time.monotonic()
-    run([*words, "-save", "o.weights"])
+    done = run(words("2", "", "", ""))
     takes = time.monotonic() - started
+    assert done.returncode == 0, done.stderr
+    wanted = left(done.stdout)
     while kills > 0:
-        for name in [*files, *(path.name for path in Path().glob("c*.safetensors"))]:
-            Path(name).unlink(missing_ok=True)
-        rounds = 0
-        while True:
-            more = ["-checkpoint", CHECKPOINT, "-checkpoint-every", chosen.choice(["1e", "0.01s"])]
-            more += ["-checkpoint-keep", chosen.choice("12"), "-threads", chosen.choice("12")]
-            if os.path.exists(CHECKPOINT):
-                more += ["-resume", CHECKPOINT]
-            child = subprocess.Popen([*words, *more, "-save", "o.weights"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for path in [*map(Path, files), *Path().glob("c*.safetensors"), Path("log.csv")]:
+            path.unlink(missing_ok=True)
+        for rounds in range(9):
+            resume = CHECKPOINT if os.path.exists(CHECKPOINT) else ""
+            every, keep = chosen.choice(["1e", "0.01s"]), chosen.choice("12")
+            child = subprocess.Popen(
+                words(chosen.choice("12"), every, keep, resume), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+            assert child.stdout
+            if kind == "python":
+                child.stdout.readline()  # what it takes to start is not to be tested
             try:
-                out, err = child.communicate(timeout=chosen.uniform(0, 1.2) * takes if kills > 0 and rounds < 8 else 120)
+                out, err = child.communicate(timeout=chosen.uniform(0, takes / 2) if kills > 0 and rounds < 8 else 120)
                 break
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.communicate()
-                kills, rounds = kills - 1, rounds + 1
-        assert child.returncode == 0, err.decode()
-        assert {name: Path(name).read_bytes() for name in files} == wanted
-        assert re.match(rb'{"epochs": 10, ', out)
+                kills -= 1
+        assert child.returncode == 0, err
+        assert left(out) == wanted
 
 
 @pytest.mark.parametrize("kind", ["binary", "python"])

@@ -182,6 +182,18 @@ def test_a_checkpoint_is_a_model_file_of_the_current_weights(network: Build) -> 
         assert (loaded.sample(z) == other.sample(z)).all()
 
 
+def test_info_and_sample_work_on_a_checkpoint(network: Build) -> None:
+    trained = Stepped(network(NOISY.format(net="")), rows_of(40), epochs=9, checkpoint=CHECKPOINT)
+    for at, place in {5: "1 epoch", 7: "1 epoch and 16 rows", 10: "2 epochs"}.items():
+        while trained.net.seen < 8 * at:
+            trained.step()
+        trained.checkpoint()
+        done = run([*program("binary"), "info", CHECKPOINT])
+        assert f"\ncheckpoint after {place}: train -resume goes on from it\n" in done.stdout, done.stderr
+    assert '"checkpoint": {"epoch": 2, "rows_done": 0}' in run([*program("binary"), "info", CHECKPOINT, "-json"]).stdout
+    assert len(run([*program("binary"), "sample", CHECKPOINT, "-n", "3"]).stdout.splitlines()) == 3
+
+
 def test_the_history_of_a_resumed_training_is_that_of_the_epochs_still_to_come(network: Build) -> None:
     cfg, X = NOISY.format(net=""), rows_of(40)
     whole = network(cfg).train(X, epochs=7, holdout=0.2)

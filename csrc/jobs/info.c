@@ -1,5 +1,6 @@
 /* What a file holds: a model file, tensors of another program, Darknet weights. */
 #include "base/sys.h"
+#include "jobs/training_fields.h"
 #include "net/model_file.h"
 #include <math.h>
 #include <stdio.h>
@@ -79,11 +80,35 @@ static void info_losses(dn_text *to, const dn_report *losses) {
     if (losses->n) dn_text_format(to, "\n");
 }
 
+/* Where the training of a checkpoint is: finished epochs, rows done in the next one. Returns 0 for other models. */
+static int info_place(const dn_st *file, char *to[2], char epoch[24], char rows[24]) {
+    const char *const keys[] = {DN_TRAINING_KEY "epoch", DN_TRAINING_KEY "rows_done"};
+    to[0] = epoch, to[1] = rows;
+    for (int i = 0; i < 2; i++) {
+        const char *text = dn_st_text(file, keys[i], NULL);
+        size_t size = text ? strspn(text, "0123456789") : 0;
+        if (!size || text[size] || size > 20) return 0;
+        memcpy(to[i], text, size + 1);
+    }
+    return 1;
+}
+
+static void info_checkpoint(const dn_st *file, int json, dn_text *to) {
+    char epoch[24], rows[24], *place[2];
+    int is = info_place(file, place, epoch, rows);
+    if (json && is) dn_text_format(to, ",\n \"checkpoint\": {\"epoch\": %s, \"rows_done\": %s}", epoch, rows);
+    if (!json && is)
+        dn_text_format(to, "checkpoint after %s epoch%s%s%s%s: train -resume goes on from it\n", epoch,
+                       strcmp(epoch, "1") ? "s" : "", strcmp(rows, "0") ? " and " : "", strcmp(rows, "0") ? rows : "",
+                       strcmp(rows, "0") ? " rows" : "");
+}
+
 static void info_model(const dn_st *file, const dn_cfg *cfg, const dn_model_notes *notes, const dn_model_state *state,
                        dn_text *to) {
     const char *format = dn_st_text(file, "darknet_vae.format", NULL);
     dn_text_format(to, "model file of format %s, darknet-vae %s\n", format ? format : "?",
                    *state->version ? state->version : "?");
+    info_checkpoint(file, 0, to);
     if (cfg) dn_text_format(to, "network of %d layers\n", cfg->n_sections - 1);
     dn_text_format(to, "rows seen %llu, seed %llu\n", (unsigned long long)state->state.seen,
                    (unsigned long long)state->state.seed);
@@ -105,6 +130,7 @@ static void json_model(const dn_st *file, const dn_cfg *cfg, const dn_model_note
                    ", \"seed\": \"%llu\", \"seen\": \"%llu\",\n \"losses\": ", (unsigned long long)state->state.seed,
                    (unsigned long long)state->state.seen);
     dn_notes_write_losses(&state->losses, to);
+    info_checkpoint(file, 1, to);
     dn_text_format(to, ",\n \"columns\": ");
     dn_notes_write(notes, to);
     dn_text_format(to, ",\n \"files\": {");

@@ -5,8 +5,8 @@
 #include "cpu/isa_gemm_tiles.h"
 
 /* Up to DOTS_MOST rows, as many as DOTS_DEPTH times fit into k and DOTS_VALUES of A (which every four columns read
- * again from a near cache), dot products are faster than transposing B. */
-enum { DOTS_DEPTH = 6, DOTS_VALUES = 1 << 16 };
+ * again from a near cache, of narrow vectors one of 256 KB), dot products are faster than transposing B. */
+enum { DOTS_DEPTH = 6, DOTS_VALUES = VL == 8 ? 40 * 1024 : 1 << 16 };
 
 /* x with the lanes kept that `keep` has set */
 INLINE vec masked(vec x, ivec keep) { return (vec)((ivec)x & keep); }

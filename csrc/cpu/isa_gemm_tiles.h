@@ -11,7 +11,7 @@
 #if VL == 16
 enum { MR = 8, NV = 3, WIDE = 8, MC = 16, BLOCK = 48 * 1024, KC_TURNED = 128, DOT_ROWS = 4, DOTS_MOST = 512 };
 #elif VL == 8
-enum { MR = 4, NV = 3, WIDE = 6, MC = 64, BLOCK = 36 * 1024, KC_TURNED = 256, DOT_ROWS = 3, DOTS_MOST = 48 };
+enum { MR = 4, NV = 3, WIDE = 6, MC = 64, BLOCK = 36 * 1024, KC_TURNED = 256, DOT_ROWS = 3, DOTS_MOST = 72 };
 #else
 enum { MR = 6, NV = 2, WIDE = 6, MC = 60, BLOCK = 36 * 1024, KC_TURNED = 256, DOT_ROWS = 3, DOTS_MOST = 512 };
 #endif

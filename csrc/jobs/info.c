@@ -81,21 +81,21 @@ static void info_losses(dn_text *to, const dn_report *losses) {
 }
 
 /* Where the training of a checkpoint is: finished epochs, rows done in the next one. Returns 0 for other models. */
-static int info_place(const dn_st *file, char *to[2], char epoch[24], char rows[24]) {
+static int info_place(const dn_st *file, char place[2][24]) {
     const char *const keys[] = {DN_TRAINING_KEY "epoch", DN_TRAINING_KEY "rows_done"};
-    to[0] = epoch, to[1] = rows;
     for (int i = 0; i < 2; i++) {
         const char *text = dn_st_text(file, keys[i], NULL);
         size_t size = text ? strspn(text, "0123456789") : 0;
         if (!size || text[size] || size > 20) return 0;
-        memcpy(to[i], text, size + 1);
+        memcpy(place[i], text, size + 1);
     }
     return 1;
 }
 
 static void info_checkpoint(const dn_st *file, int json, dn_text *to) {
-    char epoch[24], rows[24], *place[2];
-    int is = info_place(file, place, epoch, rows);
+    char place[2][24];
+    const char *epoch = place[0], *rows = place[1];
+    int is = info_place(file, place);
     if (json && is) dn_text_format(to, ",\n \"checkpoint\": {\"epoch\": %s, \"rows_done\": %s}", epoch, rows);
     if (!json && is)
         dn_text_format(to, "checkpoint after %s epoch%s%s%s%s: train -resume goes on from it\n", epoch,

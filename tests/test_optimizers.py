@@ -348,3 +348,18 @@ def test_the_documented_beginning_trains_a_published_cfg(network: Build, recwarn
     X = np.random.default_rng(0).uniform(size=(640, 64)).astype(np.float32)
     losses = network(text, seed=1).train(X, epochs=12).total_loss
     assert losses[-1] < losses[0] and not recwarn.list
+
+
+@pytest.mark.parametrize("device_name", ["cpu", "fence"])
+def test_a_resumed_training_goes_on_with_averages_and_the_plateau(device_name: str, network: Build) -> None:
+    X = np.random.default_rng(0).normal(size=(30, 6)).astype(np.float32)
+    text = AVERAGED.format("optimizer=adamw\nclip_norm=0.5\nema=0.9\npolicy=plateau\npatience=0\nthreshold=0.3\nfactor=0.5")
+    whole, first, second = (network(text, seed=1, device=device_name) for _ in range(3))
+    whole.train(X, epochs=5, holdout=0.2)
+    first.train(X, epochs=3, holdout=0.2, checkpoint="c.safetensors", checkpoint_every="1e")
+    second.train(X, epochs=5, holdout=0.2, resume="c.safetensors")
+    assert second.learning_rate == whole.learning_rate < 0.05
+    for place, value in parameters(whole).items():
+        assert parameters(second)[place].tobytes() == value.tobytes(), place
+    assert second.predict(X).tobytes() == whole.predict(X).tobytes()
+    assert any(parameters(second)[place].tobytes() != value.tobytes() for place, value in parameters(first).items())

@@ -14,7 +14,7 @@ from .training import conv, epoch, process, threads
 from .work import WORK, encode, work
 
 JOBS: dict[str, Callable[[Bench], Result]] = {
-    "epoch4": partial(epoch, batch=4, epochs=3, torch_goal=By(8, 11), jax_goal=By(2.5, 5)),
+    "epoch4": partial(epoch, batch=4, epochs=2, torch_goal=By(8, 11), jax_goal=By(2.5, 5)),
     "epoch50": partial(epoch, batch=50, epochs=5, torch_goal=By(3, 3.5), jax_goal=By(1.3, 1.5)),
     "epoch250": partial(epoch, batch=250, epochs=10, torch_goal=By(1.5, 2.5), jax_goal=By(1.1, 1.15)),
     "conv32": partial(conv, batch=32, epochs=2),

@@ -19,7 +19,7 @@ import numpy as np
 import darknet_vae as dv
 
 from . import ROOT
-from .measure import Run, Spread, available_cores, count, digits, interleave, timed
+from .measure import Run, Spread, available_cores, cache_size, count, digits, interleave, timed
 from .peer_jax import Jax
 from .peer_torch import Torch
 from .peers import Ours, Trainer
@@ -115,9 +115,11 @@ def arithmetic(bench: Bench, recipe: Recipe, seconds: Spread, rows: int) -> str:
     # parameters are read forward; they and their moments (one, of Adam two) are read and written by the update
     walks = 1 + 2 * (3 if recipe.adam else 2)
     moved = walks * table["weights_bytes"] * math.ceil(rows / pass_rows) / seconds.median / 1e9
-    cache = bench.limits.figures[bench.threads]["L3 read-modify-write"]
+    held = (3 if recipe.adam else 2) * table["weights_bytes"]
+    place = "RAM" if held > (cache_size(3) or 8 << 20) else "L3"
+    most = bench.limits.figures[bench.threads][f"{place} read-modify-write"]
     return f"""Ours reaches {digits(rate)} GFLOP/s, {rate / limit:.0%} of the sgemm limit, and moves {digits(moved)} GB/s of
-        parameters and moments, {moved / cache:.0%} of the read-modify-write limit of L3."""
+        parameters and moments, {moved / most:.0%} of the read-modify-write limit of {place}."""
 
 
 def epoch(bench: Bench, batch: int, epochs: int, torch_goal: By, jax_goal: By) -> Result:

@@ -108,12 +108,12 @@ def work(bench: Bench, name: str) -> Result:
     given = data(bench, name, recipe, kind.rows)
     epochs = bench.few(kind.epochs, 1)
     n = given.sequences(recipe)
+    eager = "eager" if recipe.time_steps > 1 else "eager and compiled"
     result = Result(
         kind.title,
         f"""{kind.what} bench/cfg/{kind.cfg}.cfg on {count(n, "sequence" if recipe.time_steps > 1 else "row")},
-        {bench.threads} threads; seconds of an epoch, from one training of {count(epochs, "epoch")}. PyTorch is eager and
-        compiled, with its fused Adam; JAX runs a whole epoch as one compiled scan. Start weights and the first steps are the
-        same, as above.""",
+        {bench.threads} threads; seconds of an epoch, from one training of {count(epochs, "epoch")}. PyTorch is {eager}, with its
+        fused Adam; JAX runs a whole epoch as one compiled scan. Start weights and the first steps are the same, as above.""",
     )
     torch = present(bench, result, "torch", "PyTorch")
     jax = present(bench, result, "jax", "JAX")

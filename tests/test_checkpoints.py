@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -19,6 +20,7 @@ import numpy as np
 import pytest
 from helpers import ROOT, program, run
 from test_kernels import c_test
+from test_model_files import resealed
 from test_training import KINDS, NOISY, rows_of, values
 
 import darknet_vae as dv
@@ -219,6 +221,17 @@ def test_a_finished_training_that_is_resumed_has_nothing_to_do_or_trains_more_ep
         network(cfg).train(X, epochs=2, resume=CHECKPOINT)
 
 
+def test_a_finished_training_that_is_resumed_says_why_it_had_ended(network: Build) -> None:
+    cfg, X = NOISY.format(net="learning_rate=0.05"), rows_of(40)
+    more: dict[str, Any] = {"holdout": 0.25, "patience": 1}
+    epochs = len(network(cfg).train(X, epochs=500, **more).total_loss)
+    assert epochs < 500
+    ended = network(cfg).train(X, epochs=epochs, checkpoint=CHECKPOINT, **more)  # the last epoch is also the end of patience
+    assert ended.stopped == "epochs"
+    assert network(cfg).train(X, epochs=epochs, resume=CHECKPOINT, **more).stopped == "epochs"
+    assert network(cfg).train(X, epochs=epochs + 1, resume=CHECKPOINT, **more).stopped == "patience"
+
+
 def test_max_seconds_leaves_a_checkpoint_from_which_the_epoch_goes_on(network: Build) -> None:
     cfg, X = NOISY.format(net=""), rows_of(30000)
     straight, stopped, resumed = network(cfg), network(cfg), network(cfg)
@@ -286,7 +299,7 @@ def test_a_resume_with_other_rows_or_options_says_what_differs(network: Build) -
         assert net.train(X, epochs=1)  # and it is as it was
 
     refused("seed was 2, now it is 5", seed=5)
-    refused("learning rate was 0.01, now it is 0.02", learning_rate=0.02)
+    refused(r"learning rate .0: the cfg's. was 0.01, now it is 0.02", learning_rate=0.02)
     refused("shuffle was 1, now it is 0", shuffle=False)
     refused("holdout was 0, now it is 0.5", valid=None, holdout=0.5)
     refused("number of rows for validation was 8, now it is 0", valid=None)
@@ -329,6 +342,61 @@ def test_what_is_no_checkpoint_is_refused(network: Build) -> None:
     for path in ("no/folder.safetensors", "/dev/full", "."):
         with pytest.raises(errors.FileError):
             net.train(X, 1, checkpoint=path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("rows_done", 33), ("log_rows", 2**63), ("epoch", -1), ("epoch", 2**31 - 1), ("patience_waited", -1)]
+)
+def test_a_place_that_cannot_be_is_refused_whatever_the_checksum(network: Build, name: str, value: int) -> None:
+    cfg, X = NOISY.format(net=""), rows_of(32)
+    network(cfg).train(X, 2, checkpoint=CHECKPOINT)
+    resealed(CHECKPOINT, lambda metadata: metadata.update({f"darknet_vae.training.{name}": str(value)}))
+    with pytest.raises(errors.FormatError, match=f"the value of darknet_vae.training.{name} cannot be"):
+        network(cfg).train(X, 9, resume=CHECKPOINT)
+
+
+def test_a_stream_without_an_end_is_no_checkpoint(network: Build) -> None:
+    """Nothing more of it is read than a model file would have."""
+    cfg, X = NOISY.format(net=""), rows_of(32)
+    with pytest.raises(errors.FormatError, match="/dev/zero: "):
+        network(cfg).train(X, 9, resume="/dev/zero")
+    network(cfg).train(X, 2, checkpoint=CHECKPOINT)
+    os.mkfifo("fifo")
+
+    def fill() -> None:
+        with contextlib.suppress(BrokenPipeError), open("fifo", "wb") as to:
+            to.write(Path(CHECKPOINT).read_bytes())
+            while True:
+                to.write(bytes(65536))
+
+    filler = threading.Thread(target=fill)
+    filler.start()
+    with pytest.raises(errors.FormatError, match="fifo: it goes on behind the last tensor"):
+        network(cfg).train(X, 9, resume="fifo")
+    filler.join(10)
+    assert not filler.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-checkpoint", "l.csv", "-log", "l.csv"], "-checkpoint and -log are both l.csv"),
+        (["-checkpoint", "latent_space.txt"], "-latents and -checkpoint are both latent_space.txt"),
+        (["-latents", "p_input_0.txt", "-output", "p"], "-latents and -output are both p_input_0.txt"),
+        (
+            ["-checkpoint", CHECKPOINT, "-checkpoint-keep", "3", "-save", "./c.2.safetensors"],
+            "-save ./c.2.safetensors is where -checkpoint-keep 3 puts an older one",
+        ),
+    ],
+)
+def test_no_two_outputs_are_one_file(options: list[str], message: str) -> None:
+    done = run([*program("binary"), "train", str(CFG), str(DIGITS), "-epochs", "1", *options])
+    assert done.returncode == 2 and message in done.stderr and os.listdir() == []
+
+
+def test_a_checkpoint_and_a_log_are_two_files(network: Build) -> None:
+    with pytest.raises(errors.UsageError, match=r"checkpoint and log are both l\.csv"):
+        network(NOISY.format(net="")).train(rows_of(32), 1, checkpoint="l.csv", log="l.csv")
 
 
 @pytest.mark.parametrize("bits", [1, pytest.param(8, marks=pytest.mark.slow)])

@@ -40,36 +40,52 @@ static int train_names(train_job *j) {
     return 0;
 }
 
-static int train_log_writable(const train_job *j) {
-    const cli_args *args = &j->args;
-    const char *const others[][2] = {{"-save", j->save}, {"-latents", j->latents}, {"the labels", j->labels}};
-    int code = cli_writable(args, "log", args->log);
-    for (int i = 0; !code && i < 3; i++)
-        if (*others[i][1] && cli_same_file(args->log, others[i][1]))
-            code = cli_usage(args, "%s and -log are both %s", others[i][0], args->log);
-    return code;
+/* Is it a name that older checkpoints get, such as run.2.safetensors? */
+static int train_older(const cli_args *args, const char *path) {
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *end = strrchr(name, '.'), *digits;
+    char newest[CLI_PATH];
+    if (!end) end = name + strlen(name);
+    for (digits = end; digits > name && digits[-1] >= '0' && digits[-1] <= '9';) digits--;
+    long number = end - digits < 9 ? strtol(digits, NULL, 10) : 0; /* the dot or the end stops it */
+    if (digits == name || digits[-1] != '.' || number < 1 || number >= args->checkpoint_keep) return 0;
+    snprintf(newest, sizeof newest, "%.*s%s", (int)(digits - 1 - path), path, end);
+    return cli_same_file(newest, args->checkpoint);
+}
+
+/* No two of what is written may be one file. */
+static int train_apart(const cli_args *args, const char *const (*outputs)[2], int n) {
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < i; k++)
+            if (*outputs[i][1] && *outputs[k][1] && cli_same_file(outputs[i][1], outputs[k][1]))
+                return cli_usage(args, "%s and %s are both %s", outputs[k][0], outputs[i][0], outputs[i][1]);
+    for (int i = 0; args->checkpoint && i < n; i++)
+        if (*outputs[i][1] && train_older(args, outputs[i][1]))
+            return cli_usage(args, "%s %s is where -checkpoint-keep %ld puts an older one", outputs[i][0],
+                             outputs[i][1], (long)args->checkpoint_keep);
+    return 0;
 }
 
 static int train_writable(const train_job *j) {
     const cli_args *args = &j->args;
-    int code = cli_writable(args, "save", j->save);
-    if (!code && *j->latents) code = cli_writable(args, "latents", j->latents);
-    if (!code && *j->labels) code = cli_check(args, dn_writable(j->labels));
-    if (!code && args->checkpoint) code = cli_writable(args, "checkpoint", args->checkpoint);
-    if (!code && *j->latents && cli_same_file(j->latents, j->save))
-        code = cli_usage(args, "-save and -latents are both %s", j->save);
-    if (!code && args->log) code = train_log_writable(j);
-    if (!code && args->checkpoint && cli_same_file(args->checkpoint, j->save))
-        code = cli_usage(args, "-save and -checkpoint are both %s", j->save);
-    if (code || !args->output) return code;
+    char previews[2][CLI_PATH + 64] = {"", ""};
     static const char *const kinds[] = {"input", "output"};
-    for (int i = 0; i < 2 && !code; i++) {
-        char path[CLI_PATH + 64];
-        if (dn_preview_path(args->output, kinds[i], 0, path, sizeof path) >= sizeof path)
+    for (int i = 0; i < 2 && args->output; i++)
+        if (dn_preview_path(args->output, kinds[i], 0, previews[i], sizeof *previews) >= sizeof *previews)
             return cli_usage(args, "-output: the name is too long");
-        code = cli_writable(args, "output", path);
+    const char *const outputs[][2] = {{"-save", j->save},
+                                      {"-latents", j->latents},
+                                      {"the labels", j->labels},
+                                      {"-checkpoint", args->checkpoint ? args->checkpoint : ""},
+                                      {"-log", args->log ? args->log : ""},
+                                      {"-output", previews[0]},
+                                      {"-output", previews[1]}};
+    enum { OUTPUTS = sizeof outputs / sizeof *outputs };
+    int code = 0;
+    for (int i = 0; i < OUTPUTS && !code; i++) {
+        const char *name = outputs[i][0], *path = outputs[i][1];
+        if (*path) code = *name == '-' ? cli_writable(args, name + 1, path) : cli_check(args, dn_writable(path));
     }
-    return code;
+    return code ? code : train_apart(args, outputs, OUTPUTS);
 }
 
 /* ---- the data ---- */

@@ -5,10 +5,13 @@
 #include "base/crc32c.h"
 #include "base/sys.h"
 #include "io/json.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char PREFIX[] = "darknet_vae.", FORMAT[] = "darknet_vae.format", CHECKSUM[] = "darknet_vae.crc32c";
+#define TOO_SHORT "%s: %zu bytes are too short for a model file"
+static const size_t ANY_ROOM = PTRDIFF_MAX / 2; /* for tensors of a file whose size is not known */
 enum { LENGTH_BYTES = 8, CHECKSUM_DIGITS = 8 };
 
 typedef struct st_text {
@@ -20,7 +23,7 @@ typedef struct st_text {
 struct dn_st {
     char *label, *owned; /* owned: the bytes, if they were read here */
     const char *data;    /* of the tensors */
-    size_t header;       /* bytes before them */
+    size_t header, room; /* bytes before them, and of them */
     char *strings;       /* all names, keys and texts */
     size_t strings_size;
     dn_st_tensor *tensors, **by_name; /* by place */
@@ -190,7 +193,7 @@ static int compare_key(const void *a, const void *b) {
 }
 
 /* The tensors, sorted by place, must cover the `room` bytes after the header. */
-static dn_status st_cover(const dn_st *f, size_t room) {
+static dn_status st_cover(dn_st *f, size_t room) {
     size_t at = 0;
     for (int i = 0; i < f->n_tensors; at += f->tensors[i++].bytes) {
         const dn_st_tensor *t = &f->tensors[i];
@@ -200,7 +203,9 @@ static dn_status st_cover(const dn_st *f, size_t room) {
                  "%s: '%.64s' needs %zu bytes, %zu are left of the file: it is cut short or damaged", f->label, t->name,
                  t->bytes, room - at);
     }
-    DN_CHECK(at == room, DN_E_FORMAT, "%s: %zu bytes behind the last tensor: it is damaged", f->label, room - at);
+    DN_CHECK(at == room || room == ANY_ROOM, DN_E_FORMAT, "%s: %zu bytes behind the last tensor: it is damaged",
+             f->label, room - at);
+    f->room = at;
     return DN_OK;
 }
 
@@ -277,19 +282,21 @@ static dn_status st_attach(dn_st *f, const char *bytes, size_t size) {
     return st_checksum(f, bytes, size);
 }
 
-/* The length of the header, from the first bytes of a file of `size` bytes. */
+/* The length of the header, from the first bytes of a file of `size` bytes; 0: it is not known. */
 static dn_status st_length(dn_st *f, const char *bytes, size_t size) {
     uint64_t length;
-    DN_CHECK(size >= LENGTH_BYTES, DN_E_FORMAT, "%s: %zu bytes are too short for a model file", f->label, size);
+    char has[48] = "";
     memcpy(&length, bytes, sizeof length);
-    DN_CHECK(length <= size - LENGTH_BYTES && length <= DN_ST_HEADER, DN_E_FORMAT,
-             "%s: its header would have %llu bytes, the file has %zu: it is cut short, damaged or no model file",
-             f->label, (unsigned long long)length, size);
+    if (size) snprintf(has, sizeof has, ", the file has %zu", size);
+    DN_CHECK(length <= DN_ST_HEADER && (!size || length <= size - LENGTH_BYTES), DN_E_FORMAT,
+             "%s: its header would have %llu bytes%s: it is cut short, damaged or no model file", f->label,
+             (unsigned long long)length, has);
     f->header = LENGTH_BYTES + (size_t)length;
     return DN_OK;
 }
 
 static dn_status st_parse(dn_st *f, const char *bytes, size_t size) {
+    DN_CHECK(size >= LENGTH_BYTES, DN_E_FORMAT, TOO_SHORT, f->label, size);
     DN_TRY(st_length(f, bytes, size));
     DN_TRY(st_header(f, bytes + LENGTH_BYTES, f->header - LENGTH_BYTES, size - f->header));
     return st_attach(f, bytes, size);
@@ -301,30 +308,33 @@ static dn_status st_read(dn_st *f, int fd, size_t at, size_t size) {
     if (!grown) return DN_E_MEMORY;
     f->owned = grown;
     DN_TRY(dn_reader_read(fd, f->label, f->owned + at, size - at, &got));
+    DN_CHECK(at + got >= LENGTH_BYTES, DN_E_FORMAT, TOO_SHORT, f->label, at + got);
     DN_CHECK(got == size - at, DN_E_FORMAT, "%s: cut short while it was being read", f->label);
     return DN_OK;
 }
 
-/* A regular file: its header is checked before its tensors are read. */
+/* The header is checked before the tensors are read. size 0: of a pipe or a device, which may never end, and of which
+ * no more is read than the header asks for. */
 static dn_status st_read_file(dn_st *f, int fd, size_t size) {
-    DN_CHECK(size >= LENGTH_BYTES, DN_E_FORMAT, "%s: %zu bytes are too short for a model file", f->label, size);
+    size_t more = 0;
+    char byte;
     DN_TRY(st_read(f, fd, 0, LENGTH_BYTES));
     DN_TRY(st_length(f, f->owned, size));
     DN_TRY(st_read(f, fd, LENGTH_BYTES, f->header));
-    DN_TRY(st_header(f, f->owned + LENGTH_BYTES, f->header - LENGTH_BYTES, size - f->header));
-    DN_TRY(st_read(f, fd, f->header, size));
-    return st_attach(f, f->owned, size);
+    DN_TRY(st_header(f, f->owned + LENGTH_BYTES, f->header - LENGTH_BYTES, size ? size - f->header : ANY_ROOM));
+    size_t whole = f->header + f->room;
+    DN_TRY(st_read(f, fd, f->header, whole));
+    if (!size) DN_TRY(dn_reader_read(fd, f->label, &byte, 1, &more));
+    DN_CHECK(!more, DN_E_FORMAT, "%s: it goes on behind the last tensor: it is damaged", f->label);
+    return st_attach(f, f->owned, whole);
 }
 
 static dn_status st_load(dn_st *f, const char *path) {
     int fd;
     DN_TRY(dn_reader_open(&fd, path));
-    size_t size = dn_reader_left(fd);
-    dn_status status = size ? st_read_file(f, fd, size) : DN_OK;
+    dn_status status = st_read_file(f, fd, dn_reader_left(fd));
     dn_reader_close(fd);
-    if (size || status != DN_OK) return status;
-    DN_TRY(dn_file_read(path, PTRDIFF_MAX / 2, &f->owned, &size)); /* a pipe, or empty */
-    return st_parse(f, f->owned, size);
+    return status;
 }
 
 static dn_status st_create(dn_st **out, const char *label) {
@@ -384,10 +394,3 @@ const char *dn_st_text(const dn_st *f, const char *key, size_t *length) {
 }
 
 const char *dn_st_key(const dn_st *f, int i) { return i >= 0 && i < f->n_texts ? f->texts[i].key : NULL; }
-
-int dn_st_looks(const char *bytes, size_t size) {
-    uint64_t length;
-    if (size <= LENGTH_BYTES || bytes[LENGTH_BYTES] != '{') return 0;
-    memcpy(&length, bytes, sizeof length);
-    return length <= DN_ST_HEADER;
-}

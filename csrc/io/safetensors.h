@@ -57,7 +57,6 @@ const char *dn_st_text(const dn_st *file, const char *key, size_t *length);
 const char *dn_st_key(const dn_st *file, int index);
 
 /* Do the first bytes of a file look like this layout? Neither a cfg nor a weights file does. */
-int dn_st_looks(const char *bytes, size_t size);
 
 /* ---- writing ---- */
 

@@ -48,6 +48,7 @@ dn_status dn_checkpoints_create(dn_trainer *t, const dn_train_options *o) {
              "checkpoint_keep=%d is not a number of files", o->checkpoint_keep);
     if (!wanted) return DN_OK;
     DN_CHECK(strcmp(o->checkpoint, "-"), DN_E_USAGE, "a checkpoint cannot go to standard output, it needs a file");
+    DN_CHECK(!o->log || strcmp(o->checkpoint, o->log), DN_E_USAGE, "checkpoint and log are both %s", o->log);
     DN_TRY(checkpoint_every(c, o->checkpoint_every));
     c->keep = o->checkpoint_keep ? o->checkpoint_keep : 1;
     DN_TRY(dn_writer_replace(&w, o->checkpoint));

@@ -3,6 +3,7 @@
 #include "base/sys.h"
 #include "jobs/training_fields.h"
 #include "net/model_file.h"
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -46,13 +47,26 @@ static dn_status resume_number(const dn_st *file, const dn_training_number *n, v
     return DN_OK;
 }
 
-static dn_status resume_numbers(const dn_st *file, dn_training_number *numbers, int n, size_t layers, int sets) {
+/* What is restored counts epochs, if it is an int, and else rows of the epoch. */
+static dn_status resume_possible(const dn_st *file, const dn_trainer *t, const dn_training_number *n,
+                                 const void *value) {
+    int possible = 1;
+    if (n->compared) return DN_OK;
+    if (n->type == DN_FIELD_INT) possible = *(const int *)value >= 0 && *(const int *)value < INT_MAX / 2;
+    if (n->type == DN_FIELD_SIZE) possible = *(const size_t *)value <= t->feed.n;
+    DN_CHECK(possible, DN_E_FORMAT,
+             "%s: the value of " DN_TRAINING_KEY "%s cannot be, it is no checkpoint of such rows", dn_st_label(file),
+             n->name);
+    return DN_OK;
+}
+
+static dn_status resume_numbers(const dn_st *file, const dn_trainer *t, dn_training_number *numbers, int n, int sets) {
     union {
         dn_report report;
         double number;
         uint64_t whole;
     } one;
-    double *sums = dn_alloc(2 * layers, sizeof *sums);
+    double *sums = dn_alloc(2 * (size_t)t->net->n_layers, sizeof *sums);
     dn_status status = sums ? DN_OK : DN_E_MEMORY;
     for (int i = 0; status == DN_OK && i < n; i++) {
         void *scratch = numbers[i].type == DN_FIELD_SUMS ? (void *)sums : (void *)&one;
@@ -62,6 +76,7 @@ static dn_status resume_numbers(const dn_st *file, dn_training_number *numbers, 
         if (sets && numbers[i].compared) continue;
         status = resume_number(file, &numbers[i], sets ? numbers[i].at : scratch, &there);
         was.at = scratch;
+        if (status == DN_OK && there && !sets) status = resume_possible(file, t, &numbers[i], scratch);
         if (status != DN_OK || !there || !numbers[i].compared) continue;
         resume_show(&was, before, sizeof before);
         resume_show(&numbers[i], now, sizeof now);
@@ -188,7 +203,7 @@ static dn_status resume_check(const dn_st *file, dn_trainer *t, dn_training_numb
              "%s: a model, but no checkpoint: a training can begin with its weights (-weights), not go on from it",
              dn_st_label(file));
     DN_TRY(resume_cfg(file, t->net));
-    DN_TRY(resume_numbers(file, numbers, n, (size_t)t->net->n_layers, 0));
+    DN_TRY(resume_numbers(file, t, numbers, n, 0));
     return resume_blocks(file, t, NULL);
 }
 
@@ -199,7 +214,7 @@ static dn_status resume_file(const dn_st *file, dn_trainer *t) {
     size_t most = net->n_values > net->n_statistics ? net->n_values : net->n_statistics;
     DN_TRY(resume_check(file, t, numbers, n));
     float *host = dn_alloc(most, sizeof *host);
-    dn_status status = host ? resume_numbers(file, numbers, n, (size_t)net->n_layers, 1) : DN_E_MEMORY;
+    dn_status status = host ? resume_numbers(file, t, numbers, n, 1) : DN_E_MEMORY;
     if (status == DN_OK) status = resume_blocks(file, t, host);
     dn_free(host);
     return status;
@@ -214,7 +229,8 @@ static dn_status resume_place(dn_trainer *t, const char *path) {
              t->at ? "within" : "after", t->epoch + (t->at > 0));
     if (epochs && left <= whole) dn_trainer_stop(t, DN_STOP_EPOCHS);
     if (t->max_batches && t->net->state.batches >= t->max_batches) dn_trainer_stop(t, DN_STOP_BATCHES);
-    if (!t->at && t->keep.patience && t->keep.waited >= t->keep.patience) dn_trainer_stop(t, DN_STOP_PATIENCE);
+    if (!t->finished && !t->at && t->keep.patience && t->keep.waited >= t->keep.patience)
+        dn_trainer_stop(t, DN_STOP_PATIENCE);
     if (t->kept_epoch.n) t->net->notes.losses = t->kept_epoch;
     t->validation.running = t->at && (whole || t->finished) && t->feed.validation.kind != DN_VALIDATE_NOTHING;
     return DN_OK;

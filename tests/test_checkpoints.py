@@ -232,6 +232,20 @@ def test_a_finished_training_that_is_resumed_says_why_it_had_ended(network: Buil
     assert network(cfg).train(X, epochs=epochs + 1, resume=CHECKPOINT, **more).stopped == "patience"
 
 
+@pytest.mark.parametrize("net", ["", "ema=0.9"])
+def test_a_checkpoint_is_the_model_that_would_be_saved_then(net: str, network: Build) -> None:
+    cfg, X = KINDS["dropout and batch norm"].replace("{net}", f"adam=1\n{net}"), rows_of(40)
+    trained = network(cfg)
+    loss = trained.train(X, 3, holdout=0.2, checkpoint=CHECKPOINT).valid_loss[-1]
+    trained.save("m.safetensors")
+    held = X[trained.held_out(len(X), 0.2)]
+    for loaded in (dv.Network.load(CHECKPOINT), dv.Network.load("m.safetensors"), network(cfg)):
+        if not loaded.seen:
+            loaded.load_weights(CHECKPOINT)
+        assert values(loaded) == values(dv.Network.load("m.safetensors"))
+        assert loaded.evaluate(held)["total_loss"] == pytest.approx(loss, rel=1e-6)
+
+
 def test_max_seconds_leaves_a_checkpoint_from_which_the_epoch_goes_on(network: Build) -> None:
     cfg, X = NOISY.format(net=""), rows_of(30000)
     straight, stopped, resumed = network(cfg), network(cfg), network(cfg)

@@ -122,14 +122,14 @@ int dn_model_has_block(const dn_st *file, const char *prefix) {
 /* ---- loading ---- */
 
 /* Check the layers' tensors, or copy them. A layer that is not saved need not be there. */
-static dn_status load_layers(dn_net *net, const dn_st *file, int start, int cutoff, int copy) {
+static dn_status load_layers(dn_net *net, const dn_st *file, const char *prefix, int start, int cutoff, int copy) {
     const dn_st_tensor *s;
     for (int i = start; i < net->n_layers && (cutoff < 0 || i < cutoff); i++) {
         dn_layer *l = &net->layers[i];
         if (l->dont_load || (l->dont_save && !dn_model_has_layer(file, l))) continue;
         if (!copy) DN_TRY(dn_watched()); /* not while values are copied: all or none */
         for (int k = 0; k < l->n_tensors; k++) {
-            DN_TRY(tensor_find(file, "", l, &l->tensors[k], &s));
+            DN_TRY(tensor_find(file, prefix, l, &l->tensors[k], &s));
             if (copy) net->ops->upload(net->pool, l->tensors[k].value, s->data, s->bytes);
         }
     }
@@ -154,9 +154,11 @@ dn_status dn_model_load(dn_net *net, const dn_st *file, int clear, int start, in
     DN_TRY(dn_model_read_state(file, &read));
     if (start < 0) start = 0;
     if (start == 0 && cutoff < 0) DN_TRY(no_others(net, file));
-    DN_TRY(load_layers(net, file, start, cutoff, 0));
+    /* of a checkpoint what a model file of that moment would hold */
+    const char *prefix = dn_st_ours(file) && read.state.updates && dn_model_has_block(file, "ema.") ? "ema." : "";
+    DN_TRY(load_layers(net, file, prefix, start, cutoff, 0));
     if (dn_st_ours(file)) DN_TRY(load_notes(net, file, &read.losses));
-    DN_TRY(load_layers(net, file, start, cutoff, 1));
+    DN_TRY(load_layers(net, file, prefix, start, cutoff, 1));
     dn_net_begin_anew(net, clear ? 0 : read.state.seen);
     return DN_OK;
 }

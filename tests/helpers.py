@@ -8,6 +8,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -57,13 +59,20 @@ BUILD = os.environ.get("DARKNET_TEST_BUILD", str(ROOT / "build" / "make"))
 """The folder that tests build in."""
 
 
+@contextmanager
+def building(folder: str = BUILD) -> Iterator[None]:
+    """One build at a time in a folder, also of tests that run side by side."""
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "tests.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 @functools.cache
 def made(target: str, file: str, *variables: str, folder: str = BUILD) -> str:
     """`make variables target` in a folder; the path of `file` there."""
     environment = {k: v for k, v in os.environ.items() if k not in ("LD_PRELOAD", "MAKEFLAGS", "LD_LIBRARY_PATH")}
-    os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, "tests.lock"), "w") as lock:  # tests may run side by side
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with building(folder):
         words = ["make", "-j2", f"B={folder}", *variables, target]
         done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, f"make {target} failed:\n{done.stdout}\n{done.stderr}"

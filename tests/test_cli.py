@@ -133,8 +133,8 @@ def test_a_loss_that_explodes_later_keeps_the_last_good_epoch(kind: str) -> None
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_saves_what_was_learned(kind: str, number: signal.Signals) -> None:
     words = [*program(kind), "train", CFG, CSV, "-epochs", "1000000", "-save", "w.weights"]
-    # a shell's background jobs, so also a suite that is one, are born to ignore SIGINT
-    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    # a suite that a shell runs in the background ignores SIGINT, and one under nohup SIGHUP, and so do its children
+    heed = functools.partial(signal.signal, number, signal.SIG_DFL)
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
     assert process.stderr is not None
     try:

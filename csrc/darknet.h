@@ -295,7 +295,7 @@ typedef struct dn_model_notes {
     int n_columns;
     const char *columns; /* (n_columns) names of the inputs, zero-terminated, one after another */
     dn_classes classes;  /* names of the classes; n = 0: none */
-    dn_report losses;    /* of the last epoch; training sets them */
+    dn_report losses;    /* of the epoch whose weights were kept; training sets them */
 } dn_model_notes;
 /* The texts belong to the network, until its notes are set or another file is loaded. */
 DN_API dn_status dn_net_notes(const dn_net *net, dn_model_notes *notes);

@@ -121,7 +121,12 @@ class History(Mapping[str, list[float]]):
         return len(self._values)
 
     def __repr__(self) -> str:
-        return f"History({self._values}, seconds={self.seconds:.3g})"
+        """One line: all values are in the mapping, and a notebook shows what `train` returns."""
+        epochs = len(self.total_loss)
+        last = ", ".join(f"{name} {values[-1]:.5g}" for name, values in self._values.items() if values)
+        why = f", stopped by {self.stopped}" if self.stopped not in (None, "epochs", "max_batches") else ""
+        kept = f", kept epoch {self.kept_epoch}" if self.kept_epoch != epochs else ""
+        return f"<History: {epochs} epochs, {self.seconds:.3g} s{why}{kept}{'; last: ' * bool(last)}{last}>"
 
     def _of(self, *names: str) -> list[float]:
         return next((self._values[name] for name in names if name in self._values), [])
@@ -562,31 +567,45 @@ class Network:
     ) -> History:
         """Train on the rows of X (n, inputs) towards `truth` (default: X itself) and return the losses per epoch.
 
-        epochs: None trains until the cfg's max_batches, or for as many once more if the network has reached them. A training
-        continues where the last one stopped, so training in several calls equals training in one.
-        continues: as in Darknet, the learning rate schedule and max_batches count from the first row ever trained, including
-        those before the weights were saved and loaded; a UsageError when nothing is left to train.
-        callback(progress) is called after every epoch; when it returns True, training ends. It may be a list: all are called.
-        learning_rate overrides the cfg's for this training. After every epoch the network is evaluated on held-out rows: on
-        `valid`, a pair (X, truth) or X alone, or on the fraction `holdout` of the rows (0.2: the last fifth of an order drawn
-        from the seed), which is then not trained on; with a truth and neither of them, on the training rows. preview: write ten
-        inputs and outputs per epoch to files named after this one; a failure to write them is a warning. on_slice(progress) is
-        called about every 50 ms. history: append to this one. progress: show it, as a bar if tqdm is installed, otherwise as a
-        line; None: in notebooks only.
-        patience: stop after so many epochs in a row in which the loss of held-out rows (`valid_loss`) has not improved by more
-        than `min_delta`; counting begins after warm-ups (burn_in). keep: "last" leaves the weights of the last epoch, "best"
-        those of the lowest valid_loss, the first one of equals, with the optimiser's moments and `seen` of that epoch, from which
-        another training goes on; None: "best" with patience, otherwise "last". max_seconds: stop at the end of the step in which
-        so many seconds are over. `history.stopped` and `history.kept_epoch` say what happened.
-        log: a file, .csv or .jsonl, which gets a line for every epoch as it ends (see `Progress.record`), and one after every
-        `log_every` batches, whose losses are means since the last line.
-        checkpoint: a model file (.safetensors) to which everything is written that the training needs to go on, every
-        checkpoint_every ("60s", the default, or epochs: "1e") and at the end; checkpoint_keep: how many are kept (F.safetensors,
-        F.1.safetensors, ...). resume: go on from such a file, with the same rows and options (another number of epochs is fine);
-        everything is then as if the training had not been stopped, and the history is that of the epochs still to come.
-        Ctrl-C raises KeyboardInterrupt after the current batch; what was learned until then stays in the network. A loss that
-        stops being finite raises NumericError and leaves the network as it was after the last good epoch; the epochs until then
-        are in `history` if it was given. After both, keep="best" leaves the best epoch, if there is one.
+        What to train, and for how long:
+
+        - epochs: None trains until the cfg's max_batches, or for as many once more if the network has reached them. A training
+          continues where the last one stopped, so training in several calls equals training in one.
+        - shuffle: a new order of the rows in every epoch, drawn from the seed.
+        - learning_rate: instead of the cfg's, for this training.
+        - continues: as in Darknet, the learning rate schedule and max_batches count from the first row ever trained, including
+          those before the weights were saved and loaded; a UsageError when nothing is left to train.
+        - max_seconds: stop at the end of the step in which so many seconds are over.
+
+        Held-out rows, on which the network is evaluated after every epoch (`valid_loss`):
+
+        - holdout: the fraction of the rows to hold out, such as 0.2: the last ones of an order drawn from the seed.
+        - valid: other rows instead, a pair (X, truth) or X alone. With a truth and neither of the two, scores are of the training
+          rows.
+        - patience: stop after so many epochs in a row in which valid_loss has not fallen by more than `min_delta`; counting
+          begins after warm-ups (burn_in).
+        - keep: "last" leaves the weights of the last epoch; "best" those of the lowest valid_loss, the first one of equals, with
+          the moments and `seen` of that epoch, from which another training continues. None: "best" with patience, else "last".
+
+        What is shown, called and written meanwhile:
+
+        - progress: show it, as a bar if tqdm is installed, otherwise as a line; None: in notebooks only.
+        - callback: callback(progress) is called after every epoch; when it returns True, training ends. A list: all are called.
+        - on_slice: on_slice(progress) is called about every 50 ms.
+        - history: append to this one.
+        - log: a file, .csv or .jsonl, which gets a line for every epoch as it ends (see `Progress.record`); log_every: also one
+          after so many batches, whose losses are means since the last line.
+        - preview: write ten inputs and outputs per epoch to files named after this one; a failure to write them is a warning.
+        - checkpoint: a model file (.safetensors) that holds everything the training needs to continue, written every
+          checkpoint_every ("60s", the default, or epochs: "1e") and at the end.
+        - checkpoint_keep: how many are kept: F.safetensors, F.1.safetensors, ... (1).
+        - resume: continue from such a file, with the same rows and options (another number of epochs is fine). Everything is then
+          as if the training had not been stopped; the history has the epochs still to come.
+
+        `history.stopped`, `history.kept_epoch` and `history.outcome` say how it ended. Ctrl-C raises KeyboardInterrupt after the
+        current batch; what was learned until then stays in the network. A loss that stops being finite raises NumericError and
+        leaves the network as it was after the last good epoch; the epochs until then are in `history` if it was given. After
+        both, keep="best" leaves the best epoch, if there is one.
         """
         history = History() if history is None else history
         before, why = len(history.total_loss), "failed"
@@ -606,7 +625,7 @@ class Network:
                 if offset is None:  # a training that goes on counts its epochs from its own beginning
                     offset = max(before - (now.epoch - now.epoch_done), 0)
                 if now.warning is not None:
-                    warnings.warn(now.warning, stacklevel=2)
+                    warnings.warn(now.warning, stacklevel=3)
                 shown.show(now)
                 if on_slice is not None:
                     on_slice(now)
@@ -689,7 +708,7 @@ class Network:
                 p.warning = ffi.NULL
                 status = lib.dn_trainer_run(trainer, SLICE_MS, p)
                 if status != lib.DN_OK and p.warning != ffi.NULL:
-                    warnings.warn(text(p.warning), stacklevel=5)
+                    warnings.warn(text(p.warning), stacklevel=4)
                 check(status, preview)
                 lib.dn_progress_line(p, line, 256)
                 losses = _values(p.report)
@@ -703,7 +722,7 @@ class Network:
         finally:
             ended = status in (lib.DN_OK, lib.DN_E_INTERRUPTED)
             if ended and lib.dn_trainer_checkpoint(trainer) != lib.DN_OK:
-                warnings.warn(text(lib.dn_error()), stacklevel=5)
+                warnings.warn(text(lib.dn_error()), stacklevel=4)
             status = lib.dn_trainer_finish(trainer)
             lib.dn_trainer_outcome(trainer, line, 256)
             history.outcome = text(line)

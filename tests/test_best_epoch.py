@@ -56,6 +56,19 @@ def truth_of(kind: str, n: int, seed: int) -> np.ndarray:
     return rows_of(n, 6, seed)
 
 
+def test_a_history_is_shown_in_one_line() -> None:
+    net = dv.Network(cfg_text=KINDS["a VAE"].format("adam=1"), seed=1, device="cpu")
+    history = net.train(rows_of(64), 200, holdout=0.25, patience=5)
+    assert history.stopped == "patience"
+    line = (
+        f"<History: {len(history.total_loss)} epochs, {history.seconds:.3g} s, stopped by patience, kept epoch "
+        f"{history.kept_epoch}; last: image_loss {history.image_loss[-1]:.5g}, "
+    )
+    assert repr(history).startswith(line) and f"valid_loss {history.valid_loss[-1]:.5g}>" in repr(history)
+    assert repr(net.train(rows_of(64), 2)).startswith("<History: 2 epochs, ")
+    assert repr(dv.network.History()) == "<History: 0 epochs, 0 s>"
+
+
 def values(net: dv.Network) -> bytes:
     return b"".join(layer.params[name].tobytes() for layer in net.layers for name in layer.params)
 

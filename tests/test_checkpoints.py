@@ -313,7 +313,8 @@ def test_a_resume_with_other_rows_or_options_says_what_differs(network: Build) -
         assert net.train(X, epochs=1)  # and it is as it was
 
     refused("seed was 2, now it is 5", seed=5)
-    refused(r"learning rate .0: the cfg's. was 0.01, now it is 0.02", learning_rate=0.02)
+    refused("learning rate was 0.01, now it is 0.02", learning_rate=0.02)
+    refused("learning rate was 0.01, now it is that of the cfg", learning_rate=None)
     refused("shuffle was 1, now it is 0", shuffle=False)
     refused("holdout was 0, now it is 0.5", valid=None, holdout=0.5)
     refused("number of rows for validation was 8, now it is 0", valid=None)
@@ -706,8 +707,9 @@ def test_a_signal_leaves_a_checkpoint_from_which_the_training_goes_on(kind: str,
         if line.startswith("epoch 3/"):
             break
     child.send_signal(number)
-    child.communicate()
+    _, told = child.communicate()
     assert child.returncode == 128 + number and os.path.exists("o.weights")
+    assert told.splitlines()[-1] == f"to go on with this training: the same command with -resume {CHECKPOINT}"
     epochs = str(seen_of(CHECKPOINT) // 1797 + 2)
     assert run([*words, "-epochs", epochs, "-resume", CHECKPOINT]).returncode == 0
     resumed = Path("o.weights").read_bytes()

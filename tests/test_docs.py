@@ -111,6 +111,16 @@ def test_the_commands_of_the_training_page_run() -> None:
     assert Path("log.csv").read_text().count("\n") > 60
 
 
+@pytest.mark.parametrize("page", ["checkpoints.md", "model-file.md", "optimizers.md"])
+def test_the_commands_of_other_pages_run_without_a_warning(page: str) -> None:
+    commands, _ = blocks_of((ROOT / "docs" / page).read_text())
+    commands = [command for command in commands if " CFG " not in command]
+    assert commands
+    for command in commands:
+        done = run([*MODULE, *command.split(" #")[0].split()[1:]])
+        assert done.returncode == 0 and "warning" not in done.stderr, f"{command}\n{done.stderr}"
+
+
 def test_the_python_of_the_training_page_runs() -> None:
     _, code = blocks_of((ROOT / "docs" / "training.md").read_text())
     scope: dict[str, object] = {}

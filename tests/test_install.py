@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
 
 import pytest
-from helpers import BINARY, BUILD, ROOT, building, made
+from helpers import BINARY, BUILD, MODULE, ROOT, building, made
 
 import darknet_vae as dv
 
@@ -82,8 +84,8 @@ def test_libraries_show_the_names_of_the_interface_alone(place: Path) -> None:
         assert set(found) - header == {"dn_sys_fail_at"}  # for tests
 
 
-@pytest.mark.parametrize("static", [False, True])
-def test_the_example_is_built_with_pkg_config_and_runs(place: Path, static: bool) -> None:
+def built(place: Path, name: str, static: bool) -> dict[str, str]:
+    """Compile an example as its first lines say; returns the environment to run it in."""
     if not shutil.which("pkg-config"):
         pytest.skip("pkg-config is missing")
     lib = place / PREFIX[1:] / "lib"
@@ -91,12 +93,38 @@ def test_the_example_is_built_with_pkg_config_and_runs(place: Path, static: bool
     options = checked(["pkg-config", *["--static"] * static, "--cflags", "--libs", "darknet-vae"], env=environment).split()
     if static:
         options = [str(lib / "libdarknet.a") if option == "-ldarknet" else option for option in options]
-    source = str(ROOT / "examples" / "c" / "train.c")
-    checked([*CC, "-Wall", "-Wextra", "-Werror", source, "-o", "train", *options])
-    told = checked(["./train", CFG, CSV], env={**os.environ, "LD_LIBRARY_PATH": "" if static else str(lib)})
+    source = str(ROOT / "examples" / "c" / f"{name}.c")
+    checked([*CC, "-Wall", "-Wextra", "-Werror", source, "-o", name, *options])
+    return {**os.environ, "LD_LIBRARY_PATH": "" if static else str(lib)}
+
+
+@pytest.mark.parametrize("static", [False, True])
+def test_the_example_is_built_with_pkg_config_and_runs(place: Path, static: bool) -> None:
+    environment = built(place, "train", static)
+    told = checked(["./train", CFG, CSV], env=environment)
     losses = [float(line.split(": ")[1]) for line in told.splitlines()]
     assert len(losses) == 20 and losses[-1] < 0.8 * losses[0]
     assert Path("vae.weights").exists()
+
+
+def test_the_example_with_checkpoints_continues_where_it_was_stopped(place: Path) -> None:
+    environment = built(place, "resume", static=False)
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    words = ["stdbuf", "-oL", "./resume", CFG, CSV]  # lines as they come
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment, preexec_fn=heed) as child:
+        assert child.stdout
+        before = [child.stdout.readline() for _ in range(5)]
+        child.send_signal(signal.SIGINT)
+        before += child.stdout.readlines()
+    assert child.returncode == 0 and before[-2].startswith("stopped; kept epoch ")
+    after = checked(["./resume", CFG, CSV], env=environment).splitlines()
+    epochs = [int(line.split(":")[0].split()[1]) for line in [*before, *after] if line.startswith("epoch ")]
+    assert epochs == list(range(1, len(epochs) + 1))
+    assert after[-2].startswith(("patience; kept epoch ", "epochs; kept epoch "))
+    logged = Path("log.csv").read_text().splitlines()
+    assert [int(line.split(",")[0]) for line in logged[1:]] == epochs
+    loss = dv.Network.load("model.safetensors").evaluate(dv.load_csv(CSV, label_column="label", scale=16))["total_loss"]
+    assert after[-1] == f"model.safetensors: total_loss {loss:.4f}"
 
 
 def test_uninstall_leaves_nothing(place: Path, tmp_path: Path) -> None:
@@ -115,7 +143,7 @@ def options_of(verb: str) -> list[str]:
     return [name for line in lines if line.startswith("  -") for name in re.findall(r"-[\w-]+(?=,| |$)", line[2:22])]
 
 
-VERBS = ["train", "sample", "encode", "reconstruct", "predict", "evaluate", "inspect"]
+VERBS = ["train", "sample", "encode", "reconstruct", "predict", "evaluate", "inspect", "info", "convert"]
 
 
 def test_the_manual_page_has_every_verb_option_variable_and_exit_code() -> None:
@@ -124,6 +152,9 @@ def test_the_manual_page_has_every_verb_option_variable_and_exit_code() -> None:
     for verb in VERBS:
         assert f"\n.B {verb}\\fR " in page
         assert all(f"\\fB{option}\\fR" in page for option in options_of(verb))
+    for words in ([BINARY], MODULE):
+        described = re.findall(r"^\.B \w+\\fR .*\n(.*)", checked([*words, "--man"]), flags=re.M)
+        assert len(described) >= len(VERBS) and all(line[0].isupper() and line[-1] == "." for line in described)
     documented = re.findall(r"`(DARKNET_\w+)`", (ROOT / "README.md").read_text())
     assert len(documented) >= 6 and all(f"\n.B {name}\n" in page for name in documented)
     assert all(f"{code} " in page.split(".SH EXIT STATUS")[1] for code in range(7))

@@ -485,7 +485,7 @@ def test_convert_goes_both_ways() -> None:
     Path("small.cfg").write_text(SMALL)
     darknet("train", "small.cfg", str(DIGITS), "-epochs", "1", "-save", "a.weights")
     darknet("convert", "small.cfg", "b.safetensors", "-weights", "a.weights")
-    darknet("convert", "b.safetensors", "c.weights")
+    assert darknet("convert", "b.safetensors", "c.weights").stderr == "saved c.weights, c.cfg, c.labels.txt\n"
     assert Path("c.weights").read_bytes() == Path("a.weights").read_bytes()
     assert Path("c.cfg").read_text() == SMALL and Path("c.labels.txt").read_bytes() == Path("a.labels.txt").read_bytes()
     darknet("convert", "b.safetensors", "c.weights")  # the same again
@@ -497,7 +497,9 @@ def test_convert_goes_both_ways() -> None:
     assert "batch=2" in info("d.safetensors")["cfg"] and info("d.safetensors")["columns"]["classes"][9] == "9"
     assert "convert needs the trained parameters" in darknet("convert", "small.cfg", "e.safetensors", code=2).stderr
     assert "neither .safetensors" in darknet("convert", "b.safetensors", "e.txt", code=2).stderr
+    assert "convert CFG OUTPUT -weights a.weights" in darknet("convert", "a.weights", "e.safetensors", code=2).stderr
     assert "is the input" in darknet("convert", "b.safetensors", "b.safetensors", code=2).stderr
+    assert "for a cfg: inspect small.cfg" in darknet("info", "small.cfg", code=2).stderr
 
 
 def test_convert_writes_scale_and_trees_beside_the_weights_and_nowhere_else() -> None:

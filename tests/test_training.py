@@ -131,7 +131,9 @@ def test_epochs_beyond_the_end_of_poly_are_told_once(network: Build) -> None:
     told = r"policy=poly ends at max_batches=100, which is epoch 5: epochs 6 to 60 do not change the weights; .*max_batches"
     with pytest.warns(UserWarning, match=told) as caught:
         ae(network, "policy=poly\nmax_batches=100").train(X, epochs=60)
-    assert len(caught) == 1
+    assert len(caught) == 1 and caught[0].filename == __file__  # where train was called
+    with pytest.warns(UserWarning, match="which is epoch 5: epoch 6 does not change the weights; give a larger"):
+        ae(network, "policy=poly\nmax_batches=100").train(X, epochs=6)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ae(network, "policy=poly\nmax_batches=100").train(X, epochs=5)

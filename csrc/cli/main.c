@@ -10,7 +10,7 @@ const cli_verb cli_verbs[] = {
      "autoencoder; with a softmax or logistic loss over the label column, or with\n"
      "-target, a supervised model (its weights are named after the CFG, and its\n"
      "labels are saved beside them); otherwise an autoencoder. Ctrl-C ends the\n"
-     "training and saves what was learned."},
+     "training and saves what was learned; with -checkpoint it can be resumed."},
     {"sample", CLI_SAMPLE, cli_sample, "CFG [LATENTS.csv] -weights W",
      "decode latent vectors: -n random ones, or those of a CSV", 1, 2, NULL},
     {"encode", CLI_ENCODE, cli_encode, "CFG ROWS.csv -weights W", "the latent mean of every row", 2, 2, NULL},

@@ -3,10 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+static int ends_in(const char *path, const char *end) {
+    size_t n = strlen(path), m = strlen(end);
+    return n > m && !strcmp(path + n - m, end);
+}
+
 int cli_info(const cli_args *args) {
     size_t length = 0;
     char found[CLI_PATH];
     const char *path = cli_find(args->cfg, found);
+    if (ends_in(path, ".cfg"))
+        return cli_usage(args, "info is about model files and weights files; for a cfg: inspect %s", args->cfg);
     int code = cli_check(args, dn_model_info(path, args->json, NULL, 0, &length));
     if (code) return code;
     char *text = malloc(length + 1);
@@ -34,24 +41,34 @@ static int convert_classes(const cli_args *args, dn_net *net) {
     return code;
 }
 
-static int ends_in_weights(const char *path) {
-    size_t n = strlen(path);
-    return n > 8 && !strcmp(path + n - 8, ".weights");
+/* Which files there are now. */
+static int convert_report(const cli_args *args, const dn_net *net, int model) {
+    char labels[CLI_PATH] = "";
+    dn_classes classes = {0};
+    int code = model ? 0 : cli_check(args, dn_net_classes(net, &classes));
+    if (!code && classes.n) dn_classes_path(args->data, labels, sizeof labels);
+    if (!code && model) fprintf(stderr, "saved %s\n", args->data);
+    if (!code && !model)
+        fprintf(stderr, "saved %s, %.*s.cfg%s%s\n", args->data, (int)(strlen(args->data) - strlen(".weights")),
+                args->data, *labels ? ", " : "", labels);
+    dn_classes_free(&classes);
+    return code;
 }
 
 int cli_convert(const cli_args *args) {
     cli_args own = *args;
     dn_net *net = NULL;
     int model = cli_is_model_name(args->data);
-    if (!model && !ends_in_weights(args->data))
-        return cli_usage(args, "convert: %s is neither .safetensors, a model file, nor .weights", args->data);
+    if (!model && !ends_in(args->data, ".weights"))
+        return cli_usage(args, "convert: %s ends in neither .safetensors (a model file) nor .weights (Darknet)",
+                         args->data);
     if (cli_same_file(args->cfg, args->data)) return cli_usage(args, "convert: %s is the input", args->data);
     if (args->gpu < 0) own.cpu = 1; /* nothing is computed */
     own.data = NULL;
     int code = cli_network(&own, &net);
     if (!code) code = convert_classes(&own, net);
     if (!code) code = cli_check(args, model ? dn_net_save(net, args->data) : dn_net_save_pair(net, args->data));
-    if (!code && !args->quiet) fprintf(stderr, "saved %s\n", args->data);
+    if (!code && !args->quiet) code = convert_report(args, net, model);
     dn_net_destroy(net);
     return code;
 }

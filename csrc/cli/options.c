@@ -2,6 +2,7 @@
  * completions all come from it. */
 #include "base/nearest.h"
 #include "cli/cli.h"
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stddef.h>
@@ -10,7 +11,7 @@
 
 #define AT(field) offsetof(cli_args, field)
 const cli_option cli_options[] = {
-    {{"weights", "w"}, CLI_FILE, AT(weights), CLI_TRAIN, "W", "continue from these weights (.weights, .safetensors)"},
+    {{"weights", "w"}, CLI_FILE, AT(weights), CLI_TRAIN, "W", "begin with these weights (.weights, .safetensors)"},
     {{"weights", "w"},
      CLI_FILE,
      AT(weights),
@@ -18,8 +19,8 @@ const cli_option cli_options[] = {
      "W",
      "the trained parameters (.weights, .safetensors)"},
     {{"random"}, CLI_FLAG, AT(random), CLI_SAMPLE | CLI_ROWS, NULL, "run without -weights, with random parameters"},
-    {{"save"}, CLI_FILE, AT(save), CLI_TRAIN, "F", "output weights, or a model: F.safetensors (vae.weights)"},
-    {{"latents"}, CLI_FILE, AT(latents), CLI_TRAIN, "F", "output latent means (latent_space.txt beside weights)"},
+    {{"save"}, CLI_FILE, AT(save), CLI_TRAIN, "F", "F.weights or model F.safetensors (default: vae.weights)"},
+    {{"latents"}, CLI_FILE, AT(latents), CLI_TRAIN, "F", "latent means (default: latent_space.txt beside weights)"},
     {{"no-latents"}, CLI_FLAG, AT(no_latents), CLI_TRAIN, NULL, "do not write the latent means"},
     {{"output", "o"}, CLI_FILE, AT(output), CLI_TRAIN, "F", "ten inputs and outputs per epoch: F_input_0.txt, ..."},
     {{"output", "o"}, CLI_FILE, AT(output), CLI_SAMPLE | CLI_ROWS, "F", "output file (-: standard output)"},
@@ -31,15 +32,20 @@ const cli_option cli_options[] = {
     {{"holdout"}, CLI_PART, AT(holdout), CLI_TRAIN, "p", "hold out this fraction of the rows to evaluate on: 0.2"},
     {{"holdout"}, CLI_PART, AT(holdout), CLI_EVALUATE, "p", "only the rows that train -holdout p -seed s holds out"},
     {{"patience"}, CLI_COUNT, AT(patience), CLI_TRAIN, "n", "stop after n epochs with no lower valid_loss; keep best"},
-    {{"min-delta"}, CLI_AMOUNT, AT(min_delta), CLI_TRAIN, "x", "how much lower counts for -patience: more than x (0)"},
-    {{"keep"}, CLI_CHOICE, AT(keep), CLI_TRAIN, "last|best", "epoch to save: last; best valid_loss (with -patience)"},
-    {{"max-seconds"}, CLI_NUMBER, AT(max_seconds), CLI_TRAIN, "s", "stop at the end of a step after s seconds; save"},
-    {{"log"}, CLI_FILE, AT(log), CLI_TRAIN, "F", "losses and rates of every epoch: F.csv or F.jsonl"},
+    {{"min-delta"}, CLI_AMOUNT, AT(min_delta), CLI_TRAIN, "x", "for -patience, a fall must exceed x (default: 0)"},
+    {{"keep"}, CLI_CHOICE, AT(keep), CLI_TRAIN, "last|best", "epoch to save (default: last; best with -patience)"},
+    {{"max-seconds"}, CLI_NUMBER, AT(max_seconds), CLI_TRAIN, "s", "stop and save after s seconds"},
+    {{"log"}, CLI_FILE, AT(log), CLI_TRAIN, "F", "write losses and rates of every epoch: F.csv, F.jsonl"},
     {{"log-every"}, CLI_COUNT, AT(log_every), CLI_TRAIN, "n", "for -log, also a line after every n batches"},
-    {{"checkpoint"}, CLI_FILE, AT(checkpoint), CLI_TRAIN, "F", "write what is needed to go on to F.safetensors"},
-    {{"checkpoint-every"}, CLI_TEXT, AT(checkpoint_every), CLI_TRAIN, "t", "seconds or epochs: 60s (default), 1e"},
+    {{"checkpoint"}, CLI_FILE, AT(checkpoint), CLI_TRAIN, "F", "write the training's state to F.safetensors"},
+    {{"checkpoint-every"},
+     CLI_TEXT,
+     AT(checkpoint_every),
+     CLI_TRAIN,
+     "t",
+     "how often: 60s (seconds; the default) or 1e (epochs)"},
     {{"checkpoint-keep"}, CLI_COUNT, AT(checkpoint_keep), CLI_TRAIN, "n", "keep the last n: F, F.1, ... (default: 1)"},
-    {{"resume"}, CLI_FILE, AT(resume), CLI_TRAIN, "F", "go on from a checkpoint, with the same other options"},
+    {{"resume"}, CLI_FILE, AT(resume), CLI_TRAIN, "F", "continue from checkpoint F; other options stay the same"},
     {{"no-shuffle"}, CLI_FLAG, AT(no_shuffle), CLI_TRAIN, NULL, "keep the rows in the order of the file"},
     {{"n"}, CLI_COUNT, AT(count), CLI_SAMPLE, "n", "decode this many random latent vectors"},
     {{"labels"}, CLI_FLAG, AT(labels), CLI_PREDICT, NULL, "the label before every row"},
@@ -200,6 +206,8 @@ static int ends_in(const char *word, const char *end) {
 
 static int parse_word(cli_args *args, const char *word) {
     const char **to = !args->cfg ? &args->cfg : !args->data && args->verb->most > 1 ? &args->data : NULL;
+    if (ends_in(word, ".weights") && args->verb->bit == CLI_CONVERT && !args->cfg)
+        return cli_usage(args, "'%s' has no network: convert CFG OUTPUT -weights %s", word, word);
     if (ends_in(word, ".weights") && !(args->verb->bit & (CLI_INFO | CLI_CONVERT)))
         return cli_usage(args, "'%s' stands where %s: -weights %s?", word,
                          !args->cfg ? "the CFG belongs"
@@ -217,7 +225,7 @@ static int parse_check(const cli_args *args) {
     if (args->cfg && args->data && ends_in(args->data, ".cfg") && !ends_in(args->cfg, ".cfg"))
         return cli_usage(args, "the CFG comes first: %s %s %s", v->name, args->data, args->cfg);
     if ((args->cfg != NULL) + (args->data != NULL) < v->least)
-        return cli_usage(args, "%s wants %s", v->name, v->arguments);
+        return cli_usage(args, "%s needs %s", v->name, v->arguments);
     const struct limit {
         const char *name;
         long value, most;
@@ -252,8 +260,8 @@ const char cli_exit_codes[] = "0 success, 1 numeric failure, 2 usage, 3 bad inpu
 
 int cli_verb_help(const cli_args *args) {
     const cli_verb *v = args->verb;
-    printf("usage: %s %s %s [options]\n\n%c%s.\n", args->program, v->name, v->arguments, v->help[0] - 'a' + 'A',
-           v->help + 1);
+    printf("usage: %s %s %s [options]\n\n%c%s.\n", args->program, v->name, v->arguments,
+           toupper((unsigned char)v->help[0]), v->help + 1);
     if (v->more) printf("%s\n", v->more);
     puts("\noptions, with one dash or two, anywhere:");
     for (const cli_option *o = cli_options; o->verbs; o++) {

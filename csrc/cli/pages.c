@@ -27,7 +27,7 @@ static void manual_verbs(const cli_args *args) {
         roff(v->name);
         fputs("\\fR ", stdout);
         roff(v->arguments);
-        printf("\n%c", v->help[0] - 'a' + 'A');
+        printf("\n%c", toupper((unsigned char)v->help[0]));
         roff(v->help + 1);
         puts(".");
         if (v->more) {
@@ -285,5 +285,5 @@ int cli_completion(const cli_args *args, const char *shell) {
     } shells[] = {{"bash", completion_bash}, {"zsh", completion_zsh}, {"fish", completion_fish}};
     for (size_t i = 0; i < sizeof shells / sizeof *shells; i++)
         if (!strcmp(shells[i].shell, shell)) return shells[i].print(args), cli_flush(args);
-    return cli_usage(args, "--completion wants bash, zsh or fish");
+    return cli_usage(args, "--completion takes bash, zsh or fish");
 }

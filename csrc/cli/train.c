@@ -220,6 +220,13 @@ static int train_result(const train_job *j, const dn_progress *last, const dn_pr
                           may_differ ? dn_stop_name(last->stopped) : NULL);
 }
 
+/* A training that was ended before its time can go on. */
+static void train_announce_resume(const train_job *j) {
+    const char *file = j->args.checkpoint;
+    if (!file || j->args.quiet || access(file, R_OK)) return;
+    fprintf(stderr, "to go on with this training: the same command with -resume %s\n", file);
+}
+
 /* Whose weights these are, if that needs to be said. */
 static int train_finish(const train_job *j) {
     char line[256];
@@ -258,6 +265,7 @@ static int train_run(train_job *j) {
                                       isfinite(dn_report_get(&p.report, "total_loss")));
     int saved = learned ? train_finish(j) : 0;
     if (learned && !saved) saved = train_save(j);
+    if (!code && (interrupted || p.stopped == DN_STOP_SECONDS)) train_announce_resume(j);
     p.epoch = epoch.epoch;
     if (!saved) saved = train_result(j, &p, &kept);
     return code ? code : saved;

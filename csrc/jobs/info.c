@@ -76,7 +76,7 @@ static void info_names(dn_text *to, const char *what, const char *names, int n) 
 
 static void info_losses(dn_text *to, const dn_report *losses) {
     for (int i = 0; i < losses->n; i++)
-        dn_text_format(to, "%s%s %.6g", i ? "  " : "last epoch: ", losses->values[i].name, losses->values[i].value);
+        dn_text_format(to, "%s%s %.6g", i ? "  " : "losses: ", losses->values[i].name, losses->values[i].value);
     if (losses->n) dn_text_format(to, "\n");
 }
 

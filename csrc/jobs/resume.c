@@ -28,7 +28,9 @@ void dn_data_look(dn_trainer *t, const dn_rows *rows, const dn_rows *valid) {
 }
 
 static void resume_show(const dn_training_number *n, char *text, size_t size) {
-    if (n->type == DN_FIELD_DOUBLE)
+    if (!strcmp(n->name, "given_rate") && *(const double *)n->at == 0)
+        snprintf(text, size, "that of the cfg");
+    else if (n->type == DN_FIELD_DOUBLE)
         snprintf(text, size, "%.9g", *(const double *)n->at);
     else
         dn_training_print(n, text, size);
@@ -225,7 +227,7 @@ static dn_status resume_place(dn_trainer *t, const char *path) {
     int epochs = t->options.epochs, whole = t->at == t->feed.n, left = epochs - t->epoch;
     t->max_batches = epochs > 0 ? 0 : (uint64_t)t->net->schedule.max_batches;
     DN_CHECK(!epochs || left > 0 || (!left && !t->at), DN_E_USAGE,
-             "%s: nothing is left to train: epochs=%d, and this is %s epoch %d", path, epochs,
+             "%s: nothing is left to train: epochs=%d, and this is %s epoch %d: give more epochs", path, epochs,
              t->at ? "within" : "after", t->epoch + (t->at > 0));
     if (epochs && left <= whole) dn_trainer_stop(t, DN_STOP_EPOCHS);
     if (t->max_batches && t->net->state.batches >= t->max_batches) dn_trainer_stop(t, DN_STOP_BATCHES);

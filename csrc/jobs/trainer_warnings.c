@@ -38,6 +38,12 @@ void dn_trainer_warn_of_idle_epochs(dn_trainer *t) {
                         "policy=%s ended at max_batches=%lld, before this training: it does not change the weights; "
                         "give a larger max_batches",
                         policy, max);
+    else if (good + 1 == t->options.epochs)
+        dn_trainer_warn(
+            t,
+            "policy=%s ends at max_batches=%lld, which is epoch %.0f: epoch %d does not change the weights; "
+            "give a larger max_batches",
+            policy, max, good, t->options.epochs);
     else
         dn_trainer_warn(t,
                         "policy=%s ends at max_batches=%lld, which is epoch %.0f: epochs %.0f to %d do not change the "

@@ -44,7 +44,7 @@ const dn_field dn_training_fields[] = {
     SAME_NET("batch", DN_FIELD_INT, settings.batch, "batch"),
     SAME_NET("subdivisions", DN_FIELD_INT, subdivisions, "subdivisions"),
     SAME("shuffle", DN_FIELD_INT, options.shuffle, "shuffle"),
-    SAME("given_rate", DN_FIELD_DOUBLE, options.learning_rate, "learning rate (0: the cfg's)"),
+    SAME("given_rate", DN_FIELD_DOUBLE, options.learning_rate, "learning rate"),
     SAME("holdout", DN_FIELD_DOUBLE, options.holdout, "holdout"),
     SAME("score", DN_FIELD_INT, options.score, "scoring"),
     SAME("data.rows", DN_FIELD_SIZE, data.rows, "the number of rows"),

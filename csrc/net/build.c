@@ -124,7 +124,7 @@ static dn_status net_settle_optimizer(dn_net *net, dn_section *s, const net_keys
     *o = (dn_optimizer){.momentum = (float)k->momentum, .eps = (float)k->eps, .b1 = k->b1, .b2 = k->b2};
     int named = dn_cfg_has(s, "optimizer");
     if (named && k->adam && rules[k->optimizer] != DN_ADAM)
-        return dn_cfg_error(s, "adam", "adam=1 contradicts optimizer=%s: leave one of them out",
+        return dn_cfg_error(s, "adam", "adam=1 contradicts optimizer=%s: leave one of them out, or set adam=0",
                             optimizers[k->optimizer]);
     o->rule = k->adam && !named ? DN_ADAM_OF_SUM : rules[k->optimizer];
     if (named && !dn_cfg_has(s, "eps")) o->eps = 1e-8f;

@@ -426,17 +426,18 @@ def watch() -> Iterator[Callable[[int], None]]:
     lib.dn_watch(ffi.cast("dn_watch_fn", 0), ffi.NULL)
 
 
-DEEP = "[net]\ninputs={n}\nbatch={batch}\nsubdivisions={sub}\nadam=1\n" + "[connected]\noutput={n}\nactivation=tanh\n" * 6
+DEEP = "[net]\ninputs={n}\nbatch={batch}\nsubdivisions={sub}\nadam=1\n"
+DEEP += "[connected]\noutput={n}\nbatch_normalize={norm}\nactivation=tanh\n" * 6
 DEEP += "[connected]\noutput={n}\nactivation=linear\n[sampling]\n[dropout]\nprobability=0.1\n"
 DEEP += "[connected]\noutput={n}\nactivation=linear\n[cost]\n"
 
 
-@pytest.mark.parametrize(("sub", "holdout"), [(1, 0.0), (2, 0.0), (1, 0.5)])
+@pytest.mark.parametrize(("sub", "holdout", "norm"), [(1, 0.0, 0), (2, 0.0, 0), (1, 0.5, 0), (1, 0.0, 1), (2, 0.0, 1)])
 def test_a_watched_training_stops_between_layers_and_goes_on_as_if_nothing_was(
-    sub: int, holdout: float, device: str, watch: Callable[[int], None], network: Build
+    sub: int, holdout: float, norm: int, device: str, watch: Callable[[int], None], network: Build
 ) -> None:
     n, batch = (600, 256) if device == "cpu" else (120, 64)
-    text = DEEP.format(n=n, batch=batch, sub=sub)
+    text = DEEP.format(n=n, batch=batch, sub=sub, norm=norm)
     X = rows_of(2 * batch + 10, n)
     whole, cut = (network(text, threads=1, seed=1, device=device) for _ in range(2))
     losses: list[dict[str, float]] = []

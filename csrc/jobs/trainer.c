@@ -42,7 +42,7 @@ static dn_status trainer_allocate(dn_trainer *t) {
     t->validation.kept = dn_alloc(1, sums);
     t->last_good_sums = dn_alloc(1, sums);
     t->undo.host = dn_alloc((size_t)net->n_layers, sizeof *t->undo.host);
-    t->undo.device = net->ops->alloc(net->pool, sums);
+    t->undo.device = net->ops->alloc(net->pool, sums + net->n_statistics * sizeof(float));
     if (!t->sums || !t->validation.kept || !t->last_good_sums || !t->undo.host || !t->undo.device) return DN_E_MEMORY;
     DN_TRY(dn_snapshot_create(&t->last_good, net));
     DN_TRY(dn_keep_create(&t->keep, net, &t->options, t->feed.validation.kind == DN_VALIDATE_HELD_OUT));

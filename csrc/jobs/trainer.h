@@ -53,7 +53,7 @@ struct dn_trainer {
         dn_job_sums sums;
     } validation; /* of the feed's validation rows, after every epoch */
     struct {
-        float *device; /* sums of losses before the current step, so that it can be undone, */
+        float *device; /* sums of losses and running statistics before the current step, so that it can be undone, */
         double *host;  /* and what the host adds to them */
     } undo;
     struct {

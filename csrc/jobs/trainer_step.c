@@ -42,11 +42,15 @@ static dn_status trainer_replay(dn_trainer *t, int rows) {
     return DN_OK;
 }
 
-/* Save the sums of losses before a step, so that a watch can end it; or restore them. */
-static void trainer_undo_sums(dn_trainer *t, int back) {
+/* Save what the forward pass of a step changes, so that a watch can end it between two layers; or restore it: the sums
+ * of losses, and running statistics, which a normalisation moves on the way. */
+static void trainer_undo(dn_trainer *t, int back) {
     dn_net *net = t->net;
     float *sums = (float *)net->plan->run.sums; /* copied as floats: the same bits */
-    net->ops->copy(net->pool, 4 * (size_t)net->n_layers, back ? t->undo.device : sums, back ? sums : t->undo.device);
+    size_t n = 4 * (size_t)net->n_layers, m = net->n_statistics;
+    float *statistics = t->undo.device + n;
+    net->ops->copy(net->pool, n, back ? t->undo.device : sums, back ? sums : t->undo.device);
+    if (m) net->ops->copy(net->pool, m, back ? statistics : net->statistics, back ? net->statistics : statistics);
     for (int i = 0; i < net->n_layers; i++) {
         double *host = &net->plan->layers[i].term.host;
         if (back)
@@ -66,13 +70,13 @@ dn_status dn_trainer_step(dn_trainer *t) {
     uint64_t pass = s->seen; /* from before the pass: it numbers the noise */
     s->seen += (uint64_t)n;
     dn_net_set_step(net, pass, t->at, waiting);
-    if (undoable) trainer_undo_sums(t, 0);
+    if (undoable) trainer_undo(t, 0);
     dn_status status = dn_net_check_rate(net);
     if (status == DN_OK && replays) status = dn_watched(); /* otherwise it is asked between layers */
     if (status == DN_OK) status = replays ? trainer_replay(t, n) : trainer_pass(t, update);
     if (status != DN_OK) {
         s->seen = pass;
-        if (undoable) trainer_undo_sums(t, 1);
+        if (undoable) trainer_undo(t, 1);
         return status;
     }
     t->at += (size_t)n;

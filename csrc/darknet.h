@@ -374,12 +374,12 @@ typedef struct dn_train_options {
     const char *log;
     int log_every; /* n: also a line after every n batches, whose losses are means since the last line; 0: none */
     /* NULL: none, or the file to which checkpoints are written: a model file (.safetensors) with everything that the
-     * training needs to go on (docs/checkpoints.md). It is always whole, and that of some moment; a failure to write it
-     * is a warning */
+     * training needs to continue (docs/checkpoints.md). The file is complete at any time; a failure to write it is a
+     * warning */
     const char *checkpoint;
-    const char *checkpoint_every; /* "30s": seconds; "1e": epochs; NULL: "60s". Another one is written at the end */
+    const char *checkpoint_every; /* "30s": seconds; "1e": epochs; NULL: "60s". One is also written at the end */
     int checkpoint_keep;          /* how many are kept, F.safetensors, F.1.safetensors, ...; 0: 1 */
-    /* NULL, or a checkpoint to go on from: what follows is the same to the last bit as if the training had not been
+    /* NULL, or a checkpoint to continue from: what follows is the same to the last bit as if the training had not been
      * stopped, on any device of the same precision and with any number of threads. All options but those about when to
      * stop and what to write must be those with which it began, and so must the rows: DN_E_USAGE says what differs */
     const char *resume;

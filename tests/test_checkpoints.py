@@ -386,7 +386,7 @@ def test_a_stream_without_an_end_is_no_checkpoint(network: Build) -> None:
 
     filler = threading.Thread(target=fill)
     filler.start()
-    with pytest.raises(errors.FormatError, match="fifo: it goes on behind the last tensor"):
+    with pytest.raises(errors.FormatError, match="fifo: it goes on after the last tensor"):
         network(cfg).train(X, 9, resume="fifo")
     filler.join(10)
     assert not filler.is_alive()

@@ -82,10 +82,10 @@ def warnings_of(net: dv.Network) -> list[str]:
     return [text(lib.dn_net_warning(net._handle, i)) for i in range(lib.dn_net_warning_count(net._handle))]
 
 
-def test_a_cost_behind_a_loss_is_told_because_both_act(network: Build) -> None:
+def test_a_cost_after_a_loss_is_told_because_both_act(network: Build) -> None:
     """As resnet101's cfg has it; its reported cost is the mean of both."""
     text_of = VECTOR + DENSE + "[softmax]\n{}"
-    with pytest.warns(UserWarning, match=r"net\.cfg:\d+: \[cost\] behind \[softmax\], which has a loss of its own"):
+    with pytest.warns(UserWarning, match=r"net\.cfg:\d+: \[cost\] after \[softmax\], which has a loss of its own"):
         double = network(text_of.format("[cost]\n"), seed=1)
     plain = network(text_of.format(""), seed=1)
     assert not warnings_of(plain)

@@ -267,7 +267,7 @@ def test_a_newer_format_is_refused_by_its_number_and_unknown_keys_are_ignored(tr
         ("state", '{"seen":5}', "a string"),
         ("state", '{"seen":"-5"}', "not a whole number"),
         ("state", '{"seen":"18446744073709551616"}', "beyond 64 bits"),
-        ("state", '{"seen":"5x"}', "behind the end"),
+        ("state", '{"seen":"5x"}', "after the end"),
         ("state", '{"losses":{"a":"b"}}', "not a number"),
         ("columns", '{"scale":-1}', "scale"),
         ("columns", '{"classes":["a",1]}', "a string"),

@@ -65,6 +65,10 @@ static const char *csv_cause(const csv_reader *r, const csv_plan *plan, const ch
         return ": the row has separators alone, so delete it";
     if (cell->size && memchr(cell->text, '|', cell->size) && plan->columns == 1)
         return ": '|' does not separate cells; commas, semicolons, tabs or blanks do";
+    if (looks == CSV_WORD && plan->names && line <= plan->first_line + 1)
+        return ": a column of words: encode it as numbers, for example a column of 0 and 1 per word; if it is the "
+               "label, "
+               "name it (-label-column, label_column=)";
     if (line != plan->first_line || plan->names || !plan->words) return "";
     if (plan->over_numbers)
         return ": the line looks like a header with numbers among its names; -header (header=True) reads it as one";

@@ -235,7 +235,7 @@ dn_status dn_json_skip(dn_json *j) {
 dn_status dn_json_end(dn_json *j) {
     char found[8];
     json_peek(j);
-    return j->at == j->size ? DN_OK : dn_json_fail(j, "%s behind the end", json_found(j, found));
+    return j->at == j->size ? DN_OK : dn_json_fail(j, "%s after the end", json_found(j, found));
 }
 
 /* ---- strings ---- */

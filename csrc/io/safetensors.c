@@ -203,7 +203,7 @@ static dn_status st_cover(dn_st *f, size_t room) {
                  "%s: '%.64s' needs %zu bytes, %zu are left of the file: it is cut short or damaged", f->label, t->name,
                  t->bytes, room - at);
     }
-    DN_CHECK(at == room || room == ANY_ROOM, DN_E_FORMAT, "%s: %zu bytes behind the last tensor: it is damaged",
+    DN_CHECK(at == room || room == ANY_ROOM, DN_E_FORMAT, "%s: %zu bytes after the last tensor: it is damaged",
              f->label, room - at);
     f->room = at;
     return DN_OK;
@@ -325,7 +325,7 @@ static dn_status st_read_file(dn_st *f, int fd, size_t size) {
     size_t whole = f->header + f->room;
     DN_TRY(st_read(f, fd, f->header, whole));
     if (!size) DN_TRY(dn_reader_read(fd, f->label, &byte, 1, &more));
-    DN_CHECK(!more, DN_E_FORMAT, "%s: it goes on behind the last tensor: it is damaged", f->label);
+    DN_CHECK(!more, DN_E_FORMAT, "%s: it goes on after the last tensor: it is damaged", f->label);
     return st_attach(f, f->owned, whole);
 }
 

@@ -48,7 +48,7 @@ static dn_status cost_parse(dn_layer *l, dn_section *s) {
     st->likelihood.kind = cost_types[st->type].loss, st->s = cost_types[st->type].s;
     const dn_layer *before = dn_layer_at(l, l->index - 1);
     if (before && before->term.truths && !before->term.type->only)
-        dn_cfg_warn(l->net->cfg, "%s:%d: [%s] behind [%s], which has a loss of its own: both gradients act",
+        dn_cfg_warn(l->net->cfg, "%s:%d: [%s] after [%s], which has a loss of its own: both gradients act",
                     s->cfg->path, s->line, s->name, before->type->name);
     float low, high;
     int activation = before ? l->net->cfg->sections[l->index].activation - 1 : -1; /* of the layer before */

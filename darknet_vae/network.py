@@ -618,6 +618,9 @@ class Network:
         rules["log_every"] = 0 if log_every is None else whole("log_every", log_every, 1, 2**31 - 1)
         rules["checkpoint_keep"] = 0 if checkpoint_keep is None else whole("checkpoint_keep", checkpoint_keep, 1, 1 << 20)
         files = {"log": log, "checkpoint": checkpoint, "checkpoint_every": checkpoint_every, "resume": resume}
+        for name, path in files.items():
+            if path is not None and not path:  # such as a variable that is not set: not a training from the beginning
+                raise errors.UsageError(f"{name}={path!r} is empty")
         run = self._train(X, epochs, truth, shuffle, learning_rate, valid, holdout, preview, continues, rules, files, history)
         offset: int | None = None
         try:

@@ -409,6 +409,12 @@ def test_no_two_outputs_are_one_file(options: list[str], message: str) -> None:
     assert done.returncode == 2 and message in done.stderr and os.listdir() == []
 
 
+@pytest.mark.parametrize("option", ["checkpoint", "checkpoint_every", "resume", "log"])
+def test_an_empty_name_is_not_no_name(network: Build, option: str) -> None:
+    with pytest.raises(errors.UsageError, match=f"{option}='' is empty"):
+        network(NOISY.format(net="")).train(rows_of(32), 1, **{option: ""})  # type: ignore[arg-type]
+
+
 def test_a_checkpoint_and_a_log_are_two_files(network: Build) -> None:
     with pytest.raises(errors.UsageError, match=r"checkpoint and log are both l\.csv"):
         network(NOISY.format(net="")).train(rows_of(32), 1, checkpoint="l.csv", log="l.csv")

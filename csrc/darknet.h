@@ -430,7 +430,7 @@ DN_API dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const dn_rows 
  * another thread uses the network. */
 DN_API dn_status dn_trainer_run(dn_trainer *trainer, int max_ms, dn_progress *progress);
 /* End the training where it is: the network's weights become those of the epoch to be kept, with its running
- * statistics, moments and `seen`, from which another training goes on. dn_trainer_run has already done so when it
+ * statistics, moments and `seen`, from which another training continues. dn_trainer_run has already done so when it
  * reports `finished`; a caller that ends earlier, or whose training failed, calls this. */
 DN_API dn_status dn_trainer_finish(dn_trainer *trainer);
 /* One sentence on why the training stopped and which epoch was kept; empty if it ended as planned with the last one.

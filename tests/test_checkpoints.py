@@ -191,7 +191,7 @@ def test_info_and_sample_work_on_a_checkpoint(network: Build) -> None:
             trained.step()
         trained.checkpoint()
         done = run([*program("binary"), "info", CHECKPOINT])
-        assert f"\ncheckpoint after {place}: train -resume goes on from it\n" in done.stdout, done.stderr
+        assert f"\ncheckpoint after {place}: train -resume continues from it\n" in done.stdout, done.stderr
     assert '"checkpoint": {"epoch": 2, "rows_done": 0}' in run([*program("binary"), "info", CHECKPOINT, "-json"]).stdout
     assert len(run([*program("binary"), "sample", CHECKPOINT, "-n", "3"]).stdout.splitlines()) == 3
 
@@ -715,7 +715,7 @@ def test_a_signal_leaves_a_checkpoint_from_which_the_training_goes_on(kind: str,
     child.send_signal(number)
     _, told = child.communicate()
     assert child.returncode == 128 + number and os.path.exists("o.weights")
-    assert told.splitlines()[-1] == f"to go on with this training: the same command with -resume {CHECKPOINT}"
+    assert told.splitlines()[-1] == f"to continue this training, repeat the command with -resume {CHECKPOINT}"
     epochs = str(seen_of(CHECKPOINT) // 1797 + 2)
     assert run([*words, "-epochs", epochs, "-resume", CHECKPOINT]).returncode == 0
     resumed = Path("o.weights").read_bytes()

@@ -241,7 +241,7 @@ static int parse_check(const cli_args *args) {
         return cli_usage(args, "-resume and -weights: give one of the two; a checkpoint holds its weights");
     if (args->clear && args->continues) return cli_usage(args, "-clear and -continue: give one of the two");
     if ((args->clear || args->continues) && !args->weights && !(args->cfg && dn_is_model_file(args->cfg)))
-        return cli_usage(args, "-%s is about the weights to go on from: give -weights W, or a model file",
+        return cli_usage(args, "-%s is about weights to begin with: give -weights W, or a model file",
                          args->clear ? "clear" : "continue");
     return 0;
 }

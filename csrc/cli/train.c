@@ -220,11 +220,11 @@ static int train_result(const train_job *j, const dn_progress *last, const dn_pr
                           may_differ ? dn_stop_name(last->stopped) : NULL);
 }
 
-/* A training that was ended before its time can go on. */
+/* How a training that was ended early is continued. */
 static void train_announce_resume(const train_job *j) {
     const char *file = j->args.checkpoint;
     if (!file || j->args.quiet || access(file, R_OK)) return;
-    fprintf(stderr, "to go on with this training: the same command with -resume %s\n", file);
+    fprintf(stderr, "to continue this training, repeat the command with -resume %s\n", file);
 }
 
 /* Whose weights these are, if that needs to be said. */

@@ -98,7 +98,7 @@ static void info_checkpoint(const dn_st *file, int json, dn_text *to) {
     int is = info_place(file, place);
     if (json && is) dn_text_format(to, ",\n \"checkpoint\": {\"epoch\": %s, \"rows_done\": %s}", epoch, rows);
     if (!json && is)
-        dn_text_format(to, "checkpoint after %s epoch%s%s%s%s: train -resume goes on from it\n", epoch,
+        dn_text_format(to, "checkpoint after %s epoch%s%s%s%s: train -resume continues from it\n", epoch,
                        strcmp(epoch, "1") ? "s" : "", strcmp(rows, "0") ? " and " : "", strcmp(rows, "0") ? rows : "",
                        strcmp(rows, "0") ? " rows" : "");
 }

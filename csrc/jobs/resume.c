@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define GOES_ON "%s: a training goes on only with what it began with: "
+#define GOES_ON "%s: a resumed training needs what it began with: "
 
 /* ---- what must be the same ---- */
 
@@ -202,7 +202,7 @@ static dn_status resume_blocks(const dn_st *file, dn_trainer *t, float *host) {
 
 static dn_status resume_check(const dn_st *file, dn_trainer *t, dn_training_number *numbers, int n) {
     DN_CHECK(dn_st_text(file, DN_TRAINING_KEY "epoch", NULL), DN_E_FORMAT,
-             "%s: a model, but no checkpoint: a training can begin with its weights (-weights), not go on from it",
+             "%s: a model, but no checkpoint: a training can begin with its weights (-weights), not resume from it",
              dn_st_label(file));
     DN_TRY(resume_cfg(file, t->net));
     DN_TRY(resume_numbers(file, t, numbers, n, 0));

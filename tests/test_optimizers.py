@@ -336,7 +336,8 @@ def test_defaults_are_those_of_the_recipe(network: Build) -> None:
         return net.layers[0].params["weights"].tobytes()
 
     assert after("optimizer=sgd") == after("") != after("adam=1")
-    assert after("optimizer=adam\nadam=1") == after("optimizer=adam\neps=1e-8\ndecay=0.0001") != after("adam=1")
+    assert after("optimizer=adam\nadam=1") == after("optimizer=adam\neps=1e-8\ndecay=0.0001")
+    assert after("optimizer=adam\nadam=1\neps=0.1") != after("adam=1\neps=0.1")  # the mean gradient, not the sum
     assert after("optimizer=adamw") == after("optimizer=adamw\neps=1e-8\ndecay=0.01") != after("optimizer=adamw\ndecay=0")
 
 

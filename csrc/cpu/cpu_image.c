@@ -202,8 +202,8 @@ static void run_downsample_backward(const image_job *j, size_t m) {
             pool, values,                                                                                              \
             (image_job){.run = function, .maps = maps, .h = h, .w = w, .stride = stride, .a = scale, .x = x, .y = y}); \
     }
-RESAMPLE(upsample_forward, run_upsample, (size_t)h *w *stride *stride)
-RESAMPLE(upsample_backward, run_upsample_backward, (size_t)h *w *stride *stride)
+RESAMPLE(upsample_forward, run_upsample, (size_t)h * w * stride * stride)
+RESAMPLE(upsample_backward, run_upsample_backward, (size_t)h * w * stride * stride)
 RESAMPLE(downsample_forward, run_downsample, (size_t)h *w)
 RESAMPLE(downsample_backward, run_downsample_backward, (size_t)h *w)
 

@@ -78,12 +78,10 @@ int dn_cpu_isa(void);
 dn_status dn_cpu_check(void);
 /* The tables of each isa_*.c, indexed by dn_cpu_isa. */
 #if defined(__x86_64__)
-#define DN_PER_ISA(table) \
-    { &table##_base, &table##_avx2, &table##_avx512 }
+#define DN_PER_ISA(table) {&table##_base, &table##_avx2, &table##_avx512}
 #define DN_PER_ISA_EXTERN(type, table) extern const type table##_base, table##_avx2, table##_avx512
 #else
-#define DN_PER_ISA(table) \
-    { &table##_base }
+#define DN_PER_ISA(table) {&table##_base}
 #define DN_PER_ISA_EXTERN(type, table) extern const type table##_base
 #endif
 const dn_cpu_kernels *dn_cpu_kernels_get(void);

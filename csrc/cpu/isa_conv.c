@@ -62,8 +62,7 @@ typedef void (*tile_fn)(int k, const float *a, const int *rows, const int *cols,
         tile(mr, nv, k, a, rows, cols, b, add, c, to);                                                             \
     }
 #define TILES(mr) TILE(mr, 1) TILE(mr, 2)
-#define PAIR(mr) \
-    { tile_##mr##_1, tile_##mr##_2 }
+#define PAIR(mr) {tile_##mr##_1, tile_##mr##_2}
 /* clang-format off */
 TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6)
 #if defined(__AVX512F__)

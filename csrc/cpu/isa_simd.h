@@ -84,15 +84,14 @@ INLINE vec picked(vec v, ivec at) {
 #define SUM_ROUND(v, d) \
     UNROLL for (int r = 0; r < (d); r++) v[r] = SHUFFLE(v[r], v[r + (d)], EVEN, d) + SHUFFLE(v[r], v[r + (d)], ODD, d);
 
-INLINE void transpose(vec v[VL]) {
+INLINE void transpose(vec v[VL]){
 #if VL == 16
     TRANSPOSE_ROUND(v, 8)
 #endif
 #if VL >= 8
-    TRANSPOSE_ROUND(v, 4)
+        TRANSPOSE_ROUND(v, 4)
 #endif
-    TRANSPOSE_ROUND(v, 2) TRANSPOSE_ROUND(v, 1)
-}
+            TRANSPOSE_ROUND(v, 2) TRANSPOSE_ROUND(v, 1)}
 
 /* Lane i of the result is the sum of the lanes of v[i]. v is overwritten. */
 INLINE vec sums(vec v[VL]) {

@@ -40,13 +40,9 @@ void dn_feed_shuffle(dn_feed *f, uint64_t epoch) {
 static dn_status feed_held(const dn_net *net, size_t n, double part, size_t *held) {
     DN_CHECK(part > 0 && part < 1, DN_E_USAGE, "holdout=%g is not between 0 and 1", part);
     *held = (size_t)((double)n * part + 0.5);
-    DN_CHECK(*held >= 1 &&
-                     *held<n, DN_E_USAGE,
-                           "holdout=%g of %zu %s leaves %zu to train on and %zu held out: give a fraction such as 0.2",
-                           part, n, dn_net_steps(net)> 1
-                 ? "sequences"
-                 : "rows",
-             n - *held, *held);
+    DN_CHECK(*held >= 1 && *held < n, DN_E_USAGE,
+             "holdout=%g of %zu %s leaves %zu to train on and %zu held out: give a fraction such as 0.2", part, n,
+             dn_net_steps(net) > 1 ? "sequences" : "rows", n - *held, *held);
     return DN_OK;
 }
 

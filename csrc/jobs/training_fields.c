@@ -6,14 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OF_NET(name, type, member) \
-    { name, type, 1, offsetof(dn_net, member), NULL }
-#define OF_TRAINER(name, type, member) \
-    { name, type, 0, offsetof(dn_trainer, member), NULL }
-#define SAME(name, type, member, word) \
-    { name, type, 0, offsetof(dn_trainer, member), word }
-#define SAME_NET(name, type, member, word) \
-    { name, type, 1, offsetof(dn_net, member), word }
+#define OF_NET(name, type, member) {name, type, 1, offsetof(dn_net, member), NULL}
+#define OF_TRAINER(name, type, member) {name, type, 0, offsetof(dn_trainer, member), NULL}
+#define SAME(name, type, member, word) {name, type, 0, offsetof(dn_trainer, member), word}
+#define SAME_NET(name, type, member, word) {name, type, 1, offsetof(dn_net, member), word}
 
 const dn_field dn_training_fields[] = {
     /* the network */

@@ -245,7 +245,7 @@ void dn_layer_init_fill(dn_layer *layer, dn_tensor *tensor, float value);
         "stride", DN_KEY_INT, DN_AT_LAYER(stride), .fallback = 1, .low = 1, .high = longest                \
     }
 #define DN_ACTIVATION_KEY(state, field, usual, text) \
-    { "activation", DN_KEY_ACTIVATION, DN_AT(state, field), .fallback = usual, .help = text }
+    {"activation", DN_KEY_ACTIVATION, DN_AT(state, field), .fallback = usual, .help = text}
 
 extern const dn_layer_type *const dn_layer_types[];
 const dn_layer_type *dn_layer_type_find(const char *name);

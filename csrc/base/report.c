@@ -6,14 +6,14 @@
 
 static const char *const losses[] = {DN_IMAGE_LOSS, DN_LATENT_LOSS, DN_TOTAL_LOSS};
 
-static dn_value *report_find(dn_report *report, const char *name) {
+const dn_value *dn_report_find(const dn_report *report, const char *name) {
     for (int i = 0; i < report->n; i++)
         if (!strcmp(report->values[i].name, name)) return &report->values[i];
     return NULL;
 }
 
 void dn_report_add(dn_report *report, const char *name, double value) {
-    dn_value *v = report_find(report, name);
+    dn_value *v = (dn_value *)dn_report_find(report, name);
     if (v) {
         v->value += value;
     } else if (report->n < (int)(sizeof report->values / sizeof *report->values)) {
@@ -24,7 +24,7 @@ void dn_report_add(dn_report *report, const char *name, double value) {
 }
 
 double dn_report_get(const dn_report *report, const char *name) {
-    const dn_value *v = report_find((dn_report *)report, name);
+    const dn_value *v = dn_report_find(report, name);
     return v ? v->value : NAN;
 }
 

@@ -8,6 +8,8 @@
 #define DN_LATENT_LOSS "latent_loss"
 #define DN_TOTAL_LOSS "total_loss"
 
+/* The value of that name; NULL: there is none. */
+const dn_value *dn_report_find(const dn_report *report, const char *name);
 /* Turn sums over that many rows into means. */
 void dn_report_mean(dn_report *sums, double rows);
 /* The report with a single `loss`, the total, in place of the losses that make it up. */

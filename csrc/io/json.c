@@ -135,6 +135,11 @@ dn_status dn_json_key(dn_json *j, dn_json_text *key) {
     return json_expect(j, ':', "a colon");
 }
 
+dn_status dn_json_member(dn_json *j, dn_json_text *key, int *more) {
+    DN_TRY(dn_json_more(j, '}', more));
+    return *more ? dn_json_key(j, key) : DN_OK;
+}
+
 static int is_digit(char c) { return c >= '0' && c <= '9'; }
 
 /* The number at the current place, whose grammar is narrower than that of C; 0 bytes: it is none. */

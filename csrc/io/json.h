@@ -2,7 +2,7 @@
  * nesting is bounded, and strings must be valid UTF-8.
  *
  *   dn_json_open(j, '{');
- *   while (dn_json_more(j, '}', &more) == DN_OK && more) { dn_json_key(j, &key); dn_json_string(j, &value); }
+ *   while (dn_json_member(j, &key, &more) == DN_OK && more) dn_json_string(j, &value);
  *   dn_json_end(j);
  *
  * with DN_TRY around every call. Errors are DN_E_FORMAT and name the place. */
@@ -32,6 +32,8 @@ dn_status dn_json_open(dn_json *j, char bracket);
 /* Is there another member, or the closing bracket? Reads the comma or the bracket. */
 dn_status dn_json_more(dn_json *j, char closing, int *more);
 dn_status dn_json_key(dn_json *j, dn_json_text *key); /* and the colon */
+/* Of an object: is there another member? If so, its key is read too. */
+dn_status dn_json_member(dn_json *j, dn_json_text *key, int *more);
 dn_status dn_json_string(dn_json *j, dn_json_text *text);
 /* A number without sign, fraction and exponent. */
 dn_status dn_json_whole(dn_json *j, uint64_t *value);

@@ -141,9 +141,8 @@ static dn_status st_tensor(dn_st *f, dn_json *j, const dn_json_text *name) {
     DN_TRY(dn_json_open(j, '{'));
     for (;;) {
         dn_json_text key;
-        DN_TRY(dn_json_more(j, '}', &more));
+        DN_TRY(dn_json_member(j, &key, &more));
         if (!more) break;
-        DN_TRY(dn_json_key(j, &key));
         for (k = 0; k < 3 && !dn_json_is(&key, keys[k]); k++) {
         }
         if (k == 3 || seen & 1 << k)
@@ -168,9 +167,8 @@ static dn_status st_walk(dn_st *f, const char *text, size_t size) {
     DN_TRY(dn_json_open(&j, '{'));
     for (;;) {
         dn_json_text key;
-        DN_TRY(dn_json_more(&j, '}', &more));
+        DN_TRY(dn_json_member(&j, &key, &more));
         if (!more) return dn_json_end(&j);
-        DN_TRY(dn_json_key(&j, &key));
         if (!dn_json_is(&key, "__metadata__"))
             DN_TRY(st_tensor(f, &j, &key));
         else if (metadata++)

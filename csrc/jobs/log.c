@@ -38,21 +38,14 @@ static void line_number(log_line *line, int whole, double value, const char *unk
     line_add(line, text);
 }
 
-/* The number of that name, if the record has it. */
-static const double *record_find(const dn_report *record, const char *name) {
-    for (int i = 0; i < record->n; i++)
-        if (!strcmp(record->values[i].name, name)) return &record->values[i].value;
-    return NULL;
-}
-
 static void line_csv(log_line *line, const dn_log *log, const dn_report *record) {
     for (int i = 0; i < log->columns.n; i++) {
-        const double *value = record ? record_find(record, log->columns.values[i].name) : NULL;
+        const dn_value *found = record ? dn_report_find(record, log->columns.values[i].name) : NULL;
         if (i) line_add(line, ",");
         if (!record)
             line_add(line, log->columns.values[i].name);
-        else if (value)
-            line_number(line, i < LOG_WHOLE, *value, NULL);
+        else if (found)
+            line_number(line, i < LOG_WHOLE, found->value, NULL);
     }
     line_add(line, "\n");
 }
@@ -60,12 +53,12 @@ static void line_csv(log_line *line, const dn_log *log, const dn_report *record)
 static void line_json(log_line *line, const dn_log *log, const dn_report *record) {
     const char *between = "{\"";
     for (int i = 0; i < log->columns.n; i++) {
-        const double *value = record_find(record, log->columns.values[i].name);
-        if (!value) continue;
+        const dn_value *found = dn_report_find(record, log->columns.values[i].name);
+        if (!found) continue;
         line_add(line, between), between = ", \"";
         line_add(line, log->columns.values[i].name);
         line_add(line, "\": ");
-        line_number(line, i < LOG_WHOLE, *value, "null");
+        line_number(line, i < LOG_WHOLE, found->value, "null");
     }
     line_add(line, "}\n");
 }

@@ -25,19 +25,20 @@ double dn_trainer_speed(const dn_trainer *t) {
 }
 
 /* policy=plateau goes by the loss of held-out rows, or without any by that of the rows as they were trained. */
-static void trainer_observe(dn_trainer *t) {
+static void trainer_observe(dn_trainer *t, double valid_loss, int warming) {
     dn_net *net = t->net;
     int held_out = t->feed.validation.kind == DN_VALIDATE_HELD_OUT;
     double trained = dn_report_get(&t->losses, DN_TOTAL_LOSS) / (double)t->at;
     if (net->schedule.policy != DN_POLICY_PLATEAU) return;
-    dn_schedule_observe(&net->schedule, &net->state.plateau, held_out ? dn_trainer_monitored(t) : trained,
-                        dn_net_warms_up(net));
+    dn_schedule_observe(&net->schedule, &net->state.plateau, held_out ? valid_loss : trained, warming);
     t->last_good.state.plateau = net->state.plateau; /* it was taken before the validation */
 }
 
 void dn_trainer_judge(dn_trainer *t) {
-    trainer_observe(t);
-    int enough = dn_keep_judge(&t->keep, t->net, t->epoch, dn_trainer_monitored(t), dn_net_warms_up(t->net));
+    double valid_loss = dn_trainer_monitored(t);
+    int warming = dn_net_warms_up(t->net);
+    trainer_observe(t, valid_loss, warming);
+    int enough = dn_keep_judge(&t->keep, t->net, t->epoch, valid_loss, warming);
     if (t->finished) return;
     if (enough)
         dn_trainer_stop(t, DN_STOP_PATIENCE);

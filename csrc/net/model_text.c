@@ -104,9 +104,8 @@ static dn_status read_files(dn_cfg *cfg, const dn_st *file) {
     DN_TRY(dn_json_open(&j, '{'));
     for (;;) {
         dn_json_text name, content;
-        DN_TRY(dn_json_more(&j, '}', &more));
+        DN_TRY(dn_json_member(&j, &name, &more));
         if (!more) return dn_json_end(&j);
-        DN_TRY(dn_json_key(&j, &name));
         DN_TRY(dn_json_string(&j, &content));
         char *texts = dn_realloc(NULL, name.size + content.size + 2, 1), *second = texts + name.size + 1;
         if (!texts) return DN_E_MEMORY;
@@ -207,9 +206,8 @@ dn_status dn_model_read_state(const dn_st *file, dn_model_state *s) {
     DN_TRY(dn_json_open(&j, '{'));
     for (;;) {
         dn_json_text key;
-        DN_TRY(dn_json_more(&j, '}', &more));
+        DN_TRY(dn_json_member(&j, &key, &more));
         if (!more) return dn_json_end(&j);
-        DN_TRY(dn_json_key(&j, &key));
         DN_TRY(state_member(s, &j, &key));
     }
 }

@@ -172,14 +172,12 @@ static dn_status notes_member(dn_model_notes *notes, dn_json *j, const dn_json_t
 
 dn_status dn_notes_read(dn_model_notes *notes, const char *label, const char *text, size_t size) {
     dn_json j;
+    dn_json_text key;
     int more = 1;
     dn_json_begin(&j, label, text, size);
     dn_status status = dn_json_open(&j, '{');
-    while (status == DN_OK && (status = dn_json_more(&j, '}', &more)) == DN_OK && more) {
-        dn_json_text key;
-        status = dn_json_key(&j, &key);
-        if (status == DN_OK) status = notes_member(notes, &j, &key);
-    }
+    while (status == DN_OK && (status = dn_json_member(&j, &key, &more)) == DN_OK && more)
+        status = notes_member(notes, &j, &key);
     return status == DN_OK ? dn_json_end(&j) : status;
 }
 
@@ -191,9 +189,8 @@ dn_status dn_notes_read_losses(dn_report *losses, dn_json *j) {
     for (;;) {
         char name[sizeof losses->values[0].name];
         double value;
-        DN_TRY(dn_json_more(j, '}', &more));
+        DN_TRY(dn_json_member(j, &key, &more));
         if (!more) return DN_OK;
-        DN_TRY(dn_json_key(j, &key));
         DN_TRY(dn_json_number(j, &value));
         if (key.size >= sizeof name) continue; /* of a later version */
         name[dn_json_decode(&key, name)] = 0;

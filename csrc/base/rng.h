@@ -17,6 +17,8 @@ enum {
     DN_STREAM_PRIOR = 2,
     DN_STREAM_RATE = 3,
     DN_STREAM_HOLDOUT = 4,
+    DN_STREAM_DRAW = 24, /* data from likelihoods; 25: from the generator of one value */
+    DN_STREAM_DRAW_MORE = 25,
     DN_STREAM_INIT = 0x10000,
     DN_STREAM_LAYER = 0x20000
 };

@@ -103,17 +103,6 @@ dn_status dn_job_pass(dn_plan *plan, const dn_pass *pass) {
     return status;
 }
 
-/* The outputs y of a pass as data: y itself, where its values are data already or are converted in place, or the buffer
- * of the truth, which a pass without losses does not need. */
-static const float *job_data(dn_plan *plan, size_t rows, float *y) {
-    const dn_net *net = plan->net;
-    if (net->likelihood < 0) return y;
-    const dn_layer *l = &plan->layers[net->likelihood];
-    float *data = net->data_columns == net->outputs ? y : plan->truth;
-    l->term.type->mean(l, &plan->run, rows, y, data);
-    return data;
-}
-
 /* Run all rows through layers first to last: x is the network's input, or the output of the layer before `first`. The
  * last layer's output goes to `out`; `data`: converted to data. */
 dn_status dn_job_run(dn_plan *plan, int first, int last, const dn_rows *rows, int data, float *out) {
@@ -121,7 +110,8 @@ dn_status dn_job_run(dn_plan *plan, int first, int last, const dn_rows *rows, in
     const dn_ops *ops = net->ops;
     const dn_layer *to = &plan->layers[last], *before = first ? &plan->layers[first - 1] : NULL;
     size_t step = dn_job_step(plan, rows->n), outputs = (size_t)(data ? net->data_columns : to->outputs);
-    int in_place = job_in_place(net) && outputs == (size_t)to->outputs;
+    int converts = net->likelihood >= 0 && net->layers[net->likelihood].term.in_place;
+    int in_place = job_in_place(net) && outputs == (size_t)to->outputs; /* data may still be written elsewhere */
     dn_status status = dn_job_whole(net, rows->n);
     dn_memory_expect(out, rows->n * outputs * sizeof *out);
     for (size_t at = 0; at < rows->n && status == DN_OK; at += step) {
@@ -135,8 +125,9 @@ dn_status dn_job_run(dn_plan *plan, int first, int last, const dn_rows *rows, in
         if (in_place) pass.y = out + at * outputs;
         status = dn_job_pass(plan, &pass);
         if (status != DN_OK) break;
-        const float *y = data ? job_data(plan, part.n, dn_layer_y(to, &plan->run)) : dn_layer_y(to, &plan->run);
-        if (!in_place) dn_job_get(net, y, outputs, part.n, out + at * outputs);
+        const float *y = dn_layer_y(to, &plan->run);
+        if (data) y = dn_plan_data(plan, part.n, y, converts ? dn_layer_y(to, &plan->run) : plan->truth);
+        if (y != out + at * outputs) dn_job_get(net, y, outputs, part.n, out + at * outputs);
     }
     return status == DN_OK ? ops->finish(net->pool) : status;
 }

@@ -65,11 +65,7 @@ void dn_scores_add(dn_scores *s, const dn_plan *plan, const float *truth, int ro
     if (!s->width) return;
     int classes = s->kind >= DN_TRUTH_BINARY;
     const float *y = plan->layers[net->output_layer].output;
-    if (!classes && net->likelihood >= 0) { /* converted to data; the pass no longer needs the buffer of its truth */
-        const dn_layer *l = &plan->layers[net->likelihood];
-        l->term.type->mean(l, &plan->run, (size_t)rows, y, plan->truth);
-        y = plan->truth;
-    }
+    if (!s->logits) y = dn_plan_data(plan, (size_t)rows, y, plan->truth); /* the pass no longer needs its truth */
     net->ops->download(net->pool, s->out, y, (size_t)rows * s->width * sizeof *s->out);
     void (*add)(dn_scores *, const float *, const float *) = classes ? scores_classes : scores_values;
     for (size_t r = 0; r < (size_t)rows; r++)

@@ -11,6 +11,7 @@
  * input and passes its gradient back through their derivative, gradient / s. As in Darknet, masked entries of the input
  * read -1234 afterwards. */
 #include "net/check.h"
+#include <math.h>
 
 typedef struct cost_state {
     int type;
@@ -61,7 +62,7 @@ static dn_status cost_parse(dn_layer *l, dn_section *s) {
     l->term.type = cost_types[st->type].term;
     l->term.truth_kind = cost_types[st->type].truth_kind;
     l->term.scale = st->s * st->scale;
-    l->term.truths = l->inputs;
+    l->term.truths = l->inputs, l->term.in_place = 1;
     l->outputs = l->inputs;
     l->out_height = l->height, l->out_width = l->width, l->out_channels = l->channels;
     return DN_OK;
@@ -116,9 +117,22 @@ static int bernoulli_truth_fault(const dn_layer *l, const float *truth, size_t r
     return dn_fault_beyond_one(truth, rows * (size_t)l->term.truths, fault);
 }
 
+static void bernoulli_draw(const dn_layer *l, const float *x, size_t rows, uint64_t seed, uint64_t at, float *out) {
+    for (size_t r = 0; r < rows; r++)
+        for (int c = 0; c < l->inputs; c++) {
+            size_t i = r * (size_t)l->inputs + (size_t)c;
+            out[i] = dn_uniform_at(seed, DN_STREAM_DRAW, at + r, 4 * (uint64_t)c) < 1 / (1 + expf(-x[i]));
+        }
+}
+
 static const dn_term_type cost_term = {.name = DN_IMAGE_LOSS, .only = 1, .rows = cost_rows};
-static const dn_term_type bernoulli_term = {
-    .name = DN_IMAGE_LOSS, .only = 1, .rows = cost_rows, .mean = bernoulli_mean, .truth_fault = bernoulli_truth_fault};
+static const dn_term_type bernoulli_term = {.name = DN_IMAGE_LOSS,
+                                            .only = 1,
+                                            .likelihood = 1,
+                                            .rows = cost_rows,
+                                            .mean = bernoulli_mean,
+                                            .draw = bernoulli_draw,
+                                            .truth_fault = bernoulli_truth_fault};
 
 const dn_layer_type dn_cost_layer = {
     .name = "cost",

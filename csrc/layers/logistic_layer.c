@@ -49,7 +49,7 @@ static void logistic_rows(const dn_layer *l, const dn_run *run, float *loss) {
     run->ops->row_sums(run->pool, (size_t)run->rows, (size_t)l->inputs, st->error, loss);
 }
 static const dn_term_type logistic_term = {
-    .name = DN_IMAGE_LOSS, .rows = logistic_rows, .truth_fault = logistic_truth_fault};
+    .name = DN_IMAGE_LOSS, .likelihood = 1, .rows = logistic_rows, .truth_fault = logistic_truth_fault};
 const dn_layer_type dn_logistic_layer = {
     .name = "logistic",
     .state_size = sizeof(logistic_state),

@@ -79,12 +79,18 @@ typedef struct dn_term_type {
     const char *name; /* of its loss in reports, where terms with the same name add up */
     int latent;       /* 1: a loss of the latent space, which reads no truth */
     int only;         /* 1: its layer does nothing else, so it is never the network's output */
+    int likelihood;   /* 1: its loss is -log p(truth | x) with all constants, in nats */
+    int head; /* 1: neighbours share what they read: each takes its part of input and truth, after the one before it */
     /* The loss of each row of the last forward pass, without any weight, to loss (rows) in the backend's memory. NULL:
      * not known */
     void (*rows)(const dn_layer *layer, const dn_run *run, float *loss);
     /* The mean of the distribution that the layer's input x (rows, inputs) parameterises, to out (rows, truths), which
-     * may be x: what `sample` and `reconstruct` give. NULL: x is the mean */
+     * may be x if term.in_place: what `sample` and `reconstruct` give. Of several heads, each sets its columns. NULL:
+     * x is the mean */
     void (*mean)(const dn_layer *layer, const dn_run *run, size_t rows, const float *x, float *out);
+    /* Draws from that distribution: x (rows, inputs) and out (rows, truths) are on the host; of several heads, each
+     * sets its columns. Row r is a function of x, seed and at + r. NULL: the loss is that of no distribution */
+    void (*draw)(const dn_layer *layer, const float *x, size_t rows, uint64_t seed, uint64_t at, float *out);
     /* Finds the first fault in truth (rows, truths), which is on the host and finite; returns 1 if there is one.
      * `sums`: distributions must add up to about 1. NULL: it accepts any truth, or row_fault checks it */
     int (*truth_fault)(const dn_layer *layer, const float *truth, size_t rows, int sums, dn_truth_fault *fault);
@@ -100,6 +106,7 @@ typedef struct dn_term {
     double weight;            /* beta; 1 for a likelihood. It may change from step to step: layers read run->weights */
     double share;             /* of its loss in reports: 1, or with several likelihoods scale / the network's s */
     int truths;               /* number of values of truth that it reads per row; set by parse */
+    int in_place;             /* its mean may be computed where x lies: as many values, in the same order */
     dn_truth_kind truth_kind; /* likewise */
     double host;              /* for a layer that computes on the host: what to add to the sum */
     double sum;               /* of its loss over the rows since dn_plan_losses_clear, as read by dn_plan_losses */

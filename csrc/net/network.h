@@ -70,7 +70,7 @@ struct dn_net {
     int subdivisions, height, width, channels, inputs, outputs, truths;
     int output_layer; /* the last one that is not a cost */
     int recurrent;    /* rows are whole sequences of time_steps */
-    int likelihood;   /* layer whose term turns the output into data (its mean); -1: the output is data */
+    int likelihood;   /* first layer whose term turns the output into data (its mean); -1: the output is data */
     int data_columns; /* values in a row of data */
     int logits;       /* the outputs are logits of probabilities */
     dn_truth_kind truth_kind;
@@ -165,6 +165,9 @@ typedef struct dn_pass {
 
 /* The watch is asked before every layer; after an interruption, recurrent layers may have advanced by some steps. */
 dn_status dn_plan_forward(dn_plan *plan, const dn_pass *pass);
+/* The output y (rows, outputs) of the output layer as data, (rows, data_columns): y itself if its values are data, else
+ * `to`, which may be y if the likelihood's term is `in_place`. All in the backend's memory. */
+const float *dn_plan_data(const dn_plan *plan, size_t rows, const float *y, float *to);
 /* Clear the state of recurrent layers. */
 void dn_plan_reset(dn_plan *plan);
 /* The sums of losses over all passes since the last clear; waits for the backend and reports its errors. */

@@ -27,6 +27,16 @@ dn_status dn_plan_forward(dn_plan *p, const dn_pass *pass) {
     return DN_OK;
 }
 
+const float *dn_plan_data(const dn_plan *p, size_t rows, const float *y, float *to) {
+    const dn_net *net = p->net;
+    if (net->likelihood < 0) return y;
+    for (int i = net->likelihood; i < p->n_layers; i++) {
+        const dn_layer *l = &p->layers[i];
+        if (i == net->likelihood || (l->term.type && l->term.type->head)) l->term.type->mean(l, &p->run, rows, y, to);
+    }
+    return to;
+}
+
 void dn_plan_reset(dn_plan *p) {
     for (int i = 0; i < p->n_layers; i++)
         if (p->layers[i].type->reset) p->layers[i].type->reset(&p->layers[i], &p->run);

@@ -254,6 +254,42 @@ DN_API dn_status dn_net_evaluate_rows(dn_net *net, const dn_rows *rows, float *i
 /* Draw n latent rows from the prior N(0, 1), a function of (seed, row, column) alone. z: (rows, latent); nothing is
  * written when latent is below 1 or the array would be too large. */
 DN_API dn_status dn_prior_sample(uint64_t seed, size_t rows, int latent, float *z);
+/* The same from N(0, temperature^2); temperature: 0 or more. */
+DN_API dn_status dn_prior_draw(uint64_t seed, size_t rows, int latent, double temperature, float *z);
+
+/* Draw n latent rows from the network's own prior. temperature: their standard deviation about its mean is multiplied
+ * by it, 0 or more; 1: the prior itself. DN_E_USAGE for a network without a [sampling] layer, which has no prior. */
+DN_API dn_status dn_net_draw_latents(dn_net *net, uint64_t seed, size_t n, double temperature, float *z);
+
+/* A mixture of Gaussians with full covariances. */
+typedef struct dn_mixture {
+    int components, columns;
+    double *weights;       /* (components), adding up to 1 */
+    double *means;         /* (components, columns) */
+    double *covariances;   /* (components, columns, columns) */
+    double log_likelihood; /* mean over the rows that it was fitted to, in nats */
+    int iterations;        /* of the fit */
+} dn_mixture;
+/* Fit one to x (rows, columns) by expectation-maximisation, starting from k-means++; a function of the rows and the
+ * seed. DN_E_USAGE when there are fewer rows than components, or a value is not finite. After an error `out` is
+ * empty; else it is to be freed with dn_mixture_free. */
+DN_API dn_status dn_mixture_fit(dn_mixture *out, const float *x, size_t rows, int columns, int components,
+                                uint64_t seed);
+/* The same to the latents of rows, one drawn from the posterior of each: to the distribution of the latents that the
+ * decoder was trained on (the aggregated posterior). Without a sampling layer, to the code of each row. */
+DN_API dn_status dn_net_fit_mixture(dn_net *net, const dn_rows *rows, int components, uint64_t seed, dn_mixture *out);
+/* Draw n rows, z (n, columns). temperature: standard deviations within each component are multiplied by it. */
+DN_API dn_status dn_mixture_draw(const dn_mixture *mixture, uint64_t seed, size_t n, double temperature, float *z);
+/* The log density of rows x (n, columns) in nats, (n). */
+DN_API dn_status dn_mixture_log_density(const dn_mixture *mixture, const float *x, size_t n, double *log_density);
+DN_API void dn_mixture_free(dn_mixture *mixture);
+
+/* Decoded rows, out (steps, data_columns), on the way between the latent means of two rows, both included; ends: 2
+ * rows. In a line, or spherical: the latents' length and direction go evenly. DN_E_USAGE for fewer than 2 steps. */
+DN_API dn_status dn_net_interpolate(dn_net *net, const dn_rows *ends, int steps, int spherical, float *out);
+/* Decoded rows, out (steps, data_columns), while latent dimension `dim` goes from -range to +range, added to the latent
+ * mean of row (inputs), or with NULL to 0. */
+DN_API dn_status dn_net_traverse(dn_net *net, const float *row, int dim, double range, int steps, float *out);
 
 /* A file whose name ends in .safetensors is a model file: one file with the network's cfg and the files that it names,
  * its parameters, `seen`, and its notes (docs/model-file.md). Any other name: Darknet .weights. Loading recognises a

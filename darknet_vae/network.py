@@ -18,6 +18,7 @@ import numpy.typing as npt
 from . import errors
 from ._display import progress_display
 from ._lib import Array, Path, check, dn_rows, ffi, lib, listen, matrix, pointer, real, text, to_bytes, whole
+from .mixture import GaussianMixture
 
 if TYPE_CHECKING:
     from typing_extensions import NotRequired
@@ -807,11 +808,83 @@ class Network:
         return out
 
     @_alone
-    def sample(self, z: npt.ArrayLike, out: Array | None = None) -> Array:
+    def sample(
+        self, z: npt.ArrayLike | None = None, out: Array | None = None, *, n: int | None = None, seed: int = 0,
+        prior: str | GaussianMixture | None = None, temperature: float = 1.0,
+    ) -> Array:  # fmt: skip
         """Decode latent vectors (n, latent_size) to data (n, outputs). With a bce loss: probabilities, not logits. The result
-        goes to `out` if given, a float32 array of that shape; reusing an array saves the time that allocating one takes."""
+        goes to `out` if given, a float32 array of that shape; reusing an array saves the time that allocating one takes.
+
+        With n= instead of z, latents are drawn (`sample_latents`) with `seed`, `prior` and `temperature`."""
         self._need_latent()
+        if (z is None) == (n is None):
+            raise errors.UsageError("sample: give z, latent vectors, or n, how many to draw")
+        if n is not None:
+            z = self.sample_latents(n, seed, prior, temperature)
+        elif prior is not None or temperature != 1:
+            raise errors.UsageError("sample: prior and temperature are about latents that are drawn: n= in place of z")
+        assert z is not None
         return self._apply(lib.dn_net_decode, z, self.latent_size, int(self._info().data_columns), "z", out)
+
+    @_alone
+    def sample_latents(
+        self, n: int, seed: int = 0, prior: str | GaussianMixture | None = None, temperature: float = 1.0
+    ) -> Array:  # fmt: skip
+        """n latent vectors (n, latent_size) from the network's own prior, from N(0, 1) with prior="normal", or from a
+        GaussianMixture (`fit_mixture`). temperature: their standard deviation is multiplied by it, about 0, or in a mixture
+        about each component's mean; 0 or more."""
+        self._need_latent()
+        if isinstance(prior, GaussianMixture):
+            if prior.columns != self.latent_size:
+                raise errors.UsageError(f"prior has {prior.columns} columns, the network {self.latent_size} latents")
+            return prior.sample(n, seed, temperature)
+        if prior not in (None, "normal"):
+            raise errors.UsageError(f'prior={prior!r} is neither "normal" nor a GaussianMixture: net.fit_mixture(X) fits one')
+        z = np.empty((whole("n", n, 0, 2**40), self.latent_size), np.float32)
+        s, t = whole("seed", seed, 0, 2**64 - 1), real("temperature", temperature)
+        if prior is None:
+            check(lib.dn_net_draw_latents(self._handle, s, len(z), t, pointer(z)))
+        else:
+            check(lib.dn_prior_draw(s, len(z), self.latent_size, t, pointer(z)))
+        return z
+
+    @_alone
+    def fit_mixture(self, X: npt.ArrayLike, components: int = 10, seed: int = 0) -> GaussianMixture:
+        """A mixture of Gaussians fitted to the latents of rows X, one drawn from the posterior of each: to the distribution that
+        the decoder was trained on (the aggregated posterior), which is often not quite the prior. `net.sample(n=16,
+        prior=net.fit_mixture(X))` draws from it. An autoencoder without a sampling layer gets a prior in this way."""
+        self._need_latent()
+        x = matrix(X, self.inputs)
+        fitted = ffi.new("dn_mixture *")
+        k, s = whole("components", components, 1, 2**20), whole("seed", seed, 0, 2**64 - 1)
+        self._check(lib.dn_net_fit_mixture(self._handle, dn_rows(x), k, s, fitted), X=x)
+        self._rows = 0
+        return GaussianMixture._taken(fitted)
+
+    @_alone
+    def interpolate(self, a: npt.ArrayLike, b: npt.ArrayLike, steps: int = 11, spherical: bool = False) -> Array:
+        """Decoded rows (steps, outputs) on the way between the latent means of two rows a and b, both included. spherical: along
+        an arc (slerp), on which the latents' length and direction go evenly, instead of a line."""
+        self._need_latent()
+        ends = np.concatenate([matrix(np.reshape(row, (1, -1)), self.inputs, name) for row, name in ((a, "a"), (b, "b"))])
+        out = np.empty((whole("steps", steps, 2, 2**24), int(self._info().data_columns)), np.float32)
+        self._fill(
+            (out,), None, lambda: lib.dn_net_interpolate(self._handle, dn_rows(ends), len(out), bool(spherical), pointer(out))
+        )
+        return out
+
+    @_alone
+    def traverse(self, dim: int, range: float = 3.0, steps: int = 11, around: npt.ArrayLike | None = None) -> Array:
+        """Decoded rows (steps, outputs) while latent dimension `dim`, from 0 on, goes from -range to range, added to the latent
+        mean of the row `around`, or without one to 0, the middle of the prior."""
+        self._need_latent()
+        row = None if around is None else matrix(np.reshape(around, (1, -1)), self.inputs, "around")
+        at = whole("dim", dim, 0, self.latent_size - 1)
+        out = np.empty((whole("steps", steps, 2, 2**24), int(self._info().data_columns)), np.float32)
+        centre = ffi.NULL if row is None else pointer(row)
+        reach = real("range", range)
+        self._fill((out,), None, lambda: lib.dn_net_traverse(self._handle, centre, at, reach, len(out), pointer(out)))
+        return out
 
     @_alone
     def encode(self, X: npt.ArrayLike, *, missing: str = "error") -> tuple[Array, Array]:

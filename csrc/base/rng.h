@@ -19,6 +19,10 @@ enum {
     DN_STREAM_HOLDOUT = 4,
     DN_STREAM_DRAW = 24, /* data from likelihoods; 25: from the generator of one value */
     DN_STREAM_DRAW_MORE = 25,
+    DN_STREAM_POSTERIOR = 16, /* latents of rows */
+    DN_STREAM_MIXTURE = 17,   /* where the fit of a mixture begins; 18, 19: which component, and where in it */
+    DN_STREAM_COMPONENT = 18,
+    DN_STREAM_MIXTURE_DRAW = 19,
     DN_STREAM_INIT = 0x10000,
     DN_STREAM_LAYER = 0x20000
 };

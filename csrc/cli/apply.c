@@ -1,4 +1,4 @@
-/* Verbs that apply a network: sample, encode, reconstruct, predict, evaluate, inspect. */
+/* Verbs that apply a network to rows: encode, reconstruct, predict, evaluate, inspect. */
 #include "cli/cli.h"
 #include <stdlib.h>
 #include <string.h>
@@ -78,33 +78,6 @@ static int apply_rows(const cli_args *args, apply_result result, apply_fn fn) {
 int cli_encode(const cli_args *args) { return apply_rows(args, LATENTS, apply_encode); }
 int cli_reconstruct(const cli_args *args) { return apply_rows(args, DATA, dn_net_reconstruct); }
 int cli_predict(const cli_args *args) { return apply_rows(args, OUTPUTS, dn_net_predict); }
-
-/* Latent vectors drawn from the prior, as a table, so that both kinds of sampling end alike. */
-static int sample_prior(apply_job *j) {
-    size_t rows = (size_t)j->args.count, latent = (size_t)j->info.latent_size;
-    float *out = cli_floats(&j->args, rows, (size_t)j->info.data_columns); /* fail before the time that drawing takes */
-    if (!out) return DN_E_MEMORY;
-    free(out);
-    if (!(j->table.values = cli_floats(&j->args, rows, latent))) return DN_E_MEMORY;
-    j->table.rows = rows, j->table.columns = latent;
-    return cli_check(&j->args, dn_prior_sample(j->args.seed, rows, j->info.latent_size, j->table.values));
-}
-
-int cli_sample(const cli_args *args) {
-    apply_job j;
-    if (args->data && args->count) return cli_usage(args, "sample: a CSV of latent vectors or -n, not both");
-    if (!args->data && args->rows)
-        return cli_usage(args, "sample: -N takes the first rows of a CSV; -n %ld draws as many", args->rows);
-    if (!args->data && !args->count) return cli_usage(args, "sample: give a CSV of latent vectors, or -n COUNT");
-    int code = apply_begin(&j, args);
-    if (!code && !j.info.latent_size)
-        code = cli_usage(args, "%s has no latent space to sample from", args->cfg);
-    else if (!code && !args->data && !j.info.variational)
-        code = cli_usage(args, "%s has no [sampling] layer, so no prior: give a CSV of latent vectors", args->cfg);
-    if (!code) code = args->data ? cli_table(&j.args, j.net, args->data, 1, &j.table) : sample_prior(&j);
-    if (!code) code = apply(&j, j.info.data_columns, dn_net_decode);
-    return apply_end(&j, code);
-}
 
 static int evaluate_rows(apply_job *j, const dn_rows *rows) {
     float *total = cli_floats(&j->args, rows->n, 1);

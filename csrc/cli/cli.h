@@ -20,9 +20,13 @@ enum {
     CLI_INSPECT = 64,
     CLI_INFO = 128,
     CLI_CONVERT = 256,
-    CLI_ALL = 511,
-    CLI_NETS = CLI_ALL & ~CLI_INFO,                                       /* build a network */
-    CLI_ROWS = CLI_ENCODE | CLI_RECONSTRUCT | CLI_PREDICT | CLI_EVALUATE, /* read a CSV of rows and need weights */
+    CLI_INTERPOLATE = 512,
+    CLI_TRAVERSE = 1024,
+    CLI_ALL = 2047,
+    CLI_WALKS = CLI_INTERPOLATE | CLI_TRAVERSE,
+    CLI_NETS = CLI_ALL & ~CLI_INFO, /* build a network */
+    /* read a CSV of rows and need weights */
+    CLI_ROWS = CLI_ENCODE | CLI_RECONSTRUCT | CLI_PREDICT | CLI_EVALUATE | CLI_WALKS,
     CLI_TABLES = CLI_TRAIN | CLI_SAMPLE | CLI_ROWS
 };
 
@@ -66,11 +70,11 @@ struct cli_args {
     const cli_verb *verb;
     const char *cfg, *data; /* arguments that are not options */
     const char *weights, *output, *save, *latents, *label_column, *target, *valid, *precision, *keep, *log;
-    const char *checkpoint, *checkpoint_every, *resume;
-    long rows, epochs, threads, batch, count, gpu, patience, log_every, checkpoint_keep;
+    const char *checkpoint, *checkpoint_every, *resume, *prior, *pair;
+    long rows, epochs, threads, batch, count, gpu, patience, log_every, checkpoint_keep, components, steps, dim, row;
     unsigned long long seed;
-    double learning_rate, scale, holdout, min_delta, max_seconds;
-    int quiet, json, cpu, no_shuffle, labels, header, no_header, no_latents, random, continues, clear, help;
+    double learning_rate, scale, holdout, min_delta, max_seconds, temperature, range;
+    int quiet, json, cpu, no_shuffle, labels, header, no_header, no_latents, random, continues, clear, spherical, help;
     char set[CLI_PATH];     /* lines */
     char bundled[CLI_PATH]; /* the cfg's path if it is a bundled one */
 };
@@ -158,6 +162,8 @@ int cli_truth(const cli_args *args, const dn_net *net, const char *path, const d
 
 int cli_train(const cli_args *args);
 int cli_sample(const cli_args *args);
+int cli_interpolate(const cli_args *args);
+int cli_traverse(const cli_args *args);
 int cli_encode(const cli_args *args);
 int cli_reconstruct(const cli_args *args);
 int cli_predict(const cli_args *args);

@@ -12,7 +12,15 @@ const cli_verb cli_verbs[] = {
      "labels are saved beside them); otherwise an autoencoder. Ctrl-C ends the\n"
      "training and saves what was learned; with -checkpoint it can be resumed."},
     {"sample", CLI_SAMPLE, cli_sample, "CFG [LATENTS.csv] -weights W",
-     "decode latent vectors: -n random ones, or those of a CSV", 1, 2, NULL},
+     "decode latent vectors: -n random ones, or those of a CSV", 1, 2,
+     "\nWith -n, latents are drawn from the network's prior, or with -prior gmm from a\n"
+     "mixture of Gaussians fitted to the latents of a table: -data TRAIN.csv."},
+    {"interpolate", CLI_INTERPOLATE, cli_interpolate, "CFG ROWS.csv -weights W",
+     "decoded rows on the way between two rows of a table", 2, 2,
+     "\nThe first line is the reconstruction of the one row, the last that of the other."},
+    {"traverse", CLI_TRAVERSE, cli_traverse, "CFG [ROWS.csv] -dim j -weights W",
+     "decoded rows along a latent dimension", 1, 2,
+     "\nAround 0, the middle of the prior, or around the latent mean of a row of a table."},
     {"encode", CLI_ENCODE, cli_encode, "CFG ROWS.csv -weights W", "the latent mean of every row", 2, 2, NULL},
     {"reconstruct", CLI_RECONSTRUCT, cli_reconstruct, "CFG ROWS.csv -weights W", "decode the latent mean of every row",
      2, 2, NULL},
@@ -87,9 +95,9 @@ static int take_verb(cli_args *args, int *argc, char **argv) {
         else if (cli_takes_value(argv[i]) && i + 1 < *argc && !is_command(argv[i + 1]))
             i++; /* such as the 0 of -i 0 */
     if (at < 0)
-        return cli_usage(
-            args,
-            "no command: which of train, sample, encode, reconstruct, predict, evaluate, inspect, info, convert?");
+        return cli_usage(args, "no command: which of train, sample, interpolate, traverse, encode, reconstruct, "
+                               "predict, evaluate, inspect, "
+                               "info, convert?");
     const char *word = argv[at];
     if ((autoencoder = !strcmp(word, "autoencoder")) || !strcmp(word, "vae")) {
         word = at + 1 < *argc ? argv[at + 1] : "";
@@ -120,7 +128,13 @@ static void keep_standard_descriptors(void) {
 int main(int argc, char **argv) {
     keep_standard_descriptors();
     const char *slash = argc ? strrchr(argv[0], '/') : NULL, *name = !argc ? "" : slash ? slash + 1 : argv[0];
-    cli_args args = {.program = strcmp(name, "darknet-vae") ? "darknet" : "darknet-vae", .gpu = -1};
+    cli_args args = {.program = strcmp(name, "darknet-vae") ? "darknet" : "darknet-vae",
+                     .gpu = -1,
+                     .temperature = 1,
+                     .steps = 11,
+                     .range = 3,
+                     .dim = -1,
+                     .row = -1};
     if (argc < 2) return cli_help(&args), DN_E_USAGE;
     argc--, argv++;
     if (!strcmp(argv[0], "--version") || !strcmp(argv[0], "-version")) return puts(dn_build_info()), cli_flush(&args);

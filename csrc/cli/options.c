@@ -48,6 +48,21 @@ const cli_option cli_options[] = {
     {{"resume"}, CLI_FILE, AT(resume), CLI_TRAIN, "F", "continue from checkpoint F; other options stay the same"},
     {{"no-shuffle"}, CLI_FLAG, AT(no_shuffle), CLI_TRAIN, NULL, "keep the rows in the order of the file"},
     {{"n"}, CLI_COUNT, AT(count), CLI_SAMPLE, "n", "decode this many random latent vectors"},
+    {{"temperature"}, CLI_AMOUNT, AT(temperature), CLI_SAMPLE, "t", "for -n: multiply the latents' standard deviation"},
+    {{"prior"},
+     CLI_CHOICE,
+     AT(prior),
+     CLI_SAMPLE,
+     "normal|gmm",
+     "for -n: draw latents from (default: the network's own)"},
+    {{"data"}, CLI_FILE, AT(data), CLI_SAMPLE, "F.csv", "for -prior gmm: the rows to whose latents it is fitted"},
+    {{"components"}, CLI_COUNT, AT(components), CLI_SAMPLE, "k", "for -prior gmm: number of Gaussians (default: 10)"},
+    {{"rows"}, CLI_TEXT, AT(pair), CLI_INTERPOLATE, "a,b", "the two rows, counted from 0 (default: 0,1)"},
+    {{"spherical"}, CLI_FLAG, AT(spherical), CLI_INTERPOLATE, NULL, "along an arc instead of a line (slerp)"},
+    {{"dim"}, CLI_WHOLE, AT(dim), CLI_TRAVERSE, "j", "the latent dimension, counted from 0"},
+    {{"row"}, CLI_WHOLE, AT(row), CLI_TRAVERSE, "i", "around this row of ROWS.csv, counted from 0 (default: 0)"},
+    {{"range"}, CLI_NUMBER, AT(range), CLI_TRAVERSE, "r", "from -r to r (default: 3)"},
+    {{"steps"}, CLI_COUNT, AT(steps), CLI_WALKS, "n", "number of rows, both ends included (default: 11)"},
     {{"labels"}, CLI_FLAG, AT(labels), CLI_PREDICT, NULL, "the label before every row"},
     {{"label-column"}, CLI_TEXT, AT(label_column), CLI_TABLES, "c", "a column that is not data: name, or index from 0"},
     {{"target", "targets"},
@@ -59,7 +74,7 @@ const cli_option cli_options[] = {
     {{"scale"}, CLI_NUMBER, AT(scale), CLI_TABLES, "s", "divide the data by s (default: the cfg's data_scale)"},
     {{"header"}, CLI_FLAG, AT(header), CLI_TABLES, NULL, "the first row of the CSV names the columns"},
     {{"no-header"}, CLI_FLAG, AT(no_header), CLI_TABLES, NULL, "the first row of the CSV is data"},
-    {{"N", "rows"}, CLI_COUNT, AT(rows), CLI_TABLES, "n", "only the first n rows of the CSV"},
+    {{"N", "rows"}, CLI_COUNT, AT(rows), CLI_TABLES & ~CLI_WALKS, "n", "only the first n rows of the CSV"},
     {{"set"}, CLI_LINES, AT(set), CLI_NETS, "s.key=v", "set a key of the cfg: net.batch=8, 3.output=4"},
     {{"seed"}, CLI_SEED, AT(seed), CLI_NETS, "s", "seed of all random numbers (default: 0)"},
     {{"batch"}, CLI_COUNT, AT(batch), CLI_NETS, "b", "rows per pass, instead of the cfg's"},
@@ -229,10 +244,16 @@ static int parse_check(const cli_args *args) {
     const struct limit {
         const char *name;
         long value, most;
-    } limits[] = {{"batch", args->batch, 1 << 24},         {"threads", args->threads, 4096},
-                  {"epochs", args->epochs, 1 << 30},       {"patience", args->patience, 1 << 30},
-                  {"log-every", args->log_every, 1 << 30}, {"checkpoint-keep", args->checkpoint_keep, 1 << 20}};
-    for (int i = 0; i < 6; i++)
+    } limits[] = {{"batch", args->batch, 1 << 24},
+                  {"threads", args->threads, 4096},
+                  {"epochs", args->epochs, 1 << 30},
+                  {"patience", args->patience, 1 << 30},
+                  {"log-every", args->log_every, 1 << 30},
+                  {"checkpoint-keep", args->checkpoint_keep, 1 << 20},
+                  {"components", args->components, 1 << 20},
+                  {"steps", args->steps, 1 << 24},
+                  {"dim", args->dim, 1 << 30}};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
         if (limits[i].value > limits[i].most)
             return cli_usage(args, "-%s %ld is more than %ld", limits[i].name, limits[i].value, limits[i].most);
     if (args->header && args->no_header) return cli_usage(args, "-header and -no-header: give one of the two");

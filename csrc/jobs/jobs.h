@@ -27,6 +27,9 @@ dn_status dn_job_run(dn_plan *plan, int first, int last, const dn_rows *rows, in
 /* The same through the whole network. */
 dn_status dn_job_predict(dn_net *net, const dn_rows *rows, int data, float *out);
 
+/* DN_E_USAGE unless it is a factor that latents can be drawn with: 0 or more. */
+dn_status dn_job_temperature(double temperature);
+
 /* DN_E_USAGE when there is no truth that the network's loss accepts: neither a separate one nor the rows themselves. */
 dn_status dn_job_need_truth(const dn_net *net, const dn_rows *rows);
 /* Losses and scores of many rows, accumulated pass by pass. */

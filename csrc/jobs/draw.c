@@ -1,0 +1,57 @@
+/* Latents drawn: from the network's prior, and from the posteriors of rows, to which a mixture is fitted. */
+#include "base/sys.h"
+#include "jobs/jobs.h"
+#include <math.h>
+
+dn_status dn_job_temperature(double temperature) {
+    DN_CHECK(isfinite((float)temperature) && temperature >= 0, DN_E_USAGE,
+             "temperature %g: wanted is a number from 0 on", temperature);
+    return DN_OK;
+}
+
+dn_status dn_prior_draw(uint64_t seed, size_t rows, int latent, double temperature, float *z) {
+    DN_TRY(dn_job_temperature(temperature));
+    DN_TRY(dn_prior_sample(seed, rows, latent, z));
+    for (size_t i = 0; temperature != 1 && i < rows * (size_t)latent; i++) z[i] *= (float)temperature;
+    return DN_OK;
+}
+
+static dn_status draw_latents(dn_net *net, uint64_t seed, size_t n, double temperature, float *z) {
+    DN_CHECK(net->sampling_layer >= 0, DN_E_USAGE, "%s: no prior to draw from: the network has no [sampling] layer",
+             net->cfg->path);
+    return dn_prior_draw(seed, n, net->layers[net->sampling_layer].outputs, temperature, z);
+}
+
+dn_status dn_net_draw_latents(dn_net *net, uint64_t seed, size_t n, double temperature, float *z) {
+    DN_EXCLUSIVE(net, draw_latents(net, seed, n, temperature, z));
+}
+
+/* mean becomes a draw from the posterior, a function of (seed, row, column) besides; both (rows, latent). */
+static void draw_posterior(uint64_t seed, size_t rows, size_t latent, float *mean, const float *log_variance) {
+    for (size_t i = 0; i < rows * latent; i += latent)
+        for (size_t j = 0; j < latent; j += 4) {
+            float four[4];
+            dn_normal4(seed, DN_STREAM_POSTERIOR, i / latent, (uint32_t)(j / 4), four);
+            for (size_t c = 0; c < 4 && j + c < latent; c++)
+                mean[i + j + c] += expf(0.5f * log_variance[i + j + c]) * four[c];
+        }
+}
+
+static dn_status fit_mixture(dn_net *net, const dn_rows *rows, int components, uint64_t seed, dn_mixture *out) {
+    *out = (dn_mixture){0};
+    size_t latent = net->latent_layer < 0 ? 1 : (size_t)net->layers[net->latent_layer].outputs;
+    float *mean = dn_alloc(rows->n, latent * sizeof *mean);
+    float *log_variance = mean ? dn_alloc(rows->n, latent * sizeof *log_variance) : NULL;
+    dn_status status = log_variance ? dn_net_encode(net, rows, mean, log_variance) : DN_E_MEMORY;
+    if (status == DN_OK) {
+        draw_posterior(seed, rows->n, latent, mean, log_variance);
+        status = dn_mixture_fit(out, mean, rows->n, (int)latent, components, seed);
+    }
+    dn_free(mean);
+    dn_free(log_variance);
+    return status;
+}
+
+dn_status dn_net_fit_mixture(dn_net *net, const dn_rows *rows, int components, uint64_t seed, dn_mixture *out) {
+    DN_EXCLUSIVE(net, fit_mixture(net, rows, components, seed, out));
+}

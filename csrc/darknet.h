@@ -257,6 +257,9 @@ DN_API dn_status dn_prior_sample(uint64_t seed, size_t rows, int latent, float *
 /* The same from N(0, temperature^2); temperature: 0 or more. */
 DN_API dn_status dn_prior_draw(uint64_t seed, size_t rows, int latent, double temperature, float *z);
 
+/* As dn_net_decode, but rows drawn from the likelihood that the decoder parameterises, instead of its mean: each a
+ * function of its latents, the seed and its number. DN_E_USAGE when the loss is that of no distribution. */
+DN_API dn_status dn_net_decode_draw(dn_net *net, const dn_rows *rows, uint64_t seed, float *out);
 /* Draw n latent rows from the network's own prior. temperature: their standard deviation about its mean is multiplied
  * by it, 0 or more; 1: the prior itself. DN_E_USAGE for a network without a [sampling] layer, which has no prior. */
 DN_API dn_status dn_net_draw_latents(dn_net *net, uint64_t seed, size_t n, double temperature, float *z);

@@ -810,12 +810,13 @@ class Network:
     @_alone
     def sample(
         self, z: npt.ArrayLike | None = None, out: Array | None = None, *, n: int | None = None, seed: int = 0,
-        prior: str | GaussianMixture | None = None, temperature: float = 1.0,
+        prior: str | GaussianMixture | None = None, temperature: float = 1.0, draw: bool = False,
     ) -> Array:  # fmt: skip
         """Decode latent vectors (n, latent_size) to data (n, outputs). With a bce loss: probabilities, not logits. The result
         goes to `out` if given, a float32 array of that shape; reusing an array saves the time that allocating one takes.
 
-        With n= instead of z, latents are drawn (`sample_latents`) with `seed`, `prior` and `temperature`."""
+        With n= instead of z, latents are drawn (`sample_latents`) with `seed`, `prior` and `temperature`. With draw=True the
+        rows are drawn from the likelihood, with `seed`, instead of being its mean."""
         self._need_latent()
         if (z is None) == (n is None):
             raise errors.UsageError("sample: give z, latent vectors, or n, how many to draw")
@@ -824,7 +825,12 @@ class Network:
         elif prior is not None or temperature != 1:
             raise errors.UsageError("sample: prior and temperature are about latents that are drawn: n= in place of z")
         assert z is not None
-        return self._apply(lib.dn_net_decode, z, self.latent_size, int(self._info().data_columns), "z", out)
+        key = whole("seed", seed, 0, 2**64 - 1)
+
+        def decode(handle: Any, rows: Any, to: Any) -> int:
+            return int(lib.dn_net_decode_draw(handle, rows, key, to) if draw else lib.dn_net_decode(handle, rows, to))
+
+        return self._apply(decode, z, self.latent_size, int(self._info().data_columns), "z", out)
 
     @_alone
     def sample_latents(

@@ -207,6 +207,33 @@ def test_what_cannot_be_drawn_is_one_clear_error(network: Build) -> None:
         network(CLASSIFIER).fit_mixture(np.zeros((4, 5)))
 
 
+def test_draws_from_a_bernoulli_likelihood_are_zeros_and_ones_with_its_mean(network: Build) -> None:
+    net = network(vae().replace("type=sse", "type=bce"))
+    z = np.repeat(dv.sample_prior(3, 3), 4000, axis=0)
+    drawn, mean = net.sample(z, draw=True, seed=5), net.sample(z)
+    assert set(np.unique(drawn)) == {0.0, 1.0}
+    assert np.allclose(drawn.reshape(3, 4000, 6).mean(axis=1), mean[::4000], atol=0.04)
+
+
+def test_a_drawn_row_is_a_function_of_its_latents_the_seed_and_its_number(network: Build) -> None:
+    wide = vae(2).replace("output=6", "output=700").replace("inputs=6", "inputs=700")
+    net = network(wide.replace("type=sse", "type=bce"))
+    z = dv.sample_prior(2500, 2)
+    drawn = net.sample(z, draw=True, seed=5)
+    assert np.array_equal(net.sample(z[:100], draw=True, seed=5), drawn[:100])
+    assert np.array_equal(net.sample(n=2500, draw=True, seed=0), net.sample(z, draw=True))
+    assert not np.array_equal(net.sample(z, draw=True, seed=6), drawn)
+    assert not np.array_equal(net.sample(z[1:], draw=True, seed=5), drawn[1:])
+
+
+def test_nothing_is_drawn_from_a_loss_that_is_no_likelihood(network: Build) -> None:
+    with pytest.raises(errors.UsageError, match=r"net.cfg:17: nothing can be drawn from the loss of layer 4, \[cost\]"):
+        network(vae()).sample(n=2, draw=True)
+    without = vae().split("[cost]")[0]
+    with pytest.raises(errors.UsageError, match=r"without a \[cost\]"):
+        network(without).sample(n=2, draw=True)
+
+
 # ---- walks ----
 
 
@@ -284,6 +311,10 @@ def test_the_verbs_print_what_the_methods_give(trained: dv.Network) -> None:
     for table in (["-data", "rows.csv"], ["rows.csv"]):
         drawn = said("sample", "net.cfg", *table, "-n", "4", "-prior", "gmm", "-components", "2", "-seed", "3")
         assert np.array_equal(drawn, trained.sample(n=4, seed=3, prior=mixture))
+    trained.save("vae.safetensors")
+    bernoulli = dv.Network.load("vae.safetensors", set={"cost.type": "bce"})
+    drawn = said("sample", "net.cfg", "-n", "4", "-draw", "-seed", "3", "-set", "cost.type=bce")
+    assert np.array_equal(drawn, bernoulli.sample(n=4, seed=3, draw=True))
     walk = said("interpolate", "net.cfg", "rows.csv", "-rows", "3,39", "-steps", "4", "-spherical")
     assert np.array_equal(walk, trained.interpolate(x[3], x[39], steps=4, spherical=True))
     assert np.array_equal(said("interpolate", "net.cfg", "rows.csv"), trained.interpolate(x[0], x[1], steps=11))

@@ -74,7 +74,8 @@ struct cli_args {
     long rows, epochs, threads, batch, count, gpu, patience, log_every, checkpoint_keep, components, steps, dim, row;
     unsigned long long seed;
     double learning_rate, scale, holdout, min_delta, max_seconds, temperature, range;
-    int quiet, json, cpu, no_shuffle, labels, header, no_header, no_latents, random, continues, clear, spherical, help;
+    int quiet, json, cpu, no_shuffle, labels, header, no_header, no_latents, random, continues, clear, spherical, draw,
+        help;
     char set[CLI_PATH];     /* lines */
     char bundled[CLI_PATH]; /* the cfg's path if it is a bundled one */
 };

@@ -48,6 +48,7 @@ const cli_option cli_options[] = {
     {{"resume"}, CLI_FILE, AT(resume), CLI_TRAIN, "F", "continue from checkpoint F; other options stay the same"},
     {{"no-shuffle"}, CLI_FLAG, AT(no_shuffle), CLI_TRAIN, NULL, "keep the rows in the order of the file"},
     {{"n"}, CLI_COUNT, AT(count), CLI_SAMPLE, "n", "decode this many random latent vectors"},
+    {{"draw"}, CLI_FLAG, AT(draw), CLI_SAMPLE, NULL, "rows drawn from the likelihood, instead of its mean"},
     {{"temperature"}, CLI_AMOUNT, AT(temperature), CLI_SAMPLE, "t", "for -n: multiply the latents' standard deviation"},
     {{"prior"},
      CLI_CHOICE,

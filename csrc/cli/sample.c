@@ -103,7 +103,9 @@ int cli_sample(const cli_args *args) {
         latents = cli_rows(&j.table, NULL);
         code = sample_out(&j, latents.n);
     }
-    if (!code) code = cli_check(args, dn_net_decode(j.net, &latents, j.out));
+    if (!code)
+        code = cli_check(args, args->draw ? dn_net_decode_draw(j.net, &latents, args->seed, j.out)
+                                          : dn_net_decode(j.net, &latents, j.out));
     if (!code) code = sample_save(&j, latents.n);
     return sample_end(&j, code);
 }

@@ -16,7 +16,7 @@ static dn_status job_need_encoder(const dn_net *net) {
     return DN_OK;
 }
 
-static dn_status job_need_latent(const dn_net *net) {
+dn_status dn_job_need_latent(const dn_net *net) {
     DN_TRY(job_need_encoder(net));
     for (int i = net->latent_layer + 1; i <= net->output_layer; i++)
         DN_CHECK(
@@ -56,7 +56,7 @@ static dn_status job_encode(dn_net *net, const dn_rows *rows, float *mean, float
 }
 
 static dn_status job_decode(dn_net *net, const dn_rows *rows, float *out) {
-    DN_TRY(job_need_latent(net));
+    DN_TRY(dn_job_need_latent(net));
     return dn_job_run(dn_net_inference_plan(net, rows->n), net->latent_layer + 1, net->output_layer, rows, 1, out);
 }
 

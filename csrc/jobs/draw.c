@@ -1,4 +1,4 @@
-/* Latents drawn: from the network's prior, and from the posteriors of rows, to which a mixture is fitted. */
+/* What is drawn: latents from the network's prior and from the posteriors of rows, data from likelihoods. */
 #include "base/sys.h"
 #include "jobs/jobs.h"
 #include <math.h>
@@ -25,6 +25,57 @@ static dn_status draw_latents(dn_net *net, uint64_t seed, size_t n, double tempe
 dn_status dn_net_draw_latents(dn_net *net, uint64_t seed, size_t n, double temperature, float *z) {
     DN_EXCLUSIVE(net, draw_latents(net, seed, n, temperature, z));
 }
+
+/* ---- data from likelihoods ---- */
+
+/* The layers whose terms are likelihoods of the output: DN_E_USAGE when one of them is the loss of no distribution. */
+static dn_status draw_check(const dn_net *net) {
+    int found = 0;
+    for (int i = 0; i < net->n_layers; i++) {
+        const dn_layer *l = &net->layers[i];
+        if (!l->term.type || l->term.type->latent) continue;
+        DN_CHECK(l->term.type->draw, DN_E_USAGE,
+                 "%s:%d: nothing can be drawn from the loss of layer %d, [%s]: it is that of no distribution, as "
+                 "[cost] type=gaussian or bernoulli would be",
+                 net->cfg->path, l->line, i, l->type->name);
+        found = 1;
+    }
+    DN_CHECK(found, DN_E_USAGE, "%s: nothing can be drawn without a [cost] layer, which says from which distribution",
+             net->cfg->path);
+    return DN_OK;
+}
+
+static dn_status decode_draw(dn_net *net, const dn_rows *rows, uint64_t seed, float *out) {
+    enum { VALUES = 1 << 18 }; /* of outputs at a time */
+    DN_TRY(dn_job_need_latent(net));
+    DN_TRY(draw_check(net));
+    DN_TRY(dn_job_whole(net, rows->n));
+    size_t steps = (size_t)dn_net_steps(net), part = VALUES / (size_t)net->outputs / steps * steps;
+    if (!part) part = steps;
+    float *x = dn_alloc(part < rows->n ? part : rows->n, (size_t)net->outputs * sizeof *x);
+    dn_status status = x ? DN_OK : DN_E_MEMORY;
+    for (size_t at = 0; at < rows->n && status == DN_OK; at += part) {
+        dn_rows some = dn_job_slice(net, net->latent_layer + 1, rows, at, part);
+        dn_plan *plan = dn_net_inference_plan(net, some.n);
+        status = dn_job_run(plan, net->latent_layer + 1, net->output_layer, &some, 0, x);
+        for (int i = 0; i < net->n_layers && status == DN_OK; i++) {
+            const dn_term_type *term = net->layers[i].term.type;
+            if (!term || !term->draw) continue;
+            dn_net_use_results(net, 1); /* parameters that the likelihood has of its own */
+            term->draw(&plan->layers[i], x, some.n, seed, at, out + at * (size_t)net->data_columns);
+            dn_net_use_results(net, 0);
+            status = dn_watched();
+        }
+    }
+    dn_free(x);
+    return status;
+}
+
+dn_status dn_net_decode_draw(dn_net *net, const dn_rows *rows, uint64_t seed, float *out) {
+    DN_EXCLUSIVE(net, decode_draw(net, rows, seed, out));
+}
+
+/* ---- mixtures of latents ---- */
 
 /* mean becomes a draw from the posterior, a function of (seed, row, column) besides; both (rows, latent). */
 static void draw_posterior(uint64_t seed, size_t rows, size_t latent, float *mean, const float *log_variance) {

@@ -27,6 +27,8 @@ dn_status dn_job_run(dn_plan *plan, int first, int last, const dn_rows *rows, in
 /* The same through the whole network. */
 dn_status dn_job_predict(dn_net *net, const dn_rows *rows, int data, float *out);
 
+/* DN_E_USAGE unless latents alone can be decoded. */
+dn_status dn_job_need_latent(const dn_net *net);
 /* DN_E_USAGE unless it is a factor that latents can be drawn with: 0 or more. */
 dn_status dn_job_temperature(double temperature);
 

@@ -142,6 +142,9 @@ uninstall:
 $(B)/test_kernels: tests/c/test_kernels.c $(OBJECTS)
 	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $(filter %.c %.o,$^) -o $@ $(LIBS)
 
+$(B)/test_likelihoods: tests/c/test_likelihoods.c $(OBJECTS)
+	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $(filter %.c %.o,$^) -o $@ $(LIBS)
+
 # Products beside those of a BLAS; run by bench/products.py.
 $(B)/bench_gemm: bench/gemm.c $(OBJECTS)
 	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $(filter %.c %.o,$^) -o $@ $(LIBS)
@@ -265,7 +268,7 @@ ASAN_RUNTIME := $(foreach f,libasan.so libubsan.so,$(shell $(CC) -print-file-nam
 endif
 asan:
 	$(MAKE) B=$(ASAN_BUILD) OPT="-O1 -g $(SANITIZE)" LDFLAGS="$(SANITIZE)" ISA_FLAGS=$(ASAN_ISA_FLAGS) bin lib \
-	    $(addprefix $(ASAN_BUILD)/,test_kernels test_pool test_pace test_machine test_schedule test_safetensors test_keep \
+	    $(addprefix $(ASAN_BUILD)/,test_kernels test_likelihoods test_pool test_pace test_machine test_schedule test_safetensors test_keep \
 	    test_training_fields fuzz_model_file)
 	LD_PRELOAD="$(ASAN_RUNTIME)" LD_LIBRARY_PATH=$(CURDIR)/$(ASAN_BUILD) DARKNET_BINARY=$(CURDIR)/$(ASAN_BUILD)/darknet \
 	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 pytest -m "not timing and not slow" $(TESTS)

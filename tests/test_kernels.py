@@ -24,11 +24,6 @@ def c_test(name: str) -> Path:
     return Path(made(f"{BUILD}/{name}", name))
 
 
-@pytest.fixture(scope="module")
-def kernel_test() -> Path:
-    return c_test("test_kernels")
-
-
 def test_the_pool_runs_every_chunk_once() -> None:
     done = subprocess.run([str(c_test("test_pool")), "5000"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -45,8 +40,10 @@ def test_threads_that_meet_on_a_network_are_refused_and_never_crash_or_hang() ->
 
 
 @pytest.mark.parametrize("isa", ISAS)
-def test_kernels_equal_plain_loops_on_any_number_of_threads(isa: str, kernel_test: Path) -> None:
-    done = subprocess.run([str(kernel_test)], env={**os.environ, "DARKNET_ISA": isa}, capture_output=True, text=True, timeout=300)
+@pytest.mark.parametrize("name", ["test_kernels", "test_likelihoods"])
+def test_kernels_equal_plain_loops_on_any_number_of_threads(name: str, isa: str) -> None:
+    environment = {**os.environ, "DARKNET_ISA": isa}
+    done = subprocess.run([str(c_test(name))], env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -31,6 +31,8 @@ BESIDES = {
     ("cpu", "net/convolution.h"),  # the composed passes, for strides that the kernels do not cover
     ("cpu", "net/latent.h"),  # formulas alone
     ("cuda", "net/latent.h"),
+    ("cpu", "net/likelihood.h"),
+    ("cuda", "net/likelihood.h"),
     ("io", "net/network.h"),  # weights.c: whose parameters
 }
 

@@ -26,7 +26,24 @@ typedef enum dn_activation {
     DN_ACTIVATION_COUNT
 } dn_activation;
 
-typedef enum dn_loss { DN_LOSS_SSE, DN_LOSS_L1, DN_LOSS_SMOOTH, DN_LOSS_BCE, DN_LOSS_MASKED, DN_LOSS_COUNT } dn_loss;
+/* Darknet's costs, and likelihoods: the loss is -log p(truth | x) in nats with all constants (net/likelihood.h), and a
+ * truth that is NaN is a missing value, whose loss and gradient are 0. The last is of groups of values, for
+ * `likelihood` alone; the others are also elementwise losses. */
+typedef enum dn_loss {
+    DN_LOSS_SSE,
+    DN_LOSS_L1,
+    DN_LOSS_SMOOTH,
+    DN_LOSS_BCE,
+    DN_LOSS_MASKED,
+    DN_LOSS_BERNOULLI,         /* x: logit */
+    DN_LOSS_GAUSSIAN,          /* x: mean; p[0]: sigma */
+    DN_LOSS_LAPLACE,           /* x: median; p[0]: sigma, the mean distance from it */
+    DN_LOSS_STUDENT_T,         /* x: location; p[0]: sigma, the scale; p[1]: nu */
+    DN_LOSS_POISSON,           /* x: log of the mean */
+    DN_LOSS_NEGATIVE_BINOMIAL, /* x: log of the mean; p[0]: r, of the variance mean + mean^2 / r */
+    DN_LOSS_CATEGORICAL,       /* x: logits */
+    DN_LOSS_COUNT
+} dn_loss;
 
 /* An elementwise loss: its kind, and the parameters of those kinds that have some. Parameters are the same for all
  * values and do not change from step to step. */
@@ -34,6 +51,24 @@ typedef struct dn_likelihood {
     dn_loss kind;
     float p[2];
 } dn_likelihood;
+
+/* Where log sigma^2 comes from (of the negative binomial: log r). Learned numbers are bounded (dn_log_variance). */
+typedef enum dn_spread {
+    DN_SPREAD_FIXED,  /* p[0] */
+    DN_SPREAD_ONE,    /* one learned number */
+    DN_SPREAD_COLUMN, /* one for each column of truth */
+    DN_SPREAD_VALUE   /* x, one for each value */
+} dn_spread;
+
+/* A likelihood of some columns of the truth, whose parameters are a slice of a layer's output. */
+typedef struct dn_head {
+    dn_likelihood likelihood;  /* of the kinds that are likelihoods, or DN_LOSS_BCE, which equals DN_LOSS_BERNOULLI */
+    dn_spread spread;          /* fixed for bernoulli, poisson and categorical */
+    size_t rows, columns;      /* columns of truth */
+    size_t classes;            /* categorical: logits per column, whose truth is a code from 0 on; 0: one-hot truth */
+    size_t groups;             /* categorical, one-hot: the columns are so many groups of equal size */
+    size_t x_step, truth_step; /* floats from row to row of x and gradient, and of the truth */
+} dn_head;
 
 /* Precision of the factors in matrix products; sums and everything else are float32. TF32 has 10 bits of mantissa,
  * bfloat16 has 7. */

@@ -12,8 +12,8 @@
  * table.
  *
  * Every matrix is row-major; every gradient-like argument is added to unless its comment says set. Pointers to float,
- * double, int, uint32_t and dn_step lie in the backend's memory; shapes, likelihoods, a dn_optimizer and a
- * dn_dense_pass are the host's. */
+ * double, int, uint32_t and dn_step lie in the backend's memory; shapes, likelihoods, heads, a dn_optimizer and
+ * a dn_dense_pass are the host's. */
 
 /* ---- what changes from step to step; rows of data ---- */
 
@@ -40,6 +40,9 @@ DN_OP(REQUIRED, add_rows, (size_t rows, size_t cols, const float *x, size_t ldx,
       (rows, cols, x, ldx, y, ldy))
 /* sums[r] = the sum of row r of x (rows, n), added up in double precision */
 DN_OP(REQUIRED, row_sums, (size_t rows, size_t n, const float *x, float *sums), (rows, n, x, sums))
+
+/* *sum += the sum of x, added up in double precision */
+DN_OP(REQUIRED, sum, (size_t n, const float *x, double *sum), (n, x, sum))
 
 /* ---- products ---- */
 
@@ -195,6 +198,24 @@ DN_OP(REQUIRED, loss,
       (const dn_likelihood *likelihood, size_t n, const float *x, const float *truth, float *error, float *gradient,
        double *sum),
       (likelihood, n, x, truth, error, gradient, sum))
+/* The likelihood of some columns of the truth; truth points at the first of them, x and gradient at the first of its
+ * parameters. Row r of x is (columns); DN_SPREAD_VALUE: [location (columns) | spread (columns)]; categorical:
+ * (columns, classes) with codes, (groups, columns / groups) with one-hot truth (or other weights, as -t log p).
+ * spread: 1 or `columns` learned numbers, NULL for the other kinds of it.
+ *
+ * loss (rows): -log p of the row is added. gradient: set, the derivative of the loss, times row_weight of the row
+ * (NULL: 1). spread_gradient (as spread): the derivative by it, summed over the weighted rows, is added. Each of the
+ * three may be NULL: not wanted. A code that no class has gives NaN. Of a one-hot group with a missing value all
+ * counts as missing. */
+DN_OP(REQUIRED, likelihood,
+      (const dn_head *head, const float *x, const float *truth, const float *spread, const float *row_weight,
+       float *loss, float *gradient, float *spread_gradient),
+      (head, x, truth, spread, row_weight, loss, gradient, spread_gradient))
+/* out (rows, columns), rows out_step floats apart, set: the mean of the distribution of each column (student_t and
+ * laplace: the location; one-hot: probabilities; codes: the most probable code, the first of equals). out may be x
+ * where a value takes one parameter. */
+DN_OP(REQUIRED, likelihood_mean, (const dn_head *head, const float *x, size_t out_step, float *out),
+      (head, x, out_step, out))
 /* x = DN_MASKED where truth = DN_MASKED */
 DN_OP(REQUIRED, mask, (size_t n, const float *truth, float *x), (n, truth, x))
 DN_OP(REQUIRED, softmax, (const dn_softmax_shape *shape, float temperature, const float *x, float *y),

@@ -87,6 +87,13 @@ void cpu_row_sums(dn_pool *pool, size_t rows, size_t n, const float *x, float *s
     dn_range_run(pool, rows, dn_grain_of(n), sum_rows, &job);
 }
 
+static double sum_range(const void *context, size_t from, size_t to) {
+    return dn_cpu_kernels_get()->sum(to - from, (const float *)context + from);
+}
+void cpu_sum(dn_pool *pool, size_t n, const float *x, double *sum) {
+    *sum += dn_range_sum(pool, n, DN_GRAIN, sum_range, x);
+}
+
 /* x: the biases; cols: channels, ldx: values of one channel */
 static void bias_rows(const void *context, size_t from, size_t to) {
     const rows_job *j = context;

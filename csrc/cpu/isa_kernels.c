@@ -4,6 +4,7 @@
 #include "cpu/cpu_kernels.h"
 #include "cpu/isa_math.h"
 #include "net/latent.h"
+#include "net/likelihood.h"
 #include <math.h>
 
 /* One double for each lane of a vector, as two vectors: compilers generate poor code for a type of twice the register
@@ -200,6 +201,17 @@ INLINE double loss_of(const dn_likelihood of, size_t n, const float *x, const fl
     return total;
 }
 
+static double likelihood_values(const dn_likelihood *of, size_t n, const float *x, const float *truth, float *error,
+                                float *gradient) {
+    dn_likelihood_terms terms = dn_likelihood_terms_of(of);
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        dn_value_loss v = dn_likelihood_value(&terms, terms.scale, x[i], truth[i]);
+        error[i] = v.error, gradient[i] = v.gradient, sum += v.error;
+    }
+    return sum;
+}
+
 /* The loop for one kind of loss, so that the compiler sees no branch in it. */
 #define LOSS_OF(which) \
     case which: return loss_of((dn_likelihood){which, {of->p[0], of->p[1]}}, n, x, truth, error, gradient)
@@ -212,6 +224,13 @@ static double loss(const dn_likelihood *of, size_t n, const float *x, const floa
         LOSS_OF(DN_LOSS_SMOOTH);
         LOSS_OF(DN_LOSS_BCE);
         LOSS_OF(DN_LOSS_MASKED);
+    case DN_LOSS_BERNOULLI:
+    case DN_LOSS_GAUSSIAN:
+    case DN_LOSS_LAPLACE:
+    case DN_LOSS_STUDENT_T:
+    case DN_LOSS_POISSON:
+    case DN_LOSS_NEGATIVE_BINOMIAL: return likelihood_values(of, n, x, truth, error, gradient);
+    case DN_LOSS_CATEGORICAL:
     case DN_LOSS_COUNT: break;
     }
     return 0;

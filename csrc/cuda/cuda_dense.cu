@@ -34,7 +34,7 @@ struct dense_end {
 struct dense_loss_end {
     static constexpr bool lossy = true;
     dn_dense_shape s;
-    dn_likelihood likelihood;
+    dn_likelihood_terms likelihood;
     float scale;
     const float *b, *truth;
     float *y, *dy;
@@ -177,7 +177,7 @@ static cudaError_t train_few(const dn_cuda_place *on, const dn_dense_pass *p) {
     int sums = 0;
     cudaError_t error = cudaSuccess;
     if (p->likelihood) {
-        dense_loss_end end = {s, *p->likelihood, p->loss_scale, p->b, p->truth, p->y, p->dy};
+        dense_loss_end end = {s, dn_likelihood_terms_of(p->likelihood), p->loss_scale, p->b, p->truth, p->y, p->dy};
         error = few_forward(on, &s, p->x, p->w, end, &sums);
         s.activation = DN_LINEAR; /* already applied to dy */
     }
@@ -265,7 +265,7 @@ static cudaError_t train_many(const dn_cuda_place *on, const dn_dense_pass *p) {
     float *dy = p->dy;
     cudaError_t error = cudaSuccess;
     if (p->likelihood) {
-        dn_likelihood likelihood = *p->likelihood;
+        dn_likelihood_terms likelihood = dn_likelihood_terms_of(p->likelihood);
         const float *truth = p->truth;
         float scale = p->loss_scale;
         error = dn_cuda_dense_forward(on, &s, p->x, p->w, p->b, p->y);

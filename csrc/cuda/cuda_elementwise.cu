@@ -50,6 +50,10 @@ extern "C" cudaError_t dn_cuda_row_sums(const dn_cuda_place *on, size_t rows, si
     });
 }
 
+extern "C" cudaError_t dn_cuda_sum(const dn_cuda_place *on, size_t n, const float *x, double *sum) {
+    return dn_each_sum(on, n, sum, [=] __device__(size_t i) { return (double)x[i]; });
+}
+
 extern "C" cudaError_t dn_cuda_bias_add(const dn_cuda_place *on, size_t rows, size_t channels, size_t spatial,
                                         const float *bias, float *y) {
     return dn_each_channel(on, rows, channels, spatial, [=] __device__(size_t i, size_t c) { y[i] += bias[c]; });

@@ -20,7 +20,7 @@ extern "C" cudaError_t dn_cuda_gather_rows(const dn_cuda_place *on, const dn_ste
 
 extern "C" cudaError_t dn_cuda_loss(const dn_cuda_place *on, const dn_likelihood *likelihood, size_t n, const float *x,
                                     const float *truth, float *error, float *gradient, double *sum) {
-    dn_likelihood of = *likelihood;
+    dn_likelihood_terms of = dn_likelihood_terms_of(likelihood);
     return dn_each_sum(on, n, sum,
                        [=] __device__(size_t i) { return dn_loss_one(of, x[i], truth[i], error + i, gradient + i); });
 }

@@ -2,6 +2,7 @@
 #ifndef DN_CUDA_VALUES_CUH
 #define DN_CUDA_VALUES_CUH
 #include "cuda/cuda_common.cuh"
+#include "net/likelihood.h"
 
 static inline __device__ float dn_logistic(float x) { return 1.0f / (1.0f + expf(-x)); }
 
@@ -55,7 +56,8 @@ static inline __device__ float dn_gradient_one(dn_activation a, float y) {
 }
 
 /* sets error and gradient; returns the error again, to be summed */
-static inline __device__ double dn_loss_one(const dn_likelihood &of, float x, float t, float *error, float *gradient) {
+static inline __device__ double dn_loss_one(const dn_likelihood_terms &of, float x, float t, float *error,
+                                            float *gradient) {
     float d = t - x, sign = (float)((d > 0) - (d < 0));
     switch (of.kind) {
     case DN_LOSS_MASKED:
@@ -73,7 +75,10 @@ static inline __device__ double dn_loss_one(const dn_likelihood &of, float x, fl
         *error = (x > 0 ? x : 0) - x * t + log1pf(expf(-fabsf(x)));
         *gradient = 1 / (1 + expf(-x)) - t;
         break;
-    case DN_LOSS_COUNT: break;
+    default: {
+        dn_value_loss v = dn_likelihood_value(&of, of.scale, x, t);
+        *error = v.error, *gradient = v.gradient;
+    }
     }
     return (double)*error;
 }

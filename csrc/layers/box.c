@@ -21,7 +21,7 @@ float dn_box_rmse(dn_box a, dn_box b) {
 
 /* ---- the host side of a head ---- */
 
-dn_status dn_head_plan(dn_layer *l, const dn_run *run, dn_head *head) {
+dn_status dn_detector_plan(dn_layer *l, const dn_run *run, dn_detector *head) {
     size_t n, truths, batch = (size_t)run->batch;
     DN_TRY(dn_size_mul(&n, batch, (size_t)l->outputs));
     DN_TRY(dn_size_mul(&truths, batch, (size_t)l->term.truths));
@@ -35,7 +35,7 @@ static size_t head_bytes(const dn_layer *l, const dn_run *run) {
     return (size_t)run->rows * l->outputs * sizeof(float);
 }
 
-void dn_head_begin(const dn_layer *l, const dn_run *run, dn_head *head) {
+void dn_detector_begin(const dn_layer *l, const dn_run *run, dn_detector *head) {
     run->ops->download(run->pool, head->output, dn_layer_x(l, run), head_bytes(l, run));
     head->active = run->truth != NULL;
     if (!head->active) return;
@@ -43,7 +43,7 @@ void dn_head_begin(const dn_layer *l, const dn_run *run, dn_head *head) {
     memset(head->gradient, 0, head_bytes(l, run));
 }
 
-void dn_head_end(dn_layer *l, const dn_run *run, dn_head *head) {
+void dn_detector_end(dn_layer *l, const dn_run *run, dn_detector *head) {
     run->ops->upload(run->pool, dn_layer_y(l, run), head->output, head_bytes(l, run));
     if (!head->active) return;
     double sum = 0;
@@ -52,12 +52,12 @@ void dn_head_end(dn_layer *l, const dn_run *run, dn_head *head) {
     l->term.host += sum;
 }
 
-static void head_add(const dn_layer *l, const dn_run *run, dn_head *head, const float *from, float *to) {
+static void head_add(const dn_layer *l, const dn_run *run, dn_detector *head, const float *from, float *to) {
     run->ops->upload(run->pool, head->device, from, head_bytes(l, run));
     run->ops->axpy(run->pool, (size_t)run->rows * l->outputs, 1, head->device, to);
 }
 
-dn_status dn_head_backward(dn_layer *l, const dn_run *run, dn_head *head, dn_head_down *down) {
+dn_status dn_detector_backward(dn_layer *l, const dn_run *run, dn_detector *head, dn_detector_down *down) {
     int behind = dn_layer_at(l, l->index + 1) != NULL;
     if (!head->active) {
         if (!behind) return DN_OK;

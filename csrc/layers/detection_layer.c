@@ -19,7 +19,7 @@
 enum { DETECTION_EARLY = 64000 };
 
 typedef struct detection_state {
-    dn_head head;
+    dn_detector head;
     int side, n, classes, coords, softmax, rescore, root, forced, random;
     double coord_scale, object_scale, noobject_scale, class_scale;
 } detection_state;
@@ -69,7 +69,7 @@ static dn_status detection_parse(dn_layer *l, dn_section *s) {
 }
 
 static dn_status detection_plan(dn_layer *l, const dn_run *run) {
-    return dn_head_plan(l, run, &((detection_state *)l->state)->head);
+    return dn_detector_plan(l, run, &((detection_state *)l->state)->head);
 }
 
 static int detection_confidence(const detection_state *st, int cell, int n) {
@@ -158,7 +158,7 @@ static void detection_cell(const dn_layer *l, const dn_run *run, int row, int ce
 static dn_status detection_forward(dn_layer *l, const dn_run *run) {
     detection_state *st = l->state;
     int cells = st->side * st->side, per_cell = 1 + st->coords + st->classes;
-    dn_head_begin(l, run, &st->head);
+    dn_detector_begin(l, run, &st->head);
     for (int row = 0; row < run->rows; row++) {
         float *y = st->head.output + (size_t)row * l->outputs, *g = st->head.gradient + (size_t)row * l->outputs;
         const float *truth = st->head.truth + (size_t)row * l->term.truths;
@@ -169,7 +169,7 @@ static dn_status detection_forward(dn_layer *l, const dn_run *run) {
             detection_cell(l, run, row, cell, t, y, g);
         }
     }
-    dn_head_end(l, run, &st->head);
+    dn_detector_end(l, run, &st->head);
     return DN_OK;
 }
 
@@ -182,7 +182,7 @@ static void detection_down(const dn_layer *l, const float *y, const float *g, fl
 }
 
 static dn_status detection_backward(dn_layer *l, const dn_run *run) {
-    return dn_head_backward(l, run, &((detection_state *)l->state)->head, detection_down);
+    return dn_detector_backward(l, run, &((detection_state *)l->state)->head, detection_down);
 }
 
 static void detection_out(const dn_layer *l, int row, int index, float tree_threshold, float *out) {

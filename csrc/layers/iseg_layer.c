@@ -15,7 +15,7 @@
 enum { ISEG_INSTANCES = 90 };
 
 typedef struct iseg_state {
-    dn_head head;
+    dn_detector head;
     int classes, ids;
     float *means; /* (ISEG_INSTANCES, ids) of the current row */
     int counts[ISEG_INSTANCES];
@@ -50,7 +50,7 @@ static dn_status iseg_plan(dn_layer *l, const dn_run *run) {
     iseg_state *st = l->state;
     st->means = dn_layer_host_buffer(l, (size_t)ISEG_INSTANCES * st->ids, sizeof *st->means);
     if (!st->means) return DN_E_MEMORY;
-    return dn_head_plan(l, run, &st->head);
+    return dn_detector_plan(l, run, &st->head);
 }
 
 /* Gradients of the classes, and means and sizes of the instances; returns the number of instances. */
@@ -110,7 +110,7 @@ static int iseg_row_fault(const dn_layer *l, const float *truth, const char *whe
 static dn_status iseg_forward(dn_layer *l, const dn_run *run) {
     iseg_state *st = l->state;
     size_t plane = (size_t)l->width * l->height;
-    dn_head_begin(l, run, &st->head);
+    dn_detector_begin(l, run, &st->head);
     for (int row = 0; row < run->rows; row++) {
         float *y = st->head.output + (size_t)row * l->outputs, *g = st->head.gradient + (size_t)row * l->outputs;
         const float *truth = st->head.truth + (size_t)row * l->term.truths;
@@ -119,7 +119,7 @@ static dn_status iseg_forward(dn_layer *l, const dn_run *run) {
         int n = iseg_instances(st, plane, truth, y, g);
         iseg_embedding(st, n, plane, truth, y, g);
     }
-    dn_head_end(l, run, &st->head);
+    dn_detector_end(l, run, &st->head);
     return DN_OK;
 }
 
@@ -131,7 +131,7 @@ static void iseg_down(const dn_layer *l, const float *y, const float *g, float *
 }
 
 static dn_status iseg_backward(dn_layer *l, const dn_run *run) {
-    return dn_head_backward(l, run, &((iseg_state *)l->state)->head, iseg_down);
+    return dn_detector_backward(l, run, &((iseg_state *)l->state)->head, iseg_down);
 }
 
 static const dn_term_type iseg_term = {.name = DN_IMAGE_LOSS, .row_fault = iseg_row_fault};

@@ -20,7 +20,7 @@
 enum { REGION_EARLY = 12800 };
 
 typedef struct region_state {
-    dn_head head;
+    dn_detector head;
     dn_grid grid;
     const dn_cfg_file *tree_file; /* NULL: none */
     dn_tree tree;
@@ -81,7 +81,7 @@ static dn_status region_parse(dn_layer *l, dn_section *s) {
 static dn_status region_plan(dn_layer *l, const dn_run *run) {
     region_state *st = l->state;
     DN_TRY(dn_grid_plan(l, &st->grid));
-    return dn_head_plan(l, run, &st->head);
+    return dn_detector_plan(l, run, &st->head);
 }
 
 static void region_destroy(dn_layer *l) {
@@ -187,7 +187,7 @@ static const dn_object *region_class_only(const dn_grid *g) {
 static dn_status region_forward(dn_layer *l, const dn_run *run) {
     region_state *st = l->state;
     int early = run->training && run->now.pass + (uint64_t)run->rows < REGION_EARLY;
-    dn_head_begin(l, run, &st->head);
+    dn_detector_begin(l, run, &st->head);
     for (int row = 0; row < run->rows; row++) {
         float *y = st->head.output + (size_t)row * l->outputs, *grad = st->head.gradient + (size_t)row * l->outputs;
         region_activate(st, y);
@@ -201,7 +201,7 @@ static dn_status region_forward(dn_layer *l, const dn_run *run) {
         region_predictions(st, early, y, grad);
         for (int t = 0; t < st->grid.n_objects; t++) region_pull(st, y, grad, &st->grid.objects[t]);
     }
-    dn_head_end(l, run, &st->head);
+    dn_detector_end(l, run, &st->head);
     return DN_OK;
 }
 
@@ -227,7 +227,7 @@ static void region_down(const dn_layer *l, const float *y, const float *grad, fl
 }
 
 static dn_status region_backward(dn_layer *l, const dn_run *run) {
-    return dn_head_backward(l, run, &((region_state *)l->state)->head, region_down);
+    return dn_detector_backward(l, run, &((region_state *)l->state)->head, region_down);
 }
 
 /* Descend the tree along the most likely nodes, as long as their probability stays above the threshold. *last becomes

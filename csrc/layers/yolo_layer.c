@@ -10,7 +10,7 @@
 #include "layers/grid.h"
 
 typedef struct yolo_state {
-    dn_head head;
+    dn_detector head;
     dn_grid grid;
     double ignore_thresh, truth_thresh;
 } yolo_state;
@@ -61,7 +61,7 @@ static dn_status yolo_parse(dn_layer *l, dn_section *s) {
 static dn_status yolo_plan(dn_layer *l, const dn_run *run) {
     yolo_state *st = l->state;
     DN_TRY(dn_grid_plan(l, &st->grid));
-    return dn_head_plan(l, run, &st->head);
+    return dn_detector_plan(l, run, &st->head);
 }
 
 static void yolo_destroy(dn_layer *l) {
@@ -105,7 +105,7 @@ static dn_status yolo_forward(dn_layer *l, const dn_run *run) {
     yolo_state *st = l->state;
     const dn_grid *g = &st->grid;
     size_t plane = (size_t)g->width * g->height;
-    dn_head_begin(l, run, &st->head);
+    dn_detector_begin(l, run, &st->head);
     for (int row = 0; row < run->rows; row++) {
         float *y = st->head.output + (size_t)row * l->outputs, *grad = st->head.gradient + (size_t)row * l->outputs;
         for (int n = 0; n < g->n; n++) {
@@ -121,7 +121,7 @@ static dn_status yolo_forward(dn_layer *l, const dn_run *run) {
             if (n >= 0) yolo_pull(g, y, grad, n, dn_grid_cell(g, o->box), o);
         }
     }
-    dn_head_end(l, run, &st->head);
+    dn_detector_end(l, run, &st->head);
     return DN_OK;
 }
 
@@ -137,7 +137,7 @@ static void yolo_down(const dn_layer *l, const float *y, const float *grad, floa
 }
 
 static dn_status yolo_backward(dn_layer *l, const dn_run *run) {
-    return dn_head_backward(l, run, &((yolo_state *)l->state)->head, yolo_down);
+    return dn_detector_backward(l, run, &((yolo_state *)l->state)->head, yolo_down);
 }
 
 static void yolo_box(const dn_layer *l, int row, int index, float tree_threshold, float *out) {

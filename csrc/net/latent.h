@@ -20,18 +20,30 @@
 #define DN_LOG_VARIANCE_PLAIN 10.0f
 #define DN_LOG_VARIANCE_START 9.5f       /* 1 + 2 (|x| - 10) = 2 (|x| - 9.5), which does not overflow */
 #define DN_LOG_VARIANCE_BASE 10.3465736f /* 10 + ln(2) / 2 */
+#define DN_LOG_RATE_PLAIN 30.0f
+#define DN_LOG_RATE_START 29.5f
+#define DN_LOG_RATE_BASE 30.3465736f
 #define DN_KL_MEAN_LIMIT 1e15f
 
-DN_HD float dn_log_variance(float x) {
+/* x up to `plain`, softly bounded beyond; start = plain - 1/2, base = plain + ln(2) / 2 */
+DN_HD float dn_bounded(float x, float plain, float start, float base) {
     float size = fabsf(x);
-    if (!(size > DN_LOG_VARIANCE_PLAIN)) return x;
-    return copysignf(DN_LOG_VARIANCE_BASE + 0.5f * logf(size - DN_LOG_VARIANCE_START), x);
+    if (!(size > plain)) return x;
+    return copysignf(base + 0.5f * logf(size - start), x);
+}
+DN_HD float dn_bounded_slope(float x, float plain, float start) {
+    float size = fabsf(x);
+    return size > plain ? 0.5f / (size - start) : 1;
 }
 
-DN_HD float dn_log_variance_slope(float x) {
-    float size = fabsf(x);
-    return size > DN_LOG_VARIANCE_PLAIN ? 0.5f / (size - DN_LOG_VARIANCE_START) : 1;
+DN_HD float dn_log_variance(float x) {
+    return dn_bounded(x, DN_LOG_VARIANCE_PLAIN, DN_LOG_VARIANCE_START, DN_LOG_VARIANCE_BASE);
 }
+DN_HD float dn_log_variance_slope(float x) { return dn_bounded_slope(x, DN_LOG_VARIANCE_PLAIN, DN_LOG_VARIANCE_START); }
+
+/* The logarithms of the means of counts: as they are up to 30, below 75 for every float. */
+DN_HD float dn_log_rate(float x) { return dn_bounded(x, DN_LOG_RATE_PLAIN, DN_LOG_RATE_START, DN_LOG_RATE_BASE); }
+DN_HD float dn_log_rate_slope(float x) { return dn_bounded_slope(x, DN_LOG_RATE_PLAIN, DN_LOG_RATE_START); }
 
 /* KL of N(mu, exp(b(lv))) to N(0, 1), of one latent value */
 DN_HD double dn_latent_kl(float lv, float mu) {

@@ -119,7 +119,7 @@ static void compare_array(const array *a, double tolerance) {
         double ours = a->kind == FLOATS ? ((float *)a->seen)[i] : ((double *)a->seen)[i];
         double wanted = a->kind == FLOATS ? ((float *)a->host)[i] : ((double *)a->host)[i];
         double room = a->kind == FLOATS ? tolerance * (fabs(wanted) + 0.1 * largest) : 1e-5 * fabs(wanted);
-        if (!(fabs(ours - wanted) <= room)) {
+        if (isnan(wanted) ? !isnan(ours) : !(fabs(ours - wanted) <= room)) {
             fail("is off", a, i, ours, wanted);
             return;
         }
@@ -220,6 +220,13 @@ static void test_row_sums(void) {
         size_t rows = (size_t)whole(1, wide ? 5 : 300), n = (size_t)(wide ? whole(200, 9000) : whole(0, 40));
         array *x = floats("x", rows * n, -1, 1), *sums = floats("sums", rows, -1, 1);
         BOTH(row_sums(P, rows, n, V(x), V(sums)), CLOSE);
+    }
+}
+
+static void test_sum(void) {
+    for (size_t n = 0; n < 3; n++) {
+        array *x = floats("x", n == 2 ? length() : n, -1, 1), *sum = sum_of();
+        BOTH(sum(P, x->n, V(x), V(sum)), CLOSE);
     }
 }
 
@@ -553,15 +560,88 @@ static void test_reparameterise_gradient(void) {
              CLOSE);
     }
 }
+/* Truths of a kind: probabilities, numbers, counts; some missing where they may be. */
+static void truths_of(dn_loss kind, array *truth) {
+    float *t = (float *)truth->start;
+    int counts = kind == DN_LOSS_POISSON || kind == DN_LOSS_NEGATIVE_BINOMIAL;
+    for (size_t i = 0; counts && i < truth->n; i++) t[i] = (float)whole(0, i % 3 ? 9 : 2000000);
+    for (size_t i = 0; kind == DN_LOSS_MASKED && i < truth->n; i += 5) t[i] = DN_MASKED;
+    for (size_t i = 0; kind != DN_LOSS_MASKED && i < truth->n; i += 5) t[i] = 0;
+    for (size_t i = 2; kind >= DN_LOSS_BERNOULLI && i < truth->n; i += 11) t[i] = NAN;
+}
+static dn_likelihood likelihood_of(dn_loss kind) {
+    return (dn_likelihood){kind, {real(0.2f, 3), kind == DN_LOSS_STUDENT_T ? real(0.5f, 40) : 0}};
+}
 static void test_loss(void) {
-    for (int kind = 0; kind < DN_LOSS_COUNT; kind++) {
-        dn_likelihood of = {.kind = (dn_loss)kind};
+    for (int kind = 0; kind < DN_LOSS_CATEGORICAL; kind++) {
+        dn_likelihood of = likelihood_of((dn_loss)kind);
         size_t n = length();
         array *x = floats("x", n, -3, 3), *truth = floats("truth", n, 0, 1), *error = floats("error", n, 0, 1);
         array *gradient = floats("gradient", n, 0, 1), *sum = sum_of();
-        for (size_t i = 0; i < n; i += 5) ((float *)truth->start)[i] = kind == DN_LOSS_MASKED ? DN_MASKED : 0;
+        truths_of((dn_loss)kind, truth);
         BOTH(loss(P, &of, n, V(x), V(truth), V(error), V(gradient), V(sum)), CLOSE);
     }
+}
+static array *wide_floats(const char *name, size_t n, int far) {
+    array *a = floats(name, n, -3, 3);
+    for (size_t i = 0; far && i < a->n; i += 13) ((float *)a->start)[i] *= 12; /* beyond the bounds */
+    return a;
+}
+/* One with a step beyond its columns, and without some of its pointers. */
+static void likelihood_case(dn_head h, int without) {
+    size_t values = h.columns * (h.classes ? h.classes : h.spread == DN_SPREAD_VALUE ? 2 : 1);
+    size_t spreads = h.spread == DN_SPREAD_ONE ? 1 : h.spread == DN_SPREAD_COLUMN ? h.columns : 0;
+    h.x_step = values + (size_t)whole(0, 5), h.truth_step = h.columns + (size_t)whole(0, 5);
+    array *x = wide_floats("x", h.rows * h.x_step, without & 1), *truth = floats("truth", h.rows * h.truth_step, 0, 1);
+    array *spread = floats("spread", spreads, -2, 2), *weight = floats("row_weight", h.rows, 0, 2);
+    array *loss = floats("loss", h.rows, 0, 1), *gradient = floats("gradient", h.rows * h.x_step, 0, 1);
+    array *by_spread = floats("spread_gradient", spreads, 0, 1);
+    float *t = (float *)truth->start;
+    if (h.likelihood.kind != DN_LOSS_CATEGORICAL)
+        truths_of(h.likelihood.kind, truth);
+    else
+        for (size_t i = 0; i < truth->n; i++)
+            t[i] = i % 17 == 3 ? NAN : h.classes ? (float)whole(0, (int)h.classes - 1) : i % 5 ? 0 : 1;
+    BOTH(likelihood(P, &h, V(x), V(truth), spreads ? V(spread) : NULL, without & 1 ? NULL : V(weight),
+                    without & 2 ? NULL : V(loss), without & 4 ? NULL : V(gradient),
+                    spreads && !(without & 8) ? V(by_spread) : NULL),
+         CLOSE);
+}
+static void test_likelihood(void) {
+    for (int kind = DN_LOSS_BERNOULLI; kind < DN_LOSS_CATEGORICAL; kind++)
+        for (int spread = DN_SPREAD_FIXED; spread <= DN_SPREAD_VALUE; spread++) {
+            if (spread != DN_SPREAD_FIXED && (kind == DN_LOSS_BERNOULLI || kind == DN_LOSS_POISSON)) continue;
+            dn_head h = {likelihood_of((dn_loss)kind),
+                         (dn_spread)spread,
+                         (size_t)whole(1, 70),
+                         (size_t)whole(1, 40),
+                         0,
+                         0,
+                         0,
+                         0};
+            likelihood_case(h, 0);
+            h.rows = (size_t)whole(1, 300), h.columns = (size_t)whole(1, 400);
+            likelihood_case(h, whole(0, 15));
+        }
+    for (int codes = 0; codes < 2; codes++)
+        for (int large = 0; large < 2; large++) {
+            size_t n = (size_t)whole(1, large ? 300 : 9), groups = (size_t)whole(1, 20);
+            dn_head h = {{DN_LOSS_CATEGORICAL, {0}}, DN_SPREAD_FIXED, (size_t)whole(1, 40), groups, n, 0, 0, 0};
+            if (!codes) h.columns = groups * n, h.classes = 0, h.groups = groups;
+            likelihood_case(h, large ? whole(0, 7) : 0);
+        }
+}
+static void test_likelihood_mean(void) {
+    for (int kind = DN_LOSS_BERNOULLI; kind < DN_LOSS_COUNT; kind++)
+        for (int codes = 0; codes < 2; codes++) {
+            dn_head h = {.likelihood = likelihood_of((dn_loss)kind), .rows = (size_t)whole(1, 70)};
+            h.groups = (size_t)whole(1, 12), h.columns = h.groups * (size_t)whole(1, 40);
+            if (kind == DN_LOSS_CATEGORICAL && codes) h.classes = (size_t)whole(1, 40);
+            h.x_step = h.columns * (h.classes ? h.classes : 1) + 3;
+            size_t out_step = h.columns + (size_t)whole(0, 4);
+            array *x = wide_floats("x", h.rows * h.x_step, codes), *out = floats("out", h.rows * out_step, 0, 1);
+            BOTH(likelihood_mean(P, &h, V(x), out_step, V(out)), CLOSE);
+        }
 }
 static void test_mask(void) {
     size_t n = length();

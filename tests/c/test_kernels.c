@@ -1,48 +1,13 @@
 /* The CPU kernels against plain double-precision loops, for the instruction set that DARKNET_ISA names, on one, two and
  * four threads, whose results must be the same bits. Prints the worst case of each kernel; exits 1 at the first wrong
  * one. */
-#include "base/rng.h"
-#include "base/sys.h"
-#include "cpu/cpu_ops.h"
+#include "kernel_test.h"
 #include "net/latent.h"
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { POOLS = 3 };
-static dn_pool *pools[POOLS];
-static uint64_t draws;
-
-static uint32_t random_bits(void) {
-    uint32_t four[4];
-    dn_philox(7, 99, draws++, 0, four);
-    return four[0];
-}
-static int between(int low, int high) { return low + (int)(random_bits() % (uint32_t)(high - low + 1)); }
-static float uniform(float low, float high) { return low + (high - low) * dn_uniform_of(random_bits()); }
-
-static void fail(const char *what, const char *why, double got, double wanted) {
-    printf("%s: %s: %.9g, wanted %.9g\n", what, why, got, wanted);
-    exit(1);
-}
-
-static float *vector(size_t n) {
-    float *x = dn_alloc(n + 1, sizeof *x);
-    if (!x) exit(2);
-    return x;
-}
-static float *random_vector(size_t n, float low, float high) {
-    float *x = vector(n);
-    for (size_t i = 0; i < n; i++) x[i] = uniform(low, high);
-    return x;
-}
-
-static void same_bits(const char *what, const float *a, const float *b, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if (memcmp(a + i, b + i, sizeof *a)) fail(what, "other bits with more threads", b[i], a[i]);
-}
 
 /* ---- gemm ---- */
 
@@ -188,20 +153,9 @@ static void test_functions(void) {
 
 /* ---- operations: `run` on every pool from the same memory, the same bits wanted, then compared ---- */
 
-static void near(const char *what, const float *got, const double *wanted, size_t n, double relative, double absolute) {
-    for (size_t i = 0; i < n; i++)
-        if (!(fabs(got[i] - wanted[i]) <= relative * fabs(wanted[i]) + absolute))
-            fail(what, "is wrong", got[i], wanted[i]);
-}
 static void near_sum(const char *what, double got, double wanted) {
     if (!(fabs(got - wanted) <= 1e-6 * fabs(wanted) + 1e-5)) fail(what, "sum is wrong", got, wanted);
 }
-static double *doubles(size_t n) {
-    double *x = dn_alloc(n + 1, sizeof *x);
-    if (!x) exit(2);
-    return x;
-}
-
 static double exact_activation(dn_activation a, double x) {
     switch (a) {
     case DN_LINEAR: return x;
@@ -292,7 +246,7 @@ static double exact_loss(dn_loss kind, double x, double t, double *gradient) {
 
 static void test_losses(void) {
     static const size_t lengths[] = {1, 3, 16, 31, 784, 50000, 1200001};
-    for (int kind = 0; kind < DN_LOSS_COUNT; kind++)
+    for (int kind = 0; kind < DN_LOSS_BERNOULLI; kind++) /* likelihoods: test_likelihoods.c */
         for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++) {
             size_t n = lengths[l];
             float *x = random_vector(n, -9, 9), *truth = random_vector(n, 0, 1), *error[POOLS], *gradient[POOLS];
@@ -704,8 +658,7 @@ static void test_clip_and_average(void) {
 }
 
 int main(void) {
-    for (int t = 0; t < POOLS; t++)
-        if (dn_pool_create(&pools[t], 1 << t) != DN_OK) return 2;
+    make_pools();
     printf("kernels %s\n", dn_cpu_kernels_get()->name);
     test_functions();
     test_activations();
@@ -721,6 +674,6 @@ int main(void) {
     test_update();
     test_clip_and_average();
     test_gemm();
-    for (int t = 0; t < POOLS; t++) dn_pool_destroy(pools[t]);
+    free_pools();
     return 0;
 }

@@ -208,8 +208,10 @@ typedef struct dn_value {
     double value;
 } dn_value;
 
-/* Losses per row: summed over features, averaged over rows. First image_loss, latent_loss, terms of other names,
- * total_loss; then, where meaningful, how well outputs match a truth other than the row itself:
+/* Losses per row: summed over features, averaged over rows. First image_loss, latent_loss, with a latent term kl_cost
+ * (what latent terms added to the total as it was descended, so that image_loss + kl_cost = total_loss also while beta
+ * moves), terms of other names, total_loss; then, where meaningful, how well outputs match a truth other than the row
+ * itself:
  *
  *   accuracy  softmax: fraction of rows whose largest output is the true class. logistic, bce: fraction of values on
  *             the right side of 1/2; when every truth is one-hot, as for a softmax
@@ -451,7 +453,7 @@ typedef struct dn_progress {
     const char *warning; /* NULL, or one line, valid until the trainer's next call; once for every problem */
     /* Everything as named numbers, as in the log: epoch (number of the running or just finished one), batch (updates
      * since the schedule began), rows (of the epoch), epoch_done, losses and scores of the report; with epoch_done
-     * valid_loss and its parts; learning_rate, beta, seconds, rows_per_second */
+     * valid_loss and its parts; learning_rate, beta, seconds, rows_per_second, kl_cost, valid_kl_cost */
     dn_report record;
     dn_stop stopped; /* once finished: why */
     int kept_epoch;  /* whose weights remain if the training ends now */

@@ -45,12 +45,14 @@ def _alone(method: Callable[Concatenate[Network, P], R]) -> Callable[Concatenate
 
 
 class Losses(TypedDict):
-    """Per row, summed over the features; total = image + beta * latent. With a truth other than the rows themselves, also how
-    well the outputs match it, where that is meaningful."""
+    """Per row, summed over the features; total = image + kl_cost. With a truth other than the rows themselves, also how well the
+    outputs match it, where that is meaningful."""
 
     image_loss: float
     latent_loss: float
     total_loss: float
+    kl_cost: NotRequired[float]
+    """What the latent terms add to the total: beta * latent, unless [sampling] says more; only with a sampling layer."""
     accuracy: NotRequired[float]
     """softmax: fraction of rows whose largest output is the true class; logistic, bce: of values on the right side of 1/2."""
     mse: NotRequired[float]
@@ -92,7 +94,7 @@ class Progress:
     """The epoch whose weights remain if the training ends now; 0: none is finished."""
     record: dict[str, float] = field(default_factory=dict)
     """Everything as numbers by name, as in a line of the log: epoch, batch, rows, epoch_done, losses, valid_loss and its parts,
-    learning_rate, beta, seconds, rows_per_second."""
+    learning_rate, beta, seconds, rows_per_second, kl_cost."""
 
 
 class History(Mapping[str, list[float]]):
@@ -143,6 +145,17 @@ class History(Mapping[str, list[float]]):
     @property
     def total_loss(self) -> list[float]:
         return self._values["total_loss"]
+
+    @property
+    def kl_cost(self) -> list[float]:
+        """What the latent terms added to the total, with the beta of every batch: image_loss + kl_cost = total_loss. Empty
+        without a sampling layer."""
+        return self._of("kl_cost")
+
+    @property
+    def beta(self) -> list[float]:
+        """The weight of the latent loss in the last batch of every epoch; empty without a sampling layer."""
+        return [record["beta"] for record in self.records if "beta" in record]
 
     @property
     def accuracy(self) -> list[float]:

@@ -381,7 +381,15 @@ def test_a_time_limit_ends_the_program_with_its_weights_saved() -> None:
 
 def test_without_new_options_nothing_new_is_printed() -> None:
     done = run(words("binary", "train", CFG, CSV, "-N", "100", "-epochs", "2", "-holdout", "0.2", "-json"))
-    assert set(json.loads(done.stdout)) == {"epochs", "image_loss", "latent_loss", "total_loss", "valid_loss", "seconds"}
+    assert set(json.loads(done.stdout)) == {
+        "epochs",
+        "image_loss",
+        "latent_loss",
+        "kl_cost",
+        "total_loss",
+        "valid_loss",
+        "seconds",
+    }
     assert [line.split(" ")[0] for line in done.stderr.splitlines()] == ["digits.csv:", "epoch", "epoch", "saved"]
 
 

@@ -45,6 +45,7 @@ activation=linear
 CLASSIFIER = "[net]\ninputs=6\nbatch=8\nlearning_rate=0.1\n[connected]\noutput=3\nactivation=linear\n[softmax]\n"
 COLUMNS = ["epoch", "batch", "rows", "epoch_done", "image_loss", "latent_loss", "total_loss"]
 RATES = ["learning_rate", "beta", "seconds", "rows_per_second"]
+COSTS = ["kl_cost", "valid_kl_cost"]
 
 
 def rows_of(n: int, columns: int = 6, seed: int = 0) -> np.ndarray:
@@ -68,7 +69,7 @@ def test_a_line_for_every_epoch_has_everything(name: str, network: Build) -> Non
     net, X = network(VAE.format("burn_in=12")), rows_of(50)
     history = net.train(X, 4, holdout=0.2, log=name)
     found = table(name) if name.endswith(".csv") else lines(name)
-    assert list(found[0]) == [*COLUMNS, "valid_image_loss", "valid_latent_loss", "valid_loss", *RATES]
+    assert list(found[0]) == [*COLUMNS, "valid_image_loss", "valid_latent_loss", "valid_loss", *RATES, *COSTS]
     assert [int(row["epoch"]) for row in found] == [1, 2, 3, 4]
     assert [int(row["batch"]) for row in found] == [5, 10, 15, 20]
     assert {(int(row["rows"]), int(row["epoch_done"])) for row in found} == {(40, 1)}
@@ -341,7 +342,7 @@ def test_a_callback_gets_the_record_and_stops_by_true_only(network: Build) -> No
         history = net.train(X, 4, callback=callback, holdout=0.25)  # type: ignore[arg-type]
         assert (len(records), len(history.total_loss)) == (epochs, epochs)
         assert history.stopped == ("callback" if epochs == 2 else "epochs") and history.records == records
-    assert set(records[0]) == {*COLUMNS, *RATES, "valid_loss", "valid_image_loss", "valid_latent_loss"}
+    assert set(records[0]) == {*COLUMNS, *RATES, *COSTS, "valid_loss", "valid_image_loss", "valid_latent_loss"}
 
 
 def test_several_callbacks_are_all_called(network: Build) -> None:
@@ -384,7 +385,7 @@ def test_tensorboard_gets_every_epoch_of_every_training(network: Build) -> None:
     assert losses == pytest.approx(first.valid_loss + second.valid_loss, rel=1e-6)
     assert set(found) == {
         *(f"train/{name}" for name in COLUMNS[4:]), *(f"rate/{name}" for name in RATES),
-        "valid/loss", "valid/image_loss", "valid/latent_loss",
+        "valid/loss", "valid/image_loss", "valid/latent_loss", "train/kl_cost", "valid/kl_cost",
     }  # fmt: skip
 
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const losses[] = {DN_IMAGE_LOSS, DN_LATENT_LOSS, DN_TOTAL_LOSS};
+static const char *const losses[] = {DN_IMAGE_LOSS, DN_LATENT_LOSS, DN_KL_COST, DN_TOTAL_LOSS};
 
 const dn_value *dn_report_find(const dn_report *report, const char *name) {
     for (int i = 0; i < report->n; i++)
@@ -38,7 +38,7 @@ void dn_report_one_loss(const dn_report *report, dn_report *out) {
     for (int i = 0; i < report->n; i++) {
         const dn_value *v = &report->values[i];
         int part = 0;
-        for (int k = 0; k < 3; k++) part |= !strcmp(v->name, losses[k]);
+        for (size_t k = 0; k < sizeof losses / sizeof *losses; k++) part |= !strcmp(v->name, losses[k]);
         if (!part) dn_report_add(out, v->name, v->value);
     }
 }

@@ -6,6 +6,7 @@
 /* Names of losses in reports. */
 #define DN_IMAGE_LOSS "image_loss"
 #define DN_LATENT_LOSS "latent_loss"
+#define DN_KL_COST "kl_cost" /* what latent terms add to the total */
 #define DN_TOTAL_LOSS "total_loss"
 
 /* The value of that name; NULL: there is none. */

@@ -169,7 +169,10 @@ dn_status dn_log_batch(dn_trainer *t) {
     if (log->fd < 0 || !log->every || t->net->state.batches % (uint64_t)log->every) return DN_OK;
     DN_TRY(dn_plan_losses(t->net->plan, &sums));
     dn_report means = sums;
-    for (int i = 0; i < means.n; i++) means.values[i].value -= i < log->before.n ? log->before.values[i].value : 0;
+    for (int i = 0; i < means.n; i++) {
+        const dn_value *before = dn_report_find(&log->before, means.values[i].name);
+        means.values[i].value -= before ? before->value : 0;
+    }
     dn_report_mean(&means, (double)(t->at - log->at));
     log->before = sums, log->at = t->at;
     dn_trainer_record(t, DN_RECORD_PART, &means, &record);

@@ -34,4 +34,6 @@ typedef enum dn_record_kind {
     DN_RECORD_NAMES /* of an epoch's, values unknown */
 } dn_record_kind;
 void dn_trainer_record(const dn_trainer *trainer, dn_record_kind kind, const dn_report *means, dn_report *record);
+/* Adds the weights of latent terms in the last batch: beta, and where there are several, beta_2, ... */
+void dn_record_weights(const dn_net *net, dn_report *record);
 #endif

@@ -14,11 +14,12 @@ static void line_duration(double seconds, char *text, size_t size) {
         snprintf(text, size, "%.0fh%02.0fm", floor(minutes / 60), fmod(minutes, 60));
 }
 
-/* What is left out, in this order, when a narrow terminal has no room: long names, the speed, all losses but the last
- * one, the time left. */
+/* What is left out, in this order, when a narrow terminal has no room: long names, the part of the total that follows
+ * from the others, the speed, all losses but the last one, the time left. */
 typedef enum line_form {
     LINE_WHOLE,
     LINE_SHORT_NAMES,
+    LINE_NO_KL_COST,
     LINE_NO_SPEED,
     LINE_ONE_LOSS,
     LINE_NO_TIME,
@@ -38,13 +39,14 @@ static void line_losses(const dn_report *report, line_form form, char *text, int
     if (single) dn_report_one_loss(report, &one), report = &one;
     for (int i = 0; i < report->n; i++) {
         const dn_value *v = &report->values[i];
+        if (form >= LINE_NO_KL_COST && !strcmp(v->name, DN_KL_COST)) continue;
         if (form >= LINE_ONE_LOSS && (at || (!single && strcmp(v->name, DN_TOTAL_LOSS)))) continue;
         at = line_add(text, size, at, form, v->name, v->value);
     }
 }
 
 static size_t line_write(const dn_progress *p, line_form form, char *line, size_t size) {
-    char time[32], losses[192] = "", part[32] = "", speed[48] = "", rest[48] = "", of[16] = "";
+    char time[32], losses[400] = "", part[32] = "", speed[48] = "", rest[48] = "", of[16] = "";
     int timed = p->finished || p->eta_seconds >= 0;
     line_losses(&p->report, form, losses, sizeof losses);
     int whole = p->epoch_done || p->finished;

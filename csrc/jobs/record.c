@@ -28,15 +28,27 @@ static void record_held_out(const dn_trainer *t, dn_record_kind kind, int superv
     }
 }
 
-/* The weights of latent terms: beta, and where there are several, beta_2, ... */
-static void record_weights(const dn_net *net, dn_report *record) {
+void dn_record_weights(const dn_net *net, dn_report *record) {
+    uint64_t batch = net->state.batches ? net->state.batches : 1;
     for (int i = 0, n = 0; i < net->n_layers; i++) {
         const dn_term *term = &net->layers[i].term;
         char name[24] = "beta";
         if (!term->type || !term->type->latent) continue;
         if (++n > 1) snprintf(name, sizeof name, "beta_%d", n);
-        dn_report_add(record, name, term->weight);
+        dn_value *known = (dn_value *)dn_report_find(record, name); /* of an earlier batch */
+        if (known) known->value = 0;
+        dn_report_add(record, name, dn_net_weight(net, i, batch));
     }
+}
+
+/* Make it the last one, so that columns of earlier versions' logs stay where they were. */
+static void record_move_last(dn_report *record, const char *name) {
+    const dn_value *found = dn_report_find(record, name);
+    if (!found) return;
+    dn_value value = *found;
+    size_t after = (size_t)(record->values + record->n - found) - 1;
+    memmove(record->values + (found - record->values), found + 1, after * sizeof value);
+    record->values[record->n - 1] = value;
 }
 
 void dn_trainer_record(const dn_trainer *t, dn_record_kind kind, const dn_report *means, dn_report *record) {
@@ -58,7 +70,9 @@ void dn_trainer_record(const dn_trainer *t, dn_record_kind kind, const dn_report
     for (int i = 0; i < shown.n; i++) dn_report_add(record, shown.values[i].name, shown.values[i].value);
     if (kind != DN_RECORD_PART) record_held_out(t, kind, supervised, record);
     dn_report_add(record, "learning_rate", dn_net_rate(net));
-    record_weights(net, record);
+    dn_record_weights(net, record);
     dn_report_add(record, "seconds", dn_now() - t->clock.started);
     dn_report_add(record, "rows_per_second", dn_trainer_speed(t));
+    record_move_last(record, DN_KL_COST);
+    record_move_last(record, "valid_" DN_KL_COST);
 }

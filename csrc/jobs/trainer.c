@@ -87,6 +87,7 @@ static dn_status trainer_begin(dn_trainer *t) {
     net->ops->fill(net->pool, net->n_values, 0, net->grads);
     t->preview_due = !t->at;
     t->planned = dn_trainer_planned(t);
+    dn_trainer_warn_of_long_rises(t);
     if (!t->epoch && !t->at) dn_trainer_warn_of_idle_epochs(t);
     dn_trainer_warn_of_far_data(t);
     dn_trainer_warn_of_unreachable_data(t);
@@ -259,6 +260,7 @@ static void trainer_report(const dn_trainer *t, int done, dn_progress *p) {
     if (p->finished && !done && !t->at) p->report = t->last_epoch; /* there was nothing left to do */
     dn_trainer_record(t, done ? DN_RECORD_EPOCH : DN_RECORD_PART, &p->report, &p->record);
     p->report.supervised = dn_net_supervised(t->net, t->feed.all.truth != NULL);
+    if (dn_net_weights_move(t->net)) dn_record_weights(t->net, &p->report);
     if (done) trainer_report_scores(t, &p->report);
     double left = p->finished ? 0 : dn_trainer_epochs_left(t, done);
     p->rows_per_second = dn_trainer_speed(t);
@@ -335,7 +337,10 @@ static dn_status trainer_run(dn_trainer *t, double until, dn_progress *p) {
     if (done) trainer_epoch_done(t, p);
     if (done) status = trainer_next_epoch(t);
     if (status == DN_OK) trainer_checkpoints(t, done, whole);
-    if (t->finished && !t->at && !t->ended) dn_keep_restore(&t->keep, t->net), t->ended = 1;
+    if (t->finished && !t->at && !t->ended) {
+        dn_trainer_warn_of_low_weights(t);
+        dn_keep_restore(&t->keep, t->net), t->ended = 1;
+    }
     memcpy(t->warnings.reported, t->warnings.pending, sizeof t->warnings.reported);
     p->warning = *t->warnings.reported ? t->warnings.reported : NULL;
     *t->warnings.pending = 0;

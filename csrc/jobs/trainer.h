@@ -73,6 +73,8 @@ struct dn_trainer {
 
 /* Sets where schedule and max_batches count from. */
 dn_status dn_trainer_place_schedule(dn_trainer *trainer);
+/* The updates since schedule_from when the training will end; 0: open. */
+uint64_t dn_trainer_last_batch(const dn_trainer *trainer);
 /* The epochs of the whole training, 0: open. */
 int dn_trainer_planned(const dn_trainer *trainer);
 /* Epochs still to come, with fractions. `done`: the current rows are already counted in trainer->epoch. */
@@ -111,6 +113,10 @@ dn_status dn_trainer_preview(dn_trainer *trainer);
 void dn_trainer_warn(dn_trainer *trainer, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Warns of epochs in which the schedule's learning rate is 0. */
 void dn_trainer_warn_of_idle_epochs(dn_trainer *trainer);
+/* Warns of terms whose weight will not have reached its target when the training ends; and at that end, of those that
+ * have not. */
+void dn_trainer_warn_of_long_rises(dn_trainer *trainer);
+void dn_trainer_warn_of_low_weights(dn_trainer *trainer);
 /* Warns of values outside the range of the output's activation, such as 16 for a logistic one. */
 void dn_trainer_warn_of_unreachable_data(dn_trainer *trainer);
 /* Warns of columns whose values are far from 1. */

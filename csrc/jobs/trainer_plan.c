@@ -7,6 +7,18 @@ static uint64_t trainer_batches_per_epoch(const dn_trainer *t) {
     return (passes + (size_t)t->net->subdivisions - 1) / (size_t)t->net->subdivisions;
 }
 
+/* Cycles are parts of a training whose length is known. */
+static dn_status trainer_check_cycles(const dn_trainer *t) {
+    const dn_net *net = t->net;
+    for (int i = 0; i < net->n_layers; i++) {
+        const dn_kl_rule *rule = net->layers[i].term.rule;
+        DN_CHECK(!rule || !rule->cycles || t->options.epochs > 0 || net->schedule.max_batches > 0, DN_E_USAGE,
+                 "%s:%d: beta_cycles=%d divides a training of unknown length: give epochs, or max_batches in [net]",
+                 net->cfg->path, net->layers[i].line, rule->cycles);
+    }
+    return DN_OK;
+}
+
 dn_status dn_trainer_place_schedule(dn_trainer *t) {
     dn_net *net = t->net;
     dn_train_state *s = &net->state;
@@ -16,6 +28,7 @@ dn_status dn_trainer_place_schedule(dn_trainer *t) {
     uint64_t rest = s->seen % t->feed.n;
     uint64_t ever = s->seen / t->feed.n * trainer_batches_per_epoch(t) + rest / n + (rest % n > 0);
     int open = t->options.epochs <= 0 && max > 0; /* max_batches decides */
+    DN_TRY(trainer_check_cycles(t));
     if (t->options.continues) {
         DN_CHECK(!open || ever < max, DN_E_USAGE,
                  "%s: nothing is left to train: %llu rows seen are batch %llu, and max_batches=%llu ends the schedule: "
@@ -28,7 +41,15 @@ dn_status dn_trainer_place_schedule(dn_trainer *t) {
     s->rate_from = s->schedule_from;
     t->first_batch = s->batches;
     t->max_batches = open ? max : 0;
+    s->epoch_batches = trainer_batches_per_epoch(t);
+    s->cycle_from = open ? 0 : s->batches;
+    s->cycle_batches = dn_trainer_last_batch(t) - s->cycle_from;
     return DN_OK;
+}
+
+uint64_t dn_trainer_last_batch(const dn_trainer *t) {
+    if (t->max_batches) return t->max_batches;
+    return t->options.epochs > 0 ? t->first_batch + (uint64_t)t->options.epochs * trainer_batches_per_epoch(t) : 0;
 }
 
 /* Batches still to be trained until max_batches. */

@@ -51,6 +51,44 @@ void dn_trainer_warn_of_idle_epochs(dn_trainer *t) {
                         policy, max, good, good + 1, t->options.epochs);
 }
 
+/* ---- weights of terms that have not reached their target ---- */
+
+static void span_text(const dn_span *span, char *text, size_t size) {
+    const char *unit = span->epochs ? "epoch" : "batch", *several = span->epochs ? "s" : "es";
+    snprintf(text, size, "%.10g %s%s", span->count, unit, span->count == 1 ? "" : several);
+}
+
+void dn_trainer_warn_of_long_rises(dn_trainer *t) {
+    const dn_net *net = t->net;
+    uint64_t end = dn_trainer_last_batch(t);
+    for (int i = 0; end && i < net->n_layers; i++) {
+        const dn_term *term = &net->layers[i].term;
+        double last = dn_net_weight(net, i, end);
+        char rise[48], all[48];
+        if (!term->rule || term->rule->cycles || last >= term->weight) continue;
+        int epochs = term->rule->warmup.epochs;
+        dn_span training = {epochs ? t->planned : (double)(end - t->first_batch), epochs};
+        span_text(&term->rule->warmup, rise, sizeof rise);
+        span_text(&training, all, sizeof all);
+        dn_trainer_warn(t, "the warm-up of %s is longer than the %s of this training: beta ends at %.4g of %.4g", rise,
+                        all, last, term->weight);
+    }
+}
+
+void dn_trainer_warn_of_low_weights(dn_trainer *t) {
+    const dn_net *net = t->net;
+    for (int i = 0; i < net->n_layers; i++) {
+        double last = dn_net_weight(net, i, net->state.batches), target = net->layers[i].term.weight;
+        if (last < target && net->state.batches > t->first_batch)
+            dn_trainer_warn(t,
+                            "the last batch had a beta of %.4g, below its target of %.4g: the weights are those of a "
+                            "weaker latent loss than the one reported by evaluate",
+                            last, target);
+    }
+}
+
+/* ---- data ---- */
+
 static void trainer_column_name(const dn_trainer *t, int of_truth, size_t column, char *text, size_t size) {
     const char *name = of_truth ? NULL : t->options.column_names;
     for (size_t i = 0; name && i < column; i++) name += strlen(name) + 1;

@@ -66,6 +66,9 @@ static const struct {
     {"plateau_lowest", DN_FIELD_DOUBLE, offsetof(dn_train_state, plateau.lowest), NULL},
     {"plateau_epochs", DN_FIELD_UINT64, offsetof(dn_train_state, plateau.epochs), NULL},
     {"plateau_waited", DN_FIELD_UINT64, offsetof(dn_train_state, plateau.waited), NULL},
+    {"epoch_batches", DN_FIELD_UINT64, offsetof(dn_train_state, epoch_batches), NULL},
+    {"cycle_from", DN_FIELD_UINT64, offsetof(dn_train_state, cycle_from), NULL},
+    {"cycle_batches", DN_FIELD_UINT64, offsetof(dn_train_state, cycle_batches), NULL},
     {"plateau_reductions", DN_FIELD_UINT64, offsetof(dn_train_state, plateau.reductions), NULL},
 };
 

@@ -10,6 +10,7 @@
 #include "net/layer.h"
 
 typedef struct sampling_state {
+    dn_kl_rule rule;
     float *eps; /* (batch, Z) */
     float *kl;  /* (batch): of each row, outside training */
     int noisy, given;
@@ -18,10 +19,19 @@ typedef struct sampling_state {
 static const dn_key keys[] = {
     {"beta", DN_KEY_FLOAT, DN_AT_LAYER(term.weight), .fallback = 0.5, .range = DN_NOT_NEGATIVE,
      .help = "weight of the latent loss"},
+    {"beta_warmup", DN_KEY_SPAN, DN_AT(sampling_state, rule.warmup),
+     .help = "how long beta rises from 0, linearly (new)", .shown_fallback = "none"},
+    {"beta_cycles", DN_KEY_INT, DN_AT(sampling_state, rule.cycles), .high = 1 << 20,
+     .help = "so many times in a training, beta rises from 0 and stays; needs epochs or max_batches (new)"},
+    {"beta_cycle_ratio", DN_KEY_FLOAT, DN_AT(sampling_state, rule.rise_ratio), .fallback = 0.5, .range = DN_ABOVE_ZERO,
+     .help = "part of a cycle in which beta rises, at most 1 (new)"},
     {0},
 };
 
 static dn_status sampling_parse(dn_layer *l, dn_section *s) {
+    sampling_state *st = l->state;
+    DN_TRY(dn_kl_rule_check(s, &st->rule));
+    l->term.rule = &st->rule;
     if (l->inputs % 2 || l->inputs < 2)
         return dn_cfg_error(s, NULL, "input %d is not even: it must be log-variances then means", l->inputs);
     dn_layer_vector_out(l, l->inputs / 2);

@@ -1,6 +1,9 @@
 #include "net/key.h"
 #include "backend/backend.h"
+#include "base/number.h"
 #include "io/foreign.h"
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static dn_status key_float(dn_section *s, const dn_key *k, double *to) {
@@ -51,6 +54,21 @@ static dn_status key_file(dn_section *s, const dn_key *k, const dn_cfg_file **to
     return *name ? dn_cfg_read_file(s, k->name, name, to) : DN_OK;
 }
 
+static dn_status key_span(dn_section *s, const dn_key *k, dn_span *to) {
+    const char *text = dn_cfg_string(s, k->name, "");
+    size_t size = strlen(text);
+    char digits[32];
+    *to = (dn_span){0};
+    if (!dn_cfg_has(s, k->name)) return DN_OK;
+    to->epochs = size > 0 && text[size - 1] == 'e'; /* which "1e3" is not */
+    snprintf(digits, sizeof digits, "%.*s", (int)(size < sizeof digits ? size : 0) - to->epochs, text);
+    const char *end = *digits ? dn_number_parse(digits, &to->count) : NULL;
+    if (!end || *end || !(to->count >= 0 && to->count <= 1e15) || (!to->epochs && to->count != floor(to->count)))
+        return dn_cfg_error(s, k->name, "%s=%.60s: give a number of batches, such as 5000, or of epochs, such as 10e",
+                            k->name, text);
+    return DN_OK;
+}
+
 static dn_status key_read(dn_section *s, const dn_key *k, char *base) {
     void *to = base + k->offset;
     double unused;
@@ -65,6 +83,7 @@ static dn_status key_read(dn_section *s, const dn_key *k, char *base) {
     case DN_KEY_FILE: return key_file(s, k, to);
     case DN_KEY_INTS: return dn_cfg_ints(s, k->name, to, (int *)(void *)(base + k->count_offset));
     case DN_KEY_FLOATS: return dn_cfg_floats(s, k->name, to, (int *)(void *)(base + k->count_offset));
+    case DN_KEY_SPAN: return key_span(s, k, to);
     case DN_KEY_UNUSED: return dn_cfg_float(s, k->name, k->fallback, &unused);
     case DN_KEY_UNUSED_WARN: return dn_cfg_no_effect(s, k->name, k->fallback);
     }

@@ -19,9 +19,16 @@ typedef enum dn_key_type {
     DN_KEY_FILE,        /* const dn_cfg_file *, owned by the cfg; a missing key gives NULL */
     DN_KEY_INTS,        /* int *, to be freed with dn_free, and their number; a missing key gives NULL and 0 */
     DN_KEY_FLOATS,      /* float *, likewise */
+    DN_KEY_SPAN,        /* dn_span: so many batches, or with an `e` after the number epochs */
     DN_KEY_UNUSED,      /* nothing: a number without effect */
     DN_KEY_UNUSED_WARN, /* nothing: a number without effect; a warning unless it is the fallback */
 } dn_key_type;
+
+/* How long something goes on. */
+typedef struct dn_span {
+    double count; /* of batches, a whole number, or of epochs; 0: no time at all */
+    int epochs;
+} dn_span;
 
 typedef enum dn_key_range { DN_ANY_NUMBER, DN_NOT_NEGATIVE, DN_ABOVE_ZERO, DN_FROM_0_BELOW_1 } dn_key_range;
 

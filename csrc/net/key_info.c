@@ -16,6 +16,7 @@ static const char *key_type(const dn_key *k) {
     case DN_KEY_FILE: return "file";
     case DN_KEY_INTS:
     case DN_KEY_FLOATS: return "list";
+    case DN_KEY_SPAN: return "batches, or epochs: `10e`";
     case DN_KEY_FLOAT:
     case DN_KEY_UNUSED:
     case DN_KEY_UNUSED_WARN: return "float";
@@ -41,7 +42,8 @@ static void key_fallback(const dn_key *k, char *text, size_t size) {
     case DN_KEY_TEXT:
     case DN_KEY_FILE:
     case DN_KEY_INTS:
-    case DN_KEY_FLOATS: break;
+    case DN_KEY_FLOATS:
+    case DN_KEY_SPAN: break;
     }
     snprintf(text, size, "%s", shown ? shown : "");
 }
@@ -67,6 +69,7 @@ static void key_values(const dn_key *k, char *text, size_t size) {
     case DN_KEY_FILE:
     case DN_KEY_INTS:
     case DN_KEY_FLOATS:
+    case DN_KEY_SPAN:
     case DN_KEY_UNUSED:
     case DN_KEY_UNUSED_WARN: break;
     }

@@ -16,7 +16,7 @@
 #include "backend/backend.h"
 #include "base/report.h"
 #include "base/rng.h"
-#include "net/key.h"
+#include "net/kl_rule.h"
 
 enum { DN_MAX_TENSORS = 64 };
 
@@ -103,7 +103,8 @@ typedef struct dn_term_type {
 typedef struct dn_term {
     const dn_term_type *type; /* that of the layer's type, unless parse chooses another; NULL: none */
     double scale;             /* s of docs/numerics.md: set by parse; for a latent term, the network's */
-    double weight;            /* beta; 1 for a likelihood. It may change from step to step: layers read run->weights */
+    double weight;            /* beta; 1 for a likelihood. In a plan that of its last pass: layers read run->weights */
+    const dn_kl_rule *rule;   /* how the weight gets there, in the state of the network's layer; NULL: it is constant */
     double share;             /* of its loss in reports: 1, or with several likelihoods scale / the network's s */
     int truths;               /* number of values of truth that it reads per row; set by parse */
     int in_place;             /* its mean may be computed where x lies: as many values, in the same order */

@@ -111,9 +111,14 @@ void dn_net_unlock(const dn_net *net);
  * and run instead of run->rows. */
 dn_status dn_plan_create(dn_plan **out, dn_net *net, int batch, int inference);
 void dn_plan_destroy(dn_plan *plan);
-/* Copy the weights of the terms, as the network's layers have them now, to where the plan's layers read them. A part of
- * dn_net_set_step, and of passes that belong to no step. */
-void dn_plan_set_weights(dn_plan *plan);
+/* Copy the weights of the terms to where the plan's layers read them: those of batch number `batch`, or 0: those that
+ * training aims for, which the network's layers have. A part of dn_net_set_step, and of passes that belong to no step.
+ */
+void dn_plan_set_weights(dn_plan *plan, uint64_t batch);
+/* The weight of a layer's term in the batch of that number, the first one's being 1; a function of the state. */
+double dn_net_weight(const dn_net *net, int layer, uint64_t batch);
+/* Does the weight of any term change from batch to batch? */
+int dn_net_weights_move(const dn_net *net);
 /* After a failure that may have kept them from arriving: the next pass sets all of them. NULL: no plan. */
 void dn_plan_doubt_weights(const dn_plan *plan);
 /* The plan for a job of `rows` rows without noise or training: the one for training, or the one for inference, which is
@@ -203,8 +208,7 @@ uint64_t dn_net_batch_number(const dn_net *net);
 void dn_net_begin_anew(dn_net *net, uint64_t seen);
 uint64_t dn_net_rows_per_update(const dn_net *net);
 double dn_net_rate(const dn_net *net);
-/* Was the last batch part of a warm-up? The learning rate has one (burn_in); whatever else gets one, such as the weight
- * of a term, is asked here too. */
+/* Was the last batch part of a warm-up: of the learning rate's (burn_in), or with a term's weight below its target? */
 int dn_net_warms_up(const dn_net *net);
 
 /* ---- model_file.c ---- */

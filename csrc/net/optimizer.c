@@ -19,7 +19,12 @@ double dn_net_rate(const dn_net *net) {
     return dn_schedule_at(&net->schedule, value, dn_net_batch_number(net), s->seed);
 }
 
-int dn_net_warms_up(const dn_net *net) { return dn_schedule_warms_up(&net->schedule, dn_net_batch_number(net)); }
+int dn_net_warms_up(const dn_net *net) {
+    int warms_up = dn_schedule_warms_up(&net->schedule, dn_net_batch_number(net));
+    for (int i = 0; i < net->n_layers; i++)
+        warms_up |= dn_net_weight(net, i, net->state.batches) < net->layers[i].term.weight;
+    return warms_up;
+}
 
 void dn_net_set_step(dn_net *net, uint64_t pass, uint64_t at, int64_t rows) {
     const dn_optimizer *o = &net->settings.optimizer;
@@ -35,7 +40,7 @@ void dn_net_set_step(dn_net *net, uint64_t pass, uint64_t at, int64_t rows) {
                            .clip = 1,
                            .share = net->state.updates ? (float)(1 - net->ema) : 1};
     net->ops->set_step(net->pool, p->step, &p->run.now);
-    dn_plan_set_weights(p);
+    dn_plan_set_weights(p, net->state.batches + 1);
 }
 
 dn_status dn_net_check_rate(const dn_net *net) {

@@ -12,7 +12,7 @@ static dn_status plan_begin(dn_plan *p, const dn_pass *pass) {
              "%d rows are not whole sequences of time_steps=%d", rows, run->time_steps);
     run->rows = rows, run->training = pass->training, run->last = pass->last;
     run->x = pass->rows.x, run->truth = pass->rows.truth, run->y = pass->y;
-    if (!run->training) dn_plan_set_weights(p);
+    if (!run->training) dn_plan_set_weights(p, 0);
     return DN_OK;
 }
 
@@ -71,10 +71,12 @@ void dn_plan_losses_report(const dn_plan *p, dn_report *report) {
     *report = (dn_report){.single = p->net->sampling_layer < 0};
     dn_report_add(report, DN_IMAGE_LOSS, 0);
     dn_report_add(report, DN_LATENT_LOSS, 0);
+    if (p->net->sampling_layer >= 0) dn_report_add(report, DN_KL_COST, 0);
     for (int i = 0; i < p->n_layers; i++) {
         const dn_term *term = &p->layers[i].term;
         if (!term->type) continue;
         dn_report_add(report, term->type->name, term->share * term->sum);
+        if (term->type->latent) dn_report_add(report, DN_KL_COST, term->share * term->weighted);
         total += term->share * term->weighted;
     }
     report->single &= report->n == 2;

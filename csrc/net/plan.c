@@ -106,11 +106,26 @@ dn_status dn_plan_add_deltas(dn_plan *p) {
 
 /* ---- the weights of terms ---- */
 
+double dn_net_weight(const dn_net *net, int layer, uint64_t batch) {
+    const dn_term *term = &net->layers[layer].term;
+    return term->rule ? dn_kl_rule_beta(term->rule, term->weight, &net->state, batch) : term->weight;
+}
+
+int dn_net_weights_move(const dn_net *net) {
+    int moves = 0;
+    for (int i = 0; i < net->n_layers; i++) {
+        const dn_kl_rule *rule = net->layers[i].term.rule;
+        moves |= rule && dn_kl_rule_moves(rule);
+    }
+    return moves;
+}
+
 /* Set by `fill`, which does not wait, and only where they have changed. */
-void dn_plan_set_weights(dn_plan *p) {
+void dn_plan_set_weights(dn_plan *p, uint64_t batch) {
     const dn_net *net = p->net;
     for (int i = 0; i < p->n_layers; i++) {
-        float weight = (float)(p->layers[i].term.weight = net->layers[i].term.weight);
+        double target = net->layers[i].term.weight;
+        float weight = (float)(p->layers[i].term.weight = batch ? dn_net_weight(net, i, batch) : target);
         if (weight != p->set_weights[i]) net->ops->fill(net->pool, 1, weight, p->weights + i);
         p->set_weights[i] = weight;
     }

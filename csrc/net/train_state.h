@@ -33,6 +33,9 @@ typedef struct dn_train_state {
     uint64_t rate_from;        /* schedule_from for the current rate: 0, as Darknet counts, until the first training */
     double learning_rate;      /* given for a training instead of the cfg's; 0: the cfg's */
     dn_plateau plateau;        /* since schedule_from */
+    uint64_t epoch_batches;    /* updates in an epoch of the current training; 0: there has been none */
+    uint64_t cycle_from;       /* updates since schedule_from before the cycles of a beta, */
+    uint64_t cycle_batches;    /* and how many those cycles take; 0: there are none */
     int64_t rows_since_update; /* rows whose gradients wait for an update */
 } dn_train_state;
 #endif

@@ -1,0 +1,282 @@
+"""What the latent loss weighs: warm-ups and cycles of beta, what reports say about them, and what is descended."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import ROOT, program
+
+import darknet_vae as dv
+from darknet_vae import errors
+
+Build = Callable[..., dv.Network]
+CFG, CSV = str(ROOT / "cfg" / "vae_digits.cfg"), str(ROOT / "data" / "digits.csv")
+VAE = """[net]
+inputs=6
+batch=8
+learning_rate=0.01
+momentum=0
+decay=0
+{net}
+[connected]
+output=4
+activation=linear
+[sampling]
+{sampling}
+[connected]
+output=6
+activation=linear
+[cost]
+"""
+BETA = 0.8
+
+
+def vae(sampling: str, net: str = "") -> str:
+    return VAE.format(net=net, sampling=f"beta={BETA}\n" * ("beta=" not in sampling) + sampling)
+
+
+def rows_of(n: int, columns: int = 6, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(n, columns)).astype(np.float32)
+
+
+def table(path: str) -> list[dict[str, float]]:
+    with open(path, newline="") as file:
+        return [{k: float(v or "nan") for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+def params(net: dv.Network) -> list[np.ndarray]:
+    return [layer.params[name] for layer in net.layers for name in layer.params]
+
+
+def assert_same(a: dv.Network, b: dv.Network) -> None:
+    for ours, wanted in zip(params(a), params(b), strict=True):
+        np.testing.assert_array_equal(ours, wanted)
+
+
+def cycled(n: int, batches: int, cycles: int, ratio: float) -> float:
+    """Fu et al., arXiv:1903.10145, equations 6 and 7; n counts from 1."""
+    tau = (n - 1) % int(np.ceil(batches / cycles)) / (batches / cycles)
+    return min(1.0, tau / ratio)
+
+
+# ---- schedules of beta
+
+
+@pytest.mark.parametrize(("warmup", "last"), [("4e", 20), ("20", 20), ("2e1", 20), ("3.5e", 17.5)])
+def test_beta_rises_from_0_linearly_and_stays(warmup: str, last: float, device: str, network: Build) -> None:
+    net, X = network(vae(f"beta_warmup={warmup}"), device=device), rows_of(37)  # 5 batches an epoch, the last one of 5 rows
+    history = net.train(X, 6, log="log.csv", log_every=1)
+    assert history.beta == pytest.approx([BETA * min(1, 5 * e / last) for e in range(1, 7)], rel=1e-12)
+    assert history["beta"] == history.beta
+    for row in table("log.csv"):
+        beta = BETA * min(1, row["batch"] / last)
+        assert row["beta"] == pytest.approx(beta, rel=1e-6)
+        if not row["epoch_done"]:  # of one batch
+            assert row["kl_cost"] == pytest.approx(beta * row["latent_loss"], rel=1e-5)
+        assert row["image_loss"] + row["kl_cost"] == pytest.approx(row["total_loss"], rel=1e-6)
+
+
+@pytest.mark.parametrize(("cycles", "ratio"), [(2, None), (3, 0.25), (1, 0.9), (7, 0.5)])
+@pytest.mark.filterwarnings("ignore:the last batch had a beta")
+def test_cycles_of_beta_divide_the_training(cycles: int, ratio: float | None, network: Build) -> None:
+    keys = f"beta_cycles={cycles}\n" + (f"beta_cycle_ratio={ratio}\n" if ratio else "")
+    X = rows_of(40)
+    for net, epochs, all_batches in ((network(vae(keys)), 4, 20), (network(vae(keys, "max_batches=13")), None, 13)):
+        net.train(X, epochs, log="log.csv", log_every=1)
+        rows = [row for row in table("log.csv") if not row["epoch_done"]]
+        wanted = [BETA * cycled(int(row["batch"]), all_batches, cycles, ratio or 0.5) for row in rows]
+        assert [row["beta"] for row in rows] == pytest.approx(wanted, rel=1e-6)
+        assert len(rows) == all_batches and wanted[0] == 0 and max(wanted) == BETA
+
+
+def test_a_batch_descends_with_its_own_beta(network: Build) -> None:
+    """Training with a warm-up is training with another constant beta in every batch."""
+    X = rows_of(8)
+    net = network(vae("beta_warmup=4"), seed=3)
+    net.save("w.weights")
+    net.train(X, 6, shuffle=False)
+    for n in range(1, 7):
+        Path("net.cfg").write_text(vae(f"beta={BETA * min(1, n / 4)!r}"))
+        step = dv.Network.load("net.cfg", "w.weights", seed=3)
+        step.train(X, 1, shuffle=False)
+        step.save("w.weights")
+    assert_same(net, step)
+
+
+def test_every_sampling_layer_has_its_own_schedule(network: Build) -> None:
+    second = "[connected]\noutput=4\nactivation=linear\n[sampling]\nbeta=0.3\nbeta_warmup=10\n[connected]\noutput=6\n"
+    text = vae("beta_warmup=2e").replace("[connected]\noutput=6\n", second)
+    history = network(text).train(rows_of(40), 3, log="log.csv")
+    assert history.beta == pytest.approx([BETA / 2, BETA, BETA]) and history["beta_2"] == pytest.approx([0.15, 0.3, 0.3])
+    for row in table("log.csv"):
+        assert row["image_loss"] + row["kl_cost"] == pytest.approx(row["total_loss"], rel=1e-6)
+
+
+def test_two_trainings_warm_up_as_one(network: Build) -> None:
+    X = rows_of(40)
+    whole, parts = network(vae("beta_warmup=4e"), seed=1), network(vae("beta_warmup=4e"), seed=1)
+    history = whole.train(X, 4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        first = parts.train(X, 2)
+    assert first.beta + parts.train(X, 2).beta == history.beta
+    assert_same(whole, parts)
+
+
+@pytest.mark.parametrize("keys", ["beta_warmup=4e", "beta_warmup=17", "beta_cycles=3"])
+@pytest.mark.parametrize("net", ["", "subdivisions=2\noptimizer=adam"])
+def test_a_resumed_training_has_the_betas_of_one_that_was_not_stopped(keys: str, net: str, network: Build) -> None:
+    X, text = rows_of(43), vae(keys, net)
+    whole = network(text, seed=1)
+    history = whole.train(X, 6, holdout=0.2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        begun = network(text, seed=1).train(X, 6, holdout=0.2, checkpoint="c.safetensors", callback=lambda p: p.epoch == 2)
+    resumed = network(text, seed=1)
+    rest = resumed.train(X, 6, holdout=0.2, resume="c.safetensors")
+    assert begun.beta + rest.beta == history.beta and begun.kl_cost + rest.kl_cost == history.kl_cost
+    assert begun["valid_loss"] + rest["valid_loss"] == history["valid_loss"]
+    assert_same(whole, resumed)
+
+
+def test_a_resumed_training_with_more_epochs_keeps_its_cycles(network: Build) -> None:
+    X, text = rows_of(40), vae("beta_cycles=2")
+    before = network(text).train(X, 4, checkpoint="c.safetensors").beta
+    after = network(text).train(X, 6, resume="c.safetensors").beta
+    assert before[1] == pytest.approx(BETA * min(1, 9 % 10 / 10 / 0.5)) and after == [BETA, BETA]
+
+
+def test_a_schedule_can_be_continued_after_weights(network: Build) -> None:
+    X = rows_of(40)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network(vae("beta_warmup=4e")).train(X, 2)
+        net = network(vae("beta_warmup=4e"))
+        net.train(X, 2)
+        net.save("w.weights")
+        anew = dv.Network.load("net.cfg", "w.weights").train(X, 2)
+        goes_on = dv.Network.load("net.cfg", "w.weights").train(X, 2, continues=True)
+    assert anew.beta == pytest.approx([BETA / 4, BETA / 2]) and goes_on.beta == pytest.approx([BETA * 3 / 4, BETA])
+
+
+# ---- what is said about them
+
+
+@pytest.mark.parametrize(
+    ("keys", "epochs", "begins"),
+    [
+        ("beta=1\nbeta_warmup=10e", 5, "10 epochs is longer than the 5 epochs of this training: beta ends at 0.5 of 1"),
+        ("beta=1\nbeta_warmup=50", 5, "50 batches is longer than the 25 batches of this training: beta ends at 0.5 of 1"),
+        ("beta=4\nbeta_warmup=2e", 1, "2 epochs is longer than the 1 epoch of this training: beta ends at 2 of 4"),
+    ],
+)  # fmt: skip
+def test_a_warm_up_that_outlives_the_training_is_a_warning(keys: str, epochs: int, begins: str, network: Build) -> None:
+    with pytest.warns() as heard:
+        network(vae(keys)).train(rows_of(40), epochs)
+    first, last = "; ".join(str(w.message) for w in heard).split("; ")
+    assert first == f"the warm-up of {begins}" and last.startswith("the last batch had a beta of") and "below its target" in last
+
+
+def test_a_warm_up_that_ends_with_the_training_is_no_warning(network: Build) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for keys in ("beta_warmup=5e", "beta_warmup=25", "beta_warmup=0", "beta=0\nbeta_warmup=99e", "beta_cycles=5"):
+            network(vae(keys)).train(rows_of(40), 5)
+
+
+def test_a_training_that_stops_in_its_warm_up_says_so_at_the_end(network: Build) -> None:
+    with pytest.warns(UserWarning, match=r"^the last batch had a beta of 0\.0\d+, below its target of 0\.8"):
+        network(vae("beta_warmup=1000000e")).train(rows_of(40), max_seconds=0.05)
+
+
+def test_the_line_shows_beta_while_it_moves(network: Build) -> None:
+    seen: list[str] = []
+    network(vae("beta_warmup=2e")).train(rows_of(40), 2, callback=lambda p: seen.append(p.line))
+    assert [line.split("  beta ")[1].split()[0] for line in seen] == ["0.4", "0.8"]
+    network(vae("")).train(rows_of(40), 1, callback=lambda p: seen.append(p.line))
+    assert "beta" not in seen[2] and "  kl_cost " in seen[2]
+
+
+@pytest.mark.parametrize("kind", ["binary", "python"])
+def test_reports_of_both_programs_have_the_cost_of_the_kl(kind: str) -> None:
+    words = [CFG, CSV, "-epochs", "2", "-set", "sampling.beta_warmup=2e", "-save", "w.weights", "-no-latents", "-quiet", "-json"]
+    trained = json.loads(subprocess.run([*program(kind), "train", *words], check=True, capture_output=True, text=True).stdout)
+    assert trained["image_loss"] + trained["kl_cost"] == pytest.approx(trained["total_loss"], rel=1e-6)
+    assert 0 < trained["kl_cost"] < 0.05 * trained["latent_loss"] and trained["beta"] == 0.05
+    words = [CFG, CSV, "-weights", "w.weights", "-json"]
+    found = json.loads(subprocess.run([*program(kind), "evaluate", *words], check=True, capture_output=True, text=True).stdout)
+    assert found["kl_cost"] == pytest.approx(0.05 * found["latent_loss"], rel=1e-6)
+    assert found["image_loss"] + found["kl_cost"] == pytest.approx(found["total_loss"], rel=1e-6)
+
+
+def test_without_a_latent_loss_there_is_no_kl_cost(network: Build) -> None:
+    net = network("[net]\ninputs=6\nbatch=8\n[connected]\noutput=6\nactivation=linear\n[cost]\n")
+    history = net.train(rows_of(16), 1, log="log.csv", holdout=0.25)
+    assert history.kl_cost == [] and history.beta == [] and "kl_cost" not in net.evaluate(rows_of(16))
+    assert not any("kl" in name for name in table("log.csv")[0])
+
+
+def test_columns_of_earlier_logs_stay_where_they_were(network: Build) -> None:
+    network(vae("")).train(rows_of(40), 1, holdout=0.2, log="log.csv")
+    assert list(table("log.csv")[0]) == [
+        "epoch", "batch", "rows", "epoch_done", "image_loss", "latent_loss", "total_loss", "valid_image_loss",
+        "valid_latent_loss", "valid_loss", "learning_rate", "beta", "seconds", "rows_per_second", "kl_cost", "valid_kl_cost",
+    ]  # fmt: skip
+
+
+def test_held_out_rows_are_weighted_with_the_target(network: Build) -> None:
+    net, X = network(vae("beta_warmup=1000e")), rows_of(50)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        history = net.train(X, 2, holdout=0.2, log="log.csv")
+    found = net.evaluate(X[net.held_out(50, 0.2)])
+    assert found["kl_cost"] == pytest.approx(BETA * found["latent_loss"], rel=1e-6)
+    assert history.valid_loss[-1] == pytest.approx(found["total_loss"], rel=1e-6)
+    row = table("log.csv")[-1]
+    assert row["valid_kl_cost"] == pytest.approx(found["kl_cost"], rel=1e-6)
+    assert row["kl_cost"] < 0.01 * row["latent_loss"]
+    assert net.row_losses(X)["total_loss"].mean() == pytest.approx(net.evaluate(X)["total_loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize(("keys", "stops"), [("beta_warmup=6e", 7), ("", 3), ("beta_warmup=27", 7), ("beta_warmup=31", 8)])
+def test_patience_counts_once_beta_has_reached_its_target(keys: str, stops: int, network: Build) -> None:
+    net, X = network(vae(keys).replace("learning_rate=0.01", "learning_rate=0")), rows_of(50)
+    history = net.train(X, 20, holdout=0.2, patience=2)  # nothing improves: the first epoch remains the best
+    assert len(history.total_loss) == stops and history.stopped == "patience"
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ("beta_warmup=2.5", "beta_warmup=2.5: give a number of batches, such as 5000, or of epochs, such as 10e"),
+        ("beta_warmup=e", "beta_warmup=e: give a number"),
+        ("beta_warmup=-1e", "beta_warmup=-1e: give a number"),
+        ("beta_warmup=5 epochs", "beta_warmup=5 epochs: give a number"),
+        ("beta_warmup=nan", "beta_warmup=nan: give a number"),
+        ("beta_warmup=3e\nbeta_cycles=2", "beta_warmup= and beta_cycles= contradict each other"),
+        ("beta_cycles=-1", "beta_cycles=-1"),
+        ("beta_cycles=2\nbeta_cycle_ratio=0", "beta_cycle_ratio=0 is not above 0"),
+        ("beta_cycles=2\nbeta_cycle_ratio=1.5", "beta_cycle_ratio=1.5 is above 1"),
+        ("beta_cycle_ratio=0.3", "give beta_cycles= too"),
+    ],
+)
+def test_keys_that_cannot_be_are_errors_with_their_line(keys: str, says: str, network: Build) -> None:
+    with pytest.raises(errors.FormatError, match=r"net\.cfg:\d+: ") as raised:
+        network(vae(keys))
+    assert says in str(raised.value)
+
+
+def test_cycles_need_a_training_that_ends(network: Build) -> None:
+    net = network(vae("beta_cycles=2"))
+    with pytest.raises(
+        errors.UsageError, match=r"net\.cfg:11: beta_cycles=2 divides a training of unknown length: give epochs, or"
+    ):
+        net.train(rows_of(40), max_seconds=1)
+    assert net.seen == 0 and Path("net.cfg").exists()

@@ -181,11 +181,14 @@ DN_API size_t dn_net_json(const dn_net *net, char *text, size_t size);
 DN_API dn_status dn_tensor_get(const dn_net *net, int layer, const char *name, float *values, size_t count);
 DN_API dn_status dn_tensor_set(dn_net *net, int layer, const char *name, const float *values, size_t count);
 DN_API dn_status dn_gradient_get(const dn_net *net, int layer, const char *name, float *values, size_t count);
+/* The rows that a layer computed in the last forward pass: those given, or with samples=k in training, from the
+ * sampling layer on, k for each, one after another. */
+DN_API int dn_layer_rows(const dn_net *net, int layer);
 /* Output and delta (minus the gradient with respect to the output) of a layer for the rows of the last forward pass. */
 DN_API dn_status dn_layer_output(const dn_net *net, int layer, float *values, size_t count);
 DN_API dn_status dn_layer_delta(const dn_net *net, int layer, float *values, size_t count);
 /* Set the random numbers of a layer's next forward pass: normal ones (rows, latent) for a sampling layer, uniform ones
- * (rows, inputs) for a dropout layer. */
+ * (rows, inputs) for a dropout layer; with samples=k in training for k rows each. */
 DN_API dn_status dn_layer_set_noise(dn_net *net, int layer, const float *values, size_t count);
 
 /* The caller's rows, borrowed. Every function that computes on data takes them. A new kind of column will be a new
@@ -253,6 +256,18 @@ DN_API dn_status dn_net_evaluate(dn_net *net, const dn_rows *rows, dn_report *re
  * detector heads. */
 DN_API dn_status dn_net_evaluate_rows(dn_net *net, const dn_rows *rows, float *image_loss, float *latent_loss,
                                       float *total_loss);
+/* Bounds of the rows' log-likelihood ln p(x), in nats; arrays of (n), NULL: not wanted. With draws z of q(z|x) and
+ * w = p(x|z) p(z) / q(z|x): */
+typedef struct dn_bounds {
+    double *reconstruction; /* the mean of -ln p(x|z) over the draws */
+    double *kl;             /* the KL of q(z|x) to the prior; NaN: no formula for it */
+    double *drawn_kl;       /* the mean of ln q(z|x) - ln p(z); minus the sum with reconstruction is the ELBO */
+    double *log_likelihood; /* ln of the mean of w (Burda et al., arXiv:1509.00519, eq. 8) */
+    double *log_likelihood_variance; /* of that estimate, by the delta method; NaN with a single draw */
+} dn_bounds;
+/* Each row gets `draws` draws, any number; they are functions of (seed, row, draw) alone. DN_E_USAGE for networks
+ * without a sampling layer, recurrent ones, and those with a loss that is no likelihood (-ln p with all constants). */
+DN_API dn_status dn_net_bounds(dn_net *net, const dn_rows *rows, int draws, uint64_t seed, dn_bounds *out);
 /* Draw n latent rows from the prior N(0, 1), a function of (seed, row, column) alone. z: (rows, latent); nothing is
  * written when latent is below 1 or the array would be too large. */
 DN_API dn_status dn_prior_sample(uint64_t seed, size_t rows, int latent, float *z);

@@ -246,13 +246,14 @@ class Layer:
                 f"layer {self.index} [{self.type}]: outputs and deltas are those of a forward(x), and there was none "
                 "since the network was made, resized or given a table"
             )
-        out = np.empty((self._net._rows, self.outputs), np.float32)
+        out = np.empty((lib.dn_layer_rows(self._net._handle, self.index), self.outputs), np.float32)
         check(fetch(self._net._handle, self.index, pointer(out), out.size))
         return out
 
     @property
     def output(self) -> Array:
-        """(rows, outputs) of the last forward pass."""
+        """(rows, outputs) of the last forward pass. With samples=k in training, the sampling layer and those after it have k
+        rows for each row, one after another."""
         return self._rows(lib.dn_layer_output)
 
     @property
@@ -974,6 +975,31 @@ class Network:
         self._fill(outs, gone, lambda: call(self._handle, dn_rows(x, y), *map(pointer, outs)), X=x, truth=y)
         return losses
 
+    def bounds(
+        self, X: npt.ArrayLike, draws: int = 1, *, truth: npt.ArrayLike | None = None, seed: int = 0, missing: str = "error"
+    ) -> dict[str, npt.NDArray[np.float64]]:
+        """Bounds of the log-likelihood ln p(x) of each row from `draws` draws z of q(z|x), in nats, each (n,):
+
+        reconstruction  mean of -ln p(x|z)
+        kl              KL of q(z|x) to the prior; NaN where there is no formula for it
+        drawn_kl        mean of ln q(z|x) - ln p(z); -(reconstruction + drawn_kl) is the drawn ELBO
+        log_likelihood  ln of the mean of p(x|z) p(z) / q(z|x), which rises to ln p(x) with the number of draws (Burda et al.,
+                        arXiv:1509.00519, eq. 8)
+        log_likelihood_variance
+                        of that estimate, by the delta method; NaN with one draw
+
+        The draws are functions of (seed, row, draw) alone. Needs a sampling layer and losses that are likelihoods, such as bce;
+        otherwise a UsageError. `missing` as for `encode`."""
+        x, y = self._rows_and_truth(X, truth)
+        x, y, gone = self._known(missing, x, y)
+        names = ("reconstruction", "kl", "drawn_kl", "log_likelihood", "log_likelihood_variance")
+        values = {name: np.empty(len(x)) for name in names}
+        out = ffi.new("dn_bounds *", {name: ffi.cast("double *", array.ctypes.data) for name, array in values.items()})
+        call = lib.dn_net_bounds
+        self._fill(values.values(), gone, lambda: call(self._handle, dn_rows(x, y), draws, seed, out), X=x, truth=y)
+        return values
+
+    @_alone
     def detect(
         self,
         image: npt.ArrayLike,
@@ -1022,7 +1048,8 @@ class Network:
 
     def set_noise(self, layer: int, eps: npt.ArrayLike) -> None:
         """Set the random numbers of the next forward pass of layer number `layer`: normal ones (rows, latent) for a sampling
-        layer, uniform ones (rows, inputs) for a dropout layer."""
+        layer, uniform ones (rows, inputs) for a dropout layer; with samples=k in training (k rows, ...), a row's one after
+        another."""
         array = np.ascontiguousarray(eps, np.float32)
         check(lib.dn_layer_set_noise(self._handle, layer, pointer(array), array.size))
 

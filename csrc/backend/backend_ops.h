@@ -230,6 +230,38 @@ DN_OP(REQUIRED, softmax_loss,
        float *gradient, double *sum),
       (shape, temperature, y, truth, error, gradient, sum))
 
+/* ---- several draws of a row; rows (rows, draws) are rows * draws rows, the draws of a row one after another ---- */
+
+/* y (rows, draws, cols): row r of x (rows, cols), `draws` times; y (rows, cols) += the sum of row r's draws in x */
+DN_OP(REQUIRED, repeat_rows, (size_t rows, size_t draws, size_t cols, const float *x, float *y),
+      (rows, draws, cols, x, y))
+DN_OP(REQUIRED, add_draws, (size_t rows, size_t draws, size_t cols, const float *x, float *y),
+      (rows, draws, cols, x, y))
+/* x (rows, cols): row r times a[r] */
+DN_OP(REQUIRED, scale_rows, (size_t rows, size_t cols, const float *a, float *x), (rows, cols, a, x))
+/* *sum += a * the sum of x */
+DN_OP(REQUIRED, add_sum, (size_t n, double a, const float *x, double *sum), (n, a, x, sum))
+/* eps (rows, draws, cols): numbers N(0,1) that depend on the row and the draw, not on what else is computed with them.
+ * Draw d of row r, counted from draw step->at and row step->pass, has blocks d ceil(cols / 4) and following of (seed,
+ * stream, row). */
+DN_OP(REQUIRED, row_normals, (const dn_step *step, uint32_t stream, size_t rows, size_t draws, size_t cols, float *eps),
+      (step, stream, rows, draws, cols, eps))
+/* x (rows, 2 latent) = [log-variance | mean]; z = mean + exp(b/2) eps, the draw that eps stands for. drawn (rows), set:
+ * ln q(z|x), and with normal_prior minus ln p(z) of N(0,1). kl (rows), set: the KL of q to N(0,1). */
+DN_OP(REQUIRED, draw,
+      (size_t rows, size_t latent, int normal_prior, const float *x, const float *eps, float *z, float *drawn,
+       float *kl),
+      (rows, latent, normal_prior, x, eps, z, drawn, kl))
+/* The gradient of weight[r] scale `drawn` by x, given that of the rest by z, dz: see dn_draw_gradient in backend.h. */
+DN_OP(REQUIRED, draw_gradient,
+      (const dn_draw_gradient *of, size_t rows, size_t latent, const float *weight, const float *x, const float *eps,
+       const float *z, const float *dz, float *dx),
+      (of, rows, latent, weight, x, eps, z, dz, dx))
+/* loss (rows, draws) = -ln w. weight (rows, draws), set: w of a draw over the sum of its row's; *sum += the rows'
+ * -ln(mean of w) */
+DN_OP(REQUIRED, importance, (size_t rows, size_t draws, const float *loss, float *weight, double *sum),
+      (rows, draws, loss, weight, sum))
+
 /* ---- the update ---- */
 
 /* *factor (set) = min(1, norm / (|g| / step->rows + 1e-6)): |g| is the Euclidean norm of the n values, whose squares

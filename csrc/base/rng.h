@@ -24,7 +24,8 @@ enum {
     DN_STREAM_COMPONENT = 18,
     DN_STREAM_MIXTURE_DRAW = 19,
     DN_STREAM_INIT = 0x10000,
-    DN_STREAM_LAYER = 0x20000
+    DN_STREAM_LAYER = 0x20000,
+    DN_STREAM_ROWS = 0x30000 /* + i: of layer i, by row and draw */
 };
 
 DN_HD void dn_philox(uint64_t seed, uint32_t stream, uint64_t step, uint32_t block, uint32_t out[4]) {

@@ -187,6 +187,12 @@ static dn_status job_not_finite(const dn_net *net, const dn_rows *rows, const ch
                    what, column + 1, most);
 }
 
+dn_status dn_job_not_finite(const dn_net *net, const dn_rows *row, const char *what, size_t at) {
+    char text[64];
+    snprintf(text, sizeof text, "%s of row %zu", what, at + 1);
+    return job_not_finite(net, row, text);
+}
+
 static dn_status job_evaluate_all(dn_net *net, const dn_rows *rows, dn_report *report) {
     dn_job_sums sums = {0};
     DN_TRY(dn_job_need_truth(net, rows));
@@ -266,10 +272,8 @@ static dn_status job_evaluate_rows(dn_net *net, const dn_rows *rows, float *imag
     if (status == DN_OK) status = net->ops->finish(net->pool);
     for (size_t r = 0; status == DN_OK && total && r < rows->n; r++)
         if (!isfinite(total[r])) {
-            char what[48];
-            snprintf(what, sizeof what, "the loss of row %zu", r + 1);
             dn_rows row = dn_job_slice(net, 0, rows, r, 1);
-            status = job_not_finite(net, &row, what);
+            status = dn_job_not_finite(net, &row, "the loss", r);
         }
     return status;
 }

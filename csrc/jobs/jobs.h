@@ -34,6 +34,9 @@ dn_status dn_job_temperature(double temperature);
 
 /* DN_E_USAGE when there is no truth that the network's loss accepts: neither a separate one nor the rows themselves. */
 dn_status dn_job_need_truth(const dn_net *net, const dn_rows *rows);
+/* DN_E_NUMERIC: `what` of a row, number `at` from 0, is not finite. The row was, so its magnitude or the parameters are
+ * to blame. */
+dn_status dn_job_not_finite(const dn_net *net, const dn_rows *row, const char *what, size_t at);
 /* Losses and scores of many rows, accumulated pass by pass. */
 typedef struct dn_job_sums {
     dn_report losses;

@@ -89,6 +89,8 @@ static dn_status cost_backward(dn_layer *l, const dn_run *run) {
     cost_state *st = l->state;
     size_t n = (size_t)run->rows * l->inputs;
     if (!st->active) return DN_OK;
+    if (run->row_weights)
+        run->ops->scale_rows(run->pool, (size_t)run->rows, (size_t)l->inputs, run->row_weights, st->gradient);
     if (l->dx && dn_layer_at(l, l->index + 1))
         run->ops->mul_add(run->pool, n, (float)(1 / st->s), l->delta, st->gradient, l->dx);
     run->ops->copy(run->pool, n, st->gradient, l->delta); /* Darknet keeps the unscaled delta here */

@@ -36,6 +36,8 @@ static dn_status logistic_backward(dn_layer *l, const dn_run *run) {
     logistic_state *st = l->state;
     size_t n = (size_t)run->rows * l->inputs;
     run->ops->activate_gradient(run->pool, DN_LOGISTIC, n, l->output, l->delta);
+    if (st->active && run->row_weights)
+        run->ops->scale_rows(run->pool, (size_t)run->rows, (size_t)l->inputs, run->row_weights, st->gradient);
     if (st->active) run->ops->axpy(run->pool, n, 1, st->gradient, l->delta);
     if (l->dx) run->ops->axpy(run->pool, n, 1, l->delta, l->dx);
     return DN_OK;

@@ -11,11 +11,13 @@
 
 typedef struct sampling_state {
     dn_kl_rule rule;
-    float *eps; /* (batch, Z) */
-    float *kl;  /* (batch): of each row, outside training */
-    int noisy, given;
+    float *eps;   /* (batch, Z) */
+    float *kl;    /* (batch): of each row, outside training */
+    float *drawn; /* (batch): ln q(z|x) - ln p(z) of each row, in passes with draws */
+    int noisy, given, gradient;
 } sampling_state;
 
+static const char *const gradients[] = {"iwae", "dreg", NULL};
 static const dn_key keys[] = {
     {"beta", DN_KEY_FLOAT, DN_AT_LAYER(term.weight), .fallback = 0.5, .range = DN_NOT_NEGATIVE,
      .help = "weight of the latent loss"},
@@ -25,6 +27,10 @@ static const dn_key keys[] = {
      .help = "so many times in a training, beta rises from 0 and stays; needs epochs or max_batches (new)"},
     {"beta_cycle_ratio", DN_KEY_FLOAT, DN_AT(sampling_state, rule.rise_ratio), .fallback = 0.5, .range = DN_ABOVE_ZERO,
      .help = "part of a cycle in which beta rises, at most 1 (new)"},
+    {"samples", DN_KEY_INT, DN_AT_LAYER(draws), .fallback = 1, .low = 1, .high = 1 << 20,
+     .help = "draws of a row in training; above 1 it maximises the importance-weighted bound (new)"},
+    {"gradient", DN_KEY_WORD, DN_AT(sampling_state, gradient), .words = gradients,
+     .help = "of that bound: iwae, or dreg (doubly reparameterised) (new)"},
     {0},
 };
 
@@ -35,18 +41,40 @@ static dn_status sampling_parse(dn_layer *l, dn_section *s) {
     if (l->inputs % 2 || l->inputs < 2)
         return dn_cfg_error(s, NULL, "input %d is not even: it must be log-variances then means", l->inputs);
     dn_layer_vector_out(l, l->inputs / 2);
+    l->doubly = st->gradient;
+    if (l->draws > 1 && !dn_cfg_has(s, "beta")) l->term.weight = 1;
     return DN_OK;
 }
 
 static dn_status sampling_plan(dn_layer *l, const dn_run *run) {
     sampling_state *st = l->state;
     DN_TRY(dn_layer_buffer(l, &st->kl, (size_t)run->batch));
-    return dn_layer_training_buffer(l, run, &st->eps, (size_t)run->batch * l->outputs);
+    size_t values = (size_t)run->batch * l->outputs;
+    if (!run->draws) return dn_layer_training_buffer(l, run, &st->eps, values);
+    DN_TRY(dn_layer_buffer(l, &st->drawn, (size_t)run->batch));
+    return dn_layer_buffer(l, &st->eps, values);
+}
+
+/* A pass with draws: what is needed of each is in st->drawn and st->kl. */
+static void sampling_draw(dn_layer *l, const dn_run *run) {
+    sampling_state *st = l->state;
+    size_t rows = (size_t)run->rows, z = (size_t)l->outputs, draws = (size_t)run->draws;
+    if (!st->given && run->training)
+        run->ops->normals(run->pool, run->step, DN_STREAM_LAYER + (uint32_t)l->index, rows * z, st->eps);
+    else if (!st->given)
+        run->ops->row_normals(run->pool, run->step, DN_STREAM_ROWS + (uint32_t)l->index, rows / draws, draws, z,
+                              st->eps);
+    run->ops->draw(run->pool, rows, z, 1, dn_layer_x(l, run), st->eps, dn_layer_y(l, run), st->drawn, st->kl);
+    st->noisy = 1, st->given = 0;
 }
 
 static dn_status sampling_forward(dn_layer *l, const dn_run *run) {
     sampling_state *st = l->state;
     size_t n = (size_t)run->rows * l->outputs;
+    if (run->draws) {
+        sampling_draw(l, run);
+        return DN_OK;
+    }
     st->noisy = run->training || st->given;
     if (st->noisy && !st->given)
         run->ops->normals(run->pool, run->step, DN_STREAM_LAYER + (uint32_t)l->index, n, st->eps);
@@ -60,6 +88,12 @@ static dn_status sampling_forward(dn_layer *l, const dn_run *run) {
 static dn_status sampling_backward(dn_layer *l, const dn_run *run) {
     sampling_state *st = l->state;
     if (!l->dx) return DN_OK;
+    if (run->draws) {
+        const dn_draw_gradient of = {.scale = (float)l->term.scale, .normal_prior = 1, .doubly = l->doubly};
+        run->ops->draw_gradient(run->pool, &of, (size_t)run->rows, (size_t)l->outputs, run->row_weights,
+                                dn_layer_x(l, run), st->eps, l->output, l->delta, l->dx);
+        return DN_OK;
+    }
     run->ops->reparameterise_gradient(run->pool, run->rows, l->outputs, l->term.scale, run->weights + l->index,
                                       dn_layer_x(l, run), st->noisy ? st->eps : NULL, l->delta, l->dx);
     return DN_OK;
@@ -76,7 +110,12 @@ static void sampling_rows(const dn_layer *l, const dn_run *run, float *loss) {
     run->ops->copy(run->pool, (size_t)run->rows, ((const sampling_state *)l->state)->kl, loss);
 }
 
-static const dn_term_type kl_term = {.name = DN_LATENT_LOSS, .latent = 1, .rows = sampling_rows};
+static void sampling_drawn(const dn_layer *l, const dn_run *run, float *loss) {
+    run->ops->copy(run->pool, (size_t)run->rows, ((const sampling_state *)l->state)->drawn, loss);
+}
+
+static const dn_term_type kl_term = {
+    .name = DN_LATENT_LOSS, .latent = 1, .rows = sampling_rows, .drawn = sampling_drawn};
 
 const dn_layer_type dn_sampling_layer = {
     .name = "sampling",

@@ -282,7 +282,7 @@ dn_status dn_net_parse_layers(dn_net *net) {
         DN_TRY(layer_parse_common(l, s));
         if (l->type->keys) DN_TRY(dn_keys_read(s, l->type->keys, l->state, l));
         DN_TRY(l->type->parse(l, s));
-        if (i) net->layers[i - 1].n_readers++;
+        if (i) dn_layer_reads(l, i - 1);
         DN_TRY(dn_cfg_report_unread(net->cfg, s));
         if (l->outputs <= 0) return dn_cfg_error(s, NULL, "its output would have %d values", l->outputs);
         inputs = l->outputs, h = l->out_height, w = l->out_width, c = l->out_channels;

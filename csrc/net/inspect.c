@@ -193,9 +193,14 @@ static dn_status net_gradient_get(const dn_net *net, int layer, const char *name
 
 static dn_status net_rows(const dn_net *net, int index, size_t count, const dn_layer **out) {
     DN_TRY(net_layer(net, index, out));
-    size_t have = (size_t)net->plan->run.rows * (*out)->outputs;
+    size_t have = (size_t)dn_plan_run(net->plan, *out)->rows * (*out)->outputs;
     DN_CHECK(count == have, DN_E_USAGE, "layer %d holds %zu values, not %zu", index, have, count);
     return DN_OK;
+}
+
+int dn_layer_rows(const dn_net *net, int layer) {
+    if (layer < 0 || layer >= net->n_layers) return 0;
+    return dn_plan_run(net->plan, &net->plan->layers[layer])->rows;
 }
 
 static dn_status net_layer_output(const dn_net *net, int layer, float *values, size_t count) {
@@ -216,8 +221,9 @@ static dn_status net_layer_set_noise(dn_net *net, int layer, const float *values
     const dn_layer *l = NULL;
     DN_TRY(net_layer(net, layer, &l));
     DN_CHECK(l->type->set_noise, DN_E_USAGE, "layer %d is a [%s], which draws no numbers", layer, l->type->name);
-    DN_CHECK(count <= (size_t)net->plan->run.batch * l->outputs, DN_E_USAGE, "%zu noise values for a batch of %d x %d",
-             count, net->plan->run.batch, l->outputs);
+    int rows = net->plan->draws && layer >= net->sampling_layer ? net->plan->drawn.batch : net->plan->run.batch;
+    DN_CHECK(count <= (size_t)rows * l->outputs, DN_E_USAGE, "%zu noise values for a batch of %d x %d", count, rows,
+             l->outputs);
     l->type->set_noise((dn_layer *)l, &net->plan->run, values, count);
     return DN_OK;
 }

@@ -11,7 +11,9 @@ dn_layer *dn_layer_at(const dn_layer *layer, int index) { /* layers are contiguo
 
 void dn_layer_reads(dn_layer *l, int source) {
     if (source < l->reads_from) l->reads_from = source;
-    if (source >= 0) l->net->layers[source].n_readers++;
+    if (source < 0) return;
+    l->net->layers[source].n_readers++;
+    if (l->index > l->net->layers[source].last_reader) l->net->layers[source].last_reader = l->index;
 }
 
 void dn_layer_image_out(dn_layer *l, int channels, int height, int width) {

@@ -84,6 +84,9 @@ typedef struct dn_term_type {
     /* The loss of each row of the last forward pass, without any weight, to loss (rows) in the backend's memory. NULL:
      * not known */
     void (*rows)(const dn_layer *layer, const dn_run *run, float *loss);
+    /* Latent: ln q(z|x) - ln p(z) of each row of the last pass, whose z was drawn, to loss (rows) in the backend's
+     * memory. NULL: not known */
+    void (*drawn)(const dn_layer *layer, const dn_run *run, float *loss);
     /* The mean of the distribution that the layer's input x (rows, inputs) parameterises, to out (rows, truths), which
      * may be x if term.in_place: what `sample` and `reconstruct` give. Of several heads, each sets its columns. NULL:
      * x is the mean */
@@ -166,6 +169,7 @@ struct dn_layer {
     float *output, *delta; /* (batch, outputs); delta is the plain gradient */
     float *dx;             /* gradient of the input, added to; NULL: not needed */
     int n_readers;         /* number of layers that read its output; the next one always counts */
+    int last_reader;       /* the last of them */
     int sets_dx;           /* set by the network, see can_set_dx */
     int can_train;         /* set by plan: the type's `train` can be used */
     dn_tensor *tensors;    /* (n_tensors), shared by all plans */
@@ -175,6 +179,7 @@ struct dn_layer {
     size_t workspace;       /* floats of shared scratch memory that it needs */
     int n_boxes, n_classes; /* of a detector head: boxes per row; set by parse */
     float learning_rate;    /* multiplier */
+    int draws, doubly;      /* of a latent space: draws of a row in training, 0 or 1: one; with DReG's gradient */
     int stop_backward, dont_save, dont_load, dont_load_scales, n_load;
     size_t norm_values; /* set by tensors: least values per channel in a row, of its batch normalisations; 0: none */
 };
@@ -191,11 +196,13 @@ struct dn_run {
     int batch, rows; /* planned; in this pass */
     int time_steps;
     int training;
-    int inference;      /* 1: never trains */
-    const float *x;     /* (rows, net inputs): what the first layer reads */
-    const float *truth; /* (rows, net truths) or NULL */
-    int last;           /* last layer of this pass */
-    float *y;           /* (rows, outputs): where that layer writes; NULL: its own buffer */
+    int draws; /* row r is draw r % draws of row r / draws; z is drawn then, also outside training. 0: no such pass */
+    const float *row_weights; /* in backward, (rows): factors of the gradients of terms; NULL: 1 */
+    int inference;            /* 1: never trains */
+    const float *x;           /* (rows, net inputs): what the first layer reads */
+    const float *truth;       /* (rows, net truths) or NULL */
+    int last;                 /* last layer of this pass */
+    float *y;                 /* (rows, outputs): where that layer writes; NULL: its own buffer */
     float *workspace;
     const dn_step *step;  /* in the backend's memory */
     dn_step now;          /* the same on the host */

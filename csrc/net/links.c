@@ -20,7 +20,7 @@ const dn_links *dn_links_of_step(const dn_plan *plan, int update) {
 static int links_take(const dn_plan *plan, int i, int fused, dn_link *link) {
     dn_layer *l = &plan->layers[i], *next = l + 1;
     *link = (dn_link){.layer = l, .trains = fused && l->can_train};
-    if (!link->trains || i + 2 != plan->n_layers || !next->type->as_fused_loss) return 1;
+    if (!link->trains || i + 2 != plan->n_layers || !next->type->as_fused_loss || plan->draws) return 1;
     link->with_loss = next->type->as_fused_loss(next, &plan->run, &link->loss);
     return 1 + link->with_loss;
 }

@@ -138,6 +138,7 @@ size_t dn_net_bytes(const dn_net *net) {
     size_t floats = net->n_values + net->n_statistics + (net->grads ? memory_training_floats(net) : 0);
     size_t bytes = floats * sizeof(float) + dn_plan_bytes(net->plan);
     if (net->inference) bytes += dn_plan_bytes(net->inference);
+    if (net->bounds) bytes += dn_plan_bytes(net->bounds);
     return bytes + (net->ops->own_bytes ? net->ops->own_bytes(net->pool) : 0);
 }
 

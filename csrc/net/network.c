@@ -26,6 +26,7 @@ dn_status dn_net_leave(const dn_net *net, dn_status status) {
     if (status != DN_OK) {
         dn_plan_doubt_weights(net->plan);
         dn_plan_doubt_weights(net->inference);
+        dn_plan_doubt_weights(net->bounds);
     }
     dn_guard_leave(net->guard);
     return status;
@@ -66,6 +67,7 @@ static dn_status net_describe(dn_net *net, dn_net_size size) {
     DN_TRY(dn_net_parse_layers(net));
     for (int i = 0; i < net->n_layers; i++)
         if (net->layers[i].type->tensors) DN_TRY(net->layers[i].type->tensors(&net->layers[i]));
+    DN_TRY(dn_net_settle_draws(net));
     return dn_net_place_tensors(net);
 }
 
@@ -100,7 +102,7 @@ static dn_status net_assemble(dn_net *net, dn_net_size size, const char *device,
     DN_TRY(net_open(net, device, precision));
     DN_TRY(dn_net_allocate_parameters(net));
     DN_TRY(net_init_layers(net, model));
-    return dn_plan_create(&net->plan, net, net->settings.batch, 0);
+    return dn_plan_create(&net->plan, net, net->settings.batch, net->draws, 0);
 }
 
 /* Build `net` with its cfg; `model`: the file it is in, or NULL. */
@@ -179,6 +181,7 @@ dn_status dn_net_create_text(dn_net **out, const char *text, const char *name, c
 
 void dn_net_destroy(dn_net *net) {
     if (!net) return;
+    dn_plan_destroy(net->bounds);
     dn_plan_destroy(net->inference);
     dn_plan_destroy(net->plan);
     dn_net_free_parameters(net);
@@ -196,13 +199,13 @@ void dn_net_destroy(dn_net *net) {
 /* `net` keeps its present plan, or has none: create another one for this batch. */
 static dn_status net_plan(dn_net *net, int batch, int training) {
     dn_plan *plan;
-    DN_TRY(dn_plan_create(&plan, net, batch, 0));
+    DN_TRY(dn_plan_create(&plan, net, batch, net->draws, 0));
     dn_status status = training ? dn_plan_add_deltas(plan) : DN_OK;
     if (status != DN_OK) {
         dn_plan_destroy(plan);
         return status;
     }
-    net->plan = plan, net->inference = NULL;
+    net->plan = plan, net->inference = net->bounds = NULL;
     net->settings.batch = batch;
     net->layout++;
     return DN_OK;
@@ -233,12 +236,12 @@ static dn_status net_resize(dn_net *net, int height, int width, int batch) {
              "%s: the input is a vector of %d values, not an image to resize", net->cfg->path, net->inputs);
     dn_net_size size = {height ? height : net->height, width ? width : net->width, batch ? batch : net->settings.batch};
     int training = net->plan->deltas != NULL, image = size.height != net->height || size.width != net->width;
-    dn_plan *plans[] = {net->plan, net->inference};
+    dn_plan *plans[] = {net->plan, net->inference, net->bounds};
     DN_CHECK(size.batch % net->settings.time_steps == 0, DN_E_USAGE,
              "%s: %d rows in one pass are not whole sequences of time_steps=%d", net->cfg->path, size.batch,
              net->settings.time_steps);
     DN_TRY(image ? net_describe_again(net, size, training) : net_plan(net, size.batch, training));
-    for (int i = 0; i < 2; i++) dn_plan_destroy(plans[i]);
+    for (int i = 0; i < 3; i++) dn_plan_destroy(plans[i]);
     return DN_OK;
 }
 

@@ -28,6 +28,13 @@ typedef struct dn_links {
 
 enum { DN_APART /* every layer separately: gradients are kept */, DN_FUSED, DN_LINKINGS };
 
+/* An output from before the sampling layer that layers from it on read, in passes with several draws of a row. While
+ * those layers compute, it is exchanged for `copy`, where every row is repeated, and its delta for `delta`. */
+typedef struct dn_crossing {
+    int layer; /* -1: the network's input, which only the first layer reads */
+    float *own, *copy, *own_delta, *delta;
+} dn_crossing;
+
 /* A network for a number of rows per pass. Its layers are the network's, with separate buffers; parameters are
  * shared. */
 typedef struct dn_plan {
@@ -43,6 +50,15 @@ typedef struct dn_plan {
     double *sums;                    /* the host's copy of run.sums */
     float *weights, *set_weights;    /* run.weights; what it holds, on the host */
     dn_links links[DN_LINKINGS];     /* none in a plan for inference */
+    /* Passes with several draws of a row, see draws.c. */
+    int draws;    /* the most; 0: none, and what follows is unused */
+    int drawing;  /* the pass has draws */
+    int crossed;  /* the crossings are exchanged */
+    dn_run drawn; /* what the layers from the sampling layer on get in such a pass */
+    float *drawn_truth, *row_loss,
+        *row_weights; /* (batch, draws, ...): the truth, a loss of every draw twice, weights */
+    dn_crossing *crossings;
+    int n_crossings;
 } dn_plan;
 
 struct dn_net {
@@ -56,6 +72,7 @@ struct dn_net {
     float *averages, *averaged_statistics; /* over the updates; allocated by the first training, if ema > 0 */
     dn_plan *plan;                         /* for training, and for jobs of up to its batch */
     dn_plan *inference;                    /* for many rows at a time, without training; NULL: not yet created */
+    dn_plan *bounds;                       /* the same for several draws of a row; NULL: not yet created */
     int drawn;                             /* parameters have been initialised */
     dn_status stopped;                     /* status of drawing initial weights, which a watch may end */
     int layout;                            /* how often a resize has changed the memory layout */
@@ -75,6 +92,7 @@ struct dn_net {
     int logits;       /* the outputs are logits of probabilities */
     dn_truth_kind truth_kind;
     int sampling_layer; /* the first with a latent term; -1: none */
+    int draws;          /* of a row in a training pass, for an importance-weighted bound; 0: the usual one */
     int latent_layer;   /* layer whose output is the latent space: sampling, or an autoencoder's narrowest; -1: none */
     int last_stopped;   /* the last one with stopbackward: it and those below get no gradients; -1: none */
     float clip_norm;    /* the most that the mean gradient's norm may be; 0: anything */
@@ -104,12 +122,9 @@ void dn_net_unlock(const dn_net *net);
 
 /* ---- plan.c ---- */
 
-/* A plan for `batch` rows. `inference`: it never trains, so it has no memory that only training needs.
- *
- * A plan with k rows for each row from the sampling layer on, as importance-weighted bounds need, would take one
- * more number: buffers of those layers are k times as large, and their hooks get their rows from a function of layer
- * and run instead of run->rows. */
-dn_status dn_plan_create(dn_plan **out, dn_net *net, int batch, int inference);
+/* A plan for `batch` rows. `draws` > 0: with memory for passes in which every row has so many draws of z. `inference`:
+ * it never trains, so it has no memory that only training needs. */
+dn_status dn_plan_create(dn_plan **out, dn_net *net, int batch, int draws, int inference);
 void dn_plan_destroy(dn_plan *plan);
 /* Copy the weights of the terms to where the plan's layers read them: those of batch number `batch`, or 0: those that
  * training aims for, which the network's layers have. A part of dn_net_set_step, and of passes that belong to no step.
@@ -125,6 +140,10 @@ void dn_plan_doubt_weights(const dn_plan *plan);
  * created by the first job with more rows than the batch. Recurrent networks have none, because a pass is a number of
  * sequences and their state; nor is there one without memory for it. It is kept until the network is resized. */
 dn_plan *dn_net_inference_plan(dn_net *net, size_t rows);
+
+/* The plan for bounds of so many rows with so many draws each (dn_net_bounds): a pass has plan->run.batch rows and
+ * plan->draws draws of each. Kept until the network is resized or asked for other numbers. */
+dn_status dn_net_bounds_plan(dn_net *net, size_t rows, int draws, dn_plan **out);
 
 /* The arrays of dn_rows, for what is done with each of them: uploading, gathering, slicing. A new array takes a field
  * there, a line in each of these functions, and a buffer in plan.c. */
@@ -154,6 +173,20 @@ const float *dn_net_results(const dn_net *net, int statistics);
 /* Layers compute with those from here on, or again with the values that are trained. */
 void dn_net_use_results(dn_net *net, int results);
 
+/* ---- draws.c ---- */
+
+/* What a layer gets in this pass; its rows when no pass has begun. */
+static inline const dn_run *dn_plan_run(const dn_plan *plan, const dn_layer *layer) {
+    return plan->drawing && layer->index >= plan->net->sampling_layer ? &plan->drawn : &plan->run;
+}
+/* DN_E_USAGE unless importance weights are known: all costs are likelihoods, and all latent terms have a density.
+ * `what` needs them. */
+dn_status dn_net_need_likelihood(const dn_net *net, const char *what);
+/* The loss of every draw of the last pass in this layer's term, to `loss` (rows, draws). */
+void dn_draws_loss(const dn_plan *plan, const dn_layer *layer, float *loss);
+/* After the forward pass: the draws' importance weights, for backward; its losses, and minus the bound as their total,
+ * are added to the sums. */
+void dn_draws_weigh(dn_plan *plan);
 /* ---- links.c ---- */
 
 /* The links for a training step; `update`: it ends with one. */
@@ -164,6 +197,8 @@ const dn_links *dn_links_of_step(const dn_plan *plan, int update);
 /* Rows on their way forward. All pointers are to the backend's memory. */
 typedef struct dn_pass {
     int first, last, training; /* layers first to last */
+    int draws; /* of every row, at most plan->draws; `first` may be the sampling layer then, whose rows stay. 0: a pass
+                * as usual */
     dn_rows rows; /* x NULL when `first` is not 0: the layer before it has its output already; truth NULL: no losses */
     float *y;     /* (rows, outputs): where the last layer's output goes; NULL: its own buffer */
 } dn_pass;

@@ -21,6 +21,27 @@ dn_status dn_net_parse_header(dn_net *net, dn_net_size size);
 /* Parse all other sections: layers with their shapes, and what follows from them for the network. */
 dn_status dn_net_parse_layers(dn_net *net);
 
+/* ---- draws.c ---- */
+
+/* net->draws from the layers' `samples`, and whether the network can be trained with them. Call it when the layers have
+ * their tensors. */
+dn_status dn_net_settle_draws(dn_net *net);
+/* Make plan->drawn of plan->run, for a pass with so many draws. */
+void dn_draws_begin(dn_plan *plan, int draws);
+/* Before and after the layers from the sampling layer on, `forward`: what they read is repeated. Leaving twice is
+ * leaving once. */
+void dn_draws_enter(dn_plan *plan, int forward);
+void dn_draws_leave(dn_plan *plan);
+/* In backward, after those layers: leave, and add the deltas of draws to those of their rows. */
+void dn_draws_fold(dn_plan *plan);
+/* What a plan with draws needs for them: to be called when its layers are there; then the floats among its activations
+ * and their place; the same for deltas, which are all added to. */
+dn_status dn_draws_plan(dn_plan *plan);
+size_t dn_draws_activations(const dn_plan *plan);
+void dn_draws_place(dn_plan *plan, float *activations);
+size_t dn_draws_deltas(const dn_plan *plan);
+void dn_draws_place_deltas(dn_plan *plan, float *deltas);
+
 /* ---- links.c ---- */
 
 /* Call it when parameters and sums of losses have their places. */

@@ -1,7 +1,7 @@
 /* Through the layers: forward, losses, backward, and all of them for a training step. */
 #include "base/report.h"
 #include "net/check.h"
-#include "net/network.h"
+#include "net/network_parts.h"
 #include <string.h>
 
 /* What layers need to know of this pass. */
@@ -13,18 +13,21 @@ static dn_status plan_begin(dn_plan *p, const dn_pass *pass) {
     run->rows = rows, run->training = pass->training, run->last = pass->last;
     run->x = pass->rows.x, run->truth = pass->rows.truth, run->y = pass->y;
     if (!run->training) dn_plan_set_weights(p, 0);
+    dn_draws_begin(p, pass->draws);
     return DN_OK;
 }
 
-static dn_status plan_layer_forward(const dn_plan *p, dn_layer *l) {
+static dn_status plan_layer_forward(dn_plan *p, dn_layer *l) {
     DN_TRY(dn_watched());
-    return l->type->forward(l, &p->run);
+    if (p->drawing && l->index == p->net->sampling_layer) dn_draws_enter(p, 1);
+    return l->type->forward(l, dn_plan_run(p, l));
 }
 
 dn_status dn_plan_forward(dn_plan *p, const dn_pass *pass) {
-    DN_TRY(plan_begin(p, pass));
-    for (int i = pass->first; i <= pass->last; i++) DN_TRY(plan_layer_forward(p, &p->layers[i]));
-    return DN_OK;
+    dn_status status = plan_begin(p, pass);
+    for (int i = pass->first; i <= pass->last && status == DN_OK; i++) status = plan_layer_forward(p, &p->layers[i]);
+    dn_draws_leave(p);
+    return status;
 }
 
 const float *dn_plan_data(const dn_plan *p, size_t rows, const float *y, float *to) {
@@ -134,12 +137,14 @@ static dn_status net_forward(dn_net *net, const dn_rows *rows, int training) {
     }
     dn_plan_losses_clear(p);
     dn_net_set_step(net, net->state.seen, 0, n);
-    dn_status status = dn_plan_forward(p, &(dn_pass){.last = net->n_layers - 1, .training = training, .rows = given});
+    dn_pass pass = {.last = net->n_layers - 1, .training = training, .draws = training ? p->draws : 0, .rows = given};
+    dn_status status = dn_plan_forward(p, &pass);
     if (status != DN_OK) {
         p->run.rows = 0; /* there is nothing to go back from */
         return status;
     }
     if (training) net->state.seen += rows->n;
+    if (p->drawing) dn_draws_weigh(p);
     dn_report losses;
     DN_TRY(dn_plan_losses(p, &losses));
     net->cost = plan_mean_cost(p);
@@ -151,20 +156,24 @@ dn_status dn_net_forward(dn_net *net, const dn_rows *rows, int training) {
     DN_EXCLUSIVE(net, net_forward(net, rows, training));
 }
 
+static dn_status plan_link_backward(dn_plan *p, const dn_link *link) {
+    dn_layer *l = link->layer;
+    const dn_run *run = dn_plan_run(p, l);
+    if (p->crossed && l->index < p->net->sampling_layer) dn_draws_fold(p);
+    if (link->trains) return l->type->train(l, run, link->with_loss ? &link->loss : NULL);
+    return l->type->backward ? l->type->backward(l, run) : DN_OK;
+}
+
 static dn_status net_links_backward(dn_net *net, const dn_links *links) {
     dn_plan *p = net->plan;
+    dn_status status = DN_OK;
     net->ops->fill(net->pool, p->n_added_deltas, 0, p->deltas);
     net->state.rows_since_update += p->run.rows;
-    for (int i = links->n_links - 1; i >= 0; i--) {
-        const dn_link *link = &links->link[i];
-        dn_layer *l = link->layer;
-        if (l->index <= net->last_stopped) break;
-        if (link->trains)
-            DN_TRY(l->type->train(l, &p->run, link->with_loss ? &link->loss : NULL));
-        else if (l->type->backward)
-            DN_TRY(l->type->backward(l, &p->run));
-    }
-    return DN_OK;
+    if (p->drawing) dn_draws_enter(p, 0);
+    for (int i = links->n_links - 1; i >= 0 && status == DN_OK; i--)
+        if (links->link[i].layer->index > net->last_stopped) status = plan_link_backward(p, &links->link[i]);
+    dn_draws_leave(p);
+    return status;
 }
 
 static dn_status net_backward(dn_net *net) {
@@ -179,9 +188,13 @@ dn_status dn_net_backward(dn_net *net) { DN_EXCLUSIVE(net, net_backward(net)); }
 dn_status dn_net_train_rows(dn_net *net, const dn_rows *rows, int update) {
     dn_plan *p = net->plan;
     const dn_links *links = dn_links_of_step(p, update);
-    DN_TRY(plan_begin(p, &(dn_pass){.last = net->n_layers - 1, .training = 1, .rows = *rows}));
-    for (int i = 0; i < links->n_links; i++)
-        if (!links->link[i].with_loss) DN_TRY(plan_layer_forward(p, links->link[i].layer));
+    DN_TRY(plan_begin(p, &(dn_pass){.last = net->n_layers - 1, .training = 1, .draws = p->draws, .rows = *rows}));
+    dn_status status = DN_OK;
+    for (int i = 0; i < links->n_links && status == DN_OK; i++)
+        if (!links->link[i].with_loss) status = plan_layer_forward(p, links->link[i].layer);
+    dn_draws_leave(p);
+    DN_TRY(status);
+    if (p->drawing) dn_draws_weigh(p);
     DN_TRY(net_links_backward(net, links));
     if (update) dn_net_apply_update(net, links);
     return DN_OK;

@@ -20,7 +20,13 @@ static float *plan_floats(const dn_plan *p, size_t n) {
     return dn_size_mul(&bytes, n, sizeof(float)) == DN_OK ? p->net->ops->alloc(p->net->pool, bytes) : NULL;
 }
 
-static size_t plan_sums_bytes(const dn_plan *p) { return 2 * (size_t)p->net->n_layers * sizeof *p->sums; }
+static size_t plan_sums_bytes(const dn_plan *p) {
+    return (p->draws ? 4 : 2) * (size_t)p->net->n_layers * sizeof *p->sums;
+}
+/* The most rows that layer i computes in a pass. */
+static size_t plan_rows(const dn_plan *p, int i) {
+    return (size_t)(p->draws && i >= p->net->sampling_layer ? p->drawn.batch : p->run.batch);
+}
 
 size_t dn_plan_bytes(const dn_plan *p) {
     size_t floats = p->n_activations + p->n_workspace + (p->deltas ? p->n_deltas : 0) + (size_t)p->net->n_layers;
@@ -39,9 +45,8 @@ static dn_status plan_layer(dn_plan *p, int i) {
     p->n_layers = i + 1; /* so that destroy sees it */
     if (size && !(l->state = dn_alloc(1, size))) return DN_E_MEMORY;
     if (size) memcpy(l->state, from->state, size);
-    DN_TRY(
-        dn_layer_size(&net->cfg->sections[i + 1], &total, (size_t)l->outputs, (size_t)p->run.batch, sizeof(float), 1));
-    return l->type->plan ? l->type->plan(l, &p->run) : DN_OK;
+    DN_TRY(dn_layer_size(&net->cfg->sections[i + 1], &total, (size_t)l->outputs, plan_rows(p, i), sizeof(float), 1));
+    return l->type->plan ? l->type->plan(l, p->draws && i >= net->sampling_layer ? &p->drawn : &p->run) : DN_OK;
 }
 
 /* ---- memory ---- */
@@ -50,11 +55,13 @@ static dn_status plan_count(dn_plan *p) {
     size_t batch = (size_t)p->run.batch;
     DN_TRY(plan_add(&p->n_activations, batch, (size_t)p->net->inputs));
     DN_TRY(plan_add(&p->n_activations, batch, (size_t)p->net->truths));
+    DN_TRY(plan_add(&p->n_activations, dn_draws_activations(p), 1));
+    DN_TRY(plan_add(&p->n_deltas, dn_draws_deltas(p), 1));
     for (int i = 0; i < p->n_layers; i++) {
         const dn_layer *l = &p->layers[i];
-        DN_TRY(plan_add(&p->n_activations, batch, (size_t)l->outputs));
-        DN_TRY(plan_add(&p->n_deltas, batch, (size_t)l->outputs));
-        if (l->sets_dx) p->n_added_deltas -= dn_net_pad(batch * p->layers[i - 1].outputs);
+        DN_TRY(plan_add(&p->n_activations, plan_rows(p, i), (size_t)l->outputs));
+        DN_TRY(plan_add(&p->n_deltas, plan_rows(p, i), (size_t)l->outputs));
+        if (l->sets_dx) p->n_added_deltas -= dn_net_pad(plan_rows(p, i - 1) * p->layers[i - 1].outputs);
         for (int k = 0; k < l->n_buffers; k++)
             if (!l->buffers[k].host) DN_TRY(plan_add(&p->n_activations, l->buffers[k].count, 1));
         if (l->workspace > p->n_workspace) p->n_workspace = l->workspace;
@@ -82,25 +89,27 @@ static dn_status plan_lay_out(dn_plan *p) {
     p->truth = a, a += dn_net_pad(batch * net->truths);
     for (int i = 0; i < p->n_layers; i++) {
         dn_layer *l = &p->layers[i];
-        l->output = a, a += dn_net_pad(batch * l->outputs);
+        l->output = a, a += dn_net_pad(plan_rows(p, i) * l->outputs);
         for (int k = 0; k < l->n_buffers; k++) {
             if (l->buffers[k].host) continue;
             *l->buffers[k].where = a, a += dn_net_pad(l->buffers[k].count);
         }
     }
+    dn_draws_place(p, a);
     return DN_OK;
 }
 
 dn_status dn_plan_add_deltas(dn_plan *p) {
     if (p->deltas) return DN_OK;
     if (!(p->deltas = plan_floats(p, p->n_deltas))) return DN_E_MEMORY;
-    float *added = p->deltas, *set = p->deltas + p->n_added_deltas;
+    float *added = p->deltas + dn_draws_deltas(p), *set = p->deltas + p->n_added_deltas;
     for (int i = 0; i < p->n_layers; i++) {
         dn_layer *l = &p->layers[i];
         float **d = i + 1 < p->n_layers && p->layers[i + 1].sets_dx ? &set : &added;
-        l->delta = *d, *d += dn_net_pad((size_t)p->run.batch * l->outputs);
+        l->delta = *d, *d += dn_net_pad(plan_rows(p, i) * l->outputs);
         l->dx = i ? p->layers[i - 1].delta : NULL;
     }
+    dn_draws_place_deltas(p, p->deltas);
     return DN_OK;
 }
 
@@ -145,17 +154,20 @@ static dn_status plan_make(dn_plan *p) {
         DN_TRY(dn_watched());
         DN_TRY(plan_layer(p, i));
     }
+    DN_TRY(dn_draws_plan(p));
     DN_TRY(plan_lay_out(p));
     for (int i = 0; i < p->n_layers; i++)
         if (p->layers[i].type->constants) DN_TRY(p->layers[i].type->constants(&p->layers[i], &p->run));
     return p->run.inference ? DN_OK : dn_plan_link(p);
 }
 
-dn_status dn_plan_create(dn_plan **out, dn_net *net, int batch, int inference) {
+dn_status dn_plan_create(dn_plan **out, dn_net *net, int batch, int draws, int inference) {
     dn_plan *p = *out = dn_alloc(1, sizeof *p);
     if (!p) return DN_E_MEMORY;
     p->net = net, p->run = net->settings;
     p->run.ops = net->ops, p->run.pool = net->pool, p->run.batch = batch, p->run.inference = inference;
+    p->draws = draws, p->drawn = p->run;
+    p->drawn.draws = draws, p->drawn.batch = batch * (draws ? draws : 1);
     dn_status status = plan_make(p);
     if (status == DN_OK) return DN_OK;
     dn_plan_destroy(p);
@@ -175,6 +187,7 @@ void dn_plan_destroy(dn_plan *p) {
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
         if (blocks[i]) p->net->ops->free(p->net->pool, blocks[i]);
     dn_plan_unlink(p);
+    dn_free(p->crossings);
     dn_free(p->sums);
     dn_free(p->set_weights);
     dn_free(p->layers);
@@ -185,12 +198,32 @@ void dn_plan_destroy(dn_plan *p) {
 
 enum { INFERENCE_ROWS = 512, INFERENCE_BYTES = 32 << 20 };
 
+/* In a pass without training; with draws every one of them counts. */
+static size_t plan_most_rows(const dn_plan *p) {
+    size_t rows = (size_t)p->run.batch * (size_t)(p->draws ? p->draws : 1);
+    size_t fit = INFERENCE_BYTES / ((p->n_activations + p->n_workspace) * sizeof(float) / rows + 1);
+    return fit < INFERENCE_ROWS ? fit : INFERENCE_ROWS;
+}
+
 dn_plan *dn_net_inference_plan(dn_net *net, size_t rows) {
     const dn_plan *p = net->plan;
-    size_t batch = (size_t)p->run.batch, row = (p->n_activations + p->n_workspace) * sizeof(float) / batch;
-    size_t fit = INFERENCE_BYTES / (row + 1), most = fit < INFERENCE_ROWS ? fit : INFERENCE_ROWS;
+    size_t batch = (size_t)p->run.batch, most = plan_most_rows(p);
     if (rows <= batch || net->recurrent || most <= batch) return net->plan;
     most -= most % (size_t)p->run.time_steps;
-    if (!net->inference) dn_plan_create(&net->inference, net, (int)most, 1); /* optional */
+    if (!net->inference) dn_plan_create(&net->inference, net, (int)most, 0, 1); /* optional */
     return net->inference ? net->inference : net->plan;
+}
+
+dn_status dn_net_bounds_plan(dn_net *net, size_t rows, int draws, dn_plan **out) {
+    size_t most = plan_most_rows(net->plan), all = (size_t)draws;
+    most = most ? most : 1;
+    size_t passes = (all + most - 1) / most, by_pass = (all + passes - 1) / passes, fit = most / by_pass;
+    size_t batch = rows < fit ? rows : fit;
+    if (net->bounds && ((size_t)net->bounds->draws != by_pass || (size_t)net->bounds->run.batch < batch)) {
+        dn_plan_destroy(net->bounds);
+        net->bounds = NULL;
+    }
+    if (!net->bounds) DN_TRY(dn_plan_create(&net->bounds, net, (int)batch, (int)by_pass, 1));
+    *out = net->bounds;
+    return DN_OK;
 }

@@ -572,6 +572,56 @@ static void truths_of(dn_loss kind, array *truth) {
 static dn_likelihood likelihood_of(dn_loss kind) {
     return (dn_likelihood){kind, {real(0.2f, 3), kind == DN_LOSS_STUDENT_T ? real(0.5f, 40) : 0}};
 }
+static void test_repeat_rows(void) {
+    size_t rows = (size_t)whole(1, 30), draws = (size_t)whole(1, 20), cols = (size_t)whole(1, 50);
+    array *x = floats("x", rows * cols, -1, 1), *y = floats("y", rows * draws * cols, -1, 1);
+    BOTH(repeat_rows(P, rows, draws, cols, V(x), V(y)), EXACT);
+}
+static void test_add_draws(void) {
+    size_t rows = (size_t)whole(1, 30), draws = (size_t)whole(1, 20), cols = (size_t)whole(1, 50);
+    array *x = floats("x", rows * draws * cols, -1, 1), *y = floats("y", rows * cols, -1, 1);
+    BOTH(add_draws(P, rows, draws, cols, V(x), V(y)), EXACT);
+}
+static void test_scale_rows(void) {
+    size_t rows = (size_t)whole(1, 90), cols = (size_t)whole(1, 300);
+    array *a = floats("a", rows, 0, 1), *x = floats("x", rows * cols, -1, 1);
+    BOTH(scale_rows(P, rows, cols, V(a), V(x)), EXACT);
+}
+static void test_add_sum(void) {
+    size_t n = length();
+    array *x = floats("x", n, 0, 1), *sum = sum_of();
+    BOTH(add_sum(P, n, -0.3, V(x), V(sum)), CLOSE);
+}
+static void test_row_normals(void) {
+    size_t rows = (size_t)whole(1, 9), draws = (size_t)whole(1, 90), cols = (size_t)whole(1, 30);
+    array *step = step_of(1), *eps = floats("eps", rows * draws * cols, -1, 1);
+    BOTH(row_normals(P, V(step), 0x30003, rows, draws, cols, V(eps)), CLOSE);
+}
+static void test_draw(void) {
+    for (int way = 0; way < 3; way++) {
+        size_t rows = (size_t)whole(1, 300), latent = (size_t)(way == 2 ? whole(250, 600) : whole(1, 40));
+        array *x = posterior(rows, latent), *eps = floats("eps", rows * latent, -2, 2);
+        array *z = floats("z", rows * latent, -1, 1), *drawn = floats("drawn", rows, 0, 1);
+        array *kl = floats("kl", rows, 0, 1);
+        BOTH(draw(P, rows, latent, way != 1, V(x), V(eps), V(z), V(drawn), V(kl)), CLOSE);
+    }
+}
+static void test_draw_gradient(void) {
+    for (int way = 0; way < 8; way++) {
+        dn_draw_gradient of = {.scale = 0.4f, .normal_prior = way & 1, .doubly = way / 2 & 1};
+        size_t rows = (size_t)whole(1, 300), latent = (size_t)(way == 7 ? whole(250, 600) : whole(1, 40));
+        array *x = posterior(rows, latent), *eps = floats("eps", rows * latent, -2, 2);
+        array *z = floats("z", rows * latent, -1, 1), *dz = floats("dz", rows * latent, -1, 1);
+        array *dx = floats("dx", rows * 2 * latent, -1, 1), *weight = floats("weight", rows, 0, 1);
+        BOTH(draw_gradient(P, &of, rows, latent, way < 4 ? V(weight) : NULL, V(x), V(eps), V(z), V(dz), V(dx)), CLOSE);
+    }
+}
+static void test_importance(void) {
+    size_t rows = (size_t)whole(1, 3000), draws = (size_t)whole(1, 60);
+    array *loss = floats("loss", rows * draws, 90, 110), *weight = floats("weight", rows * draws, 0, 1);
+    array *sum = sum_of();
+    BOTH(importance(P, rows, draws, V(loss), V(weight), V(sum)), CLOSE);
+}
 static void test_loss(void) {
     for (int kind = 0; kind < DN_LOSS_CATEGORICAL; kind++) {
         dn_likelihood of = likelihood_of((dn_loss)kind);

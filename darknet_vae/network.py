@@ -795,7 +795,7 @@ class Network:
             gone = gone | np.logical_or.accumulate(lost.reshape(-1, steps), axis=1).ravel()
         return x[take], None if truth is None else truth[take], gone
 
-    def _fill(self, outs: Iterable[Array], gone: Any, call: Callable[[], int], **arrays: Array | None) -> None:
+    def _fill(self, outs: Iterable[npt.NDArray[Any]], gone: Any, call: Callable[[], int], **arrays: Array | None) -> None:
         """Let `call` compute the arrays `outs` from `arrays`; rows of the mask `gone`, which may be None, become NaN."""
         if gone is None or not gone.all():
             self._check(call(), **arrays)

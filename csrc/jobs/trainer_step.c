@@ -38,7 +38,7 @@ static dn_status trainer_replay(dn_trainer *t, int rows) {
         DN_TRY(ended);
     }
     net->ops->replay(net->pool, t->recording.graph);
-    net->plan->run.rows = rows;
+    dn_plan_replayed(net->plan, rows);
     return DN_OK;
 }
 

@@ -82,6 +82,10 @@ dn_status dn_net_settle_draws(dn_net *net) {
         if (l->term.type && l->term.type->latent && l->term.weight != 1)
             return dn_cfg_error(&net->cfg->sections[i + 1], "beta",
                                 "beta=%g with samples=%d: a bound on ln p(x) needs beta=1", l->term.weight, net->draws);
+        if (l->term.rule && dn_kl_rule_moves(l->term.rule))
+            return dn_cfg_error(&net->cfg->sections[i + 1], "samples",
+                                "samples=%d with a beta that changes: a bound on ln p(x) needs beta=1 throughout",
+                                net->draws);
         if (l->norm_values)
             return dn_cfg_error(s, "samples",
                                 "samples=%d cannot be trained with batch normalisation (line %d): its statistics would "

@@ -221,6 +221,8 @@ void dn_plan_losses_keep(const dn_plan *plan, double *sums);
 void dn_plan_losses_resume(dn_plan *plan, const double *sums);
 /* Forward and backward of a training step, once it is set, with the update if requested; rows as in a pass. */
 dn_status dn_net_train_rows(dn_net *net, const dn_rows *rows, int update);
+/* A recorded one was done in its place, with so many rows. */
+void dn_plan_replayed(dn_plan *plan, int rows);
 /* The rows per sequence in tables of recurrent networks; 1 for other networks. */
 int dn_net_steps(const dn_net *net);
 /* The place of row i of a table's part in a pass of `rows` rows, which goes step by step through whole sequences. */

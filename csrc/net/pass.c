@@ -200,6 +200,11 @@ dn_status dn_net_train_rows(dn_net *net, const dn_rows *rows, int update) {
     return DN_OK;
 }
 
+void dn_plan_replayed(dn_plan *p, int rows) {
+    p->run.rows = rows;
+    dn_draws_begin(p, p->draws);
+}
+
 static dn_status net_reset_state(dn_net *net) {
     dn_plan_reset(net->plan);
     return DN_OK;

@@ -93,11 +93,12 @@ class By:
         return self.avx512 if kernels() == "avx512" else self.avx2
 
 
-def beat(result: Result, names: list[str], goal: float) -> None:
+def beat(result: Result, names: list[str], goal: float | By) -> None:
     """The goal is about that of a peer's ways, or of several peers, which has the lowest median; the luckiest time of every round
     would favour whoever tries more often."""
     lines = [line for line in result.lines if line.who in names and line.seconds]
     if lines:
+        goal = goal.here() if isinstance(goal, By) else goal
         min(lines, key=lambda line: line.seconds.median if line.seconds else 0).goal = Goal(goal)
 
 

@@ -146,8 +146,8 @@ def epoch(bench: Bench, batch: int, epochs: int, torch_goal: By, jax_goal: By) -
     compiled = [Jax(jax, recipe, data)] if jax else []
     seconds = race(bench, result, Ours(recipe, data, bench.threads), [*eager, *compiled], epochs)
     ours = seconds[Ours.name]
-    beat(result, [peer.name for peer in eager], torch_goal.here())
-    beat(result, [peer.name for peer in compiled], jax_goal.here())
+    beat(result, [peer.name for peer in eager], torch_goal)
+    beat(result, [peer.name for peer in compiled], jax_goal)
     if batch >= 250:  # bound by products: the machine's limit is a goal of its own
         result.lines.append(share(bench, recipe, ours, rows))
     if batch == 4:

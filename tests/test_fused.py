@@ -56,6 +56,17 @@ def test_fused_training_of_narrow_layers_gives_the_parameters_of_plain_steps(row
     check(network, text, 5, 67, rows)
 
 
+@pytest.mark.parametrize("adam", [0, 1])
+@pytest.mark.parametrize("rows", [20, 64, 65, 130, 257])
+def test_fused_training_in_chunks_of_outputs_gives_the_parameters_of_plain_steps(rows: int, adam: int, network: Build) -> None:
+    text = HEAD.format(batch=rows, inputs=120, adam=adam).replace("eps=0.001", "eps=0.1") + (
+        "[connected]\noutput=150\nactivation=tanh\n[connected]\noutput=55\nactivation=linear\n"
+        "[route]\nlayers=-1,-2\n[connected]\noutput=201\nactivation=tanh\n[connected]\noutput=307\nactivation=linear\n"
+        "[cost]\ntype=bce\n"
+    )
+    check(network, text, 120, 307, rows)
+
+
 @pytest.mark.parametrize("loss", ["sse", "L1", "smooth", "bce", "masked"])
 @pytest.mark.parametrize("activation", ["linear", "relu", "elu"])
 def test_every_loss_behind_a_connected_layer_trains_as_plain_steps(loss: str, activation: str, network: Build) -> None:

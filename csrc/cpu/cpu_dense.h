@@ -1,8 +1,9 @@
-/* Dense layers in as few passes over their weights as possible: cpu_dense.c cuts them into chunks, isa_dense.c
- * computes. */
+/* Dense layers in as few passes over their weights as possible. With few rows cpu_dense.c cuts them into chunks and
+ * isa_dense.c computes; with many, cpu_dense_many.c does it with matrix products. */
 #ifndef DN_CPU_DENSE_H
 #define DN_CPU_DENSE_H
 #include "backend/backend.h"
+#include <stdatomic.h>
 
 enum {
     DN_DENSE_BLOCK = 8, /* outputs that are processed together; chunks begin at multiples of it */
@@ -28,4 +29,32 @@ typedef struct dn_dense_kernels {
 } dn_dense_kernels;
 
 const dn_dense_kernels *dn_cpu_dense_kernels(void);
+
+enum {
+    DN_DENSE_CHUNKS = 32,  /* most chunks of a layer's outputs */
+    DN_DENSE_PAIRINGS = 6, /* 2^DN_DENSE_PAIRINGS > DN_DENSE_CHUNKS */
+    DN_DENSE_APART = 128   /* bytes: what others write must not lie beside what is read all the time */
+};
+
+/* The chunks' parts of dx and of the loss are added up by pairs, pairs of pairs and so on, by whoever is done last with
+ * the second of a pair: these sums are of what one core has just computed. The last two, those of chunk 0 and of chunk
+ * dn_dense_parts_half, are the caller's. */
+typedef struct dn_dense_parts {
+    size_t chunks, size;
+    float *dx; /* (chunks, size) or NULL */
+    struct __attribute__((aligned(DN_DENSE_APART))) {
+        double sum;
+        atomic_int halves[DN_DENSE_PAIRINGS]; /* done, of the group of 2, 4, ... chunks that begins with this one */
+    } at[DN_DENSE_CHUNKS + 1];
+} dn_dense_parts;
+/* A chunk is done; `sum` is its loss. */
+void dn_dense_parts_add(dn_dense_parts *parts, size_t chunk, double sum);
+size_t dn_dense_parts_half(const dn_dense_parts *parts);
+double dn_dense_parts_sum(const dn_dense_parts *parts);
+
+/* More than DN_DENSE_ROWS rows. */
+void dn_dense_forward_many(dn_pool *pool, const dn_dense_shape *shape, const float *x, const float *w, const float *b,
+                           float *y);
+size_t dn_dense_scratch_many(const dn_dense_shape *shape);
+void dn_dense_train_many(dn_pool *pool, const dn_dense_pass *pass);
 #endif

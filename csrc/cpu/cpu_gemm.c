@@ -10,7 +10,7 @@ const dn_gemm_kernel *dn_cpu_gemm_kernel(void) {
     return kernels[dn_cpu_isa()];
 }
 
-static const double LEAST = 3.5e6; /* operations of a product that is cut */
+static const double LEAST = 1.5e6; /* operations of a product that is cut */
 
 typedef struct gemm_job {
     const dn_gemm_kernel *kernel;

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import likelihoods
 import numpy as np
 
 A = np.ndarray
@@ -76,6 +77,9 @@ class Layer:
         self.cost: float | None = None
         self.log_variance = self.kl = np.zeros(0)
         """Of a sampling layer, by row."""
+        self.head: likelihoods.Head | None = None
+        self.inputs, self.values, self.columns, self.x = 0, slice(0), slice(0), np.zeros(0)
+        """Of a likelihood: what it shares with other heads, its part of that, its columns of the truth."""
 
     def int(self, key: str, fallback: int) -> int:
         return int(self.keys.get(key, fallback))
@@ -180,9 +184,26 @@ class Reference:
             hidden, filters = layer.int("hidden_filters", 1), layer.int("output_filters", 1)
             for prefix, count, width in (("input.", hidden, c), ("self.", hidden, hidden), ("output.", filters, hidden)):
                 layer.part(prefix, (count, width, 3, 3), count, dense=False)
+        elif kind == "cost" and layer.keys.get("type") in likelihoods.KINDS:
+            self._plan_head(layer, n)
         elif kind in ("gru", "lstm"):
             for prefix in ("wz wr wh uz ur uh" if kind == "gru" else "wi wf wo wg ui uf uo ug").split():
                 layer.part(prefix + ".", (out, out if prefix[0] == "w" else n), out, dense=True)
+
+    def _plan_head(self, layer: Layer, inputs: int) -> None:
+        """Heads share the input of the first, each after the values of the one before."""
+        before = self.layers[layer.index - 1]
+        at, first = (before.values.stop, before.columns.stop) if before.head else (0, 0)
+        inputs = before.inputs if before.head else inputs
+        per = likelihoods.head_of(layer.keys, 1).per_column
+        columns = (inputs - at) // per
+        if "columns" in layer.keys:
+            first, last = (int(v) for v in (layer.keys["columns"] + "-" + layer.keys["columns"]).split("-")[:2])
+            columns = last - first + 1
+        layer.head = likelihoods.head_of(layer.keys, columns)
+        layer.inputs, layer.values, layer.columns = inputs, slice(at, at + columns * per), slice(first, first + columns)
+        for name, count in layer.head.learned.items():
+            layer.params[name] = np.zeros(count)
 
     @staticmethod
     def _places(layer: Layer, shape: tuple[int, ...]) -> tuple[int, int]:
@@ -368,7 +389,20 @@ class Reference:
             layer.cost = float(-(truth * np.log(p) + (1 - truth) * np.log(1 - p)).sum())
         return y
 
+    def _head(self, layer: Layer, x: A, truth: A | None) -> A:
+        before, head = self.layers[layer.index - 1], layer.head
+        layer.x = before.x if before.head else x.reshape(len(x), -1)
+        assert head
+        alone = head.per_column == 1 and layer.inputs == head.columns and not head.learned and head.kind != "categorical"
+        if truth is None:
+            return np.zeros((len(x), layer.inputs if alone else 1, 1, 1))
+        error = head.surprise(layer.x[:, layer.values], truth[:, layer.columns], next(iter(layer.params.values()), None))
+        layer.cost = float(error.sum())
+        return (error if alone else error.sum(axis=1, keepdims=True))[:, :, None, None]
+
     def _cost(self, layer: Layer, x: A, truth: A | None) -> A:
+        if layer.head:
+            return self._head(layer, x, truth)
         if truth is None:
             return x
         d = truth - x.reshape(truth.shape)

@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import detectors
+import likelihoods
 import numpy as np
 import pytest
 
@@ -299,6 +300,31 @@ def test_gradient_of_loss(loss: str, device: str, network: Build) -> None:
         assert problem.truth is not None
         problem.truth[:, 1::4] = -1234
     check(problem, problem.gradients())
+
+
+def with_heads(heads: list[likelihoods.Head], text: str, network: Build, **options: object) -> Problem:
+    """These on the output of a dense layer, with a truth of which some values are missing."""
+    width = sum(head.values for head in heads)
+    text = "[net]\nbatch=4\ninputs=6\n" + DENSE + f"[connected]\noutput={width}\nactivation=linear\n" + text
+    problem = Problem(network(text, **options), 4)
+    problem.truth = np.concatenate([head.truth(problem.random, 4) for head in heads], axis=1).astype(np.float32)
+    problem.truth[0, ::3] = np.nan
+    return problem
+
+
+@pytest.mark.parametrize("name", likelihoods.HEADS)
+def test_gradient_of_likelihood(name: str, device: str, network: Build) -> None:
+    head = likelihoods.HEADS[name]
+    problem = with_heads([head], head.text, network, device=device)
+    assert sum(layer.type == "cost" for layer, _ in problem.tensors) == len(head.learned)
+    check(problem, problem.gradients())
+
+
+def test_gradient_of_likelihoods_that_share_an_output(device: str, network: Build) -> None:
+    heads = list(likelihoods.HEADS.values())
+    problem = with_heads(heads, likelihoods.several(heads).replace("nu=1.5", "nu=1.5\nscale=0.3"), network, device=device)
+    assert sum(layer.type == "cost" for layer in problem.net.layers) == len(heads)
+    check(problem, problem.gradients(), tolerance=1e-2)
 
 
 @pytest.mark.parametrize("activation", ["linear", "logistic", "loggy", "elu", "selu", "tanh", "plse", "lhtan", "leaky", "relu",

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import likelihoods
 import numpy as np
 import pytest
 from reference import Reference, sections_of
@@ -32,7 +33,7 @@ VECTOR_KINDS = ["connected", "connected", "route", "activation", "batchnorm", "s
 class Draw:
     """A random network, section by section; it follows the shape so that every key has a value that fits."""
 
-    def __init__(self, seed: int, training: bool) -> None:
+    def __init__(self, seed: int, training: bool, likely: bool = False) -> None:
         self.random = np.random.default_rng(seed)
         self.training = training
         self.steps = self.one(1, 1, 2, 3)
@@ -50,7 +51,10 @@ class Draw:
         self.section("connected", f"output={self.one(2, 4, 6)}\nactivation=linear\n")
         last = self.one("softmax", "logistic", "sse", "L1", "smooth", "masked", "seg")
         self.loss = last
-        if last == "softmax":
+        self.heads: list[likelihoods.Head] = []
+        if likely:
+            self.likelihoods()
+        elif last == "softmax":
             self.section("softmax", f"groups={self.one(1, 2)}\ntemperature={self.one(1, 2.5)}\n")
         elif last == "logistic":
             self.section("logistic", "")
@@ -66,6 +70,18 @@ class Draw:
         shape = self.reference.append(*sections_of(text)[0])
         self.shape = (*shape, 1, 1)[:3]  # type: ignore[assignment]
         self.shapes.append(self.shape)
+
+    def likelihoods(self) -> None:
+        """One to four heads; sigma=optimal is not a function of single rows."""
+        known = [head for head in likelihoods.HEADS.values() if head.spread != "optimal"]
+        self.heads = [known[i] for i in self.random.integers(len(known), size=self.one(1, 1, 2, 3, 4))]
+        self.section("connected", f"output={sum(head.values for head in self.heads)}\nactivation=linear\n")
+        for part in re.split(r"^(?=\[)", likelihoods.several(self.heads), flags=re.M)[1:]:
+            kind, keys = part.split("\n", 1)
+            self.section(kind[1:-1], keys if len(self.heads) > 1 else re.sub("columns=.*\n", "", keys))
+
+    def truth(self, random: np.random.Generator, rows: int) -> np.ndarray:
+        return np.concatenate([head.truth(random, rows) for head in self.heads], axis=1)
 
     def act(self) -> str:
         return f"activation={self.one(*ACTIVATIONS)}\n"
@@ -201,6 +217,32 @@ def test_random_networks_give_the_numbers_of_the_second_implementation(group: in
             for name in layer.params:
                 np.testing.assert_allclose(layer.params[name], other.params[name], rtol=1e-3, atol=1e-4, err_msg=name)
     assert len(seen) > 8, seen
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["predicting", "training"])
+def test_random_networks_with_likelihoods_give_the_numbers_of_the_second_implementation(training: bool, network: Build) -> None:
+    seen: set[str] = set()
+    for seed in range(3000, 3030):
+        drawn = Draw(seed, training, likely=True)
+        random = np.random.default_rng(seed)
+        net = network(drawn.text, seed=seed)
+        seen |= {head.kind for head in drawn.heads}
+        fill(net, random)
+        net.save("drawn.weights")
+        wanted = Reference(drawn.text)
+        wanted.load(Path("drawn.weights").read_bytes())
+        for layer, other in zip(net.layers, wanted.layers, strict=True):
+            if layer.type == "batchnorm":
+                other.params["biases"] = layer.params["biases"].astype(np.float64)
+        rows = drawn.streams * drawn.steps
+        x, truth = random.normal(size=(rows, net.inputs)), drawn.truth(random, rows)
+        truth[random.uniform(size=truth.shape) < 0.1] = np.nan
+        net.forward(x, truth, train=training)
+        x, truth = x.astype(np.float32), truth.astype(np.float32).astype(np.float64)
+        wanted.forward(x, truth, training)
+        compare(net, wanted, drawn.text)
+        assert net.cost == pytest.approx(wanted.cost, rel=1e-3, abs=1e-4), drawn.text
+    assert seen == likelihoods.KINDS
 
 
 def test_random_networks_trained_with_one_sequence_after_larger_passes(network: Build) -> None:

@@ -216,6 +216,13 @@ DN_OP(REQUIRED, likelihood,
  * where a value takes one parameter. */
 DN_OP(REQUIRED, likelihood_mean, (const dn_head *head, const float *x, size_t out_step, float *out),
       (head, x, out_step, out))
+/* The variance that fits a head best: v is the mean of (truth - x)^2 over all known values, at least 1e-20. *spread
+ * (set) is the log-variance that counts as ln v (dn_log_variance), *running the one of the mean of v over the passes,
+ * to which v adds 1 / n of its distance. *passes (set) is n, the number of passes with this one, but at most 100.
+ * Without a known value, *spread becomes *running, and that is all. */
+DN_OP(REQUIRED, optimal_spread,
+      (const dn_head *head, const float *x, const float *truth, float *spread, float *running, float *passes),
+      (head, x, truth, spread, running, passes))
 /* x = DN_MASKED where truth = DN_MASKED */
 DN_OP(REQUIRED, mask, (size_t n, const float *truth, float *x), (n, truth, x))
 DN_OP(REQUIRED, softmax, (const dn_softmax_shape *shape, float temperature, const float *x, float *y),

@@ -164,3 +164,40 @@ void cpu_likelihood_mean(dn_pool *pool, const dn_head *head, const float *x, siz
     size_t row = head->columns * dn_head_parameters(head);
     dn_range_run(pool, head->rows, dn_grain_of(8 * row), mean_rows, &job);
 }
+
+/* ---- the best variance ---- */
+
+typedef struct squares_job {
+    const dn_head *head;
+    const float *x, *truth;
+} squares_job;
+
+static double squares_rows(const void *context, size_t from, size_t to) {
+    const squares_job *j = context;
+    double sum = 0;
+    for (size_t r = from; r < to; r++) {
+        const float *x = j->x + r * j->head->x_step, *truth = j->truth + r * j->head->truth_step;
+        for (size_t c = 0; c < j->head->columns; c++) {
+            double d = (double)truth[c] - x[c];
+            sum += isnan(truth[c]) ? 0 : d * d;
+        }
+    }
+    return sum;
+}
+
+static double known_rows(const void *context, size_t from, size_t to) {
+    const squares_job *j = context;
+    double known = 0;
+    for (size_t r = from; r < to; r++)
+        for (size_t c = 0; c < j->head->columns; c++) known += !isnan(j->truth[r * j->head->truth_step + c]);
+    return known;
+}
+
+void cpu_optimal_spread(dn_pool *pool, const dn_head *head, const float *x, const float *truth, float *spread,
+                        float *running, float *passes) {
+    squares_job job = {head, x, truth};
+    size_t grain = dn_grain_of(head->columns);
+    double squares = dn_range_sum(pool, head->rows, grain, squares_rows, &job);
+    double known = dn_range_sum(pool, head->rows, grain, known_rows, &job);
+    dn_optimal_spread(squares, known, spread, running, passes);
+}

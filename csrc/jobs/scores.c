@@ -36,16 +36,20 @@ void dn_scores_free(dn_scores *s) {
 }
 
 void dn_scores_clear(dn_scores *s) {
-    s->rows = s->right_rows = s->right_values = 0, s->all_one_hot = 1;
+    s->rows = s->known_rows = s->known_values = s->right_rows = s->right_values = 0, s->all_one_hot = 1;
     if (s->sums) memset(s->sums, 0, (size_t)s->width * 4 * sizeof *s->sums);
 }
 
 static void scores_classes(dn_scores *s, const float *y, const float *t) {
-    int ones = 0, zeros = 0;
+    int ones = 0, zeros = 0, known = 0;
     for (int k = 0; k < s->width; k++) {
-        ones += t[k] == 1, zeros += t[k] == 0;
-        s->right_values += (y[k] > (s->logits ? 0 : 0.5f)) == (t[k] > 0.5f);
+        if (isnan(t[k])) continue; /* missing */
+        known++, ones += t[k] == 1, zeros += t[k] == 0;
+        s->right_values += s->kind == DN_TRUTH_CODES ? y[k] == t[k] : (y[k] > (s->logits ? 0 : 0.5f)) == (t[k] > 0.5f);
     }
+    s->known_values += known;
+    if (known < s->width) return;
+    s->known_rows++;
     s->all_one_hot &= s->width > 1 && ones == 1 && ones + zeros == s->width;
     s->right_rows += dn_row_largest(y, s->width) == dn_row_largest(t, s->width);
 }
@@ -53,7 +57,7 @@ static void scores_classes(dn_scores *s, const float *y, const float *t) {
 static void scores_values(dn_scores *s, const float *y, const float *t) {
     double *n = s->sums, *sum = n + s->width, *square = sum + s->width, *error = square + s->width;
     for (int k = 0; k < s->width; k++) {
-        if (s->kind == DN_TRUTH_MASKED && t[k] == DN_MASKED) continue;
+        if (isnan(t[k]) || (s->kind == DN_TRUTH_MASKED && t[k] == DN_MASKED)) continue;
         if (n[k]++ == 0) s->first[k] = t[k];
         double d = (double)t[k] - s->first[k], e = (double)t[k] - y[k];
         sum[k] += d, square[k] += d * d, error[k] += e * e;
@@ -83,8 +87,9 @@ void dn_scores_names(const dn_scores *s, dn_report *report) {
 void dn_scores_report(const dn_scores *s, dn_report *report) {
     if (!s->rows) return;
     if (s->kind >= DN_TRUTH_BINARY) {
-        int whole = s->kind == DN_TRUTH_CLASSES || s->all_one_hot;
-        dn_report_add(report, "accuracy", whole ? s->right_rows / s->rows : s->right_values / (s->rows * s->width));
+        int whole = s->kind == DN_TRUTH_CLASSES || (s->all_one_hot && s->kind == DN_TRUTH_BINARY);
+        if (s->known_values == 0 || (whole && s->known_rows == 0)) return;
+        dn_report_add(report, "accuracy", whole ? s->right_rows / s->known_rows : s->right_values / s->known_values);
         return;
     }
     const double *n = s->sums, *sum = n + s->width, *square = sum + s->width, *error = square + s->width;

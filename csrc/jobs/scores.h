@@ -5,7 +5,7 @@
 
 typedef struct dn_scores {
     int kind, width, logits, all_one_hot;
-    double rows, right_rows, right_values;
+    double rows, known_rows, known_values, right_rows, right_values;
     double *sums; /* (4, width): values, truth - first, its square, squared error */
     float *first; /* (width): the first truths; subtracting them keeps the sums precise */
     float *out;   /* (batch, width) */

@@ -113,28 +113,40 @@ static int trainer_far_column(const dn_trainer *t, size_t rows, double limit, do
 
 enum { SOME_ROWS = 4096 }; /* enough to see the range of a column, and fast to scan */
 
+/* The first value of the truth in a column of this term, among `rows` rows, that is below or above the activation's
+ * bounds; NULL: none. NaN is a missing value. */
+static const float *trainer_unreachable(const dn_trainer *t, const dn_term *term, size_t rows, float low, float high) {
+    const float slack = 0.01f, *values = t->feed.all.truth ? t->feed.all.truth : t->feed.all.x;
+    for (size_t r = 0; r < rows; r++)
+        for (int c = 0; c < term->columns; c++) {
+            const float *value = values + r * (size_t)t->net->truths + (size_t)(term->first + c);
+            if (*value < low - slack || *value > high + slack) return value;
+        }
+    return NULL;
+}
+
 void dn_trainer_warn_of_unreachable_data(dn_trainer *t) {
     const dn_net *net = t->net;
-    const dn_rows *all = &t->feed.all;
-    const float slack = 0.01f, *values = all->truth ? all->truth : all->x;
-    int a = net->cfg->sections[net->output_layer + 1].activation - 1;
+    const float *values = t->feed.all.truth ? t->feed.all.truth : t->feed.all.x, *value = NULL;
+    int a = net->cfg->sections[net->output_layer + 1].activation - 1, i = net->output_layer + 1;
     float low, high;
-    size_t rows = t->feed.n < SOME_ROWS ? t->feed.n : SOME_ROWS, n = rows * (size_t)net->truths;
-    if (a < 0 || net->truth_kind != DN_TRUTH_VALUES || net->truths != net->outputs ||
-        net->output_layer + 1 >= net->n_layers || !dn_activation_bounds((dn_activation)a, &low, &high))
-        return;
-    for (size_t i = 0; i < n; i++) {
-        char column[128];
-        if (values[i] >= low - slack && values[i] <= high + slack) continue;
-        trainer_column_name(t, all->truth != NULL, i % (size_t)net->truths, column, sizeof column);
-        dn_trainer_warn(
-            t,
-            "%s holds %.6g, which the network cannot give: the activation=%s of its output %s %g: scale the "
-            "data (-scale, or data_scale= in [net]), or make it linear",
-            column, values[i], dn_activation_name((dn_activation)a), values[i] > high ? "ends at" : "begins at",
-            values[i] > high ? high : low);
-        return;
+    char column[128];
+    if (a < 0 || !dn_activation_bounds((dn_activation)a, &low, &high)) return;
+    for (; i < net->n_layers && !value; i++) {
+        const dn_layer *l = &net->layers[i];
+        if (!l->term.type || (i > net->output_layer + 1 && !l->term.type->head)) return;
+        if (l->term.plain)
+            value = trainer_unreachable(t, &l->term, t->feed.n < SOME_ROWS ? t->feed.n : SOME_ROWS, low, high);
     }
+    if (!value) return;
+    trainer_column_name(t, t->feed.all.truth != NULL, (size_t)(value - values) % (size_t)net->truths, column,
+                        sizeof column);
+    dn_trainer_warn(
+        t,
+        "%s holds %.6g, which the network cannot give: the activation=%s of its output %s %g: scale the data "
+        "(-scale, or data_scale= in [net]), or make it linear",
+        column, *value, dn_activation_name((dn_activation)a), *value > high ? "ends at" : "begins at",
+        *value > high ? high : low);
 }
 
 void dn_trainer_warn_of_far_data(dn_trainer *t) {

@@ -1,4 +1,4 @@
-/* [cost]: the loss against the truth, summed over features and rows. With d = truth - x:
+/* [cost]: the loss against the truth, summed over features and rows. Darknet's costs, with d = truth - x:
  *
  *   type    error (the output)                 gradient by x      s (docs/numerics.md)
  *   sse     d^2                                -d                 1/2
@@ -7,87 +7,154 @@
  *   smooth  d^2 if |d| < 1 else 2|d| - 1       -d, else -sign(d)  1/2 inside, 1/2 outside (2|d| - 1)
  *   bce     max(x,0) - x t + ln(1 + e^-|x|)    logistic(x) - t    1      x are logits (new)
  *
- * `scale` multiplies the gradient passed down, not the reported cost. A layer after a cost takes the errors as its
- * input and passes its gradient back through their derivative, gradient / s. As in Darknet, masked entries of the input
- * read -1234 afterwards. */
-#include "net/check.h"
-#include <math.h>
+ * A layer after such a cost takes the errors as its input and passes its gradient back through their derivative,
+ * gradient / s. As in Darknet, masked entries of the input read -1234 afterwards. The other types are likelihoods
+ * (likelihood.c). `scale` multiplies the gradient passed down, not the reported cost. */
+#include "layers/cost.h"
 
-typedef struct cost_state {
-    int type;
-    dn_likelihood likelihood;
-    double scale, s;
-    float *gradient; /* (batch, inputs) */
-    int active;
-} cost_state;
-
-static const char *const type_names[] = {"sse", "masked", "L1", "smooth", "bce", "seg", "wgan", NULL};
-static const dn_term_type cost_term, bernoulli_term;
+static const char *const type_names[] = {"sse",
+                                         "masked",
+                                         "L1",
+                                         "smooth",
+                                         "bce",
+                                         "seg",
+                                         "wgan",
+                                         "bernoulli",
+                                         "gaussian",
+                                         "laplace",
+                                         "student_t",
+                                         "poisson",
+                                         "negative_binomial",
+                                         "categorical",
+                                         NULL};
+static const dn_term_type cost_term, bce_term, likelihood_term;
 static const struct { /* of the types above */
     dn_loss loss;
     double s;
     dn_truth_kind truth_kind;
     const dn_term_type *term;
-} cost_types[] = {
-    {DN_LOSS_SSE, 0.5, DN_TRUTH_VALUES, &cost_term},    {DN_LOSS_MASKED, 0.5, DN_TRUTH_MASKED, &cost_term},
-    {DN_LOSS_L1, 1, DN_TRUTH_VALUES, &cost_term},       {DN_LOSS_SMOOTH, 0.5, DN_TRUTH_VALUES, &cost_term},
-    {DN_LOSS_BCE, 1, DN_TRUTH_BINARY, &bernoulli_term}, {DN_LOSS_SSE, 0.5, DN_TRUTH_VALUES, &cost_term},
-    {DN_LOSS_SSE, 0.5, DN_TRUTH_VALUES, &cost_term}};
+} cost_types[] = {{DN_LOSS_SSE, 0.5, DN_TRUTH_VALUES, &cost_term},
+                  {DN_LOSS_MASKED, 0.5, DN_TRUTH_MASKED, &cost_term},
+                  {DN_LOSS_L1, 1, DN_TRUTH_VALUES, &cost_term},
+                  {DN_LOSS_SMOOTH, 0.5, DN_TRUTH_VALUES, &cost_term},
+                  {DN_LOSS_BCE, 1, DN_TRUTH_BINARY, &bce_term},
+                  {DN_LOSS_SSE, 0.5, DN_TRUTH_VALUES, &cost_term},
+                  {DN_LOSS_SSE, 0.5, DN_TRUTH_VALUES, &cost_term},
+                  {DN_LOSS_BERNOULLI, 1, DN_TRUTH_VALUES, &likelihood_term},
+                  {DN_LOSS_GAUSSIAN, 1, DN_TRUTH_VALUES, &likelihood_term},
+                  {DN_LOSS_LAPLACE, 1, DN_TRUTH_VALUES, &likelihood_term},
+                  {DN_LOSS_STUDENT_T, 1, DN_TRUTH_VALUES, &likelihood_term},
+                  {DN_LOSS_POISSON, 1, DN_TRUTH_VALUES, &likelihood_term},
+                  {DN_LOSS_NEGATIVE_BINOMIAL, 1, DN_TRUTH_VALUES, &likelihood_term},
+                  {DN_LOSS_CATEGORICAL, 1, DN_TRUTH_VALUES, &likelihood_term}};
 
 static const dn_key keys[] = {
-    {"type", DN_KEY_WORD, DN_AT(cost_state, type), .words = type_names,
-     .help = "sse, masked, L1, smooth, bce (new: Bernoulli on logits), seg, wgan"},
-    {"scale", DN_KEY_FLOAT, DN_AT(cost_state, scale), .fallback = 1, .help = "factor of the gradient"},
+    {"type", DN_KEY_WORD, DN_AT(dn_cost, type), .words = type_names,
+     .help = "sse, masked, L1, smooth, bce (new: Bernoulli on logits), seg, wgan; new, likelihoods in nats: bernoulli, "
+             "gaussian, laplace, student_t, poisson, negative_binomial, categorical"},
+    {"scale", DN_KEY_FLOAT, DN_AT(dn_cost, scale), .fallback = 1, .help = "factor of the gradient"},
+    {"columns", DN_KEY_TEXT, DN_AT(dn_cost, columns), .shown_type = "range",
+     .shown_fallback = "all, or those after the [cost] before",
+     .help = "of a likelihood: its columns of the truth, as 0-7 (both included) or 3, counted from 0 (new)"},
+    {"sigma", DN_KEY_TEXT, DN_AT(dn_cost, sigma), .shown_type = "float, name", .shown_fallback = "1",
+     .help =
+         "of gaussian, laplace and student_t: a number; learned (one for all), column (one learned for each column), "
+         "value (given by the network: x is [means, log-variances]); gaussian also optimal (the mean squared error "
+         "of the batch, in closed form) (new)"},
+    {"nu", DN_KEY_FLOAT, DN_AT(dn_cost, nu), .fallback = 4, .range = DN_ABOVE_ZERO,
+     .help = "of student_t: degrees of freedom (new)"},
+    {"dispersion", DN_KEY_TEXT, DN_AT(dn_cost, dispersion), .shown_type = "float, name", .shown_fallback = "column",
+     .help =
+         "of negative_binomial, r of its variance mean + mean^2 / r: a number, learned, column or value, as `sigma` "
+         "(new)"},
+    {"classes", DN_KEY_INT, DN_AT(dn_cost, classes), .low = 0, .high = 1 << 24,
+     .help = "of categorical: every column of the truth is a code from 0 to classes - 1, and takes as many logits; 0: "
+             "the columns are one-hot (new)"},
+    {"groups", DN_KEY_INT, DN_AT(dn_cost, groups), .fallback = 1, .low = 1, .high = 1 << 24,
+     .help = "of categorical with one-hot columns: equal groups of them, each a distribution (new)"},
     {"ratio", DN_KEY_UNUSED_WARN, .help = "taken without effect, as on Darknet's CPU, with a warning"},
     {"noobj", DN_KEY_UNUSED_WARN, .fallback = 1},
     {"thresh", DN_KEY_UNUSED_WARN, .fallback = 0},
     {0},
 };
 
-static dn_status cost_parse(dn_layer *l, dn_section *s) {
-    cost_state *st = l->state;
-    st->likelihood.kind = cost_types[st->type].loss, st->s = cost_types[st->type].s;
+const char *dn_cost_type_name(const dn_layer *l) { return type_names[((const dn_cost *)l->state)->type]; }
+
+int dn_cost_is_head(const dn_layer *l) { return l && l->term.type == &likelihood_term; }
+
+void dn_cost_want_unbounded(dn_layer *l, dn_section *s, const char *takes) {
+    float low, high;
+    int source = l->index - 1 - l->shared, activation = l->net->cfg->sections[source + 1].activation - 1;
+    if (source < 0 || activation < 0 || !dn_activation_bounds((dn_activation)activation, &low, &high)) return;
+    dn_cfg_warn(l->net->cfg, "%s:%d: [cost] type=%s takes %s: activation=%s before it should be linear", s->cfg->path,
+                s->line, dn_cost_type_name(l), takes, dn_activation_name((dn_activation)activation));
+}
+
+/* Darknet's costs. */
+static dn_status cost_parse_darknet(dn_layer *l, dn_section *s) {
+    dn_cost *st = l->state;
     const dn_layer *before = dn_layer_at(l, l->index - 1);
     if (before && before->term.truths && !before->term.type->only)
         dn_cfg_warn(l->net->cfg, "%s:%d: [%s] after [%s], which has a loss of its own: both gradients act",
                     s->cfg->path, s->line, s->name, before->type->name);
-    float low, high;
-    int activation = before ? l->net->cfg->sections[l->index].activation - 1 : -1; /* of the layer before */
-    int logits = st->likelihood.kind == DN_LOSS_BCE;
-    if (logits && activation >= 0 && dn_activation_bounds((dn_activation)activation, &low, &high))
-        dn_cfg_warn(l->net->cfg,
-                    "%s:%d: [cost] type=bce takes logits, any numbers, and makes probabilities of them itself: "
-                    "activation=%s before it should be linear",
-                    s->cfg->path, s->line, dn_activation_name((dn_activation)activation));
-    l->term.type = cost_types[st->type].term;
-    l->term.truth_kind = cost_types[st->type].truth_kind;
-    l->term.scale = st->s * st->scale;
-    l->term.truths = l->inputs, l->term.in_place = 1;
+    if (*st->columns)
+        return dn_cfg_error(s, "columns",
+                            "columns= is for likelihoods: with type=%s the loss is over all columns; take %s",
+                            dn_cost_type_name(l),
+                            st->head.likelihood.kind == DN_LOSS_BCE ? "type=bernoulli" : "one such as type=gaussian");
+    if (st->head.likelihood.kind == DN_LOSS_BCE)
+        dn_cost_want_unbounded(l, s, "logits, any numbers, and makes probabilities of them itself");
+    l->term.truths = l->term.columns = l->inputs, l->term.in_place = 1;
+    l->term.plain = l->term.truth_kind == DN_TRUTH_VALUES;
+    st->head.columns = (size_t)l->inputs;
     l->outputs = l->inputs;
     l->out_height = l->height, l->out_width = l->width, l->out_channels = l->channels;
     return DN_OK;
 }
 
+static dn_status cost_parse(dn_layer *l, dn_section *s) {
+    dn_cost *st = l->state;
+    st->head.likelihood.kind = cost_types[st->type].loss, st->s = cost_types[st->type].s;
+    l->term.type = cost_types[st->type].term;
+    l->term.truth_kind = cost_types[st->type].truth_kind;
+    l->term.scale = st->s * st->scale;
+    dn_cost_warn_of_idle_keys(l, s);
+    return dn_cost_is_head(l) ? dn_likelihood_parse(l, s) : cost_parse_darknet(l, s);
+}
+
+static dn_status cost_settle(dn_layer *l, dn_section *s) {
+    return dn_cost_is_head(l) ? dn_likelihood_settle(l, s) : DN_OK;
+}
+
+static dn_status cost_tensors(dn_layer *l) { return dn_cost_is_head(l) ? dn_likelihood_tensors(l) : DN_OK; }
+
 static dn_status cost_plan(dn_layer *l, const dn_run *run) {
-    cost_state *st = l->state;
+    dn_cost *st = l->state;
+    if (dn_cost_is_head(l)) return dn_likelihood_plan(l, run);
     return dn_layer_buffer(l, &st->gradient, (size_t)run->batch * l->inputs);
 }
 
+static dn_status cost_constants(dn_layer *l, const dn_run *run) {
+    return dn_cost_is_head(l) ? dn_likelihood_constants(l, run) : DN_OK;
+}
+
 static dn_status cost_forward(dn_layer *l, const dn_run *run) {
-    cost_state *st = l->state;
+    dn_cost *st = l->state;
     size_t n = (size_t)run->rows * l->inputs;
+    if (dn_cost_is_head(l)) return dn_likelihood_forward(l, run);
     st->active = run->truth != NULL;
     if (!st->active) return DN_OK;
-    if (st->likelihood.kind == DN_LOSS_MASKED && l->index)
+    if (st->head.likelihood.kind == DN_LOSS_MASKED && l->index)
         run->ops->mask(run->pool, n, run->truth, dn_layer_at(l, l->index - 1)->output);
-    run->ops->loss(run->pool, &st->likelihood, n, dn_layer_x(l, run), run->truth, dn_layer_y(l, run), st->gradient,
+    run->ops->loss(run->pool, &st->head.likelihood, n, dn_layer_x(l, run), run->truth, dn_layer_y(l, run), st->gradient,
                    dn_layer_sum(l, run));
     return DN_OK;
 }
 
 static dn_status cost_backward(dn_layer *l, const dn_run *run) {
-    cost_state *st = l->state;
+    dn_cost *st = l->state;
     size_t n = (size_t)run->rows * l->inputs;
+    if (dn_cost_is_head(l)) return dn_likelihood_backward(l, run);
     if (!st->active) return DN_OK;
     if (run->row_weights)
         run->ops->scale_rows(run->pool, (size_t)run->rows, (size_t)l->inputs, run->row_weights, st->gradient);
@@ -99,49 +166,55 @@ static dn_status cost_backward(dn_layer *l, const dn_run *run) {
 }
 
 static int cost_as_fused_loss(const dn_layer *l, const dn_run *run, dn_fused_loss *out) {
-    const cost_state *st = l->state;
-    *out = (dn_fused_loss){&st->likelihood, (float)st->scale, dn_layer_sum(l, run)};
-    return st->likelihood.kind != DN_LOSS_MASKED; /* the masked loss changes its input */
+    const dn_cost *st = l->state;
+    *out = (dn_fused_loss){&st->head.likelihood, (float)st->scale, dn_layer_sum(l, run)};
+    if (dn_cost_is_head(l)) return st->elementwise;
+    return st->head.likelihood.kind != DN_LOSS_MASKED; /* the masked loss changes its input */
 }
 
 static void cost_rows(const dn_layer *l, const dn_run *run, float *loss) {
-    run->ops->row_sums(run->pool, (size_t)run->rows, (size_t)l->inputs, l->output, loss);
+    run->ops->row_sums(run->pool, (size_t)run->rows, (size_t)l->outputs, l->output, loss);
 }
 
-static void bernoulli_mean(const dn_layer *l, const dn_run *run, size_t rows, const float *x, float *out) {
+static void bce_mean(const dn_layer *l, const dn_run *run, size_t rows, const float *x, float *out) {
     size_t n = rows * (size_t)l->inputs;
     if (out != x) run->ops->copy(run->pool, n, x, out);
     run->ops->activate(run->pool, DN_LOGISTIC, n, out);
 }
 
-static int bernoulli_truth_fault(const dn_layer *l, const float *truth, size_t rows, int sums, dn_truth_fault *fault) {
+static int bce_truth_fault(const dn_layer *l, const float *truth, size_t rows, int sums, dn_truth_fault *fault) {
     (void)sums;
     return dn_fault_beyond_one(truth, rows * (size_t)l->term.truths, fault);
 }
 
-static void bernoulli_draw(const dn_layer *l, const float *x, size_t rows, uint64_t seed, uint64_t at, float *out) {
-    for (size_t r = 0; r < rows; r++)
-        for (int c = 0; c < l->inputs; c++) {
-            size_t i = r * (size_t)l->inputs + (size_t)c;
-            out[i] = dn_uniform_at(seed, DN_STREAM_DRAW, at + r, 4 * (uint64_t)c) < 1 / (1 + expf(-x[i]));
-        }
-}
-
 static const dn_term_type cost_term = {.name = DN_IMAGE_LOSS, .only = 1, .rows = cost_rows};
-static const dn_term_type bernoulli_term = {.name = DN_IMAGE_LOSS,
-                                            .only = 1,
-                                            .likelihood = 1,
-                                            .rows = cost_rows,
-                                            .mean = bernoulli_mean,
-                                            .draw = bernoulli_draw,
-                                            .truth_fault = bernoulli_truth_fault};
+static const dn_term_type bce_term = {.name = DN_IMAGE_LOSS,
+                                      .only = 1,
+                                      .likelihood = 1,
+                                      .rows = cost_rows,
+                                      .mean = bce_mean,
+                                      .draw = dn_likelihood_draw,
+                                      .truth_fault = bce_truth_fault};
+static const dn_term_type likelihood_term = {.name = DN_IMAGE_LOSS,
+                                             .only = 1,
+                                             .likelihood = 1,
+                                             .head = 1,
+                                             .missing = 1,
+                                             .rows = cost_rows,
+                                             .mean = dn_likelihood_mean,
+                                             .draw = dn_likelihood_draw,
+                                             .truth_fault = dn_likelihood_truth_fault};
 
 const dn_layer_type dn_cost_layer = {
     .name = "cost",
-    .state_size = sizeof(cost_state),
+    .state_size = sizeof(dn_cost),
     .keys = keys,
     .parse = cost_parse,
+    .settle = cost_settle,
+    .tensors = cost_tensors,
+    .init = dn_likelihood_init,
     .plan = cost_plan,
+    .constants = cost_constants,
     .forward = cost_forward,
     .backward = cost_backward,
     .as_fused_loss = cost_as_fused_loss,

@@ -282,14 +282,18 @@ dn_status dn_net_parse_layers(dn_net *net) {
         DN_TRY(layer_parse_common(l, s));
         if (l->type->keys) DN_TRY(dn_keys_read(s, l->type->keys, l->state, l));
         DN_TRY(l->type->parse(l, s));
-        if (i) dn_layer_reads(l, i - 1);
+        if (dn_layer_source(l) >= 0) dn_layer_reads(l, dn_layer_source(l));
         DN_TRY(dn_cfg_report_unread(net->cfg, s));
         if (l->outputs <= 0) return dn_cfg_error(s, NULL, "its output would have %d values", l->outputs);
         inputs = l->outputs, h = l->out_height, w = l->out_width, c = l->out_channels;
         net->recurrent |= l->type->recurrent;
         if (!l->term.type || !l->term.type->only) net->output_layer = i;
-        if (l->term.type) DN_TRY(net_take_term(net, l, s));
     }
+    for (int i = 0; i < n; i++)
+        if (net->layers[i].type->settle)
+            DN_TRY(net->layers[i].type->settle(&net->layers[i], &net->cfg->sections[i + 1]));
+    for (int i = 0; i < n; i++)
+        if (net->layers[i].term.type) DN_TRY(net_take_term(net, &net->layers[i], &net->cfg->sections[i + 1]));
     for (int i = 0; i < n; i++)
         if (net->layers[i].stop_backward) net->last_stopped = i;
     for (int i = net->last_stopped < 0 ? 1 : net->last_stopped + 1; i < n; i++)

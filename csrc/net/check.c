@@ -89,7 +89,7 @@ dn_status dn_check_truth(const dn_net *net, const dn_part_of *p, int sums) {
         dn_truth_fault fault = {.at = p->rows * p->columns};
         const dn_term_type *term = l->term.type;
         if (!term || !l->term.truths) continue;
-        DN_TRY(term->row_fault ? check_rows(net, l, p) : dn_check_finite(p));
+        if (!term->missing) DN_TRY(term->row_fault ? check_rows(net, l, p) : dn_check_finite(p));
         if (term->truth_fault && term->truth_fault(l, p->values, p->rows, sums, &fault))
             return check_fault(net, l, p, &fault);
     }

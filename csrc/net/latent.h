@@ -41,6 +41,12 @@ DN_HD float dn_log_variance(float x) {
 }
 DN_HD float dn_log_variance_slope(float x) { return dn_bounded_slope(x, DN_LOG_VARIANCE_PLAIN, DN_LOG_VARIANCE_START); }
 
+/* The number that counts as b, which is within 50 */
+DN_HD double dn_log_variance_inverse(double b) {
+    double size = b < 0 ? -b : b, x = size > 10 ? 9.5 + exp(2 * (size - 10)) / 2 : size;
+    return b < 0 ? -x : x;
+}
+
 /* The logarithms of the means of counts: as they are up to 30, below 75 for every float. */
 DN_HD float dn_log_rate(float x) { return dn_bounded(x, DN_LOG_RATE_PLAIN, DN_LOG_RATE_START, DN_LOG_RATE_BASE); }
 DN_HD float dn_log_rate_slope(float x) { return dn_bounded_slope(x, DN_LOG_RATE_PLAIN, DN_LOG_RATE_START); }

@@ -50,10 +50,11 @@ typedef struct dn_buffer {
 
 /* What a loss reads as truth; of several losses the largest value wins. */
 typedef enum dn_truth_kind {
-    DN_TRUTH_VALUES, /* any numbers */
-    DN_TRUTH_MASKED, /* numbers, or DN_MASKED where none is known */
-    DN_TRUTH_BINARY, /* every value in 0 to 1 */
-    DN_TRUTH_CLASSES /* one distribution per row */
+    DN_TRUTH_VALUES,  /* any numbers */
+    DN_TRUTH_MASKED,  /* numbers, or DN_MASKED where none is known */
+    DN_TRUTH_BINARY,  /* every value in 0 to 1 */
+    DN_TRUTH_CLASSES, /* one distribution per row */
+    DN_TRUTH_CODES    /* numbers of classes */
 } dn_truth_kind;
 
 typedef struct dn_layer dn_layer;
@@ -80,6 +81,7 @@ typedef struct dn_term_type {
     int latent;       /* 1: a loss of the latent space, which reads no truth */
     int only;         /* 1: its layer does nothing else, so it is never the network's output */
     int likelihood;   /* 1: its loss is -log p(truth | x) with all constants, in nats */
+    int missing;      /* 1: a truth of NaN is a missing value, which adds nothing */
     int head; /* 1: neighbours share what they read: each takes its part of input and truth, after the one before it */
     /* The loss of each row of the last forward pass, without any weight, to loss (rows) in the backend's memory. NULL:
      * not known */
@@ -110,6 +112,8 @@ typedef struct dn_term {
     const dn_kl_rule *rule;   /* how the weight gets there, in the state of the network's layer; NULL: it is constant */
     double share;             /* of its loss in reports: 1, or with several likelihoods scale / the network's s */
     int truths;               /* number of values of truth that it reads per row; set by parse */
+    int first, columns;       /* those of them that it models, where they are columns; set by parse or settle */
+    int plain;                /* what it reads is the mean, so an activation's bounds are the mean's */
     int in_place;             /* its mean may be computed where x lies: as many values, in the same order */
     dn_truth_kind truth_kind; /* likewise */
     double host;              /* for a layer that computes on the host: what to add to the sum */
@@ -123,6 +127,7 @@ typedef struct dn_layer_type {
     size_t state_size;  /* of layer->state, which is zeroed */
     const dn_key *keys; /* read before `parse`; NULL: it has none of its own */
     dn_status (*parse)(dn_layer *layer, dn_section *section);
+    dn_status (*settle)(dn_layer *layer, dn_section *section); /* what depends on later layers, once all are parsed */
     dn_status (*tensors)(dn_layer *layer);
     dn_status (*init)(dn_layer *layer);
     dn_status (*plan)(dn_layer *layer, const dn_run *run);
@@ -160,6 +165,7 @@ struct dn_layer {
     int index, line;
     char no_image[128]; /* why its output is not an image although its inputs are, for errors of later layers */
     int reads_from;     /* the earliest layer whose output it reads; -1: the network's input */
+    int shared;         /* heads on one output: how many stand between it and this one; set by parse */
     char name[64];
     void *state;                                      /* owned by the type */
     int inputs, height, width, channels;              /* of its input; sizes of 0: a vector */
@@ -213,9 +219,11 @@ struct dn_run {
     float decay;
 };
 
+/* The layer whose output it reads; -1: the network's input. */
+static inline int dn_layer_source(const dn_layer *layer) { return layer->index - 1 - layer->shared; }
 /* What a layer reads in this pass, (rows, inputs). Layers are contiguous. */
 static inline const float *dn_layer_x(const dn_layer *layer, const dn_run *run) {
-    return layer->index ? layer[-1].output : run->x;
+    return dn_layer_source(layer) < 0 ? run->x : layer[-1 - layer->shared].output;
 }
 /* Where its forward pass writes, (rows, outputs). Backward finds it in layer->output: training uses no other place. */
 static inline float *dn_layer_y(const dn_layer *layer, const dn_run *run) {

@@ -130,6 +130,20 @@ DN_HD float dn_likelihood_mean_value(dn_loss kind, float x) {
     }
 }
 
+/* The end of optimal_spread (backend_ops.h): sum of squared errors, and number of known values. */
+DN_HD void dn_optimal_spread(double squares, double known, float *spread, float *running, float *passes) {
+    const double least = 1e-20, longest = 100;
+    if (known > 0) {
+        double v = squares / known > least ? squares / known : least, mean = exp((double)dn_log_variance(*running));
+        double n = *passes + 1 < longest ? *passes + 1 : longest;
+        *spread = (float)dn_log_variance_inverse(log(v));
+        *running = n > 1 ? (float)dn_log_variance_inverse(log(mean + (v - mean) / n)) : *spread;
+        *passes = (float)n;
+    } else {
+        *spread = *running;
+    }
+}
+
 /* Numbers per column of truth in x. */
 static inline size_t dn_head_parameters(const dn_head *h) {
     if (h->likelihood.kind == DN_LOSS_CATEGORICAL) return h->classes ? h->classes : 1;

@@ -23,10 +23,12 @@ static float *plan_floats(const dn_plan *p, size_t n) {
 static size_t plan_sums_bytes(const dn_plan *p) {
     return (p->draws ? 4 : 2) * (size_t)p->net->n_layers * sizeof *p->sums;
 }
-/* The most rows that layer i computes in a pass. */
-static size_t plan_rows(const dn_plan *p, int i) {
-    return (size_t)(p->draws && i >= p->net->sampling_layer ? p->drawn.batch : p->run.batch);
+/* The run of layer i. */
+static const dn_run *plan_run(const dn_plan *p, int i) {
+    return p->draws && i >= p->net->sampling_layer ? &p->drawn : &p->run;
 }
+/* The most rows that it computes in a pass. */
+static size_t plan_rows(const dn_plan *p, int i) { return (size_t)plan_run(p, i)->batch; }
 
 size_t dn_plan_bytes(const dn_plan *p) {
     size_t floats = p->n_activations + p->n_workspace + (p->deltas ? p->n_deltas : 0) + (size_t)p->net->n_layers;
@@ -46,7 +48,7 @@ static dn_status plan_layer(dn_plan *p, int i) {
     if (size && !(l->state = dn_alloc(1, size))) return DN_E_MEMORY;
     if (size) memcpy(l->state, from->state, size);
     DN_TRY(dn_layer_size(&net->cfg->sections[i + 1], &total, (size_t)l->outputs, plan_rows(p, i), sizeof(float), 1));
-    return l->type->plan ? l->type->plan(l, p->draws && i >= net->sampling_layer ? &p->drawn : &p->run) : DN_OK;
+    return l->type->plan ? l->type->plan(l, plan_run(p, i)) : DN_OK;
 }
 
 /* ---- memory ---- */
@@ -107,7 +109,7 @@ dn_status dn_plan_add_deltas(dn_plan *p) {
         dn_layer *l = &p->layers[i];
         float **d = i + 1 < p->n_layers && p->layers[i + 1].sets_dx ? &set : &added;
         l->delta = *d, *d += dn_net_pad(plan_rows(p, i) * l->outputs);
-        l->dx = i ? p->layers[i - 1].delta : NULL;
+        l->dx = dn_layer_source(l) < 0 ? NULL : p->layers[dn_layer_source(l)].delta;
     }
     dn_draws_place_deltas(p, p->deltas);
     return DN_OK;
@@ -157,7 +159,7 @@ static dn_status plan_make(dn_plan *p) {
     DN_TRY(dn_draws_plan(p));
     DN_TRY(plan_lay_out(p));
     for (int i = 0; i < p->n_layers; i++)
-        if (p->layers[i].type->constants) DN_TRY(p->layers[i].type->constants(&p->layers[i], &p->run));
+        if (p->layers[i].type->constants) DN_TRY(p->layers[i].type->constants(&p->layers[i], plan_run(p, i)));
     return p->run.inference ? DN_OK : dn_plan_link(p);
 }
 

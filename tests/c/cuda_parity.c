@@ -681,6 +681,20 @@ static void test_likelihood(void) {
             likelihood_case(h, large ? whole(0, 7) : 0);
         }
 }
+static void test_optimal_spread(void) {
+    for (int large = 0; large < 2; large++)
+        for (int known = 0; known < 2; known++) {
+            dn_head h = {.likelihood = {DN_LOSS_GAUSSIAN, {1, 0}}, .rows = (size_t)whole(1, large ? 400 : 3)};
+            h.columns = (size_t)whole(1, large ? 300 : 3);
+            h.x_step = h.columns + (size_t)whole(0, 3), h.truth_step = h.columns + (size_t)whole(0, 3);
+            array *x = floats("x", h.rows * h.x_step, -3, 3), *truth = floats("truth", h.rows * h.truth_step, -1, 1);
+            array *spread = floats("spread", 1, 0, 1), *running = floats("running", 1, -2, 2);
+            array *passes = floats("passes", 1, 0, 0);
+            *(float *)passes->start = (float)whole(0, 200);
+            for (size_t i = 0; i < truth->n; i += known ? 7 : 1) ((float *)truth->start)[i] = NAN;
+            BOTH(optimal_spread(P, &h, V(x), V(truth), V(spread), V(running), V(passes)), CLOSE);
+        }
+}
 static void test_likelihood_mean(void) {
     for (int kind = DN_LOSS_BERNOULLI; kind < DN_LOSS_COUNT; kind++)
         for (int codes = 0; codes < 2; codes++) {

@@ -1,0 +1,131 @@
+/* The likelihoods of [cost]: -log p(truth | x) of every row, in nats with all constants; s = 1. Formulas:
+ * net/likelihood.h.
+ *
+ * A head that takes all of its input and truth, value by value with a fixed spread, is the operation `loss`, which the
+ * layer before it may include in its own work. All others are the operation `likelihood`, which gives the loss of each
+ * row and the gradient; each head writes its part of one gradient (batch, inputs), which the first head passes down.
+ *
+ * sigma=optimal (Rybkin, Daniilidis and Levine, Simple and effective VAE training with calibrated decoders,
+ * arXiv:2006.13202): in training, sigma^2 is the mean squared error of the pass over rows and columns, which minimises
+ * the loss; its gradient by sigma is 0 there, so the one by x is that of a given sigma. Outside training it is a
+ * running mean over the passes of the training. */
+#include "layers/cost.h"
+
+static dn_cost *head_of(const dn_layer *l) { return l->state; }
+
+/* ---- tensors ---- */
+
+dn_status dn_likelihood_tensors(dn_layer *l) {
+    const dn_cost *st = l->state;
+    const char *name = st->head.likelihood.kind == DN_LOSS_NEGATIVE_BINOMIAL ? "log_dispersion" : "log_variance";
+    int one = 1, columns = (int)st->head.columns;
+    if (st->optimal) {
+        DN_TRY(dn_layer_tensor(l, name, DN_STATISTIC, 0, 1, &one));
+        return dn_layer_tensor(l, "passes", DN_STATISTIC, 0, 1, &one); /* that the running mean is over */
+    }
+    if (st->head.spread == DN_SPREAD_ONE) return dn_layer_tensor(l, name, DN_BIAS, 0, 1, &one);
+    if (st->head.spread == DN_SPREAD_COLUMN) return dn_layer_tensor(l, name, DN_BIAS, 0, 1, &columns);
+    return DN_OK;
+}
+
+dn_status dn_likelihood_init(dn_layer *l) {
+    for (int i = 0; i < l->n_tensors; i++) dn_layer_init_fill(l, &l->tensors[i], 0); /* sigma 1, r 1 */
+    return DN_OK;
+}
+
+/* ---- plan ---- */
+
+dn_status dn_likelihood_plan(dn_layer *l, const dn_run *run) {
+    dn_cost *st = l->state;
+    size_t batch = (size_t)run->batch;
+    st->spread = l->n_tensors ? &l->tensors[0] : NULL;
+    if (st->elementwise) return dn_layer_buffer(l, &st->gradient, batch * (size_t)l->inputs);
+    DN_TRY(dn_layer_training_buffer(l, run, &st->row_weight, batch));
+    DN_TRY(dn_layer_training_buffer(l, run, &st->row_loss, batch));
+    if (st->scale != 1) DN_TRY(dn_layer_training_buffer(l, run, &st->row_scale, batch));
+    if (!l->shared) DN_TRY(dn_layer_training_buffer(l, run, &st->gradient, batch * (size_t)l->inputs));
+    if (st->optimal) return dn_layer_training_buffer(l, run, &st->pass_spread, 1);
+    return st->spread ? dn_layer_training_buffer(l, run, &st->d_spread, st->spread->count) : DN_OK;
+}
+
+dn_status dn_likelihood_constants(dn_layer *l, const dn_run *run) {
+    const dn_cost *st = l->state;
+    if (st->row_scale) run->ops->fill(run->pool, (size_t)run->batch, (float)st->scale, st->row_scale);
+    return DN_OK;
+}
+
+/* ---- passes ---- */
+
+static dn_head head_for(const dn_layer *l, size_t rows) {
+    dn_head head = head_of(l)->head;
+    head.rows = rows;
+    return head;
+}
+
+/* Where the first head keeps the gradient of all; NULL in a plan for inference. */
+static float *head_gradient(const dn_layer *l) { return head_of(dn_layer_at(l, l->index - l->shared))->gradient; }
+
+/* The learned or optimal spread that this pass has; NULL: it is fixed, or in the input. */
+static const float *head_spread(const dn_layer *l, const dn_run *run) {
+    const dn_cost *st = l->state;
+    if (!st->spread) return NULL;
+    return st->optimal && run->training ? st->pass_spread : st->spread->value;
+}
+
+/* Loss and gradients; row weights NULL: 1. */
+static void head_compute(const dn_layer *l, const dn_run *run, const float *row_weight, float *loss) {
+    const dn_cost *st = l->state;
+    dn_head head = head_for(l, (size_t)run->rows);
+    float *gradient = head_gradient(l);
+    if (st->d_spread) run->ops->fill(run->pool, st->spread->count, 0, st->d_spread);
+    run->ops->fill(run->pool, head.rows, 0, loss);
+    run->ops->likelihood(run->pool, &head, dn_layer_x(l, run) + st->at, run->truth + st->first, head_spread(l, run),
+                         row_weight, loss, gradient ? gradient + st->at : NULL, st->d_spread);
+}
+
+dn_status dn_likelihood_forward(dn_layer *l, const dn_run *run) {
+    dn_cost *st = l->state;
+    st->active = run->truth != NULL;
+    if (!st->active) return DN_OK;
+    const float *x = dn_layer_x(l, run);
+    if (st->elementwise) {
+        run->ops->loss(run->pool, &st->head.likelihood, (size_t)run->rows * (size_t)l->inputs, x, run->truth,
+                       dn_layer_y(l, run), st->gradient, dn_layer_sum(l, run));
+        return DN_OK;
+    }
+    if (st->optimal && run->training) {
+        dn_head head = head_for(l, (size_t)run->rows);
+        run->ops->optimal_spread(run->pool, &head, x + st->at, run->truth + st->first, st->pass_spread,
+                                 st->spread->value, l->tensors[1].value);
+    }
+    head_compute(l, run, st->row_scale, dn_layer_y(l, run));
+    run->ops->sum(run->pool, (size_t)run->rows, dn_layer_y(l, run), dn_layer_sum(l, run));
+    return DN_OK;
+}
+
+dn_status dn_likelihood_backward(dn_layer *l, const dn_run *run) {
+    dn_cost *st = l->state;
+    size_t n = (size_t)run->rows * (size_t)l->inputs;
+    if (!st->active) return DN_OK;
+    if (st->elementwise) {
+        if (run->row_weights)
+            run->ops->scale_rows(run->pool, (size_t)run->rows, (size_t)l->inputs, run->row_weights, st->gradient);
+        run->ops->copy(run->pool, n, st->gradient, l->delta);
+        if (l->dx) run->ops->axpy(run->pool, n, (float)st->scale, st->gradient, l->dx);
+        return DN_OK;
+    }
+    if (run->row_weights) {
+        run->ops->copy(run->pool, (size_t)run->rows, run->row_weights, st->row_weight);
+        run->ops->scale(run->pool, (size_t)run->rows, (float)st->scale, st->row_weight);
+        head_compute(l, run, st->row_weight, st->row_loss);
+    }
+    if (st->d_spread) run->ops->axpy(run->pool, st->spread->count, 1, st->d_spread, st->spread->grad);
+    if (!l->shared && l->dx) run->ops->axpy(run->pool, n, 1, st->gradient, l->dx);
+    return DN_OK;
+}
+
+void dn_likelihood_mean(const dn_layer *l, const dn_run *run, size_t rows, const float *x, float *out) {
+    const dn_cost *st = l->state;
+    dn_head head = head_for(l, rows);
+    run->ops->likelihood_mean(run->pool, &head, x + st->at, head.truth_step, out + st->first);
+}

@@ -268,6 +268,43 @@ typedef struct dn_bounds {
 /* Each row gets `draws` draws, any number; they are functions of (seed, row, draw) alone. DN_E_USAGE for networks
  * without a sampling layer, recurrent ones, and those with a loss that is no likelihood (-ln p with all constants). */
 DN_API dn_status dn_net_bounds(dn_net *net, const dn_rows *rows, int draws, uint64_t seed, dn_bounds *out);
+
+typedef struct dn_evaluate_options {
+    int latent; /* 1: also every latent dimension, and baselines: somewhat more work */
+} dn_evaluate_options;
+
+/* How good a network is, and what its latent space looks like. Values that are not defined are NaN. */
+typedef struct dn_evaluation {
+    dn_report report; /* what dn_net_evaluate reports, at the mean of z: no bound on the log-likelihood */
+    /*   active_units  latent dimensions whose posterior mean has a variance above 0.01 over the rows (Burda et al.,
+     *                 arXiv:1509.00519); NaN: no sampling layer */
+    dn_report measures;
+    /* With options.latent, of all sampling layers in their order; units = 0: none, and NULL. Each (units), over the
+     * rows: mean KL to N(0, 1); mean and variance of the aggregated posterior, which draws z from a random row's
+     * posterior; variance of the posterior's mean */
+    size_t units;
+    double *kl, *mean, *variance, *mean_variance;
+    /* With options.latent, for networks that reconstruct their rows:
+     *
+     *   network_mse          squared error of the reconstructions at the mean of z, per value
+     *   pca_mse              that of a principal component analysis of these rows, with as many components as the
+     *                        latent space has units; NaN: left out, because rows and columns are both more than 1024
+     *   mean_mse             that of predicting each column's mean
+     *   pca_log_likelihood   of probabilistic PCA at its maximum, nats per row (Tipping and Bishop 1999); not for
+     *                        Bernoulli likelihoods
+     *   mean_reconstruction  Bernoulli: cross entropy of predicting each column's mean, nats per row: what a collapsed
+     *                        network has
+     *   entropy              Bernoulli: the cross entropy that no network goes below, nats per row; 0 for zeros and
+     *                        ones */
+    dn_report baselines;
+    int components;      /* of the PCA */
+    char diagnosis[256]; /* what looks wrong, in one line, or empty */
+} dn_evaluation;
+
+/* As dn_net_evaluate, with more; to be freed with dn_evaluation_free. options NULL: all zero. */
+DN_API dn_status dn_net_evaluation(dn_net *net, const dn_rows *rows, const dn_evaluate_options *options,
+                                   dn_evaluation *out);
+DN_API void dn_evaluation_free(dn_evaluation *evaluation);
 /* Draw n latent rows from the prior N(0, 1), a function of (seed, row, column) alone. z: (rows, latent); nothing is
  * written when latent is below 1 or the array would be too large. */
 DN_API dn_status dn_prior_sample(uint64_t seed, size_t rows, int latent, float *z);

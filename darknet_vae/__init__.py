@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .data import bundled, load_csv, load_table, one_hot, save_csv
     from .detection import Detections
     from .errors import DarknetError
+    from .evaluation import Evaluation
     from .mixture import GaussianMixture
     from .network import History, Layer, Losses, Network, Notes, Progress, build_info, layer_types, sample_prior
     from .tensorboard import TensorBoard
@@ -55,13 +56,13 @@ _HOMES = {
     "load_csv": "data", "load_table": "data", "save_csv": "data", "bundled": "data",
     "one_hot": "data",
     "GaussianMixture": "mixture",
-    "DarknetError": "errors", "Detections": "detection", "TensorBoard": "tensorboard",
+    "DarknetError": "errors", "Detections": "detection", "Evaluation": "evaluation", "TensorBoard": "tensorboard",
 }  # fmt: skip
 _MODULES = ("errors", "plots", "datasets")
 
 __all__ = [
-    "DarknetError", "Detections", "GaussianMixture", "History", "Layer", "Losses", "Network", "Notes", "Progress",
-    "TensorBoard", "__version__", "build_info", "bundled", "datasets", "errors", "get_include", "get_library_dir",
+    "DarknetError", "Detections", "Evaluation", "GaussianMixture", "History", "Layer", "Losses", "Network", "Notes",
+    "Progress", "TensorBoard", "__version__", "build_info", "bundled", "datasets", "errors", "get_include", "get_library_dir",
     "layer_types", "load_csv", "load_table", "one_hot", "plots", "sample_prior", "save_csv",
 ]  # fmt: skip
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing_extensions import NotRequired
 
     from .detection import Detections
+    from .evaluation import Evaluation
 
 _LOSSES = ("image_loss", "latent_loss", "total_loss")
 SLICE_MS = 50  # of work in C between checks for Ctrl-C
@@ -949,17 +950,22 @@ class Network:
         return self._apply(lib.dn_net_predict, X, self.inputs, self.outputs, out=out, missing=missing)
 
     @_alone
-    def evaluate(self, X: npt.ArrayLike, truth: npt.ArrayLike | None = None) -> Losses:
-        """Mean losses per row, without noise (z is the mean) and with running statistics; with a truth also `accuracy` (losses
-        over classes), or `mse` and `r2`."""
+    def evaluate(self, X: npt.ArrayLike, truth: npt.ArrayLike | None = None, *, latent: bool = False) -> Evaluation:
+        """How good the network is on these rows. image_loss, latent_loss and total_loss are means per row, without noise (z is
+        the mean) and with running statistics; with a truth also `accuracy` (losses over classes), or `mse` and `r2`.
+
+        latent: also every latent dimension, and baselines such as a PCA, see `Evaluation`."""
         x = matrix(X, self.inputs)
         y = None if truth is None else matrix(truth, self._info().truths, "truth")
         if y is not None and len(y) != len(x):
             raise errors.UsageError(f"X has {len(x)} rows, truth has {len(y)}")
-        report = ffi.new("dn_report *")
-        self._check(lib.dn_net_evaluate(self._handle, dn_rows(x, y), report), X=x, truth=y)
+        options = ffi.new("dn_evaluate_options *", {"latent": bool(latent)})
+        found = ffi.new("dn_evaluation *")
+        self._check(lib.dn_net_evaluation(self._handle, dn_rows(x, y), options, found), X=x, truth=y)
         self._rows = 0
-        return cast(Losses, _values(report))
+        from .evaluation import evaluation
+
+        return evaluation(found, _values(found.report), latent)
 
     @_alone
     def row_losses(self, X: npt.ArrayLike, truth: npt.ArrayLike | None = None, *, missing: str = "error") -> dict[str, Array]:

@@ -8,9 +8,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,6 +83,11 @@ def made(target: str, file: str, *variables: str, folder: str = BUILD) -> str:
 def emulated_plugin() -> str:
     """The CUDA plugin whose kernels run on the CPU (tests/cuda_emulation)."""
     return made("emulated", "libdarknet_cuda_emulated.so")
+
+
+def defined(values: Mapping[str, object]) -> dict[str, Any]:
+    """Without what is not defined for a network: null in JSON, None in Python."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def knn_accuracy(z: np.ndarray, y: np.ndarray, k: int = 5, folds: int = 5) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from helpers import ROOT
+from helpers import ROOT, defined
 
 import darknet_vae as dv
 from darknet_vae._lib import lib
@@ -43,8 +43,8 @@ def rows_of(net: dv.Network, n: int, seed: int = 0) -> np.ndarray:
 def results(net: dv.Network, n: int) -> dict[str, np.ndarray]:
     x, z = rows_of(net, n), dv.sample_prior(n, net.latent_size, seed=1)
     mean, log_variance = net.encode(x)
-    losses = np.array(list(net.evaluate(x).values()))
-    truth = np.array(list(net.evaluate(x, rows_of(net, n, 5)).values()))
+    losses = np.array(list(defined(net.evaluate(x)).values()))
+    truth = np.array(list(defined(net.evaluate(x, rows_of(net, n, 5))).values()))
     return {
         "predict": net.predict(x), "reconstruct": net.reconstruct(x), "sample": net.sample(z), "mean": mean,
         "log_variance": log_variance, "losses": losses, "losses of a truth": truth,

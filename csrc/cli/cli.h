@@ -74,8 +74,8 @@ struct cli_args {
     long rows, epochs, threads, batch, count, gpu, patience, log_every, checkpoint_keep, components, steps, dim, row;
     unsigned long long seed;
     double learning_rate, scale, holdout, min_delta, max_seconds, temperature, range;
-    int quiet, json, cpu, no_shuffle, labels, header, no_header, no_latents, random, continues, clear, spherical, draw,
-        help;
+    int quiet, json, cpu, no_shuffle, labels, header, no_header, no_latents, random, continues, clear, spherical, draw;
+    int latent, help;
     char set[CLI_PATH];     /* lines */
     char bundled[CLI_PATH]; /* the cfg's path if it is a bundled one */
 };
@@ -143,6 +143,20 @@ int cli_same_file(const char *a, const char *b);
 int cli_writable(const cli_args *args, const char *option, const char *path);
 
 /* ---- job.c ---- */
+
+/* What a verb that applies a network works with. */
+typedef struct cli_job {
+    cli_args args;
+    dn_net *net;
+    dn_net_info info;
+    dn_table table;
+    dn_classes classes;
+    float *truth;
+} cli_job;
+/* Check -output and build the network. */
+int cli_begin(cli_job *job, const cli_args *args);
+/* Free everything; returns `code`. */
+int cli_end(cli_job *job, int code);
 
 /* Build the network of the arguments and load its weights. Verbs that need weights are refused without. */
 int cli_network(cli_args *args, dn_net **net);

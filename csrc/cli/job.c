@@ -131,3 +131,19 @@ int cli_truth(const cli_args *args, const dn_net *net, const char *path, const d
     *truth = cli_floats(args, table->rows, (size_t)info.truths);
     return *truth ? cli_check(args, dn_net_truth(net, table, path, classes, *truth)) : DN_E_MEMORY;
 }
+
+int cli_begin(cli_job *j, const cli_args *args) {
+    *j = (cli_job){.args = *args};
+    int code = args->output ? cli_writable(args, "output", args->output) : 0;
+    if (!code) code = cli_network(&j->args, &j->net);
+    if (!code) dn_net_info_get(j->net, &j->info);
+    return code;
+}
+
+int cli_end(cli_job *j, int code) {
+    free(j->truth);
+    dn_classes_free(&j->classes);
+    dn_table_free(&j->table);
+    dn_net_destroy(j->net);
+    return code;
+}

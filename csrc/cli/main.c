@@ -28,7 +28,9 @@ const cli_verb cli_verbs[] = {
      NULL},
     {"evaluate", CLI_EVALUATE, cli_evaluate, "CFG ROWS.csv -weights W",
      "the losses; with -output F also the total_loss of every row", 2, 2,
-     "\nMeans over the rows; for supervised networks also accuracy, or mse and r2."},
+     "\nMeans over the rows, with z at its mean; for supervised networks also accuracy,\n"
+     "or mse and r2. -latent adds the KL of every latent dimension, which of them are\n"
+     "active, and what a PCA and the columns' means reach on the same rows."},
     {"inspect", CLI_INSPECT, cli_inspect, "CFG", "the layers: shapes, parameters, arithmetic, memory", 1, 1, NULL},
     {"info", CLI_INFO, cli_info, "MODEL", "what a model file or a weights file holds", 1, 1, NULL},
     {"convert", CLI_CONVERT, cli_convert, "MODEL|CFG OUTPUT", "between a model file and CFG with weights", 2, 2,

@@ -64,6 +64,7 @@ const cli_option cli_options[] = {
     {{"row"}, CLI_WHOLE, AT(row), CLI_TRAVERSE, "i", "around this row of ROWS.csv, counted from 0 (default: 0)"},
     {{"range"}, CLI_NUMBER, AT(range), CLI_TRAVERSE, "r", "from -r to r (default: 3)"},
     {{"steps"}, CLI_COUNT, AT(steps), CLI_WALKS, "n", "number of rows, both ends included (default: 11)"},
+    {{"latent"}, CLI_FLAG, AT(latent), CLI_EVALUATE, NULL, "also every latent dimension, and a PCA for comparison"},
     {{"labels"}, CLI_FLAG, AT(labels), CLI_PREDICT, NULL, "the label before every row"},
     {{"label-column"}, CLI_TEXT, AT(label_column), CLI_TABLES, "c", "a column that is not data: name, or index from 0"},
     {{"target", "targets"},

@@ -193,7 +193,7 @@ dn_status dn_job_not_finite(const dn_net *net, const dn_rows *row, const char *w
     return job_not_finite(net, row, text);
 }
 
-static dn_status job_evaluate_all(dn_net *net, const dn_rows *rows, dn_report *report) {
+dn_status dn_job_evaluate_all(dn_net *net, const dn_rows *rows, dn_report *report, const dn_job_observer *observer) {
     dn_job_sums sums = {0};
     DN_TRY(dn_job_need_truth(net, rows));
     DN_CHECK(rows->n > 0, DN_E_USAGE, "evaluate: no rows");
@@ -207,6 +207,7 @@ static dn_status job_evaluate_all(dn_net *net, const dn_rows *rows, dn_report *r
         dn_rows part = dn_job_slice(net, 0, rows, at, step);
         status = dn_job_check(net, "", &part, at);
         if (status == DN_OK) status = dn_job_evaluate(plan, &sums, &part);
+        if (status == DN_OK && observer) status = observer->see(observer->context, plan, &part);
     }
     if (status == DN_OK) status = dn_job_sums_read(&sums, plan, rows->n);
     if (status == DN_OK) dn_job_report(&sums, report), report->supervised = dn_net_supervised(net, rows->truth != NULL);
@@ -279,7 +280,7 @@ static dn_status job_evaluate_rows(dn_net *net, const dn_rows *rows, float *imag
 }
 
 dn_status dn_net_evaluate(dn_net *net, const dn_rows *rows, dn_report *report) {
-    DN_EXCLUSIVE(net, job_evaluate_all(net, rows, report));
+    DN_EXCLUSIVE(net, dn_job_evaluate_all(net, rows, report, NULL));
 }
 
 dn_status dn_net_evaluate_rows(dn_net *net, const dn_rows *rows, float *image, float *latent, float *total) {

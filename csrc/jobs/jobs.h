@@ -50,4 +50,11 @@ dn_status dn_job_sums_read(dn_job_sums *sums, dn_plan *plan, size_t rows);
 void dn_job_report(const dn_job_sums *sums, dn_report *report);
 /* A pass over rows on the host, with scores if they have a separate truth; the losses stay on the device. */
 dn_status dn_job_evaluate(dn_plan *plan, dn_job_sums *sums, const dn_rows *rows);
+/* Is called after every pass, with its rows, when all layers of the plan have their outputs. */
+typedef struct dn_job_observer {
+    dn_status (*see)(void *context, dn_plan *plan, const dn_rows *rows);
+    void *context;
+} dn_job_observer;
+/* The losses of all rows, as dn_net_evaluate reports them. `observer`: NULL, or who sees each pass. */
+dn_status dn_job_evaluate_all(dn_net *net, const dn_rows *rows, dn_report *report, const dn_job_observer *observer);
 #endif

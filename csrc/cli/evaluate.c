@@ -1,0 +1,163 @@
+/* The verb evaluate: how good a network is, and what its latent space looks like. */
+#include "cli/cli.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SHOWN_UNITS = 10 };
+
+/* Keep of the table only the rows that a training with this seed holds out. */
+static int evaluate_held_out(cli_job *j) {
+    dn_table *t = &j->table;
+    const dn_net_info *info = &j->info;
+    size_t count;
+    uint32_t *held = (uint32_t *)cli_floats(&j->args, t->rows, 1); /* of the same size */
+    if (!held) return DN_E_MEMORY;
+    int code = cli_check(&j->args, dn_net_holdout(j->net, t->rows, j->args.holdout, held, t->rows, &count));
+    for (size_t i = 0; !code && i < count; i++) { /* ascending, so that no row is overwritten before it is moved */
+        size_t from = held[i], x = (size_t)info->inputs, y = (size_t)info->truths;
+        memmove(t->values + i * x, t->values + from * x, x * sizeof(float));
+        if (j->truth) memmove(j->truth + i * y, j->truth + from * y, y * sizeof(float));
+    }
+    if (!code) t->rows = count;
+    free(held);
+    return code;
+}
+
+static int evaluate_rows(cli_job *j, const dn_rows *rows) {
+    float *total = cli_floats(&j->args, rows->n, 1);
+    if (!total) return DN_E_MEMORY;
+    dn_status status = dn_net_evaluate_rows(j->net, rows, NULL, NULL, total);
+    if (status == DN_OK) status = dn_csv_save(j->args.output, total, rows->n, 1);
+    free(total);
+    return cli_check(&j->args, status);
+}
+
+/* ---- JSON ---- */
+
+static void json_number(FILE *to, double value) { fprintf(to, isfinite(value) ? "%.9g" : "null", value); }
+
+static void json_report(FILE *to, const dn_report *report) {
+    for (int i = 0; i < report->n; i++) {
+        fprintf(to, "%s\"%s\": ", i ? ", " : "", report->values[i].name);
+        json_number(to, report->values[i].value);
+    }
+}
+
+static void json_list(FILE *to, const char *name, const double *values, size_t n) {
+    fprintf(to, ", \"%s\": [", name);
+    for (size_t k = 0; k < n; k++) {
+        if (k) fputs(", ", to);
+        json_number(to, values[k]);
+    }
+    putc(']', to);
+}
+
+static void print_json(FILE *to, const dn_evaluation *e, const dn_report *shown, int latent) {
+    putc('{', to);
+    json_report(to, shown);
+    fputs(", ", to);
+    json_report(to, &e->measures);
+    if (latent) {
+        json_list(to, "latent_kl", e->kl, e->units);
+        json_list(to, "latent_mean", e->mean, e->units);
+        json_list(to, "latent_variance", e->variance, e->units);
+        json_list(to, "latent_mean_variance", e->mean_variance, e->units);
+        fputs(", \"baselines\": {", to);
+        json_report(to, &e->baselines);
+        putc('}', to);
+        if (*e->diagnosis) fprintf(to, ", \"diagnosis\": \"%s\"", e->diagnosis); /* of letters and numbers only */
+        if (!*e->diagnosis) fputs(", \"diagnosis\": null", to);
+    }
+    fputs("}\n", to);
+}
+
+/* ---- text ---- */
+
+typedef struct ranked {
+    double kl;
+    size_t unit;
+} ranked;
+
+static int by_kl(const void *a, const void *b) {
+    const ranked *x = a, *y = b;
+    return x->kl != y->kl ? (x->kl < y->kl) - (x->kl > y->kl) : (x->unit > y->unit) - (x->unit < y->unit);
+}
+
+/* Each latent dimension, those with the largest KL first. */
+static int print_units(const cli_args *args, FILE *to, const dn_evaluation *e) {
+    ranked *order = malloc(e->units * sizeof *order);
+    if (!order) return fprintf(stderr, "%s: out of memory\n", args->program), DN_E_MEMORY;
+    for (size_t k = 0; k < e->units; k++) order[k] = (ranked){e->kl[k], k};
+    qsort(order, e->units, sizeof *order, by_kl);
+    fprintf(to, "\n%9s  %10s  %10s  %10s  %12s\n", "dimension", "KL", "mean", "variance", "var. of mean");
+    for (size_t i = 0; i < e->units && i < SHOWN_UNITS; i++) {
+        size_t k = order[i].unit;
+        fprintf(to, "%9zu  %10.4g  %10.4g  %10.4g  %12.4g\n", k, e->kl[k], e->mean[k], e->variance[k],
+                e->mean_variance[k]);
+    }
+    if (e->units > SHOWN_UNITS) fprintf(to, "%9s  %zu more (-json has all)\n", "...", e->units - SHOWN_UNITS);
+    fputs("KL in nats. mean, variance: of the aggregated posterior; the prior has 0 and 1\n"
+          "var. of mean: of the posterior mean over the rows; above 0.01, a unit is active\n",
+          to);
+    free(order);
+    return 0;
+}
+
+static void print_value(FILE *to, const dn_report *report, const char *name, const char *meaning) {
+    double value = dn_report_get(report, name);
+    if (!isnan(value)) fprintf(to, "%-20s %-10.6g %s\n", name, value, meaning);
+}
+
+static void print_baselines(FILE *to, const dn_evaluation *e) {
+    char pca[96];
+    const dn_report *b = &e->baselines;
+    snprintf(pca, sizeof pca, "of a PCA with %d component%s", e->components, e->components == 1 ? "" : "s");
+    putc('\n', to);
+    print_value(to, b, "network_mse", "squared error of the reconstructions, per value");
+    print_value(to, b, "pca_mse", pca);
+    print_value(to, b, "mean_mse", "of predicting each column's mean");
+    print_value(to, b, "pca_log_likelihood", "of probabilistic PCA at its best, nats per row");
+    print_value(to, b, "mean_reconstruction", "of predicting each column's mean, nats per row");
+    print_value(to, b, "entropy", "of the data: no reconstruction is below it");
+    if (e->components && isnan(dn_report_get(b, "pca_mse")))
+        fprintf(to, "no PCA: rows and columns are both more than 1024, or very many\n");
+}
+
+static int print_text(const cli_args *args, FILE *to, const dn_evaluation *e) {
+    int code = 0;
+    if (e->units) code = print_units(args, to, e);
+    if (!code && e->baselines.n) print_baselines(to, e);
+    if (!code && (e->units || e->baselines.n) && *e->diagnosis) putc('\n', to);
+    for (const char *word = e->diagnosis, *end; !code && *word; word = end) { /* a clause in a line */
+        end = strstr(word, "; ");
+        fprintf(to, "%.*s\n", end ? (int)(end - word) : (int)strlen(word), word);
+        end = end ? end + 2 : "";
+    }
+    return code;
+}
+
+int cli_evaluate(const cli_args *args) {
+    cli_job j;
+    dn_evaluation e = {0};
+    dn_evaluate_options options = {.latent = args->latent};
+    int code = cli_begin(&j, args), own_truth = !code && cli_own_truth(args, j.net);
+    if (!code) code = cli_table(&j.args, j.net, args->data, 0, &j.table);
+    if (!code && own_truth) code = cli_truth(&j.args, j.net, args->data, &j.table, &j.classes, &j.truth);
+    if (!code && args->holdout > 0) code = evaluate_held_out(&j);
+    dn_rows rows = cli_rows(&j.table, j.truth);
+    if (!code) code = cli_check(args, dn_net_evaluation(j.net, &rows, &options, &e));
+    if (!code && args->output) code = evaluate_rows(&j, &rows);
+    if (!code) {
+        dn_report shown;
+        dn_report_shown(&e.report, &shown);
+        /* rows on standard output have it to themselves */
+        FILE *to = args->output && !cli_is_file(args->output) ? stderr : stdout;
+        if (args->json) print_json(to, &e, &shown, args->latent);
+        if (!args->json) code = cli_print(args, to, &shown);
+        if (!code && !args->json && !args->output) code = print_text(args, to, &e);
+        if (!code && to == stdout) code = cli_flush(args);
+    }
+    dn_evaluation_free(&e);
+    return cli_end(&j, code);
+}

@@ -1,0 +1,151 @@
+/* What evaluate gives besides the losses: the latent space, baselines, and a sentence on what is wrong. */
+#include "base/report.h"
+#include "base/sys.h"
+#include "jobs/baselines.h"
+#include "jobs/jobs.h"
+#include "jobs/posterior.h"
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Burda, Grosse and Salakhutdinov, arXiv:1509.00519, section 5 */
+static const double ACTIVE = 0.01;
+
+typedef struct evaluation {
+    dn_net *net;
+    const dn_rows *rows;
+    dn_evaluation *out;
+    dn_posterior posterior;
+    int baselines;  /* the rows are what the network reconstructs, and baselines are wanted */
+    float *data;    /* (batch, data columns): a pass's reconstructions */
+    double squares; /* of the errors of all rows */
+} evaluation;
+
+/* Are the rows themselves what the network is compared with? */
+static int is_autoencoder(const dn_net *net, const dn_rows *rows) {
+    return !rows->truth && net->inputs == net->truths && net->truths == net->data_columns;
+}
+
+static void evaluation_squares(evaluation *e, dn_plan *plan, const dn_rows *rows) {
+    dn_net *net = e->net;
+    size_t n = rows->n * (size_t)net->data_columns;
+    /* the pass no longer needs the buffer of its truth */
+    const float *y = dn_plan_data(plan, rows->n, plan->layers[net->output_layer].output, plan->truth);
+    dn_job_get(net, y, (size_t)net->data_columns, rows->n, e->data);
+    for (size_t i = 0; i < n; i++) {
+        double d = (double)rows->x[i] - e->data[i];
+        e->squares += d * d;
+    }
+}
+
+static dn_status evaluation_see(void *context, dn_plan *plan, const dn_rows *rows) {
+    evaluation *e = context;
+    if (e->posterior.units) dn_posterior_add(&e->posterior, plan, rows->n);
+    if (e->baselines) evaluation_squares(e, plan, rows);
+    return DN_OK;
+}
+
+static dn_status evaluation_pass(evaluation *e) {
+    const dn_plan *plan = dn_net_inference_plan(e->net, e->rows->n);
+    dn_job_observer observer = {evaluation_see, e};
+    size_t values = (size_t)plan->run.batch * (size_t)e->net->data_columns;
+    DN_TRY(dn_posterior_create(&e->posterior, plan));
+    if (e->baselines && !(e->data = dn_alloc(values, sizeof *e->data))) return DN_E_MEMORY;
+    return dn_job_evaluate_all(e->net, e->rows, &e->out->report, &observer);
+}
+
+/* ---- the latent space ---- */
+
+static dn_status evaluation_latent(evaluation *e, int wanted) {
+    dn_evaluation *out = e->out;
+    size_t units = e->posterior.units;
+    int active = 0;
+    if (!units) {
+        dn_report_add(&out->measures, "active_units", NAN);
+        return DN_OK;
+    }
+    double *values = dn_alloc(units, 4 * sizeof *values);
+    if (!values) return DN_E_MEMORY;
+    out->units = units, out->kl = values, out->mean = values + units;
+    out->variance = values + 2 * units, out->mean_variance = values + 3 * units;
+    dn_posterior_report(&e->posterior, out->kl, out->mean, out->variance, out->mean_variance);
+    for (size_t k = 0; k < units; k++) active += out->mean_variance[k] > ACTIVE;
+    dn_report_add(&out->measures, "active_units", active);
+    if (!wanted) dn_evaluation_free(out);
+    return DN_OK;
+}
+
+/* ---- baselines ---- */
+
+static dn_status evaluation_baselines(evaluation *e) {
+    const dn_net *net = e->net;
+    const dn_rows *rows = e->rows;
+    dn_report *to = &e->out->baselines;
+    dn_baselines found;
+    size_t components = net->latent_layer < 0 ? 0 : (size_t)net->layers[net->latent_layer].outputs;
+    if (e->posterior.units) components = e->posterior.units;
+    DN_TRY(dn_baselines_of(net->pool, rows->x, rows->n, (size_t)net->inputs, components, &found));
+    int pca = components > 0, binary = net->truth_kind == DN_TRUTH_BINARY;
+    dn_report_add(to, "network_mse", e->squares / ((double)rows->n * net->inputs));
+    dn_report_add(to, "pca_mse", pca ? found.pca_mse : NAN);
+    dn_report_add(to, "mean_mse", found.mean_mse);
+    dn_report_add(to, "pca_log_likelihood", pca && !binary ? found.pca_log_likelihood : NAN);
+    dn_report_add(to, "mean_reconstruction", binary ? found.mean_nats : NAN);
+    dn_report_add(to, "entropy", binary ? found.entropy : NAN);
+    e->out->components = (int)components;
+    return DN_OK;
+}
+
+/* ---- what looks wrong ---- */
+
+static void evaluation_say(dn_evaluation *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void evaluation_say(dn_evaluation *out, const char *format, ...) {
+    size_t used = strlen(out->diagnosis), room = sizeof out->diagnosis;
+    va_list list;
+    if (used) used += (size_t)snprintf(out->diagnosis + used, room - used, "; ");
+    va_start(list, format);
+    vsnprintf(out->diagnosis + used, room - used, format, list);
+    va_end(list);
+}
+
+static void evaluation_diagnosis(const evaluation *e) {
+    dn_evaluation *out = e->out;
+    size_t units = e->posterior.units, active = units ? (size_t)dn_report_get(&out->measures, "active_units") : 0;
+    double mse = dn_report_get(&out->baselines, "network_mse"), mean = dn_report_get(&out->baselines, "mean_mse");
+    if (units && !active)
+        evaluation_say(out, "no latent unit is active: the posterior has collapsed; a warm-up of beta (beta_warmup) "
+                            "or a smaller beta may help");
+    else if (active < units)
+        evaluation_say(out, "%zu of %zu latent units %s active", active, units, active == 1 ? "is" : "are");
+    if (mse > 0.98 * mean)
+        evaluation_say(out, "the reconstructions are no better than predicting each column's mean");
+    else if (mse > dn_report_get(&out->baselines, "pca_mse"))
+        evaluation_say(out, "a PCA with %d component%s reconstructs these rows better", out->components,
+                       out->components == 1 ? "" : "s");
+}
+
+static dn_status net_evaluation(dn_net *net, const dn_rows *rows, const dn_evaluate_options *options,
+                                dn_evaluation *out) {
+    evaluation e = {.net = net, .rows = rows, .out = out};
+    e.baselines = options->latent && is_autoencoder(net, rows);
+    dn_status status = evaluation_pass(&e);
+    if (status == DN_OK) status = evaluation_latent(&e, options->latent);
+    if (status == DN_OK && e.baselines) status = evaluation_baselines(&e);
+    if (status == DN_OK) evaluation_diagnosis(&e);
+    dn_posterior_free(&e.posterior);
+    dn_free(e.data);
+    if (status != DN_OK) dn_evaluation_free(out);
+    return status;
+}
+
+dn_status dn_net_evaluation(dn_net *net, const dn_rows *rows, const dn_evaluate_options *options, dn_evaluation *out) {
+    static const dn_evaluate_options usual;
+    *out = (dn_evaluation){0};
+    DN_EXCLUSIVE(net, net_evaluation(net, rows, options ? options : &usual, out));
+}
+
+void dn_evaluation_free(dn_evaluation *e) {
+    dn_free(e->kl);
+    e->kl = e->mean = e->variance = e->mean_variance = NULL, e->units = 0;
+}

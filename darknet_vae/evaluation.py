@@ -1,0 +1,56 @@
+"""What `Network.evaluate` returns."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from ._lib import ffi, lib, text
+from .network import Losses
+
+if TYPE_CHECKING:
+    from typing_extensions import NotRequired
+
+
+class Evaluation(Losses):
+    """What `evaluate` returns; None: not defined for this network."""
+
+    active_units: int | None
+    """Latent dimensions whose posterior mean has a variance above 0.01 over the rows (Burda et al., arXiv:1509.00519)."""
+    latent_kl: NotRequired[npt.NDArray[np.float64]]
+    """With latent=True, of every latent dimension: mean KL to N(0, 1), in nats."""
+    latent_mean: NotRequired[npt.NDArray[np.float64]]
+    """Mean of the aggregated posterior: draw a row, then z from its posterior."""
+    latent_variance: NotRequired[npt.NDArray[np.float64]]
+    """And its variance, which is 1 if it equals the prior."""
+    latent_mean_variance: NotRequired[npt.NDArray[np.float64]]
+    """Variance of the posterior mean over the rows."""
+    baselines: NotRequired[dict[str, float | None]]
+    """Of networks that reconstruct their rows: network_mse and, for comparison, pca_mse, mean_mse, pca_log_likelihood,
+    mean_reconstruction and entropy (docs/numerics.md); otherwise empty."""
+    diagnosis: NotRequired[str | None]
+    """One sentence on what looks wrong."""
+
+
+def _defined(report: Any) -> dict[str, float | None]:
+    """Values by name; None in place of NaN."""
+    return {text(v.name): None if math.isnan(v.value) else float(v.value) for v in report.values[0 : report.n]}
+
+
+def evaluation(found: Any, losses: dict[str, float], latent: bool) -> Evaluation:
+    """A dn_evaluation of the core, which is freed; `latent`: it has the latent dimensions."""
+    try:
+        values: dict[str, Any] = {**losses, **_defined(found.measures)}
+        if values["active_units"] is not None:
+            values["active_units"] = int(values["active_units"])
+        if latent:
+            for name in ("kl", "mean", "variance", "mean_variance"):
+                values[f"latent_{name}"] = np.array(ffi.unpack(getattr(found, name), found.units) if found.units else [])
+            values["baselines"] = _defined(found.baselines)
+            values["diagnosis"] = text(found.diagnosis) or None
+        return cast("Evaluation", values)
+    finally:
+        lib.dn_evaluation_free(found)

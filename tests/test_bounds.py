@@ -3,8 +3,12 @@ central differences."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
+from helpers import ROOT
 
 import darknet_vae as dv
 
@@ -182,7 +186,6 @@ def objective(net: dv.Network, x: np.ndarray, eps: dict[int, np.ndarray]) -> flo
     return net.objective
 
 
-@pytest.mark.parametrize("device", ["cpu", "fence"])
 @pytest.mark.parametrize("k", [2, 5])
 @pytest.mark.parametrize("cfg", [TOY, CHAIN], ids=["one", "chain"])
 def test_the_gradient_of_the_bound_is_exact(cfg: str, k: int, device: str) -> None:
@@ -218,7 +221,6 @@ def two_layers(k: int, gradient: str, rows: int, device: str = "cpu") -> dv.Netw
     return network(cfg + DENSE.format(3, "linear") + "[cost]\ntype=bce\n", device=device)
 
 
-@pytest.mark.parametrize("device", ["cpu", "fence"])
 @pytest.mark.parametrize("gradient", ["iwae", "dreg"])
 def test_both_gradients_are_those_of_their_papers(gradient: str, device: str) -> None:
     k, x = 6, ROWS[:5]
@@ -278,3 +280,169 @@ def test_the_objective_does_not_depend_on_the_batch(change: str) -> None:
     a, b = net.train(rows, epochs=1).total_loss[-1], whole.train(rows, epochs=1).total_loss[-1]
     exact = -network(TOY).bounds(np.repeat(rows, 5, axis=0), 5, seed=9)["log_likelihood"].mean()
     assert a == pytest.approx(exact, rel=0.03) and b == pytest.approx(exact, rel=0.03)
+
+
+# ---- against PyTorch
+
+
+@pytest.fixture(scope="module")
+def golden() -> dict[str, np.ndarray]:
+    with np.load(ROOT / "tests" / "golden" / "bounds.npz") as file:
+        return dict(file)
+
+
+def golden_network(golden: dict[str, np.ndarray], gradient: str = "iwae", device: str = "cpu") -> dv.Network:
+    index = json.loads(golden["index"].tobytes())
+    net = dv.Network(cfg_text=index["cfg"].replace("gradient=iwae", f"gradient={gradient}"), device=device)
+    for name, values in golden.items():
+        if name.startswith("start."):
+            net.layers[int(name.split(".")[1])].set(name.split(".")[2], values)
+    return net
+
+
+def test_bounds_equal_those_of_pytorch_on_the_same_noise(golden: dict[str, np.ndarray], device: str) -> None:
+    index = json.loads(golden["index"].tobytes())
+    bounds = golden_network(golden, device=device).bounds(golden["x"], index["draws"], seed=index["seed"])
+    for name in ("reconstruction", "kl", "drawn_kl", "log_likelihood"):
+        assert np.allclose(bounds[name], golden[name], rtol=1e-5, atol=1e-5), name
+
+
+@pytest.mark.parametrize("gradient", ["iwae", "dreg"])
+def test_the_bound_and_its_gradients_equal_those_of_pytorch(golden: dict[str, np.ndarray], gradient: str, device: str) -> None:
+    index = json.loads(golden["index"].tobytes())
+    net = golden_network(golden, gradient, device)
+    net.set_noise(index["sampling"], golden["eps"])
+    net.forward(golden["x"], golden["x"], train=True)
+    assert net.objective == pytest.approx(-golden["log_likelihood"].sum(), rel=1e-5)
+    net.backward()
+    for i in index["layers"]:
+        kind = gradient if i < index["sampling"] else "iwae"  # they differ in the encoder alone
+        for name, values in net.layers[i].grads.items():
+            assert np.allclose(-values.ravel(), golden[f"{kind}.{i}.{name}"].ravel(), rtol=1e-4, atol=2e-5), (i, name)
+
+
+# ---- trainings
+
+
+def trained(net: dv.Network) -> np.ndarray:
+    return np.concatenate([values.ravel() for layer in net.layers for values in layer.params.values()])
+
+
+MORE = "optimizer=adam\nclip_norm=2\nema=0.9\n"
+MANY = np.repeat(ROWS, 9, axis=0)  # 63 rows: the last batch is not full
+
+
+@pytest.mark.parametrize("gradient", ["iwae", "dreg"])
+def test_a_training_is_the_same_on_all_devices(gradient: str, device: str) -> None:
+    cfg = with_samples(TOY, 5, f"gradient={gradient}\n").replace("inputs=3\n", "inputs=3\n" + MORE)
+    ours, cpu = dv.Network(cfg_text=cfg, seed=2, device=device), dv.Network(cfg_text=cfg, seed=2)
+    a, b = ours.train(MANY, epochs=3, holdout=0.2), cpu.train(MANY, epochs=3, holdout=0.2)
+    assert np.allclose(trained(ours), trained(cpu), rtol=2e-4, atol=2e-5)
+    assert np.allclose(a.total_loss, b.total_loss, rtol=1e-4)
+    assert np.allclose(a["valid_loss"], b["valid_loss"], rtol=1e-4)
+
+
+def test_a_training_does_not_depend_on_threads_or_subdivisions() -> None:
+    cfg = with_samples(CHAIN, 5).replace("batch=4", "batch=8")
+    weights = []
+    for threads in (1, 2):
+        net = dv.Network(cfg_text=cfg, seed=2, threads=threads)
+        net.train(MANY, epochs=2)
+        weights.append(trained(net))
+    assert weights[0].tobytes() == weights[1].tobytes()
+
+
+def test_reports_are_means_over_the_draws_and_minus_the_bound() -> None:
+    k, cfg = 4, with_samples(TOY, 4).replace("batch=4", "batch=7").replace("0.01", "0")
+    net = network(cfg)
+    many = np.repeat(ROWS, 300, axis=0)
+    history = net.train(many, epochs=1, holdout=0.5)
+    record = {name: history[name][-1] for name in history}
+    exact = network(TOY).bounds(np.repeat(many, 10, axis=0), k, seed=1)
+    assert record["image_loss"] == pytest.approx(exact["reconstruction"].mean(), rel=0.05)
+    assert record["latent_loss"] == pytest.approx(exact["drawn_kl"].mean(), rel=0.05)
+    assert record["total_loss"] == pytest.approx(-exact["log_likelihood"].mean(), rel=0.05)
+    assert record["total_loss"] == pytest.approx(record["image_loss"] + record["kl_cost"], abs=1e-6)
+    assert record["kl_cost"] < record["latent_loss"]
+
+
+def test_held_out_rows_are_validated_with_the_bound() -> None:
+    k = 6
+    net = network(with_samples(TOY, k).replace("0.01", "0"))
+    held = MANY[:11]
+    history = net.train(MANY, epochs=2, valid=held)
+    exact = network(TOY).bounds(held, k, seed=net.seed)
+    for epoch in range(2):  # the draws are the same in every epoch
+        assert history["valid_loss"][epoch] == pytest.approx(-exact["log_likelihood"].mean(), rel=1e-5)
+
+
+def test_scores_of_held_out_rows_are_those_at_the_mean() -> None:
+    cfg = with_samples(TOY, 3).replace("output=3", "output=2").replace("0.01", "0")
+    truth = np.ascontiguousarray(MANY[:, :2])
+    net = network(cfg)
+    history = net.train(MANY, truth=truth, epochs=1, valid=(MANY[:11], truth[:11]))
+    assert history["valid_accuracy"][0] == pytest.approx(net.evaluate(MANY[:11], truth[:11])["accuracy"])
+
+
+def test_a_resumed_training_ends_with_the_same_bits(tmp_path: Path) -> None:
+    cfg = with_samples(TOY, 5, "gradient=dreg\n").replace("inputs=3\n", "inputs=3\n" + MORE)
+    whole = dv.Network(cfg_text=cfg, seed=2)
+    whole.train(MANY, epochs=4, holdout=0.2, keep="best")
+    first = dv.Network(cfg_text=cfg, seed=2)
+    first.train(MANY, epochs=2, holdout=0.2, keep="best", checkpoint=tmp_path / "c.safetensors", checkpoint_every="1e")
+    second = dv.Network(cfg_text=cfg, seed=2)
+    second.train(MANY, epochs=4, holdout=0.2, keep="best", resume=tmp_path / "c.safetensors")
+    assert trained(whole).tobytes() == trained(second).tobytes()
+
+
+@pytest.mark.parametrize("gradient", ["iwae", "dreg"])
+def test_training_on_the_bound_learns_the_distribution(gradient: str) -> None:
+    cfg = with_samples(TOY, 5, f"gradient={gradient}\n").replace("inputs=3\n", "inputs=3\noptimizer=adam\n")
+    net = dv.Network(cfg_text=cfg, seed=1)
+    rows = ROWS[[0, 1, 2, 0, 0, 1] * 20]
+    history = net.train(rows, epochs=100)
+    entropy = np.log(6) - (3 * np.log(3) + 2 * np.log(2)) / 6
+    assert history.total_loss[0] > 1.8
+    assert entropy < history.total_loss[-1] < entropy + 0.2
+    assert -net.bounds(rows, 2000)["log_likelihood"].mean() == pytest.approx(entropy, abs=0.1)
+
+
+def test_jobs_of_such_a_network_are_at_the_mean_of_z() -> None:
+    net, plain = network(with_samples(TOY, 5)), network(TOY)
+    for rows in (ROWS[:3], np.repeat(ROWS, 100, axis=0)):
+        assert np.allclose(net.predict(rows), plain.predict(rows), rtol=1e-5, atol=1e-6)
+        assert net.evaluate(rows) == pytest.approx(plain.evaluate(rows), rel=1e-5)
+        assert np.allclose(net.bounds(rows, 9)["log_likelihood"], plain.bounds(rows, 9)["log_likelihood"], rtol=1e-5)
+
+
+def test_layers_after_the_sampling_layer_hold_all_draws() -> None:
+    net = network(with_samples(TOY, 5))
+    net.forward(ROWS[:3], ROWS[:3], train=True)
+    assert [len(layer.output) for layer in net.layers] == [3] * 5 + [15] * 4
+    net.forward(ROWS[:2])
+    assert {len(layer.output) for layer in net.layers} == {2}
+
+
+NORMED = TOY.replace("output=5\nactivation=tanh\n", "output=5\nactivation=tanh\nbatch_normalize=1\n")
+
+
+@pytest.mark.parametrize(
+    ("cfg", "message"),
+    [
+        (with_samples(TOY, 5).replace("beta=1", "beta=0.5"), "beta=0.5 with samples=5.*beta=1"),
+        (with_samples(TOY, 5, "beta_warmup=10\n"), "samples=5 with a beta that changes"),
+        (with_samples(NORMED, 5), "samples=5 cannot be trained with batch normalisation"),
+        (with_samples(TOY.replace("[cost]", "[batchnorm]\n[cost]"), 5), "samples=5 cannot be trained with batch normalisation"),
+        (with_samples(TOY.replace("type=bce", "type=sse"), 5), r"samples=5 needs a likelihood, and the loss of this \[cost\] is none"),
+        (with_samples(TOY.replace("inputs=3\n", "inputs=3\ntime_steps=2\n", 1), 5).replace("[conn", "[gru]\noutput=3\n[conn", 1),
+         "samples=5 is not possible in a recurrent network"),
+        (CHAIN.replace("[sampling]", "[sampling]\nsamples=5", 1), "samples=1 differs from that of layer"),
+        (with_samples(CHAIN, 5, "gradient=dreg\n"), "gradient=dreg is known for a single latent layer"),
+        (with_samples(TOY, 0), "samples=0"),
+        (with_samples(TOY, 5, "gradient=other\n"), "gradient=other"),
+    ],
+    ids=["beta", "warm-up", "norm", "norm-after", "sse", "recurrent", "differs", "dreg", "zero", "word"],
+)  # fmt: skip
+def test_what_a_bound_cannot_be_trained_with_is_an_error(cfg: str, message: str) -> None:
+    with pytest.raises(dv.errors.DarknetError, match=message):
+        dv.Network(cfg_text=cfg)

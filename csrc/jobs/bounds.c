@@ -66,12 +66,17 @@ static void bounds_losses(bounds_job *j, size_t n) {
     }
 }
 
+/* The noise of a pass: for draws from number `first` on of rows from `at` on. */
+static void bounds_noise(const dn_plan *p, uint64_t seed, size_t at, int first) {
+    const dn_step step = {.seed = seed, .pass = at, .at = (uint64_t)first};
+    p->net->ops->set_step(p->net->pool, p->step, &step);
+}
+
 /* Draws [first, first + draws) of the rows of a pass, the first of which is row `at`. */
 static dn_status bounds_draw(bounds_job *j, const dn_rows *placed, size_t at, int first, int draws) {
     dn_plan *p = j->plan;
     const dn_net *net = p->net;
-    const dn_step step = {.seed = j->seed, .pass = at, .at = (uint64_t)first};
-    net->ops->set_step(net->pool, p->step, &step);
+    bounds_noise(p, j->seed, at, first);
     DN_TRY(dn_plan_forward(
         p, &(dn_pass){.first = net->sampling_layer, .last = p->n_layers - 1, .draws = draws, .rows = *placed}));
     bounds_losses(j, placed->n * (size_t)draws);
@@ -94,6 +99,21 @@ static dn_status bounds_pass(bounds_job *j, const dn_rows *rows, size_t at) {
         n = j->draws - d < p->draws ? j->draws - d : p->draws;
         status = bounds_draw(j, &placed, at, d, n);
     }
+    return status;
+}
+
+dn_status dn_job_evaluate_bound(dn_plan *p, int draws, dn_job_sums *sums, const dn_rows *rows, size_t at) {
+    dn_pass pass = {.last = p->n_layers - 1, .draws = draws, .rows = dn_job_place(p, rows)};
+    double *counted = p->run.sums;
+    if (!pass.rows.truth) pass.rows.truth = pass.rows.x;
+    bounds_noise(p, p->net->state.seed, at, 0);
+    DN_TRY(dn_job_pass(p, &pass));
+    dn_draws_weigh(p);
+    if (!rows->truth) return DN_OK;
+    pass.draws = 0, p->run.sums += 2 * p->n_layers; /* where losses do not count */
+    dn_status status = dn_job_pass(p, &pass);
+    p->run.sums = counted;
+    if (status == DN_OK) dn_scores_add(&sums->scores, p, rows->truth, (int)rows->n);
     return status;
 }
 

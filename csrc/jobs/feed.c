@@ -114,6 +114,16 @@ static dn_status feed_validate_on(dn_feed *f, const dn_rows *rows) {
     return DN_OK;
 }
 
+/* A network that is trained with draws has a plan for validation of its own, for as many. */
+static dn_status feed_plan(dn_feed *f) {
+    dn_net *net = f->net;
+    size_t rows = f->validation.rows.n, most = dn_net_rows_with_draws(net, net->draws);
+    if (f->validation.kind) f->validation.plan = dn_net_inference_plan(net, rows);
+    if (f->validation.kind != DN_VALIDATE_HELD_OUT || !net->draws) return DN_OK;
+    f->validation.plan = NULL, f->validation.draws = net->draws;
+    return dn_plan_create(&f->validation.plan, net, (int)(rows < most ? rows : most), net->draws, 1);
+}
+
 dn_status dn_feed_create(dn_feed *f, dn_net *net, const dn_rows *rows, const dn_train_options *o) {
     *f = (dn_feed){.net = net, .all = *rows, .n = rows->n, .shuffle = o->shuffle};
     DN_CHECK(!o->holdout || !o->valid.x, DN_E_USAGE, "rows held out and rows for validation: give one of the two");
@@ -123,7 +133,7 @@ dn_status dn_feed_create(dn_feed *f, dn_net *net, const dn_rows *rows, const dn_
         DN_TRY(feed_validate_on(f, &o->valid));
     else if (o->score)
         f->validation.rows = *rows, f->validation.kind = DN_VALIDATE_TRAINED;
-    if (f->validation.kind) f->validation.plan = dn_net_inference_plan(net, f->validation.rows.n);
+    DN_TRY(feed_plan(f));
     size_t steps = (size_t)dn_net_steps(net), values = dn_net_widths(net);
     if (f->validation.order &&
         !(f->validation.staging = dn_alloc((size_t)f->validation.plan->run.batch, values * sizeof(float))))
@@ -141,6 +151,7 @@ void dn_feed_free(dn_feed *f) {
     dn_free(f->sequences);
     dn_free(f->order);
     dn_free(f->staging);
+    if (f->validation.draws) dn_plan_destroy(f->validation.plan);
     dn_free(f->validation.order);
     dn_free(f->validation.staging);
     *f = (dn_feed){0};

@@ -25,6 +25,7 @@ typedef struct dn_feed {
     struct {
         dn_validation_kind kind;
         dn_plan *plan;   /* the plan that evaluates them, one batch at a time */
+        int draws;       /* of each of them, for the bound that training descends (samples=); 0: at the mean of z */
         dn_rows rows;    /* n: their number; if there is an order, the arrays are those of the whole table */
         uint32_t *order; /* rows of `all` that are held out, in the table's order; NULL: `rows` as they are */
         float *staging;  /* (batch, inputs), (batch, truths): for rows gathered by the order */

@@ -57,4 +57,10 @@ typedef struct dn_job_observer {
 } dn_job_observer;
 /* The losses of all rows, as dn_net_evaluate reports them. `observer`: NULL, or who sees each pass. */
 dn_status dn_job_evaluate_all(dn_net *net, const dn_rows *rows, dn_report *report, const dn_job_observer *observer);
+
+/* ---- bounds.c ---- */
+
+/* The same for the importance-weighted bound from so many draws of each row, the first of which is row `at`: the draws
+ * are those of dn_net_bounds with the network's seed. Scores are those at the mean of z. */
+dn_status dn_job_evaluate_bound(dn_plan *plan, int draws, dn_job_sums *sums, const dn_rows *rows, size_t at);
 #endif

@@ -215,7 +215,9 @@ static dn_status trainer_validate(dn_trainer *t, double until) {
     trainer_resume_losses(plan, t->validation.kept, *at);
     do {
         dn_rows part = dn_feed_validation(&t->feed, *at);
-        dn_status status = dn_job_evaluate(plan, sums, &part);
+        int draws = t->feed.validation.draws;
+        dn_status status =
+            draws ? dn_job_evaluate_bound(plan, draws, sums, &part, *at) : dn_job_evaluate(plan, sums, &part);
         if (status != DN_OK) { /* the sums hold part of a pass, so the validation starts again */
             *at = 0;
             dn_scores_clear(&sums->scores);

@@ -141,6 +141,8 @@ void dn_plan_doubt_weights(const dn_plan *plan);
  * sequences and their state; nor is there one without memory for it. It is kept until the network is resized. */
 dn_plan *dn_net_inference_plan(dn_net *net, size_t rows);
 
+/* How many rows with so many draws each, from 1 on, such a plan computes in a pass. */
+size_t dn_net_rows_with_draws(const dn_net *net, int draws);
 /* The plan for bounds of so many rows with so many draws each (dn_net_bounds): a pass has plan->run.batch rows and
  * plan->draws draws of each. Kept until the network is resized or asked for other numbers. */
 dn_status dn_net_bounds_plan(dn_net *net, size_t rows, int draws, dn_plan **out);

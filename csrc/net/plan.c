@@ -216,10 +216,14 @@ dn_plan *dn_net_inference_plan(dn_net *net, size_t rows) {
     return net->inference ? net->inference : net->plan;
 }
 
+size_t dn_net_rows_with_draws(const dn_net *net, int draws) {
+    size_t rows = plan_most_rows(net->plan) / (size_t)(draws ? draws : 1);
+    return rows ? rows : 1;
+}
+
 dn_status dn_net_bounds_plan(dn_net *net, size_t rows, int draws, dn_plan **out) {
-    size_t most = plan_most_rows(net->plan), all = (size_t)draws;
-    most = most ? most : 1;
-    size_t passes = (all + most - 1) / most, by_pass = (all + passes - 1) / passes, fit = most / by_pass;
+    size_t most = dn_net_rows_with_draws(net, 1), all = (size_t)draws, passes = (all + most - 1) / most;
+    size_t by_pass = (all + passes - 1) / passes, fit = dn_net_rows_with_draws(net, (int)by_pass);
     size_t batch = rows < fit ? rows : fit;
     if (net->bounds && ((size_t)net->bounds->draws != by_pass || (size_t)net->bounds->run.batch < batch)) {
         dn_plan_destroy(net->bounds);

@@ -48,6 +48,26 @@ def wide() -> dv.Network:
     return net
 
 
+GAUSSIAN = (  # p(x|z) = N(W z + b, diag(sigma^2)): ln p(x) is known, and the decoder is linear
+    "[net]\nbatch=5\ninputs=4\n"
+    + DENSE.format(4, "linear")
+    + "[sampling]\nbeta=1\n"
+    + DENSE.format(4, "linear")
+    + "[cost]\ntype=gaussian\nsigma=column\n"
+)
+HEADS = (  # four likelihoods of one output, with learned and given spreads
+    "[net]\nbatch=4\ninputs=5\n"
+    + DENSE.format(6, "tanh")
+    + DENSE.format(4, "linear")
+    + "[sampling]\nbeta=1\n"
+    + DENSE.format(6, "linear")
+    + "[cost]\ntype=bernoulli\ncolumns=0\n[cost]\ntype=gaussian\ncolumns=1-2\nsigma=column\n"
+    "[cost]\ntype=student_t\ncolumns=3\nsigma=learned\n[cost]\ntype=laplace\ncolumns=4\nsigma=value\n"
+)
+VALUES = np.random.default_rng(5).normal(size=(7, 5)).astype(np.float32)
+VALUES[:, 0] = VALUES[:, 0] > 0
+
+
 def log_sum_exp(x: np.ndarray, axis: int) -> np.ndarray:
     most = x.max(axis, keepdims=True)
     return np.asarray(np.log(np.exp(x - most).sum(axis)) + most.squeeze(axis))
@@ -73,6 +93,25 @@ def test_estimates_equal_numerical_integration() -> None:
     error = np.sqrt(bounds["log_likelihood_variance"])
     assert error.max() <= 1e-3
     assert (np.abs(bounds["log_likelihood"] - exact) <= 3 * error + 1e-6).all()
+
+
+def test_estimates_of_a_linear_gaussian_model_equal_its_likelihood() -> None:
+    net, x = network(GAUSSIAN), VALUES[:, :4]
+    w, b = (net.layers[2].params[name].astype(np.float64) for name in ("weights", "biases"))
+    w, variance = w.reshape(4, 2) * 0.5, np.exp(net.layers[3].params["log_variance"].astype(np.float64))
+    net.layers[2].set("weights", w)
+    precision = np.eye(2) + (w.T / variance) @ w  # of the posterior, whose mean is linear in x
+    to_mean = np.linalg.solve(precision, w.T / variance)
+    net.layers[0].set("weights", np.vstack([np.zeros((2, 4)), to_mean]))
+    net.layers[0].set("biases", np.hstack([np.log(1.5 / np.diag(precision)), -to_mean @ b]))  # wider than the posterior
+    covariance = w @ w.T + np.diag(variance)
+    d = x - b
+    exact = -0.5 * (np.einsum("ri,ij,rj->r", d, np.linalg.inv(covariance), d) + np.log(np.linalg.det(2 * np.pi * covariance)))
+    bounds = net.bounds(x, 400_000, seed=1)
+    error = np.sqrt(bounds["log_likelihood_variance"])
+    assert 0 < error.max() < 3e-3
+    assert (np.abs(bounds["log_likelihood"] - exact) <= 3 * error + 1e-5).all()
+    assert (-(bounds["reconstruction"] + bounds["kl"]) < exact).all()
 
 
 @pytest.mark.parametrize("cfg", [TOY, CHAIN], ids=["one", "chain"])
@@ -187,10 +226,10 @@ def objective(net: dv.Network, x: np.ndarray, eps: dict[int, np.ndarray]) -> flo
 
 
 @pytest.mark.parametrize("k", [2, 5])
-@pytest.mark.parametrize("cfg", [TOY, CHAIN], ids=["one", "chain"])
+@pytest.mark.parametrize("cfg", [TOY, CHAIN, HEADS], ids=["one", "chain", "heads"])
 def test_the_gradient_of_the_bound_is_exact(cfg: str, k: int, device: str) -> None:
     net = network(with_samples(cfg, k), device=device)
-    x, rng = ROWS[:3], np.random.default_rng(2)
+    x, rng = (VALUES if cfg == HEADS else ROWS)[:3], np.random.default_rng(2)
     eps = noise(net, len(x), k, 1)
     objective(net, x, eps)
     net.backward()
@@ -433,16 +472,27 @@ NORMED = TOY.replace("output=5\nactivation=tanh\n", "output=5\nactivation=tanh\n
         (with_samples(TOY, 5, "beta_warmup=10\n"), "samples=5 with a beta that changes"),
         (with_samples(NORMED, 5), "samples=5 cannot be trained with batch normalisation"),
         (with_samples(TOY.replace("[cost]", "[batchnorm]\n[cost]"), 5), "samples=5 cannot be trained with batch normalisation"),
-        (with_samples(TOY.replace("type=bce", "type=sse"), 5), r"samples=5 needs a likelihood, and the loss of this \[cost\] is none"),
-        (with_samples(TOY.replace("inputs=3\n", "inputs=3\ntime_steps=2\n", 1), 5).replace("[conn", "[gru]\noutput=3\n[conn", 1),
-         "samples=5 is not possible in a recurrent network"),
+        (
+            with_samples(TOY.replace("type=bce", "type=sse"), 5),
+            r"samples=5 needs a likelihood, and the loss of this \[cost\] is none",
+        ),
+        (
+            with_samples(TOY.replace("inputs=3\n", "inputs=3\ntime_steps=2\n", 1), 5).replace(
+                "[conn", "[gru]\noutput=3\n[conn", 1
+            ),
+            "samples=5 is not possible in a recurrent network",
+        ),
         (CHAIN.replace("[sampling]", "[sampling]\nsamples=5", 1), "samples=1 differs from that of layer"),
         (with_samples(CHAIN, 5, "gradient=dreg\n"), "gradient=dreg is known for a single latent layer"),
+        (
+            with_samples(GAUSSIAN.replace("sigma=column", "sigma=optimal"), 5),
+            "samples=5 needs a log_variance that does not follow",
+        ),
         (with_samples(TOY, 0), "samples=0"),
         (with_samples(TOY, 5, "gradient=other\n"), "gradient=other"),
     ],
-    ids=["beta", "warm-up", "norm", "norm-after", "sse", "recurrent", "differs", "dreg", "zero", "word"],
-)  # fmt: skip
+    ids=["beta", "warm-up", "norm", "norm-after", "sse", "recurrent", "differs", "dreg", "optimal", "zero", "word"],
+)
 def test_what_a_bound_cannot_be_trained_with_is_an_error(cfg: str, message: str) -> None:
     with pytest.raises(dv.errors.DarknetError, match=message):
         dv.Network(cfg_text=cfg)

@@ -92,6 +92,14 @@ dn_status dn_net_settle_draws(dn_net *net) {
                                 "tie the rows and draws of a batch to each other",
                                 net->draws, l->line);
     }
+    for (int i = net->sampling_layer; i < net->n_layers; i++)
+        for (int k = 0; k < net->layers[i].n_tensors; k++)
+            if (net->layers[i].term.type && net->layers[i].tensors[k].kind == DN_STATISTIC)
+                return dn_cfg_error(
+                    &net->cfg->sections[i + 1], NULL,
+                    "samples=%d needs a %s that does not follow from the whole batch: learn it, or give "
+                    "a number",
+                    net->draws, net->layers[i].tensors[k].name);
     size_t rows;
     return dn_layer_size(s, &rows, (size_t)net->draws, (size_t)net->settings.batch, (size_t)net->outputs, 4);
 }

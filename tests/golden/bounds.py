@@ -1,4 +1,4 @@
-"""Makes bounds.npz: what PyTorch, in double precision, makes of a VAE with several draws of each row: reconstruction, KL, ELBO and
+"""Makes bounds.npz: what PyTorch, in double precision, makes of a VAE with several draws of each row: reconstruction, KL and
 importance-sampled log-likelihood, and the gradients of the importance-weighted bound, IWAE's and DReG's.
 tests/test_bounds.py compares them with ours.
 

@@ -119,6 +119,7 @@ typedef struct dn_net_info {
     int out_height, out_width, out_channels; /* of the output; 0 when it is a plain vector */
     int output_layer;                        /* that layer */
     int data_columns;                        /* values per row that reconstruct and decode give */
+    int missing;                             /* 1: its losses take a truth of NaN as a missing value */
     int recurrent;                           /* 1: rows come in sequences of time_steps */
     int logits;                              /* 1: the output goes into a loss on logits (bce) */
     int supervised; /* 1: needs a separate truth, has no latent loss (a softmax, say); 0: an autoencoder or a VAE */
@@ -555,6 +556,7 @@ typedef struct dn_csv_options {
     int64_t max_rows; /* 0: all */
     int columns;      /* number of features required, 0: any; another width is an error */
     int header;       /* 1: the first row has the columns' names; -1: it has not; 0: detected */
+    int missing;      /* 1: targets that are empty, or a word such as nan, NA or null, are NaN; 0: an error */
 } dn_csv_options;
 
 typedef struct dn_table {

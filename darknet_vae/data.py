@@ -63,6 +63,7 @@ def _load(
     label_optional: bool,
     targets: str | int | Sequence[str | int] | None,
     header: bool | None,
+    missing: bool,
 ) -> Table:
     scale = real("scale", scale)
     if not (math.isfinite(scale) and scale != 0):
@@ -80,7 +81,7 @@ def _load(
         "dn_csv_options *",
         {"label_column": label, "scale": scale, "max_rows": rows or 0, "columns": columns or 0,
          "label_optional": int(label_optional), "targets": target,
-         "header": 0 if header is None else 1 if header else -1},
+         "header": 0 if header is None else 1 if header else -1, "missing": int(missing)},
     )  # fmt: skip
     table = ffi.new("dn_table *")
     listen()
@@ -109,6 +110,7 @@ def load_table(
     label_optional: bool = False,
     targets: str | int | Sequence[str | int] | None = None,
     header: bool | None = None,
+    missing: bool = False,
 ) -> Table:
     """Read a CSV file with its labels and column names; "-" is standard input. docs/csv.md has the rules.
 
@@ -116,9 +118,10 @@ def load_table(
     column names, and doubtful cases give a warning. `label_column` is a header name or a zero-based index (negative: from the
     end) of a column that is not data. `targets` are columns by name or index (a list, or "a,b,-1") that become `truth`, in the
     file's units. Features are divided by `scale`; only the first `rows` rows are read; `columns` requires that many features.
-    Anything that is not a finite number is a `FormatError` with file, line, column and value.
+    Anything that is not a finite number is a `FormatError` with file, line, column and value; with missing=True, targets that are
+    empty or a word such as nan, NA or null are NaN, which the likelihoods of [cost] take as missing.
     """
-    return _load(path, label_column, scale, rows, columns, label_optional, targets, header)
+    return _load(path, label_column, scale, rows, columns, label_optional, targets, header, missing)
 
 
 def load_csv(
@@ -130,7 +133,7 @@ def load_csv(
     header: bool | None = None,
 ) -> Array:
     """The numbers of a CSV file as float32 (rows, columns), without the label column; see `load_table`."""
-    return _load(path, label_column, scale, rows, columns, False, None, header).X
+    return _load(path, label_column, scale, rows, columns, False, None, header, False).X
 
 
 class Classes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from helpers import program, run
 from likelihoods import HEADS, Head, several
+from test_gradients import Problem, check
 
 import darknet_vae as dv
 
@@ -506,6 +508,27 @@ def test_the_input_cannot_be_missing(network: Build) -> None:
         net.train(x, 1)
 
 
+def test_targets_of_a_table_may_be_missing_where_the_loss_takes_it() -> None:
+    rows = ["a,b,c,d", "1,2,3,0.5", "2,3,nan,0.25", "3,4,,0.75", "1,1,NA,0.5", "2,2,1,"]
+    Path("t.csv").write_text("\n".join(rows) + "\n")
+    text = "[net]\nbatch=2\ninputs=2\n[connected]\noutput=2\nactivation=linear\n[cost]\ntype="
+    words = [*program("binary"), "train", "t.cfg", "t.csv", "-target", "c,d", "-epochs", "2", "-save", "t.safetensors", "-quiet"]
+    Path("t.cfg").write_text(text + "gaussian\nsigma=learned\n")
+    assert run(words).returncode == 0
+    ran = run([*program("binary"), "evaluate", "t.safetensors", "t.csv", "-target", "c,d", "-json"])
+    table = dv.load_table("t.csv", targets=["c", "d"], missing=True)
+    assert table.truth is not None and np.isnan(table.truth).sum() == 4
+    found = dv.Network.load("t.safetensors").evaluate(table.X, table.truth)
+    assert ran.returncode == 0 and json.loads(ran.stdout)["loss"] == pytest.approx(found["image_loss"], rel=1e-6)
+    Path("t.cfg").write_text(text + "sse\n")
+    assert "t.csv:3: column 3 ('c', a target): 'nan' is not a finite number" in run(words).stderr
+    Path("t.csv").write_text("\n".join(rows).replace("nan", "inf") + "\n")
+    Path("t.cfg").write_text(text + "gaussian\n")
+    assert "'inf' is not a finite number" in run(words).stderr  # a feature cannot be missing either
+    Path("t.csv").write_text("\n".join(rows).replace("3,4,", "3,,") + "\n")
+    assert "t.csv:4: column 2 ('b'): '' is not a finite number" in run(words).stderr
+
+
 def test_a_training_with_missing_truths_scores_the_known_ones(network: Build) -> None:
     net, x, truth = with_head(HEADS["gaussian"], network)
     truth[1:5, 0] = np.nan
@@ -569,3 +592,58 @@ def test_darknets_two_costs_in_a_row_keep_their_meaning(network: Build) -> None:
     net.forward(x, x)
     first = net.layers[2].output
     np.testing.assert_allclose(net.layers[3].output, np.abs(x - first), rtol=1e-5)
+
+
+# ---- with the rest
+
+
+@pytest.mark.parametrize("name", ["mixed", "bernoulli", "gaussian, sigma=learned"])
+def test_the_gradient_of_a_bound_of_several_draws_is_exact(name: str, device: str, network: Build) -> None:
+    """Rows are weighted by their importance, in gradients by outputs and by learned spreads."""
+    heads = MIXED if name == "mixed" else [HEADS[name]]
+    problem = Problem(network(vae(heads, batch=4).replace("[sampling]\n", "[sampling]\nsamples=3\n"), device=device), 4)
+    problem.x = problem.truth = rows_of(heads, 4)
+    problem.noise[2] = problem.random.normal(size=(12, 2))
+    check(problem, problem.gradients())
+
+
+@pytest.mark.parametrize("name", [*HEADS, "mixed"])
+def test_every_device_trains_to_the_same_parameters(name: str, network: Build, cuda: str) -> None:
+    """Where steps can be recorded, they are replayed."""
+    heads = MIXED if name == "mixed" else [HEADS[name]]
+    table, found = rows_of(heads, 70), []
+    for device in ("cpu", "fence", cuda):
+        net = network(vae(heads), seed=2, device=device)
+        history = net.train(table, epochs=3)
+        values = [value.ravel() for layer in net.layers for value in layer.params.values()]
+        found.append(np.concatenate([*values, history.total_loss, net.reconstruct(table).ravel()]))
+    np.testing.assert_array_equal(found[1], found[0])
+    np.testing.assert_allclose(found[2], found[0], rtol=2e-3, atol=2e-4)
+
+
+def test_inspect_and_info_list_learned_spreads(network: Build) -> None:
+    heads = [HEADS["gaussian, sigma=column"], HEADS["negative_binomial"]]
+    net = network(vae(heads))
+    cost = [layer for layer in net.layers if layer.type == "cost"]
+    assert [set(layer.params) for layer in cost] == [{"log_variance"}, {"log_dispersion"}]
+    assert [layer.outputs for layer in cost] == [1, 1]  # the loss of a row
+    net.save("m.safetensors")
+    ran = run([*program("binary"), "info", "m.safetensors"])
+    assert ran.returncode == 0 and "5.log_variance" in ran.stdout and "6.log_dispersion" in ran.stdout
+
+
+def test_a_cfg_with_heads_trains_and_samples_from_the_command_line(tmp_path: Path) -> None:
+    heads = [HEADS["bernoulli"], HEADS["gaussian, sigma=column"], HEADS["categorical, classes=5"]]
+    table = rows_of(heads, 60)
+    Path("h.cfg").write_text(vae(heads))
+    np.savetxt("h.csv", table, delimiter=",", fmt="%.6g")
+    ran = run([*program("binary"), "train", "h.cfg", "h.csv", "-epochs", "3", "-save", "h.safetensors", "-output", "p.txt"])
+    assert ran.returncode == 0, ran.stderr
+    assert np.loadtxt("p_output_3.txt", delimiter=",").shape == (10, 8)
+    for words in (["reconstruct", "h.safetensors", "h.csv"], ["sample", "h.safetensors", "-n", "4", "-draw"]):
+        ran = run([*program("binary"), *words])
+        assert ran.returncode == 0, ran.stderr
+        back = np.array([[float(v) for v in line.split(",")] for line in ran.stdout.splitlines()])
+        assert back.shape == (60 if words[0] == "reconstruct" else 4, 8)
+        assert set(back[:, 6:].ravel()) <= set(range(5))
+    assert ((back[:, :3] == 0) | (back[:, :3] == 1)).all()  # drawn

@@ -80,7 +80,8 @@ int cli_table(const cli_args *args, const dn_net *net, const char *path, int lat
                               .header = args->header      ? 1
                                         : args->no_header ? -1
                                                           : 0,
-                              .columns = latents ? info.latent_size : info.inputs};
+                              .columns = latents ? info.latent_size : info.inputs,
+                              .missing = info.missing};
     const char *found = cli_find(path, bundled);
     if (found != path && !args->quiet) fprintf(stderr, "%s: using %s\n", args->program, found);
     int code = cli_check(args, dn_csv_load(table, found, &options));

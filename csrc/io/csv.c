@@ -102,6 +102,10 @@ static dn_status csv_row(csv_reader *r, const csv_plan *plan, size_t row, csv_ch
             continue;
         }
         double v, divisor = role == CSV_FEATURE ? plan->scale : 1;
+        if (role >= 0 && plan->missing && dn_csv_is_missing(&cell)) {
+            truth[role] = NAN;
+            continue;
+        }
         if (!dn_csv_number(&cell, &v) || !isfinite((float)(v / divisor)))
             return csv_row_error(r, plan, begin, first_line, &cell, line, c);
         *(role == CSV_FEATURE ? values++ : truth + role) = (float)(v / divisor);
@@ -331,6 +335,7 @@ static dn_status csv_parse(csv_load *j, const dn_csv_options *o, csv_plan *plan)
     dn_table *t = j->table;
     DN_TRY(dn_csv_look(r, o, plan, t));
     csv_plan_scale(plan, o->scale);
+    plan->missing = o->missing;
     j->limit = o->max_rows > 0 ? (size_t)o->max_rows : SIZE_MAX;
     if (!r->at_end) DN_TRY(dn_pool_create(&j->pool, 0));
     while (t->rows < j->limit) {

@@ -111,6 +111,8 @@ int dn_csv_width(const csv_reader *reader, const char *p, const char *end, int *
 /* What a cell that should be a number looks like. */
 enum { CSV_EMPTY, CSV_NUMBER, CSV_MISSING, CSV_DECIMAL_COMMA, CSV_ODD, CSV_WORD };
 int dn_csv_looks(const csv_cell *cell);
+/* Is it empty, or a word for a missing value (not infinity)? */
+int dn_csv_is_missing(const csv_cell *cell);
 
 /* ---- what the first rows reveal ---- */
 
@@ -127,6 +129,7 @@ typedef struct csv_plan {
     size_t *places;   /* (columns): offset of each in `names` */
     char *targets;    /* requested ones, zero-terminated texts one after another */
     int n_targets;
+    int missing;      /* a missing target is NaN */
     double scale;     /* of the features */
     int plain;        /* integers of up to seven digits stay finite when divided by it */
     float digits[10]; /* 0 to 9 divided by it */

@@ -124,3 +124,11 @@ int dn_csv_looks(const csv_cell *cell) {
     if (p[sign] == '$' || p[sign] == '.') sign += to - p > 1 + (long)sign;
     return csv_digit(p[sign]) ? CSV_ODD : CSV_WORD;
 }
+
+int dn_csv_is_missing(const csv_cell *cell) {
+    const char *p = cell->text;
+    for (size_t i = 0; i + 3 <= cell->size; i++)
+        if (csv_same_word(p + i, 3, "inf")) return 0;
+    int looks = dn_csv_looks(cell);
+    return looks == CSV_EMPTY || looks == CSV_MISSING;
+}

@@ -109,7 +109,8 @@ dn_status dn_likelihood_settle(dn_layer *l, dn_section *s) {
                             "a one-hot group of a single column leaves nothing to predict: with codes in the "
                             "columns give classes=");
     if (!is_last) return DN_OK;
-    for (const dn_layer *h = first; h <= l; h++) sum += head_values(h), columns += head_of(h)->head.columns;
+    for (const dn_layer *h = first; h <= l && sum <= INT_MAX; h++) /* so that sums do not overflow */
+        sum += head_values(h), columns += head_of(h)->head.columns;
     if (sum != (size_t)l->inputs) return heads_wrong_sum(l, s, sum);
     DN_TRY(heads_cover(l, columns));
     for (int i = first->index; i <= l->index; i++) head_finish(dn_layer_at(l, i), columns, first == l);

@@ -14,6 +14,18 @@ static int net_needs_truth(const dn_net *net) {
     return net->truths && (net->truth_kind == DN_TRUTH_CLASSES || net->truths != net->inputs);
 }
 
+/* Do its losses take a truth of NaN as a missing value? */
+static int net_takes_missing(const dn_net *net) {
+    int takes = 0;
+    for (int i = 0; i < net->n_layers; i++) {
+        const dn_term *term = &net->layers[i].term;
+        if (!term->type || !term->truths) continue;
+        if (!term->type->missing) return 0;
+        takes = 1;
+    }
+    return takes;
+}
+
 int dn_net_supervised(const dn_net *net, int own_truth) {
     dn_net_lock(net);
     int supervised = own_truth && net->sampling_layer < 0;
@@ -39,6 +51,7 @@ void dn_net_info_get(const dn_net *net, dn_net_info *info) {
                           .latent_size = net->latent_layer < 0 ? 0 : net->layers[net->latent_layer].outputs,
                           .variational = net->sampling_layer >= 0,
                           .data_columns = net->data_columns,
+                          .missing = net_takes_missing(net),
                           .output_layer = net->output_layer,
                           .recurrent = net->recurrent,
                           .logits = net->logits,

@@ -57,7 +57,7 @@ def test_every_operation_gives_the_numbers_of_the_cpu(backward: str, cuda: str, 
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_recorded_step_follows_a_warm_up_and_cycles_of_beta(cuda: str) -> None:
+def test_a_recorded_step_follows_schedules_of_the_latent_loss_and_draws_rows_anew(cuda: str) -> None:
     done = run([str(c_test("test_replay")), cuda])
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -422,6 +422,17 @@ def test_training_reports_the_sum_of_several_costs_too(places: str, device: str,
         assert getattr(history, name) == [pytest.approx(found[name], rel=1e-5)]  # type: ignore[literal-required]
 
 
+@pytest.mark.parametrize(
+    "keys", ["free_bits=0.12", "free_bits_total=0.4", "capacity=0.4", "beta_warmup=3", "capacity=1\ncapacity_batches=2"]
+)
+def test_what_a_latent_loss_may_cost_otherwise_has_its_gradient(keys: str, device: str, network: Build) -> None:
+    """Free bits of latent values and of rows, and a capacity: some of both sides of the limit in this batch."""
+    two = "[connected]\noutput=4\nactivation=linear\n[sampling]\nbeta=0.3\nfree_bits_total=0.1\n[connected]\noutput=6\n"
+    text = VAE.replace("beta=0.8\n", f"beta=0.8\n{keys}\n").replace("output=4\n", "output=8\n", 1) + "activation=linear\n"
+    problem = Problem(network(text.replace("activation=linear\nactivation", "activation") + two + SSE, device=device), 4)
+    check(problem, problem.gradients())
+
+
 def test_kl_is_the_closed_form(network: Build) -> None:
     net = network(VAE + SSE)
     x = np.random.default_rng(1).normal(size=(4, 6)).astype(np.float32)

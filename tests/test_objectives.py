@@ -280,3 +280,122 @@ def test_cycles_need_a_training_that_ends(network: Build) -> None:
     ):
         net.train(rows_of(40), max_seconds=1)
     assert net.seen == 0 and Path("net.cfg").exists()
+
+
+# ---- free bits and capacity
+
+
+def kl_of(net: dv.Network, X: np.ndarray) -> np.ndarray:
+    """The KL of every row and latent value."""
+    mean, lv = (a.astype(np.float64) for a in net.encode(X))
+    return np.asarray(0.5 * (np.exp(lv) + mean**2 - 1 - lv))
+
+
+COSTS: dict[str, Callable[[np.ndarray], float]] = {
+    "free_bits=5": lambda kl: float(np.maximum(5, kl.mean(0)).sum()),
+    "free_bits_total=9": lambda kl: float(np.maximum(9, kl.sum(1)).mean()),
+    "capacity=11": lambda kl: float(np.abs(kl.sum(1) - 11).mean()),
+    "capacity=0": lambda kl: float(kl.sum(1).mean()),
+    "free_bits=0": lambda kl: float(kl.sum(1).mean()),
+}
+
+
+@pytest.mark.parametrize("keys", COSTS)
+def test_the_cost_of_a_latent_loss_with_a_limit(keys: str, device: str, network: Build) -> None:
+    """Of all rows together, however they are cut into passes; and in training of every batch."""
+    net, X = network(vae(keys), device=device, seed=2), 2 * rows_of(37)
+    kl = kl_of(net, X)
+    assert kl.mean(0).min() < 5 < kl.mean(0).max() and kl.sum(1).min() < 9 < 11 < kl.sum(1).max()
+    found = net.evaluate(X)
+    assert found["latent_loss"] == pytest.approx(kl.sum(1).mean(), rel=1e-5)
+    assert found["kl_cost"] == pytest.approx(BETA * COSTS[keys](kl), rel=1e-5)
+    assert found["image_loss"] + found["kl_cost"] == pytest.approx(found["total_loss"], rel=1e-6)
+    assert net.evaluate(X[:5])["kl_cost"] == pytest.approx(BETA * COSTS[keys](kl[:5]), rel=1e-5)
+    rows = net.row_losses(X)
+    assert rows["total_loss"].mean() == pytest.approx(found["total_loss"], rel=1e-5)
+    if not keys.startswith("free_bits=5"):
+        one = [BETA * COSTS[keys](kl[r : r + 1]) for r in range(37)]
+        np.testing.assert_allclose(rows["total_loss"] - rows["image_loss"], one, rtol=1e-3, atol=1e-4)
+    history = net.train(X, 1, shuffle=False, learning_rate=1e-30, holdout=0, log="log.csv")
+    batches = [kl[at : at + 8] for at in range(0, 37, 8)]
+    wanted = np.average([BETA * COSTS[keys](part) for part in batches], weights=[len(part) for part in batches])
+    assert history.kl_cost[0] == pytest.approx(wanted, rel=1e-5)
+    assert history.image_loss[0] + history.kl_cost[0] == pytest.approx(history.total_loss[0], rel=1e-6)
+
+
+@pytest.mark.parametrize("keys", ["free_bits=0.4", "free_bits_total=0.9", "capacity=1.1"])
+def test_held_out_rows_cost_what_evaluate_says_also_in_slices(keys: str, network: Build) -> None:
+    net, X = network(vae(keys)), rows_of(2100)
+    history = net.train(X, 2, holdout=0.6, log="log.csv")
+    found = net.evaluate(X[net.held_out(2100, 0.6)])
+    assert history.valid_loss[-1] == pytest.approx(found["total_loss"], rel=1e-6)
+    assert table("log.csv")[-1]["valid_kl_cost"] == pytest.approx(found["kl_cost"], rel=1e-6)
+
+
+def test_values_with_free_bits_are_not_pulled_towards_the_prior(network: Build) -> None:
+    X = rows_of(400)
+    text = vae("beta=8", "optimizer=adam")
+    pulled, free = network(text), network(text.replace("beta=8", "beta=8\nfree_bits=0.5"))
+    pulled.train(X, 30)
+    free.train(X, 30)
+    assert kl_of(pulled, X).mean(0).max() < 0.1 < 0.3 < kl_of(free, X).mean(0).min()
+
+
+def test_a_capacity_is_reached(network: Build) -> None:
+    net, X = network(vae("beta=10\ncapacity=2.5\ncapacity_batches=20e", "optimizer=adam")), rows_of(400)
+    net.train(X, 60)
+    assert kl_of(net, X).sum(1).mean() == pytest.approx(2.5, abs=0.3)
+
+
+def test_a_capacity_rises_linearly(network: Build) -> None:
+    net, X = network(vae("capacity=50\ncapacity_batches=4e")), rows_of(40)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        net.train(X, 5, log="log.csv", log_every=1)
+    for row in table("log.csv"):
+        if not row["epoch_done"]:  # every KL is far below or above the capacity
+            gap = 50 * min(1, row["batch"] / 20) - row["latent_loss"]
+            assert row["batch"] < 5 or gap > 0
+            assert row["batch"] < 5 or row["kl_cost"] == pytest.approx(BETA * gap, rel=1e-5)
+    with pytest.warns(
+        UserWarning, match="the rise of 9 epochs is longer than the 3 epochs of this training: capacity ends at 1 of 3"
+    ):
+        network(vae("capacity=3\ncapacity_batches=9e")).train(X, 3)
+
+
+@pytest.mark.parametrize("keys", ["free_bits=0.4", "capacity=1.1\ncapacity_batches=3e", "free_bits_total=0.9"])
+def test_limits_have_the_same_bits_for_any_number_of_threads_and_after_a_resume(keys: str, network: Build) -> None:
+    X, text = rows_of(300), vae(keys).replace("batch=8", "batch=64")
+    nets = [network(text, seed=1, threads=threads) for threads in (1, 2)]
+    for net in nets:
+        net.train(X, 4)
+    assert_same(*nets)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network(text, seed=1).train(X, 4, checkpoint="c.safetensors", callback=lambda p: p.epoch == 2)
+    resumed = network(text, seed=1)
+    resumed.train(X, 4, resume="c.safetensors")
+    assert_same(nets[0], resumed)
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ("free_bits=0.5\nfree_bits_total=1", "free_bits= and free_bits_total= contradict each other"),
+        ("free_bits=0.5\ncapacity=1", "free_bits= and capacity= contradict each other"),
+        ("free_bits_total=0.5\ncapacity=0", "free_bits_total= and capacity= contradict each other"),
+        ("capacity_batches=5", "capacity_batches= says how long capacity= rises: give that too"),
+        ("capacity=1\ncapacity_batches=x", "capacity_batches=x: give a number of batches"),
+        ("free_bits=-1", "free_bits=-1 is below 0"),
+    ],
+)
+def test_limits_that_cannot_be_are_errors(keys: str, says: str, network: Build) -> None:
+    with pytest.raises(errors.FormatError, match=r"net\.cfg:\d+: ") as raised:
+        network(vae(keys))
+    assert says in str(raised.value)
+
+
+@pytest.mark.parametrize("keys", ["free_bits=1", "free_bits_total=1", "capacity=1"])
+def test_a_bound_with_several_draws_has_no_limits(keys: str, network: Build) -> None:
+    with pytest.raises(errors.FormatError, match=r"samples=3 with free bits or a capacity: a bound on ln p\(x\) has neither"):
+        network(vae(f"beta=1\nsamples=3\n{keys}") + "type=bce\n")

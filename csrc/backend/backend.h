@@ -74,6 +74,14 @@ typedef struct dn_head {
  * bfloat16 has 7. */
 typedef enum dn_precision { DN_FLOAT32, DN_TF32, DN_BF16, DN_PRECISION_COUNT } dn_precision;
 
+/* What a latent term adds to the objective, besides the factor beta, as a function of its KL and of a limit. */
+typedef enum dn_kl_form {
+    DN_KL_PLAIN,        /* the KL */
+    DN_KL_FREE_COLUMNS, /* for each latent value, the larger of its mean KL over the rows and the limit */
+    DN_KL_FREE_ROWS,    /* for each row, the larger of its KL and the limit */
+    DN_KL_CAPACITY      /* for each row, the distance of its KL from the limit */
+} dn_kl_form;
+
 #define DN_MASKED (-1234.0f) /* in masked losses: a truth that does not count */
 
 /* A convolution seen from its image side: image (c, h, w), columns (c*size*size, out_h*out_w). */

@@ -176,6 +176,14 @@ DN_OP(REQUIRED, scatter_add,
 /* eps[i] = N(0,1) number `i` of (seed, stream, pass); uniform in [0, 1) likewise */
 DN_OP(REQUIRED, normals, (const dn_step *step, uint32_t stream, size_t n, float *eps), (step, stream, n, eps))
 DN_OP(REQUIRED, uniforms, (const dn_step *step, uint32_t stream, size_t n, float *u), (step, stream, n, u))
+/* x (rows, cols) = 1 with probability x, else 0, in place: by the uniform number r cols + c of (seed, stream, pass); or
+ * by_row: number c of (seed, stream, number of the row), which is step->at + r, or order[step->at + r] */
+DN_OP(REQUIRED, bernoulli,
+      (const dn_step *step, uint32_t stream, size_t rows, size_t cols, int by_row, const uint32_t *order, float *x),
+      (step, stream, rows, cols, by_row, order, x))
+/* x[i] += deviation * N(0,1) number i of (seed, stream, pass) */
+DN_OP(REQUIRED, noise, (const dn_step *step, uint32_t stream, size_t n, float deviation, float *x),
+      (step, stream, n, deviation, x))
 /* y = u < p ? 0 : x / (1 - p); the same for gradients, added */
 DN_OP(REQUIRED, dropout, (size_t n, float p, const float *u, const float *x, float *y), (n, p, u, x, y))
 DN_OP(REQUIRED, dropout_gradient, (size_t n, float p, const float *u, const float *dy, float *dx), (n, p, u, dy, dx))
@@ -193,6 +201,19 @@ DN_OP(REQUIRED, reparameterise_gradient,
       (size_t rows, size_t latent, double scale, const float *weight, const float *x, const float *eps, const float *dz,
        float *dx),
       (rows, latent, scale, weight, x, eps, dz, dx))
+/* The forms of a KL with a limit. kl_columns: sums (latent + 1): [j] += the KL of latent value j over all rows,
+ * [latent] += rows. kl_cost, of the mean KL of n columns (kl_columns; kl NULL) or of the KL of n rows (columns NULL):
+ * *sum += *weight * the cost of all rows; factor (n), set: its derivatives. kl_gradient: dx += that of scale * *weight
+ * * the cost, by x as in reparameterise. */
+DN_OP(REQUIRED, kl_columns, (size_t rows, size_t latent, const float *x, double *sums), (rows, latent, x, sums))
+DN_OP(REQUIRED, kl_cost,
+      (dn_kl_form form, size_t n, const float *weight, const float *limit, const float *kl, const double *columns,
+       float *factor, double *sum),
+      (form, n, weight, limit, kl, columns, factor, sum))
+DN_OP(REQUIRED, kl_gradient,
+      (dn_kl_form form, size_t rows, size_t latent, double scale, const float *weight, const float *x,
+       const float *factor, float *dx),
+      (form, rows, latent, scale, weight, x, factor, dx))
 /* error (set), gradient (set: d of the descended loss by x, see docs/numerics.md); *sum += the errors */
 DN_OP(REQUIRED, loss,
       (const dn_likelihood *likelihood, size_t n, const float *x, const float *truth, float *error, float *gradient,

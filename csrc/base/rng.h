@@ -17,7 +17,10 @@ enum {
     DN_STREAM_PRIOR = 2,
     DN_STREAM_RATE = 3,
     DN_STREAM_HOLDOUT = 4,
-    DN_STREAM_DRAW = 24, /* data from likelihoods; 25: from the generator of one value */
+    DN_STREAM_BITS = 32,     /* rows drawn as bits: anew at every visit, */
+    DN_STREAM_ROW_BITS = 33, /* or once for each row */
+    DN_STREAM_NOISE = 34,    /* added to rows */
+    DN_STREAM_DRAW = 24,     /* data from likelihoods; 25: from the generator of one value */
     DN_STREAM_DRAW_MORE = 25,
     DN_STREAM_POSTERIOR = 16, /* latents of rows */
     DN_STREAM_MIXTURE = 17,   /* where the fit of a mixture begins; 18, 19: which component, and where in it */

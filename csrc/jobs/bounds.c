@@ -89,9 +89,8 @@ static dn_status bounds_draw(bounds_job *j, const dn_rows *placed, size_t at, in
 /* All draws of the rows of a pass. */
 static dn_status bounds_pass(bounds_job *j, const dn_rows *rows, size_t at) {
     dn_plan *p = j->plan;
-    dn_rows placed = dn_job_place(p, rows);
+    dn_rows placed = dn_job_place_losses(p, rows, at);
     dn_status status = DN_OK;
-    if (!placed.truth) placed.truth = placed.x;
     for (size_t r = 0; r < rows->n; r++) j->rows[r] = (row_sums){.most = -INFINITY};
     if (p->net->sampling_layer)
         status = dn_plan_forward(p, &(dn_pass){.last = p->net->sampling_layer - 1, .rows = placed});
@@ -103,9 +102,8 @@ static dn_status bounds_pass(bounds_job *j, const dn_rows *rows, size_t at) {
 }
 
 dn_status dn_job_evaluate_bound(dn_plan *p, int draws, dn_job_sums *sums, const dn_rows *rows, size_t at) {
-    dn_pass pass = {.last = p->n_layers - 1, .draws = draws, .rows = dn_job_place(p, rows)};
+    dn_pass pass = {.last = p->n_layers - 1, .draws = draws, .rows = dn_job_place_losses(p, rows, at)};
     double *counted = p->run.sums;
-    if (!pass.rows.truth) pass.rows.truth = pass.rows.x;
     bounds_noise(p, p->net->state.seed, at, 0);
     DN_TRY(dn_job_pass(p, &pass));
     dn_draws_weigh(p);

@@ -187,7 +187,15 @@ static dn_status feed_upload(dn_feed *f) {
     return DN_OK;
 }
 
-dn_status dn_feed_place(dn_feed *f) {
+/* The order too, when the rows themselves have no room there but are drawn as bits by their numbers. */
+static dn_status feed_place_order(dn_feed *f) {
+    const dn_net *net = f->net;
+    if (f->data_order || net->bits != DN_BITS_STATIC) return DN_OK;
+    f->data_order = f->uploaded_order = net->ops->alloc(net->pool, f->n * sizeof *f->order);
+    return f->data_order ? DN_OK : DN_E_MEMORY;
+}
+
+static dn_status feed_place_rows(dn_feed *f) {
     const dn_net *net = f->net;
     if (!net->ops->separate_memory) {
         f->data = f->all, f->data_order = f->order;
@@ -200,6 +208,11 @@ dn_status dn_feed_place(dn_feed *f) {
         if (dn_net_width(net, k) > columns) columns = dn_net_width(net, k);
     f->staging = dn_alloc((size_t)net->plan->run.batch, columns * sizeof *f->staging);
     return f->staging ? DN_OK : DN_E_MEMORY;
+}
+
+dn_status dn_feed_place(dn_feed *f) {
+    DN_TRY(feed_place_rows(f));
+    return feed_place_order(f);
 }
 
 int dn_feed_on_device(const dn_feed *f) { return f->data.x != NULL; }
@@ -225,6 +238,22 @@ static void feed_gather(dn_feed *f, size_t at, size_t n, size_t width, const flo
 
 size_t dn_feed_pass(const dn_feed *f, size_t at) { return dn_job_rows(f->n, at, (size_t)f->net->plan->run.batch); }
 
+/* What training makes of rows in the network's buffers. */
+static void feed_corrupt(const dn_feed *f, dn_rows *batch) {
+    const dn_net *net = f->net;
+    const dn_ops *ops = net->ops;
+    const dn_plan *p = net->plan;
+    size_t cols = (size_t)net->inputs, n = batch->n * cols;
+    int by_row = net->bits == DN_BITS_STATIC;
+    if (net->bits)
+        ops->bernoulli(net->pool, p->step, by_row ? DN_STREAM_ROW_BITS : DN_STREAM_BITS, batch->n, cols, by_row,
+                       by_row ? f->data_order : NULL, p->input);
+    if (!batch->truth) batch->truth = batch->x;
+    if (net->noise == 0) return;
+    if (batch->truth == batch->x) ops->copy(net->pool, n, p->input, p->truth), batch->truth = p->truth;
+    ops->noise(net->pool, p->step, DN_STREAM_NOISE, n, net->noise, p->input);
+}
+
 dn_rows dn_feed_batch(dn_feed *f, size_t at) {
     const dn_net *net = f->net;
     dn_rows batch = f->all;
@@ -235,6 +264,7 @@ dn_rows dn_feed_batch(dn_feed *f, size_t at) {
         feed_gather(f, at, batch.n, dn_net_width(net, k), data, *values, dn_plan_column(net->plan, k));
         *values = dn_plan_column(net->plan, k);
     }
+    feed_corrupt(f, &batch);
     return batch;
 }
 

@@ -46,7 +46,8 @@ void dn_feed_shuffle(dn_feed *feed, uint64_t epoch);
 size_t dn_feed_pass(const dn_feed *feed, size_t at);
 /* Can the backend gather batches on its own, from the place in the order that dn_step holds? */
 int dn_feed_on_device(const dn_feed *feed);
-/* Gather that pass into the network's buffers in the backend's memory, and return them. If training ever runs in
+/* Gather that pass into the network's buffers in the backend's memory, as training sees it (bits, noise), and return
+ * them; the truth is then that of the pass, or the rows without noise. If training ever runs in
  * several processes, each takes its part of the pass here: the order is the same in all of them. */
 dn_rows dn_feed_batch(dn_feed *feed, size_t at);
 /* The pass that begins at row `at` of the validation, on the host; valid until the next call. */

@@ -80,6 +80,22 @@ dn_rows dn_job_place(dn_plan *plan, const dn_rows *rows) {
     return placed;
 }
 
+dn_rows dn_job_place_losses(dn_plan *plan, const dn_rows *rows, size_t at) {
+    const dn_net *net = plan->net;
+    const dn_ops *ops = net->ops;
+    size_t cols = (size_t)net->inputs;
+    dn_rows placed = dn_job_place(plan, rows);
+    if (net->bits) {
+        dn_step step = {.seed = net->state.seed, .at = at};
+        if (placed.x != plan->input) ops->copy(net->pool, rows->n * cols, placed.x, plan->input);
+        ops->set_step(net->pool, plan->step, &step);
+        ops->bernoulli(net->pool, plan->step, DN_STREAM_ROW_BITS, rows->n, cols, 1, NULL, plan->input);
+        placed.x = plan->input;
+    }
+    if (!placed.truth) placed.truth = placed.x;
+    return placed;
+}
+
 dn_status dn_job_finite(const dn_net *net, int first, const dn_rows *rows, size_t at) {
     return dn_check_finite(&(dn_part_of){first ? "z" : "x", rows->x, rows->n, job_columns(net, first), at});
 }
@@ -89,6 +105,7 @@ dn_status dn_job_check(const dn_net *net, const char *prefix, const dn_rows *row
     snprintf(name, sizeof name, "%sx", prefix);
     dn_part_of part = {name, rows->x, rows->n, (size_t)net->inputs, at};
     DN_TRY(dn_check_finite(&part));
+    if (net->bits) DN_TRY(dn_check_probabilities(net, &part));
     if (!rows->truth) return dn_check_truth(net, &part, 1);
     snprintf(name, sizeof name, "%struth", prefix);
     return dn_check_truth(net, &(dn_part_of){name, rows->truth, rows->n, (size_t)net->truths, at}, 1);
@@ -164,15 +181,14 @@ void dn_job_report(const dn_job_sums *sums, dn_report *report) {
 }
 
 /* A pass without noise over rows on the host. */
-static dn_status job_loss_pass(dn_plan *plan, const dn_rows *rows) {
-    dn_pass pass = {.last = plan->n_layers - 1, .rows = dn_job_place(plan, rows)};
-    if (!pass.rows.truth) pass.rows.truth = pass.rows.x;
+static dn_status job_loss_pass(dn_plan *plan, const dn_rows *rows, size_t at) {
+    dn_pass pass = {.last = plan->n_layers - 1, .rows = dn_job_place_losses(plan, rows, at)};
     return dn_job_pass(plan, &pass);
 }
 
 /* Adds scores if the truth is separate. */
-dn_status dn_job_evaluate(dn_plan *plan, dn_job_sums *sums, const dn_rows *rows) {
-    dn_status status = job_loss_pass(plan, rows);
+dn_status dn_job_evaluate(dn_plan *plan, dn_job_sums *sums, const dn_rows *rows, size_t at) {
+    dn_status status = job_loss_pass(plan, rows, at);
     if (status == DN_OK && rows->truth) dn_scores_add(&sums->scores, plan, rows->truth, (int)rows->n);
     return status;
 }
@@ -206,7 +222,7 @@ dn_status dn_job_evaluate_all(dn_net *net, const dn_rows *rows, dn_report *repor
     for (size_t at = 0; at < rows->n && status == DN_OK; at += step) {
         dn_rows part = dn_job_slice(net, 0, rows, at, step);
         status = dn_job_check(net, "", &part, at);
-        if (status == DN_OK) status = dn_job_evaluate(plan, &sums, &part);
+        if (status == DN_OK) status = dn_job_evaluate(plan, &sums, &part, at);
         if (status == DN_OK && observer) status = observer->see(observer->context, plan, &part);
     }
     if (status == DN_OK) status = dn_job_sums_read(&sums, plan, rows->n);
@@ -243,9 +259,16 @@ static void job_add_row_losses(dn_plan *plan, size_t rows, float *loss, float *i
         for (size_t r = 0; r < rows; r++) {
             double reported = term->share * loss[r];
             if (part) part[r] += (float)reported;
-            if (total) total[r] += (float)(term->weight * reported);
+            if (total) total[r] += (float)(term->weight * dn_term_cost(term, reported));
         }
     }
+}
+
+/* What is known once all rows are done: columns below their limit cost every row alike. */
+static void job_add_floors(const dn_plan *plan, size_t rows, float *total) {
+    double floors = 0;
+    for (int i = 0; i < plan->n_layers; i++) floors += plan->layers[i].term.weight * plan->layers[i].term.floor;
+    for (size_t r = 0; floors > 0 && r < rows; r++) total[r] += (float)floors;
 }
 
 static dn_status job_evaluate_rows(dn_net *net, const dn_rows *rows, float *image, float *latent, float *total) {
@@ -264,13 +287,15 @@ static dn_status job_evaluate_rows(dn_net *net, const dn_rows *rows, float *imag
     for (size_t at = 0; at < rows->n && status == DN_OK; at += step) {
         dn_rows part = dn_job_slice(net, 0, rows, at, step);
         status = dn_job_check(net, "", &part, at);
-        if (status == DN_OK) status = job_loss_pass(plan, &part);
+        if (status == DN_OK) status = job_loss_pass(plan, &part, at);
         if (status == DN_OK)
             job_add_row_losses(plan, part.n, loss, image ? image + at : NULL, latent ? latent + at : NULL,
                                total ? total + at : NULL);
     }
     dn_free(loss);
-    if (status == DN_OK) status = net->ops->finish(net->pool);
+    dn_report losses;
+    if (status == DN_OK) status = dn_plan_losses(plan, &losses);
+    if (status == DN_OK && total) job_add_floors(plan, rows->n, total);
     for (size_t r = 0; status == DN_OK && total && r < rows->n; r++)
         if (!isfinite(total[r])) {
             dn_rows row = dn_job_slice(net, 0, rows, r, 1);

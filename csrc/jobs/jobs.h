@@ -15,6 +15,9 @@ dn_rows dn_job_slice(const dn_net *net, int first, const dn_rows *rows, size_t a
 void dn_job_get(dn_net *net, const float *from, size_t width, size_t rows, float *to);
 /* Makes the rows of a pass, which are on the host, readable for the backend. */
 dn_rows dn_job_place(dn_plan *plan, const dn_rows *rows);
+/* The same for passes whose losses are wanted: with binarize the rows are bits, those of rows number `at` on, and so is
+ * a truth that is not separate. */
+dn_rows dn_job_place_losses(dn_plan *plan, const dn_rows *rows, size_t at);
 /* To be called before computing with rows, the first of which is the caller's row `at`: DN_E_USAGE when x is not
  * finite. */
 dn_status dn_job_finite(const dn_net *net, int first, const dn_rows *rows, size_t at);
@@ -49,7 +52,7 @@ dn_status dn_job_sums_read(dn_job_sums *sums, dn_plan *plan, size_t rows);
 /* Means and scores. */
 void dn_job_report(const dn_job_sums *sums, dn_report *report);
 /* A pass over rows on the host, with scores if they have a separate truth; the losses stay on the device. */
-dn_status dn_job_evaluate(dn_plan *plan, dn_job_sums *sums, const dn_rows *rows);
+dn_status dn_job_evaluate(dn_plan *plan, dn_job_sums *sums, const dn_rows *rows, size_t at);
 /* Is called after every pass, with its rows, when all layers of the plan have their outputs. */
 typedef struct dn_job_observer {
     dn_status (*see)(void *context, dn_plan *plan, const dn_rows *rows);

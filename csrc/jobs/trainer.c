@@ -10,7 +10,7 @@
 
 enum { STEPS_AHEAD = 64 };
 
-static size_t trainer_sums_bytes(const dn_trainer *t) { return 2 * (size_t)t->net->n_layers * sizeof *t->sums; }
+static size_t trainer_sums_bytes(const dn_trainer *t) { return dn_plan_sums(t->net->plan) * sizeof *t->sums; }
 
 /* Resets the losses: nothing of the epoch has been trained yet. */
 static void trainer_no_losses(dn_trainer *t) {
@@ -217,7 +217,7 @@ static dn_status trainer_validate(dn_trainer *t, double until) {
         dn_rows part = dn_feed_validation(&t->feed, *at);
         int draws = t->feed.validation.draws;
         dn_status status =
-            draws ? dn_job_evaluate_bound(plan, draws, sums, &part, *at) : dn_job_evaluate(plan, sums, &part);
+            draws ? dn_job_evaluate_bound(plan, draws, sums, &part, *at) : dn_job_evaluate(plan, sums, &part, *at);
         if (status != DN_OK) { /* the sums hold part of a pass, so the validation starts again */
             *at = 0;
             dn_scores_clear(&sums->scores);

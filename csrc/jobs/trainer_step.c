@@ -5,7 +5,6 @@
 /* All work of a pass on the backend: gather, forward, backward, and the update if the batch is full. */
 static dn_status trainer_pass(dn_trainer *t, int update) {
     dn_rows batch = dn_feed_batch(&t->feed, t->at);
-    if (!batch.truth) batch.truth = batch.x;
     return dn_net_train_rows(t->net, &batch, update);
 }
 

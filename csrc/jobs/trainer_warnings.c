@@ -58,32 +58,47 @@ static void span_text(const dn_span *span, char *text, size_t size) {
     snprintf(text, size, "%.10g %s%s", span->count, unit, span->count == 1 ? "" : several);
 }
 
+/* What rises over `span`, and where it ends. */
+static void warn_of_long_rise(dn_trainer *t, const char *what, const dn_span *span, const char *name, double last,
+                              double target) {
+    char rise[48], all[48];
+    double batches = (double)(dn_trainer_last_batch(t) - t->first_batch);
+    span_text(span, rise, sizeof rise);
+    span_text(&(dn_span){span->epochs ? t->planned : batches, span->epochs}, all, sizeof all);
+    dn_trainer_warn(t, "the %s of %s is longer than the %s of this training: %s ends at %.4g of %.4g", what, rise, all,
+                    name, last, target);
+}
+
 void dn_trainer_warn_of_long_rises(dn_trainer *t) {
     const dn_net *net = t->net;
     uint64_t end = dn_trainer_last_batch(t);
     for (int i = 0; end && i < net->n_layers; i++) {
         const dn_term *term = &net->layers[i].term;
-        double last = dn_net_weight(net, i, end);
-        char rise[48], all[48];
-        if (!term->rule || term->rule->cycles || last >= term->weight) continue;
-        int epochs = term->rule->warmup.epochs;
-        dn_span training = {epochs ? t->planned : (double)(end - t->first_batch), epochs};
-        span_text(&term->rule->warmup, rise, sizeof rise);
-        span_text(&training, all, sizeof all);
-        dn_trainer_warn(t, "the warm-up of %s is longer than the %s of this training: beta ends at %.4g of %.4g", rise,
-                        all, last, term->weight);
+        const dn_kl_rule *rule = term->rule;
+        if (!rule) continue;
+        double beta = dn_net_weight(net, i, end), limit = dn_kl_rule_limit(rule, &net->state, end);
+        if (!rule->cycles && beta < term->weight)
+            warn_of_long_rise(t, "warm-up", &rule->warmup, "beta", beta, term->weight);
+        if (limit < rule->limit) warn_of_long_rise(t, "rise", &rule->limit_rise, "capacity", limit, rule->limit);
     }
+}
+
+static void warn_of_low_number(dn_trainer *t, const char *name, double last, double target) {
+    if (last < target)
+        dn_trainer_warn(t,
+                        "the last batch had a %s of %.4g, below its target of %.4g: the weights are those of another "
+                        "objective than the one that evaluate reports",
+                        name, last, target);
 }
 
 void dn_trainer_warn_of_low_weights(dn_trainer *t) {
     const dn_net *net = t->net;
-    for (int i = 0; i < net->n_layers; i++) {
-        double last = dn_net_weight(net, i, net->state.batches), target = net->layers[i].term.weight;
-        if (last < target && net->state.batches > t->first_batch)
-            dn_trainer_warn(t,
-                            "the last batch had a beta of %.4g, below its target of %.4g: the weights are those of a "
-                            "weaker latent loss than the one reported by evaluate",
-                            last, target);
+    uint64_t batch = net->state.batches;
+    for (int i = 0; batch > t->first_batch && i < net->n_layers; i++) {
+        const dn_term *term = &net->layers[i].term;
+        if (!term->rule) continue;
+        warn_of_low_number(t, "beta", dn_net_weight(net, i, batch), term->weight);
+        warn_of_low_number(t, "capacity", dn_kl_rule_limit(term->rule, &net->state, batch), term->rule->limit);
     }
 }
 

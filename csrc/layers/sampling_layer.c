@@ -12,21 +12,20 @@
 typedef struct sampling_state {
     dn_kl_rule rule;
     float *eps;   /* (batch, Z) */
-    float *kl;    /* (batch): of each row, outside training */
+    float *kl;    /* (batch): of each row, outside training, or for a limit */
     float *drawn; /* (batch): ln q(z|x) - ln p(z) of each row, in passes with draws */
     int noisy, given, gradient;
+    /* with a limit */
+    float *none;     /* 0, as a weight */
+    float *factor;   /* (Z) or (batch): what the gradient of the KL is multiplied by */
+    double *columns; /* (Z + 1): the KL of each latent value in this pass, and rows */
 } sampling_state;
 
 static const char *const gradients[] = {"iwae", "dreg", NULL};
 static const dn_key keys[] = {
     {"beta", DN_KEY_FLOAT, DN_AT_LAYER(term.weight), .fallback = 0.5, .range = DN_NOT_NEGATIVE,
      .help = "weight of the latent loss"},
-    {"beta_warmup", DN_KEY_SPAN, DN_AT(sampling_state, rule.warmup),
-     .help = "how long beta rises from 0, linearly (new)", .shown_fallback = "none"},
-    {"beta_cycles", DN_KEY_INT, DN_AT(sampling_state, rule.cycles), .high = 1 << 20,
-     .help = "so many times in a training, beta rises from 0 and stays; needs epochs or max_batches (new)"},
-    {"beta_cycle_ratio", DN_KEY_FLOAT, DN_AT(sampling_state, rule.rise_ratio), .fallback = 0.5, .range = DN_ABOVE_ZERO,
-     .help = "part of a cycle in which beta rises, at most 1 (new)"},
+    DN_KL_RULE_KEYS(sampling_state, rule),
     {"samples", DN_KEY_INT, DN_AT_LAYER(draws), .fallback = 1, .low = 1, .high = 1 << 20,
      .help = "draws of a row in training; above 1 it maximises the importance-weighted bound (new)"},
     {"gradient", DN_KEY_WORD, DN_AT(sampling_state, gradient), .words = gradients,
@@ -36,18 +35,45 @@ static const dn_key keys[] = {
 
 static dn_status sampling_parse(dn_layer *l, dn_section *s) {
     sampling_state *st = l->state;
-    DN_TRY(dn_kl_rule_check(s, &st->rule));
+    DN_TRY(dn_kl_rule_settle(s, &st->rule));
     l->term.rule = &st->rule;
     if (l->inputs % 2 || l->inputs < 2)
         return dn_cfg_error(s, NULL, "input %d is not even: it must be log-variances then means", l->inputs);
     dn_layer_vector_out(l, l->inputs / 2);
+    if (st->rule.form == DN_KL_FREE_COLUMNS) l->term.kl_columns = l->outputs;
     l->doubly = st->gradient;
     if (l->draws > 1 && !dn_cfg_has(s, "beta")) l->term.weight = 1;
     return DN_OK;
 }
 
+/* The KL as it counts in the objective, in forms with a limit: after, and instead of, its weighted sum. */
+static void sampling_cost(const dn_layer *l, const dn_run *run) {
+    const sampling_state *st = l->state;
+    const float *limit = run->limits + l->index, *weight = run->weights + l->index;
+    size_t rows = (size_t)run->rows, z = (size_t)l->outputs;
+    int columns = st->rule.form == DN_KL_FREE_COLUMNS;
+    if (columns && !run->training) { /* of all rows of a job, so it is known when they are done */
+        run->ops->kl_columns(run->pool, rows, z, dn_layer_x(l, run), run->columns + l->term.kl_columns_at);
+        return;
+    }
+    if (columns) run->ops->fill(run->pool, 2 * (z + 1), 0, (float *)st->columns); /* as floats: 0 has the same bits */
+    if (columns) run->ops->kl_columns(run->pool, rows, z, dn_layer_x(l, run), st->columns);
+    run->ops->kl_cost(run->pool, st->rule.form, columns ? z : rows, weight, limit, columns ? NULL : st->kl,
+                      columns ? st->columns : NULL, st->factor, dn_layer_sum(l, run) + 1);
+}
+
+static dn_status sampling_plan_limit(dn_layer *l, const dn_run *run) {
+    sampling_state *st = l->state;
+    size_t z = (size_t)l->outputs, rows = (size_t)run->batch;
+    if (st->rule.form == DN_KL_PLAIN) return DN_OK;
+    DN_TRY(dn_layer_buffer(l, &st->none, 1));
+    DN_TRY(dn_layer_buffer(l, &st->factor, st->rule.form == DN_KL_FREE_COLUMNS ? z : rows));
+    return dn_layer_buffer(l, (float **)(void *)&st->columns, 2 * (z + 1));
+}
+
 static dn_status sampling_plan(dn_layer *l, const dn_run *run) {
     sampling_state *st = l->state;
+    DN_TRY(sampling_plan_limit(l, run));
     DN_TRY(dn_layer_buffer(l, &st->kl, (size_t)run->batch));
     size_t values = (size_t)run->batch * l->outputs;
     if (!run->draws) return dn_layer_training_buffer(l, run, &st->eps, values);
@@ -79,23 +105,28 @@ static dn_status sampling_forward(dn_layer *l, const dn_run *run) {
     if (st->noisy && !st->given)
         run->ops->normals(run->pool, run->step, DN_STREAM_LAYER + (uint32_t)l->index, n, st->eps);
     st->given = 0;
-    run->ops->reparameterise(run->pool, (size_t)run->rows, (size_t)l->outputs, run->weights + l->index,
-                             dn_layer_x(l, run), st->noisy ? st->eps : NULL, dn_layer_y(l, run), dn_layer_sum(l, run),
-                             run->training ? NULL : st->kl);
+    int plain = st->rule.form == DN_KL_PLAIN, by_row = !run->training || st->rule.form >= DN_KL_FREE_ROWS;
+    run->ops->reparameterise(run->pool, (size_t)run->rows, (size_t)l->outputs,
+                             plain ? run->weights + l->index : st->none, dn_layer_x(l, run), st->noisy ? st->eps : NULL,
+                             dn_layer_y(l, run), dn_layer_sum(l, run), by_row ? st->kl : NULL);
+    if (!plain) sampling_cost(l, run);
     return DN_OK;
 }
 
 static dn_status sampling_backward(dn_layer *l, const dn_run *run) {
     sampling_state *st = l->state;
     if (!l->dx) return DN_OK;
+    size_t rows = (size_t)run->rows, z = (size_t)l->outputs;
+    const float *weight = run->weights + l->index, *x = dn_layer_x(l, run);
     if (run->draws) {
         const dn_draw_gradient of = {.scale = (float)l->term.scale, .normal_prior = 1, .doubly = l->doubly};
-        run->ops->draw_gradient(run->pool, &of, (size_t)run->rows, (size_t)l->outputs, run->row_weights,
-                                dn_layer_x(l, run), st->eps, l->output, l->delta, l->dx);
+        run->ops->draw_gradient(run->pool, &of, rows, z, run->row_weights, x, st->eps, l->output, l->delta, l->dx);
         return DN_OK;
     }
-    run->ops->reparameterise_gradient(run->pool, run->rows, l->outputs, l->term.scale, run->weights + l->index,
-                                      dn_layer_x(l, run), st->noisy ? st->eps : NULL, l->delta, l->dx);
+    int plain = st->rule.form == DN_KL_PLAIN;
+    run->ops->reparameterise_gradient(run->pool, rows, z, l->term.scale, plain ? weight : st->none, x,
+                                      st->noisy ? st->eps : NULL, l->delta, l->dx);
+    if (!plain) run->ops->kl_gradient(run->pool, st->rule.form, rows, z, l->term.scale, weight, x, st->factor, l->dx);
     return DN_OK;
 }
 

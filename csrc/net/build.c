@@ -10,13 +10,14 @@
 
 /* What the keys of [net] set. */
 typedef struct net_keys {
-    int batch, subdivisions, time_steps, height, width, channels, inputs, adam, optimizer;
-    double momentum, decay, b1, b2, eps, clip_norm, ema, data_scale;
+    int batch, subdivisions, time_steps, height, width, channels, inputs, adam, optimizer, bits;
+    double momentum, decay, b1, b2, eps, clip_norm, ema, data_scale, noise;
     const char *label_column, *bn_epsilon;
     dn_schedule rate;
 } net_keys;
 
 static const char *const optimizers[] = {"sgd", "adam", "adamw", NULL};
+static const char *const bits[] = {"none", "dynamic", "static", NULL}; /* dn_bits */
 
 const dn_key dn_net_keys[] = {
     {"batch", DN_KEY_INT, DN_AT(net_keys, batch), .fallback = 1, .low = 1, .high = 1 << 24, .help = "rows per update"},
@@ -73,6 +74,12 @@ const dn_key dn_net_keys[] = {
      .help = "of plateau: the lowest rate (new)"},
     {"data_scale", DN_KEY_FLOAT, DN_AT(net_keys, data_scale), .fallback = 1,
      .help = "values of a CSV are divided by it (new)"},
+    {"binarize", DN_KEY_WORD, DN_AT(net_keys, bits), .words = bits,
+     .help =
+         "rows of 0 to 1 become bits, drawn with the values as probabilities: dynamic, at every visit, or static, once "
+         "(new)"},
+    {"noise", DN_KEY_FLOAT, DN_AT(net_keys, noise), .range = DN_NOT_NEGATIVE,
+     .help = "standard deviation of normal noise that training adds to its inputs, not to the truth (new)"},
     {"label_column", DN_KEY_TEXT, DN_AT(net_keys, label_column), .shown_type = "name, index",
      .help = "a column of the CSV that is not data, when it is there: the classes of a softmax or logistic loss (new)"},
     {"bn_epsilon", DN_KEY_TEXT, DN_AT(net_keys, bn_epsilon), .shown_type = "float, `legacy`", .shown_fallback = "1e-5",
@@ -169,6 +176,8 @@ dn_status dn_net_parse_header(dn_net *net, dn_net_size size) {
     DN_TRY(net_settle_bn_epsilon(net, s, k.bn_epsilon));
     if (k.data_scale == 0) return dn_cfg_error(s, "data_scale", "data_scale=0 cannot divide");
     net->data_scale = k.data_scale, net->label_column = k.label_column;
+    if (k.noise > FLT_MAX) return dn_cfg_error(s, "noise", "noise=%g is beyond float32", k.noise);
+    net->bits = (dn_bits)k.bits, net->noise = (float)k.noise;
     DN_TRY(dn_schedule_check(s, dn_net_keys, offsetof(net_keys, rate), &k.rate));
     return dn_cfg_report_unread(net->cfg, s);
 }
@@ -247,8 +256,9 @@ static void net_settle_terms(dn_net *net) {
 }
 
 /* The consequences of a layer's term for the network. */
-static dn_status net_take_term(dn_net *net, const dn_layer *l, dn_section *s) {
-    const dn_term *term = &l->term;
+static dn_status net_take_term(dn_net *net, dn_layer *l, dn_section *s) {
+    dn_term *term = &l->term;
+    if (term->kl_columns) term->kl_columns_at = (int)net->n_columns, net->n_columns += (size_t)term->kl_columns + 1;
     if (net->sampling_layer < 0 && term->type->latent) net->sampling_layer = l->index;
     if (!term->truths) return DN_OK;
     if (net->truths && term->truths != net->truths)
@@ -267,6 +277,7 @@ dn_status dn_net_parse_layers(dn_net *net) {
     if (!n) return dn_cfg_error(&net->cfg->sections[0], NULL, "the network has no layers");
     net->layers = dn_alloc(n, sizeof *net->layers);
     if (!net->layers) return DN_E_MEMORY;
+    net->n_columns = 0;
     net->sampling_layer = net->latent_layer = net->output_layer = net->last_stopped = -1;
     for (int i = 0; i < n; i++) {
         dn_section *s = &net->cfg->sections[i + 1];
@@ -289,6 +300,9 @@ dn_status dn_net_parse_layers(dn_net *net) {
         net->recurrent |= l->type->recurrent;
         if (!l->term.type || !l->term.type->only) net->output_layer = i;
     }
+    if (net->bits && net->recurrent)
+        return dn_cfg_error(&net->cfg->sections[0], "binarize", "binarize=%s is for rows, not for sequences of them",
+                            bits[net->bits]);
     for (int i = 0; i < n; i++)
         if (net->layers[i].type->settle)
             DN_TRY(net->layers[i].type->settle(&net->layers[i], &net->cfg->sections[i + 1]));

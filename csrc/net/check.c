@@ -55,6 +55,19 @@ dn_status dn_check_finite(const dn_part_of *p) {
     return DN_OK;
 }
 
+dn_status dn_check_probabilities(const dn_net *net, const dn_part_of *p) {
+    dn_truth_fault fault;
+    char text[32];
+    if (!dn_fault_beyond_one(p->values, p->rows * p->columns, &fault)) return DN_OK;
+    return dn_fail(
+        DN_E_USAGE,
+        "%s is %s at row %zu, column %zu (counted from 1), but %s:%d binarize= draws bits with the values as "
+        "probabilities, which must lie in 0 to 1: divide the data by their largest value (-scale, or "
+        "data_scale= in [net]; 255 for bytes)",
+        p->name, number_text(p->values[fault.at], text), p->first + fault.at / p->columns + 1,
+        fault.at % p->columns + 1, net->cfg->path, dn_cfg_line(&net->cfg->sections[0], "binarize"));
+}
+
 static dn_status check_fault(const dn_net *net, const dn_layer *l, const dn_part_of *p, const dn_truth_fault *f) {
     size_t row = p->first + f->at / p->columns + 1, column = f->at % p->columns + 1;
     char text[32], until[48] = "";

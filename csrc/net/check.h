@@ -12,6 +12,8 @@ typedef struct dn_part_of {
 
 /* DN_E_USAGE, with row, column and value, when something is not a finite number. */
 dn_status dn_check_finite(const dn_part_of *part);
+/* The same for values that are drawn as bits, from 0 to 1. */
+dn_status dn_check_probabilities(const dn_net *net, const dn_part_of *part);
 /* The same for a truth of the network, and also when a loss does not accept it. For softmaxes, `sums` requires that
  * every distribution adds up to about 1; without it the values are weights. */
 dn_status dn_check_truth(const dn_net *net, const dn_part_of *part, int sums);

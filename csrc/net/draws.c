@@ -86,6 +86,9 @@ dn_status dn_net_settle_draws(dn_net *net) {
             return dn_cfg_error(&net->cfg->sections[i + 1], "samples",
                                 "samples=%d with a beta that changes: a bound on ln p(x) needs beta=1 throughout",
                                 net->draws);
+        if (l->term.rule && l->term.rule->form != DN_KL_PLAIN)
+            return dn_cfg_error(&net->cfg->sections[i + 1], "samples",
+                                "samples=%d with free bits or a capacity: a bound on ln p(x) has neither", net->draws);
         if (l->norm_values)
             return dn_cfg_error(s, "samples",
                                 "samples=%d cannot be trained with batch normalisation (line %d): its statistics would "

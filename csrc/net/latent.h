@@ -8,6 +8,7 @@
  * pass through. In the KL, |mean| is limited to 1e15, so that its square is finite. */
 #ifndef DN_LATENT_H
 #define DN_LATENT_H
+#include "backend/backend.h"
 #include <math.h>
 #ifndef DN_HD
 #ifdef __CUDACC__
@@ -50,6 +51,14 @@ DN_HD double dn_log_variance_inverse(double b) {
 /* The logarithms of the means of counts: as they are up to 30, below 75 for every float. */
 DN_HD float dn_log_rate(float x) { return dn_bounded(x, DN_LOG_RATE_PLAIN, DN_LOG_RATE_START, DN_LOG_RATE_BASE); }
 DN_HD float dn_log_rate_slope(float x) { return dn_bounded_slope(x, DN_LOG_RATE_PLAIN, DN_LOG_RATE_START); }
+
+/* Of one value or row, in the forms with a limit: what its KL costs; the derivative goes to *factor. */
+DN_HD double dn_kl_cost_one(dn_kl_form form, double kl, float limit, float *factor) {
+    double above = kl - limit;
+    *factor = above > 0 ? 1 : form == DN_KL_CAPACITY && above < 0 ? -1 : 0;
+    if (form == DN_KL_CAPACITY) return above < 0 ? -above : above;
+    return above <= 0 ? limit : kl; /* NaN stays */
+}
 
 /* KL of N(mu, exp(b(lv))) to N(0, 1), of one latent value */
 DN_HD double dn_latent_kl(float lv, float mu) {

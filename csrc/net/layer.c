@@ -1,6 +1,7 @@
 /* What the network offers to layer types: shapes, tensors, buffers, initial weights. */
 #include "net/layer.h"
 #include "base/sys.h"
+#include "net/latent.h"
 #include "net/network.h"
 #include <limits.h>
 #include <string.h>
@@ -42,6 +43,12 @@ dn_status dn_layer_need_image(dn_layer *l, dn_section *s) {
                        s->cfg->path, blamed->line, blamed->type->name, blamed->no_image, s->name, s->line);
     return dn_cfg_error(s, NULL, "needs an image (height, width, channels), but its input is a vector of %d values",
                         l->inputs);
+}
+
+double dn_term_cost(const dn_term *term, double loss) {
+    dn_kl_form form = term->rule ? term->rule->form : DN_KL_PLAIN;
+    float unused;
+    return form < DN_KL_FREE_ROWS ? loss : dn_kl_cost_one(form, loss, (float)term->limit, &unused);
 }
 
 dn_status dn_layer_size(dn_section *s, size_t *out, size_t a, size_t b, size_t c, size_t d) {

@@ -110,6 +110,10 @@ typedef struct dn_term {
     double scale;             /* s of docs/numerics.md: set by parse; for a latent term, the network's */
     double weight;            /* beta; 1 for a likelihood. In a plan that of its last pass: layers read run->weights */
     const dn_kl_rule *rule;   /* how the weight gets there, in the state of the network's layer; NULL: it is constant */
+    double limit;             /* likewise: that of the rule's form */
+    int kl_columns;           /* values whose KL is summed by column outside training; 0: none */
+    int kl_columns_at;        /* where these are in run->columns */
+    double floor;             /* what columns below their limit add to the loss of every row, by dn_plan_losses */
     double share;             /* of its loss in reports: 1, or with several likelihoods scale / the network's s */
     int truths;               /* number of values of truth that it reads per row; set by parse */
     int first, columns;       /* those of them that it models, where they are columns; set by parse or settle */
@@ -119,7 +123,11 @@ typedef struct dn_term {
     double host;              /* for a layer that computes on the host: what to add to the sum */
     double sum;               /* of its loss over the rows since dn_plan_losses_clear, as read by dn_plan_losses */
     double weighted;          /* the same, with the weights that each pass had */
+    double summed;            /* what of that does not come from columns */
 } dn_term;
+
+/* What a row's loss costs, before its weight. */
+double dn_term_cost(const dn_term *term, double loss);
 
 typedef struct dn_layer_type {
     const char *name;
@@ -213,6 +221,8 @@ struct dn_run {
     const dn_step *step;  /* in the backend's memory */
     dn_step now;          /* the same on the host */
     const float *weights; /* in the backend's memory: (layers): the weight of each layer's term in this step */
+    const float *limits;  /* likewise: (layers): the limit in the form of its KL */
+    double *columns;      /* likewise: for terms with columns, the sum of each, and the number of rows */
     double *sums;         /* in the backend's memory: (layers, 2): the loss of each layer's term, its weighted sum */
     float bn_eps;         /* < 0: legacy */
     dn_optimizer optimizer;

@@ -26,6 +26,9 @@ typedef struct dn_links {
     int n_links, n_ranges;
 } dn_links;
 
+/* Rows as bits, drawn with the values as probabilities. */
+typedef enum dn_bits { DN_BITS_NONE, DN_BITS_DYNAMIC /* at every visit */, DN_BITS_STATIC /* once */ } dn_bits;
+
 enum { DN_APART /* every layer separately: gradients are kept */, DN_FUSED, DN_LINKINGS };
 
 /* An output from before the sampling layer that layers from it on read, in passes with several draws of a row. While
@@ -47,8 +50,8 @@ typedef struct dn_plan {
     size_t n_activations, n_workspace;
     size_t n_deltas, n_added_deltas; /* the first ones are added to, and cleared before backward */
     dn_step *step;                   /* on the device */
-    double *sums;                    /* the host's copy of run.sums */
-    float *weights, *set_weights;    /* run.weights; what it holds, on the host */
+    double *sums;                    /* the host's copies of run.sums and, after it, of run.columns */
+    float *weights, *set_weights;    /* run.weights and run.limits; what they hold, on the host */
     dn_links links[DN_LINKINGS];     /* none in a plan for inference */
     /* Passes with several draws of a row, see draws.c. */
     int draws;    /* the most; 0: none, and what follows is unused */
@@ -93,11 +96,14 @@ struct dn_net {
     dn_truth_kind truth_kind;
     int sampling_layer; /* the first with a latent term; -1: none */
     int draws;          /* of a row in a training pass, for an importance-weighted bound; 0: the usual one */
+    size_t n_columns;   /* doubles of run.columns */
     int latent_layer;   /* layer whose output is the latent space: sampling, or an autoencoder's narrowest; -1: none */
     int last_stopped;   /* the last one with stopbackward: it and those below get no gradients; -1: none */
     float clip_norm;    /* the most that the mean gradient's norm may be; 0: anything */
     double ema;         /* what an update leaves of the averages; 0: there are none */
     double data_scale;
+    dn_bits bits;
+    float noise;           /* standard deviation of what training adds to its inputs */
     double largest_factor; /* among the layers' learning rates */
     const char *label_column;
     size_t n_values; /* with padding */
@@ -130,8 +136,12 @@ void dn_plan_destroy(dn_plan *plan);
  * training aims for, which the network's layers have. A part of dn_net_set_step, and of passes that belong to no step.
  */
 void dn_plan_set_weights(dn_plan *plan, uint64_t batch);
+/* Numbers in the sums of losses: (layers, 2), and those of columns. */
+static inline size_t dn_plan_sums(const dn_plan *plan) { return 2 * (size_t)plan->n_layers + plan->net->n_columns; }
 /* The weight of a layer's term in the batch of that number, the first one's being 1; a function of the state. */
 double dn_net_weight(const dn_net *net, int layer, uint64_t batch);
+/* Is that below the weight that training aims for, or likewise the limit in the form of its KL? */
+int dn_net_rises(const dn_net *net, int layer, uint64_t batch);
 /* Does the weight of any term change from batch to batch? */
 int dn_net_weights_move(const dn_net *net);
 /* After a failure that may have kept them from arriving: the next pass sets all of them. NULL: no plan. */
@@ -217,8 +227,8 @@ void dn_plan_losses_clear(dn_plan *plan);
 dn_status dn_plan_losses(dn_plan *plan, dn_report *sums);
 /* The same, as dn_plan_losses last read them. */
 void dn_plan_losses_report(const dn_plan *plan, dn_report *sums);
-/* Save the sums (layers, 2), and restore them later though others have cleared them meanwhile: results do not depend on
- * how work is sliced. */
+/* Save the sums (dn_plan_sums), and restore them later though others have cleared them meanwhile: results do not depend
+ * on how work is sliced. */
 void dn_plan_losses_keep(const dn_plan *plan, double *sums);
 void dn_plan_losses_resume(dn_plan *plan, const double *sums);
 /* Forward and backward of a training step, once it is set, with the update if requested; rows as in a pass. */
@@ -247,7 +257,8 @@ uint64_t dn_net_batch_number(const dn_net *net);
 void dn_net_begin_anew(dn_net *net, uint64_t seen);
 uint64_t dn_net_rows_per_update(const dn_net *net);
 double dn_net_rate(const dn_net *net);
-/* Was the last batch part of a warm-up: of the learning rate's (burn_in), or with a term's weight below its target? */
+/* Was the last batch part of a warm-up: of the learning rate's (burn_in), or with a term's weight or limit below its
+ * target? */
 int dn_net_warms_up(const dn_net *net);
 
 /* ---- model_file.c ---- */

@@ -21,8 +21,7 @@ double dn_net_rate(const dn_net *net) {
 
 int dn_net_warms_up(const dn_net *net) {
     int warms_up = dn_schedule_warms_up(&net->schedule, dn_net_batch_number(net));
-    for (int i = 0; i < net->n_layers; i++)
-        warms_up |= dn_net_weight(net, i, net->state.batches) < net->layers[i].term.weight;
+    for (int i = 0; i < net->n_layers; i++) warms_up |= dn_net_rises(net, i, net->state.batches);
     return warms_up;
 }
 

@@ -55,17 +55,22 @@ size_t dn_net_place(const dn_net *net, size_t rows, size_t i) {
 void dn_plan_losses_clear(dn_plan *p) {
     const dn_net *net = p->net;
     net->ops->fill(net->pool, 4 * (size_t)p->n_layers, 0, (float *)p->run.sums); /* as floats: 0 has the same bits */
+    if (net->n_columns) net->ops->fill(net->pool, 2 * net->n_columns, 0, (float *)p->run.columns);
     for (int i = 0; i < p->n_layers; i++) p->layers[i].term.host = 0;
 }
 
 void dn_plan_losses_keep(const dn_plan *p, double *sums) {
     for (int i = 0; i < p->n_layers; i++)
-        sums[2 * i] = p->layers[i].term.sum, sums[2 * i + 1] = p->layers[i].term.weighted;
+        sums[2 * i] = p->layers[i].term.sum, sums[2 * i + 1] = p->layers[i].term.summed;
+    size_t n = 2 * (size_t)p->n_layers;
+    memcpy(sums + n, p->sums + n, p->net->n_columns * sizeof *sums);
 }
 
 void dn_plan_losses_resume(dn_plan *p, const double *sums) {
     const dn_net *net = p->net;
-    net->ops->upload(net->pool, p->run.sums, sums, 2 * (size_t)p->n_layers * sizeof *sums);
+    size_t n = 2 * (size_t)p->n_layers;
+    net->ops->upload(net->pool, p->run.sums, sums, n * sizeof *sums);
+    if (net->n_columns) net->ops->upload(net->pool, p->run.columns, sums + n, net->n_columns * sizeof *sums);
     for (int i = 0; i < p->n_layers; i++) p->layers[i].term.host = 0;
 }
 
@@ -86,14 +91,29 @@ void dn_plan_losses_report(const dn_plan *p, dn_report *report) {
     dn_report_add(report, DN_TOTAL_LOSS, total);
 }
 
+/* What a term's columns cost beyond what has been summed: outside training they count as means over all rows. */
+static double plan_columns_cost(const dn_plan *p, dn_term *term) {
+    const double *columns = p->sums + 2 * p->n_layers + term->kl_columns_at, rows = columns[term->kl_columns];
+    double cost = 0;
+    term->floor = 0;
+    for (int i = 0; i < term->kl_columns && rows > 0; i++) {
+        double below = term->limit - columns[i] / rows;
+        cost += columns[i], term->floor += below > 0 ? below : 0;
+    }
+    return term->weight * (cost + term->floor * rows);
+}
+
 dn_status dn_plan_losses(dn_plan *p, dn_report *report) {
     const dn_net *net = p->net;
-    net->ops->download(net->pool, p->sums, p->run.sums, 2 * (size_t)p->n_layers * sizeof *p->sums);
+    size_t n = 2 * (size_t)p->n_layers;
+    net->ops->download(net->pool, p->sums, p->run.sums, n * sizeof *p->sums);
+    if (net->n_columns) net->ops->download(net->pool, p->sums + n, p->run.columns, net->n_columns * sizeof *p->sums);
     DN_TRY(net->ops->finish(net->pool));
     for (int i = 0; i < p->n_layers; i++) {
         dn_term *term = &p->layers[i].term;
         term->sum = p->sums[2 * i] + term->host;
-        term->weighted = term->type && term->type->latent ? p->sums[2 * i + 1] : term->sum;
+        term->weighted = term->summed = term->type && term->type->latent ? p->sums[2 * i + 1] : term->sum;
+        if (term->kl_columns) term->weighted += plan_columns_cost(p, term);
     }
     dn_plan_losses_report(p, report);
     return DN_OK;

@@ -31,8 +31,8 @@ static const dn_run *plan_run(const dn_plan *p, int i) {
 static size_t plan_rows(const dn_plan *p, int i) { return (size_t)plan_run(p, i)->batch; }
 
 size_t dn_plan_bytes(const dn_plan *p) {
-    size_t floats = p->n_activations + p->n_workspace + (p->deltas ? p->n_deltas : 0) + (size_t)p->net->n_layers;
-    return floats * sizeof(float) + sizeof *p->step + plan_sums_bytes(p);
+    size_t floats = p->n_activations + p->n_workspace + (p->deltas ? p->n_deltas : 0) + 2 * (size_t)p->net->n_layers;
+    return floats * sizeof(float) + sizeof *p->step + plan_sums_bytes(p) + p->net->n_columns * sizeof *p->sums;
 }
 
 /* ---- layers ---- */
@@ -78,11 +78,13 @@ static dn_status plan_lay_out(dn_plan *p) {
     DN_TRY(plan_count(p));
     p->step = net->ops->alloc(net->pool, sizeof *p->step);
     p->run.sums = net->ops->alloc(net->pool, plan_sums_bytes(p));
-    p->sums = dn_alloc(2 * (size_t)p->n_layers, sizeof *p->sums);
-    p->weights = plan_floats(p, (size_t)p->n_layers);
-    p->set_weights = dn_alloc((size_t)p->n_layers, sizeof *p->set_weights);
-    p->run.step = p->step, p->run.weights = p->weights;
-    if (!p->step || !p->run.sums || !p->sums || !p->weights || !p->set_weights) return DN_E_MEMORY;
+    if (net->n_columns) p->run.columns = net->ops->alloc(net->pool, net->n_columns * sizeof *p->run.columns);
+    p->sums = dn_alloc(dn_plan_sums(p), sizeof *p->sums);
+    p->weights = plan_floats(p, 2 * (size_t)p->n_layers);
+    p->set_weights = dn_alloc(2 * (size_t)p->n_layers, sizeof *p->set_weights);
+    p->run.step = p->step, p->run.weights = p->weights, p->run.limits = p->weights + p->n_layers;
+    if (!p->step || !p->run.sums || (net->n_columns && !p->run.columns) || !p->sums || !p->weights || !p->set_weights)
+        return DN_E_MEMORY;
     p->activations = plan_floats(p, p->n_activations);
     p->run.workspace = plan_floats(p, p->n_workspace);
     if (!p->activations || !p->run.workspace) return DN_E_MEMORY;
@@ -122,6 +124,13 @@ double dn_net_weight(const dn_net *net, int layer, uint64_t batch) {
     return term->rule ? dn_kl_rule_beta(term->rule, term->weight, &net->state, batch) : term->weight;
 }
 
+int dn_net_rises(const dn_net *net, int layer, uint64_t batch) {
+    const dn_term *term = &net->layers[layer].term;
+    if (!term->rule) return 0;
+    return dn_net_weight(net, layer, batch) < term->weight ||
+           dn_kl_rule_limit(term->rule, &net->state, batch ? batch : 1) < term->rule->limit;
+}
+
 int dn_net_weights_move(const dn_net *net) {
     int moves = 0;
     for (int i = 0; i < net->n_layers; i++) {
@@ -131,19 +140,28 @@ int dn_net_weights_move(const dn_net *net) {
     return moves;
 }
 
-/* Set by `fill`, which does not wait, and only where they have changed. */
+/* By `fill`, which does not wait, and only if it has changed. */
+static void plan_set_number(dn_plan *p, int i, double number) {
+    float value = (float)number;
+    if (value != p->set_weights[i]) p->net->ops->fill(p->net->pool, 1, value, p->weights + i);
+    p->set_weights[i] = value;
+}
+
 void dn_plan_set_weights(dn_plan *p, uint64_t batch) {
     const dn_net *net = p->net;
     for (int i = 0; i < p->n_layers; i++) {
-        double target = net->layers[i].term.weight;
-        float weight = (float)(p->layers[i].term.weight = batch ? dn_net_weight(net, i, batch) : target);
-        if (weight != p->set_weights[i]) net->ops->fill(net->pool, 1, weight, p->weights + i);
-        p->set_weights[i] = weight;
+        const dn_term *of = &net->layers[i].term;
+        dn_term *term = &p->layers[i].term;
+        term->weight = batch ? dn_net_weight(net, i, batch) : of->weight;
+        plan_set_number(p, i, term->weight);
+        if (!of->rule) continue;
+        term->limit = dn_kl_rule_limit(of->rule, &net->state, batch);
+        plan_set_number(p, p->n_layers + i, term->limit);
     }
 }
 
 void dn_plan_doubt_weights(const dn_plan *p) {
-    for (int i = 0; p && i < p->n_layers; i++) p->set_weights[i] = NAN;
+    for (int i = 0; p && i < 2 * p->n_layers; i++) p->set_weights[i] = NAN;
 }
 
 /* ---- from creation to the end ---- */
@@ -185,7 +203,7 @@ void dn_plan_destroy(dn_plan *p) {
         dn_free(l->buffers);
         dn_free(l->state);
     }
-    void *blocks[] = {p->activations, p->deltas, p->run.workspace, p->step, p->run.sums, p->weights};
+    void *blocks[] = {p->activations, p->deltas, p->run.workspace, p->step, p->run.sums, p->run.columns, p->weights};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
         if (blocks[i]) p->net->ops->free(p->net->pool, blocks[i]);
     dn_plan_unlink(p);

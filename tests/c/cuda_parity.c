@@ -522,6 +522,19 @@ static void test_uniforms(void) {
     array *step = step_of(1), *u = floats("u", n, -1, 1);
     BOTH(uniforms(P, V(step), 0x20003, n, V(u)), 0);
 }
+static void test_bernoulli(void) {
+    for (int way = 0; way < 3; way++) {
+        size_t rows = (size_t)whole(1, 90), cols = (size_t)whole(1, 90);
+        array *step = step_of(1), *x = floats("x", rows * cols, -0.2f, 1.2f), *order = make("order", INTS, rows + 6);
+        for (size_t i = 0; i < rows + 6; i++) ((uint32_t *)order->start)[i] = (uint32_t)((i * 5 + 2) % (rows + 6));
+        BOTH(bernoulli(P, V(step), 33, rows, cols, way > 0, way == 2 ? V(order) : NULL, V(x)), 0);
+    }
+}
+static void test_noise(void) {
+    size_t n = length();
+    array *step = step_of(1), *x = floats("x", n, -1, 1);
+    BOTH(noise(P, V(step), 34, n, 0.7f, V(x)), CLOSE);
+}
 static void test_dropout(void) {
     size_t n = length();
     array *u = floats("u", n, 0, 1), *x = floats("x", n, -1, 1), *y = floats("y", n, -1, 1);
@@ -548,6 +561,36 @@ static void test_reparameterise(void) {
         BOTH(reparameterise(P, rows, latent, V(weight), V(x), given ? V(eps) : NULL, V(z), V(sums),
                             by_row ? V(kl) : NULL),
              CLOSE);
+    }
+}
+static void test_kl_columns(void) {
+    for (int k = 0; k < 3; k++) {
+        size_t rows = (size_t)whole(1, 700), latent = (size_t)(k == 2 ? 1 : whole(1, 40));
+        array *x = posterior(rows, latent), *sums = sums_of(latent + 1);
+        BOTH(kl_columns(P, rows, latent, V(x), V(sums)), CLOSE);
+    }
+}
+static void test_kl_cost(void) {
+    for (int form = DN_KL_FREE_COLUMNS; form <= DN_KL_CAPACITY; form++) {
+        size_t n = (size_t)whole(1, 600);
+        array *kl = floats("kl", n, 0, 2), *limit = floats("limit", 1, 0.5f, 1.5f), *sum = sum_of();
+        array *weight = floats("weight", 1, 0.1f, 2), *factor = floats("factor", n, -1, 1), *columns = sums_of(n + 1);
+        double *c = (double *)(void *)columns->start;
+        for (size_t i = 0; i < n; i++) c[i] = 7 * (double)((float *)kl->start)[i];
+        c[n] = 7;
+        int by_column = form == DN_KL_FREE_COLUMNS;
+        BOTH(kl_cost(P, (dn_kl_form)form, n, V(weight), V(limit), by_column ? NULL : V(kl),
+                     by_column ? V(columns) : NULL, V(factor), V(sum)),
+             CLOSE);
+    }
+}
+static void test_kl_gradient(void) {
+    for (int form = DN_KL_FREE_COLUMNS; form <= DN_KL_CAPACITY; form++) {
+        size_t rows = (size_t)whole(1, 300), latent = (size_t)whole(1, 40);
+        array *x = posterior(rows, latent), *weight = floats("weight", 1, 0.1f, 2);
+        array *factor = floats("factor", form == DN_KL_FREE_COLUMNS ? latent : rows, -1, 1);
+        array *dx = floats("dx", rows * 2 * latent, -1, 1);
+        BOTH(kl_gradient(P, (dn_kl_form)form, rows, latent, 0.4, V(weight), V(x), V(factor), V(dx)), CLOSE);
     }
 }
 static void test_reparameterise_gradient(void) {

@@ -1,101 +1,97 @@
-/* Likelihoods of some columns of the truth: rows side by side. The derivative by a spread that columns share is added
- * up over the rows in order: of one number along with the rows, of one for each column in a pass by column. */
+/* Likelihoods of some columns of the truth: rows side by side. The derivative by a spread that rows share is added up
+ * over the rows in order: of one number along with the rows, of one for each column in a pass by column. */
+#include "cpu/cpu_likelihood.h"
 #include "cpu/cpu_ops.h"
-#include "net/likelihood.h"
 #include <math.h>
+
+/* Scales of learned numbers are computed for up to STRIP columns at a time, and used for up to BLOCK rows. */
+enum { STRIP = 256, BLOCK = 32 };
+
+const dn_likelihood_kernels *dn_cpu_likelihood_kernels(void) {
+    static const dn_likelihood_kernels *const tables[] = DN_PER_ISA(dn_likelihood_kernels);
+    return tables[dn_cpu_isa()];
+}
+
+void dn_fixed_scales(const dn_likelihood_terms *of, float fixed[DN_SCALES]) {
+    double r = exp((double)of->scale.log);
+    fixed[DN_SCALE_FACTOR] = of->scale.inverse, fixed[DN_SCALE_CONSTANT] = of->scale.log + of->constant;
+    fixed[DN_SCALE_DIGAMMA] = 0, fixed[DN_SCALE_SLOPE] = 1;
+    if (of->kind != DN_LOSS_NEGATIVE_BINOMIAL) return;
+    fixed[DN_SCALE_FACTOR] = (float)r, fixed[DN_SCALE_CONSTANT] = (float)(DN_HALF_LOG_2PI + dn_log_gamma_rest(r));
+    fixed[DN_SCALE_DIGAMMA] = (float)(r * dn_digamma_rest(r));
+}
 
 typedef struct likelihood_job {
     const dn_head *head;
-    dn_likelihood_terms terms;
+    const dn_likelihood_kernels *kernels;
+    dn_values values; /* with what is the same for all values */
     const float *x, *truth, *spread, *row_weight;
     float *loss, *gradient, *spread_gradient;
 } likelihood_job;
 
 static float row_weight_of(const likelihood_job *j, size_t r) { return j->row_weight ? j->row_weight[r] : 1; }
 
-/* ---- a value at a time ---- */
+/* The job's values, with the scales of n learned numbers. */
+typedef struct strip {
+    dn_values values;
+    float scales[DN_SCALES][STRIP];
+} strip;
 
-static dn_scale scale_at(const likelihood_job *j, const float *x, size_t c) {
+static void strip_of(strip *s, const likelihood_job *j, size_t n, const float *spread) {
+    s->values = j->values;
+    float *to[DN_SCALES];
+    for (int i = 0; i < DN_SCALES; i++) s->values.scales[i] = to[i] = s->scales[i];
+    j->kernels->scales(&j->values.of, n, spread, to);
+}
+
+/* Up to BLOCK rows from `first` on; the weighted derivatives by a single spread. */
+static double values_block(const likelihood_job *j, size_t first, size_t rows) {
     const dn_head *h = j->head;
-    if (h->spread == DN_SPREAD_FIXED) return j->terms.scale;
-    return dn_scale_of(h->likelihood.kind, h->spread == DN_SPREAD_VALUE ? x[h->columns + c]
-                                           : h->spread == DN_SPREAD_ONE ? *j->spread
-                                                                        : j->spread[c]);
-}
-
-/* The row's loss; *spread: the derivatives by the spread, added up. */
-static double values_row(const likelihood_job *j, float weight, const float *x, const float *truth, float *gradient,
-                         double *spread) {
-    const dn_head *h = j->head;
-    double loss = 0;
-    for (size_t c = 0; c < h->columns; c++) {
-        dn_value_loss v = dn_likelihood_value(&j->terms, scale_at(j, x, c), x[c], truth[c]);
-        loss += v.error, *spread += v.spread;
-        if (gradient) gradient[c] = weight * v.gradient;
-        if (gradient && h->spread == DN_SPREAD_VALUE)
-            gradient[h->columns + c] = weight * v.spread * dn_log_variance_slope(x[h->columns + c]);
+    double losses[BLOCK] = {0}, all = 0;
+    strip s;
+    s.values = j->values;
+    for (size_t c = 0, n; c < h->columns; c += n) {
+        n = h->columns - c < STRIP ? h->columns - c : STRIP;
+        if (h->spread == DN_SPREAD_COLUMN) strip_of(&s, j, n, j->spread + c);
+        for (size_t i = 0; i < rows; i++) {
+            size_t r = first + i;
+            const float *x = j->x + r * h->x_step + c, *truth = j->truth + r * h->truth_step + c;
+            float *gradient = j->gradient ? j->gradient + r * h->x_step + c : NULL;
+            double spread = 0;
+            int by_value = h->spread == DN_SPREAD_VALUE, by_one = h->spread == DN_SPREAD_ONE && j->spread_gradient;
+            dn_value_results to = {.gradient = gradient, .weight = row_weight_of(j, r)};
+            if (by_value) strip_of(&s, j, n, x + h->columns), to.spread = gradient ? gradient + h->columns : NULL;
+            if (by_one) to.spread_sum = &spread;
+            losses[i] += j->kernels->values(&s.values, n, x, truth, &to);
+            all += to.weight * spread;
+        }
     }
-    return loss;
+    for (size_t i = 0; j->loss && i < rows; i++) j->loss[first + i] += (float)losses[i];
+    return all;
 }
 
-/* ---- categorical ---- */
-
-/* ln of the sum of e^x */
-static double log_sum(size_t n, const float *x) {
-    double largest = x[0], sum = 0;
-    for (size_t i = 1; i < n; i++) largest = x[i] > largest ? x[i] : largest;
-    for (size_t i = 0; i < n; i++) sum += exp(x[i] - largest);
-    return largest + log(sum);
-}
-
-static double one_hot_loss(size_t n, float weight, const float *x, const float *truth, float *gradient) {
-    double all = log_sum(n, x), loss = 0, share = 0;
-    for (size_t i = 0; i < n; i++) share += truth[i];
-    int missing = isnan(share);
-    for (size_t i = 0; i < n; i++) {
-        if (!missing && truth[i] != 0) loss += truth[i] * (all - x[i]);
-        if (gradient) gradient[i] = missing ? 0 : weight * (float)(share * exp(x[i] - all) - truth[i]);
-    }
-    return loss;
-}
-
-static double code_loss(size_t n, float weight, const float *x, float code, float *gradient) {
-    double all = log_sum(n, x), loss = 0;
-    size_t at = code >= 0 && code < (float)n ? (size_t)code : n;
-    float none = isnan(code) ? 0 : at == n || (float)at != code ? NAN : 1; /* what every probability is multiplied by */
-    if (none != 0) loss = none * (all - x[at < n ? at : 0]);
-    for (size_t i = 0; gradient && i < n; i++)
-        gradient[i] = none == 0 ? 0 : none * weight * (float)(exp(x[i] - all) - (i == at));
-    return loss;
-}
-
-static double categorical_row(const likelihood_job *j, float weight, const float *x, const float *truth,
-                              float *gradient) {
+static double categorical_row(const likelihood_job *j, size_t r) {
     const dn_head *h = j->head;
     size_t groups = h->classes ? h->columns : h->groups, n = h->classes ? h->classes : h->columns / groups;
-    double loss = 0;
-    for (size_t g = 0; g < groups; g++, x += n, truth += h->classes ? 1 : n) {
-        float *to = gradient ? gradient + g * n : NULL;
-        loss += h->classes ? code_loss(n, weight, x, *truth, to) : one_hot_loss(n, weight, x, truth, to);
-    }
-    return loss;
+    const float *x = j->x + r * h->x_step, *truth = j->truth + r * h->truth_step;
+    float *gradient = j->gradient ? j->gradient + r * h->x_step : NULL, weight = row_weight_of(j, r);
+    return (h->classes ? j->kernels->codes : j->kernels->one_hots)(groups, n, weight, x, truth, gradient);
 }
 
-/* ---- the operations ---- */
-
-/* Rows [from, to); their weighted derivatives by a single spread. */
+/* Rows [from, to); the weighted derivatives by a single spread. */
 static double likelihood_rows(const void *context, size_t from, size_t to) {
     const likelihood_job *j = context;
-    const dn_head *h = j->head;
     double all = 0;
-    for (size_t r = from; r < to; r++) {
-        const float *x = j->x + r * h->x_step, *truth = j->truth + r * h->truth_step;
-        float *gradient = j->gradient ? j->gradient + r * h->x_step : NULL, weight = row_weight_of(j, r);
-        double spread = 0, loss = h->likelihood.kind == DN_LOSS_CATEGORICAL
-                                      ? categorical_row(j, weight, x, truth, gradient)
-                                      : values_row(j, weight, x, truth, gradient, &spread);
-        if (j->loss) j->loss[r] += (float)loss;
-        all += weight * spread;
+    if (j->head->likelihood.kind == DN_LOSS_CATEGORICAL) {
+        for (size_t r = from; r < to; r++) {
+            double loss = categorical_row(j, r);
+            if (j->loss) j->loss[r] += (float)loss;
+        }
+        return 0;
+    }
+    for (size_t r = from, n; r < to; r += n) {
+        n = to - r < BLOCK ? to - r : BLOCK;
+        all += values_block(j, r, n);
     }
     return all;
 }
@@ -103,27 +99,36 @@ static double likelihood_rows(const void *context, size_t from, size_t to) {
 static void likelihood_columns(const void *context, size_t from, size_t to) {
     const likelihood_job *j = context;
     const dn_head *h = j->head;
-    for (size_t c = from; c < to; c++) {
-        dn_scale scale = scale_at(j, j->x, c);
-        double sum = 0;
-        for (size_t r = 0; r < h->rows; r++)
-            sum +=
-                row_weight_of(j, r) *
-                dn_likelihood_value(&j->terms, scale, j->x[r * h->x_step + c], j->truth[r * h->truth_step + c]).spread;
-        j->spread_gradient[c] += (float)(sum * dn_log_variance_slope(j->spread[c]));
+    strip s;
+    for (size_t c = from, n; c < to; c += n) {
+        n = to - c < STRIP ? to - c : STRIP;
+        strip_of(&s, j, n, j->spread + c);
+        j->kernels->column_spreads(&s.values, h->rows, n, j->x + c, h->x_step, j->truth + c, h->truth_step,
+                                   j->row_weight, j->spread_gradient + c);
     }
 }
 
 void cpu_likelihood(dn_pool *pool, const dn_head *head, const float *x, const float *truth, const float *spread,
                     const float *row_weight, float *loss, float *gradient, float *spread_gradient) {
-    likelihood_job job = {
-        head, dn_likelihood_terms_of(&head->likelihood), x, truth, spread, row_weight, loss, gradient, spread_gradient};
+    likelihood_job job = {.head = head,
+                          .kernels = dn_cpu_likelihood_kernels(),
+                          .values.of = dn_likelihood_terms_of(&head->likelihood),
+                          .x = x,
+                          .truth = truth,
+                          .spread = spread,
+                          .row_weight = row_weight,
+                          .loss = loss,
+                          .gradient = gradient,
+                          .spread_gradient = spread_gradient};
+    float *fixed = job.values.fixed, *const one[DN_SCALES] = {fixed, fixed + 1, fixed + 2, fixed + 3};
+    if (head->spread == DN_SPREAD_FIXED) dn_fixed_scales(&job.values.of, fixed);
+    if (head->spread == DN_SPREAD_ONE) job.kernels->scales(&job.values.of, 1, spread, one);
     size_t row = head->columns * dn_head_parameters(head);
-    double sum = dn_range_sum(pool, head->rows, dn_grain_of(8 * row), likelihood_rows, &job);
+    double sum = dn_range_sum(pool, head->rows, dn_grain_of(4 * row), likelihood_rows, &job);
     if (!spread_gradient) return;
-    if (head->spread == DN_SPREAD_ONE) *spread_gradient += (float)(sum * dn_log_variance_slope(*spread));
+    if (head->spread == DN_SPREAD_ONE) *spread_gradient += (float)(sum * fixed[DN_SCALE_SLOPE]);
     if (head->spread == DN_SPREAD_COLUMN)
-        dn_range_run(pool, head->columns, dn_grain_of(8 * head->rows), likelihood_columns, &job);
+        dn_range_run(pool, head->columns, dn_grain_of(4 * head->rows), likelihood_columns, &job);
 }
 
 typedef struct mean_job {
@@ -133,30 +138,26 @@ typedef struct mean_job {
     float *out;
 } mean_job;
 
-static void one_hot_mean(size_t n, const float *x, float *out) {
-    double all = log_sum(n, x);
-    for (size_t i = 0; i < n; i++) out[i] = (float)exp(x[i] - all);
+static void mean_row(const dn_head *h, const float *x, float *out) {
+    const dn_cpu_kernels *k = dn_cpu_kernels_get();
+    dn_loss kind = h->likelihood.kind;
+    size_t n = h->columns, size = kind == DN_LOSS_CATEGORICAL && !h->classes ? n / h->groups : 1;
+    if (kind == DN_LOSS_CATEGORICAL && h->classes) {
+        for (size_t c = 0; c < n; c++, x += h->classes) {
+            size_t most = 0;
+            for (size_t i = 1; i < h->classes; i++) most = x[i] > x[most] ? i : most;
+            out[c] = (float)most;
+        }
+    } else if (kind == DN_LOSS_CATEGORICAL) {
+        for (size_t g = 0; g < h->groups; g++) k->softmax(size, 1, x + g * size, out + g * size);
+    } else {
+        for (size_t c = 0; c < n; c++) out[c] = dn_likelihood_mean_value(kind, x[c]);
+    }
 }
 
 static void mean_rows(const void *context, size_t from, size_t to) {
     const mean_job *j = context;
-    const dn_head *h = j->head;
-    for (size_t r = from; r < to; r++) {
-        const float *x = j->x + r * h->x_step;
-        float *out = j->out + r * j->out_step;
-        if (h->likelihood.kind != DN_LOSS_CATEGORICAL) {
-            for (size_t c = 0; c < h->columns; c++) out[c] = dn_likelihood_mean_value(h->likelihood.kind, x[c]);
-        } else if (h->classes) {
-            for (size_t c = 0; c < h->columns; c++, x += h->classes) {
-                size_t most = 0;
-                for (size_t i = 1; i < h->classes; i++) most = x[i] > x[most] ? i : most;
-                out[c] = (float)most;
-            }
-        } else {
-            size_t n = h->columns / h->groups;
-            for (size_t g = 0; g < h->groups; g++) one_hot_mean(n, x + g * n, out + g * n);
-        }
-    }
+    for (size_t r = from; r < to; r++) mean_row(j->head, j->x + r * j->head->x_step, j->out + r * j->out_step);
 }
 
 void cpu_likelihood_mean(dn_pool *pool, const dn_head *head, const float *x, size_t out_step, float *out) {

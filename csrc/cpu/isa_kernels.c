@@ -1,54 +1,9 @@
 /* Kernels over vectors, compiled once per instruction set with -DDN_ISA=base, avx2, avx512. The formulas are in
- * docs/numerics.md; tests/c/test_kernels.c has them in plain double precision. Sums are kept in double precision, one
- * per lane, and the lanes are added in order. */
-#include "cpu/cpu_kernels.h"
-#include "cpu/isa_math.h"
+ * docs/numerics.md; tests/c/test_kernels.c has them in plain double precision. */
+#include "cpu/cpu_likelihood.h"
+#include "cpu/isa_sums.h"
 #include "net/latent.h"
-#include "net/likelihood.h"
 #include <math.h>
-
-/* One double for each lane of a vector, as two vectors: compilers generate poor code for a type of twice the register
- * width. */
-typedef float half_vec __attribute__((vector_size(VL * 2)));
-typedef double half_dvec __attribute__((vector_size(VL * 4)));
-typedef struct dvec {
-    half_dvec low, high;
-} dvec;
-INLINE dvec widen(vec x) {
-    half_vec halves[2];
-    memcpy(halves, &x, sizeof x);
-    return (dvec){__builtin_convertvector(halves[0], half_dvec), __builtin_convertvector(halves[1], half_dvec)};
-}
-INLINE vec narrow(dvec x) {
-    half_vec halves[2] = {__builtin_convertvector(x.low, half_vec), __builtin_convertvector(x.high, half_vec)};
-    vec v;
-    memcpy(&v, halves, sizeof v);
-    return v;
-}
-INLINE void add(dvec *to, dvec x) { to->low += x.low, to->high += x.high; }
-INLINE void add_product(dvec *to, dvec x, dvec y) { to->low += x.low * y.low, to->high += x.high * y.high; }
-INLINE dvec minus(dvec x, dvec y) { return (dvec){x.low - y.low, x.high - y.high}; }
-INLINE double lanes(const dvec *x) {
-    double s = 0;
-    for (int i = 0; i < VL / 2; i++) s += x->low[i];
-    for (int i = 0; i < VL / 2; i++) s += x->high[i];
-    return s;
-}
-
-/* The first n <= VL values, followed by zeros. */
-INLINE vec load_n(const float *p, size_t n) {
-    vec v = {0};
-    if (n >= VL) return load(p);
-    memcpy(&v, p, n * sizeof *p);
-    return v;
-}
-INLINE void store_n(float *p, vec v, size_t n) {
-    if (n >= VL)
-        store(p, v);
-    else
-        memcpy(p, &v, n * sizeof *p);
-}
-#define EACH_VECTOR(i, n, left) for (size_t i = 0, left = (n); i < (n); i += VL, left -= VL)
 
 /* ---- plain vectors: the compiler vectorises these ---- */
 
@@ -201,17 +156,6 @@ INLINE double loss_of(const dn_likelihood of, size_t n, const float *x, const fl
     return total;
 }
 
-static double likelihood_values(const dn_likelihood *of, size_t n, const float *x, const float *truth, float *error,
-                                float *gradient) {
-    dn_likelihood_terms terms = dn_likelihood_terms_of(of);
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) {
-        dn_value_loss v = dn_likelihood_value(&terms, terms.scale, x[i], truth[i]);
-        error[i] = v.error, gradient[i] = v.gradient, sum += v.error;
-    }
-    return sum;
-}
-
 /* The loop for one kind of loss, so that the compiler sees no branch in it. */
 #define LOSS_OF(which) \
     case which: return loss_of((dn_likelihood){which, {of->p[0], of->p[1]}}, n, x, truth, error, gradient)
@@ -229,7 +173,7 @@ static double loss(const dn_likelihood *of, size_t n, const float *x, const floa
     case DN_LOSS_LAPLACE:
     case DN_LOSS_STUDENT_T:
     case DN_LOSS_POISSON:
-    case DN_LOSS_NEGATIVE_BINOMIAL: return likelihood_values(of, n, x, truth, error, gradient);
+    case DN_LOSS_NEGATIVE_BINOMIAL: return CAT(dn_likelihood_kernels, DN_ISA).loss(of, n, x, truth, error, gradient);
     case DN_LOSS_CATEGORICAL:
     case DN_LOSS_COUNT: break;
     }
@@ -259,14 +203,6 @@ static void softmax(size_t n, float temperature, const float *x, float *y) {
 }
 
 /* ---- the reparameterisation, on arrays of log-variances, means and noise ---- */
-
-/* The clamped log-variance, and the slope of the clamping; see latent.h. */
-INLINE vec log_variance(vec x, vec *slope) {
-    const vec size = vec_abs(x), beyond = size - DN_LOG_VARIANCE_START;
-    const ivec large = size > DN_LOG_VARIANCE_PLAIN;
-    *slope = select(large, 0.5f / beyond, splat(1));
-    return select(large, with_sign(DN_LOG_VARIANCE_BASE + 0.5f * vec_log(beyond), x), x);
-}
 
 /* z = mu + exp(b/2) eps; the sum of 0.5 (exp(b) - 1 - b + mu^2), b = b(lv) */
 static double reparameterise(size_t n, const float *lv, const float *mu, const float *eps, float *z) {

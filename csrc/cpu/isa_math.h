@@ -5,6 +5,7 @@
 #ifndef DN_ISA_MATH_H
 #define DN_ISA_MATH_H
 #include "cpu/isa_simd.h"
+#include "net/latent.h"
 
 typedef uint32_t uvec __attribute__((vector_size(VL * 4)));
 
@@ -28,18 +29,27 @@ INLINE vec vec_floor(vec x) {
     return select(vec_abs(x) < 4194304.0f, down, select(vec_abs(x) < 8388608.0f, down, x));
 }
 
-/* x = n ln 2 + r, |r| <= ln(2)/2: gives n and expm1(r). |x| < 2^20. */
-INLINE vec exp_parts(vec x, ivec *n) {
+/* x = n ln 2 + r, |r| <= ln(2)/2; |x| < 2^20 */
+INLINE vec exp_reduced(vec x, ivec *n) {
     vec shifted = x * 1.44269504f + ROUNDER, whole = shifted - ROUNDER;
     vec r = x - whole * 0.693359375f; /* exact: nine bits */
-    r = r + whole * 2.12194440e-4f;   /* ln 2 = 0.693359375 - 2.1219444e-4 */
+    *n = (ivec)shifted - (ivec)splat(ROUNDER);
+    return r + whole * 2.12194440e-4f; /* ln 2 = 0.693359375 - 2.1219444e-4 */
+}
+
+/* (expm1(r) - r) / r^2 */
+INLINE vec exp_poly(vec r) {
     vec q = splat(1.991357421502471e-4f);
     q = q * r + 1.3941022334620357e-3f;
     q = q * r + 8.33327416330576e-3f;
     q = q * r + 4.166635498404503e-2f;
     q = q * r + 0.1666666716337204f;
-    q = q * r + 0.5f;
-    *n = (ivec)shifted - (ivec)splat(ROUNDER);
+    return q * r + 0.5f;
+}
+
+/* n and expm1(r) */
+INLINE vec exp_parts(vec x, ivec *n) {
+    vec r = exp_reduced(x, n), q = exp_poly(r);
     return q * (r * r) + r;
 }
 
@@ -59,14 +69,8 @@ INLINE vec vec_expm1(vec x) {
     return select(n == 0, select(x == 0, x, p), result); /* -0 stays -0 */
 }
 
-/* log of m 2^e, with sqrt(1/2) <= m < sqrt(2): f - f^2/2 + f^3 q(f) + e ln 2, f = m - 1 */
-INLINE vec vec_log(vec x) {
-    ivec tiny = x < 1.17549435e-38f;
-    vec scaled = select(tiny, x * 8388608.0f, x);
-    uvec bits = (uvec)scaled; /* unsigned: negative lanes, whose results are discarded, would overflow */
-    ivec e = (ivec)(bits - 0x3f3504f3) >> 23; /* 0x3f3504f3: sqrt(1/2) */
-    vec f = (vec)(bits - ((uvec)e << 23)) - 1;
-    vec power = __builtin_convertvector(e - (tiny & 23), vec);
+/* (log(1 + f) - f + f^2/2) / f^3 */
+INLINE vec log_poly(vec f) {
     vec q = splat(0.06746601313352585f);
     q = q * f - 0.11675640940666199f;
     q = q * f + 0.11888174712657928f;
@@ -75,7 +79,18 @@ INLINE vec vec_log(vec x) {
     q = q * f - 0.1666799634695053f;
     q = q * f + 0.2000211924314499f;
     q = q * f - 0.25000008940696716f;
-    q = q * f + 0.3333331346511841f;
+    return q * f + 0.3333331346511841f;
+}
+
+/* log of m 2^e, with sqrt(1/2) <= m < sqrt(2): f - f^2/2 + f^3 q(f) + e ln 2, f = m - 1 */
+INLINE vec vec_log(vec x) {
+    ivec tiny = x < 1.17549435e-38f;
+    vec scaled = select(tiny, x * 8388608.0f, x);
+    uvec bits = (uvec)scaled; /* unsigned: negative lanes, whose results are discarded, would overflow */
+    ivec e = (ivec)(bits - 0x3f3504f3) >> 23; /* 0x3f3504f3: sqrt(1/2) */
+    vec f = (vec)(bits - ((uvec)e << 23)) - 1;
+    vec power = __builtin_convertvector(e - (tiny & 23), vec);
+    vec q = log_poly(f);
     vec square = f * f, y = f * square * q - power * 2.12194440e-4f - 0.5f * square;
     y = (y + f) + power * 0.693359375f;
     vec endless = splat(__builtin_inff());
@@ -83,6 +98,17 @@ INLINE vec vec_log(vec x) {
     y = select(x == 0, -endless, y);
     ivec none = ~(x >= 0); /* negative or NaN */
     return select(none, splat(__builtin_nanf("")), y);
+}
+
+/* A log-variance as it counts, and the slope of the bound; see latent.h. */
+INLINE vec vec_bounded(vec x, float plain, float start, float base, vec *slope) {
+    const vec size = vec_abs(x), beyond = size - start;
+    const ivec large = size > plain;
+    *slope = select(large, 0.5f / beyond, splat(1));
+    return select(large, with_sign(base + 0.5f * vec_log(beyond), x), x);
+}
+INLINE vec log_variance(vec x, vec *slope) {
+    return vec_bounded(x, DN_LOG_VARIANCE_PLAIN, DN_LOG_VARIANCE_START, DN_LOG_VARIANCE_BASE, slope);
 }
 
 /* 0 <= y <= 1: 2 atanh(s) = 2 s (1 + z q(z)), s = y / (y + 2), z = s^2 <= 1/9 */

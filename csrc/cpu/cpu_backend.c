@@ -12,6 +12,7 @@
 
 DN_PER_ISA_EXTERN(dn_cpu_kernels, dn_cpu_kernels);
 DN_PER_ISA_EXTERN(dn_dense_kernels, dn_dense_kernels);
+DN_PER_ISA_EXTERN(dn_train_kernel, dn_train_kernel);
 
 static const char *const isas[] = {"base", "avx2", "avx512", NULL};
 
@@ -69,6 +70,11 @@ const dn_cpu_kernels *dn_cpu_kernels_get(void) {
 const dn_dense_kernels *dn_cpu_dense_kernels(void) {
     static const dn_dense_kernels *const tables[] = DN_PER_ISA(dn_dense_kernels);
     return tables[dn_cpu_isa()];
+}
+
+const dn_train_kernel *dn_cpu_train_kernel(void) {
+    static const dn_train_kernel *const kernels[] = DN_PER_ISA(dn_train_kernel);
+    return kernels[dn_cpu_isa()];
 }
 
 const dn_cpu_conv_kernels *dn_cpu_conv_kernels_get(void) {

@@ -2,7 +2,7 @@
  * isa_dense.c computes; with many, cpu_dense_many.c does it with matrix products. */
 #ifndef DN_CPU_DENSE_H
 #define DN_CPU_DENSE_H
-#include "backend/backend.h"
+#include "cpu/cpu_kernels.h"
 #include <stdatomic.h>
 
 enum {
@@ -29,6 +29,14 @@ typedef struct dn_dense_kernels {
 } dn_dense_kernels;
 
 const dn_dense_kernels *dn_cpu_dense_kernels(void);
+
+/* Gradient and update of the weights (isa_train.c) for outputs [from, to) and inputs [left, right), whose numbers are
+ * multiples of `rows` and of `cols`; dy is before the activation. */
+typedef struct dn_train_kernel {
+    void (*train)(const dn_dense_pass *pass, const dn_update *update, int from, int to, int left, int right);
+    int rows, cols;
+} dn_train_kernel;
+const dn_train_kernel *dn_cpu_train_kernel(void);
 
 enum {
     DN_DENSE_CHUNKS = 32,  /* most chunks of a layer's outputs */

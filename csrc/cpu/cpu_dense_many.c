@@ -11,7 +11,8 @@ enum {
     OWNED_ROWS = 64,
     TOGETHER_ROWS = 256, /* of a chunk of the forward pass, and of losses and gradients beside each other */
     LINE = 16,           /* floats */
-    UNIT = 8             /* outputs */
+    STRIP = 48,
+    UNIT = 8 /* outputs */
 };
 static inline int least(int a, int b) { return a < b ? a : b; }
 
@@ -74,7 +75,7 @@ static void tile_fetch(const dn_dense_pass *p, size_t at, int n) {
 
 /* Gradient and update for outputs [from, to), at most tile_rows of them, and inputs [left, right), at most tile_cols.
  */
-static void tile_train(const dn_dense_pass *p, int from, int to, int left, int right) {
+static void plain_train(const dn_dense_pass *p, int from, int to, int left, int right) {
     enum { AHEAD = 2 }; /* rows */
     const dn_dense_shape *s = &p->shape;
     const dn_update update = dn_update_of(p->optimizer, p->step, p->factor, p->decay);
@@ -90,9 +91,20 @@ static void tile_train(const dn_dense_pass *p, int from, int to, int left, int r
     }
 }
 
+/* The same with both at a time, as far as whole vectors go. */
+static void tile_train(const dn_dense_pass *p, int from, int to, int left, int right) {
+    const dn_train_kernel *kernel = dn_cpu_train_kernel();
+    const dn_update update = dn_update_of(p->optimizer, p->step, p->factor, p->decay);
+    int bottom = to - (to - from) % kernel->rows, edge = right - (right - left) % kernel->cols;
+    if (p->shape.rows > OWNED_ROWS) bottom = from; /* products alone have larger tiles, and are what takes time */
+    kernel->train(p, &update, from, bottom, left, edge);
+    if (from < bottom && edge < right) plain_train(p, from, bottom, edge, right);
+    if (bottom < to) plain_train(p, bottom, to, left, right);
+}
+
 /* Where part i of n begins, a multiple of `unit`. */
 static int part_from(int all, size_t n, size_t i, int unit) {
-    return i == n ? all : (int)((size_t)all * i / n) / unit * unit;
+    return i == n ? all : (int)((size_t)all * i / n + (size_t)unit / 2) / unit * unit;
 }
 
 /* An even number of rows of tiles, so that two threads have equal shares. */
@@ -123,21 +135,21 @@ typedef struct outputs_job {
 } outputs_job;
 
 /* A power of two, so that 2, 4 or 8 threads have equal shares; chunks are fewer than the work would allow, as every one
- * has a part of dx. */
+ * has a part of dx. More rows take packed products, which go in strips of three vectors. */
 static size_t output_chunks(const dn_dense_shape *s) {
-    enum { FLOPS = 90000, LEAST_OUTPUTS = 24 };
+    enum { FLOPS = 90000 };
     double flops = 2.0 * least(s->rows, TOGETHER_ROWS) * s->inputs * s->outputs;
-    size_t chunks = 1;
+    size_t chunks = 1, least_outputs = s->rows > OWNED_ROWS ? STRIP : STRIP / 2;
     while (2 * chunks <= DN_DENSE_CHUNKS && 4.0 * (double)(chunks * chunks) * FLOPS <= flops &&
-           2 * chunks * LEAST_OUTPUTS <= (size_t)s->outputs)
+           2 * chunks * least_outputs <= (size_t)s->outputs)
         chunks *= 2;
     return chunks;
 }
 
-/* The first output of a chunk: whole lines of y and of dy are one core's, if chunks are not too small. */
+/* The first output of a chunk. */
 static int output_from(const dn_dense_shape *s, size_t chunks, size_t chunk) {
-    size_t n = (size_t)s->outputs / chunks;
-    return part_from(s->outputs, chunks, chunk, n >= 6 * LINE ? 3 * LINE : n >= 2 * LINE ? LINE : UNIT);
+    int wide = (size_t)s->outputs >= (STRIP + LINE) * chunks;
+    return part_from(s->outputs, chunks, chunk, s->rows > OWNED_ROWS && chunks > 1 ? STRIP : wide ? LINE : UNIT);
 }
 
 static void forward_chunk(void *context, size_t chunk) {

@@ -506,7 +506,7 @@ typedef struct dn_progress {
     const char *warning; /* NULL, or one line, valid until the trainer's next call; once for every problem */
     /* Everything as named numbers, as in the log: epoch (number of the running or just finished one), batch (updates
      * since the schedule began), rows (of the epoch), epoch_done, losses and scores of the report; with epoch_done
-     * valid_loss and its parts; learning_rate, beta, seconds, rows_per_second, kl_cost, valid_kl_cost */
+     * valid_loss and its parts; learning_rate, beta, kl_cost, valid_kl_cost, seconds, rows_per_second */
     dn_report record;
     dn_stop stopped; /* once finished: why */
     int kept_epoch;  /* whose weights remain if the training ends now */

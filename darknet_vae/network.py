@@ -95,7 +95,7 @@ class Progress:
     """The epoch whose weights remain if the training ends now; 0: none is finished."""
     record: dict[str, float] = field(default_factory=dict)
     """Everything as numbers by name, as in a line of the log: epoch, batch, rows, epoch_done, losses, valid_loss and its parts,
-    learning_rate, beta, seconds, rows_per_second, kl_cost."""
+    learning_rate, beta, kl_cost, seconds, rows_per_second."""
 
 
 class History(Mapping[str, list[float]]):

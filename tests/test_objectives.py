@@ -224,10 +224,11 @@ def test_without_a_latent_loss_there_is_no_kl_cost(network: Build) -> None:
 
 
 def test_columns_of_earlier_logs_stay_where_they_were(network: Build) -> None:
+    """Counted from the front, and the times from the back."""
     network(vae("")).train(rows_of(40), 1, holdout=0.2, log="log.csv")
     assert list(table("log.csv")[0]) == [
         "epoch", "batch", "rows", "epoch_done", "image_loss", "latent_loss", "total_loss", "valid_image_loss",
-        "valid_latent_loss", "valid_loss", "learning_rate", "beta", "seconds", "rows_per_second", "kl_cost", "valid_kl_cost",
+        "valid_latent_loss", "valid_loss", "learning_rate", "beta", "kl_cost", "valid_kl_cost", "seconds", "rows_per_second",
     ]  # fmt: skip
 
 

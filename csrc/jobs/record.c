@@ -41,7 +41,8 @@ void dn_record_weights(const dn_net *net, dn_report *record) {
     }
 }
 
-/* Make it the last one, so that columns of earlier versions' logs stay where they were. */
+/* Make it the last one. Before the times, so that columns of earlier versions' logs stay where they were, counted from
+ * the front, and times from the back. */
 static void record_move_last(dn_report *record, const char *name) {
     const dn_value *found = dn_report_find(record, name);
     if (!found) return;
@@ -71,8 +72,8 @@ void dn_trainer_record(const dn_trainer *t, dn_record_kind kind, const dn_report
     if (kind != DN_RECORD_PART) record_held_out(t, kind, supervised, record);
     dn_report_add(record, "learning_rate", dn_net_rate(net));
     dn_record_weights(net, record);
-    dn_report_add(record, "seconds", dn_now() - t->clock.started);
-    dn_report_add(record, "rows_per_second", dn_trainer_speed(t));
     record_move_last(record, DN_KL_COST);
     record_move_last(record, "valid_" DN_KL_COST);
+    dn_report_add(record, "seconds", dn_now() - t->clock.started);
+    dn_report_add(record, "rows_per_second", dn_trainer_speed(t));
 }

@@ -204,13 +204,11 @@ def manifold(net: Network, n: int = 20, limit: float = 3.0, shape: Shape | None 
 
 def samples(net: Network, n: int = 64, seed: int = 0, shape: Shape | None = None) -> Figure:
     """n images decoded from the prior."""
-    from .network import sample_prior
-
     form = image_shape(net, shape)
     if not net.variational:
         raise errors.UsageError(f"{net.cfg}: the network has no [sampling] layer to sample from")
     _some(n)
-    pictures = images(net.sample(sample_prior(n, net.latent_size, seed)), form)
+    pictures = images(net.sample(n=n, seed=seed), form)
     columns = math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
     figure = _figure(7, 7 * rows / columns * form[1] / form[2])

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import BINARY, ROOT, program, run
+from test_gradients import Problem, check
 
 import darknet_vae as dv
 from darknet_vae import errors
@@ -232,6 +233,215 @@ def test_nothing_is_drawn_from_a_loss_that_is_no_likelihood(network: Build) -> N
     without = vae().split("[cost]")[0]
     with pytest.raises(errors.UsageError, match=r"without a \[cost\]"):
         network(without).sample(n=2, draw=True)
+
+
+# ---- a learned mixture as the prior ----
+
+MIXTURE = "prior=mixture\ncomponents={}"
+TWO = """[net]
+batch=5
+inputs=7
+[connected]
+output=5
+activation=tanh
+[connected]
+output=6
+activation=linear
+[sampling]
+beta=0.7
+prior=mixture
+components=4
+[connected]
+output=4
+activation=linear
+[sampling]
+beta=0.3
+prior=mixture
+components=1
+[connected]
+output=5
+activation=tanh
+[cost]
+type=sse
+"""
+
+
+def prior_of(net: dv.Network, index: int = 2) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """log weights, means, log-variances of the mixture, in double precision."""
+    logits, means, log_variances = (
+        net.layers[index].params[name].astype(np.float64) for name in ("prior.logits", "prior.means", "prior.log_variances")
+    )
+    return logits - np.logaddexp.reduce(logits), means, log_variances
+
+
+def scatter_prior(net: dv.Network, seed: int = 0) -> None:
+    draw = np.random.default_rng(seed)
+    for layer in net.layers:
+        for name, values in layer.params.items():
+            if name.startswith("prior"):
+                layer.set(name, draw.normal(size=values.shape))
+
+
+def drawn_kl(net: dv.Network, mean: np.ndarray, log_variance: np.ndarray, eps: np.ndarray) -> np.ndarray:
+    """log q(z|x) - log p(z) of every row, by numpy."""
+    log_weights, means, log_variances = prior_of(net)
+    z = mean + np.exp(log_variance / 2) * eps
+    log_q = -0.5 * (log_variance + eps**2).sum(axis=1)
+    distance = ((z[:, None] - means) ** 2 * np.exp(-log_variances) + log_variances).sum(axis=2)
+    return np.asarray(log_q - np.logaddexp.reduce(log_weights - 0.5 * distance, axis=1))
+
+
+@pytest.mark.parametrize("row_count", [5, 1])
+def test_the_gradient_of_a_mixture_prior_is_that_of_the_loss(row_count: int, device: str, network: Build) -> None:
+    problem = Problem(network(TWO, device=device), row_count)
+    assert sum(name.startswith("prior.") for _, name in problem.tensors) == 6
+    check(problem, problem.gradients(), together=device != "cpu")
+
+
+def test_with_noise_the_kl_is_that_of_the_drawn_latents(network: Build) -> None:
+    net = network(vae(keys=MIXTURE.format(4)))
+    scatter_prior(net)
+    x, eps = rows(8), np.random.default_rng(1).normal(size=(8, 3)).astype(np.float32)
+    net.set_noise(2, eps)
+    net.forward(x, x, train=True)
+    image = ((net.layers[3].output.astype(np.float64) - x) ** 2).sum()
+    mean, log_variance = net.encode(x)
+    kl = 4 * net.objective - 2 * image  # the objective is half of image + KL / 2
+    assert kl == pytest.approx(drawn_kl(net, mean, log_variance, eps).sum(), rel=1e-5)
+
+
+def test_without_noise_the_kl_is_close_to_its_mean_over_draws(network: Build) -> None:
+    x = np.concatenate([three_blobs(300) / 4, np.zeros((300, 4), np.float32)], axis=1)
+    net = network(vae(3, MIXTURE.format(4)), seed=1)
+    draws = np.random.default_rng(2)
+    for epochs, room in ((1, 0.12), (60, 0.03)):  # posteriors as wide as components at the beginning, narrow later
+        net.train(x, epochs=epochs)
+        mean, log_variance = net.encode(x)
+        many = np.mean([drawn_kl(net, mean, log_variance, draws.normal(size=mean.shape)) for _ in range(200)], axis=0)
+        found = net.row_losses(x)["latent_loss"]
+        assert found.mean() == pytest.approx(many.mean(), abs=room)
+        assert np.abs(found - many).max() < 8 * room
+        assert net.evaluate(x)["latent_loss"] == pytest.approx(found.mean(), rel=1e-6)
+        drawn = net.row_losses(x)["latent_loss"]
+        assert np.array_equal(drawn[:7], net.row_losses(x[:7])["latent_loss"])
+
+
+def as_normal(net: dv.Network) -> None:
+    for name, values in net.layers[2].params.items():
+        net.layers[2].set(name, np.zeros(values.shape))
+
+
+def test_a_mixture_of_one_standard_normal_is_the_usual_prior(network: Build) -> None:
+    """In evaluation to rounding, because the estimate is exact for one component; in training, its gradients too, when they
+    are averaged over the noise."""
+    usual, mixture = network(vae(), seed=3), network(vae(keys=MIXTURE.format(1)), seed=3)
+    as_normal(mixture)
+    x = rows(30)
+    assert mixture.evaluate(x) == pytest.approx(usual.evaluate(x), rel=1e-5)
+    z = mixture.sample_latents(4000)
+    assert np.abs(z.mean(axis=0)).max() < 0.06 and np.abs(z.std(axis=0) - 1).max() < 0.05
+
+
+@pytest.mark.parametrize("gradient", ["iwae", "dreg"])
+def test_with_several_draws_too(gradient: str, device: str, network: Build) -> None:
+    keys = f"samples=4\ngradient={gradient}\n"
+    both = [network(vae(keys=keys + prior).replace("sse", "bce"), seed=3, device=device) for prior in ("", MIXTURE.format(1))]
+    as_normal(both[1])
+    x, eps = np.abs(rows(8)) / 4, np.random.default_rng(4).normal(size=(32, 3)).astype(np.float32)
+    for net in both:
+        net.set_noise(2, eps)
+        net.forward(x, x, train=True)
+        net.backward()
+    assert both[0].objective == pytest.approx(both[1].objective, rel=1e-5)
+    for index in (0, 1, 3):
+        for name, gradients in both[0].layers[index].grads.items():
+            assert np.allclose(gradients, both[1].layers[index].grads[name], rtol=1e-3, atol=1e-5), (index, name)
+    a, b = (net.bounds(x, 10, seed=1) for net in both)
+    for name in ("reconstruction", "drawn_kl", "log_likelihood"):
+        assert np.allclose(a[name], b[name], rtol=1e-5)
+
+
+def test_the_gradient_of_the_bound_with_a_mixture_prior_is_exact(network: Build) -> None:
+    cfg = (
+        TWO.replace("beta=0.7", "samples=3")
+        .replace("beta=0.3", "samples=3")
+        .replace("activation=tanh\n[cost]\ntype=sse", "activation=linear\n[cost]\ntype=bce")
+    )
+    problem = Problem(network(cfg), 5)
+    for index, values in problem.noise.items():
+        problem.noise[index] = np.random.default_rng(index).normal(size=(3 * len(values), values.shape[1]))
+    check(problem, problem.gradients())
+
+
+def test_a_mixture_prior_learns_what_one_normal_cannot_be(network: Build) -> None:
+    x = np.concatenate([three_blobs(900) / 4, np.zeros((900, 4), np.float32)], axis=1)
+    totals = {}
+    for name, keys in (("normal", ""), ("mixture", MIXTURE.format(3))):
+        net = network(vae(2, keys), seed=1)
+        totals[name] = net.train(x, epochs=60).total_loss[-1]
+    assert totals["mixture"] < totals["normal"] - 0.05
+    assert net.evaluate(x)["total_loss"] < totals["normal"]
+
+
+def test_latents_are_drawn_from_the_learned_prior(network: Build) -> None:
+    net = network(vae(2, MIXTURE.format(3)))
+    scatter_prior(net, seed=5)
+    log_weights, means, log_variances = prior_of(net)
+    for temperature in (1.0, 0.3):
+        z = net.sample_latents(40000, seed=1, temperature=temperature).astype(np.float64)
+        mean = np.exp(log_weights) @ means
+        second = np.exp(log_weights) @ (means**2 + temperature**2 * np.exp(log_variances))
+        assert np.allclose(z.mean(axis=0), mean, atol=0.04)
+        assert np.allclose(z.var(axis=0), second - mean**2, rtol=0.04)
+    assert np.array_equal(net.sample(n=5, seed=2), net.sample(net.sample_latents(5, seed=2)))
+    assert np.array_equal(net.sample_latents(5, seed=2, prior="normal"), dv.sample_prior(5, 2, seed=2))
+
+
+def test_a_learned_prior_is_in_files_and_trains_on_from_them(network: Build) -> None:
+    net = network(vae(keys=MIXTURE.format(5)), seed=2)
+    x = rows(64)
+    net.train(x, epochs=2)
+    net.save("m.safetensors")
+    net.save("m.weights")
+    for other in (dv.Network.load("m.safetensors"), dv.Network.load(net.cfg, "m.weights")):
+        assert other.evaluate(x) == net.evaluate(x)
+        assert np.array_equal(other.sample(n=3), net.sample(n=3))
+    whole = network(vae(keys=MIXTURE.format(5)), seed=2)
+    whole.train(x, epochs=4)
+    part = network(vae(keys=MIXTURE.format(5)), seed=2)
+    part.train(x, epochs=2, checkpoint="c.safetensors")
+    resumed = network(vae(keys=MIXTURE.format(5)), seed=2)
+    resumed.train(x, epochs=4, resume="c.safetensors")
+    for name, values in whole.layers[2].params.items():
+        assert np.array_equal(values, resumed.layers[2].params[name])
+
+
+def test_a_training_with_a_mixture_has_the_same_bits_with_any_number_of_threads(network: Build) -> None:
+    wide = vae(40, MIXTURE.format(30)).replace("batch=8", "batch=256")
+    found = [network(wide, threads=threads) for threads in (1, 2, 3)]
+    for net in found:
+        net.train(rows(700), epochs=2)
+    for layer in found[0].layers:
+        for name, values in layer.params.items():
+            for other in found[1:]:
+                assert np.array_equal(values, other.layers[layer.index].params[name]), (layer.index, name)
+    assert found[0].evaluate(rows(700)) == found[2].evaluate(rows(700))
+
+
+def test_components_without_a_mixture_and_unknown_priors_are_errors(network: Build) -> None:
+    with pytest.raises(errors.FormatError, match=r"net.cfg:13: \[sampling\] components=5 is about prior=mixture"):
+        network(vae(keys="components=5"))
+    with pytest.raises(errors.FormatError, match="prior"):
+        network(vae(keys="prior=gmm"))
+    with pytest.raises(errors.FormatError, match="components=0"):
+        network(vae(keys=MIXTURE.format(0)))
+    for limit in ("free_bits=0.1", "free_bits_total=1", "capacity=2"):
+        with pytest.raises(errors.FormatError, match="leave one out"):
+            network(vae(keys=MIXTURE.format(2) + "\n" + limit))
+    net = network(vae(keys=MIXTURE.format(2)))
+    net.forward(rows(3), rows(3))
+    with pytest.raises(errors.UsageError, match="training pass"):
+        net.backward()
 
 
 # ---- walks ----

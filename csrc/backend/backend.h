@@ -107,6 +107,16 @@ typedef struct dn_softmax_shape {
     size_t rows, row_step, groups, group_step, n, step;
 } dn_softmax_shape;
 
+/* A batch of latents, and a mixture of Gaussians with diagonal covariances that is their prior. */
+typedef struct dn_mixture_shape {
+    size_t rows, latent, components;
+} dn_mixture_shape;
+/* Doubles that mixture_kl leaves for its gradient: a row (latent + 2) for each component, then for each row the
+ * components' shares of the density, which is their posterior probability, and its KL. */
+static inline size_t dn_mixture_work(const dn_mixture_shape *s) {
+    return s->components * (s->latent + 2) + s->rows * (s->components + 1);
+}
+
 /* What differs from one training step to the next; in the backend's memory. */
 typedef struct dn_step {
     uint64_t seed, pass;            /* of the noise: see rng.h */

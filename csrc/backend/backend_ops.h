@@ -201,6 +201,21 @@ DN_OP(REQUIRED, reparameterise_gradient,
       (size_t rows, size_t latent, double scale, const float *weight, const float *x, const float *eps, const float *dz,
        float *dx),
       (rows, latent, scale, weight, x, eps, dz, dx))
+/* reparameterise with the prior of layers/mixture_prior.h: z (set), sums, kl as there, of log q(z|x) - log p(z);
+ * without eps, where z is the mean, of its estimate there. means, log_variances (components, latent), logits
+ * (components); work: of dn_mixture_work doubles, set, what the gradient needs. sums NULL: not wanted. The gradient is
+ * that of a pass with eps. row_weight (rows): factors of the rows' KL, NULL: 1. dx NULL: not wanted; by_z (rows,
+ * latent), NULL: not wanted: the gradient of minus log p(z) alone by z. */
+DN_OP(REQUIRED, mixture_kl,
+      (const dn_mixture_shape *shape, const float *means, const float *log_variances, const float *logits,
+       const float *weight, const float *x, const float *eps, float *z, double *sums, float *kl, double *work),
+      (shape, means, log_variances, logits, weight, x, eps, z, sums, kl, work))
+DN_OP(REQUIRED, mixture_kl_gradient,
+      (const dn_mixture_shape *shape, const float *means, const float *log_variances, double scale, const float *weight,
+       const float *row_weight, const float *x, const float *eps, const float *z, const float *dz, const double *work,
+       float *dx, float *by_z, float *d_means, float *d_log_variances, float *d_logits),
+      (shape, means, log_variances, scale, weight, row_weight, x, eps, z, dz, work, dx, by_z, d_means, d_log_variances,
+       d_logits))
 /* The forms of a KL with a limit. kl_columns: sums (latent + 1): [j] += the KL of latent value j over all rows,
  * [latent] += rows. kl_cost, of the mean KL of n columns (kl_columns; kl NULL) or of the KL of n rows (columns NULL):
  * *sum += *weight * the cost of all rows; factor (n), set: its derivatives. kl_gradient: dx += that of scale * *weight

@@ -1,6 +1,7 @@
 /* What is drawn: latents from the network's prior and from the posteriors of rows, data from likelihoods. */
 #include "base/sys.h"
 #include "jobs/jobs.h"
+#include "net/latent.h"
 #include <math.h>
 
 dn_status dn_job_temperature(double temperature) {
@@ -16,10 +17,45 @@ dn_status dn_prior_draw(uint64_t seed, size_t rows, int latent, double temperatu
     return DN_OK;
 }
 
+/* A tensor's values, as jobs use them, to be freed; NULL: out of memory. */
+static float *tensor_values(dn_net *net, const dn_layer *l, const char *name) {
+    const dn_tensor *t = dn_layer_find(l, name);
+    float *values = dn_alloc(t->count, sizeof *values);
+    if (!values) return NULL;
+    dn_net_use_results(net, 1);
+    net->ops->download(net->pool, values, t->value, t->count * sizeof *values);
+    dn_net_use_results(net, 0);
+    return values;
+}
+
+/* From the prior of layers/mixture_prior.h: z = m_k + temperature exp(b_k / 2) eps. */
+static dn_status draw_mixture(dn_net *net, const dn_layer *l, uint64_t seed, size_t n, double temperature, float *z) {
+    DN_TRY(dn_job_temperature(temperature));
+    int latent = l->outputs, components = (int)dn_layer_find(l, "prior.logits")->count;
+    float *means = tensor_values(net, l, "prior.means");
+    float *log_variances = means ? tensor_values(net, l, "prior.log_variances") : NULL;
+    float *logits = log_variances ? tensor_values(net, l, "prior.logits") : NULL;
+    double *weights = logits ? dn_alloc((size_t)components + (size_t)latent, sizeof *weights) : NULL, most = -INFINITY;
+    dn_status status = weights ? net->ops->finish(net->pool) : DN_E_MEMORY;
+    for (int k = 0; k < components && status == DN_OK; k++) most = fmax(most, logits[k]);
+    for (int k = 0; k < components && status == DN_OK; k++) weights[k] = exp(logits[k] - most);
+    for (size_t i = 0; i < n && status == DN_OK; i++, z += latent) {
+        double *eps = weights + components;
+        size_t at = (size_t)dn_job_draw_component(seed, i, weights, components, eps, latent) * (size_t)latent;
+        for (int j = 0; j < latent; j++, at++)
+            z[j] = (float)(means[at] + temperature * exp(0.5 * dn_log_variance(log_variances[at])) * eps[j]);
+        if (i % 64 == 0) status = dn_watched();
+    }
+    dn_free(means), dn_free(log_variances), dn_free(logits), dn_free(weights);
+    return status;
+}
+
 static dn_status draw_latents(dn_net *net, uint64_t seed, size_t n, double temperature, float *z) {
     DN_CHECK(net->sampling_layer >= 0, DN_E_USAGE, "%s: no prior to draw from: the network has no [sampling] layer",
              net->cfg->path);
-    return dn_prior_draw(seed, n, net->layers[net->sampling_layer].outputs, temperature, z);
+    const dn_layer *l = &net->layers[net->sampling_layer];
+    if (dn_layer_find(l, "prior.means")) return draw_mixture(net, l, seed, n, temperature, z);
+    return dn_prior_draw(seed, n, l->outputs, temperature, z);
 }
 
 dn_status dn_net_draw_latents(dn_net *net, uint64_t seed, size_t n, double temperature, float *z) {

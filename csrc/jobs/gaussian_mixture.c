@@ -273,21 +273,30 @@ dn_status dn_mixture_log_density(const dn_mixture *m, const float *x, size_t row
     return fit_end(&f, status);
 }
 
-/* z = m_k + temperature L_k eps, k drawn with the weights. The factors hold 1 / L_jj. */
-static void draw_row(const fit *f, double total, uint64_t row, double temperature, float *z) {
-    double u = total * uniform(f->seed, DN_STREAM_COMPONENT, row), *eps = f->work;
-    size_t k = 0, d = f->d;
-    while (k + 1 < f->k && (u -= f->to->weights[k]) >= 0) k++;
-    for (size_t j = 0; j < d; j += 4) {
+int dn_job_draw_component(uint64_t seed, uint64_t row, const double *weights, int n, double *eps, int columns) {
+    double total = 0;
+    int k = 0;
+    for (int i = 0; i < n; i++) total += weights[i];
+    double u = total * uniform(seed, DN_STREAM_COMPONENT, row);
+    while (k + 1 < n && (u -= weights[k]) >= 0) k++;
+    for (int j = 0; j < columns; j += 4) {
         float four[4];
-        dn_normal4(f->seed, DN_STREAM_MIXTURE_DRAW, row, (uint32_t)(j / 4), four);
-        for (size_t c = 0; c < 4 && j + c < d; c++) eps[j + c] = temperature * (double)four[c];
+        dn_normal4(seed, DN_STREAM_MIXTURE_DRAW, row, (uint32_t)(j / 4), four);
+        for (int c = 0; c < 4 && j + c < columns; c++) eps[j + c] = (double)four[c];
     }
+    return k;
+}
+
+/* z = m_k + temperature L_k eps. The factors hold 1 / L_jj. */
+static void draw_row(const fit *f, uint64_t row, double temperature, float *z) {
+    double *eps = f->work;
+    size_t d = f->d;
+    size_t k = (size_t)dn_job_draw_component(f->seed, row, f->to->weights, f->to->components, eps, f->to->columns);
     const double *l = f->factors + k * d * d, *m = f->to->means + k * d;
     for (size_t j = 0; j < d; j++) {
         double sum = eps[j] / l[j * d + j];
         for (size_t c = 0; c < j; c++) sum += l[j * d + c] * eps[c];
-        z[j] = (float)(m[j] + sum);
+        z[j] = (float)(m[j] + temperature * sum);
     }
 }
 
@@ -296,10 +305,8 @@ dn_status dn_mixture_draw(const dn_mixture *m, uint64_t seed, size_t rows, doubl
     DN_TRY(dn_job_temperature(temperature));
     dn_status status = fit_alloc(&f, 1);
     if (status == DN_OK) status = factorise(m, f.factors, f.scales);
-    double total = 0;
-    for (size_t k = 0; k < f.k; k++) total += m->weights[k];
     for (size_t i = 0; i < rows && status == DN_OK; i++) {
-        draw_row(&f, total, i, temperature, z + i * f.d);
+        draw_row(&f, i, temperature, z + i * f.d);
         if (i % 64 == 0) status = dn_watched();
     }
     return fit_end(&f, status);

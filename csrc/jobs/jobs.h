@@ -32,6 +32,9 @@ dn_status dn_job_predict(dn_net *net, const dn_rows *rows, int data, float *out)
 
 /* DN_E_USAGE unless latents alone can be decoded. */
 dn_status dn_job_need_latent(const dn_net *net);
+/* A component, drawn with its weight out of n, and the normal numbers of a draw from it, eps (columns): a function of
+ * (seed, row). */
+int dn_job_draw_component(uint64_t seed, uint64_t row, const double *weights, int n, double *eps, int columns);
 /* DN_E_USAGE unless it is a factor that latents can be drawn with: 0 or more. */
 dn_status dn_job_temperature(double temperature);
 

@@ -6,8 +6,10 @@
  *   dmu = dz + w * mu
  *   dx  = b'(x) (dz * 0.5 * exp(lv/2) * eps + w * 0.5 * (exp(lv) - 1)),   w = s * beta (docs/numerics.md)
  *
+ * With prior=mixture the KL is that of mixture_prior.h.
+ *
  * Every layer owns its noise: two of them in one network, or two networks, do not meet. */
-#include "net/layer.h"
+#include "layers/mixture_prior.h"
 
 typedef struct sampling_state {
     dn_kl_rule rule;
@@ -19,6 +21,7 @@ typedef struct sampling_state {
     float *none;     /* 0, as a weight */
     float *factor;   /* (Z) or (batch): what the gradient of the KL is multiplied by */
     double *columns; /* (Z + 1): the KL of each latent value in this pass, and rows */
+    dn_mixture_part mixture;
 } sampling_state;
 
 static const char *const gradients[] = {"iwae", "dreg", NULL};
@@ -30,6 +33,7 @@ static const dn_key keys[] = {
      .help = "draws of a row in training; above 1 it maximises the importance-weighted bound (new)"},
     {"gradient", DN_KEY_WORD, DN_AT(sampling_state, gradient), .words = gradients,
      .help = "of that bound: iwae, or dreg (doubly reparameterised) (new)"},
+    DN_MIXTURE_KEYS(sampling_state, mixture),
     {0},
 };
 
@@ -43,6 +47,16 @@ static dn_status sampling_parse(dn_layer *l, dn_section *s) {
     if (st->rule.form == DN_KL_FREE_COLUMNS) l->term.kl_columns = l->outputs;
     l->doubly = st->gradient;
     if (l->draws > 1 && !dn_cfg_has(s, "beta")) l->term.weight = 1;
+    return dn_mixture_prior_check(s, &st->mixture, st->rule.form != DN_KL_PLAIN);
+}
+
+static dn_status sampling_tensors(dn_layer *l) {
+    const sampling_state *st = l->state;
+    return st->mixture.on ? dn_mixture_prior_tensors(l, &st->mixture) : DN_OK;
+}
+
+static dn_status sampling_init(dn_layer *l) {
+    if (l->n_tensors) dn_mixture_prior_init(l);
     return DN_OK;
 }
 
@@ -75,6 +89,7 @@ static dn_status sampling_plan(dn_layer *l, const dn_run *run) {
     sampling_state *st = l->state;
     DN_TRY(sampling_plan_limit(l, run));
     DN_TRY(dn_layer_buffer(l, &st->kl, (size_t)run->batch));
+    if (st->mixture.on) DN_TRY(dn_mixture_prior_plan(l, run, &st->mixture));
     size_t values = (size_t)run->batch * l->outputs;
     if (!run->draws) return dn_layer_training_buffer(l, run, &st->eps, values);
     DN_TRY(dn_layer_buffer(l, &st->drawn, (size_t)run->batch));
@@ -90,7 +105,12 @@ static void sampling_draw(dn_layer *l, const dn_run *run) {
     else if (!st->given)
         run->ops->row_normals(run->pool, run->step, DN_STREAM_ROWS + (uint32_t)l->index, rows / draws, draws, z,
                               st->eps);
-    run->ops->draw(run->pool, rows, z, 1, dn_layer_x(l, run), st->eps, dn_layer_y(l, run), st->drawn, st->kl);
+    if (st->mixture.on) {
+        dn_mixture_prior_forward(l, run, &st->mixture, st->eps, st->drawn);
+        run->ops->fill(run->pool, rows, NAN, st->kl); /* there is no formula for it */
+    } else {
+        run->ops->draw(run->pool, rows, z, 1, dn_layer_x(l, run), st->eps, dn_layer_y(l, run), st->drawn, st->kl);
+    }
     st->noisy = 1, st->given = 0;
 }
 
@@ -105,6 +125,10 @@ static dn_status sampling_forward(dn_layer *l, const dn_run *run) {
     if (st->noisy && !st->given)
         run->ops->normals(run->pool, run->step, DN_STREAM_LAYER + (uint32_t)l->index, n, st->eps);
     st->given = 0;
+    if (st->mixture.on) {
+        dn_mixture_prior_forward(l, run, &st->mixture, st->noisy ? st->eps : NULL, st->kl);
+        return DN_OK;
+    }
     int plain = st->rule.form == DN_KL_PLAIN, by_row = !run->training || st->rule.form >= DN_KL_FREE_ROWS;
     run->ops->reparameterise(run->pool, (size_t)run->rows, (size_t)l->outputs,
                              plain ? run->weights + l->index : st->none, dn_layer_x(l, run), st->noisy ? st->eps : NULL,
@@ -115,11 +139,15 @@ static dn_status sampling_forward(dn_layer *l, const dn_run *run) {
 
 static dn_status sampling_backward(dn_layer *l, const dn_run *run) {
     sampling_state *st = l->state;
-    if (!l->dx) return DN_OK;
+    int by_z = run->draws && l->doubly; /* the prior's gradient goes the way of the decoder's */
+    if (st->mixture.on)
+        DN_TRY(dn_mixture_prior_backward(l, run, &st->mixture, st->noisy ? st->eps : NULL, by_z ? l->delta : NULL));
+    if (!l->dx || (st->mixture.on && !by_z)) return DN_OK;
     size_t rows = (size_t)run->rows, z = (size_t)l->outputs;
     const float *weight = run->weights + l->index, *x = dn_layer_x(l, run);
     if (run->draws) {
-        const dn_draw_gradient of = {.scale = (float)l->term.scale, .normal_prior = 1, .doubly = l->doubly};
+        const dn_draw_gradient of = {
+            .scale = (float)l->term.scale, .normal_prior = !st->mixture.on, .doubly = l->doubly};
         run->ops->draw_gradient(run->pool, &of, rows, z, run->row_weights, x, st->eps, l->output, l->delta, l->dx);
         return DN_OK;
     }
@@ -153,6 +181,8 @@ const dn_layer_type dn_sampling_layer = {
     .state_size = sizeof(sampling_state),
     .keys = keys,
     .parse = sampling_parse,
+    .tensors = sampling_tensors,
+    .init = sampling_init,
     .plan = sampling_plan,
     .forward = sampling_forward,
     .backward = sampling_backward,

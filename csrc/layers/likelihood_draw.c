@@ -74,7 +74,7 @@ static double draw_poisson(uniforms *u, double mean) {
 static size_t draw_class(uniforms *u, size_t n, const float *logits) {
     double most = -INFINITY, sum = 0;
     size_t last = 0;
-    for (size_t k = 0; k < n; k++) most = fmax(most, logits[k]);
+    for (size_t k = 0; k < n; k++) most = logits[k] > most ? logits[k] : most;
     for (size_t k = 0; k < n; k++) sum += exp(logits[k] - most);
     double left = uniform_next(u) * sum;
     for (size_t k = 0; k < n; k++) {

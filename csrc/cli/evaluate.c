@@ -97,7 +97,7 @@ static int print_units(const cli_args *args, FILE *to, const dn_evaluation *e) {
                 e->mean_variance[k]);
     }
     if (e->units > SHOWN_UNITS) fprintf(to, "%9s  %zu more (-json has all)\n", "...", e->units - SHOWN_UNITS);
-    fputs("KL in nats. mean, variance: of the aggregated posterior; the prior has 0 and 1\n"
+    fputs("KL to N(0, 1) in nats. mean, variance: of the aggregated posterior; N(0, 1) has 0 and 1\n"
           "var. of mean: of the posterior mean over the rows; above 0.01, a unit is active\n",
           to);
     free(order);

@@ -37,7 +37,7 @@ static dn_status draw_mixture(dn_net *net, const dn_layer *l, uint64_t seed, siz
     float *logits = log_variances ? tensor_values(net, l, "prior.logits") : NULL;
     double *weights = logits ? dn_alloc((size_t)components + (size_t)latent, sizeof *weights) : NULL, most = -INFINITY;
     dn_status status = weights ? net->ops->finish(net->pool) : DN_E_MEMORY;
-    for (int k = 0; k < components && status == DN_OK; k++) most = fmax(most, logits[k]);
+    for (int k = 0; k < components && status == DN_OK; k++) most = logits[k] > most ? logits[k] : most;
     for (int k = 0; k < components && status == DN_OK; k++) weights[k] = exp(logits[k] - most);
     for (size_t i = 0; i < n && status == DN_OK; i++, z += latent) {
         double *eps = weights + components;

@@ -96,8 +96,8 @@ typedef struct dn_term_type {
     /* Draws from that distribution: x (rows, inputs) and out (rows, truths) are on the host; of several heads, each
      * sets its columns. Row r is a function of x, seed and at + r. NULL: the loss is that of no distribution */
     void (*draw)(const dn_layer *layer, const float *x, size_t rows, uint64_t seed, uint64_t at, float *out);
-    /* Finds the first fault in truth (rows, truths), which is on the host and finite; returns 1 if there is one.
-     * `sums`: distributions must add up to about 1. NULL: it accepts any truth, or row_fault checks it */
+    /* Finds the first fault in truth (rows, truths), which is on the host, and finite unless `missing`; 1: there is
+     * one. `sums`: distributions must add up to about 1. NULL: it accepts any truth, or row_fault checks it */
     int (*truth_fault)(const dn_layer *layer, const float *truth, size_t rows, int sums, dn_truth_fault *fault);
     /* Detector heads: returns 1, and the reason in `text`, when a row of truth is invalid; it is on the host, and its
      * values are arbitrary. `where`: "of row 5 of the truth" */

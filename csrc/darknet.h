@@ -612,6 +612,39 @@ DN_API dn_status dn_net_truth(const dn_net *net, const dn_table *table, const ch
 DN_API dn_status dn_csv_save_picked(const char *path, const dn_classes *classes, const int32_t *picked,
                                     const float *values, size_t rows, size_t columns);
 
+/* ---- is this network computed right? ---- */
+
+/* One comparison. */
+typedef struct dn_check_line {
+    int layer;        /* -1: of the whole network */
+    char type[32];    /* of the layer */
+    char what[64];    /* a tensor's name, or what else was compared */
+    char against[32]; /* "differences", "formula", "sgd step" */
+    size_t values;    /* compared; 0: rounding hides all of them */
+    double error;     /* the worst, relative, beyond what rounding explains */
+    double tolerance;
+    double found, expected; /* of the worst value */
+    int ok;                 /* 1: right; 0: wrong; -1: not comparable */
+} dn_check_line;
+
+typedef struct dn_checks {
+    int n, n_failed;
+    dn_check_line *lines; /* (n) */
+    char summary[512];    /* one sentence */
+} dn_checks;
+
+/* Check the network with the first few of the rows (x NULL: random rows that its losses accept), on its device:
+ *
+ *   - the gradient of every parameter, of both halves of a sampling layer's input and of the network's input against
+ *     central differences of what training descends, with the noise of one pass;
+ *   - every loss and its derivative against formulas in double precision that were written apart from the kernels;
+ *   - one step of plain SGD, which must move parameters by rate * gradient / rows, separately and as training runs it.
+ *
+ * The network is left as it was. DN_OK also when something is wrong: checks->n_failed. Takes seconds; free the result
+ * with dn_checks_free. */
+DN_API dn_status dn_net_check(dn_net *net, const dn_rows *rows, dn_checks *checks);
+DN_API void dn_checks_free(dn_checks *checks);
+
 /* cffi:end */
 #ifdef __cplusplus
 }

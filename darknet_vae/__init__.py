@@ -41,6 +41,7 @@ from ._version import __version__  # noqa: E402
 
 if TYPE_CHECKING:
     from . import datasets, errors, plots
+    from .checking import Check, Comparison
     from .data import bundled, load_csv, load_table, one_hot, save_csv
     from .detection import Detections
     from .errors import DarknetError
@@ -57,13 +58,14 @@ _HOMES = {
     "one_hot": "data",
     "GaussianMixture": "mixture",
     "DarknetError": "errors", "Detections": "detection", "Evaluation": "evaluation", "TensorBoard": "tensorboard",
+    "Check": "checking", "Comparison": "checking",
 }  # fmt: skip
 _MODULES = ("errors", "plots", "datasets")
 
 __all__ = [
-    "DarknetError", "Detections", "Evaluation", "GaussianMixture", "History", "Layer", "Losses", "Network", "Notes",
-    "Progress", "TensorBoard", "__version__", "build_info", "bundled", "datasets", "errors", "get_include", "get_library_dir",
-    "layer_types", "load_csv", "load_table", "one_hot", "plots", "sample_prior", "save_csv",
+    "Check", "Comparison", "DarknetError", "Detections", "Evaluation", "GaussianMixture", "History", "Layer", "Losses",
+    "Network", "Notes", "Progress", "TensorBoard", "__version__", "build_info", "bundled", "datasets", "errors",
+    "get_include", "get_library_dir", "layer_types", "load_csv", "load_table", "one_hot", "plots", "sample_prior", "save_csv",
 ]  # fmt: skip
 
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from . import errors
 from ._display import progress_display
 from ._lib import Array, Path, check, dn_rows, ffi, lib, listen, matrix, pointer, real, text, to_bytes, whole
+from .checking import Check
 from .mixture import GaussianMixture
 
 if TYPE_CHECKING:
@@ -966,6 +967,22 @@ class Network:
         from .evaluation import evaluation
 
         return evaluation(found, _values(found.report), latent)
+
+    @_alone
+    def check(self, X: npt.ArrayLike | None = None, truth: npt.ArrayLike | None = None) -> Check:
+        """Is this network computed right? Compares, for the first few rows of X (None: random rows that its losses accept):
+        gradients with differences of what training descends, losses and their derivatives with formulas in double precision,
+        and a step of plain SGD with rate * gradient / rows. The network is left as it was. The result is a list with one
+        Comparison per tensor and term, true if none has failed; `.failed` has those that have, `.summary` is one sentence.
+
+            assert net.check(X), net.check(X).summary
+        """
+        x, y = (None, None) if X is None else self._rows_and_truth(X, truth)
+        rows = ffi.new("dn_rows *") if x is None else dn_rows(x, y)
+        checks = ffi.new("dn_checks *")
+        self._check(lib.dn_net_check(self._handle, rows, checks), X=x, truth=y)
+        self._rows = 0
+        return Check._of(checks)
 
     @_alone
     def row_losses(self, X: npt.ArrayLike, truth: npt.ArrayLike | None = None, *, missing: str = "error") -> dict[str, Array]:

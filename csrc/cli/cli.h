@@ -22,12 +22,13 @@ enum {
     CLI_CONVERT = 256,
     CLI_INTERPOLATE = 512,
     CLI_TRAVERSE = 1024,
-    CLI_ALL = 2047,
+    CLI_CHECK = 2048,
+    CLI_ALL = 4095,
     CLI_WALKS = CLI_INTERPOLATE | CLI_TRAVERSE,
     CLI_NETS = CLI_ALL & ~CLI_INFO, /* build a network */
     /* read a CSV of rows and need weights */
     CLI_ROWS = CLI_ENCODE | CLI_RECONSTRUCT | CLI_PREDICT | CLI_EVALUATE | CLI_WALKS,
-    CLI_TABLES = CLI_TRAIN | CLI_SAMPLE | CLI_ROWS
+    CLI_TABLES = CLI_TRAIN | CLI_SAMPLE | CLI_ROWS | CLI_CHECK
 };
 
 typedef struct cli_args cli_args;
@@ -186,4 +187,5 @@ int cli_evaluate(const cli_args *args);
 int cli_inspect(const cli_args *args);
 int cli_info(const cli_args *args);
 int cli_convert(const cli_args *args);
+int cli_check_network(const cli_args *args);
 #endif

@@ -32,6 +32,12 @@ const cli_verb cli_verbs[] = {
      "or mse and r2. -latent adds the KL of every latent dimension, which of them are\n"
      "active, and what a PCA and the columns' means reach on the same rows."},
     {"inspect", CLI_INSPECT, cli_inspect, "CFG", "the layers: shapes, parameters, arithmetic, memory", 1, 1, NULL},
+    {"check", CLI_CHECK, cli_check_network, "CFG [ROWS.csv]",
+     "is the network computed right? gradients, losses, update", 1, 2,
+     "\nGradients are compared with differences of the loss, losses and their\n"
+     "derivatives with formulas in double precision, a step of plain SGD with rate\n"
+     "times gradient, for the first rows of the CSV or for random ones. The exit code\n"
+     "is 1 if anything differs. It writes no files."},
     {"info", CLI_INFO, cli_info, "MODEL", "what a model file or a weights file holds", 1, 1, NULL},
     {"convert", CLI_CONVERT, cli_convert, "MODEL|CFG OUTPUT", "between a model file and CFG with weights", 2, 2,
      "\nOUTPUT.safetensors is a model file: one file with the network and its\n"
@@ -99,7 +105,7 @@ static int take_verb(cli_args *args, int *argc, char **argv) {
     if (at < 0)
         return cli_usage(args, "no command: which of train, sample, interpolate, traverse, encode, reconstruct, "
                                "predict, evaluate, inspect, "
-                               "info, convert?");
+                               "check, info, convert?");
     const char *word = argv[at];
     if ((autoencoder = !strcmp(word, "autoencoder")) || !strcmp(word, "vae")) {
         word = at + 1 < *argc ? argv[at + 1] : "";

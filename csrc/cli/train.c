@@ -235,6 +235,13 @@ static int train_finish(const train_job *j) {
     return code;
 }
 
+/* A failure of the training; `saves`: what it leaves is saved. */
+static int train_failed(const train_job *j, dn_status status, int saves) {
+    if (status != DN_E_NUMERIC || !saves) return cli_check(&j->args, status);
+    fprintf(stderr, "%s: %s, and saved in %s\n", j->args.program, dn_error(), j->save);
+    return (int)status;
+}
+
 static int train_run(train_job *j) {
     dn_progress p = {0}, epoch, kept, now; /* epoch: the last complete one; kept: whose weights remain */
     int code = train_start(j), terminal = cli_is_terminal();
@@ -258,11 +265,11 @@ static int train_run(train_job *j) {
     if (terminal && !j->args.quiet && !p.finished && (p.epoch || p.rows_done)) fputc('\n', stderr);
     int interrupted = cli_interrupted();
     cli_no_interrupt(!cli_is_file(j->save));
-    if (trained != DN_E_INTERRUPTED) code = cli_check(&j->args, trained);
-    if (!code && dn_trainer_checkpoint(j->trainer) != DN_OK) cli_warn(&j->args, "%s", dn_error());
     /* A network that has learned nothing must not overwrite what was saved before. */
     int learned = epoch.epoch > 0 || (interrupted && trained != DN_E_NUMERIC && p.rows_done > 0 &&
                                       isfinite(dn_report_get(&p.report, "total_loss")));
+    if (trained != DN_E_INTERRUPTED) code = train_failed(j, trained, learned);
+    if (!code && dn_trainer_checkpoint(j->trainer) != DN_OK) cli_warn(&j->args, "%s", dn_error());
     int saved = learned ? train_finish(j) : 0;
     if (learned && !saved) saved = train_save(j);
     if (!code && (interrupted || p.stopped == DN_STOP_SECONDS)) train_announce_resume(j);

@@ -48,7 +48,7 @@ static int job_interleaves(const dn_net *net, size_t rows) {
     return dn_net_steps(net) > 1 && rows > (size_t)dn_net_steps(net);
 }
 
-static void job_put(dn_net *net, const float *from, size_t width, size_t rows, float *to) {
+void dn_job_put(dn_net *net, const float *from, size_t width, size_t rows, float *to) {
     if (!job_interleaves(net, rows)) {
         net->ops->upload(net->pool, to, from, rows * width * sizeof *to);
         return;
@@ -74,7 +74,7 @@ dn_rows dn_job_place(dn_plan *plan, const dn_rows *rows) {
     for (int k = 0; k < DN_COLUMNS && !job_in_place(plan->net); k++) {
         const float **values = dn_rows_column(&placed, k);
         if (!*values) continue;
-        job_put(plan->net, *values, dn_net_width(plan->net, k), rows->n, dn_plan_column(plan, k));
+        dn_job_put(plan->net, *values, dn_net_width(plan->net, k), rows->n, dn_plan_column(plan, k));
         *values = dn_plan_column(plan, k);
     }
     return placed;
@@ -135,7 +135,7 @@ dn_status dn_job_run(dn_plan *plan, int first, int last, const dn_rows *rows, in
         dn_rows part = dn_job_slice(net, first, rows, at, step);
         status = dn_job_finite(net, first, &part, at);
         if (status != DN_OK) break;
-        if (before) job_put(net, part.x, (size_t)before->outputs, part.n, before->output);
+        if (before) dn_job_put(net, part.x, (size_t)before->outputs, part.n, before->output);
         if (before) part.x = NULL;
         part.truth = NULL;
         dn_pass pass = {.first = first, .last = last, .rows = dn_job_place(plan, &part)};

@@ -13,6 +13,8 @@ size_t dn_job_rows(size_t rows, size_t at, size_t step);
 dn_rows dn_job_slice(const dn_net *net, int first, const dn_rows *rows, size_t at, size_t step);
 /* Copy a layer's values (rows, width) of the last pass to the host, in the order of the table. */
 void dn_job_get(dn_net *net, const float *from, size_t width, size_t rows, float *to);
+/* The other way: from the order of the table on the host to that of a pass. */
+void dn_job_put(dn_net *net, const float *from, size_t width, size_t rows, float *to);
 /* Makes the rows of a pass, which are on the host, readable for the backend. */
 dn_rows dn_job_place(dn_plan *plan, const dn_rows *rows);
 /* The same for passes whose losses are wanted: with binarize the rows are bits, those of rows number `at` on, and so is

@@ -125,7 +125,11 @@ static dn_status trainer_create(dn_trainer **out, dn_net *net, const dn_rows *ro
     DN_TRY(dn_net_prepare_training(net));
     dn_trainer *t = dn_alloc(1, sizeof *t);
     if (!t) return DN_E_MEMORY;
-    *t = (dn_trainer){.net = net, .options = *options, .layout = net->layout, .rate_before = net->state.learning_rate};
+    *t = (dn_trainer){.net = net,
+                      .descent = {.first = NAN, .least = NAN},
+                      .options = *options,
+                      .layout = net->layout,
+                      .rate_before = net->state.learning_rate};
     dn_status status = trainer_prepare(t, rows, options);
     if (status == DN_OK) status = dn_log_open(t, options);
     if (status == DN_OK) status = trainer_begin(t);
@@ -273,14 +277,28 @@ static void trainer_report(const dn_trainer *t, int done, dn_progress *p) {
         p->eta_seconds = fmax(limit - p->seconds, 0);
 }
 
+/* After the epoch's last step: the loss is finite, but are the parameters that it leaves? */
+static dn_status trainer_check_parameters(dn_trainer *t) {
+    dn_net *net = t->net;
+    double sum = 0, *device = net->plan->run.sums; /* which has been read, and is set before it is used again */
+    net->ops->fill(net->pool, 2, 0, (float *)device);
+    net->ops->sum(net->pool, net->n_values, net->values, device);
+    net->ops->download(net->pool, &sum, device, sizeof sum);
+    DN_TRY(net->ops->finish(net->pool));
+    return isfinite(sum) ? DN_OK : dn_trainer_diverged(t, dn_report_get(&t->losses, DN_TOTAL_LOSS));
+}
+
 /* A slice of steps. After the epoch's last step, a snapshot is taken and the evaluation begins. */
 static dn_status trainer_train(dn_trainer *t, double until) {
     t->clock.slice = dn_now(), t->clock.slice_at = t->at;
     dn_status status = trainer_steps(t, until);
     t->clock.worked += dn_now() - t->clock.slice, t->clock.rows += (double)(t->at - t->clock.slice_at);
     t->clock.slice = 0;
+    int ends = t->at == t->feed.n || t->finished;
+    if (status == DN_OK && ends) status = trainer_check_parameters(t);
     if (status != DN_OK && status != DN_E_INTERRUPTED) trainer_restore(t);
     DN_TRY(status);
+    if (ends) dn_trainer_warn_of_divergence(t);
     if (t->at == t->feed.n && t->options.epochs > 0 && t->epoch + 1 >= t->options.epochs)
         dn_trainer_stop(t, DN_STOP_EPOCHS);
     if (!trainer_trained(t)) return DN_OK;

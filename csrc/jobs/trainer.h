@@ -65,6 +65,10 @@ struct dn_trainer {
         double slice;                 /* without those since this time; 0: none are running */
         size_t slice_at;              /* rows done of the epoch then */
     } clock;
+    struct {
+        double first, least; /* losses of the first epoch and of the best one, for what training aims for; NaN: none */
+        int epoch, warned;   /* of the least; 1: it was said that the training diverges */
+    } descent;
     dn_log log;
     dn_trainer_warnings warnings;
 };
@@ -121,6 +125,19 @@ void dn_trainer_warn_of_low_weights(dn_trainer *trainer);
 void dn_trainer_warn_of_unreachable_data(dn_trainer *trainer);
 /* Warns of columns whose values are far from 1. */
 void dn_trainer_warn_of_far_data(dn_trainer *trainer);
-/* DN_E_NUMERIC: the loss is no longer a finite number, and why. */
-dn_status dn_trainer_diverged(const dn_trainer *trainer, double loss);
+/* At the end of an epoch: warns, once, when its loss is far above the least so far. */
+void dn_trainer_warn_of_divergence(dn_trainer *trainer);
+/* "column 'age'" or "column 3 of the truth". */
+void dn_trainer_column_name(const dn_trainer *trainer, int of_truth, size_t column, char *text, size_t size);
+/* The column with the largest value in the first `rows` rows, described in `text`; a column of the truth if no value of
+ * x is above `limit`. Returns 1 for a column of x, 2 for one of the truth, 0 if nothing is above the limit. */
+int dn_trainer_far_column(const dn_trainer *trainer, size_t rows, double limit, double *most, char *text, size_t size);
+/* How many rows have such a value, and the first of them; far: 1 or 2. */
+size_t dn_trainer_far_rows(const dn_trainer *trainer, int far, double limit, size_t *first);
+
+/* ---- trainer_failure.c ---- */
+
+/* DN_E_NUMERIC: the loss is no longer a finite number, where that began, and why. The training is then anywhere in its
+ * epoch: the caller goes back to the last good place. */
+dn_status dn_trainer_diverged(dn_trainer *trainer, double loss);
 #endif

@@ -104,7 +104,7 @@ void dn_trainer_warn_of_low_weights(dn_trainer *t) {
 
 /* ---- data ---- */
 
-static void trainer_column_name(const dn_trainer *t, int of_truth, size_t column, char *text, size_t size) {
+void dn_trainer_column_name(const dn_trainer *t, int of_truth, size_t column, char *text, size_t size) {
     const char *name = of_truth ? NULL : t->options.column_names;
     for (size_t i = 0; name && i < column; i++) name += strlen(name) + 1;
     if (name && *name)
@@ -113,17 +113,24 @@ static void trainer_column_name(const dn_trainer *t, int of_truth, size_t column
         snprintf(text, size, of_truth ? "column %zu of the truth" : "column %zu", column + 1);
 }
 
-/* The column with the largest value in the first `rows` rows, described in `text`; a column of the truth if no value of
- * x is above `limit`. Returns 1 for a column of x, 2 for one of the truth, 0 if nothing is above the limit. */
-static int trainer_far_column(const dn_trainer *t, size_t rows, double limit, double *most, char *text, size_t size) {
+int dn_trainer_far_column(const dn_trainer *t, size_t rows, double limit, double *most, char *text, size_t size) {
     const dn_rows *all = &t->feed.all;
     size_t column = 0;
     if (rows > all->n) rows = all->n;
     *most = dn_reach(all->x, rows, (size_t)t->net->inputs, &column);
     int of_truth = *most <= limit && all->truth;
     if (of_truth) *most = dn_reach(all->truth, rows, (size_t)t->net->truths, &column);
-    trainer_column_name(t, of_truth, column, text, size);
+    dn_trainer_column_name(t, of_truth, column, text, size);
     return *most > limit ? 1 + of_truth : 0;
+}
+
+size_t dn_trainer_far_rows(const dn_trainer *t, int far, double limit, size_t *first) {
+    const dn_rows *all = &t->feed.all;
+    const float *values = far == 1 ? all->x : all->truth;
+    size_t width = (size_t)(far == 1 ? t->net->inputs : t->net->truths), column, n = 0;
+    for (size_t r = all->n; r-- > 0;)
+        if (dn_reach(values + r * width, 1, width, &column) > limit) n++, *first = r;
+    return n;
 }
 
 enum { SOME_ROWS = 4096 }; /* enough to see the range of a column, and fast to scan */
@@ -154,8 +161,8 @@ void dn_trainer_warn_of_unreachable_data(dn_trainer *t) {
             value = trainer_unreachable(t, &l->term, t->feed.n < SOME_ROWS ? t->feed.n : SOME_ROWS, low, high);
     }
     if (!value) return;
-    trainer_column_name(t, t->feed.all.truth != NULL, (size_t)(value - values) % (size_t)net->truths, column,
-                        sizeof column);
+    dn_trainer_column_name(t, t->feed.all.truth != NULL, (size_t)(value - values) % (size_t)net->truths, column,
+                           sizeof column);
     dn_trainer_warn(
         t,
         "%s holds %.6g, which the network cannot give: the activation=%s of its output %s %g: scale the data "
@@ -168,27 +175,36 @@ void dn_trainer_warn_of_far_data(dn_trainer *t) {
     const double far = 1000;
     char column[128];
     double most;
-    if (trainer_far_column(t, SOME_ROWS, far, &most, column, sizeof column) == 1)
+    if (dn_trainer_far_column(t, SOME_ROWS, far, &most, column, sizeof column) == 1)
         dn_trainer_warn(t,
                         "%s reaches %.6g: networks learn little from numbers that far from 1, and one such column "
                         "outweighs the others: scale the data (-scale, or data_scale= in [net])",
                         column, most);
 }
 
-/* Data far from 1 are the usual reason; no learning rate helps then. */
-dn_status dn_trainer_diverged(const dn_trainer *t, double loss) {
-    const double sane = 100;
-    const char *name = isnan(loss) ? "nan" : "inf";
-    char column[128], kept[64] = "; nothing was learned";
-    double most;
-    int far = trainer_far_column(t, SIZE_MAX, sane, &most, column, sizeof column);
-    int epoch = dn_keep_epoch(&t->keep, t->last_good_at ? -1 : t->epoch);
-    if (epoch > 0) snprintf(kept, sizeof kept, "; the weights of epoch %d are kept", epoch);
-    if (epoch < 0) snprintf(kept, sizeof kept, "; the weights of the checkpoint are kept");
-    if (!far)
-        return dn_fail(DN_E_NUMERIC, "the loss became %s in epoch %d: a smaller learning rate may help%s", name,
-                       t->epoch + 1, kept);
-    return dn_fail(DN_E_NUMERIC, "the loss became %s in epoch %d: %s reaches %.6g: scale the data (%s)%s", name,
-                   t->epoch + 1, column, most,
-                   far == 1 ? "-scale, or data_scale= in [net]" : "targets are learned in their own units", kept);
+/* Per row, with every latent loss at the weight that training aims for: a warm-up of beta moves it no more than
+ * learning does. */
+static double trainer_aim(const dn_trainer *t) {
+    double sum = 0;
+    for (int i = 0; i < t->net->n_layers; i++) {
+        const dn_term *term = &t->net->layers[i].term;
+        if (term->type) sum += term->share * (term->type->latent ? term->weight : 1) * t->sums[2 * i];
+    }
+    return sum / (double)t->at;
+}
+
+/* Ten times the least loss. The loss of a density may be near 0 or below: then what has been gained since the first
+ * epoch is the measure. */
+void dn_trainer_warn_of_divergence(dn_trainer *t) {
+    double loss = trainer_aim(t), least = t->descent.least;
+    if (isnan(t->descent.first)) t->descent.first = loss;
+    if (!t->descent.warned && loss - least > 9 * fmax(fabs(least), t->descent.first - least)) {
+        t->descent.warned = 1;
+        dn_trainer_warn(
+            t,
+            "the training diverges: the loss of epoch %d is %.6g, after %.6g in epoch %d: a smaller learning "
+            "rate may help, or clip_norm= in [net]",
+            t->epoch + 1, loss, least, t->descent.epoch);
+    }
+    if (!(loss >= least)) t->descent.least = loss, t->descent.epoch = t->epoch + 1;
 }

@@ -176,6 +176,18 @@ static void cost_rows(const dn_layer *l, const dn_run *run, float *loss) {
     run->ops->row_sums(run->pool, (size_t)run->rows, (size_t)l->outputs, l->output, loss);
 }
 
+static int cost_look(const dn_layer *l, int part, dn_term_look *look) {
+    const dn_cost *st = l->state;
+    *look = (dn_term_look){.formula = l->term.type->head ? DN_FORMULA_HEAD : DN_FORMULA_LOSS,
+                           .head = st->head,
+                           .x_at = st->at,
+                           .truth_at = st->first,
+                           .spread = st->spread,
+                           .optimal = st->optimal,
+                           .factor = st->scale};
+    return part == 0;
+}
+
 static void bce_mean(const dn_layer *l, const dn_run *run, size_t rows, const float *x, float *out) {
     size_t n = rows * (size_t)l->inputs;
     if (out != x) run->ops->copy(run->pool, n, x, out);
@@ -187,14 +199,15 @@ static int bce_truth_fault(const dn_layer *l, const float *truth, size_t rows, i
     return dn_fault_beyond_one(truth, rows * (size_t)l->term.truths, fault);
 }
 
-static const dn_term_type cost_term = {.name = DN_IMAGE_LOSS, .only = 1, .rows = cost_rows};
+static const dn_term_type cost_term = {.name = DN_IMAGE_LOSS, .only = 1, .rows = cost_rows, .look = cost_look};
 static const dn_term_type bce_term = {.name = DN_IMAGE_LOSS,
                                       .only = 1,
                                       .likelihood = 1,
                                       .rows = cost_rows,
                                       .mean = bce_mean,
                                       .draw = dn_likelihood_draw,
-                                      .truth_fault = bce_truth_fault};
+                                      .truth_fault = bce_truth_fault,
+                                      .look = cost_look};
 static const dn_term_type likelihood_term = {.name = DN_IMAGE_LOSS,
                                              .only = 1,
                                              .likelihood = 1,
@@ -203,7 +216,8 @@ static const dn_term_type likelihood_term = {.name = DN_IMAGE_LOSS,
                                              .rows = cost_rows,
                                              .mean = dn_likelihood_mean,
                                              .draw = dn_likelihood_draw,
-                                             .truth_fault = dn_likelihood_truth_fault};
+                                             .truth_fault = dn_likelihood_truth_fault,
+                                             .look = cost_look};
 
 const dn_layer_type dn_cost_layer = {
     .name = "cost",

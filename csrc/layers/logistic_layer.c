@@ -50,8 +50,18 @@ static void logistic_rows(const dn_layer *l, const dn_run *run, float *loss) {
     const logistic_state *st = l->state;
     run->ops->row_sums(run->pool, (size_t)run->rows, (size_t)l->inputs, st->error, loss);
 }
+static int logistic_look(const dn_layer *l, int part, dn_term_look *look) {
+    (void)l;
+    *look = (dn_term_look){.formula = DN_FORMULA_LOSS, .head.likelihood.kind = DN_LOSS_BCE, .factor = 1};
+    return part == 0;
+}
 static const dn_term_type logistic_term = {
-    .name = DN_IMAGE_LOSS, .likelihood = 1, .rows = logistic_rows, .truth_fault = logistic_truth_fault};
+    .name = DN_IMAGE_LOSS,
+    .likelihood = 1,
+    .rows = logistic_rows,
+    .truth_fault = logistic_truth_fault,
+    .look = logistic_look,
+};
 const dn_layer_type dn_logistic_layer = {
     .name = "logistic",
     .state_size = sizeof(logistic_state),

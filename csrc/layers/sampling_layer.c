@@ -173,8 +173,14 @@ static void sampling_drawn(const dn_layer *l, const dn_run *run, float *loss) {
     run->ops->copy(run->pool, (size_t)run->rows, ((const sampling_state *)l->state)->drawn, loss);
 }
 
+static int sampling_look(const dn_layer *l, int part, dn_term_look *look) {
+    (void)l;
+    *look = (dn_term_look){.formula = DN_FORMULA_KL, .factor = 1};
+    return part == 0;
+}
+
 static const dn_term_type kl_term = {
-    .name = DN_LATENT_LOSS, .latent = 1, .rows = sampling_rows, .drawn = sampling_drawn};
+    .name = DN_LATENT_LOSS, .latent = 1, .rows = sampling_rows, .drawn = sampling_drawn, .look = sampling_look};
 
 const dn_layer_type dn_sampling_layer = {
     .name = "sampling",

@@ -75,6 +75,25 @@ typedef struct dn_truth_fault {
     const char *wanted; /* what the loss requires, and how to get there */
 } dn_truth_fault;
 
+/* What a term computes of one row, so that it can be computed once more by other formulas (jobs/check_formulas.c). */
+typedef enum dn_formula {
+    DN_FORMULA_LOSS,    /* `head.likelihood` of every value of x against its truth */
+    DN_FORMULA_HEAD,    /* `head`: the parameters begin at x[x_at], its columns at truth[truth_at] */
+    DN_FORMULA_SOFTMAX, /* cross entropy of `softmax`, from x[x_at] on, after the softmax of x / temperature */
+    DN_FORMULA_KL       /* of a sampling layer to N(0, 1) */
+} dn_formula;
+typedef struct dn_term_look {
+    dn_formula formula;
+    dn_head head;
+    dn_softmax_shape softmax;
+    size_t x_at, truth_at;
+    double temperature;
+    double factor;           /* scale= of the gradient; 1 */
+    const dn_tensor *spread; /* of the head: its learned numbers; NULL: it has none */
+    int optimal;             /* gaussian: the variance is the mean squared error of the pass */
+    const float *spreads;    /* the tensor's values on the host, by who looks */
+} dn_term_look;
+
 /* A term of the objective: a likelihood, which is a loss of the layer's input against the truth, or a latent loss. */
 typedef struct dn_term_type {
     const char *name; /* of its loss in reports, where terms with the same name add up */
@@ -102,6 +121,8 @@ typedef struct dn_term_type {
     /* Detector heads: returns 1, and the reason in `text`, when a row of truth is invalid; it is on the host, and its
      * values are arbitrary. `where`: "of row 5 of the truth" */
     int (*row_fault)(const dn_layer *layer, const float *truth, const char *where, char *text, size_t size);
+    /* Part 0, 1, ... of what the term computes; returns 0 after the last. NULL: no other formula is known */
+    int (*look)(const dn_layer *layer, int part, dn_term_look *look);
 } dn_term_type;
 
 /* A layer's term. Its gradient is scale * weight * d(loss), summed over the rows. */

@@ -41,8 +41,8 @@ DN_OP(REQUIRED, add_rows, (size_t rows, size_t cols, const float *x, size_t ldx,
 /* sums[r] = the sum of row r of x (rows, n), added up in double precision */
 DN_OP(REQUIRED, row_sums, (size_t rows, size_t n, const float *x, float *sums), (rows, n, x, sums))
 
-/* *sum += the sum of x, added up in double precision */
-DN_OP(REQUIRED, sum, (size_t n, const float *x, double *sum), (n, x, sum))
+/* *sum += a * the sum of x, added up in double precision */
+DN_OP(REQUIRED, add_sum, (size_t n, double a, const float *x, double *sum), (n, a, x, sum))
 
 /* ---- products ---- */
 
@@ -282,8 +282,6 @@ DN_OP(REQUIRED, add_draws, (size_t rows, size_t draws, size_t cols, const float 
       (rows, draws, cols, x, y))
 /* x (rows, cols): row r times a[r] */
 DN_OP(REQUIRED, scale_rows, (size_t rows, size_t cols, const float *a, float *x), (rows, cols, a, x))
-/* *sum += a * the sum of x */
-DN_OP(REQUIRED, add_sum, (size_t n, double a, const float *x, double *sum), (n, a, x, sum))
 /* eps (rows, draws, cols): numbers N(0,1) that depend on the row and the draw, not on what else is computed with them.
  * Draw d of row r, counted from draw step->at and row step->pass, has blocks d ceil(cols / 4) and following of (seed,
  * stream, row). */

@@ -48,13 +48,6 @@ void cpu_scale_rows(dn_pool *pool, size_t rows, size_t cols, const float *a, flo
     dn_range_run(pool, rows, dn_grain_of(cols), scale_range, &job);
 }
 
-static double sum_range(const void *context, size_t from, size_t to) {
-    return dn_cpu_kernels_get()->sum(to - from, (const float *)context + from);
-}
-void cpu_add_sum(dn_pool *pool, size_t n, double a, const float *x, double *sum) {
-    *sum += a * dn_range_sum(pool, n, DN_GRAIN, sum_range, x);
-}
-
 /* ---- noise ---- */
 
 /* Pieces of BLOCKS blocks; a draw's last block may be used in part. */

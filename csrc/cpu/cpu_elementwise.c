@@ -90,8 +90,8 @@ void cpu_row_sums(dn_pool *pool, size_t rows, size_t n, const float *x, float *s
 static double sum_range(const void *context, size_t from, size_t to) {
     return dn_cpu_kernels_get()->sum(to - from, (const float *)context + from);
 }
-void cpu_sum(dn_pool *pool, size_t n, const float *x, double *sum) {
-    *sum += dn_range_sum(pool, n, DN_GRAIN, sum_range, x);
+void cpu_add_sum(dn_pool *pool, size_t n, double a, const float *x, double *sum) {
+    *sum += a * dn_range_sum(pool, n, DN_GRAIN, sum_range, x);
 }
 
 /* x: the biases; cols: channels, ldx: values of one channel */

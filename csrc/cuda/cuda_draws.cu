@@ -33,10 +33,6 @@ extern "C" cudaError_t dn_cuda_scale_rows(const dn_cuda_place *on, size_t rows, 
     });
 }
 
-extern "C" cudaError_t dn_cuda_add_sum(const dn_cuda_place *on, size_t n, double a, const float *x, double *sum) {
-    return dn_each_sum(on, n, sum, [=] __device__(size_t i) { return a * x[i]; });
-}
-
 /* A block of four numbers a thread. */
 extern "C" cudaError_t dn_cuda_row_normals(const dn_cuda_place *on, const dn_step *step, uint32_t number, size_t rows,
                                            size_t draws, size_t cols, float *eps) {

@@ -50,8 +50,8 @@ extern "C" cudaError_t dn_cuda_row_sums(const dn_cuda_place *on, size_t rows, si
     });
 }
 
-extern "C" cudaError_t dn_cuda_sum(const dn_cuda_place *on, size_t n, const float *x, double *sum) {
-    return dn_each_sum(on, n, sum, [=] __device__(size_t i) { return (double)x[i]; });
+extern "C" cudaError_t dn_cuda_add_sum(const dn_cuda_place *on, size_t n, double a, const float *x, double *sum) {
+    return dn_each_sum(on, n, sum, [=] __device__(size_t i) { return a * x[i]; });
 }
 
 extern "C" cudaError_t dn_cuda_bias_add(const dn_cuda_place *on, size_t rows, size_t channels, size_t spatial,

@@ -99,7 +99,7 @@ dn_status dn_likelihood_forward(dn_layer *l, const dn_run *run) {
                                  st->spread->value, l->tensors[1].value);
     }
     head_compute(l, run, st->row_scale, dn_layer_y(l, run));
-    run->ops->sum(run->pool, (size_t)run->rows, dn_layer_y(l, run), dn_layer_sum(l, run));
+    run->ops->add_sum(run->pool, (size_t)run->rows, 1, dn_layer_y(l, run), dn_layer_sum(l, run));
     return DN_OK;
 }
 

@@ -225,10 +225,10 @@ static void test_row_sums(void) {
     }
 }
 
-static void test_sum(void) {
+static void test_add_sum(void) {
     for (size_t n = 0; n < 3; n++) {
         array *x = floats("x", n == 2 ? length() : n, -1, 1), *sum = sum_of();
-        BOTH(sum(P, x->n, V(x), V(sum)), CLOSE);
+        BOTH(add_sum(P, x->n, -0.3, V(x), V(sum)), CLOSE);
     }
 }
 
@@ -647,11 +647,6 @@ static void test_scale_rows(void) {
     size_t rows = (size_t)whole(1, 90), cols = (size_t)whole(1, 300);
     array *a = floats("a", rows, 0, 1), *x = floats("x", rows * cols, -1, 1);
     BOTH(scale_rows(P, rows, cols, V(a), V(x)), EXACT);
-}
-static void test_add_sum(void) {
-    size_t n = length();
-    array *x = floats("x", n, 0, 1), *sum = sum_of();
-    BOTH(add_sum(P, n, -0.3, V(x), V(sum)), CLOSE);
 }
 static void test_row_normals(void) {
     size_t rows = (size_t)whole(1, 9), draws = (size_t)whole(1, 90), cols = (size_t)whole(1, 30);

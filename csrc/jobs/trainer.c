@@ -282,7 +282,7 @@ static dn_status trainer_check_parameters(dn_trainer *t) {
     dn_net *net = t->net;
     double sum = 0, *device = net->plan->run.sums; /* which has been read, and is set before it is used again */
     net->ops->fill(net->pool, 2, 0, (float *)device);
-    net->ops->sum(net->pool, net->n_values, net->values, device);
+    net->ops->add_sum(net->pool, net->n_values, 1, net->values, device);
     net->ops->download(net->pool, &sum, device, sizeof sum);
     DN_TRY(net->ops->finish(net->pool));
     return isfinite(sum) ? DN_OK : dn_trainer_diverged(t, dn_report_get(&t->losses, DN_TOTAL_LOSS));

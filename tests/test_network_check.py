@@ -127,7 +127,8 @@ def test_every_likelihood_passes_with_all_its_constants(loss: str, network: Buil
         assert {"loss", "loss by input"} <= {one.what for one in found if one.layer == head and one.compared_with == "formula"}
 
 
-@pytest.mark.parametrize("keys", ["samples=5", "samples=5\ngradient=dreg", "beta=0.8\nbeta_warmup=10e"])
+@pytest.mark.parametrize("keys", ["samples=5", "samples=5\ngradient=dreg", "beta=0.8\nbeta_warmup=10e",
+                                  "beta=0.8\nfree_bits=0.2", "beta=0.8\ncapacity=2", "beta=0.8\nprior=mixture"])  # fmt: skip
 def test_other_objectives_pass(keys: str, network: Build) -> None:
     found = passes(network(VAE.replace("beta=0.8", keys) + "[cost]\ntype=bernoulli\n"))
     assert ("dreg" in keys) == ("gradients below layer 2 were not: gradient=dreg" in found.summary)

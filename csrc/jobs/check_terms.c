@@ -297,7 +297,8 @@ static dn_status terms_of_evaluation(dn_checker *c) {
         term_pass p = {0};
         double sum, size;
         if (!l->term.type) continue;
-        if (!l->term.type->look) return DN_OK; /* not all of it is known */
+        dn_term_look look;
+        if (!l->term.type->look || !l->term.type->look(l, 0, &look)) return DN_OK; /* not all of it is known */
         dn_status status = term_sum(c, &p, l, &sum, &size);
         pass_free(&p);
         DN_TRY(status);
@@ -322,7 +323,8 @@ dn_status dn_checker_terms(dn_checker *c) {
     for (int i = 0; i < c->net->n_layers; i++) {
         const dn_layer *l = &c->plan->layers[i];
         term_pass p = {0};
-        if (!l->term.type || !l->term.type->look) continue;
+        dn_term_look look;
+        if (!l->term.type || !l->term.type->look || !l->term.type->look(l, 0, &look)) continue;
         dn_status status = pass_create(&p, c, l);
         if (status == DN_OK) status = term_check(c, &p);
         pass_free(&p);

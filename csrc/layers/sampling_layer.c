@@ -174,9 +174,8 @@ static void sampling_drawn(const dn_layer *l, const dn_run *run, float *loss) {
 }
 
 static int sampling_look(const dn_layer *l, int part, dn_term_look *look) {
-    (void)l;
     *look = (dn_term_look){.formula = DN_FORMULA_KL, .factor = 1};
-    return part == 0;
+    return part == 0 && !((const sampling_state *)l->state)->mixture.on; /* to a mixture there is no closed form */
 }
 
 static const dn_term_type kl_term = {

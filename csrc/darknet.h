@@ -265,21 +265,36 @@ typedef struct dn_bounds {
     double *drawn_kl;       /* the mean of ln q(z|x) - ln p(z); minus the sum with reconstruction is the ELBO */
     double *log_likelihood; /* ln of the mean of w (Burda et al., arXiv:1509.00519, eq. 8) */
     double *log_likelihood_variance; /* of that estimate, by the delta method; NaN with a single draw */
+    float *values; /* (n, truths): what each value adds to reconstruction; DN_E_USAGE for losses that do not tell */
 } dn_bounds;
 /* Each row gets `draws` draws, any number; they are functions of (seed, row, draw) alone. DN_E_USAGE for networks
  * without a sampling layer, recurrent ones, and those with a loss that is no likelihood (-ln p with all constants). */
 DN_API dn_status dn_net_bounds(dn_net *net, const dn_rows *rows, int draws, uint64_t seed, dn_bounds *out);
 
 typedef struct dn_evaluate_options {
-    int latent; /* 1: also every latent dimension, and baselines: somewhat more work */
+    int samples;   /* draws of z per row for the ELBO; 0: 1 */
+    int k;         /* draws per row for the log-likelihood; 0: it is not computed */
+    uint64_t seed; /* of the draws */
+    int latent;    /* 1: also every latent dimension, and baselines: somewhat more work */
 } dn_evaluate_options;
 
 /* How good a network is, and what its latent space looks like. Values that are not defined are NaN. */
 typedef struct dn_evaluation {
     dn_report report; /* what dn_net_evaluate reports, at the mean of z: no bound on the log-likelihood */
-    /*   active_units  latent dimensions whose posterior mean has a variance above 0.01 over the rows (Burda et al.,
-     *                 arXiv:1509.00519); NaN: no sampling layer */
+    /* Means per row, in nats, with drawn z and beta = 1:
+     *
+     *   reconstruction   -ln p(x|z)
+     *   kl               of q(z|x) to the prior, from its formula, or drawn where there is none
+     *   elbo             -(reconstruction + kl), a lower bound of the log-likelihood in expectation
+     *   log_likelihood   with k: ln of the mean over k draws of p(x|z) p(z) / q(z|x) (Burda et al., arXiv:1509.00519,
+     * eq. 8), and log_likelihood_standard_error, of the mean over the rows bits_per_dimension  -log_likelihood, without
+     * k -elbo, divided by ln 2 and by the number of known values in a row active_units     latent dimensions whose
+     * posterior mean has a variance above 0.01 over the rows (Burda et al.)
+     *
+     * NaN without a sampling layer; all but active_units also where dn_net_bounds is not possible: `reason` says why.
+     */
     dn_report measures;
+    char reason[256];
     /* With options.latent, of all sampling layers in their order; units = 0: none, and NULL. Each (units), over the
      * rows: mean KL to N(0, 1); mean and variance of the aggregated posterior, which draws z from a random row's
      * posterior; variance of the posterior's mean */
@@ -306,6 +321,19 @@ typedef struct dn_evaluation {
 DN_API dn_status dn_net_evaluation(dn_net *net, const dn_rows *rows, const dn_evaluate_options *options,
                                    dn_evaluation *out);
 DN_API void dn_evaluation_free(dn_evaluation *evaluation);
+
+/* How unusual each row is. Arrays for n rows, NULL: not wanted. */
+typedef struct dn_row_scores {
+    double *score;          /* (n): higher is more unusual */
+    double *reconstruction; /* (n): what the data adds to it */
+    double *kl;             /* (n): and what the latent space adds */
+    float *values; /* (n, truths): what each column adds to reconstruction; DN_E_USAGE for losses that do not tell */
+} dn_row_scores;
+/* Where dn_net_bounds is possible, score = reconstruction + kl, minus the ELBO in nats, from options.samples draws of
+ * z; with options.k it is minus the log-likelihood from k draws, and the others stay. Elsewhere score = reconstruction
+ * + kl is the total loss at the mean of z, where k is DN_E_USAGE. options NULL: all zero. */
+DN_API dn_status dn_net_score_rows(dn_net *net, const dn_rows *rows, const dn_evaluate_options *options,
+                                   dn_row_scores *out);
 /* Draw n latent rows from the prior N(0, 1), a function of (seed, row, column) alone. z: (rows, latent); nothing is
  * written when latent is below 1 or the array would be too large. */
 DN_API dn_status dn_prior_sample(uint64_t seed, size_t rows, int latent, float *z);

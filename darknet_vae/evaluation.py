@@ -18,6 +18,18 @@ if TYPE_CHECKING:
 class Evaluation(Losses):
     """What `evaluate` returns; None: not defined for this network."""
 
+    reconstruction: float | None
+    """Mean of -ln p(x|z) per row, in nats, z drawn from its posterior."""
+    kl: float | None
+    """Mean KL of the posterior to the prior."""
+    elbo: float | None
+    """-(reconstruction + kl), with beta 1 whatever the cfg says."""
+    log_likelihood: float | None
+    """With k: importance-sampled (Burda et al., arXiv:1509.00519)."""
+    log_likelihood_standard_error: float | None
+    """Of its mean over the rows."""
+    bits_per_dimension: float | None
+    """-log_likelihood, without k -elbo, / (ln 2 * known values in a row). Of a density it depends on the unit of the data."""
     active_units: int | None
     """Latent dimensions whose posterior mean has a variance above 0.01 over the rows (Burda et al., arXiv:1509.00519)."""
     latent_kl: NotRequired[npt.NDArray[np.float64]]

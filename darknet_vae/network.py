@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, Concatenate, NamedTuple, ParamSpec, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Concatenate, Literal, NamedTuple, ParamSpec, TypedDict, TypeVar, cast, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -951,22 +951,80 @@ class Network:
         return self._apply(lib.dn_net_predict, X, self.inputs, self.outputs, out=out, missing=missing)
 
     @_alone
-    def evaluate(self, X: npt.ArrayLike, truth: npt.ArrayLike | None = None, *, latent: bool = False) -> Evaluation:
+    def evaluate(
+        self,
+        X: npt.ArrayLike,
+        truth: npt.ArrayLike | None = None,
+        *,
+        samples: int = 1,
+        k: int | None = None,
+        latent: bool = False,
+        seed: int | None = None,
+    ) -> Evaluation:
         """How good the network is on these rows. image_loss, latent_loss and total_loss are means per row, without noise (z is
         the mean) and with running statistics; with a truth also `accuracy` (losses over classes), or `mse` and `r2`.
+
+        reconstruction, kl and elbo are means per row in nats, from `samples` draws of z for each row, and log_likelihood is that
+        from k draws; they are None without a sampling layer, and where the loss is no likelihood, such as sse. The draws are
+        functions of (seed, row, draw); seed None: the network's.
 
         latent: also every latent dimension, and baselines such as a PCA, see `Evaluation`."""
         x = matrix(X, self.inputs)
         y = None if truth is None else matrix(truth, self._info().truths, "truth")
         if y is not None and len(y) != len(x):
             raise errors.UsageError(f"X has {len(x)} rows, truth has {len(y)}")
-        options = ffi.new("dn_evaluate_options *", {"latent": bool(latent)})
+        options = self._evaluate_options(samples, k, seed)
+        options.latent = bool(latent)
         found = ffi.new("dn_evaluation *")
         self._check(lib.dn_net_evaluation(self._handle, dn_rows(x, y), options, found), X=x, truth=y)
         self._rows = 0
         from .evaluation import evaluation
 
         return evaluation(found, _values(found.report), latent)
+
+    def _evaluate_options(self, samples: int, k: int | None, seed: int | None) -> Any:
+        if k is not None:
+            k = whole("k", k, 1, 1 << 24)
+        return ffi.new("dn_evaluate_options *", {
+            "samples": whole("samples", samples, 1, 1 << 24), "k": k or 0,
+            "seed": self.seed if seed is None else whole("seed", seed, 0, 2**64 - 1),
+        })  # fmt: skip
+
+    @overload
+    def score_rows(
+        self, X: npt.ArrayLike, truth: npt.ArrayLike | None = ..., *, samples: int = ..., k: int | None = ...,
+        contributions: Literal[False] = ..., seed: int | None = ..., missing: str = ...,
+    ) -> npt.NDArray[np.float64]: ...  # fmt: skip
+
+    @overload
+    def score_rows(
+        self, X: npt.ArrayLike, truth: npt.ArrayLike | None = ..., *, samples: int = ..., k: int | None = ...,
+        contributions: Literal[True], seed: int | None = ..., missing: str = ...,
+    ) -> tuple[npt.NDArray[np.float64], Array]: ...  # fmt: skip
+
+    def score_rows(
+        self, X: npt.ArrayLike, truth: npt.ArrayLike | None = None, *, samples: int = 1, k: int | None = None,
+        contributions: bool = False, seed: int | None = None, missing: str = "error",
+    ) -> Any:  # fmt: skip
+        """How unusual each row is, (n,): higher for rows unlike the training data. With a sampling layer and losses that are
+        likelihoods it is minus the ELBO in nats, from `samples` draws of z, or with k minus the log-likelihood from k draws;
+        otherwise the total loss, with z at its mean, and k is a UsageError.
+
+        contributions: return a pair, the scores and (n, columns): what each column adds to the reconstruction, which is the
+        score without the KL of the latent space, from the `samples` draws. seed as for `evaluate`, `missing` as for `encode`."""
+        with self._claimed():
+            options = self._evaluate_options(samples, k, seed)
+            x, y = self._rows_and_truth(X, truth)
+            x, y, gone = self._known(missing, x, y)
+            scores = np.empty(len(x))
+            values = np.empty((len(x), int(self._info().truths)), np.float32) if contributions else None
+            out = ffi.new("dn_row_scores *", {"score": ffi.cast("double *", scores.ctypes.data)})
+            if values is not None:
+                out.values = pointer(values)
+            call = lib.dn_net_score_rows
+            outs = (scores,) if values is None else (scores, values)
+            self._fill(outs, gone, lambda: call(self._handle, dn_rows(x, y), options, out), X=x, truth=y)
+            return scores if values is None else (scores, values)
 
     @_alone
     def check(self, X: npt.ArrayLike | None = None, truth: npt.ArrayLike | None = None) -> Check:

@@ -269,7 +269,7 @@ def test_help_lists_every_verb() -> None:
         done = run(words)
         assert done.returncode == 0
         assert max(map(len, done.stdout.splitlines())) < 80
-        for verb in ("train", "sample", "encode", "reconstruct", "evaluate", "predict", "inspect", "info", "convert"):
+        for verb in ("train", "sample", "encode", "reconstruct", "evaluate", "score", "predict", "inspect", "info", "convert"):
             assert verb in done.stdout
 
 

@@ -233,3 +233,94 @@ def test_only_the_most_used_of_many_dimensions_are_printed(network: Build) -> No
     assert any(line.split()[:2] == ["...", "40"] for line in lines)
     assert len(json.loads(run([*words, "-json"]).stdout)["latent_kl"]) == 50
     assert Path("net.cfg").exists()
+
+
+# ---- ELBO and log-likelihood
+
+
+def grey(rows: int = 60, columns: int = 12, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(size=(rows, columns)).astype(np.float32)
+
+
+def test_the_elbo_is_that_of_the_draws_and_its_parts_add_up(network: Build, device: str) -> None:
+    net, X = network(vae(12, 3, "bce"), seed=4, device=device), grey()
+    for samples in (1, 7):
+        found, rows = net.evaluate(X, samples=samples, latent=True), net.bounds(X, samples, seed=4)
+        assert found["reconstruction"] == pytest.approx(rows["reconstruction"].mean(), rel=1e-9)
+        assert found["kl"] == pytest.approx(rows["kl"].mean(), rel=1e-9)
+        assert found["elbo"] == pytest.approx(-found["reconstruction"] - found["kl"], rel=1e-12)  # type: ignore[operator]
+        assert found["kl"] == pytest.approx(found["latent_loss"], rel=1e-6)
+        assert found["latent_kl"].sum() == pytest.approx(found["kl"], rel=1e-5)
+        assert found["log_likelihood"] is None and found["log_likelihood_standard_error"] is None
+        assert found["bits_per_dimension"] == pytest.approx(-found["elbo"] / (12 * math.log(2)))  # type: ignore[operator]
+
+
+def test_the_log_likelihood_is_importance_sampled(network: Build) -> None:
+    net, X = network(vae(12, 3, "bce"), seed=4), grey()
+    found, rows = net.evaluate(X, k=50), net.bounds(X, 50, seed=4)["log_likelihood"]
+    assert found["log_likelihood"] == pytest.approx(rows.mean(), rel=1e-9)
+    assert found["log_likelihood_standard_error"] == pytest.approx(rows.std(ddof=1) / math.sqrt(len(X)), rel=1e-9)
+    assert found["bits_per_dimension"] == pytest.approx(-rows.mean() / (12 * math.log(2)))
+    assert found["log_likelihood"] > net.evaluate(X, samples=50)["elbo"]  # type: ignore[operator]
+    assert net.evaluate(X[:1], k=3)["log_likelihood_standard_error"] is None
+
+
+def test_the_elbo_has_beta_1_whatever_the_cfg_says(network: Build) -> None:
+    text, X = vae(12, 3, "bce"), grey()
+    one, other = network(text).evaluate(X), network(text.replace("beta=1", "beta=0.1")).evaluate(X)
+    assert one["elbo"] == other["elbo"] and one["total_loss"] != other["total_loss"]
+
+
+@pytest.mark.parametrize("kind", ["sse", "an autoencoder", "a classifier", "sequences"])
+def test_networks_without_a_likelihood_or_latents_have_no_elbo(kind: str, network: Build) -> None:
+    nets = {
+        "sse": vae(6, 2),
+        "an autoencoder": "[net]\ninputs=6\n[connected]\noutput=2\n[connected]\noutput=6\nactivation=linear\n[cost]\ntype=bce\n",
+        "a classifier": "[net]\ninputs=6\n[connected]\noutput=6\nactivation=linear\n[softmax]\n",
+        "sequences": "[net]\ninputs=6\ntime_steps=3\n[gru]\noutput=4\n[sampling]\n[connected]\noutput=6\nactivation=linear\n"
+        "[cost]\ntype=bce\n",
+    }
+    X = grey(9, 6)
+    found = network(nets[kind]).evaluate(X / X.sum(1, keepdims=True), k=4)
+    for name in ("reconstruction", "kl", "elbo", "log_likelihood", "log_likelihood_standard_error", "bits_per_dimension"):
+        assert found[name] is None, name  # type: ignore[literal-required]
+    assert math.isfinite(found["total_loss"])
+
+
+@BOTH
+def test_the_command_line_prints_elbo_and_log_likelihood(kind: str, network: Build) -> None:
+    net, X = network(vae(12, 3, "bce")), grey()
+    dv.save_csv("x.csv", X)
+    words = [*program(kind), "evaluate", "net.cfg", "x.csv", "-random", "-samples", "3", "-k", "9"]
+    here = net.evaluate(dv.load_csv("x.csv"), samples=3, k=9)
+    assert defined(json.loads(run([*words, "-json"]).stdout)) == pytest.approx(defined(here), rel=1e-6)
+    text = run(words).stdout
+    for name in ("elbo", "reconstruction", "kl", "log_likelihood", "bits_per_dimension"):
+        shown = next(line for line in text.splitlines() if f"{name} " in line and "=" not in line)
+        assert float(shown.split(f"{name} ")[1].split()[0]) == pytest.approx(here[name], rel=1e-5)  # type: ignore[literal-required]
+    assert "no bound" in text and all(len(line) <= 80 for line in text.splitlines()[1:])
+    network(vae(12, 3))
+    assert "no ELBO" in run(words).stdout
+    assert json.loads(run([*words, "-json"]).stdout)["log_likelihood"] is None
+
+
+@BOTH
+@pytest.mark.parametrize("verb", ["evaluate", "score"])
+@pytest.mark.parametrize("option", ["-k", "-samples"])
+def test_wrong_numbers_of_draws_are_one_line(kind: str, verb: str, option: str, network: Build) -> None:
+    network(vae(12, 3, "bce"))
+    dv.save_csv("x.csv", grey())
+    for value in ("0", "-4", "1.5", "many", "99999999", "99999999999999999999"):
+        done = run([*program(kind), verb, "net.cfg", "x.csv", "-random", option, value])
+        assert done.returncode == 2 and option in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+        assert not done.stdout
+
+
+def test_wrong_numbers_of_draws_are_errors_in_python(network: Build) -> None:
+    net, X = network(vae(12, 3, "bce")), grey()
+    for wrong in (0, -1, 1.5, 10**9, "2"):
+        for call in (net.evaluate, net.score_rows):
+            with pytest.raises(dv.errors.UsageError, match=r"^k="):
+                call(X, k=wrong)  # type: ignore[operator]
+            with pytest.raises(dv.errors.UsageError, match=r"^samples="):
+                call(X, samples=wrong)  # type: ignore[operator]

@@ -143,7 +143,7 @@ def options_of(verb: str) -> list[str]:
     return [name for line in lines if line.startswith("  -") for name in re.findall(r"-[\w-]+(?=,| |$)", line[2:22])]
 
 
-VERBS = ["train", "sample", "encode", "reconstruct", "predict", "evaluate", "inspect", "info", "convert"]
+VERBS = ["train", "sample", "encode", "reconstruct", "predict", "evaluate", "score", "inspect", "info", "convert"]
 
 
 def test_the_manual_page_has_every_verb_option_variable_and_exit_code() -> None:

@@ -23,11 +23,12 @@ enum {
     CLI_INTERPOLATE = 512,
     CLI_TRAVERSE = 1024,
     CLI_CHECK = 2048,
-    CLI_ALL = 4095,
+    CLI_SCORE = 4096,
+    CLI_ALL = 8191,
     CLI_WALKS = CLI_INTERPOLATE | CLI_TRAVERSE,
     CLI_NETS = CLI_ALL & ~CLI_INFO, /* build a network */
     /* read a CSV of rows and need weights */
-    CLI_ROWS = CLI_ENCODE | CLI_RECONSTRUCT | CLI_PREDICT | CLI_EVALUATE | CLI_WALKS,
+    CLI_ROWS = CLI_ENCODE | CLI_RECONSTRUCT | CLI_PREDICT | CLI_EVALUATE | CLI_SCORE | CLI_WALKS,
     CLI_TABLES = CLI_TRAIN | CLI_SAMPLE | CLI_ROWS | CLI_CHECK
 };
 
@@ -73,6 +74,7 @@ struct cli_args {
     const char *weights, *output, *save, *latents, *label_column, *target, *valid, *precision, *keep, *log;
     const char *checkpoint, *checkpoint_every, *resume, *prior, *pair;
     long rows, epochs, threads, batch, count, gpu, patience, log_every, checkpoint_keep, components, steps, dim, row;
+    long samples, k, top;
     unsigned long long seed;
     double learning_rate, scale, holdout, min_delta, max_seconds, temperature, range;
     int quiet, json, cpu, no_shuffle, labels, header, no_header, no_latents, random, continues, clear, spherical, draw;
@@ -180,6 +182,7 @@ int cli_train(const cli_args *args);
 int cli_sample(const cli_args *args);
 int cli_interpolate(const cli_args *args);
 int cli_traverse(const cli_args *args);
+int cli_score(const cli_args *args);
 int cli_encode(const cli_args *args);
 int cli_reconstruct(const cli_args *args);
 int cli_predict(const cli_args *args);

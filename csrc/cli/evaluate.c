@@ -97,7 +97,7 @@ static int print_units(const cli_args *args, FILE *to, const dn_evaluation *e) {
                 e->mean_variance[k]);
     }
     if (e->units > SHOWN_UNITS) fprintf(to, "%9s  %zu more (-json has all)\n", "...", e->units - SHOWN_UNITS);
-    fputs("KL to N(0, 1) in nats. mean, variance: of the aggregated posterior; N(0, 1) has 0 and 1\n"
+    fputs("KL to N(0, 1), nats. mean, variance: of the aggregated posterior; N(0, 1): 0, 1\n"
           "var. of mean: of the posterior mean over the rows; above 0.01, a unit is active\n",
           to);
     free(order);
@@ -124,8 +124,36 @@ static void print_baselines(FILE *to, const dn_evaluation *e) {
         fprintf(to, "no PCA: rows and columns are both more than 1024, or very many\n");
 }
 
+static void print_measures(const cli_args *args, FILE *to, const dn_evaluation *e) {
+    const dn_report *m = &e->measures;
+    double log_likelihood = dn_report_get(m, "log_likelihood"), error;
+    long samples = args->samples ? args->samples : 1;
+    if (*e->reason) {
+        if (args->k || args->samples) fprintf(to, "no ELBO: %s\n", e->reason);
+        return;
+    }
+    fprintf(to,
+            "  with z at its mean, which is no bound of the log-likelihood\n"
+            "elbo %.7g  reconstruction %.7g  kl %.7g\n"
+            "  nats per row, with beta 1 and %ld draw%s of z: elbo = -(reconstruction + kl)\n",
+            dn_report_get(m, "elbo"), dn_report_get(m, "reconstruction"), dn_report_get(m, "kl"), samples,
+            samples == 1 ? "" : "s");
+    if (args->k) {
+        error = dn_report_get(m, "log_likelihood_standard_error");
+        fprintf(to, "log_likelihood %.7g", log_likelihood);
+        if (isfinite(error)) fprintf(to, "  standard_error %.3g", error);
+        fprintf(to, "\n  importance-sampled with %ld draw%s of z; the standard error is that of the rows\n", args->k,
+                args->k == 1 ? "" : "s");
+    }
+    fprintf(to,
+            "bits_per_dimension %.6g\n  -%s / (ln 2 * known values in a row); of a density, it depends on\n"
+            "  the unit of the data and can be below 0\n",
+            dn_report_get(m, "bits_per_dimension"), args->k ? "log_likelihood" : "elbo");
+}
+
 static int print_text(const cli_args *args, FILE *to, const dn_evaluation *e) {
     int code = 0;
+    print_measures(args, to, e);
     if (e->units) code = print_units(args, to, e);
     if (!code && e->baselines.n) print_baselines(to, e);
     if (!code && (e->units || e->baselines.n) && *e->diagnosis) putc('\n', to);
@@ -140,7 +168,8 @@ static int print_text(const cli_args *args, FILE *to, const dn_evaluation *e) {
 int cli_evaluate(const cli_args *args) {
     cli_job j;
     dn_evaluation e = {0};
-    dn_evaluate_options options = {.latent = args->latent};
+    dn_evaluate_options options = {
+        .samples = (int)args->samples, .k = (int)args->k, .seed = args->seed, .latent = args->latent};
     int code = cli_begin(&j, args), own_truth = !code && cli_own_truth(args, j.net);
     if (!code) code = cli_table(&j.args, j.net, args->data, 0, &j.table);
     if (!code && own_truth) code = cli_truth(&j.args, j.net, args->data, &j.table, &j.classes, &j.truth);

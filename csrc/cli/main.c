@@ -29,8 +29,18 @@ const cli_verb cli_verbs[] = {
     {"evaluate", CLI_EVALUATE, cli_evaluate, "CFG ROWS.csv -weights W",
      "the losses; with -output F also the total_loss of every row", 2, 2,
      "\nMeans over the rows, with z at its mean; for supervised networks also accuracy,\n"
-     "or mse and r2. -latent adds the KL of every latent dimension, which of them are\n"
-     "active, and what a PCA and the columns' means reach on the same rows."},
+     "or mse and r2. With a likelihood and a sampling layer also reconstruction, kl\n"
+     "and elbo, with z drawn, and with -k the log-likelihood. -latent adds the KL of\n"
+     "every latent dimension, how many of them are active, and what a PCA and the\n"
+     "columns' means reach on the same rows."},
+    {"score", CLI_SCORE, cli_score, "CFG ROWS.csv -weights W", "how unusual every row is, and which columns make it so",
+     2, 2,
+     "\nA line for every row: its score, which is higher for rows unlike the training\n"
+     "data, the parts that it is the sum of (without -k), and the columns that\n"
+     "contribute most, by name or counted from 0, with their contributions to\n"
+     "reconstruction. With a likelihood and a sampling layer the score is minus the\n"
+     "ELBO in nats, with -k minus the log-likelihood; otherwise the total loss at the\n"
+     "mean of z."},
     {"inspect", CLI_INSPECT, cli_inspect, "CFG", "the layers: shapes, parameters, arithmetic, memory", 1, 1, NULL},
     {"check", CLI_CHECK, cli_check_network, "CFG [ROWS.csv]",
      "is the network computed right? gradients, losses, update", 1, 2,
@@ -103,9 +113,9 @@ static int take_verb(cli_args *args, int *argc, char **argv) {
         else if (cli_takes_value(argv[i]) && i + 1 < *argc && !is_command(argv[i + 1]))
             i++; /* such as the 0 of -i 0 */
     if (at < 0)
-        return cli_usage(args, "no command: which of train, sample, interpolate, traverse, encode, reconstruct, "
-                               "predict, evaluate, inspect, "
-                               "check, info, convert?");
+        return cli_usage(args,
+                         "no command: which of train, sample, interpolate, traverse, encode, reconstruct, predict, "
+                         "evaluate, score, inspect, check, info, convert?");
     const char *word = argv[at];
     if ((autoencoder = !strcmp(word, "autoencoder")) || !strcmp(word, "vae")) {
         word = at + 1 < *argc ? argv[at + 1] : "";
@@ -138,6 +148,7 @@ int main(int argc, char **argv) {
     const char *slash = argc ? strrchr(argv[0], '/') : NULL, *name = !argc ? "" : slash ? slash + 1 : argv[0];
     cli_args args = {.program = strcmp(name, "darknet-vae") ? "darknet" : "darknet-vae",
                      .gpu = -1,
+                     .top = 3,
                      .temperature = 1,
                      .steps = 11,
                      .range = 3,

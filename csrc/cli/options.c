@@ -64,6 +64,14 @@ const cli_option cli_options[] = {
     {{"row"}, CLI_WHOLE, AT(row), CLI_TRAVERSE, "i", "around this row of ROWS.csv, counted from 0 (default: 0)"},
     {{"range"}, CLI_NUMBER, AT(range), CLI_TRAVERSE, "r", "from -r to r (default: 3)"},
     {{"steps"}, CLI_COUNT, AT(steps), CLI_WALKS, "n", "number of rows, both ends included (default: 11)"},
+    {{"samples"},
+     CLI_COUNT,
+     AT(samples),
+     CLI_EVALUATE | CLI_SCORE,
+     "s",
+     "draws of z per row for the ELBO (default: 1)"},
+    {{"k"}, CLI_COUNT, AT(k), CLI_EVALUATE | CLI_SCORE, "n", "the log-likelihood, from n draws of z per row"},
+    {{"top"}, CLI_WHOLE, AT(top), CLI_SCORE, "m", "columns to name in each row (default: 3)"},
     {{"latent"}, CLI_FLAG, AT(latent), CLI_EVALUATE, NULL, "also every latent dimension, and a PCA for comparison"},
     {{"labels"}, CLI_FLAG, AT(labels), CLI_PREDICT, NULL, "the label before every row"},
     {{"label-column"}, CLI_TEXT, AT(label_column), CLI_TABLES, "c", "a column that is not data: name, or index from 0"},
@@ -87,7 +95,7 @@ const cli_option cli_options[] = {
     {{"json"},
      CLI_FLAG,
      AT(json),
-     CLI_TRAIN | CLI_EVALUATE | CLI_INSPECT | CLI_INFO | CLI_CHECK,
+     CLI_TRAIN | CLI_EVALUATE | CLI_SCORE | CLI_INSPECT | CLI_INFO | CLI_CHECK,
      NULL,
      "print the result as JSON"},
     {{"quiet", "q"}, CLI_FLAG, AT(quiet), CLI_ALL, NULL, "no progress, no warnings"},
@@ -259,7 +267,9 @@ static int parse_check(const cli_args *args) {
                   {"checkpoint-keep", args->checkpoint_keep, 1 << 20},
                   {"components", args->components, 1 << 20},
                   {"steps", args->steps, 1 << 24},
-                  {"dim", args->dim, 1 << 30}};
+                  {"dim", args->dim, 1 << 30},
+                  {"samples", args->samples, 1 << 24},
+                  {"k", args->k, 1 << 24}};
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
         if (limits[i].value > limits[i].most)
             return cli_usage(args, "-%s %ld is more than %ld", limits[i].name, limits[i].value, limits[i].most);

@@ -6,7 +6,9 @@
  * kept relative to the largest w so far, in double precision, so that memory and precision do not depend on k. */
 #include "base/sys.h"
 #include "jobs/jobs.h"
+#include "jobs/values.h"
 #include <math.h>
+#include <string.h>
 
 /* What is known of a row after some of its draws. */
 typedef struct row_sums {
@@ -22,6 +24,9 @@ typedef struct bounds_job {
     row_sums *rows;                      /* of the pass */
     double *reconstruction, *drawn, *kl; /* of its draws */
     float *loss;
+    dn_values values;
+    const float *truth; /* of the pass, on the host */
+    float *to_values;   /* of the pass; NULL: not wanted */
 } bounds_job;
 
 static void row_add(row_sums *r, double reconstruction, double drawn, double kl) {
@@ -80,6 +85,7 @@ static dn_status bounds_draw(bounds_job *j, const dn_rows *placed, size_t at, in
     DN_TRY(dn_plan_forward(
         p, &(dn_pass){.first = net->sampling_layer, .last = p->n_layers - 1, .draws = draws, .rows = *placed}));
     bounds_losses(j, placed->n * (size_t)draws);
+    if (j->to_values) dn_values_add(&j->values, p, &p->drawn, j->truth, (size_t)draws, 1.0 / j->draws, j->to_values);
     DN_TRY(net->ops->finish(net->pool));
     for (size_t r = 0, i = 0; r < placed->n; r++)
         for (int d = 0; d < draws; d++, i++) row_add(&j->rows[r], j->reconstruction[i], j->drawn[i], j->kl[i]);
@@ -138,6 +144,8 @@ static dn_status bounds_rows(bounds_job *j, const dn_rows *rows, dn_bounds *out)
     for (size_t at = 0; at < rows->n; at += step) {
         dn_rows part = dn_job_slice(net, 0, rows, at, step);
         DN_TRY(dn_job_check(net, "", &part, at));
+        j->truth = part.truth ? part.truth : part.x;
+        j->to_values = out->values ? out->values + at * (size_t)net->truths : NULL;
         dn_net_use_results(net, 1);
         dn_status status = bounds_pass(j, &part, at);
         dn_net_use_results(net, 0);
@@ -165,7 +173,7 @@ static dn_status bounds_check(const dn_net *net, const dn_rows *rows, int draws)
     return DN_OK;
 }
 
-static dn_status net_bounds(dn_net *net, const dn_rows *rows, int draws, uint64_t seed, dn_bounds *out) {
+dn_status dn_job_bounds(dn_net *net, const dn_rows *rows, int draws, uint64_t seed, dn_bounds *out) {
     bounds_job j = {.draws = draws, .seed = seed};
     DN_TRY(bounds_check(net, rows, draws));
     if (!rows->n) return DN_OK;
@@ -175,10 +183,15 @@ static dn_status net_bounds(dn_net *net, const dn_rows *rows, int draws, uint64_
     j.reconstruction = dn_alloc(3 * all, sizeof *j.reconstruction);
     j.loss = dn_alloc(all, sizeof *j.loss);
     dn_status status = j.rows && j.reconstruction && j.loss ? DN_OK : DN_E_MEMORY;
+    if (status == DN_OK && out->values) {
+        status = dn_values_create(&j.values, net, all);
+        memset(out->values, 0, rows->n * (size_t)net->truths * sizeof *out->values);
+    }
     if (status == DN_OK) {
         j.drawn = j.reconstruction + all, j.kl = j.drawn + all;
         status = bounds_rows(&j, rows, out);
     }
+    dn_values_free(&j.values);
     dn_free(j.rows);
     dn_free(j.reconstruction);
     dn_free(j.loss);
@@ -186,5 +199,5 @@ static dn_status net_bounds(dn_net *net, const dn_rows *rows, int draws, uint64_
 }
 
 dn_status dn_net_bounds(dn_net *net, const dn_rows *rows, int draws, uint64_t seed, dn_bounds *out) {
-    DN_EXCLUSIVE(net, net_bounds(net, rows, draws, seed, out));
+    DN_EXCLUSIVE(net, dn_job_bounds(net, rows, draws, seed, out));
 }

@@ -55,6 +55,63 @@ static dn_status evaluation_pass(evaluation *e) {
     return dn_job_evaluate_all(e->net, e->rows, &e->out->report, &observer);
 }
 
+/* ---- bounds of the log-likelihood ---- */
+
+static double evaluation_mean(const double *values, size_t n) {
+    double sum = 0;
+    for (size_t r = 0; r < n; r++) sum += values[r];
+    return sum / (double)n;
+}
+
+/* The standard error of the mean of n values. */
+static double evaluation_error(const double *values, size_t n) {
+    double mean = evaluation_mean(values, n), squares = 0;
+    for (size_t r = 0; r < n; r++) squares += (values[r] - mean) * (values[r] - mean);
+    return n > 1 ? sqrt(squares / (double)(n - 1) / (double)n) : NAN;
+}
+
+/* Values of truth that are not missing, per row. */
+static double evaluation_known(const evaluation *e) {
+    const float *truth = e->rows->truth ? e->rows->truth : e->rows->x;
+    size_t n = e->rows->n * (size_t)e->net->truths, known = 0;
+    for (size_t i = 0; i < n; i++) known += !isnan(truth[i]);
+    return (double)known / (double)e->rows->n;
+}
+
+static dn_status evaluation_draw(evaluation *e, const dn_evaluate_options *options, double *values) {
+    static const char *const names[] = {"reconstruction", "kl", "elbo", "log_likelihood"};
+    size_t n = e->rows->n;
+    double *drawn = values + 2 * n, *log_likelihood = values + 3 * n, means[4];
+    dn_report *to = &e->out->measures;
+    dn_bounds bounds = {.reconstruction = values, .kl = values + n, .drawn_kl = drawn};
+    DN_TRY(dn_job_bounds(e->net, e->rows, options->samples ? options->samples : 1, options->seed, &bounds));
+    for (size_t r = 0; r < n; r++)
+        if (isnan(bounds.kl[r])) bounds.kl[r] = drawn[r];
+    bounds = (dn_bounds){.log_likelihood = log_likelihood};
+    if (options->k) DN_TRY(dn_job_bounds(e->net, e->rows, options->k, options->seed, &bounds));
+    means[0] = evaluation_mean(values, n), means[1] = evaluation_mean(values + n, n);
+    means[2] = -(means[0] + means[1]), means[3] = options->k ? evaluation_mean(log_likelihood, n) : NAN;
+    for (int i = 0; i < 4; i++) dn_report_add(to, names[i], means[i]);
+    dn_report_add(to, "log_likelihood_standard_error", options->k ? evaluation_error(log_likelihood, n) : NAN);
+    dn_report_add(to, "bits_per_dimension", -means[options->k ? 3 : 2] / (evaluation_known(e) * log(2)));
+    return DN_OK;
+}
+
+static dn_status evaluation_bounds(evaluation *e, const dn_evaluate_options *options) {
+    static const char *const names[] = {
+        "reconstruction", "kl", "elbo", "log_likelihood", "log_likelihood_standard_error", "bits_per_dimension"};
+    if (dn_net_need_likelihood(e->net, "a log-likelihood") != DN_OK) {
+        snprintf(e->out->reason, sizeof e->out->reason, "%s", dn_error());
+        for (int i = 0; i < 6; i++) dn_report_add(&e->out->measures, names[i], NAN);
+        return DN_OK;
+    }
+    double *values = dn_alloc(e->rows->n, 4 * sizeof *values);
+    if (!values) return DN_E_MEMORY;
+    dn_status status = evaluation_draw(e, options, values);
+    dn_free(values);
+    return status;
+}
+
 /* ---- the latent space ---- */
 
 static dn_status evaluation_latent(evaluation *e, int wanted) {
@@ -130,6 +187,7 @@ static dn_status net_evaluation(dn_net *net, const dn_rows *rows, const dn_evalu
     evaluation e = {.net = net, .rows = rows, .out = out};
     e.baselines = options->latent && is_autoencoder(net, rows);
     dn_status status = evaluation_pass(&e);
+    if (status == DN_OK) status = evaluation_bounds(&e, options);
     if (status == DN_OK) status = evaluation_latent(&e, options->latent);
     if (status == DN_OK && e.baselines) status = evaluation_baselines(&e);
     if (status == DN_OK) evaluation_diagnosis(&e);
@@ -142,7 +200,10 @@ static dn_status net_evaluation(dn_net *net, const dn_rows *rows, const dn_evalu
 dn_status dn_net_evaluation(dn_net *net, const dn_rows *rows, const dn_evaluate_options *options, dn_evaluation *out) {
     static const dn_evaluate_options usual;
     *out = (dn_evaluation){0};
-    DN_EXCLUSIVE(net, net_evaluation(net, rows, options ? options : &usual, out));
+    options = options ? options : &usual;
+    DN_CHECK(options->samples >= 0 && options->k >= 0, DN_E_USAGE, "%d draws of each row: it takes at least one",
+             options->samples < 0 ? options->samples : options->k);
+    DN_EXCLUSIVE(net, net_evaluation(net, rows, options, out));
 }
 
 void dn_evaluation_free(dn_evaluation *e) {

@@ -271,7 +271,7 @@ static void job_add_floors(const dn_plan *plan, size_t rows, float *total) {
     for (size_t r = 0; floors > 0 && r < rows; r++) total[r] += (float)floors;
 }
 
-static dn_status job_evaluate_rows(dn_net *net, const dn_rows *rows, float *image, float *latent, float *total) {
+dn_status dn_job_evaluate_rows(dn_net *net, const dn_rows *rows, float *image, float *latent, float *total) {
     float *outs[] = {image, latent, total};
     DN_TRY(dn_job_need_truth(net, rows));
     DN_TRY(dn_job_whole(net, rows->n));
@@ -309,5 +309,5 @@ dn_status dn_net_evaluate(dn_net *net, const dn_rows *rows, dn_report *report) {
 }
 
 dn_status dn_net_evaluate_rows(dn_net *net, const dn_rows *rows, float *image, float *latent, float *total) {
-    DN_EXCLUSIVE(net, job_evaluate_rows(net, rows, image, latent, total));
+    DN_EXCLUSIVE(net, dn_job_evaluate_rows(net, rows, image, latent, total));
 }

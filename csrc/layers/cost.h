@@ -60,8 +60,9 @@ dn_status dn_likelihood_forward(dn_layer *layer, const dn_run *run);
 dn_status dn_likelihood_backward(dn_layer *layer, const dn_run *run);
 void dn_likelihood_mean(const dn_layer *layer, const dn_run *run, size_t rows, const float *x, float *out);
 
-/* ---- likelihood_truth.c, likelihood_draw.c: on the host ---- */
+/* ---- likelihood_truth.c, likelihood_draw.c, likelihood_values.c: on the host ---- */
 
 int dn_likelihood_truth_fault(const dn_layer *layer, const float *truth, size_t rows, int sums, dn_truth_fault *fault);
 void dn_likelihood_draw(const dn_layer *layer, const float *x, size_t rows, uint64_t seed, uint64_t at, float *out);
+void dn_likelihood_values(const dn_layer *layer, const dn_run *run, const float *x, const float *truth, float *loss);
 #endif

@@ -199,11 +199,19 @@ static int bce_truth_fault(const dn_layer *l, const float *truth, size_t rows, i
     return dn_fault_beyond_one(truth, rows * (size_t)l->term.truths, fault);
 }
 
-static const dn_term_type cost_term = {.name = DN_IMAGE_LOSS, .only = 1, .rows = cost_rows, .look = cost_look};
+/* Of an elementwise loss: they are its output. */
+static void cost_values(const dn_layer *l, const dn_run *run, const float *x, const float *truth, float *loss) {
+    (void)x, (void)truth;
+    run->ops->download(run->pool, loss, l->output, (size_t)run->rows * (size_t)l->inputs * sizeof *loss);
+}
+
+static const dn_term_type cost_term = {
+    .name = DN_IMAGE_LOSS, .only = 1, .rows = cost_rows, .values = cost_values, .look = cost_look};
 static const dn_term_type bce_term = {.name = DN_IMAGE_LOSS,
                                       .only = 1,
                                       .likelihood = 1,
                                       .rows = cost_rows,
+                                      .values = cost_values,
                                       .mean = bce_mean,
                                       .draw = dn_likelihood_draw,
                                       .truth_fault = bce_truth_fault,
@@ -214,6 +222,7 @@ static const dn_term_type likelihood_term = {.name = DN_IMAGE_LOSS,
                                              .head = 1,
                                              .missing = 1,
                                              .rows = cost_rows,
+                                             .values = dn_likelihood_values,
                                              .mean = dn_likelihood_mean,
                                              .draw = dn_likelihood_draw,
                                              .truth_fault = dn_likelihood_truth_fault,

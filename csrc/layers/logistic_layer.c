@@ -55,13 +55,17 @@ static int logistic_look(const dn_layer *l, int part, dn_term_look *look) {
     *look = (dn_term_look){.formula = DN_FORMULA_LOSS, .head.likelihood.kind = DN_LOSS_BCE, .factor = 1};
     return part == 0;
 }
-static const dn_term_type logistic_term = {
-    .name = DN_IMAGE_LOSS,
-    .likelihood = 1,
-    .rows = logistic_rows,
-    .truth_fault = logistic_truth_fault,
-    .look = logistic_look,
-};
+static void logistic_values(const dn_layer *l, const dn_run *run, const float *x, const float *truth, float *loss) {
+    const logistic_state *st = l->state;
+    (void)x, (void)truth;
+    run->ops->download(run->pool, loss, st->error, (size_t)run->rows * (size_t)l->inputs * sizeof *loss);
+}
+static const dn_term_type logistic_term = {.name = DN_IMAGE_LOSS,
+                                           .likelihood = 1,
+                                           .rows = logistic_rows,
+                                           .values = logistic_values,
+                                           .truth_fault = logistic_truth_fault,
+                                           .look = logistic_look};
 const dn_layer_type dn_logistic_layer = {
     .name = "logistic",
     .state_size = sizeof(logistic_state),

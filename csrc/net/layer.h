@@ -115,6 +115,10 @@ typedef struct dn_term_type {
     /* Draws from that distribution: x (rows, inputs) and out (rows, truths) are on the host; of several heads, each
      * sets its columns. Row r is a function of x, seed and at + r. NULL: the loss is that of no distribution */
     void (*draw)(const dn_layer *layer, const float *x, size_t rows, uint64_t seed, uint64_t at, float *out);
+    /* The loss of every value of truth in the last forward pass, without any weight, to loss (rows, truths); of several
+     * heads, each sets its columns. x (rows, inputs) is what the layer has read; all three are on the host. NULL: not
+     * known */
+    void (*values)(const dn_layer *layer, const dn_run *run, const float *x, const float *truth, float *loss);
     /* Finds the first fault in truth (rows, truths), which is on the host, and finite unless `missing`; 1: there is
      * one. `sums`: distributions must add up to about 1. NULL: it accepts any truth, or row_fault checks it */
     int (*truth_fault)(const dn_layer *layer, const float *truth, size_t rows, int sums, dn_truth_fault *fault);

@@ -1,0 +1,68 @@
+/* The loss of every value of truth, on the host: what each column contributes to the loss of a row. The distributions
+ * are those of net/likelihood.h. Of a one-hot group the contribution is that of the class that it is. */
+#include "layers/cost.h"
+#include "net/network.h"
+#include <math.h>
+
+static double log_of_sum(size_t n, const float *logits) {
+    double most = -INFINITY, sum = 0;
+    for (size_t k = 0; k < n; k++) most = fmax(most, logits[k]);
+    for (size_t k = 0; k < n; k++) sum += exp(logits[k] - most);
+    return most + log(sum);
+}
+
+/* -t ln p of each class; a group with a missing value adds nothing. */
+static void values_one_hot(size_t n, const float *logits, const float *truth, float *loss) {
+    double all = log_of_sum(n, logits);
+    int missing = 0;
+    for (size_t k = 0; k < n; k++) missing |= isnan(truth[k]);
+    for (size_t k = 0; k < n; k++) loss[k] = missing || truth[k] == 0 ? 0 : (float)(truth[k] * (all - logits[k]));
+}
+
+static float value_of_code(size_t n, const float *logits, float code) {
+    return code >= 0 && code < (float)n ? (float)(log_of_sum(n, logits) - logits[(size_t)code]) : 0;
+}
+
+static void values_categorical(const dn_head *head, const float *x, const float *truth, float *loss) {
+    size_t n = head->classes ? head->classes : head->columns / head->groups;
+    if (head->classes)
+        for (size_t c = 0; c < head->columns; c++) loss[c] = value_of_code(n, x + c * n, truth[c]);
+    else
+        for (size_t c = 0; c < head->columns; c += n) values_one_hot(n, x + c, truth + c, loss + c);
+}
+
+void dn_likelihood_values(const dn_layer *l, const dn_run *run, const float *x, const float *truth, float *loss) {
+    enum { PART = 256 }; /* columns whose spreads come to the host at a time */
+    const dn_cost *st = l->state;
+    const dn_head *head = &st->head;
+    size_t rows = (size_t)run->rows, inputs = (size_t)l->inputs, truths = (size_t)l->term.truths;
+    dn_likelihood_terms terms = dn_likelihood_terms_of(&head->likelihood);
+    const dn_tensor *t = l->n_tensors ? &l->tensors[0] : NULL;
+    if (st->elementwise) { /* they are its output */
+        run->ops->download(run->pool, loss, l->output, rows * inputs * sizeof *loss);
+        return;
+    }
+    x += st->at, truth += st->first, loss += st->first;
+    if (head->likelihood.kind == DN_LOSS_CATEGORICAL) {
+        for (size_t r = 0; r < rows; r++)
+            values_categorical(head, x + r * inputs, truth + r * truths, loss + r * truths);
+        return;
+    }
+    for (size_t from = 0, to; from < head->columns; from = to) {
+        float spread[PART];
+        to = head->columns - from < PART ? head->columns : from + PART;
+        int one = t && t->count == 1;
+        if (t)
+            run->ops->download(run->pool, spread,
+                               dn_net_results(l->net, t->kind == DN_STATISTIC) + t->offset + (one ? 0 : from),
+                               (one ? 1 : to - from) * sizeof *spread);
+        for (size_t r = 0; r < rows; r++)
+            for (size_t c = from; c < to; c++) {
+                const float *at = x + r * inputs + c;
+                dn_scale scale = terms.scale;
+                if (head->spread == DN_SPREAD_VALUE) scale = dn_scale_of(terms.kind, at[head->columns]);
+                if (t) scale = dn_scale_of(terms.kind, spread[one ? 0 : c - from]);
+                loss[r * truths + c] = dn_likelihood_value(&terms, scale, *at, truth[r * truths + c]).error;
+            }
+    }
+}

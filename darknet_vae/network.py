@@ -959,14 +959,14 @@ class Network:
         samples: int = 1,
         k: int | None = None,
         latent: bool = False,
-        seed: int | None = None,
+        seed: int = 0,
     ) -> Evaluation:
         """How good the network is on these rows. image_loss, latent_loss and total_loss are means per row, without noise (z is
         the mean) and with running statistics; with a truth also `accuracy` (losses over classes), or `mse` and `r2`.
 
         reconstruction, kl and elbo are means per row in nats, from `samples` draws of z for each row, and log_likelihood is that
         from k draws; they are None without a sampling layer, and where the loss is no likelihood, such as sse. The draws are
-        functions of (seed, row, draw); seed None: the network's.
+        functions of (seed, row, draw).
 
         latent: also every latent dimension, and baselines such as a PCA, see `Evaluation`."""
         x = matrix(X, self.inputs)
@@ -982,29 +982,29 @@ class Network:
 
         return evaluation(found, _values(found.report), latent)
 
-    def _evaluate_options(self, samples: int, k: int | None, seed: int | None) -> Any:
+    def _evaluate_options(self, samples: int, k: int | None, seed: int) -> Any:
         if k is not None:
             k = whole("k", k, 1, 1 << 24)
         return ffi.new("dn_evaluate_options *", {
             "samples": whole("samples", samples, 1, 1 << 24), "k": k or 0,
-            "seed": self.seed if seed is None else whole("seed", seed, 0, 2**64 - 1),
+            "seed": whole("seed", seed, 0, 2**64 - 1),
         })  # fmt: skip
 
     @overload
     def score_rows(
         self, X: npt.ArrayLike, truth: npt.ArrayLike | None = ..., *, samples: int = ..., k: int | None = ...,
-        contributions: Literal[False] = ..., seed: int | None = ..., missing: str = ...,
+        contributions: Literal[False] = ..., seed: int = ..., missing: str = ...,
     ) -> npt.NDArray[np.float64]: ...  # fmt: skip
 
     @overload
     def score_rows(
         self, X: npt.ArrayLike, truth: npt.ArrayLike | None = ..., *, samples: int = ..., k: int | None = ...,
-        contributions: Literal[True], seed: int | None = ..., missing: str = ...,
+        contributions: Literal[True], seed: int = ..., missing: str = ...,
     ) -> tuple[npt.NDArray[np.float64], Array]: ...  # fmt: skip
 
     def score_rows(
         self, X: npt.ArrayLike, truth: npt.ArrayLike | None = None, *, samples: int = 1, k: int | None = None,
-        contributions: bool = False, seed: int | None = None, missing: str = "error",
+        contributions: bool = False, seed: int = 0, missing: str = "error",
     ) -> Any:  # fmt: skip
         """How unusual each row is, (n,): higher for rows unlike the training data. With a sampling layer and losses that are
         likelihoods it is minus the ELBO in nats, from `samples` draws of z, or with k minus the log-likelihood from k draws;

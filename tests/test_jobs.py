@@ -111,7 +111,10 @@ def test_the_wide_plan_is_counted_kept_and_let_go_by_a_resize(network: Build) ->
     wide = net.memory_bytes
     assert 512 * net.inputs * 4 < wide - before < 32 << 20
     results(net, 2000)
-    assert net.memory_bytes == wide
+    kept = net.memory_bytes  # with another plan, for the draws of evaluate
+    assert wide <= kept < wide + (33 << 20)
+    results(net, 2000)
+    assert net.memory_bytes == kept
     net.resize(batch=8)
     assert net.memory_bytes < wide
     net.predict(rows_of(net, 9))

@@ -64,13 +64,13 @@ def test_the_contributions_of_columns_add_up_to_the_reconstruction(kind: str, ne
             if name in ("log_variance", "log_dispersion"):
                 layer.set(name, np.linspace(-1, 1, layer.params[name].size))
     for samples in (1, 5):
-        bounds = net.bounds(X, samples, seed=5)
+        bounds = net.bounds(X, samples)
         scores, columns = net.score_rows(X, samples=samples, contributions=True)
         assert columns.shape == X.shape and scores.shape == (len(X),)
         np.testing.assert_allclose(columns.sum(1), bounds["reconstruction"], rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(scores, bounds["reconstruction"] + bounds["kl"], rtol=1e-9)
     assert scores.mean() == pytest.approx(-net.evaluate(X, samples=5)["elbo"], rel=1e-9)  # type: ignore[operator]
-    np.testing.assert_allclose(net.score_rows(X, k=20), -net.bounds(X, 20, seed=5)["log_likelihood"], rtol=1e-9)
+    np.testing.assert_allclose(net.score_rows(X, k=20), -net.bounds(X, 20)["log_likelihood"], rtol=1e-9)
 
 
 def test_a_contribution_is_the_surprise_of_its_value(network: Build) -> None:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent
 LIBRARY = "libdarknet.dylib" if sys.platform == "darwin" else "libdarknet.so"
 PLUGIN = "libdarknet_cuda.so"  # where nvcc is
 FOLDERS = ("lib", "include", "share")
-SHARE = ["cfg/*.cfg", "data/digits.csv"]  # also installed, for darknet_vae.bundled()
+SHARE = ["cfg/*.cfg", "cfg/recipes/*.cfg", "data/digits.csv", "data/wine.csv"]  # also installed, for darknet_vae.bundled()
 
 
 def make(build: Path, *goals: str) -> None:

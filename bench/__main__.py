@@ -1,4 +1,4 @@
-"""python -m bench [JOB ...]: measure, and print a report in Markdown."""
+"""python -m bench [JOB ...]: measure, and print a report in Markdown; python -m bench recipes: published numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import report
+from . import recipes, report
 from .jobs import JOBS
 from .limits import Limits
 from .measure import available_cores, available_memory, count, processor, say, tuning, versions
@@ -43,6 +43,8 @@ def hold(isa: str) -> None:
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["recipes"]:
+        return recipes.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure ours beside PyTorch, JAX, pandas and polars.")
     parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"all, or some of: {', '.join(JOBS)}")
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="rounds in which every contender runs once (5)")

@@ -47,6 +47,10 @@ class Bench:
         return dv.datasets.Images(np.pad(large, [(0, 0), (2, 2), (2, 2)]).astype(np.uint8), table.labels.astype(np.uint8))
 
     @cached_property
+    def mnist_test(self) -> dv.datasets.Images:
+        return self.mnist if self.quick else dv.datasets.load("mnist", "test", os.environ.get("DARKNET_VAE_MNIST"))
+
+    @cached_property
     def X(self) -> Array:
         """The first 4,000 images, 0 to 1."""
         images = self.mnist.pixels[:4000]

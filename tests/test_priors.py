@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import BINARY, ROOT, program, run
+from helpers import BINARY, ROOT, defined, program, run
 from test_gradients import Problem, check
 
 import darknet_vae as dv
@@ -194,6 +194,11 @@ def test_what_cannot_be_drawn_is_one_clear_error(network: Build) -> None:
     for bad in (-1.0, float("nan"), float("inf")):
         with pytest.raises(errors.UsageError, match="temperature"):
             net.sample(n=2, temperature=bad)
+    with pytest.raises(errors.UsageError, match="n=5 draws so many"):
+        net.sample(5)
+    with pytest.raises(errors.UsageError, match=r"range=array\(.*\.\.\..*is not a number") as error:
+        net.traverse(0, np.zeros(999))  # type: ignore[arg-type]
+    assert len(str(error.value)) < 100
     with pytest.raises(errors.UsageError, match="z, latent vectors, or n"):
         net.sample()
     with pytest.raises(errors.UsageError, match="z, latent vectors, or n"):
@@ -337,7 +342,7 @@ def test_a_mixture_of_one_standard_normal_is_the_usual_prior(network: Build) -> 
     usual, mixture = network(vae(), seed=3), network(vae(keys=MIXTURE.format(1)), seed=3)
     as_normal(mixture)
     x = rows(30)
-    assert mixture.evaluate(x) == pytest.approx(usual.evaluate(x), rel=1e-5)
+    assert defined(mixture.evaluate(x)) == pytest.approx(defined(usual.evaluate(x)), rel=1e-5)
     z = mixture.sample_latents(4000)
     assert np.abs(z.mean(axis=0)).max() < 0.06 and np.abs(z.std(axis=0) - 1).max() < 0.05
 

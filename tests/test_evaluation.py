@@ -324,3 +324,29 @@ def test_wrong_numbers_of_draws_are_errors_in_python(network: Build) -> None:
                 call(X, k=wrong)  # type: ignore[operator]
             with pytest.raises(dv.errors.UsageError, match=r"^samples="):
                 call(X, samples=wrong)  # type: ignore[operator]
+
+
+@BOTH
+def test_baselines_of_a_network_with_binarize_are_of_the_bits_that_it_sees(kind: str) -> None:
+    """Otherwise its errors on bits stand beside those of a PCA on grey values, and of an entropy that bits do not have."""
+    X = np.random.default_rng(3).uniform(size=(60, 6)).round(3)
+    np.savetxt("x.csv", X, delimiter=",", fmt="%g")
+    Path("net.cfg").write_text(vae(6, 2, "bce").replace("[net]", "[net]\nbinarize=static"))
+    done = run([*program(kind), "evaluate", "net.cfg", "x.csv", "-random", "-latent", "-json"])
+    found = json.loads(done.stdout)["baselines"]
+    assert found["entropy"] == 0
+    whole = 60 * 60 * 6 * found["mean_mse"]  # the sum of m (60 - m) over columns of m ones
+    assert abs(whole - round(whole)) < 1e-3 and found["mean_mse"] > 0.2 > X.var(0).mean()
+    plain = json.loads(run([*program(kind), *done.args[-6:], "-set", "net.binarize=none"]).stdout)["baselines"]
+    assert plain["entropy"] > 1 and abs(plain["mean_mse"] - X.var(0).mean()) < 1e-6
+
+
+def test_the_text_of_evaluate_has_the_names_of_its_json() -> None:
+    X = np.random.default_rng(3).uniform(size=(20, 4)).round(3)
+    np.savetxt("x.csv", X, delimiter=",", fmt="%g")
+    Path("net.cfg").write_text(vae(4, 2, "bce"))
+    words = [*program("binary"), "evaluate", "net.cfg", "x.csv", "-random", "-k", "4"]
+    text, found = run(words).stdout, json.loads(run([*words, "-json"]).stdout)
+    shown = text.split()
+    assert all(name in shown for name, value in found.items() if value is not None and name != "active_units")
+    assert max(map(len, text.splitlines())) < 100

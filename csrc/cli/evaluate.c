@@ -141,7 +141,7 @@ static void print_measures(const cli_args *args, FILE *to, const dn_evaluation *
     if (args->k) {
         error = dn_report_get(m, "log_likelihood_standard_error");
         fprintf(to, "log_likelihood %.7g", log_likelihood);
-        if (isfinite(error)) fprintf(to, "  standard_error %.3g", error);
+        if (isfinite(error)) fprintf(to, "  log_likelihood_standard_error %.3g", error);
         fprintf(to, "\n  importance-sampled with %ld draw%s of z; the standard error is that of the rows\n", args->k,
                 args->k == 1 ? "" : "s");
     }

@@ -20,6 +20,8 @@ typedef struct evaluation {
     int baselines;  /* the rows are what the network reconstructs, and baselines are wanted */
     float *data;    /* (batch, data columns): a pass's reconstructions */
     double squares; /* of the errors of all rows */
+    float *bits;    /* (rows, inputs): the rows as [net] binarize= shows them to the network; else NULL */
+    size_t seen;    /* rows of them */
 } evaluation;
 
 /* Are the rows themselves what the network is compared with? */
@@ -32,9 +34,13 @@ static void evaluation_squares(evaluation *e, dn_plan *plan, const dn_rows *rows
     size_t n = rows->n * (size_t)net->data_columns;
     /* the pass no longer needs the buffer of its truth */
     const float *y = dn_plan_data(plan, rows->n, plan->layers[net->output_layer].output, plan->truth);
+    const float *x = rows->x;
+    if (e->bits) x = e->bits + e->seen * (size_t)net->inputs;
+    if (e->bits) dn_job_get(net, plan->input, (size_t)net->inputs, rows->n, e->bits + e->seen * (size_t)net->inputs);
+    e->seen += rows->n;
     dn_job_get(net, y, (size_t)net->data_columns, rows->n, e->data);
     for (size_t i = 0; i < n; i++) {
-        double d = (double)rows->x[i] - e->data[i];
+        double d = (double)x[i] - e->data[i];
         e->squares += d * d;
     }
 }
@@ -52,6 +58,8 @@ static dn_status evaluation_pass(evaluation *e) {
     size_t values = (size_t)plan->run.batch * (size_t)e->net->data_columns;
     DN_TRY(dn_posterior_create(&e->posterior, plan));
     if (e->baselines && !(e->data = dn_alloc(values, sizeof *e->data))) return DN_E_MEMORY;
+    if (e->baselines && e->net->bits && !(e->bits = dn_alloc(e->rows->n * (size_t)e->net->inputs, sizeof *e->bits)))
+        return DN_E_MEMORY;
     return dn_job_evaluate_all(e->net, e->rows, &e->out->report, &observer);
 }
 
@@ -142,7 +150,7 @@ static dn_status evaluation_baselines(evaluation *e) {
     dn_baselines found;
     size_t components = net->latent_layer < 0 ? 0 : (size_t)net->layers[net->latent_layer].outputs;
     if (e->posterior.units) components = e->posterior.units;
-    DN_TRY(dn_baselines_of(net->pool, rows->x, rows->n, (size_t)net->inputs, components, &found));
+    DN_TRY(dn_baselines_of(net->pool, e->bits ? e->bits : rows->x, rows->n, (size_t)net->inputs, components, &found));
     int pca = components > 0, binary = net->truth_kind == DN_TRUTH_BINARY;
     dn_report_add(to, "network_mse", e->squares / ((double)rows->n * net->inputs));
     dn_report_add(to, "pca_mse", pca ? found.pca_mse : NAN);
@@ -193,6 +201,7 @@ static dn_status net_evaluation(dn_net *net, const dn_rows *rows, const dn_evalu
     if (status == DN_OK) evaluation_diagnosis(&e);
     dn_posterior_free(&e.posterior);
     dn_free(e.data);
+    dn_free(e.bits);
     if (status != DN_OK) dn_evaluation_free(out);
     return status;
 }

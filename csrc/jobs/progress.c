@@ -15,12 +15,14 @@ static void line_duration(double seconds, char *text, size_t size) {
 }
 
 /* What is left out, in this order, when a narrow terminal has no room: long names, the part of the total that follows
- * from the others, the speed, all losses but the last one, the time left. */
+ * from the others, the speed, the parts of the total (image_loss, latent_loss), all losses but the last one, the time
+ * left. */
 typedef enum line_form {
     LINE_WHOLE,
     LINE_SHORT_NAMES,
     LINE_NO_KL_COST,
     LINE_NO_SPEED,
+    LINE_NO_PARTS,
     LINE_ONE_LOSS,
     LINE_NO_TIME,
     LINE_FORMS
@@ -40,6 +42,8 @@ static void line_losses(const dn_report *report, line_form form, char *text, int
     for (int i = 0; i < report->n; i++) {
         const dn_value *v = &report->values[i];
         if (form >= LINE_NO_KL_COST && !strcmp(v->name, DN_KL_COST)) continue;
+        if (form >= LINE_NO_PARTS && !single && (!strcmp(v->name, DN_IMAGE_LOSS) || !strcmp(v->name, DN_LATENT_LOSS)))
+            continue;
         if (form >= LINE_ONE_LOSS && (at || (!single && strcmp(v->name, DN_TOTAL_LOSS)))) continue;
         at = line_add(text, size, at, form, v->name, v->value);
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import os
+import reprlib
 import threading
 from typing import Any
 
@@ -108,11 +109,11 @@ def whole(name: str, value: Any, low: int, high: int) -> int:
 def real(name: str, value: Any) -> float:
     """`value` as a float; errors name the argument."""
     if isinstance(value, bool | str | bytes):
-        raise errors.UsageError(f"{name}={value!r} is not a number")
+        raise errors.UsageError(f"{name}={reprlib.repr(value)} is not a number")
     try:
         return float(value)
     except (TypeError, ValueError):
-        raise errors.UsageError(f"{name}={value!r} is not a number") from None
+        raise errors.UsageError(f"{name}={reprlib.repr(value)} is not a number") from None
 
 
 def pointer(array: Array) -> Any:

@@ -836,6 +836,8 @@ class Network:
         self._need_latent()
         if (z is None) == (n is None):
             raise errors.UsageError("sample: give z, latent vectors, or n, how many to draw")
+        if z is not None and np.ndim(z) == 0:
+            raise errors.UsageError(f"sample: z={z!r} is no latent vector; n={z!r} draws so many")
         if n is not None:
             z = self.sample_latents(n, seed, prior, temperature)
         elif prior is not None or temperature != 1:

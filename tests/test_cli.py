@@ -187,6 +187,18 @@ def test_a_terminal_shows_one_line_that_is_rewritten_and_fits(kind: str, columns
     }[columns]  # fmt: skip
 
 
+def test_a_negative_number_is_the_cpu_for_the_gpu_only() -> None:
+    assert "-dim '-1' must be" in run([str(BINARY), "traverse", CFG, "-random", "-dim", "-1"]).stderr
+    assert "the CPU is -nogpu" in run([str(BINARY), "traverse", CFG, "-random", "-dim", "0", "-i", "-1"]).stderr
+
+
+def test_a_terminal_of_80_columns_shows_beta_and_the_loss_of_held_out_rows() -> None:
+    words = [*program("binary"), "train", CFG, CSV, "-epochs", "3", "-holdout", "0.2", "-set", "sampling.beta_warmup=2e"]
+    last = on_a_terminal(words, 80).split(b"\n")[1].split(b"\r\x1b[K")[-1].strip()
+    assert all(name in last for name in (b"epoch 3/3", b"total ", b"beta 0.05", b"valid ", b"took")), last
+    assert len(last) < 80
+
+
 @pytest.mark.timing
 @pytest.mark.parametrize("word", ["--version", "--help"])
 def test_version_and_help_come_at_once(word: str) -> None:
@@ -273,7 +285,10 @@ def test_help_lists_every_verb() -> None:
             assert verb in done.stdout
 
 
-@pytest.mark.parametrize("verb", ["train", "sample", "encode", "reconstruct", "predict", "evaluate", "inspect"])
+@pytest.mark.parametrize(
+    "verb",
+    ["train", "sample", "interpolate", "traverse", "encode", "reconstruct", "predict", "evaluate", "score", "inspect", "check"],
+)
 def test_the_help_of_a_verb_lists_its_options_and_no_others(verb: str) -> None:
     for words in ([*MODULE, verb, "--help"], [*MODULE, "help", verb], [*MODULE, "vae", verb, "-h"]):
         done = run(words)
@@ -282,7 +297,7 @@ def test_the_help_of_a_verb_lists_its_options_and_no_others(verb: str) -> None:
         assert done.stdout.startswith(f"usage: darknet-vae {verb} CFG")
         assert "-weights" in done.stdout
         assert ("-epochs" in done.stdout) == (verb == "train")
-        assert ("-random" in done.stdout) == (verb not in ("train", "inspect"))
+        assert ("-random" in done.stdout) == (verb not in ("train", "inspect", "check"))
         assert ("-header" in done.stdout) == (verb != "inspect")
 
 

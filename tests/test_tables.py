@@ -387,7 +387,7 @@ def test_archives_are_told_apart(name: str, words: str) -> None:
     ("text", "message"),
     [
         ("a,b\n1,red\n2,blue\n", "x.csv:2: column 2 ('b'): 'red' is not a finite number: a column of words: encode it"),
-        ("a,b,c\n1,2,3\n4,5,\n7,8,9\n", "x.csv:3: column 3 ('c'): '' is not a finite number"),
+        ("a,b,c\n1,2,3\n4,5,\n7,8,9\n", "x.csv:3: column 3 ('c'): '' is not a finite number: a missing value: fill it in"),
         ("1;2;3\n4;5;\n", "x.csv:2: column 3: '' is not a finite number"),
         ("a,b\n1,2\n,,\n", "x.csv:3: column 1 ('a'): '' is not a finite number: the row has separators alone"),
         ("1,5;2,5\n3,5;4\n", "x.csv:1: column 1: '1,5' is not a finite number: a decimal comma"),

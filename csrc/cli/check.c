@@ -42,18 +42,18 @@ static void check_json(const dn_checks *checks) {
 }
 
 static void check_table(const dn_checks *checks) {
-    printf("layer  type           what                  compared with    values    error\n");
+    printf("layer  type           what                    compared with values    error\n");
     for (int i = 0; i < checks->n; i++) {
         const dn_check_line *l = &checks->lines[i];
         if (l->layer < 0)
             printf("%5s", "");
         else
             printf("%5d", l->layer);
-        printf("  %-13.13s  %-20s  %-13s  %9zu", l->type, l->what, l->against, l->values);
+        printf("  %-13.13s  %-23s %-13s", l->type, l->what, l->against);
         if (l->ok < 0)
-            printf("           not comparable\n");
+            printf("   not comparable\n");
         else
-            printf("  %7.1e  %s\n", l->error, l->ok ? "ok" : "FAIL");
+            printf(" %6zu  %7.1e %s\n", l->values, l->error, l->ok ? "ok" : "FAIL");
         if (!l->ok)
             printf("%8s%.9g, expected %.9g; the relative error may be %.0e\n", "", l->found, l->expected, l->tolerance);
     }

@@ -17,10 +17,12 @@ const cli_verb cli_verbs[] = {
      "mixture of Gaussians fitted to the latents of a table: -data TRAIN.csv."},
     {"interpolate", CLI_INTERPOLATE, cli_interpolate, "CFG ROWS.csv -weights W",
      "decoded rows on the way between two rows of a table", 2, 2,
-     "\nThe first line is the reconstruction of the one row, the last that of the other."},
+     "\nThe first line is the reconstruction of the one row, the last that of the\n"
+     "other; those between are decoded from evenly spaced latent vectors."},
     {"traverse", CLI_TRAVERSE, cli_traverse, "CFG [ROWS.csv] -dim j -weights W",
      "decoded rows along a latent dimension", 1, 2,
-     "\nAround 0, the middle of the prior, or around the latent mean of a row of a table."},
+     "\nFrom -r to r around 0, the middle of N(0, 1), or around the latent mean of a\n"
+     "row of a table; the other dimensions stay as they are."},
     {"encode", CLI_ENCODE, cli_encode, "CFG ROWS.csv -weights W", "the latent mean of every row", 2, 2, NULL},
     {"reconstruct", CLI_RECONSTRUCT, cli_reconstruct, "CFG ROWS.csv -weights W", "decode the latent mean of every row",
      2, 2, NULL},
@@ -47,7 +49,8 @@ const cli_verb cli_verbs[] = {
      "\nGradients are compared with differences of the loss, losses and their\n"
      "derivatives with formulas in double precision, a step of plain SGD with rate\n"
      "times gradient, for the first rows of the CSV or for random ones. The exit code\n"
-     "is 1 if anything differs. It writes no files."},
+     "is 1 if anything differs. It writes no files. The error is relative; of\n"
+     "differences it is only what exceeds their own uncertainty, so often 0."},
     {"info", CLI_INFO, cli_info, "MODEL", "what a model file or a weights file holds", 1, 1, NULL},
     {"convert", CLI_CONVERT, cli_convert, "MODEL|CFG OUTPUT", "between a model file and CFG with weights", 2, 2,
      "\nOUTPUT.safetensors is a model file: one file with the network and its\n"

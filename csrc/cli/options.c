@@ -61,7 +61,7 @@ const cli_option cli_options[] = {
     {{"rows"}, CLI_TEXT, AT(pair), CLI_INTERPOLATE, "a,b", "the two rows, counted from 0 (default: 0,1)"},
     {{"spherical"}, CLI_FLAG, AT(spherical), CLI_INTERPOLATE, NULL, "along an arc instead of a line (slerp)"},
     {{"dim"}, CLI_WHOLE, AT(dim), CLI_TRAVERSE, "j", "the latent dimension, counted from 0"},
-    {{"row"}, CLI_WHOLE, AT(row), CLI_TRAVERSE, "i", "around this row of ROWS.csv, counted from 0 (default: 0)"},
+    {{"row"}, CLI_WHOLE, AT(row), CLI_TRAVERSE, "i", "around row i of ROWS.csv, counted from 0 (default: 0)"},
     {{"range"}, CLI_NUMBER, AT(range), CLI_TRAVERSE, "r", "from -r to r (default: 3)"},
     {{"steps"}, CLI_COUNT, AT(steps), CLI_WALKS, "n", "number of rows, both ends included (default: 11)"},
     {{"samples"},
@@ -221,7 +221,7 @@ static int parse_option(cli_args *args, int argc, char **argv, int *i) {
     }
     if (!value) return cli_usage(args, "-%s needs a value", o->names[0]);
     const char *wanted = option_set(args, o, value);
-    if (wanted && o->kind == CLI_WHOLE && !strcmp(value, "-1"))
+    if (wanted && o->names[1] && !strcmp(o->names[1], "gpu") && !strcmp(value, "-1"))
         return cli_usage(args, "-%s -1: the CPU is -nogpu", o->names[0]);
     if (!wanted) return 0;
     int choice = o->kind == CLI_CHOICE;

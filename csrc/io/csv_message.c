@@ -63,6 +63,7 @@ static const char *csv_cause(const csv_reader *r, const csv_plan *plan, const ch
     if (looks == CSV_DECIMAL_COMMA) return ": a decimal comma, or one between thousands; numbers are written as 1234.5";
     if (looks == CSV_EMPTY && plan->columns > 1 && csv_row_is_empty(r, row))
         return ": the row has separators alone, so delete it";
+    if (looks == CSV_EMPTY || looks == CSV_MISSING) return ": a missing value: fill it in, or leave out the row";
     if (cell->size && memchr(cell->text, '|', cell->size) && plan->columns == 1)
         return ": '|' does not separate cells; commas, semicolons, tabs or blanks do";
     if (looks == CSV_WORD && plan->names && line <= plan->first_line + 1)

@@ -163,8 +163,9 @@ dn_status dn_job_need_truth(const dn_net *net, const dn_rows *rows) {
     DN_CHECK(net->truths, DN_E_USAGE, "%s: the network has no cost layer, so no loss", net->cfg->path);
     DN_CHECK(
         rows->truth || net->truths == net->inputs, DN_E_USAGE,
-        "the cost wants %d values per row, the input has %d: an autoencoder needs as many, or give a truth (-target)",
-        net->truths, net->inputs);
+        "the cost wants %d values per row, the input has %d: an autoencoder needs as many%s, or give a truth (-target)",
+        net->truths, net->inputs,
+        net->truths * 2 == net->inputs ? " (sigma=value and dispersion=value take two outputs for each)" : "");
     return DN_OK;
 }
 

@@ -33,7 +33,8 @@ dn_status dn_net_need_likelihood(const dn_net *net, const char *what) {
                  l->type->name);
         if (term->type->latent) continue;
         DN_CHECK(term->type->likelihood && term->type->rows, DN_E_USAGE,
-                 "%s:%d: %s needs a likelihood, and the loss of this [%s] is none: a [cost] with type=bce, say, is",
+                 "%s:%d: %s needs a likelihood, and the loss of this [%s] is none: [cost] type=gaussian (numbers) or "
+                 "bernoulli (0 to 1), say, is one",
                  net->cfg->path, l->line, what, l->type->name);
         DN_CHECK(term->share == 1, DN_E_USAGE,
                  "%s:%d: %s needs likelihoods that count alike: leave out the scale= of this [%s]", net->cfg->path,
@@ -63,6 +64,9 @@ static dn_status draws_read(dn_net *net) {
         net->draws = draws;
     }
     dn_section *s = &net->cfg->sections[net->sampling_layer + 1];
+    if (doubly && !net->draws)
+        dn_cfg_warn(net->cfg, "%s:%d: gradient=dreg has no effect without samples= above 1", net->cfg->path,
+                    dn_cfg_line(s, "gradient"));
     if (doubly && latents > 1)
         return dn_cfg_error(s, "gradient", "gradient=dreg is known for a single latent layer, and there are %d",
                             latents);

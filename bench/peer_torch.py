@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -81,11 +82,12 @@ class Torch(Trainer):
                 for name, values in named(part).items():
                     getattr(layer, name).copy_(self.torch.from_numpy(values))
 
-    def _forward(self, x: Any, noise: Any) -> tuple[Any, Any, Any]:
-        """Output, mean and log-variance. Without noise, z is the mean."""
+    def _forward(self, x: Any, noise: Any) -> tuple[Any, Any, Any, Any]:
+        """Output, mean, log-variance and z. Without noise, z is the mean; with that of several draws of each row, z and the
+        output have a row for each of them."""
         functional = self.torch.nn.functional
         outputs: list[Any] = []
-        mean = log_variance = None
+        mean = log_variance = z = None
         now = x
         for index, (part, layer) in enumerate(zip(self.parts, self.model, strict=True)):
             if part.type == "route":  # of two layers: kept apart, since only [sampling] reads it
@@ -94,9 +96,7 @@ class Torch(Trainer):
                 now = picked[0] if len(picked) == 1 else picked
             elif part.type == "sampling":
                 log_variance, mean = now
-                now = mean
-                if noise is not None:
-                    now = mean + (0.5 * log_variance).exp() * noise
+                now = z = mean if noise is None else self._draw(mean, log_variance, noise)
             elif part.type == "reshape":
                 now = now.unflatten(1, tuple(part.number(key, 1) for key in ("channels", "height", "width")))
             elif part.type == "lstm":
@@ -108,21 +108,39 @@ class Torch(Trainer):
                 if "activation" in part.keys:
                     now = activate(functional, part.activation, now)
             outputs.append(now)
-        return now.flatten(1) if now.dim() == 4 else now, mean, log_variance
+        return now.flatten(1) if now.dim() == 4 else now, mean, log_variance, z
+
+    def _draw(self, mean: Any, log_variance: Any, noise: Any) -> Any:
+        deviation = (0.5 * log_variance).exp()
+        if len(noise) == len(mean):
+            return mean + deviation * noise
+        draws = noise.unflatten(0, (len(mean), -1))
+        return (mean[:, None] + deviation[:, None] * draws).flatten(0, 1)
 
     def _divergence(self, mean: Any, log_variance: Any) -> Any:
         return 0.5 * (log_variance.exp() + mean * mean - 1 - log_variance).sum()
 
-    def _error(self, y: Any, truth: Any) -> Any:
+    def _error(self, y: Any, truth: Any, reduction: str = "sum") -> Any:
         loss = self.torch.nn.functional
         if self.recipe.loss == "softmax":
-            return loss.cross_entropy(y, truth, reduction="sum")
-        if self.recipe.loss == "bce":
-            return loss.binary_cross_entropy_with_logits(y, truth, reduction="sum")
-        return loss.mse_loss(y, truth, reduction="sum")
+            return loss.cross_entropy(y, truth, reduction=reduction)
+        if self.recipe.loss in ("bce", "bernoulli"):
+            return loss.binary_cross_entropy_with_logits(y, truth, reduction=reduction)
+        return loss.mse_loss(y, truth, reduction=reduction)
+
+    def _bound(self, x: Any, truth: Any, noise: Any) -> Any:
+        """Minus the importance-weighted bound on ln p(x), summed over the rows (Burda et al., arXiv:1509.00519, eq. 8)."""
+        y, _, log_variance, z = self._forward(x, noise)
+        shape = len(x), self.recipe.samples
+        given = (x if truth is None else truth)[:, None].expand(-1, shape[1], -1)
+        image = self._error(y.unflatten(0, shape), given, "none").sum(-1)
+        latent = 0.5 * ((z * z - noise * noise).sum(-1).unflatten(0, shape) - log_variance.sum(-1)[:, None])
+        return -(self.torch.logsumexp(-image - latent, 1) - math.log(shape[1])).sum()
 
     def _objective(self, x: Any, truth: Any, noise: Any) -> Any:
-        y, mean, log_variance = self._forward(x, noise)
+        if self.recipe.samples > 1:
+            return self.recipe.weight(len(x)) * self._bound(x, truth, noise)
+        y, mean, log_variance, _ = self._forward(x, noise)
         loss = self._error(y, x.flatten(1) if truth is None and x.dim() == 4 else x if truth is None else truth)
         if mean is not None:
             loss = loss + self.recipe.beta * self._divergence(mean, log_variance)
@@ -157,7 +175,7 @@ class Torch(Trainer):
             xs = self.X[order].split(self.recipe.batch)
             truths = [None] * len(xs) if self.truth is None else self.truth[order].split(self.recipe.batch)
             for x, truth in zip(xs, truths, strict=True):
-                self._step(x, truth, self.torch.randn(len(x), latents) if latents else None)
+                self._step(x, truth, self.torch.randn(len(x) * self.recipe.samples, latents) if latents else None)
 
     def step(self, x: Array, truth: Array | None, noise: Array | None) -> None:
         from_numpy = self.torch.from_numpy
@@ -170,12 +188,22 @@ class Torch(Trainer):
         with self.torch.inference_mode():
             truths = [None] * len(self.X) if self.truth is None else self.truth.split(size)
             for x, truth in zip(self.X.split(size), truths, strict=False):
-                y, mean, log_variance = self._forward(x, None)
+                y, mean, log_variance, _ = self._forward(x, None)
                 image += self._error(y, x.flatten(1) if truth is None and x.dim() == 4 else x if truth is None else truth).item()
                 if mean is not None:
                     latent += self._divergence(mean, log_variance).item()
         rows = len(self.data.X)
         return Losses(image / rows, latent / rows, self.recipe.beta)
+
+    def bound(self) -> Losses:
+        total = 0.0
+        latents = next(part.outputs for part in self.parts if part.type == "sampling")
+        with self.torch.inference_mode():
+            xs = self.X.split(self.recipe.batch)
+            truths = [None] * len(xs) if self.truth is None else self.truth.split(self.recipe.batch)
+            for x, truth in zip(xs, truths, strict=True):
+                total += self._bound(x, truth, self.torch.randn(len(x) * self.recipe.samples, latents)).item()
+        return Losses(total / len(self.X), 0, 0)
 
 
 def named(part: Part) -> dict[str, Array]:

@@ -41,10 +41,15 @@ class Trainer(ABC):
 
     @abstractmethod
     def step(self, x: Array, truth: Array | None, noise: Array | None) -> None:
-        """x: rows as in the table, sequence after sequence; truth as in `Data`; noise: (rows, latents)."""
+        """x: rows as in the table, sequence after sequence; truth as in `Data`; noise: (rows * draws, latents), a row's draws
+        one after another."""
 
     @abstractmethod
     def losses(self) -> Losses: ...
+
+    @abstractmethod
+    def bound(self) -> Losses:
+        """Minus the bound of ln p(x) from as many draws as in training: of new noise, so not for more than a few digits."""
 
 
 class Ours(Trainer):
@@ -80,3 +85,7 @@ class Ours(Trainer):
     def losses(self) -> Losses:
         found = self.net.evaluate(self.data.X, self.data.truth)
         return Losses(found["image_loss"], found["latent_loss"], self.recipe.beta)
+
+    def bound(self) -> Losses:
+        found = self.net.bounds(self.data.X, self.recipe.samples, truth=self.data.truth)
+        return Losses(-float(found["log_likelihood"].mean()), 0, 0)

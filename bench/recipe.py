@@ -15,7 +15,8 @@ Array = npt.NDArray[np.float32]
 
 
 class Losses(NamedTuple):
-    """Per row, with z = mean, over all rows after training."""
+    """Per row, with z = mean, over all rows after training. For trainings with several draws of a row `image` can be minus their
+    bound of ln p(x), with nothing beside it."""
 
     image: float
     latent: float
@@ -81,7 +82,8 @@ class Recipe:
         self.b1, self.b2, self.eps = setting("B1", 0.9), setting("B2", 0.999), setting("eps", 1e-7)
         self.time_steps = int(setting("time_steps", 1))
         self.beta = sum(float(layer.keys.get("beta", 0.5)) for layer in layers if layer.type == "sampling")
-        self.loss = layers[-1].keys.get("type", layers[-1].type)  # sse, bce or softmax
+        self.samples = max(layer.number("samples", 1) for layer in layers)
+        self.loss = layers[-1].keys.get("type", layers[-1].type)  # sse, bce, bernoulli or softmax
         self.convolutional = any(layer.type == "convolutional" for layer in layers)
         self.variational = any(layer.type == "sampling" for layer in layers)
 

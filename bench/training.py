@@ -45,7 +45,8 @@ def same_arithmetic(ours: Ours, peer: Trainer) -> str | None:
         sequences = rng.choice(data.sequences(recipe), recipe.batch, replace=False)
         rows = (sequences[:, None] * recipe.time_steps + np.arange(recipe.time_steps)).ravel()
         x, truth = data.X[rows], None if data.truth is None else data.truth[rows]
-        noise = rng.standard_normal((len(x), ours.net.latent_size), np.float32) if recipe.variational else None
+        draws = (len(x) * recipe.samples, ours.net.latent_size)
+        noise = rng.standard_normal(draws, np.float32) if recipe.variational else None
         for trainer in (ours, peer):
             trainer.step(x, truth, noise)
     a, b = ours.losses(), peer.losses()
@@ -78,7 +79,7 @@ def race(
     def one(trainer: Trainer, number: int) -> float:
         trainer.start(number)
         seconds = timed(lambda: trainer.train(epochs))
-        found[trainer.name].append(trainer.losses())
+        found[trainer.name].append(trainer.bound() if trainer.recipe.samples > 1 else trainer.losses())
         return seconds / epochs
 
     errors = [same_arithmetic(ours, peer) for peer in peers]
@@ -94,9 +95,14 @@ def race(
     return seconds
 
 
-def training_flops(table: dict[str, Any]) -> float:
-    """Per row: forward, gradient of the weights and of the input; nobody needs the first layer's input's."""
-    return float(3 * table["flops_per_row"] - table["layers"][0]["flops_per_row"])
+def training_flops(table: dict[str, Any], samples: int = 1) -> float:
+    """Per row: forward, gradient of the weights and of the input; nobody needs the first layer's input's. Layers after the
+    sampling layer work on so many draws of a row."""
+    forward, draws = 0.0, 1
+    for layer in table["layers"]:
+        draws = samples if layer["type"] == "sampling" else draws
+        forward += draws * layer["flops_per_row"]
+    return float(3 * forward - table["layers"][0]["flops_per_row"])
 
 
 def share(bench: Bench, recipe: Recipe, seconds: Spread, rows: int) -> Line:
@@ -110,7 +116,7 @@ def arithmetic(bench: Bench, recipe: Recipe, seconds: Spread, rows: int) -> str:
     """GFLOP/s of training, and the bytes of parameters that have to go through the caches for it."""
     pass_rows = recipe.batch * recipe.time_steps
     table = dv.Network(recipe.cfg, device="cpu", batch=pass_rows).describe()
-    rate = training_flops(table) * rows / seconds.median / 1e9
+    rate = training_flops(table, recipe.samples) * rows / seconds.median / 1e9
     limit = bench.limits.sgemm(bench.threads)
     # parameters are read forward; they and their moments (one, of Adam two) are read and written by the update
     walks = 1 + 2 * (3 if recipe.adam else 2)

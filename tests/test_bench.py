@@ -21,7 +21,9 @@ from bench.peers import Ours
 from bench.recipe import Data, Losses, Recipe
 from bench.report import MARK, Goal, Report, Result, write
 from bench.setting import PUBLISHED, Bench, By, beat
-from bench.training import NEAR, disagreement, race
+from bench.training import NEAR, disagreement, race, same_arithmetic, training_flops
+from bench.work import CFG
+from darknet_vae import Network
 
 pytestmark = pytest.mark.timing  # not for runs under sanitizers: threads, processes and memory are measured
 
@@ -60,6 +62,7 @@ def test_every_job_runs_without_peers_and_says_that_they_are_missing(tmp_path: P
     ("torch", "decode", "PyTorch in batches"), ("jax", "epoch50", "JAX, jitted epoch"),
     ("torch", "narrow", "PyTorch, compiled, fused Adam"), ("torch", "classifier", "PyTorch, fused Adam, channels-last"),
     ("torch", "lstm", "PyTorch, fused Adam"), ("jax", "bernoulli", "JAX, jitted epoch"), ("jax", "wide8", "JAX, jitted epoch"),
+    ("torch", "iwae", "PyTorch, fused Adam"), ("jax", "iwae", "JAX, jitted epoch"),
     ("jax", "classifier", "JAX, jitted epoch"), ("jax", "lstm", "JAX, jitted epoch"), ("jax", "encode", "JAX in batches"),
     ("pandas", "csv", "pandas, 1 thread"), ("polars", "csv", "polars, 1 thread"),
 ])  # fmt: skip
@@ -93,6 +96,23 @@ def test_a_peer_that_computes_something_else_is_an_error(tmp_path: Path) -> None
     result = Result("a race", "")
     race(setting, result, Ours(Recipe(PUBLISHED, 50), Data(setting.X), 1), [wrong], epochs=1)
     assert len(result.errors) == 1 and "8 equal steps" in result.errors[0]
+
+
+def test_equal_steps_tell_estimators_of_the_same_bound_apart(tmp_path: Path) -> None:
+    """Both gradients of the importance-weighted bound have one expectation; peers must have the one of ours, with its noise."""
+    setting = Bench(tmp_path, repeats=1, quick=True, without=frozenset(), limits=Limits())
+    other = tmp_path / "other.cfg"
+    other.write_text((CFG / "iwae.cfg").read_text().replace("samples=50", "samples=50\ngradient=dreg"))
+    ours, same, dreg = (Ours(Recipe(cfg, 20), Data(setting.X[:40]), 1) for cfg in (CFG / "iwae.cfg", CFG / "iwae.cfg", other))
+    assert same_arithmetic(ours, same) is None
+    assert "8 equal steps" in str(same_arithmetic(ours, dreg))
+
+
+def test_layers_after_a_sampling_layer_count_once_per_draw() -> None:
+    table = Recipe(CFG / "iwae.cfg", 20), Network(CFG / "iwae.cfg", device="cpu").describe()
+    encoder, decoder = 2 * (784 * 200 + 200 * 200 + 2 * 200 * 50), 2 * (50 * 200 + 200 * 200 + 200 * 784)
+    flops = 3 * (encoder + 50 * decoder) - 2 * 784 * 200
+    assert training_flops(table[1], table[0].samples) == pytest.approx(flops, rel=0.02)
 
 
 def test_losses_that_differ_by_more_than_noise_are_an_error() -> None:

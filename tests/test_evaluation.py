@@ -350,3 +350,18 @@ def test_the_text_of_evaluate_has_the_names_of_its_json() -> None:
     shown = text.split()
     assert all(name in shown for name, value in found.items() if value is not None and name != "active_units")
     assert max(map(len, text.splitlines())) < 100
+
+
+@BOTH
+def test_what_was_asked_for_is_printed_also_when_the_losses_of_rows_go_to_a_file(kind: str) -> None:
+    np.savetxt("x.csv", np.random.default_rng(3).uniform(size=(20, 4)), delimiter=",", fmt="%.3f")
+    Path("net.cfg").write_text(vae(4, 2, "bce"))
+    words = [*program(kind), "evaluate", "net.cfg", "x.csv", "-random", "-output", "r.csv"]
+    assert len(run(words).stdout.splitlines()) == 1
+    asked = run([*words, "-k", "5"]).stdout
+    assert "log_likelihood " in asked and "var. of mean" not in asked
+    asked = run([*words, "-latent"]).stdout
+    assert "var. of mean" in asked and "elbo" not in asked
+    rows = run([*words[:-1], "-", "-k", "5", "-latent"])
+    assert len(rows.stdout.splitlines()) == 20 and "log_likelihood " in rows.stderr
+    assert len(Path("r.csv").read_text().splitlines()) == 20

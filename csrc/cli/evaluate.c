@@ -151,9 +151,11 @@ static void print_measures(const cli_args *args, FILE *to, const dn_evaluation *
             dn_report_get(m, "bits_per_dimension"), args->k ? "log_likelihood" : "elbo");
 }
 
+/* With -output, only what was asked for. */
 static int print_text(const cli_args *args, FILE *to, const dn_evaluation *e) {
     int code = 0;
-    print_measures(args, to, e);
+    if (!args->output || args->samples || args->k) print_measures(args, to, e);
+    if (args->output && !args->latent) return 0;
     if (e->units) code = print_units(args, to, e);
     if (!code && e->baselines.n) print_baselines(to, e);
     if (!code && (e->units || e->baselines.n) && *e->diagnosis) putc('\n', to);
@@ -184,7 +186,7 @@ int cli_evaluate(const cli_args *args) {
         FILE *to = args->output && !cli_is_file(args->output) ? stderr : stdout;
         if (args->json) print_json(to, &e, &shown, args->latent);
         if (!args->json) code = cli_print(args, to, &shown);
-        if (!code && !args->json && !args->output) code = print_text(args, to, &e);
+        if (!code && !args->json) code = print_text(args, to, &e);
         if (!code && to == stdout) code = cli_flush(args);
     }
     dn_evaluation_free(&e);

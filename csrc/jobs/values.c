@@ -11,8 +11,9 @@ dn_status dn_values_create(dn_values *v, const dn_net *net, size_t rows) {
         const dn_layer *l = &net->layers[i];
         if (!is_loss(l)) continue;
         DN_CHECK(l->term.type->values && l->term.truths == net->truths, DN_E_USAGE,
-                 "%s:%d: what the columns contribute to the loss of a [%s] is not known", net->cfg->path, l->line,
-                 l->type->name);
+                 "%s:%d: what the columns contribute to the loss of a [%s] is not known; -top 0 (contributions=False) "
+                 "leaves it out",
+                 net->cfg->path, l->line, l->type->name);
         if ((size_t)l->inputs > inputs) inputs = (size_t)l->inputs;
     }
     v->x = dn_alloc(rows, inputs * sizeof *v->x);

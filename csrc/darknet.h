@@ -312,7 +312,7 @@ typedef struct dn_evaluation {
      *                        network has
      *   entropy              Bernoulli: the cross entropy that no network goes below, nats per row; 0 for zeros and
      *                        ones */
-    dn_report baselines;
+    dn_report baselines; /* with [net] binarize of the bits that the network sees */
     int components;      /* of the PCA */
     char diagnosis[256]; /* what looks wrong, in one line, or empty */
 } dn_evaluation;

@@ -361,7 +361,7 @@ def test_what_was_asked_for_is_printed_also_when_the_losses_of_rows_go_to_a_file
     asked = run([*words, "-k", "5"]).stdout
     assert "log_likelihood " in asked and "var. of mean" not in asked
     asked = run([*words, "-latent"]).stdout
-    assert "var. of mean" in asked and "elbo" not in asked
+    assert "var. of mean" in asked and "active_units " in asked and "elbo" not in asked
     rows = run([*words[:-1], "-", "-k", "5", "-latent"])
     assert len(rows.stdout.splitlines()) == 20 and "log_likelihood " in rows.stderr
     assert len(Path("r.csv").read_text().splitlines()) == 20

@@ -100,6 +100,7 @@ static int print_units(const cli_args *args, FILE *to, const dn_evaluation *e) {
     fputs("KL to N(0, 1), nats. mean, variance: of the aggregated posterior; N(0, 1): 0, 1\n"
           "var. of mean: of the posterior mean over the rows; above 0.01, a unit is active\n",
           to);
+    fprintf(to, "active_units %g\n", dn_report_get(&e->measures, "active_units"));
     free(order);
     return 0;
 }

@@ -1071,8 +1071,8 @@ class Network:
         log_likelihood_variance
                         of that estimate, by the delta method; NaN with one draw
 
-        The draws are functions of (seed, row, draw) alone. Needs a sampling layer and losses that are likelihoods, such as gaussian or bernoulli;
-        otherwise a UsageError. `missing` as for `encode`."""
+        The draws are functions of (seed, row, draw) alone. Needs a sampling layer and losses that are likelihoods, such as
+        gaussian or bernoulli; otherwise a UsageError. `missing` as for `encode`."""
         x, y = self._rows_and_truth(X, truth)
         x, y, gone = self._known(missing, x, y)
         names = ("reconstruction", "kl", "drawn_kl", "log_likelihood", "log_likelihood_variance")

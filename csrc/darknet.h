@@ -646,8 +646,8 @@ DN_API dn_status dn_csv_save_picked(const char *path, const dn_classes *classes,
 typedef struct dn_check_line {
     int layer;        /* -1: of the whole network */
     char type[32];    /* of the layer */
-    char what[64];    /* a tensor's name, or what else was compared */
-    char against[32]; /* "differences", "formula", "sgd step" */
+    char what[64];    /* a tensor's name, or what else was compared; of a whole batch with its rows: ", n=32" */
+    char against[32]; /* "differences", "formula", "sgd step", "training step", "optimizer", "opt. training" */
     size_t values;    /* compared; 0: rounding hides all of them */
     double error;     /* the worst, relative, beyond what rounding explains */
     double tolerance;

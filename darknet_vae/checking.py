@@ -14,7 +14,8 @@ __all__ = ["Check", "Comparison"]
 class Comparison:
     """One line of a check. `what`: a tensor's name, a half of a sampling layer's input, a term; `compared_with`: "differences" of
     what training descends, a "formula" in double precision, an "sgd step" (rate * gradient / rows), the "training step" that
-    layers may fuse, or a "separate pass"."""
+    layers may fuse, the same two of the network's own optimiser ("optimizer", "opt. training"), or a "separate pass". Of a whole
+    batch, `what` ends with its rows, such as ", n=32"."""
 
     layer: int | None
     """None: of the whole network"""

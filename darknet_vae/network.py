@@ -1032,8 +1032,9 @@ class Network:
     def check(self, X: npt.ArrayLike | None = None, truth: npt.ArrayLike | None = None) -> Check:
         """Is this network computed right? Compares, for the first few rows of X (None: random rows that its losses accept):
         gradients with differences of what training descends, losses and their derivatives with formulas in double precision,
-        and a step of plain SGD with rate * gradient / rows. The network is left as it was. The result is a list with one
-        Comparison per tensor and term, true if none has failed; `.failed` has those that have, `.summary` is one sentence.
+        and steps of plain SGD and of the network's optimiser with theirs. The network is left as it was. The result is a list
+        with one Comparison per tensor and term, true if none has failed; `.failed` has those that have, `.summary` is one
+        sentence.
 
             assert net.check(X), net.check(X).summary
         """

@@ -16,15 +16,15 @@ from helpers import BUILD, ROOT, made
 
 CFG = """[net]
 batch={batch}
-inputs=6
-learning_rate=0.05
+inputs={width}
+{net}
 [connected]
 output=8
 activation=linear
 [sampling]
 beta=0.8
 [connected]
-output=6
+output={width}
 activation=linear
 [cost]
 {cost}
@@ -39,6 +39,8 @@ class Mutant:
     found: str  # what of the check fails
     cost: str = "type=bce"
     batch: int = 8
+    net: str = "learning_rate=0.05"
+    width: int = 6
 
 
 KERNELS = "cpu/isa_kernels.c"
@@ -69,6 +71,24 @@ MUTANTS = {
         "cpu/isa_likelihood.c", "(losses){0.5f * z * z + s.constant,", "(losses){0.5f * z * z,", "loss", GAUSSIAN
     ),
     "an update that forgets the rows": Mutant("cpu/cpu_loss.c", ".scale = s->clip / s->rows", ".scale = s->clip", "weights"),
+    "Adam without the correction of its first moment": Mutant(
+        KERNELS, "step = u.rate / u.correction1,", "step = u.rate,", " optimizer ", net="optimizer=adam\nlearning_rate=0.001"
+    ),
+    "AdamW's decay without the rate": Mutant(
+        "cpu/cpu_loss.c", "1 - u.rate * decay", "1 - decay", " optimizer ", net="optimizer=adamw\nlearning_rate=0.001"
+    ),
+    "SGD with too little momentum": Mutant(
+        "cpu/cpu_loss.c", ".momentum = o->momentum", ".momentum = 0.9f * o->momentum", " optimizer "
+    ),
+    "Adam's root is missing where a wide layer updates itself": Mutant(
+        "cpu/isa_train.c",
+        "(vec_sqrt(v * of->inverse2) + of->eps)",
+        "(v * of->inverse2 + of->eps)",
+        ", n=32",
+        batch=32,
+        net="optimizer=adam\nlearning_rate=0.001",
+        width=200,
+    ),
     "half the loss where a layer includes it": Mutant(
         "cpu/isa_dense.c", "*sum += dn_cpu_kernels_get()->loss(", "*sum += 0.5 * dn_cpu_kernels_get()->loss(", "loss in training"
     ),
@@ -103,7 +123,7 @@ def checked(tree: Path, mutant: Mutant) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if k not in ("LD_PRELOAD", "MAKEFLAGS", "LD_LIBRARY_PATH")}
     built = subprocess.run(words, cwd=tree, env=environment, capture_output=True, text=True)
     assert built.returncode == 0, built.stdout + built.stderr
-    Path("net.cfg").write_text(CFG.format(batch=mutant.batch, cost=mutant.cost))
+    Path("net.cfg").write_text(CFG.format(batch=mutant.batch, cost=mutant.cost, net=mutant.net, width=mutant.width))
     return subprocess.run([str(folder / "darknet"), "check", "net.cfg", "-nogpu"], capture_output=True, text=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,6 +47,47 @@ def test_a_network_passes_with_the_rows_of_its_table(cfg: str, kind: str) -> Non
     of = {(line["layer"], line["what"], line["with"]) for line in result["checks"]}
     assert (0, "weights", "differences") in of and (0, "weights", "training step") in of and (0, "weights", "sgd step") in of
     assert os.listdir(".") == []
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        "",
+        "momentum=0.5\ndecay=0.1",
+        "clip_norm=0.01",
+        "adam=1\ndecay=0.1",
+        "optimizer=adam\ndecay=0.1\nB1=0.5\neps=0.1",
+        "optimizer=adamw\ndecay=0.5\nclip_norm=0.05",
+    ],
+)
+@pytest.mark.parametrize("width", [6, 200])
+def test_the_update_by_the_networks_own_optimiser_is_compared(keys: str, width: int, network: Build) -> None:
+    cfg = VAE.replace("[net]\n", f"[net]\n{keys}\n") + "[cost]\ntype=bce\n"
+    found = passes(network(re.sub(r"(inputs|output)=6\b", rf"\1={width}", cfg)))
+    named = {(one.layer, one.what, one.compared_with) for one in found if one.ok}
+    assert {(2, what, how) for what in ("weights", "biases") for how in ("optimizer", "opt. training")} <= named
+
+
+@pytest.mark.parametrize("kind", ["dense", "convolution", "batchnorm"])
+def test_a_batch_larger_than_a_few_rows_is_compared_too(kind: str, network: Build) -> None:
+    layer = {
+        "dense": "",
+        "convolution": "[convolutional]\nfilters=3\nsize=3\npad=1\nactivation=leaky\n",
+        "batchnorm": "[batchnorm]\n",
+    }
+    cfg = f"[net]\nbatch=40\nheight=6\nwidth=6\nchannels=1\n{layer[kind]}" + DENSE.replace("5", "36") + SSE
+    net = network(cfg)
+    named = {(one.what, one.compared_with) for one in passes(net)}
+    assert {("weights, n=40", how) for how in ("differences", "sgd step", "training step", "optimizer", "opt. training")} <= named
+    assert ("loss in training, n=40", "separate pass") in named
+    rows = np.random.default_rng(0).random((25, 36), np.float32)
+    assert any(one.what == "weights, n=25" for one in passes(net, rows))
+    assert not any("n=" in one.what for one in passes(net, rows[:8]))
+
+
+def test_a_second_step_of_plain_sgd_is_not_taken(network: Build) -> None:
+    found = passes(network(VAE.replace("[net]\n", "[net]\nmomentum=0\ndecay=0\n") + "[cost]\ntype=bce\n"))
+    assert not any("opt" in one.compared_with for one in found)
 
 
 def test_every_part_of_a_variational_autoencoder_is_compared(network: Build) -> None:

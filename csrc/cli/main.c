@@ -47,10 +47,11 @@ const cli_verb cli_verbs[] = {
     {"check", CLI_CHECK, cli_check_network, "CFG [ROWS.csv]",
      "is the network computed right? gradients, losses, update", 1, 2,
      "\nGradients are compared with differences of the loss, losses and their\n"
-     "derivatives with formulas in double precision, a step of plain SGD with rate\n"
-     "times gradient, for the first rows of the CSV or for random ones. The exit code\n"
-     "is 1 if anything differs. It writes no files. The error is relative; of\n"
-     "differences it is only what exceeds their own uncertainty, so often 0."},
+     "derivatives with formulas in double precision, steps of plain SGD and of the\n"
+     "network's optimizer with theirs, for the first rows of the CSV or for random\n"
+     "ones, and for a whole batch, such as n=32. The exit code is 1 if anything\n"
+     "differs. It writes no files. The error is relative; of differences it is only\n"
+     "what exceeds their own uncertainty, so often 0."},
     {"info", CLI_INFO, cli_info, "MODEL", "what a model file or a weights file holds", 1, 1, NULL},
     {"convert", CLI_CONVERT, cli_convert, "MODEL|CFG OUTPUT", "between a model file and CFG with weights", 2, 2,
      "\nOUTPUT.safetensors is a model file: one file with the network and its\n"

@@ -218,6 +218,7 @@ static dn_status target_first(dn_checker *c, target *t, float *u, suspects *s) {
     dn_check_line line = {.against = "differences", .tolerance = TOLERANCE, .ok = 1};
     snprintf(line.what, sizeof line.what, "%s", t->what);
     for (probe_kind kind = t->most > 0 && isfinite(t->most) ? PROBE_ALONG : PROBE_RANDOM; kind; kind--) {
+        if (c->whole && kind != PROBE_ALONG) break;
         direction d = target_direction(c, t, kind == PROBE_ALONG, u);
         DN_TRY(target_probe(c, t, &d, (suspect){.kind = kind}, &line, s));
     }
@@ -296,7 +297,7 @@ static dn_status gradients_of_tensors(dn_checker *c, const dn_layer *l, int agai
 static dn_status gradients_of_input(dn_checker *c, const dn_layer *l, int again, suspects *s) {
     static const char *const halves[] = {"input: log-variance", "input: mean"};
     size_t rows = c->rows.n, inputs = (size_t)l->inputs;
-    if (!c->inputs[l->index] || !l->dx) return DN_OK;
+    if (c->whole || !c->inputs[l->index] || !l->dx) return DN_OK;
     int parts = l->term.type && l->term.type->latent ? 2 : 1;
     for (int k = 0; k < parts; k++) {
         target t = target_whole(l, parts == 2 ? halves[k] : "input", dn_checker_input(c, l), c->inputs[l->index],

@@ -197,7 +197,9 @@ dn_status dn_checker_add(dn_checker *c, const dn_layer *l, dn_check_line line) {
         if (!lines) return DN_E_MEMORY;
         out->lines = lines, c->room = room;
     }
+    size_t length = strlen(line.what);
     line.layer = l ? l->index : -1;
+    if (c->whole) snprintf(line.what + length, sizeof line.what - length, ", n=%zu", c->rows.n);
     snprintf(line.type, sizeof line.type, "%s", l ? l->type->name : "");
     if (!line.values) line.ok = -1;
     out->n_failed += !line.ok;
@@ -259,13 +261,26 @@ dn_status dn_checker_pass(dn_checker *c) {
 static dn_status checker_run(dn_checker *c) {
     DN_TRY(dn_checker_move(c));
     DN_TRY(dn_checker_gradients(c));
-    DN_TRY(dn_checker_terms(c));
+    if (!c->whole) DN_TRY(dn_checker_terms(c));
     DN_TRY(dn_checker_place(c));
     return dn_checker_update(c);
 }
 
+/* With a few rows, or (whole) with a batch. */
+static dn_status check_with(dn_checker *c, const dn_rows *rows) {
+    checker_scope(c);
+    dn_status status = dn_checker_rows(c, rows);
+    if (status == DN_OK) status = checker_allocate(c);
+    c->samples = c->whole ? 0 : checker_samples(c);
+    if (status == DN_OK) status = checker_run(c);
+    dn_plan_reset(c->plan);
+    c->plan->run.rows = 0; /* there is nothing to go back from */
+    checker_free(c);
+    return status;
+}
+
 static dn_status net_check(dn_net *net, const dn_rows *rows, dn_checks *checks) {
-    dn_checker c = {.net = net, .plan = net->plan, .out = checks, .random = net->state.seed};
+    dn_checker few = {.net = net, .plan = net->plan, .out = checks, .random = net->state.seed};
     dn_snapshot before = {0};
     static const float drawn = 0;
     DN_TRY(dn_job_need_truth(net, rows->x ? rows : &(dn_rows){.truth = &drawn}));
@@ -273,17 +288,18 @@ static dn_status net_check(dn_net *net, const dn_rows *rows, dn_checks *checks) 
     dn_status status = dn_snapshot_create(&before, net);
     if (status == DN_OK) {
         dn_snapshot_take(&before, net);
-        checker_scope(&c);
-        status = dn_checker_rows(&c, rows);
-        if (status == DN_OK) status = checker_allocate(&c);
-        c.samples = checker_samples(&c);
-        if (status == DN_OK) status = checker_run(&c);
+        status = check_with(&few, rows);
         dn_snapshot_restore(&before, net);
-        dn_plan_reset(net->plan);
-        net->plan->run.rows = 0; /* there is nothing to go back from */
-        if (status == DN_OK) checks_summarise(&c);
     }
-    checker_free(&c);
+    dn_checker whole = {.net = net, .plan = net->plan, .out = checks, .random = few.random, .whole = 1};
+    whole.room = few.room;
+    size_t n = dn_checker_rows_wanted(net, 1);
+    if (rows->x && n > rows->n) n = rows->n;
+    if (status == DN_OK && n > few.rows.n) {
+        status = check_with(&whole, rows);
+        dn_snapshot_restore(&before, net);
+    }
+    if (status == DN_OK) checks_summarise(&few);
     dn_snapshot_free(&before, net);
     return status;
 }

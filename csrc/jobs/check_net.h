@@ -15,6 +15,7 @@ typedef struct dn_checker {
     float *pass_truth; /* (rows, truths): on the host, in the order of a pass */
     int from;          /* layers below have no gradient to compare with, and why: */
     const char *from_why;
+    int whole;             /* rows as many as a batch has: for kernels of many rows, in fewer comparisons */
     int samples;           /* values compared of each tensor, besides directions */
     float *grads;          /* (n_values): gradients of the pass, on the host */
     float *dx;             /* (rows, inputs): in the backend's memory: gradient by the input of layer 0 */
@@ -50,6 +51,8 @@ int dn_checker_is_head(const dn_layer *layer);
 
 /* ---- check_rows.c ---- */
 
+/* How many rows to compute with: a few, or (whole) a batch, or as much of it as there is time for. */
+size_t dn_checker_rows_wanted(const dn_net *net, int whole);
 /* Decide which rows to compute with: the first of the caller's, or random ones that the losses accept. */
 dn_status dn_checker_rows(dn_checker *c, const dn_rows *rows);
 /* Put them into the plan's buffers; again after a job, which may use those. */
@@ -68,6 +71,7 @@ dn_status dn_checker_terms(dn_checker *c);
 
 /* ---- check_update.c ---- */
 
-/* One step of plain SGD, on the separate path and on the one that training takes. */
+/* One step of plain SGD, and one of the network's own optimiser: on the separate path and on the one that training
+ * takes. */
 dn_status dn_checker_update(dn_checker *c);
 #endif

@@ -6,15 +6,22 @@
 #include "net/check.h"
 #include <string.h>
 
-enum { CHECKED_ROWS = 8, CHECKED_SEQUENCES = 3 };
+enum { CHECKED_ROWS = 8, CHECKED_SEQUENCES = 3, MANY_ROWS = 256 };
 
-/* As many as a comparison needs: several, for batch normalisation and means; few, because every pass counts. */
-static size_t rows_wanted(const dn_net *net) {
+/* As many as a comparison needs: several, for batch normalisation and means; few, because every pass counts. Kernels
+ * are others for many rows than for few, so a batch is compared too, where time allows. */
+size_t dn_checker_rows_wanted(const dn_net *net, int whole) {
+    const double budget = 4e10, passes = 30;
     size_t batch = (size_t)net->plan->run.batch, steps = (size_t)dn_net_steps(net);
     size_t n = steps > 1 ? steps * CHECKED_SEQUENCES : CHECKED_ROWS;
+    int tensors = 1;
     dn_net_info info;
     dn_net_info_get(net, &info);
+    for (int i = 0; i < net->n_layers; i++) tensors += net->layers[i].n_tensors;
+    double most = budget / (info.flops * passes * tensors + 1);
     if (info.flops > 2e8 && n > 2 * steps) n = 2 * steps;
+    if (whole && steps > 1) return 0; /* which are slow, and have few rows a step */
+    if (whole) n = most < MANY_ROWS ? (size_t)most : MANY_ROWS;
     return n < batch ? n : batch;
 }
 
@@ -98,7 +105,7 @@ static dn_status rows_given(dn_checker *c, const dn_rows *rows, size_t wanted) {
 
 dn_status dn_checker_rows(dn_checker *c, const dn_rows *rows) {
     dn_net *net = c->net;
-    size_t wanted = rows_wanted(net), truths = (size_t)net->truths;
+    size_t wanted = dn_checker_rows_wanted(net, c->whole), truths = (size_t)net->truths;
     DN_TRY(rows->x ? rows_given(c, rows, wanted) : draw_rows(c, wanted));
     size_t n = c->given.n;
     if (!(c->pass_truth = dn_alloc(n * truths, sizeof *c->pass_truth))) return DN_E_MEMORY;

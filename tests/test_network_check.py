@@ -114,7 +114,7 @@ def test_every_layer_type_passes(kind: str, network: Build) -> None:
     passes(net)
 
 
-@pytest.mark.parametrize("kind", ["sampling", "connected", "batchnorm", "lstm", "softmax", "yolo", "cost"])
+@pytest.mark.parametrize("kind", ["sampling", "connected", "batchnorm", "rnn", "softmax", "yolo", "cost"])
 def test_a_network_passes_on_other_devices(kind: str, device: str, network: Build) -> None:
     if device != "cpu":
         passes(network(NETWORKS[kind], device=device))

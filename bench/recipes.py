@@ -68,8 +68,8 @@ class Recipe:
     epochs: int
     references: tuple[Reference, ...]
     seeds: tuple[int, ...] = (0,)
-    start_at_means: bool = False  # biases of the output begin at the logits of the columns' means, as Burda et al. have them
     draws: int = 500  # of z for each test row: 1 for the ELBO, more for the log-likelihood; 0: not evaluated
+    start_at_means: bool = False  # biases of the output begin at the logits of the columns' means, as Burda et al. have them
 
     def cfg(self, name: str) -> Path:
         return FOLDER / f"{name}.cfg"

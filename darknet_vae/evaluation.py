@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Evaluation(Losses):
-    """What `evaluate` returns; None: not defined for this network."""
+    """What `evaluate` returns. What is not defined for a network reads None, and is not among the keys."""
 
     reconstruction: float | None
     """Mean of -ln p(x|z) per row, in nats, z drawn from its posterior."""
@@ -47,6 +47,14 @@ class Evaluation(Losses):
     """One sentence on what looks wrong."""
 
 
+class _Values(dict[str, Any]):
+    """Those that are defined; the others are None, so that values of two networks can be compared and averaged as they are."""
+
+    def __missing__(self, name: str) -> None:
+        if name not in Evaluation.__annotations__:
+            raise KeyError(name)
+
+
 def _defined(report: Any) -> dict[str, float | None]:
     """Values by name; None in place of NaN."""
     return {text(v.name): None if math.isnan(v.value) else float(v.value) for v in report.values[0 : report.n]}
@@ -55,8 +63,9 @@ def _defined(report: Any) -> dict[str, float | None]:
 def evaluation(found: Any, losses: dict[str, float], latent: bool) -> Evaluation:
     """A dn_evaluation of the core, which is freed; `latent`: it has the latent dimensions."""
     try:
-        values: dict[str, Any] = {**losses, **_defined(found.measures)}
-        if values["active_units"] is not None:
+        measures = {name: value for name, value in _defined(found.measures).items() if value is not None}
+        values = _Values({**losses, **measures})
+        if "active_units" in values:
             values["active_units"] = int(values["active_units"])
         if latent:
             for name in ("kl", "mean", "variance", "mean_variance"):

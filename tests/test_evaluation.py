@@ -222,7 +222,7 @@ def test_the_command_line_prints_the_latent_space(kind: str) -> None:
     for name in ("latent_kl", "latent_mean", "latent_variance", "latent_mean_variance"):
         np.testing.assert_allclose(values[name], here[name], rtol=1e-6)  # type: ignore[literal-required]
     assert (values["active_units"], values["diagnosis"]) == (here["active_units"], here["diagnosis"])
-    assert set(json.loads(run([*words, "-json"]).stdout)) == set(net.evaluate(np.zeros((1, 64))))
+    assert set(defined(json.loads(run([*words, "-json"]).stdout))) == set(net.evaluate(np.zeros((1, 64))))
 
 
 def test_only_the_most_used_of_many_dimensions_are_printed(network: Build) -> None:

@@ -6,7 +6,7 @@
 
 static double log_of_sum(size_t n, const float *logits) {
     double most = -INFINITY, sum = 0;
-    for (size_t k = 0; k < n; k++) most = fmax(most, logits[k]);
+    for (size_t k = 0; k < n; k++) most = logits[k] > most ? logits[k] : most;
     for (size_t k = 0; k < n; k++) sum += exp(logits[k] - most);
     return most + log(sum);
 }

@@ -6,6 +6,7 @@ import math
 import operator
 import os
 import reprlib
+import sys
 import threading
 from typing import Any
 
@@ -129,7 +130,7 @@ def matrix(values: npt.ArrayLike, columns: int, name: str = "X") -> Array:
     """`values` as float32 (rows, columns), C-contiguous; images (rows, ...) are flattened. No copy if it is already."""
     if isinstance(values, tuple) and hasattr(values, "X"):
         raise errors.UsageError(f"{name} is a table: give its numbers, table.X")
-    if np.ma.isMaskedArray(values):  # masked values are missing values
+    if "numpy.ma" in sys.modules and np.ma.isMaskedArray(values):  # masked values are missing; no need to load the module
         values = np.ma.filled(np.ma.asarray(values, dtype=np.float32), np.nan)
     try:
         given: Any = values

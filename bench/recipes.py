@@ -157,6 +157,7 @@ RECIPES = {
         (Reference("elbo", "test loss", "106.66", "pytorch/examples, pull request 1416", Goal(106.1, 107.1), -1),),
         (0, 1, 2),
         1,
+        start_at_means=True,
     ),
     "tanh_30": Recipe(
         "binarised MNIST, 30 epochs",

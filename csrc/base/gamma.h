@@ -7,14 +7,8 @@
  * 8 on; smaller arguments get there by Gamma(x + 1) = x Gamma(x) (6.1.15, 6.3.5). NaN stays NaN. */
 #ifndef DN_GAMMA_H
 #define DN_GAMMA_H
+#include "base/host_device.h"
 #include <math.h>
-#ifndef DN_HD
-#ifdef __CUDACC__
-#define DN_HD static __host__ __device__ inline
-#else
-#define DN_HD static inline
-#endif
-#endif
 
 #define DN_HALF_LOG_2PI 0.91893853320467274178
 

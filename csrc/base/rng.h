@@ -3,13 +3,9 @@
  * and CUDA include it. */
 #ifndef DN_RNG_H
 #define DN_RNG_H
+#include "base/host_device.h"
 #include <math.h>
 #include <stdint.h>
-#ifdef __CUDACC__
-#define DN_HD static __host__ __device__ inline
-#else
-#define DN_HD static inline
-#endif
 
 /* Streams: what the numbers are drawn for. Layer i of a network draws from DN_STREAM_LAYER + i. */
 enum {

@@ -25,15 +25,6 @@ static mixture_job mixture_of(const dn_mixture_shape *s, double *work) {
 
 static size_t mixture_grain(size_t values) { return MIXTURE_GRAIN / values + 1; }
 
-/* log sum exp of n values, which become their shares of the sum */
-static double log_sum(size_t n, double *values) {
-    double most = values[0], sum = 0;
-    for (size_t i = 1; i < n; i++) most = values[i] > most ? values[i] : most;
-    for (size_t i = 0; i < n; i++) sum += values[i] = exp(values[i] - most);
-    for (size_t i = 0; i < n; i++) values[i] /= sum;
-    return most + log(sum);
-}
-
 /* Of each component: exp(-b) of its log-variances, log(weight) - sum(b) / 2, weight. */
 static void mixture_table(const void *context, size_t from, size_t to) {
     const mixture_job *j = context;
@@ -57,19 +48,8 @@ static double mixture_expected(const mixture_job *j, const float *lv, const floa
     double total = 0;
     for (size_t i = 0; i < j->latent; i++) {
         double h = sqrt((double)j->latent) * exp(0.5 * dn_log_variance(lv[i]));
-        for (int side = -1; side <= 1; side += 2) {
-            double most = -INFINITY, sum = 0;
-            for (int pass = 0; pass < 2; pass++)
-                for (size_t k = 0; k < j->components; k++) {
-                    double p = j->table[k * (j->latent + 2) + i], gap = (double)mu[i] - j->means[k * j->latent + i];
-                    double value = base[k] - 0.5 * p * h * (h + 2 * side * gap);
-                    if (pass)
-                        sum += exp(value - most);
-                    else if (value > most || k == 0)
-                        most = value;
-                }
-            total += most + log(sum);
-        }
+        for (int side = -1; side <= 1; side += 2)
+            total += dn_mixture_beside(j->components, j->latent, i, side, h, mu[i], j->means, j->table, base);
     }
     return total / (2 * (double)j->latent);
 }
@@ -94,7 +74,7 @@ static double mixture_rows(const void *context, size_t from, size_t to) {
             for (size_t i = 0; i < n; i++) distance += ((double)z[i] - m[i]) * ((double)z[i] - m[i]) * p[i];
             share[k] = p[n] - 0.5 * distance;
         }
-        double expected = eps ? 0 : mixture_expected(j, lv, mu, share), at_z = log_sum(j->components, share);
+        double expected = eps ? 0 : mixture_expected(j, lv, mu, share), at_z = dn_log_sum(j->components, share);
         double kl = share[j->components] = log_q - (eps ? at_z : expected);
         if (j->kl) j->kl[r] = (float)kl;
         all += kl;

@@ -21,32 +21,12 @@ static cudaError_t mixture_table(const dn_cuda_place *on, size_t components, siz
     });
 }
 
-/* log sum exp of n values, which become their shares of the sum */
-static __device__ double log_sum(size_t n, double *values) {
-    double most = values[0], sum = 0;
-    for (size_t i = 1; i < n; i++) most = values[i] > most ? values[i] : most;
-    for (size_t i = 0; i < n; i++) sum += values[i] = exp(values[i] - most);
-    for (size_t i = 0; i < n; i++) values[i] /= sum;
-    return most + log(sum);
-}
-
 /* The mixture's log density at mu +- sqrt(Z) sigma_i e_i, both together. base: of the components at mu. */
 static __device__ double mixture_pair(size_t components, size_t latent, size_t i, float lv, float mu,
                                       const float *means, const double *table, const double *base) {
     double h = sqrt((double)latent) * exp(0.5 * dn_log_variance(lv)), total = 0;
-    for (int side = -1; side <= 1; side += 2) {
-        double most = 0, sum = 0;
-        for (int pass = 0; pass < 2; pass++)
-            for (size_t k = 0; k < components; k++) {
-                double p = table[k * (latent + 2) + i], gap = (double)mu - means[k * latent + i];
-                double value = base[k] - 0.5 * p * h * (h + 2 * side * gap);
-                if (pass)
-                    sum += exp(value - most);
-                else if (value > most || k == 0)
-                    most = value;
-            }
-        total += most + log(sum);
-    }
+    for (int side = -1; side <= 1; side += 2)
+        total += dn_mixture_beside(components, latent, i, side, h, mu, means, table, base);
     return total;
 }
 
@@ -83,7 +63,7 @@ extern "C" cudaError_t dn_cuda_mixture_kl(const dn_cuda_place *on, const dn_mixt
             expected += mixture_pair(components, latent, i, lv[i], mu[i], means, table, share);
         expected = dn_block_sum<DN_THREADS>(expected) / (2 * (double)latent);
         if (threadIdx.x != 0) return;
-        double at_z = log_sum(components, share);
+        double at_z = dn_log_sum(components, share);
         share[components] = log_q - (e ? at_z : expected);
     });
     if (error != cudaSuccess) return error;

@@ -207,11 +207,8 @@ static dn_status net_evaluation(dn_net *net, const dn_rows *rows, const dn_evalu
 }
 
 dn_status dn_net_evaluation(dn_net *net, const dn_rows *rows, const dn_evaluate_options *options, dn_evaluation *out) {
-    static const dn_evaluate_options usual;
     *out = (dn_evaluation){0};
-    options = options ? options : &usual;
-    DN_CHECK(options->samples >= 0 && options->k >= 0, DN_E_USAGE, "%d draws of each row: it takes at least one",
-             options->samples < 0 ? options->samples : options->k);
+    DN_TRY(dn_job_draws(&options));
     DN_EXCLUSIVE(net, net_evaluation(net, rows, options, out));
 }
 

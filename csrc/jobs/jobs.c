@@ -159,6 +159,15 @@ dn_status dn_net_predict(dn_net *net, const dn_rows *rows, float *out) {
 
 /* ---- losses ---- */
 
+dn_status dn_job_draws(const dn_evaluate_options **options) {
+    static const dn_evaluate_options usual;
+    if (!*options) *options = &usual;
+    const dn_evaluate_options *o = *options;
+    DN_CHECK(o->samples >= 0 && o->k >= 0, DN_E_USAGE, "%d draws of each row: it takes at least one",
+             o->samples < 0 ? o->samples : o->k);
+    return DN_OK;
+}
+
 dn_status dn_job_need_truth(const dn_net *net, const dn_rows *rows) {
     DN_CHECK(net->truths, DN_E_USAGE, "%s: the network has no cost layer, so no loss", net->cfg->path);
     DN_CHECK(

@@ -74,4 +74,6 @@ dn_status dn_job_evaluate_rows(dn_net *net, const dn_rows *rows, float *image, f
 /* The same for the importance-weighted bound from so many draws of each row, the first of which is row `at`: the draws
  * are those of dn_net_bounds with the network's seed. Scores are those at the mean of z. */
 dn_status dn_job_evaluate_bound(dn_plan *plan, int draws, dn_job_sums *sums, const dn_rows *rows, size_t at);
+/* The usual options where the caller gives none; DN_E_USAGE for less than no draws. */
+dn_status dn_job_draws(const dn_evaluate_options **options);
 #endif

@@ -9,14 +9,8 @@
 #ifndef DN_LATENT_H
 #define DN_LATENT_H
 #include "backend/backend.h"
+#include "base/host_device.h"
 #include <math.h>
-#ifndef DN_HD
-#ifdef __CUDACC__
-#define DN_HD static __host__ __device__ inline
-#else
-#define DN_HD static inline
-#endif
-#endif
 
 #define DN_LOG_VARIANCE_PLAIN 10.0f
 #define DN_LOG_VARIANCE_START 9.5f       /* 1 + 2 (|x| - 10) = 2 (|x| - 9.5), which does not overflow */
@@ -64,5 +58,34 @@ DN_HD double dn_kl_cost_one(dn_kl_form form, double kl, float limit, float *fact
 DN_HD double dn_latent_kl(float lv, float mu) {
     double b = dn_log_variance(lv), size = fabsf(mu) > DN_KL_MEAN_LIMIT ? DN_KL_MEAN_LIMIT : mu;
     return 0.5 * (exp(b) + size * size - 1 - b);
+}
+
+/* Of a prior that is a mixture of Gaussians. `table` (components, latent + 2): of each component exp(-b) of its
+ * log-variances, log(weight) - sum(b) / 2, weight. */
+
+/* log sum exp of n values, which become their shares of the sum */
+DN_HD double dn_log_sum(size_t n, double *values) {
+    double most = values[0], sum = 0;
+    for (size_t i = 1; i < n; i++) most = values[i] > most ? values[i] : most;
+    for (size_t i = 0; i < n; i++) sum += values[i] = exp(values[i] - most);
+    for (size_t i = 0; i < n; i++) values[i] /= sum;
+    return most + log(sum);
+}
+
+/* The mixture's log density beside z, whose i-th value mu becomes mu + side h, side -1 or 1. base: of each component
+ * at z. */
+DN_HD double dn_mixture_beside(size_t components, size_t latent, size_t i, int side, double h, float mu,
+                               const float *means, const double *table, const double *base) {
+    double most = 0, sum = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t k = 0; k < components; k++) {
+            double p = table[k * (latent + 2) + i], gap = (double)mu - means[k * latent + i];
+            double value = base[k] - 0.5 * p * h * (h + 2 * side * gap);
+            if (pass)
+                sum += exp(value - most);
+            else if (value > most || k == 0)
+                most = value;
+        }
+    return most + log(sum);
 }
 #endif

@@ -413,10 +413,11 @@ def test_running_out_of_memory_is_an_error_that_leaves_everything_usable(
     net = network(DENSE, device=cuda)
     X = np.random.default_rng(0).uniform(size=(8, 6)).astype(np.float32)
     before = net.reconstruct(X)
-    limit = 10**9 if not ON_A_GPU else 10**12
+    limit, outputs = (10**9, 2000) if not ON_A_GPU else (10**12, 60_000)
     monkeypatch.setenv("EMULATION_MEMORY", str(limit))
     with pytest.raises(MemoryError, match=r"out of memory on cuda:0: \d+ bytes wanted; a smaller batch needs less"):
-        network(f"[net]\nbatch={limit // 10000}\ninputs=1000\n[connected]\noutput=2000\n", device=cuda)
+        batch = limit // (4 * outputs)
+        network(f"[net]\nbatch={batch}\ninputs=1000\n[connected]\noutput={outputs}\n", device=cuda)
     np.testing.assert_array_equal(net.reconstruct(X), before)
     assert network(DENSE, device=cuda).train(X, epochs=1).total_loss
 

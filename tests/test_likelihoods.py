@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import program, run
+from helpers import ON_A_GPU, program, run
 from likelihoods import HEADS, Head, several
 from test_gradients import Problem, check
 
@@ -618,7 +618,8 @@ def test_every_device_trains_to_the_same_parameters(name: str, network: Build, c
         values = [value.ravel() for layer in net.layers for value in layer.params.values()]
         found.append(np.concatenate([*values, history.total_loss, net.reconstruct(table).ravel()]))
     np.testing.assert_array_equal(found[1], found[0])
-    np.testing.assert_allclose(found[2], found[0], rtol=2e-3, atol=2e-4)
+    kinks = "laplace" in name and ON_A_GPU  # whose rounding puts a value on the other side, and so its gradient
+    np.testing.assert_allclose(found[2], found[0], rtol=2e-3, atol=2e-2 if kinks else 2e-4)
 
 
 def test_inspect_and_info_list_learned_spreads(network: Build) -> None:

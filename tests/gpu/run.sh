@@ -13,21 +13,28 @@ command -v nvcc >/dev/null || PATH=$PATH:/usr/local/cuda/bin
 command -v nvcc >/dev/null || { echo "nvcc is missing" >&2; exit 1; }
 nvidia-smi --query-gpu=name,driver_version --format=csv,noheader || { echo "there is no NVIDIA driver" >&2; exit 1; }
 
-python3 -m venv --system-site-packages build/gpu_venv # torch of the system, if there is one, is used by the benchmark
+# In a virtual environment over the packages of this python3, itself perhaps one of such an environment: the benchmark uses
+# its torch. Without a network, PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER takes the missing packages from a folder of wheels.
+packages=$(python3 -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
+python3 -m venv build/gpu_venv
 # shellcheck disable=SC1091
 . build/gpu_venv/bin/activate
+echo "$packages" >"$(python3 -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')/outer.pth"
 make -j"$(nproc)" WERROR=1 ARCHS=native all parity
-pip install --quiet --disable-pip-version-check --ignore-installed '.[test]'
+pip install --quiet --disable-pip-version-check '.[test]'
+pytest() { PYTHONSAFEPATH=1 python3 -m pytest -n 4 "$@"; } # from the checkout, but with the installed package
 export DARKNET_CUDA_PLUGIN=$PWD/build/make/libdarknet_cuda.so
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 echo "== own kernels"
 DARKNET_CUBLAS=off build/make/cuda_parity cuda 8
-DARKNET_TEST_GPU=1 DARKNET_CUBLAS=off pytest -rs tests/test_cuda.py tests/test_gradients.py tests/test_golden.py
+export DARKNET_TEST_GPU=1
+DARKNET_CUBLAS=off pytest -rs tests/test_cuda.py tests/test_gradients.py tests/test_golden.py \
+    tests/test_likelihoods.py tests/test_objectives.py tests/test_bounds.py tests/test_priors.py
 echo "== cuBLAS where it is found"
 build/make/cuda_parity cuda 8
-DARKNET_TEST_GPU=1 pytest -rs tests/test_cuda.py
+pytest -rs tests/test_cuda.py
 
 echo "== a training on both: losses within noise"
 for device in "-nogpu" "-i 0"; do

@@ -38,6 +38,7 @@ class Head:
     nu: float = 4.0
     classes: int = 0
     groups: int = 1
+    limit: float = 10.0  # log_variance_limit=
 
     @property
     def text(self) -> str:
@@ -83,9 +84,9 @@ class Head:
             return self._categorical(x, t)
         log_spread = np.asarray(0.0)
         if self.spread == "value":
-            log_spread = bounded(x[:, n:])
+            log_spread = bounded(x[:, n:], self.limit)
         elif learned is not None:
-            log_spread = bounded(np.asarray(learned, float))
+            log_spread = bounded(np.asarray(learned, float), self.limit)
         sigma, r = np.exp(log_spread / 2), np.exp(log_spread)
         if learned is None and self.spread not in ("value", "optimal"):
             sigma = r = np.asarray(float(self.spread))
@@ -156,6 +157,16 @@ HEADS: dict[str, Head] = {
         f"negative_binomial, dispersion={value}": Head("negative_binomial", **spread_keys("dispersion", value))  # type: ignore[arg-type]
         for value in ("2.5", "learned", "value")
     },
+    **{  # far below what the tests' numbers reach
+        f"{kind}, {name}={value}, limit": Head(kind, keys=f"{name}={value}\nlog_variance_limit=0.25\n", spread=value, limit=0.25)
+        for kind, name, value in (
+            ("gaussian", "sigma", "value"),
+            ("student_t", "sigma", "column"),
+            ("laplace", "sigma", "learned"),
+            ("negative_binomial", "dispersion", "value"),
+            ("negative_binomial", "dispersion", "learned"),
+        )
+    },
     "categorical": Head("categorical", columns=4),
     "categorical, groups=2": Head("categorical", keys="groups=2\n", columns=6, groups=2),
     "categorical, classes=5": Head("categorical", keys="classes=5\n", columns=2, classes=5),
@@ -183,6 +194,7 @@ def head_of(keys: dict[str, str], columns: int) -> Head:
         nu=float(keys.get("nu", 4)),
         classes=int(keys.get("classes", 0)),
         groups=int(keys.get("groups", 1)),
+        limit=float(keys.get("log_variance_limit", 10)),
     )
 
 

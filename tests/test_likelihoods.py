@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import ON_A_GPU, program, run
-from likelihoods import HEADS, Head, several
+from likelihoods import HEADS, Head, bounded, several
 from test_gradients import Problem, check
 
 import darknet_vae as dv
@@ -373,9 +373,9 @@ def variances(head: Head, mean: A, learned: A | None, net: dv.Network, z: A) -> 
     spread = np.asarray(1.0)
     if head.spread == "value":
         dense = net.layers[-2].params
-        spread = np.exp((dense["weights"] @ z[0] + dense["biases"])[head.columns :])
+        spread = np.exp(bounded((dense["weights"] @ z[0] + dense["biases"])[head.columns :], head.limit))
     elif learned is not None:
-        spread = np.exp(learned.astype(float))
+        spread = np.exp(bounded(learned.astype(float), head.limit))
     elif head.kind == "negative_binomial":
         spread = np.asarray(float(head.spread))
     else:

@@ -9,9 +9,11 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import likelihoods
 import numpy as np
 import pytest
 from helpers import ROOT, program
+from test_gradients import Problem, check
 
 import darknet_vae as dv
 from darknet_vae import errors
@@ -400,3 +402,80 @@ def test_limits_that_cannot_be_are_errors(keys: str, says: str, network: Build) 
 def test_a_bound_with_several_draws_has_no_limits(keys: str, network: Build) -> None:
     with pytest.raises(errors.FormatError, match=r"samples=3 with free bits or a capacity: a bound on ln p\(x\) has neither"):
         network(vae(f"beta=1\nsamples=3\n{keys}") + "type=bce\n")
+
+
+# ---- the bound of log-variances
+
+
+def limited(limit: float, sampling: str = "") -> str:
+    """A latent space of 3 whose log-variances reach far beyond `limit`."""
+    return vae(f"log_variance_limit={limit}\n{sampling}").replace("output=4", "output=6")
+
+
+def latents(net: dv.Network, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What the sampling layer reads: raw log-variances, and means."""
+    net.forward(X, X)
+    read = net.layers[0].output[: len(X)].astype(float)
+    return read[:, :3], read[:, 3:]
+
+
+@pytest.mark.parametrize("limit", [0.5, 4, 14])
+@pytest.mark.parametrize("prior", ["", "prior=mixture\ncomponents=4\n"])
+def test_log_variances_are_bounded_from_their_limit_on(limit: float, prior: str, device: str, network: Build) -> None:
+    net, X = network(limited(limit, prior), device=device), rows_of(8)
+    net.layers[0].set("weights", np.random.default_rng(1).normal(size=(6, 6)) * 0.8 * (limit + 1))
+    raw, means = latents(net, X)
+    lv = likelihoods.bounded(raw, limit)
+    assert (np.abs(raw) > limit).mean() > 0.3 and (np.abs(raw) < limit).any()
+    found_means, found = net.encode(X)
+    np.testing.assert_allclose(found, lv, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found_means, means, rtol=1e-5, atol=1e-5)
+    eps = np.random.default_rng(2).normal(size=(8, 3)).astype(np.float32)
+    net.set_noise(1, eps)
+    net.forward(X, X, train=True)
+    np.testing.assert_allclose(net.layers[1].output[:8], means + np.exp(lv / 2) * eps, rtol=2e-5, atol=1e-4)
+    if not prior:
+        kl = 0.5 * (np.exp(lv) + means**2 - 1 - lv).sum(1)
+        np.testing.assert_allclose(net.row_losses(X)["latent_loss"], kl, rtol=2e-5)
+
+
+@pytest.mark.parametrize("limit", [0.5, 12])
+@pytest.mark.parametrize("keys", ["", "free_bits=2.5\n", "capacity=9\n", "free_bits_total=2\n", "prior=mixture\n"])
+def test_gradients_of_bounded_log_variances(limit: float, keys: str, device: str, network: Build) -> None:
+    problem = Problem(network(limited(limit, keys), device=device), 5)
+    layer, name = problem.tensors[0]
+    layer.set(name, layer.params[name] * limit)
+    check(problem, problem.gradients(), together=device != "cpu")
+
+
+@pytest.mark.parametrize("keys", ["", "gradient=dreg\n", "prior=mixture\n"])
+def test_bounded_log_variances_of_several_draws(keys: str, device: str, network: Build) -> None:
+    """Limits that no number reaches train alike, and `check` differentiates one that all reach."""
+    X, text = rows_of(5), limited(10, f"samples=3\n{keys}").replace(f"beta={BETA}", "beta=1")
+    text = text.replace("[cost]", "[cost]\ntype=gaussian")
+    nets = [network(text.replace("limit=10", f"limit={limit}"), device=device) for limit in (10, 20, 0.02)]
+    for net in nets:
+        net.train(X, 2)
+    plain, high, low = map(params, nets)
+    for a, b in zip(plain, high, strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-7)
+    assert not all(np.allclose(b, a, rtol=1e-4) for a, b in zip(plain, low, strict=True))
+    if "dreg" not in keys:  # whose gradient is no derivative of one pass
+        found = nets[2].check(X)
+        assert found, found.failed
+
+
+def test_the_limit_of_log_variances_is_checked(network: Build) -> None:
+    for limit in ("0", "-1", "31", "nan"):
+        with pytest.raises(errors.FormatError, match=r"net.cfg:\d+: .*log_variance_limit"):
+            network(limited(10).replace("limit=10", f"limit={limit}"))
+    with pytest.warns(UserWarning, match="log_variance_limit= has no effect without sigma=learned, column or value"):
+        network(vae("").replace("[cost]\n", "[cost]\ntype=gaussian\nsigma=2\nlog_variance_limit=3\n"))
+
+
+@pytest.mark.parametrize("limit", [0.5, 3, 12])
+def test_check_knows_the_limit(limit: float, network: Build) -> None:
+    head = "[cost]\ntype=gaussian\nsigma=value\nlog_variance_limit=0.5"
+    net = network(limited(limit).replace("output=6\nactivation=linear\n[cost]", f"output=12\nactivation=linear\n{head}"))
+    found = net.check()
+    assert found, found.failed

@@ -49,10 +49,10 @@ typedef enum dn_loss {
  * values and do not change from step to step. */
 typedef struct dn_likelihood {
     dn_loss kind;
-    float p[2];
+    float p[3]; /* [2]: the limit from which learned numbers are bounded (net/latent.h); 0: 10 */
 } dn_likelihood;
 
-/* Where log sigma^2 comes from (of the negative binomial: log r). Learned numbers are bounded (dn_log_variance). */
+/* Where log sigma^2 comes from (of the negative binomial: log r). Learned numbers are bounded (net/latent.h). */
 typedef enum dn_spread {
     DN_SPREAD_FIXED,  /* p[0] */
     DN_SPREAD_ONE,    /* one learned number */

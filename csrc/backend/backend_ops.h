@@ -229,6 +229,13 @@ DN_OP(REQUIRED, kl_gradient,
       (dn_kl_form form, size_t rows, size_t latent, double scale, const float *weight, const float *x,
        const float *factor, float *dx),
       (form, rows, latent, scale, weight, x, factor, dx))
+/* log_variance_limit=limit of a latent space: y (rows, 2 latent), set, is x with log-variances that count as those of x
+ * do with that limit (net/latent.h); dx += the gradient by x, given dy by y */
+DN_OP(REQUIRED, limit_variances, (size_t rows, size_t latent, float limit, const float *x, float *y),
+      (rows, latent, limit, x, y))
+DN_OP(REQUIRED, limit_variances_gradient,
+      (size_t rows, size_t latent, float limit, const float *x, const float *dy, float *dx),
+      (rows, latent, limit, x, dy, dx))
 /* error (set), gradient (set: d of the descended loss by x, see docs/numerics.md); *sum += the errors */
 DN_OP(REQUIRED, loss,
       (const dn_likelihood *likelihood, size_t n, const float *x, const float *truth, float *error, float *gradient,

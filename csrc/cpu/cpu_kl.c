@@ -57,6 +57,47 @@ void cpu_kl_gradient(dn_pool *pool, dn_kl_form form, size_t rows, size_t latent,
     dn_range_run(pool, rows, dn_grain_of(latent * 8), kl_gradient_range, &job);
 }
 
+typedef struct limit_job {
+    size_t latent;
+    float limit;
+    const float *x, *dy;
+    float *to;
+} limit_job;
+
+static void limit_range(const void *context, size_t from, size_t to) {
+    const limit_job *j = context;
+    size_t z = j->latent;
+    for (size_t r = from; r < to; r++) {
+        const float *x = j->x + r * 2 * z;
+        float *y = j->to + r * 2 * z;
+        for (size_t c = 0; c < z; c++) y[c] = dn_log_variance_limited(j->limit, x[c]), y[z + c] = x[z + c];
+    }
+}
+
+void cpu_limit_variances(dn_pool *pool, size_t rows, size_t latent, float limit, const float *x, float *y) {
+    limit_job job = {.latent = latent, .limit = limit, .x = x, .to = y};
+    dn_range_run(pool, rows, dn_grain_of(latent * 8), limit_range, &job);
+}
+
+static void limit_gradient_range(const void *context, size_t from, size_t to) {
+    const limit_job *j = context;
+    size_t z = j->latent;
+    for (size_t r = from; r < to; r++) {
+        const float *x = j->x + r * 2 * z, *dy = j->dy + r * 2 * z;
+        float *dx = j->to + r * 2 * z;
+        for (size_t c = 0; c < z; c++) {
+            dx[c] += dy[c] * dn_log_variance_limited_slope(j->limit, x[c]);
+            dx[z + c] += dy[z + c];
+        }
+    }
+}
+
+void cpu_limit_variances_gradient(dn_pool *pool, size_t rows, size_t latent, float limit, const float *x,
+                                  const float *dy, float *dx) {
+    limit_job job = {.latent = latent, .limit = limit, .x = x, .dy = dy, .to = dx};
+    dn_range_run(pool, rows, dn_grain_of(latent * 8), limit_gradient_range, &job);
+}
+
 /* ---- rows of data ---- */
 
 enum { DRAWN = 256 };

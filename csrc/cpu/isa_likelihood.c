@@ -238,7 +238,8 @@ INLINE scale_vecs dispersion(vec b) {
 
 static void scales(const dn_likelihood_terms *of, size_t n, const float *spread, float *const to[DN_SCALES]) {
     EACH_VECTOR(i, n, left) {
-        vec slope, b = log_variance(load_n(spread + i, left), &slope);
+        vec slope,
+            b = vec_bounded(load_n(spread + i, left), of->limit, of->limit - 0.5f, of->limit + DN_BOUND_BASE, &slope);
         scale_vecs s = {vec_exp(-0.5f * b), 0.5f * b + of->constant, {0}};
         if (of->kind == DN_LOSS_NEGATIVE_BINOMIAL) s = dispersion(b);
         store_n(to[DN_SCALE_FACTOR] + i, s.factor, left), store_n(to[DN_SCALE_CONSTANT] + i, s.constant, left);

@@ -42,6 +42,26 @@ extern "C" cudaError_t dn_cuda_kl_gradient(const dn_cuda_place *on, dn_kl_form f
     });
 }
 
+extern "C" cudaError_t dn_cuda_limit_variances(const dn_cuda_place *on, size_t rows, size_t latent, float limit,
+                                               const float *x, float *y) {
+    dn_split by_row(rows * 2 * latent, 2 * latent);
+    return dn_each(on, rows * 2 * latent, [=] __device__(size_t i) {
+        size_t c;
+        by_row.of(i, &c);
+        y[i] = c < latent ? dn_log_variance_limited(limit, x[i]) : x[i];
+    });
+}
+
+extern "C" cudaError_t dn_cuda_limit_variances_gradient(const dn_cuda_place *on, size_t rows, size_t latent,
+                                                        float limit, const float *x, const float *dy, float *dx) {
+    dn_split by_row(rows * 2 * latent, 2 * latent);
+    return dn_each(on, rows * 2 * latent, [=] __device__(size_t i) {
+        size_t c;
+        by_row.of(i, &c);
+        dx[i] += dy[i] * (c < latent ? dn_log_variance_limited_slope(limit, x[i]) : 1);
+    });
+}
+
 /* Four numbers of one Philox block a thread. */
 extern "C" cudaError_t dn_cuda_bernoulli(const dn_cuda_place *on, const dn_step *step, uint32_t number, size_t rows,
                                          size_t cols, int by_row, const uint32_t *order, float *x) {

@@ -13,15 +13,16 @@ struct head_call {
     const float *x, *truth, *spread, *row_weight;
     float *loss, *gradient;
 
+    __device__ float slope(float spread) const { return dn_log_variance_within_slope(terms.limit, spread); }
     __device__ float weight(size_t r) const { return row_weight ? row_weight[r] : 1; }
     /* The loss of the value at (r, c), and its derivatives. */
     __device__ dn_value_loss at(size_t r, size_t c) const {
         const float *row = x + r * head.x_step;
         dn_scale scale = terms.scale;
         if (head.spread != DN_SPREAD_FIXED)
-            scale = dn_scale_of(terms.kind, head.spread == DN_SPREAD_VALUE ? row[head.columns + c]
-                                            : head.spread == DN_SPREAD_ONE ? *spread
-                                                                           : spread[c]);
+            scale = dn_scale_of(&terms, head.spread == DN_SPREAD_VALUE ? row[head.columns + c]
+                                        : head.spread == DN_SPREAD_ONE ? *spread
+                                                                       : spread[c]);
         return dn_likelihood_value(&terms, scale, row[c], truth[r * head.truth_step + c]);
     }
 };
@@ -36,8 +37,7 @@ static cudaError_t values_loss(const dn_cuda_place *on, const head_call &call) {
             sum += v.error;
             if (gradient) gradient[c] = weight * v.gradient;
             if (gradient && h.spread == DN_SPREAD_VALUE)
-                gradient[h.columns + c] =
-                    weight * v.spread * dn_log_variance_slope(call.x[r * h.x_step + h.columns + c]);
+                gradient[h.columns + c] = weight * v.spread * call.slope(call.x[r * h.x_step + h.columns + c]);
         }
         sum = dn_block_sum<DN_THREADS>(sum);
         if (threadIdx.x == 0 && call.loss) call.loss[r] += (float)sum;
@@ -55,7 +55,7 @@ static cudaError_t spread_loss(const dn_cuda_place *on, const head_call &call, f
             *sum += call.weight(r) * call.at(r, c).spread;
         },
         [=] __device__(size_t c, const double *sum) {
-            spread_gradient[c] += (float)(*sum * dn_log_variance_slope(call.spread[c]));
+            spread_gradient[c] += (float)(*sum * call.slope(call.spread[c]));
         });
 }
 

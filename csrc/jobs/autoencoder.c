@@ -35,6 +35,7 @@ static dn_status job_encode(dn_net *net, const dn_rows *rows, float *mean, float
     size_t z = (size_t)l->outputs, width = variational ? 2 * z : z, step = dn_job_step(plan, rows->n);
     float *both = dn_alloc(step, width * sizeof *both);
     if (!both) return DN_E_MEMORY;
+    float limit = (float)l->term.variance_limit;
     dn_status status = DN_OK;
     for (size_t at = 0; at < rows->n && status == DN_OK; at += step) {
         dn_rows part = dn_job_slice(net, 0, rows, at, step);
@@ -48,7 +49,7 @@ static dn_status job_encode(dn_net *net, const dn_rows *rows, float *mean, float
             const float *row = both + r * width;
             if (mean) memcpy(mean + (at + r) * z, row + (width - z), z * sizeof *both);
             for (size_t k = 0; log_variance && k < z; k++)
-                log_variance[(at + r) * z + k] = variational ? dn_log_variance(row[k]) : -INFINITY;
+                log_variance[(at + r) * z + k] = variational ? dn_log_variance_within(limit, row[k]) : -INFINITY;
         }
     }
     dn_free(both);

@@ -43,7 +43,7 @@ static double bounded(double x, double plain, double *slope) {
     return beyond > 0 ? copysign(plain + 0.5 * log1p(2 * beyond), x) : x;
 }
 
-double dn_formula_log_variance(double x, double *slope) { return bounded(x, 10, slope); }
+double dn_formula_log_variance(double x, double limit, double *slope) { return bounded(x, limit, slope); }
 
 static double log_mean(double x) {
     double unused;
@@ -139,7 +139,7 @@ static double head_scale(const dn_term_look *look, const dn_unit *unit, const do
     double unused, learned;
     if (h->spread == DN_SPREAD_FIXED || look->formula != DN_FORMULA_HEAD) return h->likelihood.p[0];
     learned = h->spread == DN_SPREAD_VALUE ? x[1] : look->spreads[h->spread == DN_SPREAD_ONE ? 0 : unit->column];
-    double b = dn_formula_log_variance(learned, &unused);
+    double b = dn_formula_log_variance(learned, h->likelihood.p[2] > 0 ? h->likelihood.p[2] : 10, &unused);
     return exp(h->likelihood.kind == DN_LOSS_NEGATIVE_BINOMIAL ? b : b / 2);
 }
 
@@ -165,7 +165,7 @@ double dn_formula_s(const dn_term_look *look) {
 
 /* ---- the latent space ---- */
 
-double dn_formula_kl(double lv, double mu) {
-    double unused, b = dn_formula_log_variance(lv, &unused);
+double dn_formula_kl(double lv, double limit, double mu) {
+    double unused, b = dn_formula_log_variance(lv, limit, &unused);
     return -0.5 * (1 + b - mu * mu - exp(b));
 }

@@ -19,8 +19,8 @@ double dn_formula_loss(const dn_term_look *look, const dn_unit *unit, const doub
 double dn_formula_s(const dn_term_look *look);
 /* Has the loss a kink, or a jump in its second derivative, near x? */
 int dn_formula_kink(const dn_term_look *look, double x, double truth);
-/* A log-variance as it counts, and the slope of that. */
-double dn_formula_log_variance(double x, double *slope);
+/* A log-variance as it counts, bounded from `limit` on, and the slope of that. */
+double dn_formula_log_variance(double x, double limit, double *slope);
 /* KL of N(mu, exp(lv)) to N(0, 1) */
-double dn_formula_kl(double lv, double mu);
+double dn_formula_kl(double lv, double limit, double mu);
 #endif

@@ -190,11 +190,11 @@ static dn_status term_of_latent(dn_checker *c, term_pass *p, latent_lines *lines
     dn_status status = term_run(c, p, NULL, &sum);
     memcpy(own, p->dx, total * sizeof *own);
     if (status == DN_OK) status = term_run(c, p, p->dz, &sum);
-    double kl = 0, size = 0;
+    double kl = 0, size = 0, limit = p->layer->term.variance_limit;
     for (size_t i = 0; i < p->rows * n && status == DN_OK; i++) {
         size_t at = i / n * p->inputs + i % n;
         double lv = p->x[at], mu = p->x[at + n], eps = p->eps[i], dz = p->dz[i], slope;
-        double b = dn_formula_log_variance(lv, &slope), part = dn_formula_kl(lv, mu), spread = exp(b / 2);
+        double b = dn_formula_log_variance(lv, limit, &slope), part = dn_formula_kl(lv, limit, mu), spread = exp(b / 2);
         kl += part, size += fabs(part) + 0.01;
         take(&lines->z, p->z[i], mu + spread * eps, fabs(mu) + spread * fabs(eps) + 1e-3);
         if (!c->plan->layers[p->layer->index].dx) continue;
@@ -265,7 +265,7 @@ static dn_status term_sum(dn_checker *c, term_pass *p, const dn_layer *l, double
     if (!l->term.type->latent) losses_of_pass(p, c->pass_truth, 0);
     for (size_t i = 0; l->term.type->latent && i < p->rows * p->outputs; i++) {
         size_t at = i / p->outputs * p->inputs + i % p->outputs;
-        double kl = dn_formula_kl(p->x[at], p->x[at + p->outputs]);
+        double kl = dn_formula_kl(p->x[at], l->term.variance_limit, p->x[at + p->outputs]);
         p->sum += kl, p->size += fabs(kl) + 0.01;
     }
     *sum = p->sum, *size = p->size;

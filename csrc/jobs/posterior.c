@@ -33,7 +33,7 @@ void dn_posterior_free(dn_posterior *p) {
 }
 
 /* One layer's rows of [log-variance | mean], whose units are those from `unit` on. */
-static void posterior_rows(dn_posterior *p, size_t unit, size_t units, size_t rows) {
+static void posterior_rows(dn_posterior *p, size_t unit, size_t units, float limit, size_t rows) {
     double *kl = p->sums + unit, *mean = kl + p->units, *square = mean + p->units, *variance = square + p->units;
     for (size_t r = 0; r < rows; r++) {
         const float *lv = p->inputs + r * 2 * units, *mu = lv + units;
@@ -41,8 +41,9 @@ static void posterior_rows(dn_posterior *p, size_t unit, size_t units, size_t ro
             for (size_t k = 0; k < units; k++) p->first[unit + k] = mu[k];
         for (size_t k = 0; k < units; k++) {
             double d = mu[k] - p->first[unit + k];
-            kl[k] += dn_latent_kl(lv[k], mu[k]);
-            mean[k] += d, square[k] += d * d, variance[k] += exp((double)dn_log_variance(lv[k]));
+            float counts = dn_log_variance_limited(limit, lv[k]);
+            kl[k] += dn_latent_kl(counts, mu[k]);
+            mean[k] += d, square[k] += d * d, variance[k] += exp((double)dn_log_variance(counts));
         }
     }
 }
@@ -53,7 +54,7 @@ void dn_posterior_add(dn_posterior *p, dn_plan *plan, size_t rows) {
         const dn_layer *l = &plan->layers[i];
         if (!is_latent(l)) continue;
         dn_job_get(plan->net, dn_layer_x(l, &plan->run), (size_t)l->inputs, rows, p->inputs);
-        posterior_rows(p, unit, (size_t)l->outputs, rows);
+        posterior_rows(p, unit, (size_t)l->outputs, (float)l->term.variance_limit, rows);
         unit += (size_t)l->outputs;
     }
     p->rows += rows;

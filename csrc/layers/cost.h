@@ -16,7 +16,7 @@
 typedef struct dn_cost {
     /* keys */
     int type;
-    double scale, nu;
+    double scale, nu, variance_limit;
     int classes, groups;
     const char *columns, *sigma, *dispersion; /* "" when missing */
     /* what they amount to */

@@ -61,6 +61,9 @@ static const dn_key keys[] = {
          "of gaussian, laplace and student_t: a number; learned (one for all), column (one learned for each column), "
          "value (given by the network: x is [means, log-variances]); gaussian also optimal (the mean squared error "
          "of the batch, in closed form) (new)"},
+    {"log_variance_limit", DN_KEY_FLOAT, DN_AT(dn_cost, variance_limit), .fallback = 10, .range = DN_BOUND_LIMIT,
+     .help = "of sigma= and dispersion= that are learned, column or value: log sigma^2 and log r up to this size count "
+             "as they are, larger ones are bounded softly; 0.01 to 30 (new)"},
     {"nu", DN_KEY_FLOAT, DN_AT(dn_cost, nu), .fallback = 4, .range = DN_ABOVE_ZERO,
      .help = "of student_t: degrees of freedom (new)"},
     {"dispersion", DN_KEY_TEXT, DN_AT(dn_cost, dispersion), .shown_type = "float, name", .shown_fallback = "column",

@@ -118,12 +118,12 @@ static void draw_categorical(const dn_cost *st, uint64_t seed, uint64_t row, con
 static void draw_columns(const dn_cost *st, size_t from, size_t to, const float *spread, uint64_t seed, uint64_t row,
                          const float *x, float *out) {
     const dn_head *head = &st->head;
-    dn_loss kind = head->likelihood.kind;
+    const dn_likelihood_terms terms = dn_likelihood_terms_of(&head->likelihood);
     for (size_t c = from; c < to; c++) {
         uniforms u = uniforms_for(seed, row, st->first + c);
-        dn_scale scale = dn_likelihood_terms_of(&head->likelihood).scale;
-        if (head->spread == DN_SPREAD_VALUE) scale = dn_scale_of(kind, x[head->columns + c]);
-        if (spread) scale = dn_scale_of(kind, spread[head->spread == DN_SPREAD_ONE ? 0 : c - from]);
+        dn_scale scale = terms.scale;
+        if (head->spread == DN_SPREAD_VALUE) scale = dn_scale_of(&terms, x[head->columns + c]);
+        if (spread) scale = dn_scale_of(&terms, spread[head->spread == DN_SPREAD_ONE ? 0 : c - from]);
         out[c] = (float)draw_value(&u, &head->likelihood, scale, x[c]);
     }
 }

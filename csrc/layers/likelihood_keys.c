@@ -45,6 +45,8 @@ void dn_cost_warn_of_idle_keys(dn_layer *l, dn_section *s) {
         const char *key, *types;
         int used;
     } keys[] = {{"sigma", "gaussian, laplace and student_t", likelihood_has_sigma(kind)},
+                {"log_variance_limit", "gaussian, laplace, student_t and negative_binomial",
+                 likelihood_has_sigma(kind) || kind == DN_LOSS_NEGATIVE_BINOMIAL},
                 {"nu", "student_t", kind == DN_LOSS_STUDENT_T},
                 {"dispersion", "negative_binomial", kind == DN_LOSS_NEGATIVE_BINOMIAL},
                 {"classes", "categorical", kind == DN_LOSS_CATEGORICAL},
@@ -55,6 +57,17 @@ void dn_cost_warn_of_idle_keys(dn_layer *l, dn_section *s) {
                         dn_cfg_line(s, keys[i].key), keys[i].key, dn_cost_type_name(l), keys[i].types);
 }
 
+static void likelihood_limit(dn_layer *l, dn_section *s) {
+    dn_cost *st = l->state;
+    const char *key = "log_variance_limit";
+    if (st->head.spread != DN_SPREAD_FIXED && !st->optimal)
+        st->head.likelihood.p[2] = (float)st->variance_limit;
+    else if (dn_cfg_has(s, key))
+        dn_cfg_warn(l->net->cfg, "%s:%d: %s= has no effect without %s=learned, column or value", s->cfg->path,
+                    dn_cfg_line(s, key), key,
+                    st->head.likelihood.kind == DN_LOSS_NEGATIVE_BINOMIAL ? "dispersion" : "sigma");
+}
+
 static dn_status likelihood_parameters(dn_layer *l, dn_section *s) {
     dn_cost *st = l->state;
     dn_loss kind = st->head.likelihood.kind;
@@ -62,6 +75,7 @@ static dn_status likelihood_parameters(dn_layer *l, dn_section *s) {
     if (likelihood_has_sigma(kind) && *st->sigma) DN_TRY(likelihood_spread(l, s, "sigma", st->sigma));
     if (kind == DN_LOSS_NEGATIVE_BINOMIAL)
         DN_TRY(likelihood_spread(l, s, "dispersion", *st->dispersion ? st->dispersion : "column"));
+    likelihood_limit(l, s);
     if (kind == DN_LOSS_STUDENT_T) {
         if (st->nu < 1e-3 || st->nu > 1e6)
             return dn_cfg_error(s, "nu", "nu=%g is not in 0.001 to 1e6%s", st->nu,

@@ -60,8 +60,8 @@ void dn_likelihood_values(const dn_layer *l, const dn_run *run, const float *x, 
             for (size_t c = from; c < to; c++) {
                 const float *at = x + r * inputs + c;
                 dn_scale scale = terms.scale;
-                if (head->spread == DN_SPREAD_VALUE) scale = dn_scale_of(terms.kind, at[head->columns]);
-                if (t) scale = dn_scale_of(terms.kind, spread[one ? 0 : c - from]);
+                if (head->spread == DN_SPREAD_VALUE) scale = dn_scale_of(&terms, at[head->columns]);
+                if (t) scale = dn_scale_of(&terms, spread[one ? 0 : c - from]);
                 loss[r * truths + c] = dn_likelihood_value(&terms, scale, *at, truth[r * truths + c]).error;
             }
     }

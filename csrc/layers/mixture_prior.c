@@ -38,16 +38,17 @@ dn_status dn_mixture_prior_plan(dn_layer *l, const dn_run *run, dn_mixture_part 
     return dn_layer_buffer(l, &p->work, dn_mixture_work(&shape) * (sizeof(double) / sizeof(float)));
 }
 
-void dn_mixture_prior_forward(dn_layer *l, const dn_run *run, const dn_mixture_part *p, const float *eps, float *kl) {
+void dn_mixture_prior_forward(dn_layer *l, const dn_run *run, const dn_mixture_part *p, const float *x,
+                              const float *eps, float *kl) {
     dn_mixture_shape shape = mixture_shape(l, p, run->rows);
     const dn_tensor *t = l->tensors;
     run->ops->mixture_kl(run->pool, &shape, t[MEANS].value, t[LOG_VARIANCES].value, t[LOGITS].value,
-                         run->weights + l->index, dn_layer_x(l, run), eps, dn_layer_y(l, run),
-                         run->draws ? NULL : dn_layer_sum(l, run), kl, (double *)p->work);
+                         run->weights + l->index, x, eps, dn_layer_y(l, run), run->draws ? NULL : dn_layer_sum(l, run),
+                         kl, (double *)p->work);
 }
 
-dn_status dn_mixture_prior_backward(dn_layer *l, const dn_run *run, const dn_mixture_part *p, const float *eps,
-                                    float *by_z) {
+dn_status dn_mixture_prior_backward(dn_layer *l, const dn_run *run, const dn_mixture_part *p, const float *x,
+                                    const float *eps, float *dx, float *by_z) {
     dn_mixture_shape shape = mixture_shape(l, p, run->rows);
     const dn_tensor *t = l->tensors;
     DN_CHECK(
@@ -55,8 +56,8 @@ dn_status dn_mixture_prior_backward(dn_layer *l, const dn_run *run, const dn_mix
         "layer %d, [sampling] prior=mixture: after a pass without noise there is no gradient; make a training pass",
         l->index);
     run->ops->mixture_kl_gradient(run->pool, &shape, t[MEANS].value, t[LOG_VARIANCES].value, l->term.scale,
-                                  run->weights + l->index, run->row_weights, dn_layer_x(l, run), eps, l->output,
-                                  l->delta, (const double *)p->work, by_z ? NULL : l->dx, by_z, t[MEANS].grad,
-                                  t[LOG_VARIANCES].grad, t[LOGITS].grad);
+                                  run->weights + l->index, run->row_weights, x, eps, l->output, l->delta,
+                                  (const double *)p->work, by_z ? NULL : dx, by_z, t[MEANS].grad, t[LOG_VARIANCES].grad,
+                                  t[LOGITS].grad);
     return DN_OK;
 }

@@ -32,10 +32,11 @@ dn_status dn_mixture_prior_check(dn_section *section, const dn_mixture_part *par
 dn_status dn_mixture_prior_tensors(dn_layer *layer, const dn_mixture_part *part);
 void dn_mixture_prior_init(dn_layer *layer);
 dn_status dn_mixture_prior_plan(dn_layer *layer, const dn_run *run, dn_mixture_part *part);
-/* eps NULL: z is the mean. kl (rows): set. Passes with draws add nothing to the layer's sum. */
-void dn_mixture_prior_forward(dn_layer *layer, const dn_run *run, const dn_mixture_part *part, const float *eps,
-                              float *kl);
-/* by_z NULL: to the layer's input; else only the gradient of -log p(z) by z, added to by_z. */
-dn_status dn_mixture_prior_backward(dn_layer *layer, const dn_run *run, const dn_mixture_part *part, const float *eps,
-                                    float *by_z);
+/* x: what stands for the layer's input. eps NULL: z is the mean. kl (rows): set. Passes with draws add nothing to the
+ * layer's sum. */
+void dn_mixture_prior_forward(dn_layer *layer, const dn_run *run, const dn_mixture_part *part, const float *x,
+                              const float *eps, float *kl);
+/* by_z NULL: to dx, the gradient by x; else only the gradient of -log p(z) by z, added to by_z. */
+dn_status dn_mixture_prior_backward(dn_layer *layer, const dn_run *run, const dn_mixture_part *part, const float *x,
+                                    const float *eps, float *dx, float *by_z);
 #endif

@@ -6,10 +6,13 @@
  *   dmu = dz + w * mu
  *   dx  = b'(x) (dz * 0.5 * exp(lv/2) * eps + w * 0.5 * (exp(lv) - 1)),   w = s * beta (docs/numerics.md)
  *
+ * With another log_variance_limit than 10 the operations get a copy of the input in which it is applied (latent.h).
+ *
  * With prior=mixture the KL is that of mixture_prior.h.
  *
  * Every layer owns its noise: two of them in one network, or two networks, do not meet. */
 #include "layers/mixture_prior.h"
+#include "net/latent.h"
 
 typedef struct sampling_state {
     dn_kl_rule rule;
@@ -22,6 +25,8 @@ typedef struct sampling_state {
     float *factor;   /* (Z) or (batch): what the gradient of the KL is multiplied by */
     double *columns; /* (Z + 1): the KL of each latent value in this pass, and rows */
     dn_mixture_part mixture;
+    /* (batch, 2 Z): the input, and its gradient, as operations see them; NULL: they see the input itself */
+    float *limited, *d_limited;
 } sampling_state;
 
 static const char *const gradients[] = {"iwae", "dreg", NULL};
@@ -34,6 +39,8 @@ static const dn_key keys[] = {
     {"gradient", DN_KEY_WORD, DN_AT(sampling_state, gradient), .words = gradients,
      .help = "of that bound: iwae, or dreg (doubly reparameterised) (new)"},
     DN_MIXTURE_KEYS(sampling_state, mixture),
+    {"log_variance_limit", DN_KEY_FLOAT, DN_AT_LAYER(term.variance_limit), .fallback = 10, .range = DN_BOUND_LIMIT,
+     .help = "log-variances up to this size count as they are, larger ones are bounded softly; 0.01 to 30 (new)"},
     {0},
 };
 
@@ -60,6 +67,12 @@ static dn_status sampling_init(dn_layer *l) {
     return DN_OK;
 }
 
+/* What operations read in place of the layer's input, and add to in place of its gradient. */
+static const float *sampling_x(const dn_layer *l, const dn_run *run) {
+    const sampling_state *st = l->state;
+    return st->limited ? st->limited : dn_layer_x(l, run);
+}
+
 /* The KL as it counts in the objective, in forms with a limit: after, and instead of, its weighted sum. */
 static void sampling_cost(const dn_layer *l, const dn_run *run) {
     const sampling_state *st = l->state;
@@ -67,11 +80,11 @@ static void sampling_cost(const dn_layer *l, const dn_run *run) {
     size_t rows = (size_t)run->rows, z = (size_t)l->outputs;
     int columns = st->rule.form == DN_KL_FREE_COLUMNS;
     if (columns && !run->training) { /* of all rows of a job, so it is known when they are done */
-        run->ops->kl_columns(run->pool, rows, z, dn_layer_x(l, run), run->columns + l->term.kl_columns_at);
+        run->ops->kl_columns(run->pool, rows, z, sampling_x(l, run), run->columns + l->term.kl_columns_at);
         return;
     }
     if (columns) run->ops->fill(run->pool, 2 * (z + 1), 0, (float *)st->columns); /* as floats: 0 has the same bits */
-    if (columns) run->ops->kl_columns(run->pool, rows, z, dn_layer_x(l, run), st->columns);
+    if (columns) run->ops->kl_columns(run->pool, rows, z, sampling_x(l, run), st->columns);
     run->ops->kl_cost(run->pool, st->rule.form, columns ? z : rows, weight, limit, columns ? NULL : st->kl,
                       columns ? st->columns : NULL, st->factor, dn_layer_sum(l, run) + 1);
 }
@@ -91,6 +104,10 @@ static dn_status sampling_plan(dn_layer *l, const dn_run *run) {
     DN_TRY(dn_layer_buffer(l, &st->kl, (size_t)run->batch));
     if (st->mixture.on) DN_TRY(dn_mixture_prior_plan(l, run, &st->mixture));
     size_t values = (size_t)run->batch * l->outputs;
+    if (l->term.variance_limit != DN_LOG_VARIANCE_PLAIN) {
+        DN_TRY(dn_layer_buffer(l, &st->limited, 2 * values));
+        DN_TRY(dn_layer_training_buffer(l, run, &st->d_limited, 2 * values));
+    }
     if (!run->draws) return dn_layer_training_buffer(l, run, &st->eps, values);
     DN_TRY(dn_layer_buffer(l, &st->drawn, (size_t)run->batch));
     return dn_layer_buffer(l, &st->eps, values);
@@ -106,10 +123,10 @@ static void sampling_draw(dn_layer *l, const dn_run *run) {
         run->ops->row_normals(run->pool, run->step, DN_STREAM_ROWS + (uint32_t)l->index, rows / draws, draws, z,
                               st->eps);
     if (st->mixture.on) {
-        dn_mixture_prior_forward(l, run, &st->mixture, st->eps, st->drawn);
+        dn_mixture_prior_forward(l, run, &st->mixture, sampling_x(l, run), st->eps, st->drawn);
         run->ops->fill(run->pool, rows, NAN, st->kl); /* there is no formula for it */
     } else {
-        run->ops->draw(run->pool, rows, z, 1, dn_layer_x(l, run), st->eps, dn_layer_y(l, run), st->drawn, st->kl);
+        run->ops->draw(run->pool, rows, z, 1, sampling_x(l, run), st->eps, dn_layer_y(l, run), st->drawn, st->kl);
     }
     st->noisy = 1, st->given = 0;
 }
@@ -117,6 +134,9 @@ static void sampling_draw(dn_layer *l, const dn_run *run) {
 static dn_status sampling_forward(dn_layer *l, const dn_run *run) {
     sampling_state *st = l->state;
     size_t n = (size_t)run->rows * l->outputs;
+    if (st->limited)
+        run->ops->limit_variances(run->pool, (size_t)run->rows, (size_t)l->outputs, (float)l->term.variance_limit,
+                                  dn_layer_x(l, run), st->limited);
     if (run->draws) {
         sampling_draw(l, run);
         return DN_OK;
@@ -126,35 +146,48 @@ static dn_status sampling_forward(dn_layer *l, const dn_run *run) {
         run->ops->normals(run->pool, run->step, DN_STREAM_LAYER + (uint32_t)l->index, n, st->eps);
     st->given = 0;
     if (st->mixture.on) {
-        dn_mixture_prior_forward(l, run, &st->mixture, st->noisy ? st->eps : NULL, st->kl);
+        dn_mixture_prior_forward(l, run, &st->mixture, sampling_x(l, run), st->noisy ? st->eps : NULL, st->kl);
         return DN_OK;
     }
     int plain = st->rule.form == DN_KL_PLAIN, by_row = !run->training || st->rule.form >= DN_KL_FREE_ROWS;
     run->ops->reparameterise(run->pool, (size_t)run->rows, (size_t)l->outputs,
-                             plain ? run->weights + l->index : st->none, dn_layer_x(l, run), st->noisy ? st->eps : NULL,
+                             plain ? run->weights + l->index : st->none, sampling_x(l, run), st->noisy ? st->eps : NULL,
                              dn_layer_y(l, run), dn_layer_sum(l, run), by_row ? st->kl : NULL);
     if (!plain) sampling_cost(l, run);
     return DN_OK;
 }
 
-static dn_status sampling_backward(dn_layer *l, const dn_run *run) {
+/* To dx, the gradient by what operations read; NULL: not wanted. */
+static dn_status sampling_gradient(dn_layer *l, const dn_run *run, float *dx) {
     sampling_state *st = l->state;
     int by_z = run->draws && l->doubly; /* the prior's gradient goes the way of the decoder's */
+    const float *weight = run->weights + l->index, *x = sampling_x(l, run);
     if (st->mixture.on)
-        DN_TRY(dn_mixture_prior_backward(l, run, &st->mixture, st->noisy ? st->eps : NULL, by_z ? l->delta : NULL));
-    if (!l->dx || (st->mixture.on && !by_z)) return DN_OK;
+        DN_TRY(
+            dn_mixture_prior_backward(l, run, &st->mixture, x, st->noisy ? st->eps : NULL, dx, by_z ? l->delta : NULL));
+    if (!dx || (st->mixture.on && !by_z)) return DN_OK;
     size_t rows = (size_t)run->rows, z = (size_t)l->outputs;
-    const float *weight = run->weights + l->index, *x = dn_layer_x(l, run);
     if (run->draws) {
         const dn_draw_gradient of = {
             .scale = (float)l->term.scale, .normal_prior = !st->mixture.on, .doubly = l->doubly};
-        run->ops->draw_gradient(run->pool, &of, rows, z, run->row_weights, x, st->eps, l->output, l->delta, l->dx);
+        run->ops->draw_gradient(run->pool, &of, rows, z, run->row_weights, x, st->eps, l->output, l->delta, dx);
         return DN_OK;
     }
     int plain = st->rule.form == DN_KL_PLAIN;
     run->ops->reparameterise_gradient(run->pool, rows, z, l->term.scale, plain ? weight : st->none, x,
-                                      st->noisy ? st->eps : NULL, l->delta, l->dx);
-    if (!plain) run->ops->kl_gradient(run->pool, st->rule.form, rows, z, l->term.scale, weight, x, st->factor, l->dx);
+                                      st->noisy ? st->eps : NULL, l->delta, dx);
+    if (!plain) run->ops->kl_gradient(run->pool, st->rule.form, rows, z, l->term.scale, weight, x, st->factor, dx);
+    return DN_OK;
+}
+
+static dn_status sampling_backward(dn_layer *l, const dn_run *run) {
+    sampling_state *st = l->state;
+    size_t rows = (size_t)run->rows, z = (size_t)l->outputs;
+    if (!st->limited || !l->dx) return sampling_gradient(l, run, l->dx);
+    run->ops->fill(run->pool, rows * 2 * z, 0, st->d_limited);
+    DN_TRY(sampling_gradient(l, run, st->d_limited));
+    run->ops->limit_variances_gradient(run->pool, rows, z, (float)l->term.variance_limit, dn_layer_x(l, run),
+                                       st->d_limited, l->dx);
     return DN_OK;
 }
 

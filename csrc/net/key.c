@@ -19,6 +19,9 @@ static dn_status key_float(dn_section *s, const dn_key *k, double *to) {
     case DN_FROM_0_BELOW_1:
         if (*to < 0 || *to >= 1) return dn_cfg_error(s, k->name, "%s=%g is not in [0, 1)", k->name, *to);
         break;
+    case DN_BOUND_LIMIT:
+        if (*to < 0.01 || *to > 30) return dn_cfg_error(s, k->name, "%s=%g is not in 0.01 to 30", k->name, *to);
+        break;
     }
     return DN_OK;
 }

@@ -30,7 +30,14 @@ typedef struct dn_span {
     int epochs;
 } dn_span;
 
-typedef enum dn_key_range { DN_ANY_NUMBER, DN_NOT_NEGATIVE, DN_ABOVE_ZERO, DN_FROM_0_BELOW_1 } dn_key_range;
+/* DN_BOUND_LIMIT: of log_variance_limit, 0.01 to 30 */
+typedef enum dn_key_range {
+    DN_ANY_NUMBER,
+    DN_NOT_NEGATIVE,
+    DN_ABOVE_ZERO,
+    DN_FROM_0_BELOW_1,
+    DN_BOUND_LIMIT
+} dn_key_range;
 
 typedef struct dn_key {
     const char *name; /* NULL: the end of the table */

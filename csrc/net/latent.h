@@ -5,7 +5,10 @@
  *   b(x) = sign(x) (10 + ln(1 + 2 (|x| - 10)) / 2),    b'(x) = 1 / (1 + 2 (|x| - 10))
  *
  * which is smooth (no kink), increasing, and below 55 for every float, so exp(b) stays below 1e24. NaN and infinities
- * pass through. In the KL, |mean| is limited to 1e15, so that its square is finite. */
+ * pass through. In the KL, |mean| is limited to 1e15, so that its square is finite.
+ *
+ * log_variance_limit=L has L in place of 10. Kernels of likelihoods compute with L. Those of latent losses have 10: a
+ * layer with another L gives them the number that counts there as x does with L (dn_log_variance_limited). */
 #ifndef DN_LATENT_H
 #define DN_LATENT_H
 #include "backend/backend.h"
@@ -15,6 +18,7 @@
 #define DN_LOG_VARIANCE_PLAIN 10.0f
 #define DN_LOG_VARIANCE_START 9.5f       /* 1 + 2 (|x| - 10) = 2 (|x| - 9.5), which does not overflow */
 #define DN_LOG_VARIANCE_BASE 10.3465736f /* 10 + ln(2) / 2 */
+#define DN_BOUND_BASE 0.34657359f        /* ln(2) / 2 */
 #define DN_LOG_RATE_PLAIN 30.0f
 #define DN_LOG_RATE_START 29.5f
 #define DN_LOG_RATE_BASE 30.3465736f
@@ -40,6 +44,24 @@ DN_HD float dn_log_variance_slope(float x) { return dn_bounded_slope(x, DN_LOG_V
 DN_HD double dn_log_variance_inverse(double b) {
     double size = b < 0 ? -b : b, x = size > 10 ? 9.5 + exp(2 * (size - 10)) / 2 : size;
     return b < 0 ? -x : x;
+}
+
+/* With a limit of one's own. */
+DN_HD float dn_log_variance_within(float limit, float x) {
+    return dn_bounded(x, limit, limit - 0.5f, limit + DN_BOUND_BASE);
+}
+DN_HD float dn_log_variance_within_slope(float limit, float x) { return dn_bounded_slope(x, limit, limit - 0.5f); }
+
+/* y with dn_log_variance(y) = dn_log_variance_within(limit, x), as far as there are floats; its derivative by x */
+DN_HD float dn_log_variance_limited(float limit, float x) {
+    const double most = 3.402823466e38;
+    float b = dn_log_variance_within(limit, x);
+    double y = fabsf(b) > DN_LOG_VARIANCE_PLAIN ? dn_log_variance_inverse(b) : b;
+    return (float)(y > most ? most : y < -most ? -most : y);
+}
+DN_HD float dn_log_variance_limited_slope(float limit, float x) {
+    double size = fabs((double)dn_log_variance_limited(limit, x)), stretch = size > 10 ? 2 * (size - 9.5) : 1;
+    return (float)(stretch * dn_log_variance_within_slope(limit, x));
 }
 
 /* The logarithms of the means of counts: as they are up to 30, below 75 for every float. */

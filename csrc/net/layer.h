@@ -136,6 +136,7 @@ typedef struct dn_term {
     double weight;            /* beta; 1 for a likelihood. In a plan that of its last pass: layers read run->weights */
     const dn_kl_rule *rule;   /* how the weight gets there, in the state of the network's layer; NULL: it is constant */
     double limit;             /* likewise: that of the rule's form */
+    double variance_limit;    /* latent: of its log-variances (net/latent.h) */
     int kl_columns;           /* values whose KL is summed by column outside training; 0: none */
     int kl_columns_at;        /* where these are in run->columns */
     double floor;             /* what columns below their limit add to the loss of every row, by dn_plan_losses */

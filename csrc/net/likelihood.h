@@ -9,7 +9,7 @@
  *   poisson             log mean                     m - t ln m + ln t!
  *   negative_binomial   log mean    r                variance m + m^2 / r
  *
- * As a learned number the scale is log sigma^2, or log r, bounded by dn_log_variance (net/latent.h). A log mean is
+ * As a learned number the scale is log sigma^2, or log r, bounded as log-variances are (net/latent.h). A log mean is
  * bounded in the same way, but from 30 on, so that exp of it stays below 1e33. A truth that is NaN is missing: error
  * and derivatives are 0.
  *
@@ -35,6 +35,7 @@ typedef struct dn_scale {
 typedef struct dn_likelihood_terms {
     dn_loss kind;
     float nu, constant; /* constant: what does not depend on x, t and sigma */
+    float limit;        /* of learned numbers */
     dn_scale scale;     /* where it is fixed */
 } dn_likelihood_terms;
 
@@ -49,7 +50,8 @@ static inline double dn_student_constant(double nu) {
 }
 
 static inline dn_likelihood_terms dn_likelihood_terms_of(const dn_likelihood *of) {
-    dn_likelihood_terms terms = {of->kind, of->p[1], 0, {1, 0}};
+    dn_likelihood_terms terms = {of->kind, of->p[1], 0, DN_LOG_VARIANCE_PLAIN, {1, 0}};
+    if (of->p[2] > 0) terms.limit = of->p[2];
     if (of->p[0] > 0) terms.scale.inverse = 1 / of->p[0], terms.scale.log = (float)log((double)of->p[0]);
     if (of->kind == DN_LOSS_GAUSSIAN) terms.constant = (float)DN_HALF_LOG_2PI;
     if (of->kind == DN_LOSS_LAPLACE) terms.constant = 0.69314718f;
@@ -58,8 +60,8 @@ static inline dn_likelihood_terms dn_likelihood_terms_of(const dn_likelihood *of
 }
 
 /* From a learned number. */
-DN_HD dn_scale dn_scale_of(dn_loss kind, float spread) {
-    float b = dn_log_variance(spread), half = kind == DN_LOSS_NEGATIVE_BINOMIAL ? b : 0.5f * b;
+DN_HD dn_scale dn_scale_of(const dn_likelihood_terms *of, float spread) {
+    float b = dn_log_variance_within(of->limit, spread), half = of->kind == DN_LOSS_NEGATIVE_BINOMIAL ? b : 0.5f * b;
     dn_scale s = {expf(-half), half};
     return s;
 }

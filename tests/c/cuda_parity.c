@@ -621,6 +621,23 @@ static void test_reparameterise_gradient(void) {
              CLOSE);
     }
 }
+static void test_limit_variances(void) {
+    const float limits[] = {0.5f, 4, 10, 25};
+    for (int k = 0; k < 4; k++) {
+        size_t rows = (size_t)whole(1, 300), latent = (size_t)whole(1, 40);
+        array *x = posterior(rows, latent), *y = floats("y", rows * 2 * latent, -1, 1);
+        BOTH(limit_variances(P, rows, latent, limits[k], V(x), V(y)), CLOSE);
+    }
+}
+static void test_limit_variances_gradient(void) {
+    const float limits[] = {0.5f, 4, 10, 25};
+    for (int k = 0; k < 4; k++) {
+        size_t rows = (size_t)whole(1, 300), latent = (size_t)whole(1, 40);
+        array *x = posterior(rows, latent), *dy = floats("dy", rows * 2 * latent, -1, 1);
+        array *dx = floats("dx", rows * 2 * latent, -1, 1);
+        BOTH(limit_variances_gradient(P, rows, latent, limits[k], V(x), V(dy), V(dx)), CLOSE);
+    }
+}
 /* Truths of a kind: probabilities, numbers, counts; some missing where they may be. */
 static void truths_of(dn_loss kind, array *truth) {
     float *t = (float *)truth->start;
@@ -631,7 +648,8 @@ static void truths_of(dn_loss kind, array *truth) {
     for (size_t i = 2; kind >= DN_LOSS_BERNOULLI && i < truth->n; i += 11) t[i] = NAN;
 }
 static dn_likelihood likelihood_of(dn_loss kind) {
-    return (dn_likelihood){kind, {real(0.2f, 3), kind == DN_LOSS_STUDENT_T ? real(0.5f, 40) : 0}};
+    return (dn_likelihood){
+        kind, {real(0.2f, 3), kind == DN_LOSS_STUDENT_T ? real(0.5f, 40) : 0, whole(0, 1) ? real(0.1f, 20) : 0}};
 }
 static void test_repeat_rows(void) {
     size_t rows = (size_t)whole(1, 30), draws = (size_t)whole(1, 20), cols = (size_t)whole(1, 50);

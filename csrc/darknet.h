@@ -598,12 +598,15 @@ typedef struct dn_table {
     int has_header, header_guessed;  /* guessed: the options left it open */
     char separator;                  /* ',' ';' tab, or ' ' for runs of blanks and tabs */
     char *warnings;                  /* doubtful cases, one sentence per line, or NULL */
+    char *mapped;                    /* NULL, or a file in memory, of which `values` is a part */
+    size_t mapped_size;
 } dn_table;
 
-/* Read a table; docs/csv.md has the rules. `path` "-": standard input. options NULL: all zero. After an error the table
- * is empty. DN_E_FORMAT: a cell that is not a finite number, rows of different widths, quotes that are not closed, more
- * than 2^24 columns, text that is compressed or not UTF-8; DN_E_USAGE: no such column; DN_E_IO, DN_E_MEMORY,
- * DN_E_INTERRUPTED. */
+/* Read a table; docs/csv.md has the rules. `path` "-": standard input; a .npy file: an array of NumPy (rows, ...)
+ * without a header, its float32 mapped into memory where nothing has to be changed. options NULL: all zero. After an
+ * error the table is empty. DN_E_FORMAT: a cell that is not a finite number, rows of different widths, quotes that are
+ * not closed, more than 2^24 columns, text that is compressed or not UTF-8; DN_E_USAGE: no such column; DN_E_IO,
+ * DN_E_MEMORY, DN_E_INTERRUPTED. */
 DN_API dn_status dn_csv_load(dn_table *table, const char *path, const dn_csv_options *options);
 DN_API void dn_table_free(dn_table *table);
 /* Comma-separated, with the fewest digits that read back exactly; written completely or not at all. path NULL or "-":

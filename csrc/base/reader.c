@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -137,4 +138,16 @@ dn_status dn_file_read_regular(const char *path, size_t most, char **data, size_
     dn_free(*data);
     *data = NULL;
     return status;
+}
+
+dn_status dn_file_map(int fd, const char *path, size_t size, char **data) {
+    void *at =
+        dn_sys_must_fail() ? (errno = EIO, MAP_FAILED) : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    *data = at == MAP_FAILED ? NULL : at;
+    DN_CHECK(*data, DN_E_IO, "cannot map %s: %s", path, strerror(errno));
+    return DN_OK;
+}
+
+void dn_file_unmap(char *data, size_t size) {
+    if (data) munmap(data, size);
 }

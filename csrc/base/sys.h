@@ -32,6 +32,10 @@ dn_status dn_file_read(const char *path, size_t most, char **data, size_t *size)
 dn_status dn_file_read_regular(const char *path, size_t most, char **data, size_t *size);
 /* Read up to `most` bytes from the beginning. `whole`: the size of the file, or, for a longer pipe, the bytes read. */
 dn_status dn_file_read_part(const char *path, size_t most, char **data, size_t *size, size_t *whole);
+/* Map the first `size` bytes of an open file into memory, changes to which stay there. A file that others shorten
+ * meanwhile ends the program, as it does everywhere where files are mapped. */
+dn_status dn_file_map(int fd, const char *path, size_t size, char **data);
+void dn_file_unmap(char *data, size_t size);
 int dn_file_is_regular(const char *path);                    /* is there one? */
 enum { DN_TEXT_MOST = 16 << 20, DN_NAMES_MOST = 256 << 20 }; /* for a cfg, a label tree or a map; for a list of names */
 

@@ -2,6 +2,7 @@
  * with file, line, column and value. */
 #include "io/csv.h"
 #include "base/pool.h"
+#include "io/npy.h"
 #include <math.h>
 #include <stdlib.h>
 
@@ -361,6 +362,11 @@ dn_status dn_csv_load(dn_table *table, const char *path, const dn_csv_options *o
                      abs(options->header) <= 1,
                  DN_E_USAGE, "scale=%g, max_rows=%lld, columns=%d, header=%d: not all of them make sense",
                  options->scale, (long long)options->max_rows, options->columns, options->header);
+    if (dn_npy_is(path)) {
+        dn_status status = dn_npy_load(table, path, options ? options : &defaults);
+        if (status != DN_OK) dn_table_free(table);
+        return status;
+    }
     DN_TRY(dn_reader_open(&reader.fd, path));
     dn_status status = csv_parse(&load, options ? options : &defaults, &plan);
     dn_pool_destroy(load.pool);
@@ -378,7 +384,10 @@ dn_status dn_csv_load(dn_table *table, const char *path, const dn_csv_options *o
 }
 
 void dn_table_free(dn_table *table) {
-    dn_free(table->values);
+    if (table->mapped)
+        dn_file_unmap(table->mapped, table->mapped_size);
+    else
+        dn_free(table->values);
     dn_free(table->labels);
     dn_free(table->header);
     dn_free(table->truth);

@@ -191,7 +191,7 @@ static const csv_magic MAGIC[] = {
     {"ARROW1\0", 0, 7, EXPORT("an Arrow (Feather) file")},
     {"\xd0\xcf\x11\xe0", 0, 4, EXPORT("an old Excel workbook (xls)")},
     {"\x89HDF", 0, 4, EXPORT("an HDF5 file")},
-    {"\x93NUMPY", 0, 6, "is a NumPy array: write it with numpy.savetxt or save_csv, or hand the array over in Python"},
+    {"\x93NUMPY", 0, 6, "is a NumPy array, which is read from a file, not from a pipe: give its path"},
     {"SQLite format 3", 0, 15, EXPORT("an SQLite database")},
     {"%PDF-", 0, 5, EXPORT("a PDF document")},
     {"<!DOCTYPE", 0, 9, "is an HTML or XML page and not a table"},

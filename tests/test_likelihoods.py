@@ -648,3 +648,79 @@ def test_a_cfg_with_heads_trains_and_samples_from_the_command_line(tmp_path: Pat
         assert back.shape == (60 if words[0] == "reconstruct" else 4, 8)
         assert set(back[:, 6:].ravel()) <= set(range(5))
     assert ((back[:, :3] == 0) | (back[:, :3] == 1)).all()  # drawn
+
+
+# ---- start=means
+
+
+def parameters_at_means(head: Head, truth: A) -> A:
+    """Of a row, (values): those whose distribution has the columns' means."""
+    t = truth.astype(float)
+    if head.classes:
+        counts = np.stack([(t == k).sum(axis=0) for k in range(head.classes)], axis=1)
+        return np.log(np.maximum(counts / counts.sum(axis=1, keepdims=True), 1e-3 / head.classes)).ravel()
+    mean = np.nanmean(t, axis=0)
+    if head.kind == "categorical":
+        return np.log(np.maximum(mean, 1e-3 * head.groups / head.columns))
+    if head.kind == "bernoulli":
+        mean = mean.clip(1e-3, 1 - 1e-3)
+        return np.log(mean / (1 - mean))
+    at = np.log(np.maximum(mean, 1e-3)) if head.kind in ("poisson", "negative_binomial") else mean
+    return np.concatenate([at, np.zeros(head.values - len(at))])
+
+
+@pytest.mark.parametrize("name", [*HEADS, "mixed"])
+def test_a_first_training_starts_at_the_means_of_its_rows(name: str, device: str, network: Build) -> None:
+    heads = MIXED if name == "mixed" else [HEADS[name]]
+    columns = sum(head.columns for head in heads)
+    text = body(sum(head.values for head in heads), inputs=columns) + several(heads).replace("columns=", "start=means\ncolumns=")
+    X, truth = rows_of(heads, 40), rows_of(heads, 40, 1)
+    if "groups" not in name and name not in ("categorical", "mixed"):
+        truth[:, 0] = np.where(np.arange(40) < 5, np.nan, truth[:, 0])
+    net = network(text, device=device)
+    held = net.held_out(40, 0.25)
+    net.train(X, 1, truth=truth, learning_rate=1e-30, holdout=0.25)
+    rest, at, wanted = np.delete(truth, held, axis=0), 0, []
+    for head in heads:
+        wanted.append(parameters_at_means(head, rest[:, at : at + head.columns]))
+        at += head.columns
+    biases = net.layers[1].params["biases"]
+    np.testing.assert_allclose(biases, np.concatenate(wanted), rtol=1e-5, atol=1e-6)
+    net.train(X + 1 if name == "gaussian" else X, 1, learning_rate=1e-30)
+    np.testing.assert_allclose(net.layers[1].params["biases"], biases, atol=1e-20)  # once
+
+
+def test_biases_that_were_set_or_loaded_stay(network: Build, tmp_path: Path) -> None:
+    text, X = body(3, inputs=3) + "[cost]\ntype=gaussian\nstart=means\n", rows_of([HEADS["gaussian"]], 20) + 5
+    net = network(text)
+    net.layers[1].set("biases", [1, 2, 3])
+    net.train(X, 1, learning_rate=1e-30)
+    np.testing.assert_array_equal(net.layers[1].params["biases"], [1, 2, 3])
+    net.save(tmp_path / "a.weights")
+    loaded = dv.Network.load(tmp_path / "net.cfg", tmp_path / "a.weights")
+    loaded.seen = 0
+    loaded.train(X, 1, learning_rate=1e-30)
+    np.testing.assert_array_equal(loaded.layers[1].params["biases"], [1, 2, 3])
+
+
+def test_darknets_costs_can_start_at_the_means(network: Build) -> None:
+    X = np.random.default_rng(0).uniform(size=(30, 6)).astype(np.float32)
+    for kind, wanted in (("sse", X.mean(axis=0)), ("L1", X.mean(axis=0)), ("bce", np.log(X.mean(axis=0) / (1 - X.mean(axis=0))))):
+        net = network(body(6) + f"[cost]\ntype={kind}\nstart=means\n")
+        net.train(X, 1, learning_rate=1e-30)
+        np.testing.assert_allclose(net.layers[1].params["biases"], wanted, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("layers", "says"),
+    [
+        ("[connected]\noutput=6\n[cost]\ntype=gaussian\n", "before this [cost] is one with activation=logistic"),
+        ("[activation]\nactivation=tanh\n[cost]\ntype=gaussian\n", "is [activation]"),
+        ("[cost]\ntype=gaussian\n", "is the network's input"),
+        ("[connected]\noutput=6\nactivation=linear\n[cost]\ntype=masked\n", "start=means is not for type=masked"),
+    ],
+)
+def test_start_at_means_needs_biases(layers: str, says: str, network: Build) -> None:
+    with pytest.raises(dv.errors.FormatError, match=r"net.cfg:\d+: ") as raised:
+        network(f"[net]\ninputs=6\n{layers}start=means\n")
+    assert says in str(raised.value)

@@ -85,6 +85,7 @@ static dn_status trainer_begin(dn_trainer *t) {
     if (t->options.learning_rate > 0) net->state.learning_rate = t->options.learning_rate;
     net->state.rows_since_update = 0;
     net->ops->fill(net->pool, net->n_values, 0, net->grads);
+    DN_TRY(dn_trainer_start_at_means(t));
     t->preview_due = !t->at;
     t->planned = dn_trainer_planned(t);
     dn_trainer_warn_of_long_rises(t);

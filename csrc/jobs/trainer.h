@@ -84,6 +84,11 @@ int dn_trainer_planned(const dn_trainer *trainer);
 /* Epochs still to come, with fractions. `done`: the current rows are already counted in trainer->epoch. */
 double dn_trainer_epochs_left(const dn_trainer *trainer, int done);
 
+/* ---- start.c ---- */
+
+/* Of a network that has never been trained: sets output biases where a term wants that. */
+dn_status dn_trainer_start_at_means(const dn_trainer *trainer);
+
 /* ---- trainer_step.c ---- */
 
 /* One pass over the next rows, and an update when the batch is full. A failure changes nothing. */

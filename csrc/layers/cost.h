@@ -15,7 +15,7 @@
 
 typedef struct dn_cost {
     /* keys */
-    int type;
+    int type, start;
     double scale, nu, variance_limit;
     int classes, groups;
     const char *columns, *sigma, *dispersion; /* "" when missing */
@@ -42,6 +42,13 @@ const char *dn_cost_type_name(const dn_layer *layer);
 int dn_cost_is_head(const dn_layer *layer);
 /* For a loss that takes any numbers: warns when the activation before it is bounded. */
 void dn_cost_want_unbounded(dn_layer *layer, dn_section *section, const char *takes);
+
+/* ---- likelihood_start.c: start=means, also of Darknet's costs ---- */
+
+/* Does the layer before have such biases? */
+dn_status dn_cost_start_check(dn_layer *layer, dn_section *section);
+void dn_cost_start_add(const dn_layer *layer, const float *truth, double *sums);
+void dn_cost_start_biases(const dn_layer *layer, const double *sums, float *biases);
 
 /* ---- likelihood_keys.c, likelihood_heads.c: what the layer is ---- */
 

@@ -27,6 +27,7 @@ static const char *const type_names[] = {"sse",
                                          "negative_binomial",
                                          "categorical",
                                          NULL};
+static const char *const starts[] = {"zeros", "means", NULL};
 static const dn_term_type cost_term, bce_term, likelihood_term;
 static const struct { /* of the types above */
     dn_loss loss;
@@ -75,6 +76,10 @@ static const dn_key keys[] = {
              "the columns are one-hot (new)"},
     {"groups", DN_KEY_INT, DN_AT(dn_cost, groups), .fallback = 1, .low = 1, .high = 1 << 24,
      .help = "of categorical with one-hot columns: equal groups of them, each a distribution (new)"},
+    {"start", DN_KEY_WORD, DN_AT(dn_cost, start), .words = starts,
+     .help =
+         "means: a first training begins with biases of the [connected] before, which has to be linear, that predict "
+         "the mean of every column of its truth (new)"},
     {"ratio", DN_KEY_UNUSED_WARN, .help = "taken without effect, as on Darknet's CPU, with a warning"},
     {"noobj", DN_KEY_UNUSED_WARN, .fallback = 1},
     {"thresh", DN_KEY_UNUSED_WARN, .fallback = 0},
@@ -126,7 +131,9 @@ static dn_status cost_parse(dn_layer *l, dn_section *s) {
 }
 
 static dn_status cost_settle(dn_layer *l, dn_section *s) {
-    return dn_cost_is_head(l) ? dn_likelihood_settle(l, s) : DN_OK;
+    if (dn_cost_is_head(l)) DN_TRY(dn_likelihood_settle(l, s));
+    l->term.starts = ((const dn_cost *)l->state)->start;
+    return l->term.starts ? dn_cost_start_check(l, s) : DN_OK;
 }
 
 static dn_status cost_tensors(dn_layer *l) { return dn_cost_is_head(l) ? dn_likelihood_tensors(l) : DN_OK; }
@@ -208,8 +215,13 @@ static void cost_values(const dn_layer *l, const dn_run *run, const float *x, co
     run->ops->download(run->pool, loss, l->output, (size_t)run->rows * (size_t)l->inputs * sizeof *loss);
 }
 
-static const dn_term_type cost_term = {
-    .name = DN_IMAGE_LOSS, .only = 1, .rows = cost_rows, .values = cost_values, .look = cost_look};
+static const dn_term_type cost_term = {.name = DN_IMAGE_LOSS,
+                                       .only = 1,
+                                       .rows = cost_rows,
+                                       .values = cost_values,
+                                       .start_add = dn_cost_start_add,
+                                       .start_biases = dn_cost_start_biases,
+                                       .look = cost_look};
 static const dn_term_type bce_term = {.name = DN_IMAGE_LOSS,
                                       .only = 1,
                                       .likelihood = 1,
@@ -218,6 +230,8 @@ static const dn_term_type bce_term = {.name = DN_IMAGE_LOSS,
                                       .mean = bce_mean,
                                       .draw = dn_likelihood_draw,
                                       .truth_fault = bce_truth_fault,
+                                      .start_add = dn_cost_start_add,
+                                      .start_biases = dn_cost_start_biases,
                                       .look = cost_look};
 static const dn_term_type likelihood_term = {.name = DN_IMAGE_LOSS,
                                              .only = 1,
@@ -229,6 +243,8 @@ static const dn_term_type likelihood_term = {.name = DN_IMAGE_LOSS,
                                              .mean = dn_likelihood_mean,
                                              .draw = dn_likelihood_draw,
                                              .truth_fault = dn_likelihood_truth_fault,
+                                             .start_add = dn_cost_start_add,
+                                             .start_biases = dn_cost_start_biases,
                                              .look = cost_look};
 
 const dn_layer_type dn_cost_layer = {

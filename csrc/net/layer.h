@@ -119,6 +119,11 @@ typedef struct dn_term_type {
      * heads, each sets its columns. x (rows, inputs) is what the layer has read; all three are on the host. NULL: not
      * known */
     void (*values)(const dn_layer *layer, const dn_run *run, const float *x, const float *truth, float *loss);
+    /* For start=means, on the host. start_add: a row of truth to sums (2, inputs), of each parameter what its mean is
+     * the mean of, and 1 where that is known. start_biases: from these the parameters that predict the means; those of
+     * which nothing is known are left */
+    void (*start_add)(const dn_layer *layer, const float *truth, double *sums);
+    void (*start_biases)(const dn_layer *layer, const double *sums, float *biases);
     /* Finds the first fault in truth (rows, truths), which is on the host, and finite unless `missing`; 1: there is
      * one. `sums`: distributions must add up to about 1. NULL: it accepts any truth, or row_fault checks it */
     int (*truth_fault)(const dn_layer *layer, const float *truth, size_t rows, int sums, dn_truth_fault *fault);
@@ -143,6 +148,7 @@ typedef struct dn_term {
     double share;             /* of its loss in reports: 1, or with several likelihoods scale / the network's s */
     int truths;               /* number of values of truth that it reads per row; set by parse */
     int first, columns;       /* those of them that it models, where they are columns; set by parse or settle */
+    int starts;               /* before its first training, the biases that it reads are set (start_biases) */
     int plain;                /* what it reads is the mean, so an activation's bounds are the mean's */
     int in_place;             /* its mean may be computed where x lies: as many values, in the same order */
     dn_truth_kind truth_kind; /* likewise */

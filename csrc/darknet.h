@@ -613,6 +613,125 @@ DN_API void dn_table_free(dn_table *table);
  * standard output. */
 DN_API dn_status dn_csv_save(const char *path, const float *values, size_t rows, size_t columns);
 
+/* ---- typed tables ---- */
+
+typedef enum dn_frame_type { DN_FRAME_NUMBER, DN_FRAME_TIME, DN_FRAME_TEXT } dn_frame_type;
+
+/* A column; the arrays are laid out as Arrow's are. */
+typedef struct dn_frame_column {
+    const char *name;      /* UTF-8, zero-terminated */
+    int type;              /* dn_frame_type */
+    const double *numbers; /* NUMBER: (rows), NaN: missing. TIME: seconds since 1970-01-01 00:00, as written, without a
+                            * time zone */
+    const int32_t *codes;  /* TEXT: (rows) index into words, -1: missing */
+    int32_t n_words;
+    const char *words; /* TEXT: (n_words) zero-terminated texts, one after another, in order of first appearance */
+    int decimals;      /* NUMBER: most digits after the point in the text; 0: all integers; -1: unknown or exponents */
+    int form; /* NUMBER: bit 1: decimal comma, 2: thousands separators. TIME: 0 date, 1 date T time, 2 date blank time;
+               * + 4: seconds written, + 8: fractions of seconds. TEXT: 0 */
+} dn_frame_column;
+
+typedef struct dn_frame {
+    size_t rows;
+    int n; /* columns */
+    dn_frame_column *columns;
+    char separator;
+    char *warnings; /* one sentence per line, or NULL */
+    void *owner;    /* of memory that dn_frame_free frees; NULL: all is borrowed */
+} dn_frame;
+
+DN_API void dn_frame_free(dn_frame *frame);
+
+/* ---- columns ---- */
+
+/* What the columns of a table are and how they become the numbers that a network computes with; docs/tables.md has the
+ * rules. */
+typedef struct dn_schema dn_schema;
+
+typedef struct dn_schema_options {
+    /* NULL or "": none; a column that is no data, by its name or its zero-based index (negative: from the end) */
+    const char *label_column;
+    /* NULL, or lists of columns by name, written as the cells of a CSV row: those that are left out; those that stay
+     * numbers whatever their values ("*": all numbers); those that are categories; those that condition the others */
+    const char *drop, *as_number, *as_category, *condition;
+    /* Of numbers: NULL or "quantiles", "robust" (median and interquartile range / 1.349, cut at 10), or "standard"
+     * (mean and standard deviation) */
+    const char *coding;
+    int max_categories; /* of a column, the rarest together as "other"; 0: 100 */
+} dn_schema_options;
+
+typedef enum dn_column_kind {
+    DN_COLUMN_NUMBER,
+    DN_COLUMN_TIME,
+    DN_COLUMN_YES_NO,
+    DN_COLUMN_CATEGORY,
+    DN_COLUMN_CONSTANT,
+    DN_COLUMN_IDENTIFIER,
+    DN_COLUMN_DROPPED,
+    DN_COLUMN_LABEL
+} dn_column_kind;
+
+typedef struct dn_column_info {
+    const char *name; /* valid as long as the schema */
+    int kind;         /* dn_column_kind */
+    int type;         /* dn_frame_type of the table's column */
+    int coded;        /* place among the coded columns; -1: none */
+    int classes;      /* of a category: how many codes; 2 of yes_no; else 0 */
+    int other;        /* the code of rare and unknown words; -1: there is none */
+    int missing;      /* 1: the table had missing cells */
+    int condition;
+    int decimals, form;             /* as in dn_frame_column */
+    double low, high;               /* of numbers and times: the range of the table; NaN: none */
+    double mean, deviation;         /* and standard deviation */
+    double median, spread;          /* and interquartile range */
+    size_t missing_rows, distincts; /* cells without a value; different values */
+} dn_column_info;
+
+/* Learn the columns of a table. options NULL: all zero. DN_E_USAGE: a table without rows or columns, an option that
+ * names no column or no coding, as_number of texts. */
+DN_API dn_status dn_schema_learn(dn_schema **out, const dn_frame *frame, const dn_schema_options *options);
+/* From its JSON, whoever wrote it. Messages call it `name`; NULL: "schema". */
+DN_API dn_status dn_schema_parse(dn_schema **out, const char *json, size_t size, const char *name);
+/* From a model file; *out is NULL when the file has none. */
+DN_API dn_status dn_schema_load(dn_schema **out, const char *path);
+DN_API void dn_schema_free(dn_schema *schema); /* NULL: nothing to do */
+/* As JSON, and as a table of at most 80 columns of text: write at most `size` bytes including the final zero; return
+ * the full length. */
+DN_API size_t dn_schema_json(const dn_schema *schema, char *text, size_t size);
+DN_API size_t dn_schema_text(const dn_schema *schema, char *text, size_t size);
+/* What learning had to say, one sentence per line; "" if nothing or if it was not learned here. */
+DN_API const char *dn_schema_warnings(const dn_schema *schema);
+DN_API const char *dn_schema_coding(const dn_schema *schema); /* of numbers: the option's word */
+DN_API size_t dn_schema_rows(const dn_schema *schema);        /* of the table from which it was learned */
+/* How many columns the table has, and the coded matrix. */
+DN_API int dn_schema_columns(const dn_schema *schema);
+DN_API int dn_schema_coded(const dn_schema *schema);
+/* Column number `index` of the table; returns 0 when there is none. */
+DN_API int dn_schema_column(const dn_schema *schema, int index, dn_column_info *info);
+/* The word of a code of a category or yes_no column of the table, "other" for that of the rare ones; NULL: no such
+ * code. Valid as long as the schema. */
+DN_API const char *dn_schema_word(const dn_schema *schema, int index, int code);
+/* How many rows of the table had it. */
+DN_API size_t dn_schema_count(const dn_schema *schema, int index, int code);
+/* The code of one cell, given as text, of a column of the table; NaN for a missing one. DN_E_USAGE: the column is not
+ * coded, or has no such value. */
+DN_API dn_status dn_schema_cell(const dn_schema *schema, int index, const char *text, float *code);
+/* Rows of a table as numbers, x (rows, coded): first numbers and times, then yes_no (0 or 1), then categories (0, 1,
+ * ...); NaN is missing. Columns are found by name, in any order; further ones are ignored. A category that was not in
+ * the learned table is "other" if there is that code, otherwise missing; an infinite number is missing. DN_E_FORMAT: a
+ * column is not there, or has texts, the first of which is named, instead of numbers. warnings: NULL, or set to NULL or
+ * to one sentence per line, to be freed with dn_bytes_free. */
+DN_API dn_status dn_schema_code(const dn_schema *schema, const dn_frame *frame, float *x, char **warnings);
+/* x (rows, coded), as reconstructed or drawn, to a table with the learned one's columns, order, types and decimals, all
+ * values within its range. yes_no may be probabilities. NaN becomes a missing cell. Constants come back, identifiers
+ * are numbered (1, 2, ... or id1, id2, ...), dropped columns and the label are left out. */
+DN_API dn_status dn_schema_decode(const dn_schema *schema, const float *x, size_t rows, dn_frame *frame);
+/* The schema of a network, which its model files and copies have too; NULL: none. Valid until another one is set or
+ * loaded. */
+DN_API const dn_schema *dn_net_schema(const dn_net *net);
+/* Copies it; NULL: none. DN_E_USAGE when it does not fit the network's [columns]. */
+DN_API dn_status dn_net_set_schema(dn_net *net, const dn_schema *schema);
+
 /* ---- supervised learning: labels and targets ---- */
 
 /* The distinct labels, (rows) texts as in dn_table: numbers by value, then words by their bytes. 7 and 7.0 are the same

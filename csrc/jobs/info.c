@@ -132,7 +132,7 @@ static void json_model(const dn_st *file, const dn_cfg *cfg, const dn_model_note
     dn_notes_write_losses(&state->losses, to);
     info_checkpoint(file, 1, to);
     dn_text_format(to, ",\n \"columns\": ");
-    dn_notes_write(notes, to);
+    dn_notes_write(notes, NULL, to);
     dn_text_format(to, ",\n \"files\": {");
     for (const dn_cfg_file *f = cfg ? cfg->files : NULL; f; f = f->next) {
         dn_text_format(to, "%s", f == cfg->files ? "" : ", ");

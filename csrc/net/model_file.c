@@ -144,7 +144,15 @@ static dn_status load_notes(dn_net *net, const dn_st *file, const dn_report *los
     snprintf(label, sizeof label, "%.200s: darknet_vae.columns", dn_st_label(file));
     dn_status status = text ? dn_notes_read(&notes, label, text, size) : DN_OK;
     notes.losses = *losses;
+    dn_schema *schema = NULL;
+    if (status == DN_OK) status = dn_model_read_schema(&schema, file);
+    if (status == DN_OK && dn_schema_fits(net, schema) != DN_OK)
+        status = dn_fail(DN_E_FORMAT, "%s: %s", label, dn_error());
     if (status == DN_OK) status = dn_notes_take(net, &notes);
+    if (status == DN_OK)
+        dn_schema_take(net, schema);
+    else
+        dn_schema_free(schema);
     dn_notes_free(&notes);
     return status;
 }

@@ -45,12 +45,21 @@ typedef struct dn_model_state {
 /* Members that are missing are 0. */
 dn_status dn_model_read_state(const dn_st *file, dn_model_state *state);
 
+/* ---- table_schema.c ---- */
+
+/* *out: NULL when there is none in the file. */
+dn_status dn_model_read_schema(dn_schema **out, const dn_st *file);
+/* Can the network have this schema? NULL: none. */
+dn_status dn_schema_fits(const dn_net *net, const dn_schema *schema);
+void dn_schema_take(dn_net *net, dn_schema *schema); /* which fits, within a call on the network */
+
 /* ---- notes.c ---- */
 
 void dn_notes_free(dn_model_notes *notes);
 dn_status dn_notes_take(dn_net *net, const dn_model_notes *notes); /* within a call on the network */
 int dn_notes_some(const dn_model_notes *notes);                    /* is there anything to write? */
-void dn_notes_write(const dn_model_notes *notes, dn_text *to);
+/* schema NULL: none. */
+void dn_notes_write(const dn_model_notes *notes, const dn_schema *schema, dn_text *to);
 void dn_notes_write_losses(const dn_report *losses, dn_text *to);
 /* Frees nothing after an error: the caller does. */
 dn_status dn_notes_read(dn_model_notes *notes, const char *label, const char *text, size_t size);

@@ -216,8 +216,8 @@ dn_status dn_model_read_state(const dn_st *file, dn_model_state *s) {
 
 static dn_status add_notes(dn_st_list *list, const dn_net *net) {
     dn_text text = {0};
-    if (!dn_notes_some(&net->notes)) return DN_OK;
-    dn_notes_write(&net->notes, &text);
+    if (!dn_notes_some(&net->notes) && !net->schema) return DN_OK;
+    dn_notes_write(&net->notes, net->schema, &text);
     return add(list, "darknet_vae.columns", &text);
 }
 

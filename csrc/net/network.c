@@ -190,6 +190,7 @@ void dn_net_destroy(dn_net *net) {
     dn_pool_destroy(net->pool);
     dn_cfg_free(net->cfg);
     dn_notes_free(&net->notes);
+    dn_schema_free(net->schema);
     dn_guard_destroy(net->guard);
     dn_free(net);
 }

@@ -81,6 +81,7 @@ struct dn_net {
     int layout;                            /* how often a resize has changed the memory layout */
     double cost, objective;                /* of the last forward pass */
     dn_model_notes notes;                  /* for model files; owned */
+    dn_schema *schema;                     /* of the table whose rows it computes on; owned; NULL: none */
 
     /* From here on: derived from the cfg and the input size; rebuilt when an image is resized. */
     dn_layer *layers; /* as parsed, with their tensors; plans have copies that compute */

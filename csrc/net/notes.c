@@ -1,7 +1,7 @@
 /* What a model file says besides its network: how the data was scaled, what columns and classes are called, the last
  * losses. The network keeps a copy. */
 #include "base/sys.h"
-#include "io/json.h"
+#include "io/columns.h"
 #include "net/model_file.h"
 #include <math.h>
 #include <stdio.h>
@@ -106,7 +106,7 @@ int dn_notes_some(const dn_model_notes *notes) {
     return notes->scale > 0 || notes->n_columns || notes->classes.n || notes->label_column;
 }
 
-void dn_notes_write(const dn_model_notes *notes, dn_text *to) {
+void dn_notes_write(const dn_model_notes *notes, const dn_schema *schema, dn_text *to) {
     dn_text_add(to, "{", 1);
     dn_text_format(to, "\"scale\": ");
     dn_json_add_number(to, notes->scale > 0 ? notes->scale : (double)NAN);
@@ -116,6 +116,10 @@ void dn_notes_write(const dn_model_notes *notes, dn_text *to) {
     }
     write_names(to, "names", notes->columns, notes->n_columns);
     write_names(to, "classes", notes->classes.names, notes->classes.n);
+    if (schema) {
+        dn_text_format(to, ",\n \"schema\": ");
+        dn_columns_write(schema, to);
+    }
     dn_text_add(to, "}", 1);
 }
 

@@ -615,31 +615,48 @@ DN_API dn_status dn_csv_save(const char *path, const float *values, size_t rows,
 
 /* ---- typed tables ---- */
 
+/* A table whose columns keep their types, as a data frame: numbers, times, texts. docs/csv.md has the rules. */
 typedef enum dn_frame_type { DN_FRAME_NUMBER, DN_FRAME_TIME, DN_FRAME_TEXT } dn_frame_type;
 
-/* A column; the arrays are laid out as Arrow's are. */
 typedef struct dn_frame_column {
-    const char *name;      /* UTF-8, zero-terminated */
+    const char *name;      /* UTF-8 */
     int type;              /* dn_frame_type */
-    const double *numbers; /* NUMBER: (rows), NaN: missing. TIME: seconds since 1970-01-01 00:00, as written, without a
-                            * time zone */
-    const int32_t *codes;  /* TEXT: (rows) index into words, -1: missing */
+    const double *numbers; /* NUMBER: (rows), NaN: missing. TIME: seconds from 1970-01-01 00:00, as written: a time zone
+                              is not applied */
+    const int32_t *codes;  /* TEXT: (rows) indices into words, -1: missing */
     int32_t n_words;
-    const char *words; /* TEXT: (n_words) zero-terminated texts, one after another, in order of first appearance */
-    int decimals;      /* NUMBER: most digits after the point in the text; 0: all integers; -1: unknown or exponents */
-    int form; /* NUMBER: bit 1: decimal comma, 2: thousands separators. TIME: 0 date, 1 date T time, 2 date blank time;
-               * + 4: seconds written, + 8: fractions of seconds. TEXT: 0 */
+    const char *words; /* TEXT: (n_words) distinct UTF-8 texts, zero-terminated, one after another, in the order in
+                          which they first appear */
+    int decimals; /* NUMBER: most digits after the point, 0: integers, -1: unknown, or exponents. TIME: of seconds */
+    /* NUMBER: 1 decimal comma + 2 thousands are separated + 4 every number has as many decimals as the others
+     * + 8 thousands are separated by blanks + 16 every number has a digit after the point. TIME: 0 date, 1 date T time,
+     * 2 date blank time, + 4 seconds, + 8 fractions of seconds. TEXT: 0. It decides how a column is written, together
+     * with `decimals`. */
+    int form;
 } dn_frame_column;
 
 typedef struct dn_frame {
     size_t rows;
     int n; /* columns */
     dn_frame_column *columns;
-    char separator;
-    char *warnings; /* one sentence per line, or NULL */
-    void *owner;    /* of memory that dn_frame_free frees; NULL: all is borrowed */
+    char separator; /* ',' ';' tab, or ' ' for runs of blanks and tabs; 0: ',' */
+    char *warnings; /* doubtful cases, one sentence per line, or NULL */
+    void *owner;    /* of the memory that dn_frame_free frees; NULL: all of it is borrowed */
 } dn_frame;
 
+typedef struct dn_frame_options {
+    int header;       /* 1: the first row has the columns' names; -1: it has not; 0: detected */
+    int64_t max_rows; /* 0: all */
+    int threads;      /* 0: as many as networks use. The result does not depend on it */
+} dn_frame_options;
+
+/* Read a table from CSV text, also compressed with gzip. `path` "-": standard input. options NULL: all zero. After an
+ * error the frame is empty. Errors as for dn_csv_load, but any cell is a value. */
+DN_API dn_status dn_frame_load(dn_frame *frame, const char *path, const dn_frame_options *options);
+/* Write a table with a header, completely or not at all. Missing cells are empty; numbers have the column's form and
+ * are rounded to its decimals, with decimals -1 they have the fewest digits that read back exactly. path NULL or "-":
+ * standard output. DN_E_USAGE: a code without a word. */
+DN_API dn_status dn_frame_save(const char *path, const dn_frame *frame);
 DN_API void dn_frame_free(dn_frame *frame);
 
 /* ---- columns ---- */

@@ -268,6 +268,14 @@ size_t dn_number_write(double value, char text[DN_NUMBER_DOUBLE]) {
     return strlen(text);
 }
 
+size_t dn_number_fixed(double value, int decimals, char *text, size_t room) {
+    char point[16];
+    number_point(point);
+    snprintf(text, room, "%.*f", decimals, value);
+    number_replace(text, room, point, ".");
+    return strlen(text);
+}
+
 void dn_number_read(const char *text, double *value) {
     char local[80], point[16];
     number_point(point);

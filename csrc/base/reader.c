@@ -72,6 +72,18 @@ dn_status dn_reader_some(int fd, const char *path, void *to, size_t room, int ms
     return DN_OK;
 }
 
+int dn_reader_seekable(int fd, int64_t *at) {
+    struct stat info;
+    *at = fstat(fd, &info) == 0 && S_ISREG(info.st_mode) ? (int64_t)lseek(fd, 0, SEEK_CUR) : -1;
+    return *at >= 0;
+}
+
+dn_status dn_reader_seek(int fd, const char *path, int64_t at) {
+    off_t now = dn_sys_must_fail() ? (errno = EIO, -1) : lseek(fd, (off_t)at, SEEK_SET);
+    DN_CHECK(now >= 0, DN_E_IO, "cannot read %s: %s", path, strerror(errno));
+    return DN_OK;
+}
+
 void dn_reader_close(int fd) { close(fd); }
 
 /* Up to `most` bytes, followed by a zero. */

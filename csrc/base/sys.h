@@ -24,6 +24,9 @@ dn_status dn_reader_read(int fd, const char *path, void *to, size_t room, size_t
 /* Read what is available, at least one byte, waiting at most `ms` milliseconds; *got = 0 when nothing came. *end is set
  * only at the end of the file. */
 dn_status dn_reader_some(int fd, const char *path, void *to, size_t room, int ms, size_t *got, int *end);
+/* Can the file be read again from where it is now, *at? */
+int dn_reader_seekable(int fd, int64_t *at);
+dn_status dn_reader_seek(int fd, const char *path, int64_t at);
 void dn_reader_close(int fd);
 /* Read a whole file or pipe, zero-terminated, to be freed with dn_free; DN_E_FORMAT when it has more than `most`
  * bytes. */

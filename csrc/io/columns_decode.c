@@ -1,6 +1,7 @@
 /* Numbers that a network gave, or drew, as a table like the one it learned from. */
 #include "base/sys.h"
 #include "io/columns.h"
+#include "io/frame.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -141,7 +142,7 @@ static void decode_frame(const dn_schema *s, const float *x, size_t rows, block 
     int n = 0;
     for (int i = 0; i < s->n; i++) n += is_decoded(&s->columns[i]);
     dn_frame_column *columns = take(b, (size_t)n, sizeof *columns), ignored;
-    *frame = (dn_frame){.rows = rows, .n = n, .columns = columns, .separator = s->separator, .owner = b->bytes};
+    *frame = (dn_frame){.rows = rows, .n = n, .columns = columns, .separator = s->separator};
     for (int i = 0, k = 0; i < s->n; i++) {
         const columns_column *c = &s->columns[i];
         decoded d = {s, c, c->coded < 0 ? NULL : x + c->coded, rows, (size_t)s->n_coded};
@@ -160,5 +161,7 @@ dn_status dn_schema_decode(const dn_schema *s, const float *x, size_t rows, dn_f
     if (!(b.bytes = dn_alloc(b.used, 1))) return DN_E_MEMORY;
     b.used = 0;
     decode_frame(s, x, rows, &b, frame);
-    return DN_OK;
+    dn_status status = dn_frame_keep(frame, b.bytes);
+    if (status != DN_OK) *frame = (dn_frame){0};
+    return status;
 }

@@ -3,6 +3,7 @@
 #ifndef DN_CSV_H
 #define DN_CSV_H
 #include "base/number.h"
+#include "base/pool.h"
 #include "base/sys.h"
 
 enum {
@@ -12,6 +13,12 @@ enum {
 };
 
 /* ---- text ---- */
+
+/* Where text comes from that has to be converted first. */
+typedef struct csv_source {
+    dn_status (*some)(struct csv_source *source, const char *path, void *to, size_t room, int ms, size_t *got,
+                      int *end); /* as dn_reader_some */
+} csv_source;
 
 /* A window on the file that always holds the whole current row, so that a table costs no second copy of its text. The
  * next window is read while the rows of this one are converted to numbers. */
@@ -24,6 +31,7 @@ typedef struct csv_reader {
     int columns;       /* of the table, label and targets included; 0: not known yet */
     long line;         /* of p */
     int fd, at_end, started;
+    struct csv_source *source; /* what is read instead of fd, or NULL */
     struct csv_window {
         char *text;
         size_t room;
@@ -125,9 +133,12 @@ typedef struct csv_plan {
     int over_numbers; /* ... above numbers */
     int *roles;       /* (columns) */
     int *runs;        /* (columns): how many features in a row, from here on, have another cell after them */
-    char *names;      /* (columns) zero-terminated texts one after another, or NULL: no header */
-    size_t *places;   /* (columns): offset of each in `names` */
-    char *targets;    /* requested ones, zero-terminated texts one after another */
+    /* For typed tables: is the first row a header? 1 yes, 0 no, -1: as for numbers. *why for a warning, or NULL. NULL:
+     * a table of numbers. */
+    int (*typed)(const csv_reader *reader, const struct csv_plan *plan, const char **why);
+    char *names;    /* (columns) zero-terminated texts one after another, or NULL: no header */
+    size_t *places; /* (columns): offset of each in `names` */
+    char *targets;  /* requested ones, zero-terminated texts one after another */
     int n_targets;
     int missing;      /* a missing target is NaN */
     double scale;     /* of the features */
@@ -137,8 +148,7 @@ typedef struct csv_plan {
 
 /* Detect separator, width, header and the columns' roles; leaves the reader at the first row. */
 dn_status dn_csv_look(csv_reader *reader, const dn_csv_options *options, csv_plan *plan, dn_table *table);
-/* The index that pandas and R write: a first column without a name that numbers the rows. */
-int dn_csv_counts_rows(const csv_reader *reader, const csv_plan *plan);
+void dn_csv_plan_free(csv_plan *plan);
 
 /* ---- columns ---- */
 
@@ -155,6 +165,36 @@ dn_status dn_csv_roles(const csv_reader *reader, const dn_csv_options *options, 
 /* The features' names, for the table. */
 dn_status dn_csv_table_header(const csv_plan *plan, dn_table *table);
 
+/* ---- chunks: the whole rows of a window, in parts for threads ---- */
+
+typedef struct csv_chunk {
+    const char *p, *end;
+    size_t rows, first; /* number of rows; the number of the first one in the table */
+    int cut;            /* there are more rows, beyond those asked for */
+    long lines, line;
+} csv_chunk;
+
+typedef struct csv_chunks {
+    csv_reader *reader;
+    dn_pool *pool;
+    csv_chunk *chunks;
+    size_t n, room;     /* chunks of this window; allocated */
+    size_t rows, limit; /* rows of the table before this window; the most that are wanted */
+    int ahead;          /* the next window is being read meanwhile */
+    dn_chunk_fn work;
+    void *context;
+} csv_chunks;
+
+/* For every window: cut it (*rows: how many it has), then run `work` for each chunk, while the next window is being
+ * read, then make that the window. */
+dn_status dn_csv_chunks_cut(csv_chunks *chunks, size_t *rows);
+dn_status dn_csv_chunks_run(csv_chunks *chunks, size_t rows, dn_chunk_fn work, void *context);
+dn_status dn_csv_chunks_end(csv_chunks *chunks, size_t rows);
+/* How many rows to make room for when `rows` of this window are at hand and the rest of the file has lines like them.
+ */
+size_t dn_csv_chunks_guess(const csv_chunks *chunks, size_t rows);
+void dn_csv_chunks_free(csv_chunks *chunks);
+
 /* ---- messages ---- */
 
 /* Add a line to table->warnings. */
@@ -163,6 +203,8 @@ dn_status dn_csv_warn_comments(const csv_reader *reader, dn_table *table, size_t
 /* The error of a cell that is not a finite number, with its probable cause. */
 dn_status dn_csv_bad_cell(const csv_reader *reader, const csv_plan *plan, const char *row, const csv_cell *cell,
                           long line, int column);
+/* Are the quotes of a row closed, and is its width right? */
+dn_status dn_csv_row_check(const csv_reader *reader, const csv_plan *plan, const char *row, long line);
 dn_status dn_csv_bad_width(const csv_reader *reader, const csv_plan *plan, long line, int width);
 dn_status dn_csv_no_column(const csv_reader *reader, const csv_plan *plan, const char *what, const char *name,
                            size_t size);

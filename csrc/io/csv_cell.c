@@ -77,6 +77,20 @@ int dn_csv_width(const csv_reader *reader, const char *p, const char *end, int *
     return n;
 }
 
+dn_status dn_csv_row_check(const csv_reader *r, const csv_plan *plan, const char *row, long line) {
+    csv_reader look = *r;
+    csv_cell cell = {0};
+    int last = 0, n = 0;
+    look.p = row, look.line = line;
+    for (; !last && n <= CSV_MAX_COLUMNS; n++) {
+        long at = look.line;
+        dn_csv_cell(&look, &cell, &last);
+        DN_TRY(dn_csv_cell_check(r, &cell, at, n));
+    }
+    if (n == plan->columns + 1 && !cell.size && !cell.quoted) n--; /* a trailing separator */
+    return n == plan->columns ? DN_OK : dn_csv_bad_width(r, plan, line, n);
+}
+
 /* A comment is one line. */
 int dn_csv_hash(const csv_reader *r, const char *p, const char *end) {
     int empty, n = dn_csv_width(r, p, end, &empty);

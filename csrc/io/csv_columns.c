@@ -165,3 +165,10 @@ dn_status dn_csv_target_list(const char *list, csv_plan *plan) {
     }
     return DN_OK;
 }
+
+void dn_csv_plan_free(csv_plan *plan) {
+    dn_free(plan->roles);
+    dn_free(plan->names);
+    dn_free(plan->places);
+    dn_free(plan->targets);
+}

@@ -8,7 +8,7 @@ enum { SURVEY_ROWS = 20, SURVEY_BYTES = 1 << 18, SURVEY_CELLS = 1 << 14 /* per r
 typedef struct csv_survey {
     int rows, width;                             /* the most common number of cells */
     int widths[SURVEY_ROWS], empty[SURVEY_ROWS]; /* of each row; whether its last cell is empty */
-    double score;
+    double numbers, score;
 } csv_survey;
 
 static const char *csv_limit(const csv_reader *r) { return r->at_end ? r->end : r->whole; }
@@ -49,7 +49,7 @@ static int csv_survey_width(csv_survey *s) {
 static void csv_survey_rows(const csv_reader *r, const char *first, int hashes, char separator, csv_survey *s) {
     const char *limit = csv_limit(r), *p = first;
     csv_reader look = *r;
-    double cells = 0, numbers = 0;
+    double cells = 0;
     *s = (csv_survey){0};
     look.separator = separator, look.quotes = 1, look.end = limit;
     for (; p && s->rows < SURVEY_ROWS && (s->rows < 2 || p - first < SURVEY_BYTES); s->rows++) {
@@ -58,23 +58,32 @@ static void csv_survey_rows(const csv_reader *r, const char *first, int hashes, 
         for (look.p = p; !last && n <= CSV_MAX_COLUMNS; n++) {
             dn_csv_cell(&look, &cell, &last);
             unclosed |= cell.unclosed;
-            if (n < SURVEY_CELLS) cells++, numbers += dn_csv_looks(&cell) <= CSV_DECIMAL_COMMA && !cell.behind;
+            if (n < SURVEY_CELLS) cells++, s->numbers += dn_csv_looks(&cell) <= CSV_DECIMAL_COMMA && !cell.behind;
         }
         if (s->rows && (unclosed || (look.p == limit && !r->at_end))) break; /* the window ends in this row */
         s->widths[s->rows] = n, s->empty[s->rows] = n > 1 && !cell.size && !cell.quoted;
         p = csv_line_that_holds(csv_over_line_end(look.p, limit), limit, hashes);
     }
-    s->score = csv_survey_width(s) * (numbers / cells + 0.01) / s->rows;
+    s->score = csv_survey_width(s) * (s->numbers / cells + 0.01) / s->rows;
 }
 
-static char csv_separator(const csv_reader *r, const char *first, int hashes) {
+/* Blanks separate the cells of a typed table only if nothing speaks against it: texts have blanks too. */
+static int csv_possible(const csv_survey *s, char separator, int typed) {
+    if (s->width < 2) return 0;
+    if (!typed || separator != ' ') return 1;
+    for (int i = 1; i < s->rows; i++)
+        if (s->widths[i] != s->width) return 0;
+    return s->width > 2 || s->numbers > 0;
+}
+
+static char csv_separator(const csv_reader *r, const char *first, int hashes, int typed) {
     static const char candidates[] = ",;\t ";
     csv_survey survey;
     double best = 0;
     char found = ',';
     for (const char *c = candidates; *c; c++) {
         csv_survey_rows(r, first, hashes, *c, &survey);
-        if (survey.width > 1 && survey.score > best) best = survey.score, found = *c;
+        if (csv_possible(&survey, *c, typed) && survey.score > best) best = survey.score, found = *c;
     }
     return found;
 }
@@ -252,20 +261,8 @@ static int csv_numbers_as_names(const csv_facts *f, const char **why) {
     return others || f->even < 0 ? 0 : csv_even_names(f, why);
 }
 
-/* A header has no numbers and at least one word, or a requested column; one bad cell among numbers is an error, not a
- * header, and so is a row of missing values. */
-static dn_status csv_header(csv_reader *r, const dn_csv_options *o, csv_plan *plan, dn_table *table) {
-    csv_facts f;
-    const char *why = NULL;
-    csv_find_facts(r, o, plan, &f);
-    table->has_header = o->header > 0, table->header_guessed = !o->header;
-    if (o->header) return DN_OK;
-    plan->words = f.kinds[CSV_WORD], plan->over_numbers = f.words_over_numbers;
-    table->has_header = f.named || (!f.kinds[CSV_NUMBER] && plan->words);
-    if (table->has_header) return DN_OK;
-    table->has_header = csv_numbers_as_names(&f, &why);
-    if (!why) return DN_OK;
-    if (table->has_header)
+static dn_status csv_header_warn(const csv_reader *r, const char *why, int header, dn_table *table) {
+    if (header)
         return dn_csv_warn(table,
                            "%s:%ld: %s are taken for column names; -no-header (header=False) reads the line as "
                            "a row, -header (header=True) ends this warning",
@@ -274,6 +271,26 @@ static dn_status csv_header(csv_reader *r, const dn_csv_options *o, csv_plan *pl
                        "%s:%ld: %s are read as a row; -header (header=True) takes them for column names, "
                        "-no-header (header=False) ends this warning",
                        r->path, r->line, why);
+}
+
+/* A header has no numbers and at least one word, or a requested column; one bad cell among numbers is an error, not a
+ * header, and so is a row of missing values. */
+static dn_status csv_header(csv_reader *r, const dn_csv_options *o, csv_plan *plan, dn_table *table) {
+    csv_facts f;
+    const char *why = NULL;
+    csv_find_facts(r, o, plan, &f);
+    table->has_header = o->header > 0, table->header_guessed = !o->header;
+    if (o->header) return DN_OK;
+    int typed = plan->typed ? plan->typed(r, plan, &why) : -1;
+    if (typed >= 0) {
+        table->has_header = typed;
+        return why ? csv_header_warn(r, why, typed, table) : DN_OK;
+    }
+    plan->words = f.kinds[CSV_WORD], plan->over_numbers = f.words_over_numbers;
+    table->has_header = f.named || (!f.kinds[CSV_NUMBER] && plan->words);
+    if (table->has_header) return DN_OK;
+    table->has_header = csv_numbers_as_names(&f, &why);
+    return why ? csv_header_warn(r, why, table->has_header, table) : DN_OK;
 }
 
 /* R's tables have one name fewer than columns when rows have names. */
@@ -311,7 +328,7 @@ int dn_csv_counts_rows(const csv_reader *r, const csv_plan *plan) {
 
 /* ---- all together ---- */
 
-static dn_status csv_find_first(csv_reader *r, const dn_csv_options *o, dn_table *table, int *hashes) {
+static dn_status csv_find_first(csv_reader *r, const dn_csv_options *o, int typed, dn_table *table, int *hashes) {
     const char *first;
     char separator = 0;
     DN_TRY(csv_lead(r, &first, &separator));
@@ -322,7 +339,7 @@ static dn_status csv_find_first(csv_reader *r, const dn_csv_options *o, dn_table
     DN_CHECK(first || comment, DN_E_FORMAT, "%s: no rows", r->path);
     *hashes = !first;
     if (*hashes) first = comment;
-    r->separator = separator ? separator : csv_separator(r, first, *hashes);
+    r->separator = separator ? separator : csv_separator(r, first, *hashes, typed);
     if (!*hashes) first = csv_leading_row(r, first, o->header);
     return csv_skip_lead(r, first, o->header, table);
 }
@@ -331,7 +348,7 @@ dn_status dn_csv_look(csv_reader *r, const dn_csv_options *o, csv_plan *plan, dn
     csv_survey survey;
     int hashes = 0;
     DN_TRY(dn_csv_target_list(o->targets, plan));
-    DN_TRY(csv_find_first(r, o, table, &hashes));
+    DN_TRY(csv_find_first(r, o, plan->typed != NULL, table, &hashes));
     dn_csv_mark(r);
     DN_TRY(dn_csv_fill(r));
     table->separator = r->separator;
@@ -351,7 +368,7 @@ dn_status dn_csv_look(csv_reader *r, const dn_csv_options *o, csv_plan *plan, dn
                                plan->first_line));
     }
     DN_TRY(dn_csv_roles(r, o, plan, table));
-    if (dn_csv_counts_rows(r, plan))
+    if (!plan->typed && dn_csv_counts_rows(r, plan))
         DN_TRY(dn_csv_warn(table,
                            "%s: the first column has no name and counts the rows, as the index of pandas and R, but is "
                            "read as data: write the table without it (index=False, row.names=FALSE)",

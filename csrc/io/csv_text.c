@@ -123,8 +123,11 @@ static dn_status csv_read_some(csv_reader *r, int patient) {
     while (r->got < r->wanted && !r->reached_end) {
         size_t got = 0;
         if (patient) DN_TRY(dn_watched());
-        DN_TRY(dn_reader_some(r->fd, r->path, r->next.text + r->left + r->got, r->wanted - r->got, WAIT_MS, &got,
-                              &r->reached_end));
+        char *to = r->next.text + r->left + r->got;
+        if (r->source)
+            DN_TRY(r->source->some(r->source, r->path, to, r->wanted - r->got, WAIT_MS, &got, &r->reached_end));
+        else
+            DN_TRY(dn_reader_some(r->fd, r->path, to, r->wanted - r->got, WAIT_MS, &got, &r->reached_end));
         r->got += got;
         if (!patient && (!got || dn_now() > end)) break;
     }

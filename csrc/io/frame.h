@@ -1,0 +1,137 @@
+/* Typed tables. Rows come from csv.h in chunks; how a column is read is decided by the first rows (frame_look.c) and
+ * checked with every cell (frame_cell.c); texts become codes (frame_words.c). Where a later cell shows that a column is
+ * something else, the table is read once more (frame.c). */
+#ifndef DN_FRAME_H
+#define DN_FRAME_H
+#include "base/text.h"
+#include "io/csv.h"
+
+/* How the cells of a column are read, in the order of preference. */
+enum { FRAME_POINT = 1, FRAME_COMMA = 2, FRAME_TIME = 4, FRAME_TEXT = 8 };
+
+/* What the cells of a column have shown. Facts of several chunks are combined with "or", so their order does not
+ * matter. */
+typedef struct frame_facts {
+    uint32_t seen;
+    uint32_t decimals; /* bit d: a number, or seconds, with d digits after the point; FRAME_EXPONENT */
+} frame_facts;
+enum {
+    FRAME_NOT_POINT = FRAME_POINT, /* there is a cell that is no number with a decimal point, ... */
+    FRAME_NOT_COMMA = FRAME_COMMA, /* ... with a decimal comma, ... */
+    FRAME_NOT_TIME = FRAME_TIME,   /* ... no date */
+    FRAME_PRESENT = 1 << 4,        /* some number or time */
+    FRAME_INFINITE = 1 << 5,
+    FRAME_ONE_POINT = 1 << 6, /* 1.234, which may be thousands */
+    FRAME_ONE_COMMA = 1 << 7, /* 1,234, likewise */
+    FRAME_GROUPS = 1 << 8,    /* thousands are separated ... */
+    FRAME_BLANKS = 1 << 9,    /* ... by blanks */
+    FRAME_DATE = 1 << 10,     /* a date without a time of day */
+    FRAME_T = 1 << 11,
+    FRAME_BLANK = 1 << 12,
+    FRAME_SECONDS = 1 << 13,
+    FRAME_ZONE = 1 << 14
+};
+#define FRAME_EXPONENT (1u << 31)
+enum { FRAME_MOST_DECIMALS = 30 }; /* more count as that many */
+
+/* ---- cells ---- */
+
+int dn_frame_is_missing(const char *p, size_t size);
+/* The number in a text, with the decimal sign `point`, which may have thousands separated; 0: it is none. Infinity has
+ * the fact FRAME_INFINITE and the value NaN. */
+int dn_frame_number(const char *p, size_t size, char point, double *value, frame_facts *facts);
+/* An ISO date, or date and time, as seconds from 1970; 0: it is none. */
+int dn_frame_time(const char *p, size_t size, double *value, frame_facts *facts);
+/* The value of a cell that is read `as` numbers or times: NaN if it is missing or something else, which `facts` then
+ * shows. */
+double dn_frame_value(const char *p, size_t size, int as, frame_facts *facts);
+/* Days from 1970-01-01 to a day of the Gregorian calendar, and back. */
+int64_t dn_frame_days(int year, int month, int day);
+void dn_frame_civil(int64_t days, int *year, int *month, int *day);
+
+/* ---- words ---- */
+
+/* Distinct texts, in order of their first appearance. Those that mean "missing" come first, when there are any. */
+typedef struct frame_words {
+    char *text; /* zero-terminated, one after another */
+    size_t *at; /* (n + 1) where they begin */
+    struct frame_slot {
+        uint32_t hash;
+        int32_t index; /* of the word, plus 1; 0: free */
+    } *slots;
+    size_t size, room, at_room, mask; /* of text, of at; slots - 1 */
+    int32_t n, missing;               /* words; those of them that mean "missing" */
+    int high;                         /* some byte is not ASCII */
+} frame_words;
+
+/* At least this many readable bytes after a text that is looked up: DN_NUMBER_PADDING. */
+uint32_t dn_frame_hash(const char *p, size_t size);
+/* The index of a word, or -1. */
+int32_t dn_frame_words_find(const frame_words *words, const char *p, size_t size, uint32_t hash);
+dn_status dn_frame_words_add(frame_words *words, const char *p, size_t size, uint32_t hash, int32_t *index);
+/* Begin with the words that mean "missing". */
+dn_status dn_frame_words_begin(frame_words *words);
+void dn_frame_words_clear(frame_words *words);
+void dn_frame_words_free(frame_words *words);
+
+/* ---- tables ---- */
+
+typedef struct frame_column {
+    int as;
+    double *numbers;
+    int32_t *codes; /* -1: missing; before they are final, -2 - i: word i of the chunk's own */
+    frame_words words;
+    frame_facts facts;
+} frame_column;
+
+typedef struct frame_load {
+    csv_chunks chunks;
+    csv_plan plan;
+    dn_table about; /* warnings, separator */
+    frame_column *columns;
+    size_t room; /* rows */
+    struct frame_part {
+        frame_facts *facts; /* (columns) */
+        frame_words *fresh; /* (columns): words that the columns did not have before this window */
+        const char *bad;    /* a row with an error */
+        long line, comment_line;
+        size_t comments;
+        dn_text unquoted;
+        dn_status status;
+    } *parts;
+    size_t n_parts, comments;
+    long comment_line;
+} frame_load;
+
+/* Is the first row a header? For csv_plan.typed. */
+int dn_frame_header(const csv_reader *reader, const csv_plan *plan, const char **why);
+/* How the columns are to be read, judged by the first rows. */
+void dn_frame_survey(const csv_reader *reader, const csv_plan *plan, frame_column *columns);
+/* How the columns should be read by what is known of them: the final answer once all rows have been seen. */
+void dn_frame_decide(frame_column *columns, int n, char separator, int *as);
+/* Read a chunk's rows. */
+void dn_frame_chunk(void *load, size_t index);
+
+/* What was read as a frame: names, types, words in UTF-8, warnings. Takes the columns' memory. */
+dn_status dn_frame_finish(frame_load *load, dn_frame *frame);
+
+/* Memory that dn_frame_free frees: new and zeroed, or NULL; from dn_alloc or dn_realloc, freed at once on failure. */
+void *dn_frame_alloc(dn_frame *frame, size_t n, size_t size);
+dn_status dn_frame_keep(dn_frame *frame, void *memory);
+
+/* ---- where text comes from ---- */
+
+/* A file or pipe; unpacks gzip, converts UTF-16. Can be read twice. */
+typedef struct frame_source frame_source;
+dn_status dn_frame_source_open(frame_source **out, const char *path, const char *name);
+csv_source *dn_frame_source_hook(frame_source *source); /* NULL: the file is read as it is */
+int dn_frame_source_fd(const frame_source *source);
+dn_status dn_frame_source_rewind(frame_source *source);
+void dn_frame_source_close(frame_source *source);
+
+/* Text in Windows-1252 to UTF-8: *out is zero-terminated texts as the old ones. */
+int dn_frame_utf8(const char *p, size_t size);     /* is it valid? */
+size_t dn_frame_utf8_put(uint32_t code, char *to); /* 1 to 4 bytes */
+int dn_frame_windows(const char *p, size_t size, char *to,
+                     size_t *used); /* up to 3 bytes each; 0: a byte has no meaning */
+#endif

@@ -74,6 +74,7 @@ static void manual_end(const cli_args *args) {
         {"DARKNET_BLAS", "a library with cblas_sgemm, for matrix products"},
         {"DARKNET_CUDA_PLUGIN", "path of the CUDA plugin, instead of searching for it"},
         {"DARKNET_CUBLAS", "path of cuBLAS, or off"},
+        {"DARKNET_ZLIB", "path of zlib, for gzip, or off"},
         {"DARKNET_SHARE", "a folder of networks and tables to be found by name"},
     };
     fputs(".SH EXIT STATUS\n", stdout);

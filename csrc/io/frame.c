@@ -233,7 +233,7 @@ static dn_status frame_types(const frame_load *j, int **as) {
     return DN_OK;
 }
 
-static dn_status frame_passes(dn_frame *frame, frame_source *source, const char *name, const dn_frame_options *o) {
+dn_status dn_frame_read(dn_frame *frame, frame_source *source, const char *name, const dn_frame_options *o) {
     int *as = NULL;
     dn_status status;
     for (int pass = 0;; pass++) {
@@ -263,7 +263,7 @@ dn_status dn_frame_load(dn_frame *frame, const char *path, const dn_frame_option
              "max_rows=%lld, header=%d, threads=%d: not all of them make sense", (long long)o->max_rows, o->header,
              o->threads);
     DN_TRY(dn_frame_source_open(&source, path, name));
-    dn_status status = frame_passes(frame, source, name, o);
+    dn_status status = dn_frame_read(frame, source, name, o);
     dn_frame_source_close(source);
     if (status != DN_OK) dn_frame_free(frame);
     return status;

@@ -103,6 +103,10 @@ typedef struct frame_load {
     long comment_line;
 } frame_load;
 
+/* Read a table from an open source, which can be rewound and read again; messages call it `name`. */
+struct frame_source;
+dn_status dn_frame_read(dn_frame *frame, struct frame_source *source, const char *name,
+                        const dn_frame_options *options);
 /* Is the first row a header? For csv_plan.typed. */
 int dn_frame_header(const csv_reader *reader, const csv_plan *plan, const char **why);
 /* How the columns are to be read, judged by the first rows. */
@@ -118,6 +122,9 @@ dn_status dn_frame_finish(frame_load *load, dn_frame *frame);
 /* Memory that dn_frame_free frees: new and zeroed, or NULL; from dn_alloc or dn_realloc, freed at once on failure. */
 void *dn_frame_alloc(dn_frame *frame, size_t n, size_t size);
 dn_status dn_frame_keep(dn_frame *frame, void *memory);
+
+/* One cell of a column as in a file of several columns: in the column's form, quoted if need be, empty if missing. */
+void dn_frame_put(dn_text *to, const dn_frame_column *column, size_t row, char separator);
 
 /* ---- where text comes from ---- */
 

@@ -181,6 +181,19 @@ static void out_value(const frame_out *o, dn_text *t, const dn_frame_column *c, 
     out_text(t, dressed, n, quoted || (o->frame->n == 1 && memchr(dressed, ' ', n)));
 }
 
+void dn_frame_put(dn_text *to, const dn_frame_column *c, size_t row, char separator) {
+    const dn_frame several = {.n = 2};
+    const frame_out o = {.frame = &several, .separator = separator};
+    if (c->type != DN_FRAME_TEXT) {
+        out_value(&o, to, c, c->numbers[row]);
+        return;
+    }
+    const char *word = c->words;
+    if (c->codes[row] < 0 || c->codes[row] >= c->n_words) return;
+    for (int32_t i = 0; i < c->codes[row]; i++) word += strlen(word) + 1;
+    out_text(to, word, strlen(word), out_quoted(&o, word, strlen(word)));
+}
+
 static dn_status out_row(const frame_out *o, dn_text *t, size_t row) {
     const dn_frame *f = o->frame;
     for (int i = 0; i < f->n; i++) {

@@ -272,10 +272,11 @@ typedef struct dn_bounds {
 DN_API dn_status dn_net_bounds(dn_net *net, const dn_rows *rows, int draws, uint64_t seed, dn_bounds *out);
 
 typedef struct dn_evaluate_options {
-    int samples;   /* draws of z per row for the ELBO; 0: 1 */
-    int k;         /* draws per row for the log-likelihood; 0: it is not computed */
-    uint64_t seed; /* of the draws */
-    int latent;    /* 1: also every latent dimension, and baselines: somewhat more work */
+    int samples;    /* draws of z per row for the ELBO; 0: 1 */
+    int k;          /* draws per row for the log-likelihood; 0: it is not computed */
+    uint64_t seed;  /* of the draws */
+    int latent;     /* 1: also every latent dimension, and baselines: somewhat more work */
+    int same_draws; /* 1: every row has the draws of the first one, so that its score does not depend on its place */
 } dn_evaluate_options;
 
 /* How good a network is, and what its latent space looks like. Values that are not defined are NaN. */

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from .data import bundled, load_csv, load_table, one_hot, save_csv
     from .detection import Detections
     from .errors import DarknetError
+    from .estimators import VAE as VAE
+    from .estimators import Autoencoder as Autoencoder
+    from .estimators import VAEDetector as VAEDetector
     from .evaluation import Evaluation
     from .mixture import GaussianMixture
     from .network import History, Layer, Losses, Network, Notes, Progress, build_info, layer_types, sample_prior
@@ -59,7 +62,9 @@ _HOMES = {
     "GaussianMixture": "mixture",
     "DarknetError": "errors", "Detections": "detection", "Evaluation": "evaluation", "TensorBoard": "tensorboard",
     "Check": "checking", "Comparison": "checking",
+    "VAE": "estimators", "Autoencoder": "estimators", "VAEDetector": "estimators",
 }  # fmt: skip
+_ESTIMATORS = ("Autoencoder", "VAE", "VAEDetector")  # not in __all__: they need scikit-learn, which `import *` should not
 _MODULES = ("errors", "plots", "datasets")
 
 __all__ = [
@@ -90,4 +95,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_ESTIMATORS])

@@ -984,38 +984,39 @@ class Network:
 
         return evaluation(found, _values(found.report), latent)
 
-    def _evaluate_options(self, samples: int, k: int | None, seed: int) -> Any:
+    def _evaluate_options(self, samples: int, k: int | None, seed: int, same_draws: bool = False) -> Any:
         if k is not None:
             k = whole("k", k, 1, 1 << 24)
         return ffi.new("dn_evaluate_options *", {
             "samples": whole("samples", samples, 1, 1 << 24), "k": k or 0,
-            "seed": whole("seed", seed, 0, 2**64 - 1),
+            "seed": whole("seed", seed, 0, 2**64 - 1), "same_draws": bool(same_draws),
         })  # fmt: skip
 
     @overload
     def score_rows(
         self, X: npt.ArrayLike, truth: npt.ArrayLike | None = ..., *, samples: int = ..., k: int | None = ...,
-        contributions: Literal[False] = ..., seed: int = ..., missing: str = ...,
+        contributions: Literal[False] = ..., seed: int = ..., missing: str = ..., same_draws: bool = ...,
     ) -> npt.NDArray[np.float64]: ...  # fmt: skip
 
     @overload
     def score_rows(
         self, X: npt.ArrayLike, truth: npt.ArrayLike | None = ..., *, samples: int = ..., k: int | None = ...,
-        contributions: Literal[True], seed: int = ..., missing: str = ...,
+        contributions: Literal[True], seed: int = ..., missing: str = ..., same_draws: bool = ...,
     ) -> tuple[npt.NDArray[np.float64], Array]: ...  # fmt: skip
 
     def score_rows(
         self, X: npt.ArrayLike, truth: npt.ArrayLike | None = None, *, samples: int = 1, k: int | None = None,
-        contributions: bool = False, seed: int = 0, missing: str = "error",
+        contributions: bool = False, seed: int = 0, missing: str = "error", same_draws: bool = False,
     ) -> Any:  # fmt: skip
         """How unusual each row is, (n,): higher for rows unlike the training data. With a sampling layer and losses that are
         likelihoods it is minus the ELBO in nats, from `samples` draws of z, or with k minus the log-likelihood from k draws;
         otherwise the total loss, with z at its mean, and k is a UsageError.
 
         contributions: return a pair, the scores and (n, columns): what each column adds to the reconstruction, which is the
-        score without the KL of the latent space, from the `samples` draws. seed as for `evaluate`, `missing` as for `encode`."""
+        score without the KL of the latent space, from the `samples` draws. seed as for `evaluate`, `missing` as for `encode`.
+        same_draws: every row has the draws of the first one, so that its score does not depend on its place."""
         with self._claimed():
-            options = self._evaluate_options(samples, k, seed)
+            options = self._evaluate_options(samples, k, seed, same_draws)
             x, y = self._rows_and_truth(X, truth)
             x, y, gone = self._known(missing, x, y)
             scores = np.empty(len(x))

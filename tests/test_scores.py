@@ -73,6 +73,21 @@ def test_the_contributions_of_columns_add_up_to_the_reconstruction(kind: str, ne
     np.testing.assert_allclose(net.score_rows(X, k=20), -net.bounds(X, 20)["log_likelihood"], rtol=1e-9)
 
 
+@pytest.mark.parametrize("kind", ["gaussian", "value", "heads"])
+def test_with_the_same_draws_a_score_does_not_depend_on_the_rows_place(kind: str, network: Build, device: str) -> None:
+    net, X = network(text_of(kind), device=device), rows_of(kind)
+    for options in ({"samples": 1}, {"samples": 5, "seed": 3}, {"k": 7}):
+        scores = net.score_rows(X, same_draws=True, **options)
+        others = net.score_rows(X, **options)
+        assert np.allclose(net.score_rows(X[::-1], same_draws=True, **options), scores[::-1], rtol=1e-5)
+        assert scores[0] == pytest.approx(others[0], rel=1e-6)  # the first row's draws
+        assert np.abs(scores - others).max() > 1e-3
+        repeated = net.score_rows(np.repeat(X[:1], 40, axis=0), same_draws=True, **options)
+        assert np.allclose(repeated, scores[0], rtol=1e-5)
+        again = net.score_rows(X, **options)  # nothing of it stays
+        assert np.array_equal(again, others)
+
+
 def test_a_contribution_is_the_surprise_of_its_value(network: Build) -> None:
     net, X = network(text_of("gaussian")), rows_of("gaussian")
     one = net.score_rows(X, contributions=True)[1]

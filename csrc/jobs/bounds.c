@@ -20,7 +20,7 @@ typedef struct row_sums {
 typedef struct bounds_job {
     dn_plan *plan;
     int draws;
-    uint64_t seed;
+    const dn_evaluate_options *how;
     row_sums *rows;                      /* of the pass */
     double *reconstruction, *drawn, *kl; /* of its draws */
     float *loss;
@@ -72,8 +72,9 @@ static void bounds_losses(bounds_job *j, size_t n) {
 }
 
 /* The noise of a pass: for draws from number `first` on of rows from `at` on. */
-static void bounds_noise(const dn_plan *p, uint64_t seed, size_t at, int first) {
-    const dn_step step = {.seed = seed, .pass = at, .at = (uint64_t)first};
+static void bounds_noise(dn_plan *p, const dn_evaluate_options *how, size_t at, int first) {
+    const dn_step step = {.seed = how->seed, .pass = how->same_draws ? 0 : at, .at = (uint64_t)first};
+    p->run.same_draws = how->same_draws;
     p->net->ops->set_step(p->net->pool, p->step, &step);
 }
 
@@ -81,7 +82,7 @@ static void bounds_noise(const dn_plan *p, uint64_t seed, size_t at, int first) 
 static dn_status bounds_draw(bounds_job *j, const dn_rows *placed, size_t at, int first, int draws) {
     dn_plan *p = j->plan;
     const dn_net *net = p->net;
-    bounds_noise(p, j->seed, at, first);
+    bounds_noise(p, j->how, at, first);
     DN_TRY(dn_plan_forward(
         p, &(dn_pass){.first = net->sampling_layer, .last = p->n_layers - 1, .draws = draws, .rows = *placed}));
     bounds_losses(j, placed->n * (size_t)draws);
@@ -110,7 +111,7 @@ static dn_status bounds_pass(bounds_job *j, const dn_rows *rows, size_t at) {
 dn_status dn_job_evaluate_bound(dn_plan *p, int draws, dn_job_sums *sums, const dn_rows *rows, size_t at) {
     dn_pass pass = {.last = p->n_layers - 1, .draws = draws, .rows = dn_job_place_losses(p, rows, at)};
     double *counted = p->run.sums;
-    bounds_noise(p, p->net->state.seed, at, 0);
+    bounds_noise(p, &(dn_evaluate_options){.seed = p->net->state.seed}, at, 0);
     DN_TRY(dn_job_pass(p, &pass));
     dn_draws_weigh(p);
     if (!rows->truth) return DN_OK;
@@ -173,8 +174,8 @@ static dn_status bounds_check(const dn_net *net, const dn_rows *rows, int draws)
     return DN_OK;
 }
 
-dn_status dn_job_bounds(dn_net *net, const dn_rows *rows, int draws, uint64_t seed, dn_bounds *out) {
-    bounds_job j = {.draws = draws, .seed = seed};
+dn_status dn_job_bounds(dn_net *net, const dn_rows *rows, int draws, const dn_evaluate_options *how, dn_bounds *out) {
+    bounds_job j = {.draws = draws, .how = how};
     DN_TRY(bounds_check(net, rows, draws));
     if (!rows->n) return DN_OK;
     DN_TRY(dn_net_bounds_plan(net, rows->n, draws, &j.plan));
@@ -199,5 +200,6 @@ dn_status dn_job_bounds(dn_net *net, const dn_rows *rows, int draws, uint64_t se
 }
 
 dn_status dn_net_bounds(dn_net *net, const dn_rows *rows, int draws, uint64_t seed, dn_bounds *out) {
-    DN_EXCLUSIVE(net, dn_job_bounds(net, rows, draws, seed, out));
+    const dn_evaluate_options how = {.seed = seed};
+    DN_EXCLUSIVE(net, dn_job_bounds(net, rows, draws, &how, out));
 }

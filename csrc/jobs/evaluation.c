@@ -92,11 +92,11 @@ static dn_status evaluation_draw(evaluation *e, const dn_evaluate_options *optio
     double *drawn = values + 2 * n, *log_likelihood = values + 3 * n, means[4];
     dn_report *to = &e->out->measures;
     dn_bounds bounds = {.reconstruction = values, .kl = values + n, .drawn_kl = drawn};
-    DN_TRY(dn_job_bounds(e->net, e->rows, options->samples ? options->samples : 1, options->seed, &bounds));
+    DN_TRY(dn_job_bounds(e->net, e->rows, options->samples ? options->samples : 1, options, &bounds));
     for (size_t r = 0; r < n; r++)
         if (isnan(bounds.kl[r])) bounds.kl[r] = drawn[r];
     bounds = (dn_bounds){.log_likelihood = log_likelihood};
-    if (options->k) DN_TRY(dn_job_bounds(e->net, e->rows, options->k, options->seed, &bounds));
+    if (options->k) DN_TRY(dn_job_bounds(e->net, e->rows, options->k, options, &bounds));
     means[0] = evaluation_mean(values, n), means[1] = evaluation_mean(values + n, n);
     means[2] = -(means[0] + means[1]), means[3] = options->k ? evaluation_mean(log_likelihood, n) : NAN;
     for (int i = 0; i < 4; i++) dn_report_add(to, names[i], means[i]);

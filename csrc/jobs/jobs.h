@@ -65,8 +65,8 @@ typedef struct dn_job_observer {
 } dn_job_observer;
 /* The losses of all rows, as dn_net_evaluate reports them. `observer`: NULL, or who sees each pass. */
 dn_status dn_job_evaluate_all(dn_net *net, const dn_rows *rows, dn_report *report, const dn_job_observer *observer);
-/* dn_net_bounds and dn_net_evaluate_rows, by who uses the network already. */
-dn_status dn_job_bounds(dn_net *net, const dn_rows *rows, int draws, uint64_t seed, dn_bounds *out);
+/* dn_net_bounds and dn_net_evaluate_rows, by who uses the network already. `how`: seed and same_draws. */
+dn_status dn_job_bounds(dn_net *net, const dn_rows *rows, int draws, const dn_evaluate_options *how, dn_bounds *out);
 dn_status dn_job_evaluate_rows(dn_net *net, const dn_rows *rows, float *image, float *latent, float *total);
 
 /* ---- bounds.c ---- */

@@ -22,12 +22,12 @@ static dn_status score_bounds(score_job *j, const dn_evaluate_options *options) 
     double *drawn = dn_alloc(n, sizeof *drawn);
     if (!drawn) return DN_E_MEMORY;
     dn_bounds bounds = {.reconstruction = j->reconstruction, .kl = j->kl, .drawn_kl = drawn, .values = j->out->values};
-    dn_status status = dn_job_bounds(j->net, j->rows, samples, options->seed, &bounds);
+    dn_status status = dn_job_bounds(j->net, j->rows, samples, options, &bounds);
     for (size_t r = 0; r < n && status == DN_OK; r++)
         if (isnan(j->kl[r])) j->kl[r] = drawn[r];
     if (status == DN_OK && options->k && j->out->score)
         status =
-            dn_job_bounds(j->net, j->rows, options->k, options->seed, &(dn_bounds){.log_likelihood = j->out->score});
+            dn_job_bounds(j->net, j->rows, options->k, options, &(dn_bounds){.log_likelihood = j->out->score});
     for (size_t r = 0; r < n && status == DN_OK && j->out->score; r++)
         j->out->score[r] = options->k ? -j->out->score[r] : j->reconstruction[r] + j->kl[r];
     dn_free(drawn);

@@ -113,6 +113,15 @@ static dn_status sampling_plan(dn_layer *l, const dn_run *run) {
     return dn_layer_buffer(l, &st->eps, values);
 }
 
+/* The noise of a pass with draws outside training: of each row, or of the first row for all. */
+static void sampling_row_noise(const dn_layer *l, const dn_run *run, size_t rows, size_t draws, size_t z) {
+    const sampling_state *st = l->state;
+    uint32_t stream = DN_STREAM_ROWS + (uint32_t)l->index;
+    run->ops->row_normals(run->pool, run->step, stream, run->same_draws ? 1 : rows, draws, z, st->eps);
+    if (run->same_draws && rows > 1)
+        run->ops->repeat_rows(run->pool, 1, rows - 1, draws * z, st->eps, st->eps + draws * z);
+}
+
 /* A pass with draws: what is needed of each is in st->drawn and st->kl. */
 static void sampling_draw(dn_layer *l, const dn_run *run) {
     sampling_state *st = l->state;
@@ -120,8 +129,7 @@ static void sampling_draw(dn_layer *l, const dn_run *run) {
     if (!st->given && run->training)
         run->ops->normals(run->pool, run->step, DN_STREAM_LAYER + (uint32_t)l->index, rows * z, st->eps);
     else if (!st->given)
-        run->ops->row_normals(run->pool, run->step, DN_STREAM_ROWS + (uint32_t)l->index, rows / draws, draws, z,
-                              st->eps);
+        sampling_row_noise(l, run, rows / draws, draws, z);
     if (st->mixture.on) {
         dn_mixture_prior_forward(l, run, &st->mixture, sampling_x(l, run), st->eps, st->drawn);
         run->ops->fill(run->pool, rows, NAN, st->kl); /* there is no formula for it */

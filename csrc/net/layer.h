@@ -243,6 +243,7 @@ struct dn_run {
     int time_steps;
     int training;
     int draws; /* row r is draw r % draws of row r / draws; z is drawn then, also outside training. 0: no such pass */
+    int same_draws;           /* 1: the draws of a row are those of every row, outside training */
     const float *row_weights; /* in backward, (rows): factors of the gradients of terms; NULL: 1 */
     int inference;            /* 1: never trains */
     const float *x;           /* (rows, net inputs): what the first layer reads */

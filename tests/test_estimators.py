@@ -1,0 +1,310 @@
+"""The estimators in scikit-learn's conventions."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import ROOT
+
+import darknet_vae as dv
+
+pytest.importorskip("sklearn")
+from sklearn.base import BaseEstimator, clone
+from sklearn.compose import ColumnTransformer
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+QUICK: dict[str, Any] = {"random_state": 0, "max_epochs": 20, "hidden": (16,)}
+ESTIMATORS = [dv.VAE(), dv.Autoencoder(), dv.VAEDetector()]
+
+
+@parametrize_with_checks(ESTIMATORS)
+def test_scikit_learns_own_checks_pass(estimator: BaseEstimator, check: Callable[[BaseEstimator], None]) -> None:
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def X() -> np.ndarray:
+    """400 rows of 6 columns of very different scales, which depend on two numbers."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(400, 2))
+    X = np.concatenate([z, z @ rng.normal(size=(2, 4))], axis=1) + 0.1 * rng.normal(size=(400, 6))
+    return X * [1, 1000, 1e-3, 1, 5, 1] + [0, 1e6, 0, 0, 0, 3]
+
+
+# ---- latents and back
+
+
+@pytest.mark.parametrize("kind", [dv.VAE, dv.Autoencoder])
+def test_two_numbers_explain_columns_that_depend_on_two(kind: Any, X: np.ndarray) -> None:
+    model = kind(latent=2, random_state=0).fit(X[:300])
+    test = X[300:]
+    z = model.transform(test)
+    assert z.shape == (100, 2)
+    error = (model.inverse_transform(z) - test) / X.std(axis=0)
+    assert np.mean(error**2) < 0.15
+    assert list(model.get_feature_names_out()) == [f"{kind.__name__.lower()}{i}" for i in range(2)]
+    assert len(model.loss_curve_) == model.n_iter_ == 200 and model.loss_curve_[-1] < model.loss_curve_[0]
+    assert model.history_["total_loss"] == model.loss_curve_
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_type_of_the_numbers_stays(dtype: Any, X: np.ndarray) -> None:
+    given = X.astype(dtype)
+    for kind in (dv.VAE, dv.Autoencoder):
+        model = kind(**QUICK)
+        z = model.fit_transform(given)
+        back = model.inverse_transform(z)
+        for array in (z, back, model.sample(5), model.impute(given)):
+            assert array.dtype == dtype and array.flags.c_contiguous
+
+
+def test_the_same_seed_gives_the_same_bytes_and_none_another_training(X: np.ndarray) -> None:
+    for seed in (3, np.int64(3)):
+        a, b = (dv.VAE(**{**QUICK, "random_state": seed}).fit(X) for _ in range(2))
+        assert a.transform(X).tobytes() == b.transform(X).tobytes()
+        assert a.sample(10, random_state=1).tobytes() == b.sample(10, random_state=1).tobytes()
+    for make in (np.random.default_rng, np.random.RandomState):
+        a, b = (dv.VAE(**{**QUICK, "random_state": make(3)}).fit(X) for _ in range(2))
+        assert a.transform(X).tobytes() == b.transform(X).tobytes()
+    a, b = (dv.VAE(**{**QUICK, "random_state": None}).fit(X) for _ in range(2))
+    assert not np.array_equal(a.transform(X), b.transform(X)) and not np.array_equal(a.sample(5), a.sample(5))
+    with pytest.raises(ValueError, match="random_state=-1"):
+        dv.VAE(random_state=-1).fit(X)
+
+
+def test_numpys_global_random_state_is_neither_read_nor_changed(X: np.ndarray) -> None:
+    np.random.seed(0)
+    before = pickle.dumps(np.random.get_state())
+    model = dv.VAE(max_epochs=1).fit(X)
+    model.sample(3)
+    assert pickle.dumps(np.random.get_state()) == before
+    np.random.seed(0)
+    assert not np.array_equal(model.transform(X), dv.VAE(max_epochs=1).fit(X).transform(X))
+
+
+def test_threads_do_not_change_a_bit(X: np.ndarray) -> None:
+    one, two = (dv.VAE(**QUICK, threads=threads).fit(X) for threads in (1, 2))
+    assert np.array_equal(one.transform(X), two.transform(X))
+
+
+@pytest.mark.parametrize("kind", [dv.VAE, dv.Autoencoder, dv.VAEDetector])
+def test_a_row_has_its_values_whatever_rows_come_with_it(kind: Any) -> None:
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(700, 100))
+    model = kind(random_state=0, max_epochs=1).fit(X)
+    for call in [model.score_samples, *([model.transform] if hasattr(model, "transform") else [])]:
+        whole = call(X)
+        for rows in (slice(0, 1), slice(3, 20), slice(5, 62), slice(100, 500), slice(699, None, -1)):
+            assert np.array_equal(call(X[rows]), whole[rows])
+
+
+# ---- scores
+
+
+def test_the_score_is_the_mean_elbo_in_the_units_of_the_columns(X: np.ndarray) -> None:
+    model = dv.VAE(latent=2, random_state=0, max_epochs=100).fit(X)
+    scores = model.score_samples(X)
+    assert model.score(X) == pytest.approx(scores.mean())
+    # a Gaussian's ln p, which this almost is: six columns of two numbers and noise
+    covariance = np.cov(X.T)
+    away = X - X.mean(axis=0)
+    gaussian = -0.5 * (
+        np.einsum("ij,jk,ik->i", away, np.linalg.inv(covariance), away) + np.linalg.slogdet(2 * np.pi * covariance)[1]
+    )
+    assert gaussian.mean() - 2 < model.score(X) < gaussian.mean() + 0.5
+    assert np.corrcoef(scores, gaussian)[0, 1] > 0.9
+    # a column in another unit: its density changes by that factor, and nothing else does
+    other = dv.VAE(latent=2, random_state=0, max_epochs=100).fit(X * [1, 1, 1, 1024, 1, 1])
+    assert other.score(X * [1, 1, 1, 1024, 1, 1]) == pytest.approx(model.score(X) - np.log(1024), abs=1e-3)
+
+
+def test_sampled_rows_look_like_the_training_rows(X: np.ndarray) -> None:
+    for kind in (dv.VAE, dv.Autoencoder):
+        drawn = kind(latent=2, random_state=0).fit(X).sample(2000, random_state=0)
+        assert drawn.shape == (2000, 6)
+        assert np.allclose(drawn.mean(axis=0), X.mean(axis=0), atol=0.2 * X.std(axis=0))
+        assert np.allclose(drawn.std(axis=0) / X.std(axis=0), 1, atol=0.25)
+        assert np.allclose(np.corrcoef(drawn.T), np.corrcoef(X.T), atol=0.2)
+
+
+def test_likelihoods_and_scalings(X: np.ndarray) -> None:
+    for likelihood in ("gaussian", "laplace", "student_t", "sse"):
+        model = dv.VAE(likelihood=likelihood, scaling="robust", **QUICK).fit(X)
+        assert np.isfinite(model.score(X)) and model.sample(3).shape == (3, 6)
+    bits = (X - X.mean(axis=0) > 0).astype(float)
+    model = dv.VAE(likelihood="bernoulli", **QUICK).fit(bits)
+    assert set(np.unique(model.sample(50, random_state=0))) <= {0.0, 1.0}
+    assert -6 * np.log(2) < model.score(bits) < 0
+    with pytest.raises(ValueError, match="wants 0 to 1"):
+        dv.VAE(likelihood="bernoulli").fit(X)
+
+
+# ---- unusual rows
+
+
+def test_a_detector_finds_rows_that_lie_elsewhere(X: np.ndarray) -> None:
+    odd = X[:20].copy()
+    odd[:, 3] += 8 * X[:, 3].std() * np.sign(odd[:, 3])
+    both = np.concatenate([X[20:], odd])
+    detector = dv.VAEDetector(contamination=0.05, random_state=0).fit(both)
+    found = detector.predict(both)
+    assert found.dtype.kind == "i" and set(found) == {-1, 1}
+    assert (found == -1).sum() == 20 and (found[-20:] == -1).sum() >= 17
+    assert np.array_equal(found == -1, detector.decision_function(both) < 0)
+    assert np.allclose(detector.score_samples(both) - detector.offset_, detector.decision_function(both))
+    assert np.array_equal(dv.VAEDetector(contamination=0.05, random_state=0).fit_predict(both), found)
+    assert (detector.contributions(odd).argmax(axis=1) == 3).mean() > 0.8
+    auto = dv.VAEDetector(contamination="auto", random_state=0).fit(both)
+    assert 10 <= (auto.predict(both) == -1).sum() <= 60
+
+
+def test_a_wrong_contamination_is_named(X: np.ndarray) -> None:
+    for wrong in (0, 0.6, "many"):
+        with pytest.raises(ValueError, match="contamination"):
+            dv.VAEDetector(contamination=wrong).fit(X)
+
+
+# ---- missing cells
+
+
+def test_missing_cells_are_accepted_where_they_are_enabled(X: np.ndarray) -> None:
+    gaps = X.copy()
+    gaps[5, 3] = np.nan
+    for kind in (dv.VAE, dv.Autoencoder, dv.VAEDetector):
+        with pytest.raises(ValueError, match=r"Input X contains NaN, in column 3, row 5; \w+\(missing=True\) accepts"):
+            kind(**QUICK).fit(gaps)
+        model = kind(missing=True, **QUICK).fit(gaps)
+        assert np.isfinite(model.score_samples(gaps)).all()
+        with pytest.raises(ValueError, match="infinity"):
+            model.fit(np.where(np.isnan(gaps), np.inf, gaps))
+        model = kind(missing=True, **QUICK).fit(X)  # only later ones
+        assert np.isfinite(model.score_samples(gaps)).all()
+
+
+def test_imputed_cells_are_closer_than_the_mean_and_others_untouched(X: np.ndarray) -> None:
+    gaps = X.copy()
+    gone = np.random.default_rng(0).random(X.shape) < 0.1
+    gaps[gone] = np.nan
+    for train in (X, gaps):
+        model = dv.VAE(latent=2, random_state=0, missing=True).fit(train)
+        filled = model.impute(gaps)
+        assert np.array_equal(filled[~gone], X[~gone])
+        scale = X.std(axis=0)
+        error, plain = (((at - X) / scale)[gone] for at in (filled, np.broadcast_to(X.mean(axis=0), X.shape)))
+        assert np.sqrt(np.mean(error**2)) < 0.6 * np.sqrt(np.mean(plain**2))
+    assert np.array_equal(dv.VAE(**QUICK).fit(X).impute(X), X)
+
+
+# ---- training
+
+
+def test_early_stopping_keeps_the_best_epoch(X: np.ndarray) -> None:
+    model = dv.VAE(random_state=0, early_stopping=True, n_iter_no_change=3, tol=0.05).fit(X)
+    assert model.history_.stopped == "patience" and model.n_iter_ < 200
+    assert model.history_.kept_epoch == int(np.argmin(model.history_.valid_loss)) + 1 or model.history_.kept_epoch > 0
+    given = dv.VAE(random_state=0, early_stopping=True, n_iter_no_change=3, tol=0.05).fit(X[:300], X_valid=X[300:])
+    assert given.history_.stopped == "patience"
+    with pytest.raises(ValueError, match="less than one row"):
+        dv.VAE(early_stopping=True).fit(X[:5])
+
+
+def test_warm_start_goes_on(X: np.ndarray) -> None:
+    twice = dv.VAE(**{**QUICK, "max_epochs": 5}, warm_start=True).fit(X).fit(X)
+    assert twice.n_iter_ == len(twice.loss_curve_) == 10
+    assert twice.loss_curve_[9] < twice.loss_curve_[0]
+    fresh = dv.VAE(**{**QUICK, "max_epochs": 5}).fit(X).fit(X)
+    assert fresh.n_iter_ == 5
+
+
+def test_a_cfg_is_a_path_or_a_text() -> None:
+    table = dv.load_table(ROOT / "data" / "digits.csv", label_column="label")
+    X = table.X[:200]
+    path = ROOT / "cfg" / "vae_digits.cfg"
+    models = [dv.VAE(cfg=cfg, max_epochs=2, random_state=0).fit(X) for cfg in (path, str(path), path.read_text())]
+    net = dv.Network(path, seed=0)
+    net.train(X / np.float32(16), 2)
+    for model in models:
+        assert np.allclose(model.transform(X), net.encode(X / np.float32(16))[0], atol=1e-6)
+        assert model.reconstruct(X).min() >= 0 and 8 < model.reconstruct(X).max() <= 16
+    with pytest.raises(ValueError, match="X has 30 features, but the cfg of VAE is expecting 64 features"):
+        dv.VAE(cfg=path).fit(X[:, :30])
+    with pytest.raises(ValueError, match="latent=3 beside cfg="):
+        dv.VAE(latent=3, cfg=path).fit(X)
+
+
+def test_wrong_arguments_are_named(X: np.ndarray) -> None:
+    for wrong in ({"latent": 0}, {"beta": -1}, {"likelihood": "normal"}, {"max_epochs": 2.5}, {"tol": "x"}):
+        name = next(iter(wrong))
+        with pytest.raises(ValueError, match=name):
+            dv.VAE(**wrong).fit(X)
+    with pytest.raises(ValueError, match="latent=6: it must be below"):
+        dv.Autoencoder(latent=6).fit(X)
+    with pytest.raises(NotFittedError, match="fit"):
+        dv.VAE().transform(X)
+    with pytest.raises(ValueError, match="X has 4 features, but VAE is expecting 6"):
+        dv.VAE(**QUICK).fit(X).transform(X[:, :4])
+
+
+# ---- with the rest of scikit-learn
+
+
+def test_pipelines_searches_and_clones(X: np.ndarray) -> None:
+    pipe = make_pipeline(StandardScaler(), dv.VAE(latent=2, **QUICK))
+    assert pipe.fit_transform(X).shape == (400, 2) and list(pipe.get_feature_names_out()) == ["vae0", "vae1"]
+    assert cross_val_score(dv.VAE(**QUICK), X, cv=3).shape == (3,)
+    search = GridSearchCV(dv.VAE(**QUICK), {"latent": [1, 3]}, cv=2, n_jobs=2).fit(X)
+    assert search.best_params_["latent"] in (1, 3) and np.isfinite(search.cv_results_["mean_test_score"]).all()
+    model = dv.VAE(beta=0.5, hidden=(8, 4), random_state=1)
+    assert clone(model.fit(X)).get_params() == model.get_params() and not hasattr(clone(model), "network_")
+    columns = ColumnTransformer(
+        [("a", dv.VAE(latent=1, **QUICK), [0, 1, 2]), ("b", dv.Autoencoder(latent=1, **QUICK), [3, 4, 5])]
+    )
+    assert columns.fit_transform(X).shape == (400, 2)
+    assert list(columns.get_feature_names_out()) == ["a__vae0", "b__autoencoder0"]
+
+
+def test_a_pickle_is_exact_and_goes_on_training(X: np.ndarray) -> None:
+    for kind in (dv.VAE, dv.Autoencoder, dv.VAEDetector):
+        model = kind(warm_start=True, **QUICK).fit(X)
+        copy = pickle.loads(pickle.dumps(model))
+        assert np.array_equal(copy.score_samples(X), model.score_samples(X))
+        if kind is dv.VAE:
+            assert np.array_equal(copy.fit(X).transform(X), model.fit(X).transform(X))
+
+
+def test_data_frames_give_data_frames(X: np.ndarray) -> None:
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(X, columns=list("abcdef"), index=np.arange(400) + 7)
+    model = dv.VAE(latent=2, **QUICK).set_output(transform="pandas").fit(frame)
+    z = model.transform(frame)
+    assert list(z.columns) == ["vae0", "vae1"] and z.index.equals(frame.index)
+    assert list(model.feature_names_in_) == list("abcdef")
+    with pytest.raises(ValueError, match="feature names"):
+        model.transform(frame.rename(columns={"a": "x"}))
+
+
+# ---- without scikit-learn
+
+
+def test_the_package_loads_neither_scikit_learn_nor_pandas() -> None:
+    code = "import sys, darknet_vae as dv; dv.Network; print({'sklearn', 'pandas', 'scipy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "set()", done.stderr
+
+
+def test_without_scikit_learn_the_error_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "sklearn.py").write_text("raise ImportError('No module named sklearn')")
+    code = "import darknet_vae as dv\nfrom darknet_vae import *\ntry: dv.VAE\nexcept ImportError as e: print(type(e).__name__, e)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert done.stdout.startswith("MissingPackageError") and "pip install 'darknet-vae[sklearn]'" in done.stdout, done.stderr

@@ -198,6 +198,8 @@ typedef struct dn_rows {
     size_t n;
     const float *x;     /* (n, inputs) */
     const float *truth; /* (n, truths) for losses; NULL: x */
+    /* (n, inputs): for decoding latents with a [condition], rows of which only its columns are read; NULL: none */
+    const float *condition;
 } dn_rows;
 
 /* One step by hand, with at most `batch` rows. Without a truth no loss is computed. */
@@ -250,7 +252,8 @@ DN_API dn_status dn_net_reconstruct(dn_net *net, const dn_rows *rows, float *out
 /* mean or log_variance may be NULL; log-variances are bounded beyond 10 (docs/numerics.md). An autoencoder without a
  * sampling layer gives its code as the mean and log 0 as the log-variance. */
 DN_API dn_status dn_net_encode(dn_net *net, const dn_rows *rows, float *mean, float *log_variance);
-/* Here x holds latent vectors, (n, latent_size). */
+/* Here x holds latent vectors, (n, latent_size). With a [condition], rows->condition has its columns: DN_E_USAGE
+ * without; those columns of `out` are as given. */
 DN_API dn_status dn_net_decode(dn_net *net, const dn_rows *rows, float *out);
 DN_API dn_status dn_net_evaluate(dn_net *net, const dn_rows *rows, dn_report *report);
 /* The same losses for each row, (n) values each, or NULL: rows unlike the training data have a higher loss. Not for

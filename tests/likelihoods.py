@@ -174,6 +174,19 @@ HEADS: dict[str, Head] = {
 """One of each type and source of its spread."""
 
 
+def coded(kinds: str, rows: int, random: np.random.Generator, missing: float = 0.1) -> A:
+    """Rows of [columns] with these kinds, some of whose values are missing."""
+    columns = []
+    for kind in kinds.split(","):
+        if kind == "number":
+            columns.append(random.normal(size=rows))
+        else:
+            columns.append(random.integers(2 if kind == "yes_no" else int(kind.split(":")[1]), size=rows).astype(float))
+    x = np.stack(columns, axis=1)
+    x[random.random(x.shape) < missing] = np.nan
+    return x.astype(np.float32)
+
+
 def several(heads: list[Head]) -> str:
     """[cost] layers that share an output, with their columns of the truth one after another."""
     text, at = "", 0

@@ -30,6 +30,7 @@ SSE = "[cost]\ntype=sse\n"
 LINEAR = "[convolutional]\nfilters={}\nsize=1\nactivation=linear\n"
 FLAT = "[connected]\noutput=52\nactivation=linear\n"
 SEQUENCE = "[net]\nbatch=3\ntime_steps=3\ninputs=7\n"
+KINDS = "number,number,yes_no,category:3,category:5,number"  # of [columns]
 NETWORKS: dict[str, str] = {
     "connected": "[net]\nbatch=3\ninputs=7\n" + DENSE + "[connected]\noutput=3\nactivation=logistic\nbatch_normalize=1\n"
     "[route]\nlayers=-1,-2\n" + DENSE + SSE,
@@ -99,6 +100,14 @@ NETWORKS: dict[str, str] = {
     + LINEAR.format(4)
     + "[iseg]\nclasses=2\nids=2\n",
     "cost": "[net]\nbatch=3\ninputs=7\n" + DENSE + "[cost]\ntype=sse\n" + DENSE + "[cost]\ntype=smooth\nscale=0.5\n",
+    "columns": f"[net]\nbatch=3\n[columns]\nkinds={KINDS}\nmissing=1\n"
+    + DENSE
+    + "[connected]\noutput=12\nactivation=linear\n[cost]\ntype=columns\n",
+    "condition": f"[net]\nbatch=3\n[columns]\nkinds={KINDS}\nnames=a,b,c,d,e,f\n"
+    + DENSE
+    + "[condition]\ncolumns=c,0\n"
+    + DENSE
+    + "[condition]\ncolumns=d\n[connected]\noutput=7\nactivation=linear\n[cost]\ntype=columns\n",
 }
 # Batch normalisation over vectors and maps of one pixel, and at every step of sequences.
 PIXEL = "[net]\nbatch=3\nheight=1\nwidth=1\nchannels=7\n"
@@ -139,8 +148,10 @@ class Problem:
         self.x = random.normal(size=(rows, net.inputs)).astype(np.float32)
         truths = net._info().truths
         self.truth = random.uniform(0.1, 0.9, size=(rows, truths)).astype(np.float32) if truths else None
+        if net.layers[0].type == "columns":
+            self.x = self.truth = likelihoods.coded(KINDS, rows, random)
         probabilities = net._info().logits or any(layer.type == "logistic" for layer in net.layers)
-        if self.truth is not None and not probabilities:
+        if self.truth is not None and self.truth is not self.x and not probabilities:
             self.truth[:, ::3] += 2  # some errors beyond 1, for the smooth loss
         heads = detectors.heads(net)
         if heads:
@@ -231,7 +242,7 @@ def problem_of(kind: str, rows: int, network: Build, **options: object) -> Probl
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_gradient_of_layer(kind: str, rows: int, device: str, network: Build) -> None:
     problem = problem_of(kind, rows, network, device=device)
-    assert sum(layer.type == kind for layer in problem.net.layers) >= 2
+    assert sum(layer.type == kind for layer in problem.net.layers) >= (2 if kind != "columns" else 1)
     check(problem, problem.gradients(), together=device != "cpu")
 
 
@@ -283,7 +294,7 @@ def shared(kind: str, truths: int) -> str:
     return "".join(out)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in NETWORKS if kind not in HEADS])
+@pytest.mark.parametrize("kind", [kind for kind in NETWORKS if kind not in (*HEADS, "columns", "condition")])
 def test_gradient_of_layer_whose_input_and_output_have_other_readers(kind: str, network: Build) -> None:
     net = network(shared(kind, network(NETWORKS[kind]).truths))
     assert sum(layer.type == "route" for layer in net.layers) >= 2

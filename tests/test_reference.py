@@ -22,7 +22,7 @@ ACTIVATIONS = [
     "linear", "logistic", "loggy", "relu", "elu", "selu", "relie", "ramp", "leaky", "tanh", "plse", "hardtan", "lhtan", "stair",
 ]  # fmt: skip
 DRAWN = {"dropout", "sampling"}  # random numbers, or the identity
-OURS_ALONE = {"reshape"}
+OURS_ALONE = {"reshape", "columns", "condition"}
 IMAGE_KINDS = [
     "convolutional", "convolutional", "deconvolutional", "local", "maxpool", "avgpool", "upsample", "route", "shortcut",
     "activation", "batchnorm", "reorg", "crop", "l2norm", "normalization", "softmax", "crnn", "connected", "rnn", "gru", "lstm",

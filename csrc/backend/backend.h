@@ -5,6 +5,7 @@
  * from the device and can be recorded once and replayed. */
 #ifndef DN_BACKEND_H
 #define DN_BACKEND_H
+#include "base/host_device.h"
 #include "base/pool.h"
 #include "base/status.h"
 
@@ -68,7 +69,25 @@ typedef struct dn_head {
     size_t classes;            /* categorical: logits per column, whose truth is a code from 0 on; 0: one-hot truth */
     size_t groups;             /* categorical, one-hot: the columns are so many groups of equal size */
     size_t x_step, truth_step; /* floats from row to row of x and gradient, and of the truth */
+    /* categorical, codes of columns with different numbers of classes, the largest of which is `classes`: the logits of
+     * column c are those from starts[c] to before starts[c + 1], (columns + 1), and `logits` is their number. NULL:
+     * `classes` in every column */
+    const int *starts;
+    size_t logits;
 } dn_head;
+
+/* What a value of `expand` is, by the value x of a column that it is made of: from 0 on, 1 where x is this code and 0
+ * elsewhere; or one of these. Where x is NaN, which is a missing value, all but DN_EXPAND_MISSING are 0. */
+enum {
+    DN_EXPAND_NUMBER = -1,  /* x */
+    DN_EXPAND_MISSING = -2, /* 1 where x is missing, else 0 */
+    DN_EXPAND_SIGN = -3     /* -1 for 0, 1 for 1 */
+};
+DN_HD float dn_expanded(int as, float x) {
+    if (x != x) return as == DN_EXPAND_MISSING ? 1.0f : 0.0f;
+    if (as >= 0) return x == (float)as ? 1.0f : 0.0f;
+    return as == DN_EXPAND_NUMBER ? x : as == DN_EXPAND_SIGN ? 2 * x - 1 : 0;
+}
 
 /* Precision of the factors in matrix products; sums and everything else are float32. TF32 has 10 bits of mantissa,
  * bfloat16 has 7. */

@@ -170,6 +170,10 @@ DN_OP(REQUIRED, gather,
 DN_OP(REQUIRED, scatter_add,
       (size_t rows, size_t n_in, size_t n_out, const int *index, float a, const float *dy, float *dx),
       (rows, n_in, n_out, index, a, dy, dx))
+/* y (rows, n_out): value o is dn_expanded(as[o], ...) of the value column[o] of x (rows, n_in); column, as (n_out) */
+DN_OP(REQUIRED, expand,
+      (size_t rows, size_t n_in, size_t n_out, const int *column, const int *as, const float *x, float *y),
+      (rows, n_in, n_out, column, as, x, y))
 
 /* ---- random numbers ---- */
 
@@ -243,7 +247,8 @@ DN_OP(REQUIRED, loss,
       (likelihood, n, x, truth, error, gradient, sum))
 /* The likelihood of some columns of the truth; truth points at the first of them, x and gradient at the first of its
  * parameters. Row r of x is (columns); DN_SPREAD_VALUE: [location (columns) | spread (columns)]; categorical:
- * (columns, classes) with codes, (groups, columns / groups) with one-hot truth (or other weights, as -t log p).
+ * (columns, classes) with codes, or head->starts (in the backend's memory) where columns differ in their classes;
+ * (groups, columns / groups) with one-hot truth (or other weights, as -t log p).
  * spread: 1 or `columns` learned numbers, NULL for the other kinds of it.
  *
  * loss (rows): -log p of the row is added. gradient: set, the derivative of the loss, times row_weight of the row

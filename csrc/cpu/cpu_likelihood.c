@@ -70,6 +70,19 @@ static double values_block(const likelihood_job *j, size_t first, size_t rows) {
     return all;
 }
 
+/* Codes of columns with different numbers of classes: a column of up to BLOCK rows at a time. */
+static void sized_block(const likelihood_job *j, size_t first, size_t rows) {
+    const dn_head *h = j->head;
+    const float *weight = j->row_weight ? j->row_weight + first : NULL;
+    double losses[BLOCK] = {0};
+    for (size_t c = 0; c < h->columns; c++) {
+        size_t at = first * h->x_step + (size_t)h->starts[c], n = (size_t)(h->starts[c + 1] - h->starts[c]);
+        j->kernels->codes_by_row(rows, n, weight, j->x + at, h->x_step, j->truth + first * h->truth_step + c,
+                                 h->truth_step, j->gradient ? j->gradient + at : NULL, losses);
+    }
+    for (size_t i = 0; j->loss && i < rows; i++) j->loss[first + i] += (float)losses[i];
+}
+
 static double categorical_row(const likelihood_job *j, size_t r) {
     const dn_head *h = j->head;
     size_t groups = h->classes ? h->columns : h->groups, n = h->classes ? h->classes : h->columns / groups;
@@ -82,6 +95,11 @@ static double categorical_row(const likelihood_job *j, size_t r) {
 static double likelihood_rows(const void *context, size_t from, size_t to) {
     const likelihood_job *j = context;
     double all = 0;
+    for (size_t r = from, n; j->head->starts && r < to; r += n) {
+        n = to - r < BLOCK ? to - r : BLOCK;
+        sized_block(j, r, n);
+    }
+    if (j->head->starts) return 0;
     if (j->head->likelihood.kind == DN_LOSS_CATEGORICAL) {
         for (size_t r = from; r < to; r++) {
             double loss = categorical_row(j, r);
@@ -123,7 +141,7 @@ void cpu_likelihood(dn_pool *pool, const dn_head *head, const float *x, const fl
     float *fixed = job.values.fixed, *const one[DN_SCALES] = {fixed, fixed + 1, fixed + 2, fixed + 3};
     if (head->spread == DN_SPREAD_FIXED) dn_fixed_scales(&job.values.of, fixed);
     if (head->spread == DN_SPREAD_ONE) job.kernels->scales(&job.values.of, 1, spread, one);
-    size_t row = head->columns * dn_head_parameters(head);
+    size_t row = dn_head_values(head);
     double sum = dn_range_sum(pool, head->rows, dn_grain_of(4 * row), likelihood_rows, &job);
     if (!spread_gradient) return;
     if (head->spread == DN_SPREAD_ONE) *spread_gradient += (float)(sum * fixed[DN_SCALE_SLOPE]);
@@ -143,10 +161,10 @@ static void mean_row(const dn_head *h, const float *x, float *out) {
     dn_loss kind = h->likelihood.kind;
     size_t n = h->columns, size = kind == DN_LOSS_CATEGORICAL && !h->classes ? n / h->groups : 1;
     if (kind == DN_LOSS_CATEGORICAL && h->classes) {
-        for (size_t c = 0; c < n; c++, x += h->classes) {
-            size_t most = 0;
-            for (size_t i = 1; i < h->classes; i++) most = x[i] > x[most] ? i : most;
-            out[c] = (float)most;
+        for (size_t c = 0; c < n; c++) {
+            size_t classes = h->starts ? (size_t)(h->starts[c + 1] - h->starts[c]) : h->classes, most = 0;
+            for (size_t i = 1; i < classes; i++) most = x[i] > x[most] ? i : most;
+            out[c] = (float)most, x += classes;
         }
     } else if (kind == DN_LOSS_CATEGORICAL) {
         for (size_t g = 0; g < h->groups; g++) k->softmax(size, 1, x + g * size, out + g * size);
@@ -162,7 +180,7 @@ static void mean_rows(const void *context, size_t from, size_t to) {
 
 void cpu_likelihood_mean(dn_pool *pool, const dn_head *head, const float *x, size_t out_step, float *out) {
     mean_job job = {head, x, out_step, out};
-    size_t row = head->columns * dn_head_parameters(head);
+    size_t row = dn_head_values(head);
     dn_range_run(pool, head->rows, dn_grain_of(8 * row), mean_rows, &job);
 }
 

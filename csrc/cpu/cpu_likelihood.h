@@ -35,6 +35,9 @@ typedef struct dn_likelihood_kernels {
     /* -log p of softmaxes over n logits each: with n weights of the classes for each one, or with a code. */
     double (*one_hots)(size_t groups, size_t n, float weight, const float *x, const float *truth, float *gradient);
     double (*codes)(size_t groups, size_t n, float weight, const float *x, const float *truth, float *gradient);
+    /* The same with a code for one softmax in each row: losses (rows) are added to. row_weight NULL: 1. */
+    void (*codes_by_row)(size_t rows, size_t n, const float *row_weight, const float *x, size_t x_step,
+                         const float *truth, size_t truth_step, float *gradient, double *losses);
 } dn_likelihood_kernels;
 DN_PER_ISA_EXTERN(dn_likelihood_kernels, dn_likelihood_kernels);
 

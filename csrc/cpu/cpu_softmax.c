@@ -44,6 +44,28 @@ void cpu_scatter_add(dn_pool *pool, size_t rows, size_t n_in, size_t n_out, cons
             if (index[i] >= 0) dx[index[i]] += a * dy[i];
 }
 
+typedef struct expand_job {
+    size_t n_in, n_out;
+    const int *column, *as;
+    const float *x;
+    float *y;
+} expand_job;
+
+static void expand_rows(const void *context, size_t from, size_t to) {
+    const expand_job *j = context;
+    for (size_t r = from; r < to; r++) {
+        const float *x = j->x + r * j->n_in;
+        float *y = j->y + r * j->n_out;
+        for (size_t o = 0; o < j->n_out; o++) y[o] = dn_expanded(j->as[o], x[j->column[o]]);
+    }
+}
+
+void cpu_expand(dn_pool *pool, size_t rows, size_t n_in, size_t n_out, const int *column, const int *as, const float *x,
+                float *y) {
+    expand_job job = {n_in, n_out, column, as, x, y};
+    dn_range_run(pool, rows, dn_grain_of(n_out), expand_rows, &job);
+}
+
 typedef struct softmax_job {
     const dn_softmax_shape *shape;
     float temperature;

@@ -351,32 +351,35 @@ static double code(size_t n, float weight, const float *x, float truth, float *g
     return log(sum) - (x[at] - largest);
 }
 
-/* Softmaxes over up to FEW logits side by side, one in each lane: x and truth turned, (n, VL). */
-enum { FEW = 16 };
+/* Softmaxes over a few logits side by side, one in each lane: x and truth turned, (n, VL). Those of a row are computed
+ * so with up to FEW logits, those of rows with up to MORE. */
+enum { FEW = 16, MORE = 32 };
 
-INLINE void turned(size_t lanes_used, size_t n, const float *x, vec to[FEW]) {
-    float all[FEW][VL] __attribute__((aligned(64))) = {{0}};
+INLINE void turned(size_t lanes_used, size_t n, const float *x, size_t step, vec to[MORE]) {
+    float all[MORE][VL] __attribute__((aligned(64)));
+    memset(all, 0, n * sizeof *all);
     for (size_t g = 0; g < lanes_used; g++)
-        for (size_t i = 0; i < n; i++) all[i][g] = x[g * n + i];
+        for (size_t i = 0; i < n; i++) all[i][g] = x[g * step + i];
     memcpy(to, all, n * sizeof *all);
 }
 
-INLINE void turned_back(size_t lanes_used, size_t n, const vec *from, float *x) {
-    float all[FEW][VL] __attribute__((aligned(64)));
+INLINE void turned_back(size_t lanes_used, size_t n, const vec *from, float *x, size_t step) {
+    float all[MORE][VL] __attribute__((aligned(64)));
     memcpy(all, from, n * sizeof *all);
     for (size_t g = 0; g < lanes_used; g++)
-        for (size_t i = 0; i < n; i++) x[g * n + i] = all[i][g];
+        for (size_t i = 0; i < n; i++) x[g * step + i] = all[i][g];
 }
 
-/* Up to VL softmaxes; codes NULL: `truth` has n weights for each. */
-INLINE vec few_losses(size_t groups, size_t n, float weight, const float *x, const float *truth, const float *codes,
-                      float *gradient) {
-    vec v[FEW], t[FEW], e[FEW], zero = {0}, one = splat(1), most, sum = zero, share = zero, loss = zero;
+/* Up to VL softmaxes, from one to the next `step` floats of x and gradient; codes NULL: `truth` has n weights for each
+ * of them, n being the step. */
+INLINE vec few_losses(size_t groups, size_t n, size_t step, vec weight, const float *x, const float *truth,
+                      const float *codes, float *gradient) {
+    vec v[MORE], t[MORE], e[MORE], zero = {0}, one = splat(1), most, sum = zero, share = zero, loss = zero;
     vec code = codes ? load_n(codes, groups) : zero, none = zero;
-    turned(groups, n, x, v);
+    turned(groups, n, x, step, v);
     most = v[0];
     for (size_t i = 1; i < n; i++) most = select(v[i] > most, v[i], most);
-    if (!codes) turned(groups, n, truth, t);
+    if (!codes) turned(groups, n, truth, n, t);
     for (size_t i = 0; i < n; i++) {
         v[i] -= most, e[i] = vec_exp(v[i]), sum += e[i];
         if (codes) t[i] = select(code == (float)i, one, zero);
@@ -388,7 +391,7 @@ INLINE vec few_losses(size_t groups, size_t n, float weight, const float *x, con
     ivec known = share == share;
     vec factor = weight * share / sum;
     for (size_t i = 0; gradient && i < n; i++) v[i] = select(known, factor * e[i] - weight * t[i] + none, zero);
-    if (gradient) turned_back(groups, n, v, gradient);
+    if (gradient) turned_back(groups, n, v, gradient, step);
     return select(known, loss + none, zero);
 }
 
@@ -396,7 +399,7 @@ static double few(size_t groups, size_t n, float weight, const float *x, const f
                   float *gradient) {
     dvec sum = {{0}, {0}};
     EACH_VECTOR(g, groups, left) {
-        vec loss = few_losses(left < VL ? left : VL, n, weight, x + g * n, codes ? NULL : truth + g * n,
+        vec loss = few_losses(left < VL ? left : VL, n, n, splat(weight), x + g * n, codes ? NULL : truth + g * n,
                               codes ? codes + g : NULL, gradient ? gradient + g * n : NULL);
         add(&sum, widen(first_lanes(loss, left)));
     }
@@ -419,5 +422,22 @@ static double codes(size_t groups, size_t n, float weight, const float *x, const
     return loss;
 }
 
-const dn_likelihood_kernels CAT(dn_likelihood_kernels, DN_ISA) = {loss,           scales,   values,
-                                                                  column_spreads, one_hots, codes};
+static void codes_by_row(size_t rows, size_t n, const float *row_weight, const float *x, size_t x_step,
+                         const float *truth, size_t truth_step, float *gradient, double *losses) {
+    for (size_t r = 0; n > MORE && r < rows; r++)
+        losses[r] += code(n, row_weight ? row_weight[r] : 1, x + r * x_step, truth[r * truth_step],
+                          gradient ? gradient + r * x_step : NULL);
+    if (n > MORE) return;
+    EACH_VECTOR(r, rows, left) {
+        size_t lanes_used = left < VL ? left : VL;
+        float codes_of[VL];
+        for (size_t i = 0; i < lanes_used; i++) codes_of[i] = truth[(r + i) * truth_step];
+        vec weight = row_weight ? load_n(row_weight + r, left) : splat(1);
+        vec loss = few_losses(lanes_used, n, x_step, weight, x + r * x_step, NULL, codes_of,
+                              gradient ? gradient + r * x_step : NULL);
+        for (size_t i = 0; i < lanes_used; i++) losses[r + i] += loss[i];
+    }
+}
+
+const dn_likelihood_kernels CAT(dn_likelihood_kernels, DN_ISA) = {loss,     scales, values,      column_spreads,
+                                                                  one_hots, codes,  codes_by_row};

@@ -109,11 +109,13 @@ static cudaError_t categorical_loss(const dn_cuda_place *on, const head_call &ca
     return dn_each_block(on, call.head.rows, [=] __device__(size_t r) {
         const dn_head &h = call.head;
         size_t groups = softmaxes(h), size = h.classes ? h.classes : h.columns / groups;
+        const int *starts = h.starts;
         const float *x = call.x + r * h.x_step, *truth = call.truth + r * h.truth_step;
         double sum = 0;
         for (size_t first = 0; first < groups;
              first += WARPS) { /* warps beyond the last softmax have one of 0 values */
             size_t g = first + threadIdx.x / 32, n = g < groups ? size : 0, at = g * size;
+            if (starts && n) at = (size_t)starts[g], n = (size_t)starts[g + 1] - at;
             float *gradient = call.gradient ? call.gradient + r * h.x_step + at : NULL;
             sum += h.classes ? code_loss(n, call.weight(r), x + at, truth + g, gradient)
                              : one_hot_loss(n, call.weight(r), x + at, truth + at, gradient);
@@ -163,8 +165,10 @@ extern "C" cudaError_t dn_cuda_likelihood_mean(const dn_cuda_place *on, const dn
             *to = dn_likelihood_mean_value(h.likelihood.kind, from[c]);
             return;
         }
-        for (size_t k = 1; k < h.classes; k++)
-            if (from[c * h.classes + k] > from[c * h.classes + most]) most = k;
+        size_t at = h.starts ? (size_t)h.starts[c] : c * h.classes;
+        size_t classes = h.starts ? (size_t)h.starts[c + 1] - at : h.classes;
+        for (size_t k = 1; k < classes; k++)
+            if (from[at + k] > from[at + most]) most = k;
         *to = (float)most;
     });
 }

@@ -37,6 +37,15 @@ extern "C" cudaError_t dn_cuda_gather(const dn_cuda_place *on, size_t rows, size
     });
 }
 
+extern "C" cudaError_t dn_cuda_expand(const dn_cuda_place *on, size_t rows, size_t n_in, size_t n_out,
+                                      const int *column, const int *as, const float *x, float *y) {
+    dn_split by_value(rows * n_out, n_out);
+    return dn_each(on, rows * n_out, [=] __device__(size_t i) {
+        size_t o, r = by_value.of(i, &o);
+        y[i] = dn_expanded(as[o], x[r * n_in + (size_t)column[o]]);
+    });
+}
+
 /* No index occurs twice, so no two threads write the same value. */
 extern "C" cudaError_t dn_cuda_scatter_add(const dn_cuda_place *on, size_t rows, size_t n_in, size_t n_out,
                                            const int *index, float a, const float *dy, float *dx) {

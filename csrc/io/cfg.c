@@ -1,5 +1,6 @@
 /* Darknet's cfg text: [section] lines and key=value lines; # and ; begin a comment. Blanks are ignored, except inside a
- * value that is text. Text may be in double quotes, which keep #, ; and outer blanks. */
+ * value that is text. Text, or each of several with commas between them, may be in double quotes, which keep #, ; and
+ * outer blanks. */
 #include "io/cfg.h"
 #include "base/nearest.h"
 #include "base/number.h"
@@ -65,24 +66,32 @@ static char *cfg_trim(char *text) {
     return text;
 }
 
-/* The end of the quoted text that makes up the whole value of the line; NULL: the value is not quoted. */
-static char *cfg_quoted(char *text) {
-    char *equals = strchr(text, '='), *end;
-    if (!equals || strcspn(text, "#;") < (size_t)(equals - text)) return NULL;
-    for (equals++; cfg_blank(*equals);) equals++;
-    if (*equals != '"' || !(end = strchr(equals + 1, '"'))) return NULL;
-    const char *rest = end + 1;
-    while (cfg_blank(*rest)) rest++;
-    return !*rest || *rest == '#' || *rest == ';' ? end : NULL;
+/* The position after a quoted text, and blanks, at p, if a comma, a comment or nothing follows; else p. */
+static const char *cfg_over_quoted(const char *p) {
+    const char *rest = *p == '"' ? dn_csv_closing_quote(p + 1, p + strlen(p)) : NULL;
+    if (!rest) return p;
+    for (rest++; cfg_blank(*rest);) rest++;
+    return !*rest || strchr(",#;", *rest) ? rest : p;
+}
+
+/* Where the comment of a line begins, or its end. */
+static char *cfg_comment(char *text) {
+    const char *p = text + strcspn(text, "=#;");
+    while (*p == '=' || *p == ',') {
+        for (p++; cfg_blank(*p);) p++;
+        p = cfg_over_quoted(p);
+        p += strcspn(p, ",#;");
+    }
+    return text + (p - text);
 }
 
 static dn_status cfg_option_set(dn_option *o, const char *key, char *text, int line) {
     size_t n = strlen(text);
     *o = (dn_option){.key = dn_strdup(key), .value = dn_strdup(text), .line = line};
     if (o->value) cfg_squeeze(o->value);
-    int quoted = n > 1 && text[0] == '"' && text[n - 1] == '"';
-    if (quoted) text[n - 1] = 0;
-    o->text = dn_strdup(text + quoted);
+    o->quoted = n > 1 && text[0] == '"' && dn_csv_closing_quote(text + 1, text + n) == text + n - 1;
+    if (o->quoted) text[n - 1] = 0;
+    o->text = dn_strdup(text + o->quoted);
     return o->key && o->value && o->text ? DN_OK : DN_E_MEMORY;
 }
 
@@ -128,8 +137,7 @@ dn_status dn_cfg_set(dn_section *s, const char *key, const char *value) {
 }
 
 static dn_status cfg_line(dn_cfg *cfg, char *text, int line) {
-    char *quote = cfg_quoted(text), *comment = quote ? quote + 1 : text;
-    comment[strcspn(comment, "#;")] = 0;
+    *cfg_comment(text) = 0;
     text = cfg_trim(text);
     if (!*text) return DN_OK;
     if (*text != '[') return cfg_add_option(cfg, text, line);
@@ -333,6 +341,31 @@ static dn_status cfg_list(dn_section *s, const char *key, int whole, void **out,
 dn_status dn_cfg_ints(dn_section *s, const char *key, int **out, int *n) {
     return cfg_list(s, key, 1, (void **)out, n);
 }
+dn_status dn_cfg_cells(dn_section *s, const char *key, char ***out, int *n) {
+    const dn_option *o = cfg_find(s, key);
+    *out = NULL, *n = 0;
+    if (!o) return DN_OK;
+    size_t most = 1, size = strlen(o->text);
+    for (const char *p = o->text; *p; p++) most += *p == ',';
+    char *to = dn_alloc(1, most * sizeof **out + size + most);
+    if (!to) return DN_E_MEMORY;
+    *out = (char **)(void *)to, to += most * sizeof **out;
+    csv_reader r = {.path = s->cfg->path, .p = o->text, .end = o->text + size, .separator = ',', .line = o->line};
+    for (int last = 0; !last; to++) {
+        csv_cell cell = {.text = o->text, .size = size, .quoted = 1};
+        if (o->quoted)
+            last = 1;
+        else
+            dn_csv_cell(&r, &cell, &last);
+        if (cell.unclosed || cell.behind)
+            return dn_cfg_error(s, key, "%s=: name %d begins with a quote that %s", key, *n + 1,
+                                cell.unclosed ? "is not closed" : "is not closed before the next comma");
+        (*out)[(*n)++] = to;
+        to += dn_csv_copy(&cell, to);
+    }
+    return DN_OK;
+}
+
 dn_status dn_cfg_floats(dn_section *s, const char *key, float **out, int *n) {
     return cfg_list(s, key, 0, (void **)out, n);
 }

@@ -6,7 +6,7 @@
 typedef struct dn_option {
     char *key, *value; /* without blanks */
     char *text;        /* the value with its inner blanks, without the quotes around it */
-    int line, used;
+    int line, used, quoted;
     int set, added; /* set: the value is an override, whose line the file has (added: or has not) */
 } dn_option;
 
@@ -73,6 +73,9 @@ dn_option *dn_cfg_option(dn_section *s, const char *key);
 int dn_cfg_line(const dn_section *s, const char *key);
 /* Comma-separated numbers; *out is dn_alloc'ed (NULL and *n = 0 when the key is missing). */
 dn_status dn_cfg_ints(dn_section *s, const char *key, int **out, int *n);
+/* Comma-separated texts, as the cells of a CSV row: in quotes where they contain commas, quotes, # or ;. *out is one
+ * block, to be freed with dn_free; (NULL and *n = 0 when the key is missing). */
+dn_status dn_cfg_cells(dn_section *s, const char *key, char ***out, int *n);
 dn_status dn_cfg_floats(dn_section *s, const char *key, float **out, int *n);
 /* An error at the section's line, or at the key's when key is not NULL. */
 dn_status dn_cfg_error(const dn_section *s, const char *key, const char *format, ...)

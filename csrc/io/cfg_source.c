@@ -6,7 +6,8 @@
 static void source_option(const dn_option *o, dn_text *to) {
     size_t n = strlen(o->text);
     int blank = n && (strchr(" \t", o->text[0]) || strchr(" \t", o->text[n - 1]));
-    const char *quote = blank || strpbrk(o->text, "#;") ? "\"" : "";
+    int whole = o->quoted || (!strchr(o->text, '"') && (blank || strpbrk(o->text, "#;")));
+    const char *quote = whole ? "\"" : "";
     dn_text_format(to, "%s=%s%s%s\n", o->key, quote, o->text, quote);
 }
 

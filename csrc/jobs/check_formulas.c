@@ -24,6 +24,8 @@ static int unit_of_head(const dn_term_look *look, size_t index, dn_unit *unit) {
     *unit = (dn_unit){
         .n = 1, .at = x + index, .step = columns, .column = index, .truths = 1, .t_at = t + index, .t_step = 1};
     if (categorical) unit->n = h->classes, unit->at = x + index * h->classes, unit->step = 1;
+    if (h->starts && index < columns)
+        unit->n = (size_t)(h->starts[index + 1] - h->starts[index]), unit->at = x + (size_t)h->starts[index];
     if (h->spread == DN_SPREAD_VALUE) unit->n = 2;
     return index < columns;
 }
@@ -138,7 +140,9 @@ static double head_scale(const dn_term_look *look, const dn_unit *unit, const do
     const dn_head *h = &look->head;
     double unused, learned;
     if (h->spread == DN_SPREAD_FIXED || look->formula != DN_FORMULA_HEAD) return h->likelihood.p[0];
-    learned = h->spread == DN_SPREAD_VALUE ? x[1] : look->spreads[h->spread == DN_SPREAD_ONE ? 0 : unit->column];
+    learned = h->spread == DN_SPREAD_VALUE
+                  ? x[1]
+                  : look->spreads[look->spread_at + (h->spread == DN_SPREAD_ONE ? 0 : unit->column)];
     double b = dn_formula_log_variance(learned, h->likelihood.p[2] > 0 ? h->likelihood.p[2] : 10, &unused);
     return exp(h->likelihood.kind == DN_LOSS_NEGATIVE_BINOMIAL ? b : b / 2);
 }

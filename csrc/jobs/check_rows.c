@@ -38,7 +38,7 @@ static void draw_unit(dn_checker *c, const dn_term_look *look, const dn_unit *u,
     dn_loss kind = look->head.likelihood.kind;
     int class = draw_below(c, u->truths), head = look->formula == DN_FORMULA_HEAD;
     if (head && look->head.classes)
-        truth[u->t_at] = (float)draw_below(c, look->head.classes);
+        truth[u->t_at] = (float)draw_below(c, u->n);
     else if (u->truths > 1)
         for (size_t v = 0; v < u->truths; v++) truth[u->t_at + v * u->t_step] = v == (size_t)class;
     else if (kind == DN_LOSS_POISSON || kind == DN_LOSS_NEGATIVE_BINOMIAL)

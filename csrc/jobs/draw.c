@@ -1,6 +1,7 @@
 /* What is drawn: latents from the network's prior and from the posteriors of rows, data from likelihoods. */
 #include "base/sys.h"
 #include "jobs/jobs.h"
+#include "net/coded.h"
 #include "net/latent.h"
 #include <math.h>
 
@@ -93,15 +94,17 @@ static dn_status decode_draw(dn_net *net, const dn_rows *rows, uint64_t seed, fl
     for (size_t at = 0; at < rows->n && status == DN_OK; at += part) {
         dn_rows some = dn_job_slice(net, net->latent_layer + 1, rows, at, part);
         dn_plan *plan = dn_net_inference_plan(net, some.n);
+        float *to = out + at * (size_t)net->data_columns;
         status = dn_job_run(plan, net->latent_layer + 1, net->output_layer, &some, 0, x);
         for (int i = 0; i < net->n_layers && status == DN_OK; i++) {
             const dn_term_type *term = net->layers[i].term.type;
             if (!term || !term->draw) continue;
             dn_net_use_results(net, 1); /* parameters that the likelihood has of its own */
-            term->draw(&plan->layers[i], x, some.n, seed, at, out + at * (size_t)net->data_columns);
+            term->draw(&plan->layers[i], x, some.n, seed, at, to);
             dn_net_use_results(net, 0);
             status = dn_watched();
         }
+        if (net->columns && status == DN_OK) dn_coded_give(net->columns, some.condition, some.n, to);
     }
     dn_free(x);
     return status;

@@ -8,6 +8,7 @@
 #include "base/report.h"
 #include "base/sys.h"
 #include "net/check.h"
+#include "net/coded.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -37,6 +38,7 @@ static size_t job_columns(const dn_net *net, int first) {
 dn_rows dn_job_slice(const dn_net *net, int first, const dn_rows *rows, size_t at, size_t step) {
     dn_rows part = *rows;
     part.n = dn_job_rows(rows->n, at, step);
+    if (part.condition) part.condition += at * (size_t)net->inputs;
     for (int k = 0; k < DN_COLUMNS; k++) {
         const float **values = dn_rows_column(&part, k);
         if (*values) *values += at * (k == DN_COLUMN_X ? job_columns(net, first) : dn_net_width(net, k));
@@ -97,14 +99,15 @@ dn_rows dn_job_place_losses(dn_plan *plan, const dn_rows *rows, size_t at) {
 }
 
 dn_status dn_job_finite(const dn_net *net, int first, const dn_rows *rows, size_t at) {
-    return dn_check_finite(&(dn_part_of){first ? "z" : "x", rows->x, rows->n, job_columns(net, first), at});
+    dn_part_of part = {first ? "z" : "x", rows->x, rows->n, job_columns(net, first), at};
+    return first ? dn_check_finite(&part) : dn_check_input(net, &part);
 }
 
 dn_status dn_job_check(const dn_net *net, const char *prefix, const dn_rows *rows, size_t at) {
     char name[32];
     snprintf(name, sizeof name, "%sx", prefix);
     dn_part_of part = {name, rows->x, rows->n, (size_t)net->inputs, at};
-    DN_TRY(dn_check_finite(&part));
+    DN_TRY(dn_check_input(net, &part));
     if (net->bits) DN_TRY(dn_check_probabilities(net, &part));
     if (!rows->truth) return dn_check_truth(net, &part, 1);
     snprintf(name, sizeof name, "%struth", prefix);
@@ -118,6 +121,21 @@ dn_status dn_job_pass(dn_plan *plan, const dn_pass *pass) {
     dn_net_use_results(plan->net, 0);
     dn_plan_reset(plan);
     return status;
+}
+
+/* Before a pass that begins after the latent layer: what [condition] layers read, and where means find what they give.
+ */
+static dn_status job_condition(dn_plan *plan, const dn_rows *part, size_t at, dn_rows *placed) {
+    const dn_net *net = plan->net;
+    placed->condition = NULL;
+    if (!net->columns || !net->columns->n_given) return DN_OK;
+    DN_CHECK(part->condition, DN_E_USAGE,
+             "%s: latents alone cannot be decoded: the network has a [condition] and needs rows with its columns",
+             net->cfg->path);
+    DN_TRY(dn_check_condition(net, &(dn_part_of){"condition", part->condition, part->n, (size_t)net->inputs, at}));
+    dn_rows rows = dn_job_place(plan, &(dn_rows){.n = part->n, .x = part->condition});
+    placed->condition = rows.x;
+    return dn_job_pass(plan, &(dn_pass){.rows = rows});
 }
 
 /* Run all rows through layers first to last: x is the network's input, or the output of the layer before `first`. The
@@ -139,6 +157,8 @@ dn_status dn_job_run(dn_plan *plan, int first, int last, const dn_rows *rows, in
         if (before) part.x = NULL;
         part.truth = NULL;
         dn_pass pass = {.first = first, .last = last, .rows = dn_job_place(plan, &part)};
+        if (first) status = job_condition(plan, &part, at, &pass.rows);
+        if (status != DN_OK) break;
         if (in_place) pass.y = out + at * outputs;
         status = dn_job_pass(plan, &pass);
         if (status != DN_OK) break;

@@ -1,5 +1,6 @@
 /* Walks through the latent space: decoded rows between two rows, and along a latent dimension. */
 #include "base/sys.h"
+#include "net/coded.h"
 #include "net/network.h"
 #include <math.h>
 #include <string.h>
@@ -44,6 +45,17 @@ static dn_status walk_latents(const dn_net *net, int steps, int rows, float **z)
     return *z ? DN_OK : DN_E_MEMORY;
 }
 
+/* The rows of a walk whose columns a [condition] reads, to be freed: those of `from` in its first half, of `to` in the
+ * second. NULL: it has none, or there is no memory. */
+static float *walk_condition(const dn_net *net, const float *from, const float *to, int steps, dn_status *status) {
+    size_t n = (size_t)net->inputs;
+    if (*status != DN_OK || !from || !net->columns || !net->columns->n_given) return NULL;
+    float *rows = dn_alloc((size_t)steps, n * sizeof *rows);
+    if (!rows) *status = DN_E_MEMORY;
+    for (int i = 0; rows && i < steps; i++) memcpy(rows + (size_t)i * n, 2 * i < steps ? from : to, n * sizeof *rows);
+    return rows;
+}
+
 static dn_status interpolate(dn_net *net, const dn_rows *ends, int steps, int spherical, float *out) {
     DN_TRY(walk_check(net, steps));
     DN_CHECK(ends->n == 2, DN_E_USAGE, "%zu rows to interpolate between: wanted are 2", ends->n);
@@ -52,10 +64,12 @@ static dn_status interpolate(dn_net *net, const dn_rows *ends, int steps, int sp
     int latent = net->layers[net->latent_layer].outputs;
     float *path = z + 2 * (size_t)latent;
     dn_status status = dn_net_encode(net, ends, z, NULL);
+    float *condition = walk_condition(net, ends->x, ends->x + net->inputs, steps, &status);
     if (status == DN_OK) {
         between(z, z + latent, latent, steps, spherical, path);
-        status = dn_net_decode(net, &(dn_rows){.n = (size_t)steps, .x = path}, out);
+        status = dn_net_decode(net, &(dn_rows){.n = (size_t)steps, .x = path, .condition = condition}, out);
     }
+    dn_free(condition);
     dn_free(z);
     return status;
 }
@@ -75,7 +89,10 @@ static dn_status traverse(dn_net *net, const float *row, int dim, double range, 
         memcpy(to, z, (size_t)latent * sizeof *z);
         to[dim] += (float)(range * (2.0 * i / (steps - 1) - 1));
     }
-    if (status == DN_OK) status = dn_net_decode(net, &(dn_rows){.n = (size_t)steps, .x = path}, out);
+    float *condition = walk_condition(net, row, row, steps, &status);
+    if (status == DN_OK)
+        status = dn_net_decode(net, &(dn_rows){.n = (size_t)steps, .x = path, .condition = condition}, out);
+    dn_free(condition);
     dn_free(z);
     return status;
 }

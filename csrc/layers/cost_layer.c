@@ -10,7 +10,9 @@
  * A layer after such a cost takes the errors as its input and passes its gradient back through their derivative,
  * gradient / s. As in Darknet, masked entries of the input read -1234 afterwards. The other types are likelihoods
  * (likelihood.c). `scale` multiplies the gradient passed down, not the reported cost. */
+#include "base/sys.h"
 #include "layers/cost.h"
+#include <string.h>
 
 static const char *const type_names[] = {"sse",
                                          "masked",
@@ -26,8 +28,10 @@ static const char *const type_names[] = {"sse",
                                          "poisson",
                                          "negative_binomial",
                                          "categorical",
+                                         "columns",
                                          NULL};
 static const char *const starts[] = {"zeros", "means", NULL};
+extern const dn_layer_type dn_cost_layer;
 static const dn_term_type cost_term, bce_term, likelihood_term;
 static const struct { /* of the types above */
     dn_loss loss;
@@ -47,21 +51,23 @@ static const struct { /* of the types above */
                   {DN_LOSS_STUDENT_T, 1, DN_TRUTH_VALUES, &likelihood_term},
                   {DN_LOSS_POISSON, 1, DN_TRUTH_VALUES, &likelihood_term},
                   {DN_LOSS_NEGATIVE_BINOMIAL, 1, DN_TRUTH_VALUES, &likelihood_term},
-                  {DN_LOSS_CATEGORICAL, 1, DN_TRUTH_VALUES, &likelihood_term}};
+                  {DN_LOSS_CATEGORICAL, 1, DN_TRUTH_VALUES, &likelihood_term},
+                  {DN_LOSS_GAUSSIAN, 1, DN_TRUTH_VALUES, &likelihood_term}}; /* of its numbers */
 
 static const dn_key keys[] = {
     {"type", DN_KEY_WORD, DN_AT(dn_cost, type), .words = type_names,
      .help = "sse, masked, L1, smooth, bce (new: Bernoulli on logits), seg, wgan; new, likelihoods in nats: bernoulli, "
-             "gaussian, laplace, student_t, poisson, negative_binomial, categorical"},
+             "gaussian, laplace, student_t, poisson, negative_binomial, categorical; columns: of all columns of "
+             "[columns], numbers gaussian, yes_no bernoulli, categories categorical"},
     {"scale", DN_KEY_FLOAT, DN_AT(dn_cost, scale), .fallback = 1, .help = "factor of the gradient"},
     {"columns", DN_KEY_TEXT, DN_AT(dn_cost, columns), .shown_type = "range",
      .shown_fallback = "all, or those after the [cost] before",
      .help = "of a likelihood: its columns of the truth, as 0-7 (both included) or 3, counted from 0 (new)"},
-    {"sigma", DN_KEY_TEXT, DN_AT(dn_cost, sigma), .shown_type = "float, name", .shown_fallback = "1",
-     .help =
-         "of gaussian, laplace and student_t: a number; learned (one for all), column (one learned for each column), "
-         "value (given by the network: x is [means, log-variances]); gaussian also optimal (the mean squared error "
-         "of the batch, in closed form) (new)"},
+    {"sigma", DN_KEY_TEXT, DN_AT(dn_cost, sigma), .shown_type = "float, name", .shown_fallback = "1; columns: column",
+     .help = "of gaussian, laplace, student_t and the numbers of columns: a number; learned (one for all), column (one "
+             "learned for each column), "
+             "value (given by the network: x is [means, log-variances]); gaussian also optimal (the mean squared error "
+             "of the batch, in closed form) (new)"},
     {"log_variance_limit", DN_KEY_FLOAT, DN_AT(dn_cost, variance_limit), .fallback = 10, .range = DN_BOUND_LIMIT,
      .help = "of sigma= and dispersion= that are learned, column or value: log sigma^2 and log r up to this size count "
              "as they are, larger ones are bounded softly; 0.01 to 30 (new)"},
@@ -88,6 +94,10 @@ static const dn_key keys[] = {
 
 const char *dn_cost_type_name(const dn_layer *l) { return type_names[((const dn_cost *)l->state)->type]; }
 
+int dn_cost_is_columns(const dn_layer *l) {
+    return l->type == &dn_cost_layer && !strcmp(dn_cost_type_name(l), "columns");
+}
+
 int dn_cost_is_head(const dn_layer *l) { return l && l->term.type == &likelihood_term; }
 
 void dn_cost_want_unbounded(dn_layer *l, dn_section *s, const char *takes) {
@@ -106,15 +116,15 @@ static dn_status cost_parse_darknet(dn_layer *l, dn_section *s) {
         dn_cfg_warn(l->net->cfg, "%s:%d: [%s] after [%s], which has a loss of its own: both gradients act",
                     s->cfg->path, s->line, s->name, before->type->name);
     if (*st->columns)
-        return dn_cfg_error(s, "columns",
-                            "columns= is for likelihoods: with type=%s the loss is over all columns; take %s",
-                            dn_cost_type_name(l),
-                            st->head.likelihood.kind == DN_LOSS_BCE ? "type=bernoulli" : "one such as type=gaussian");
-    if (st->head.likelihood.kind == DN_LOSS_BCE)
+        return dn_cfg_error(
+            s, "columns", "columns= is for likelihoods: with type=%s the loss is over all columns; take %s",
+            dn_cost_type_name(l),
+            st->own.head.likelihood.kind == DN_LOSS_BCE ? "type=bernoulli" : "one such as type=gaussian");
+    if (st->own.head.likelihood.kind == DN_LOSS_BCE)
         dn_cost_want_unbounded(l, s, "logits, any numbers, and makes probabilities of them itself");
     l->term.truths = l->term.columns = l->inputs, l->term.in_place = 1;
     l->term.plain = l->term.truth_kind == DN_TRUTH_VALUES;
-    st->head.columns = (size_t)l->inputs;
+    st->own.head.columns = (size_t)l->inputs;
     l->outputs = l->inputs;
     l->out_height = l->height, l->out_width = l->width, l->out_channels = l->channels;
     return DN_OK;
@@ -122,7 +132,7 @@ static dn_status cost_parse_darknet(dn_layer *l, dn_section *s) {
 
 static dn_status cost_parse(dn_layer *l, dn_section *s) {
     dn_cost *st = l->state;
-    st->head.likelihood.kind = cost_types[st->type].loss, st->s = cost_types[st->type].s;
+    st->own.head.likelihood.kind = cost_types[st->type].loss, st->s = cost_types[st->type].s;
     l->term.type = cost_types[st->type].term;
     l->term.truth_kind = cost_types[st->type].truth_kind;
     l->term.scale = st->s * st->scale;
@@ -154,10 +164,10 @@ static dn_status cost_forward(dn_layer *l, const dn_run *run) {
     if (dn_cost_is_head(l)) return dn_likelihood_forward(l, run);
     st->active = run->truth != NULL;
     if (!st->active) return DN_OK;
-    if (st->head.likelihood.kind == DN_LOSS_MASKED && l->index)
+    if (st->own.head.likelihood.kind == DN_LOSS_MASKED && l->index)
         run->ops->mask(run->pool, n, run->truth, dn_layer_at(l, l->index - 1)->output);
-    run->ops->loss(run->pool, &st->head.likelihood, n, dn_layer_x(l, run), run->truth, dn_layer_y(l, run), st->gradient,
-                   dn_layer_sum(l, run));
+    run->ops->loss(run->pool, &st->own.head.likelihood, n, dn_layer_x(l, run), run->truth, dn_layer_y(l, run),
+                   st->gradient, dn_layer_sum(l, run));
     return DN_OK;
 }
 
@@ -175,11 +185,17 @@ static dn_status cost_backward(dn_layer *l, const dn_run *run) {
     return DN_OK;
 }
 
+static void cost_destroy(dn_layer *l) {
+    dn_cost *st = l->state;
+    dn_free(st->parts);
+    dn_free(st->starts);
+}
+
 static int cost_as_fused_loss(const dn_layer *l, const dn_run *run, dn_fused_loss *out) {
     const dn_cost *st = l->state;
-    *out = (dn_fused_loss){&st->head.likelihood, (float)st->scale, dn_layer_sum(l, run)};
+    *out = (dn_fused_loss){&st->own.head.likelihood, (float)st->scale, dn_layer_sum(l, run)};
     if (dn_cost_is_head(l)) return st->elementwise;
-    return st->head.likelihood.kind != DN_LOSS_MASKED; /* the masked loss changes its input */
+    return st->own.head.likelihood.kind != DN_LOSS_MASKED; /* the masked loss changes its input */
 }
 
 static void cost_rows(const dn_layer *l, const dn_run *run, float *loss) {
@@ -188,14 +204,17 @@ static void cost_rows(const dn_layer *l, const dn_run *run, float *loss) {
 
 static int cost_look(const dn_layer *l, int part, dn_term_look *look) {
     const dn_cost *st = l->state;
+    const dn_cost_part *p = dn_cost_part_at(st, part);
+    if (!p) return 0;
     *look = (dn_term_look){.formula = l->term.type->head ? DN_FORMULA_HEAD : DN_FORMULA_LOSS,
-                           .head = st->head,
-                           .x_at = st->at,
-                           .truth_at = st->first,
+                           .head = p->head,
+                           .x_at = p->at,
+                           .truth_at = p->first,
                            .spread = st->spread,
+                           .spread_at = p->spread_at,
                            .optimal = st->optimal,
                            .factor = st->scale};
-    return part == 0;
+    return 1;
 }
 
 static void bce_mean(const dn_layer *l, const dn_run *run, size_t rows, const float *x, float *out) {
@@ -260,5 +279,6 @@ const dn_layer_type dn_cost_layer = {
     .forward = cost_forward,
     .backward = cost_backward,
     .as_fused_loss = cost_as_fused_loss,
+    .destroy = cost_destroy,
     .term = &cost_term,
 };

@@ -17,14 +17,14 @@ static dn_cost *head_of(const dn_layer *l) { return l->state; }
 
 dn_status dn_likelihood_tensors(dn_layer *l) {
     const dn_cost *st = l->state;
-    const char *name = st->head.likelihood.kind == DN_LOSS_NEGATIVE_BINOMIAL ? "log_dispersion" : "log_variance";
-    int one = 1, columns = (int)st->head.columns;
+    const char *name = st->own.head.likelihood.kind == DN_LOSS_NEGATIVE_BINOMIAL ? "log_dispersion" : "log_variance";
+    int one = 1, columns = (int)st->own.head.columns;
     if (st->optimal) {
         DN_TRY(dn_layer_tensor(l, name, DN_STATISTIC, 0, 1, &one));
         return dn_layer_tensor(l, "passes", DN_STATISTIC, 0, 1, &one); /* that the running mean is over */
     }
-    if (st->head.spread == DN_SPREAD_ONE) return dn_layer_tensor(l, name, DN_BIAS, 0, 1, &one);
-    if (st->head.spread == DN_SPREAD_COLUMN) return dn_layer_tensor(l, name, DN_BIAS, 0, 1, &columns);
+    if (st->own.head.spread == DN_SPREAD_ONE) return dn_layer_tensor(l, name, DN_BIAS, 0, 1, &one);
+    if (st->own.head.spread == DN_SPREAD_COLUMN) return dn_layer_tensor(l, name, DN_BIAS, 0, 1, &columns);
     return DN_OK;
 }
 
@@ -40,6 +40,7 @@ dn_status dn_likelihood_plan(dn_layer *l, const dn_run *run) {
     size_t batch = (size_t)run->batch;
     st->spread = l->n_tensors ? &l->tensors[0] : NULL;
     if (st->elementwise) return dn_layer_buffer(l, &st->gradient, batch * (size_t)l->inputs);
+    if (st->n_starts) DN_TRY(dn_layer_buffer(l, &st->device_starts, st->n_starts));
     DN_TRY(dn_layer_training_buffer(l, run, &st->row_weight, batch));
     DN_TRY(dn_layer_training_buffer(l, run, &st->row_loss, batch));
     if (st->scale != 1) DN_TRY(dn_layer_training_buffer(l, run, &st->row_scale, batch));
@@ -51,14 +52,18 @@ dn_status dn_likelihood_plan(dn_layer *l, const dn_run *run) {
 dn_status dn_likelihood_constants(dn_layer *l, const dn_run *run) {
     const dn_cost *st = l->state;
     if (st->row_scale) run->ops->fill(run->pool, (size_t)run->batch, (float)st->scale, st->row_scale);
+    if (st->n_starts) run->ops->upload(run->pool, st->device_starts, st->starts, st->n_starts * sizeof *st->starts);
     return DN_OK;
 }
 
 /* ---- passes ---- */
 
-static dn_head head_for(const dn_layer *l, size_t rows) {
-    dn_head head = head_of(l)->head;
+/* Of a part, as operations take it. */
+static dn_head head_for(const dn_layer *l, const dn_cost_part *part, size_t rows) {
+    const dn_cost *st = l->state;
+    dn_head head = part->head;
     head.rows = rows;
+    if (head.starts) head.starts = (const int *)st->device_starts + (head.starts - st->starts);
     return head;
 }
 
@@ -75,12 +80,18 @@ static const float *head_spread(const dn_layer *l, const dn_run *run) {
 /* Loss and gradients; row weights NULL: 1. */
 static void head_compute(const dn_layer *l, const dn_run *run, const float *row_weight, float *loss) {
     const dn_cost *st = l->state;
-    dn_head head = head_for(l, (size_t)run->rows);
+    const float *x = dn_layer_x(l, run), *spread = head_spread(l, run);
     float *gradient = head_gradient(l);
+    const dn_cost_part *p;
     if (st->d_spread) run->ops->fill(run->pool, st->spread->count, 0, st->d_spread);
-    run->ops->fill(run->pool, head.rows, 0, loss);
-    run->ops->likelihood(run->pool, &head, dn_layer_x(l, run) + st->at, run->truth + st->first, head_spread(l, run),
-                         row_weight, loss, gradient ? gradient + st->at : NULL, st->d_spread);
+    run->ops->fill(run->pool, (size_t)run->rows, 0, loss);
+    for (int i = 0; (p = dn_cost_part_at(st, i)); i++) {
+        dn_head head = head_for(l, p, (size_t)run->rows);
+        int learned = dn_head_learns(&head);
+        run->ops->likelihood(run->pool, &head, x + p->at, run->truth + p->first, learned ? spread + p->spread_at : NULL,
+                             row_weight, loss, gradient ? gradient + p->at : NULL,
+                             learned && st->d_spread ? st->d_spread + p->spread_at : NULL);
+    }
 }
 
 dn_status dn_likelihood_forward(dn_layer *l, const dn_run *run) {
@@ -89,13 +100,13 @@ dn_status dn_likelihood_forward(dn_layer *l, const dn_run *run) {
     if (!st->active) return DN_OK;
     const float *x = dn_layer_x(l, run);
     if (st->elementwise) {
-        run->ops->loss(run->pool, &st->head.likelihood, (size_t)run->rows * (size_t)l->inputs, x, run->truth,
+        run->ops->loss(run->pool, &st->own.head.likelihood, (size_t)run->rows * (size_t)l->inputs, x, run->truth,
                        dn_layer_y(l, run), st->gradient, dn_layer_sum(l, run));
         return DN_OK;
     }
     if (st->optimal && run->training) {
-        dn_head head = head_for(l, (size_t)run->rows);
-        run->ops->optimal_spread(run->pool, &head, x + st->at, run->truth + st->first, st->pass_spread,
+        dn_head head = head_for(l, &st->own, (size_t)run->rows);
+        run->ops->optimal_spread(run->pool, &head, x + st->own.at, run->truth + st->own.first, st->pass_spread,
                                  st->spread->value, l->tensors[1].value);
     }
     head_compute(l, run, st->row_scale, dn_layer_y(l, run));
@@ -126,6 +137,10 @@ dn_status dn_likelihood_backward(dn_layer *l, const dn_run *run) {
 
 void dn_likelihood_mean(const dn_layer *l, const dn_run *run, size_t rows, const float *x, float *out) {
     const dn_cost *st = l->state;
-    dn_head head = head_for(l, rows);
-    run->ops->likelihood_mean(run->pool, &head, x + st->at, head.truth_step, out + st->first);
+    const dn_cost_part *p;
+    for (int i = 0; (p = dn_cost_part_at(st, i)); i++) {
+        dn_head head = head_for(l, p, rows);
+        run->ops->likelihood_mean(run->pool, &head, x + p->at, head.truth_step, out + p->first);
+    }
+    if (st->parts) dn_likelihood_columns_given(l, run, rows, out);
 }

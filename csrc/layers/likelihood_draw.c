@@ -102,25 +102,26 @@ static double draw_value(uniforms *u, const dn_likelihood *of, dn_scale scale, f
     }
 }
 
-static void draw_categorical(const dn_cost *st, uint64_t seed, uint64_t row, const float *x, float *out) {
-    const dn_head *head = &st->head;
+static void draw_categorical(const dn_cost_part *p, uint64_t seed, uint64_t row, const float *x, float *out) {
+    const dn_head *head = &p->head;
     size_t groups = head->classes ? head->columns : head->groups;
     size_t n = head->classes ? head->classes : head->columns / groups, width = head->columns / groups;
-    for (size_t g = 0; g < groups; g++) {
-        uniforms u = uniforms_for(seed, row, st->first + g * width);
-        size_t class = draw_class(&u, n, x + g * n);
+    for (size_t g = 0; g < groups; g++, x += n) {
+        uniforms u = uniforms_for(seed, row, p->first + g * width);
+        if (head->starts) n = (size_t)(head->starts[g + 1] - head->starts[g]);
+        size_t class = draw_class(&u, n, x);
         if (head->classes) out[g] = (float)class;
         for (size_t k = 0; k < n && !head->classes; k++) out[g * n + k] = k == class;
     }
 }
 
 /* Columns from .. to of one row; spread: the learned ones of these columns, NULL: none. */
-static void draw_columns(const dn_cost *st, size_t from, size_t to, const float *spread, uint64_t seed, uint64_t row,
-                         const float *x, float *out) {
-    const dn_head *head = &st->head;
+static void draw_columns(const dn_cost_part *p, size_t from, size_t to, const float *spread, uint64_t seed,
+                         uint64_t row, const float *x, float *out) {
+    const dn_head *head = &p->head;
     const dn_likelihood_terms terms = dn_likelihood_terms_of(&head->likelihood);
     for (size_t c = from; c < to; c++) {
-        uniforms u = uniforms_for(seed, row, st->first + c);
+        uniforms u = uniforms_for(seed, row, p->first + c);
         dn_scale scale = terms.scale;
         if (head->spread == DN_SPREAD_VALUE) scale = dn_scale_of(&terms, x[head->columns + c]);
         if (spread) scale = dn_scale_of(&terms, spread[head->spread == DN_SPREAD_ONE ? 0 : c - from]);
@@ -128,26 +129,32 @@ static void draw_columns(const dn_cost *st, size_t from, size_t to, const float 
     }
 }
 
-void dn_likelihood_draw(const dn_layer *l, const float *x, size_t rows, uint64_t seed, uint64_t at, float *out) {
+static void draw_part(const dn_layer *l, const dn_cost_part *p, const float *x, size_t rows, uint64_t seed, uint64_t at,
+                      float *out) {
     enum { PART = 256 }; /* columns whose spreads come to the host at a time */
-    const dn_cost *st = l->state;
     const dn_net *net = l->net;
-    const dn_tensor *t = l->n_tensors ? &l->tensors[0] : NULL;
-    size_t inputs = (size_t)l->inputs, truths = (size_t)l->term.truths, columns = st->head.columns;
-    x += st->at, out += st->first;
-    if (st->head.likelihood.kind == DN_LOSS_CATEGORICAL) {
-        for (size_t r = 0; r < rows; r++) draw_categorical(st, seed, at + r, x + r * inputs, out + r * truths);
+    const dn_head *head = &p->head;
+    const dn_tensor *t = dn_head_learns(head) ? &l->tensors[0] : NULL;
+    size_t inputs = (size_t)l->inputs, truths = (size_t)l->term.truths, columns = head->columns;
+    x += p->at, out += p->first;
+    if (head->likelihood.kind == DN_LOSS_CATEGORICAL) {
+        for (size_t r = 0; r < rows; r++) draw_categorical(p, seed, at + r, x + r * inputs, out + r * truths);
         return;
     }
     for (size_t from = 0, to; from < columns; from = to) {
         float spread[PART];
         to = columns - from < PART ? columns : from + PART;
         if (t) {
-            size_t place = t->count == 1 ? 0 : from, n = t->count == 1 ? 1 : to - from;
+            size_t place = t->count == 1 ? 0 : p->spread_at + from, n = t->count == 1 ? 1 : to - from;
             const float *values = dn_net_results(net, t->kind == DN_STATISTIC) + t->offset;
             net->ops->download(net->pool, spread, values + place, n * sizeof *spread);
         }
         for (size_t r = 0; r < rows; r++)
-            draw_columns(st, from, to, t ? spread : NULL, seed, at + r, x + r * inputs, out + r * truths);
+            draw_columns(p, from, to, t ? spread : NULL, seed, at + r, x + r * inputs, out + r * truths);
     }
+}
+
+void dn_likelihood_draw(const dn_layer *l, const float *x, size_t rows, uint64_t seed, uint64_t at, float *out) {
+    const dn_cost_part *p;
+    for (int i = 0; (p = dn_cost_part_at(l->state, i)); i++) draw_part(l, p, x, rows, seed, at, out);
 }

@@ -11,12 +11,12 @@ enum { OPTIMAL = 3 };
 /* `sigma` or `dispersion`: a number above 0, or where the number comes from. */
 static dn_status likelihood_spread(dn_layer *l, dn_section *s, const char *key, const char *text) {
     dn_cost *st = l->state;
-    int is_gaussian = st->head.likelihood.kind == DN_LOSS_GAUSSIAN, word = 0;
+    int is_gaussian = st->own.head.likelihood.kind == DN_LOSS_GAUSSIAN && !dn_cost_is_columns(l), word = 0;
     double number;
     dn_like like;
     while (spread_words[word] && strcmp(text, spread_words[word])) word++;
     if (spread_words[word] && (word != OPTIMAL || is_gaussian)) {
-        st->head.spread = spreads[word], st->optimal = word == OPTIMAL;
+        st->own.head.spread = spreads[word], st->optimal = word == OPTIMAL;
         return DN_OK;
     }
     if (spread_words[word])
@@ -31,7 +31,7 @@ static dn_status likelihood_spread(dn_layer *l, dn_section *s, const char *key, 
     DN_TRY(dn_cfg_float(s, key, 1, &number));
     if (number < 1e-15 || number > 1e15) /* its square and that of its inverse, times errors, are float32 */
         return dn_cfg_error(s, key, "%s=%.60s is not in 1e-15 to 1e15", key, text);
-    st->head.likelihood.p[0] = (float)number;
+    st->own.head.likelihood.p[0] = (float)number;
     return DN_OK;
 }
 
@@ -40,12 +40,12 @@ static int likelihood_has_sigma(dn_loss kind) {
 }
 
 void dn_cost_warn_of_idle_keys(dn_layer *l, dn_section *s) {
-    dn_loss kind = ((const dn_cost *)l->state)->head.likelihood.kind;
+    dn_loss kind = ((const dn_cost *)l->state)->own.head.likelihood.kind;
     const struct {
         const char *key, *types;
         int used;
-    } keys[] = {{"sigma", "gaussian, laplace and student_t", likelihood_has_sigma(kind)},
-                {"log_variance_limit", "gaussian, laplace, student_t and negative_binomial",
+    } keys[] = {{"sigma", "gaussian, laplace, student_t and columns", likelihood_has_sigma(kind)},
+                {"log_variance_limit", "gaussian, laplace, student_t, negative_binomial and columns",
                  likelihood_has_sigma(kind) || kind == DN_LOSS_NEGATIVE_BINOMIAL},
                 {"nu", "student_t", kind == DN_LOSS_STUDENT_T},
                 {"dispersion", "negative_binomial", kind == DN_LOSS_NEGATIVE_BINOMIAL},
@@ -60,19 +60,20 @@ void dn_cost_warn_of_idle_keys(dn_layer *l, dn_section *s) {
 static void likelihood_limit(dn_layer *l, dn_section *s) {
     dn_cost *st = l->state;
     const char *key = "log_variance_limit";
-    if (st->head.spread != DN_SPREAD_FIXED && !st->optimal)
-        st->head.likelihood.p[2] = (float)st->variance_limit;
+    if (st->own.head.spread != DN_SPREAD_FIXED && !st->optimal)
+        st->own.head.likelihood.p[2] = (float)st->variance_limit;
     else if (dn_cfg_has(s, key))
         dn_cfg_warn(l->net->cfg, "%s:%d: %s= has no effect without %s=learned, column or value", s->cfg->path,
                     dn_cfg_line(s, key), key,
-                    st->head.likelihood.kind == DN_LOSS_NEGATIVE_BINOMIAL ? "dispersion" : "sigma");
+                    st->own.head.likelihood.kind == DN_LOSS_NEGATIVE_BINOMIAL ? "dispersion" : "sigma");
 }
 
 static dn_status likelihood_parameters(dn_layer *l, dn_section *s) {
     dn_cost *st = l->state;
-    dn_loss kind = st->head.likelihood.kind;
-    st->head.likelihood.p[0] = 1;
-    if (likelihood_has_sigma(kind) && *st->sigma) DN_TRY(likelihood_spread(l, s, "sigma", st->sigma));
+    dn_loss kind = st->own.head.likelihood.kind;
+    st->own.head.likelihood.p[0] = 1;
+    const char *sigma = dn_cost_is_columns(l) && !*st->sigma ? "column" : st->sigma;
+    if (likelihood_has_sigma(kind) && *sigma) DN_TRY(likelihood_spread(l, s, "sigma", sigma));
     if (kind == DN_LOSS_NEGATIVE_BINOMIAL)
         DN_TRY(likelihood_spread(l, s, "dispersion", *st->dispersion ? st->dispersion : "column"));
     likelihood_limit(l, s);
@@ -80,7 +81,7 @@ static dn_status likelihood_parameters(dn_layer *l, dn_section *s) {
         if (st->nu < 1e-3 || st->nu > 1e6)
             return dn_cfg_error(s, "nu", "nu=%g is not in 0.001 to 1e6%s", st->nu,
                                 st->nu > 1 ? ", beyond which it is type=gaussian" : "");
-        st->head.likelihood.p[1] = (float)st->nu;
+        st->own.head.likelihood.p[1] = (float)st->nu;
     }
     if (kind != DN_LOSS_CATEGORICAL) return DN_OK;
     if (st->classes == 1) return dn_cfg_error(s, "classes", "classes=1 leaves nothing to predict: 2 or more");
@@ -88,7 +89,7 @@ static dn_status likelihood_parameters(dn_layer *l, dn_section *s) {
         return dn_cfg_error(s, "groups",
                             "classes= and groups= contradict: with classes= every column is a code, with groups= the "
                             "columns are one-hot groups");
-    st->head.classes = (size_t)st->classes, st->head.groups = st->classes ? 0 : (size_t)st->groups;
+    st->own.head.classes = (size_t)st->classes, st->own.head.groups = st->classes ? 0 : (size_t)st->groups;
     return DN_OK;
 }
 
@@ -114,13 +115,13 @@ static dn_status likelihood_columns(dn_layer *l, dn_section *s) {
     if (to < from)
         return dn_cfg_error(s, "columns", "columns=%.60s ends before it begins: the smaller number comes first", text);
     if (to >= INT_MAX) return dn_cfg_error(s, "columns", "columns=%.60s is beyond %d columns", text, INT_MAX);
-    st->first = (size_t)from, st->head.columns = (size_t)(to - from + 1);
+    st->own.first = (size_t)from, st->own.head.columns = (size_t)(to - from + 1);
     return DN_OK;
 }
 
 static void likelihood_warn(dn_layer *l, dn_section *s) {
     const dn_cost *st = l->state;
-    switch (st->head.likelihood.kind) {
+    switch (st->own.head.likelihood.kind) {
     case DN_LOSS_BERNOULLI:
     case DN_LOSS_CATEGORICAL:
         dn_cost_want_unbounded(l, s, "logits, any numbers, and makes probabilities of them itself");
@@ -131,7 +132,8 @@ static void likelihood_warn(dn_layer *l, dn_section *s) {
         return;
     default: break;
     }
-    if (st->head.spread == DN_SPREAD_VALUE) dn_cost_want_unbounded(l, s, "log-variances, any numbers, besides means");
+    if (st->own.head.spread == DN_SPREAD_VALUE)
+        dn_cost_want_unbounded(l, s, "log-variances, any numbers, besides means");
 }
 
 /* Its place among the heads that share an input. */
@@ -159,7 +161,7 @@ static dn_status likelihood_join(dn_layer *l, dn_section *s) {
 dn_status dn_likelihood_parse(dn_layer *l, dn_section *s) {
     DN_TRY(likelihood_join(l, s));
     DN_TRY(likelihood_parameters(l, s));
-    DN_TRY(likelihood_columns(l, s));
+    DN_TRY(dn_cost_is_columns(l) ? dn_likelihood_columns_parse(l, s) : likelihood_columns(l, s));
     likelihood_warn(l, s);
     l->outputs = 1; /* until it is settled */
     return DN_OK;

@@ -4,8 +4,9 @@
 
 static const float near_zero = 1e-5f; /* a scaler's rounding */
 
-/* What is wrong with this value for this kind; NULL: nothing. */
-static const char *value_fault(const dn_head *head, float t) {
+/* What is wrong with this value of a column for this kind; NULL: nothing. */
+static const char *value_fault(const dn_head *head, size_t column, float t) {
+    size_t classes = head->starts ? (size_t)(head->starts[column + 1] - head->starts[column]) : head->classes;
     if (isnan(t)) return NULL;
     if (isinf(t)) return "finite numbers (nan where a value is missing)";
     switch (head->likelihood.kind) {
@@ -22,7 +23,9 @@ static const char *value_fault(const dn_head *head, float t) {
                    "number";
         return NULL;
     case DN_LOSS_CATEGORICAL:
-        if (head->classes && (t < 0 || t != floorf(t) || t >= (float)head->classes))
+        if (head->starts && (t < 0 || t != floorf(t) || t >= (float)classes))
+            return "codes, whole numbers from 0 to the column's classes - 1 (nan where it is missing)";
+        if (classes && (t < 0 || t != floorf(t) || t >= (float)classes))
             return "codes, whole numbers from 0 to classes - 1: raise classes=, or give every code a number";
         return NULL;
     default: return NULL;
@@ -45,20 +48,25 @@ static int group_fault(const float *truth, size_t n, size_t at, dn_truth_fault *
     return fabs(sum - 1) > near;
 }
 
+static int row_fault(const dn_cost_part *p, const float *truth, size_t first, dn_truth_fault *fault) {
+    const dn_head *head = &p->head;
+    size_t n = head->groups ? head->columns / head->groups : 0;
+    first += p->first;
+    for (size_t c = 0; c < head->columns; c++) {
+        fault->at = first + c, fault->wanted = value_fault(head, c, truth[first + c]);
+        if (fault->wanted) return 1;
+    }
+    for (size_t g = 0; g < head->groups; g++)
+        if (group_fault(truth + first + g * n, n, first + g * n, fault)) return 1;
+    return 0;
+}
+
 int dn_likelihood_truth_fault(const dn_layer *l, const float *truth, size_t rows, int sums, dn_truth_fault *fault) {
-    const dn_cost *st = l->state;
-    const dn_head *head = &st->head;
-    size_t columns = head->columns, step = head->truth_step, n = head->groups ? columns / head->groups : 0;
+    const dn_cost_part *p;
     (void)sums;
     fault->group = 0;
-    for (size_t r = 0; r < rows; r++) {
-        size_t first = r * step + st->first;
-        for (size_t c = 0; c < columns; c++) {
-            fault->at = first + c, fault->wanted = value_fault(head, truth[first + c]);
-            if (fault->wanted) return 1;
-        }
-        for (size_t g = 0; g < head->groups; g++)
-            if (group_fault(truth + first + g * n, n, first + g * n, fault)) return 1;
-    }
+    for (size_t r = 0; r < rows; r++)
+        for (int i = 0; (p = dn_cost_part_at(l->state, i)); i++)
+            if (row_fault(p, truth, r * p->head.truth_step, fault)) return 1;
     return 0;
 }

@@ -25,24 +25,22 @@ static float value_of_code(size_t n, const float *logits, float code) {
 
 static void values_categorical(const dn_head *head, const float *x, const float *truth, float *loss) {
     size_t n = head->classes ? head->classes : head->columns / head->groups;
-    if (head->classes)
-        for (size_t c = 0; c < head->columns; c++) loss[c] = value_of_code(n, x + c * n, truth[c]);
-    else
+    if (!head->classes)
         for (size_t c = 0; c < head->columns; c += n) values_one_hot(n, x + c, truth + c, loss + c);
+    for (size_t c = 0; head->classes && c < head->columns; c++, x += n) {
+        if (head->starts) n = (size_t)(head->starts[c + 1] - head->starts[c]);
+        loss[c] = value_of_code(n, x, truth[c]);
+    }
 }
 
-void dn_likelihood_values(const dn_layer *l, const dn_run *run, const float *x, const float *truth, float *loss) {
+static void part_values(const dn_layer *l, const dn_cost_part *p, size_t rows, const dn_run *run, const float *x,
+                        const float *truth, float *loss) {
     enum { PART = 256 }; /* columns whose spreads come to the host at a time */
-    const dn_cost *st = l->state;
-    const dn_head *head = &st->head;
-    size_t rows = (size_t)run->rows, inputs = (size_t)l->inputs, truths = (size_t)l->term.truths;
+    const dn_head *head = &p->head;
+    size_t inputs = (size_t)l->inputs, truths = (size_t)l->term.truths;
     dn_likelihood_terms terms = dn_likelihood_terms_of(&head->likelihood);
-    const dn_tensor *t = l->n_tensors ? &l->tensors[0] : NULL;
-    if (st->elementwise) { /* they are its output */
-        run->ops->download(run->pool, loss, l->output, rows * inputs * sizeof *loss);
-        return;
-    }
-    x += st->at, truth += st->first, loss += st->first;
+    const dn_tensor *t = dn_head_learns(head) ? &l->tensors[0] : NULL;
+    x += p->at, truth += p->first, loss += p->first;
     if (head->likelihood.kind == DN_LOSS_CATEGORICAL) {
         for (size_t r = 0; r < rows; r++)
             values_categorical(head, x + r * inputs, truth + r * truths, loss + r * truths);
@@ -54,7 +52,8 @@ void dn_likelihood_values(const dn_layer *l, const dn_run *run, const float *x, 
         int one = t && t->count == 1;
         if (t)
             run->ops->download(run->pool, spread,
-                               dn_net_results(l->net, t->kind == DN_STATISTIC) + t->offset + (one ? 0 : from),
+                               dn_net_results(l->net, t->kind == DN_STATISTIC) + t->offset +
+                                   (one ? 0 : p->spread_at + from),
                                (one ? 1 : to - from) * sizeof *spread);
         for (size_t r = 0; r < rows; r++)
             for (size_t c = from; c < to; c++) {
@@ -65,4 +64,16 @@ void dn_likelihood_values(const dn_layer *l, const dn_run *run, const float *x, 
                 loss[r * truths + c] = dn_likelihood_value(&terms, scale, *at, truth[r * truths + c]).error;
             }
     }
+}
+
+void dn_likelihood_values(const dn_layer *l, const dn_run *run, const float *x, const float *truth, float *loss) {
+    const dn_cost *st = l->state;
+    const dn_cost_part *p;
+    size_t rows = (size_t)run->rows;
+    if (st->elementwise) { /* they are its output */
+        run->ops->download(run->pool, loss, l->output, rows * (size_t)l->inputs * sizeof *loss);
+        return;
+    }
+    for (int i = 0; (p = dn_cost_part_at(st, i)); i++) part_values(l, p, rows, run, x, truth, loss);
+    if (st->parts) dn_likelihood_columns_no_loss(l, rows, loss);
 }

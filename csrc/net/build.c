@@ -1,6 +1,7 @@
 /* From the cfg to layers: the [net] section, then section by section. */
 #include "base/sys.h"
 #include "io/foreign.h"
+#include "net/coded.h"
 #include "net/network_parts.h"
 #include <float.h>
 #include <limits.h>
@@ -29,7 +30,7 @@ const dn_key dn_net_keys[] = {
     {"width", DN_KEY_INT, DN_AT(net_keys, width), .high = 1 << 20},
     {"channels", DN_KEY_INT, DN_AT(net_keys, channels), .high = 1 << 20},
     {"inputs", DN_KEY_INT, DN_AT(net_keys, inputs), .fallback = -1, .high = INT_MAX, .help = "values per row",
-     .shown_fallback = "height x width x channels"},
+     .shown_fallback = "height x width x channels; number of [columns]"},
     {"learning_rate", DN_KEY_FLOAT, DN_AT(net_keys, rate.value), .fallback = 0.001, .range = DN_NOT_NEGATIVE,
      .help = ""},
     {"momentum", DN_KEY_FLOAT, DN_AT(net_keys, momentum), .fallback = 0.9, .range = DN_FROM_0_BELOW_1,
@@ -122,6 +123,8 @@ static dn_status net_settle_inputs(dn_net *net, dn_section *s, const net_keys *k
     DN_TRY(dn_layer_size(s, &image, (size_t)net->height, (size_t)net->width, (size_t)net->channels, 1));
     if (image > INT_MAX) return dn_cfg_error(s, "height", "an image of %zu values is too large", image);
     net->inputs = size.height || size.width || k->inputs < 0 ? (int)image : k->inputs;
+    dn_section *first = net->cfg->n_sections > 1 ? &net->cfg->sections[1] : NULL;
+    if (!image && k->inputs < 0 && first && !strcmp(first->name, "columns")) net->inputs = dn_coded_count(first);
     if (!net->inputs) return dn_cfg_error(s, NULL, "no inputs: give inputs= or height=, width= and channels=");
     return DN_OK;
 }

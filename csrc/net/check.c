@@ -1,4 +1,5 @@
 #include "net/check.h"
+#include "net/coded.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -85,6 +86,23 @@ static dn_status check_fault(const dn_net *net, const dn_layer *l, const dn_part
                    p->name, number_text(p->values[f->at], text), row, column, net->cfg->path, l->line, l->type->name,
                    f->wanted);
 }
+
+static dn_status check_columns(const dn_net *net, const dn_part_of *p, int given) {
+    dn_truth_fault fault;
+    char text[32], name[80] = "";
+    if (!dn_coded_fault(net->columns, p->values, p->rows, given, &fault)) return DN_OK;
+    size_t column = fault.at % p->columns;
+    if (net->columns->names) snprintf(name, sizeof name, ", '%.60s'", net->columns->names[column]);
+    return dn_fail(DN_E_USAGE, "%s is %s at row %zu, column %zu%s (counted from 1), but %s:%d [columns] wants %s",
+                   p->name, number_text(p->values[fault.at], text), p->first + fault.at / p->columns + 1, column + 1,
+                   name, net->cfg->path, net->layers[0].line, fault.wanted);
+}
+
+dn_status dn_check_input(const dn_net *net, const dn_part_of *p) {
+    return net->columns ? check_columns(net, p, 0) : dn_check_finite(p);
+}
+
+dn_status dn_check_condition(const dn_net *net, const dn_part_of *p) { return check_columns(net, p, 1); }
 
 static dn_status check_rows(const dn_net *net, const dn_layer *l, const dn_part_of *p) {
     char where[64], text[256];

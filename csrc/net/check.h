@@ -12,6 +12,10 @@ typedef struct dn_part_of {
 
 /* DN_E_USAGE, with row, column and value, when something is not a finite number. */
 dn_status dn_check_finite(const dn_part_of *part);
+/* The same for rows that a network reads: of [columns], values that their columns can have, or NaN. */
+dn_status dn_check_input(const dn_net *net, const dn_part_of *part);
+/* Rows whose columns of conditions are read, and no others. */
+dn_status dn_check_condition(const dn_net *net, const dn_part_of *part);
 /* The same for values that are drawn as bits, from 0 to 1. */
 dn_status dn_check_probabilities(const dn_net *net, const dn_part_of *part);
 /* The same for a truth of the network, and also when a loss does not accept it. For softmaxes, `sums` requires that

@@ -89,7 +89,8 @@ typedef struct dn_term_look {
     size_t x_at, truth_at;
     double temperature;
     double factor;           /* scale= of the gradient; 1 */
-    const dn_tensor *spread; /* of the head: its learned numbers; NULL: it has none */
+    const dn_tensor *spread; /* of the layer: its learned numbers; NULL: it has none */
+    size_t spread_at;        /* the head's first one */
     int optimal;             /* gaussian: the variance is the mean squared error of the pass */
     const float *spreads;    /* the tensor's values on the host, by who looks */
 } dn_term_look;
@@ -248,6 +249,7 @@ struct dn_run {
     int inference;            /* 1: never trains */
     const float *x;           /* (rows, net inputs): what the first layer reads */
     const float *truth;       /* (rows, net truths) or NULL */
+    const float *given;       /* (rows, net inputs): with the columns of conditions; NULL: not known */
     int last;                 /* last layer of this pass */
     float *y;                 /* (rows, outputs): where that layer writes; NULL: its own buffer */
     float *workspace;

@@ -7,7 +7,8 @@
 #define TYPES(X)                                                                                                       \
     X(connected) X(convolutional) X(deconvolutional) X(maxpool) X(upsample) X(route) X(shortcut) X(activation)         \
     X(dropout) X(batchnorm) X(reshape) X(sampling) X(cost) X(avgpool) X(crop) X(reorg) X(softmax) X(logistic)          \
-    X(l2norm) X(normalization) X(local) X(rnn) X(crnn) X(gru) X(lstm) X(detection) X(region) X(yolo) X(iseg)
+    X(l2norm) X(normalization) X(local) X(rnn) X(crnn) X(gru) X(lstm) X(detection) X(region) X(yolo) X(iseg)  \
+    X(columns) X(condition)
 /* clang-format on */
 #define DECLARE(name) extern const dn_layer_type dn_##name##_layer;
 #define ENTRY(name) &dn_##name##_layer,

@@ -151,4 +151,12 @@ static inline size_t dn_head_parameters(const dn_head *h) {
     if (h->likelihood.kind == DN_LOSS_CATEGORICAL) return h->classes ? h->classes : 1;
     return h->spread == DN_SPREAD_VALUE ? 2 : 1;
 }
+/* Does the layer have learned numbers for it? */
+static inline int dn_head_learns(const dn_head *h) {
+    return h->spread == DN_SPREAD_ONE || h->spread == DN_SPREAD_COLUMN;
+}
+/* Numbers per row in x. */
+static inline size_t dn_head_values(const dn_head *h) {
+    return h->starts ? h->logits : h->columns * dn_head_parameters(h);
+}
 #endif

@@ -89,11 +89,12 @@ struct dn_net {
     dn_run settings; /* the initial run of every plan; batch: that of the plan for training */
     dn_schedule schedule;
     int subdivisions, height, width, channels, inputs, outputs, truths;
-    int output_layer; /* the last one that is not a cost */
-    int recurrent;    /* rows are whole sequences of time_steps */
-    int likelihood;   /* first layer whose term turns the output into data (its mean); -1: the output is data */
-    int data_columns; /* values in a row of data */
-    int logits;       /* the outputs are logits of probabilities */
+    int output_layer;         /* the last one that is not a cost */
+    struct dn_coded *columns; /* what the rows are (net/coded.h), of the first layer, [columns]; NULL: plain numbers */
+    int recurrent;            /* rows are whole sequences of time_steps */
+    int likelihood;           /* first layer whose term turns the output into data (its mean); -1: the output is data */
+    int data_columns;         /* values in a row of data */
+    int logits;               /* the outputs are logits of probabilities */
     dn_truth_kind truth_kind;
     int sampling_layer; /* the first with a latent term; -1: none */
     int draws;          /* of a row in a training pass, for an importance-weighted bound; 0: the usual one */

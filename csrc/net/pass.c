@@ -12,6 +12,7 @@ static dn_status plan_begin(dn_plan *p, const dn_pass *pass) {
              "%d rows are not whole sequences of time_steps=%d", rows, run->time_steps);
     run->rows = rows, run->training = pass->training, run->last = pass->last;
     run->x = pass->rows.x, run->truth = pass->rows.truth, run->y = pass->y;
+    run->given = pass->first ? pass->rows.condition : pass->rows.x;
     if (!run->training) dn_plan_set_weights(p, 0);
     dn_draws_begin(p, pass->draws);
     return DN_OK;

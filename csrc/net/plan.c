@@ -111,7 +111,8 @@ dn_status dn_plan_add_deltas(dn_plan *p) {
         dn_layer *l = &p->layers[i];
         float **d = i + 1 < p->n_layers && p->layers[i + 1].sets_dx ? &set : &added;
         l->delta = *d, *d += dn_net_pad(plan_rows(p, i) * l->outputs);
-        l->dx = dn_layer_source(l) < 0 ? NULL : p->layers[dn_layer_source(l)].delta;
+        int source = dn_layer_source(l), none = source < 0 || (source == 0 && p->net->columns);
+        l->dx = none ? NULL : p->layers[source].delta; /* codes have no gradient */
     }
     dn_draws_place_deltas(p, p->deltas);
     return DN_OK;

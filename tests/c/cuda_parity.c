@@ -745,8 +745,21 @@ static array *wide_floats(const char *name, size_t n, int far) {
     return a;
 }
 /* One with a step beyond its columns, and without some of its pointers. */
-static void likelihood_case(dn_head h, int without) {
-    size_t values = h.columns * (h.classes ? h.classes : h.spread == DN_SPREAD_VALUE ? 2 : 1);
+/* Where the logits of columns with different numbers of classes begin. */
+static array *starts_of(dn_head *h, int most) {
+    array *a = make("starts", INTS, h->columns + 1);
+    int *starts = (int *)a->start;
+    h->logits = 0, h->classes = 0;
+    for (size_t c = 0; c < h->columns; c++) {
+        int n = whole(2, most);
+        starts[c] = (int)h->logits, h->logits += (size_t)n;
+        if ((size_t)n > h->classes) h->classes = (size_t)n;
+    }
+    starts[h->columns] = (int)h->logits;
+    return a;
+}
+static void likelihood_case(dn_head h, array *starts, int without) {
+    size_t values = starts ? h.logits : h.columns * (h.classes ? h.classes : h.spread == DN_SPREAD_VALUE ? 2 : 1);
     size_t spreads = h.spread == DN_SPREAD_ONE ? 1 : h.spread == DN_SPREAD_COLUMN ? h.columns : 0;
     h.x_step = values + (size_t)whole(0, 5), h.truth_step = h.columns + (size_t)whole(0, 5);
     array *x = wide_floats("x", h.rows * h.x_step, without & 1), *truth = floats("truth", h.rows * h.truth_step, 0, 1);
@@ -759,8 +772,11 @@ static void likelihood_case(dn_head h, int without) {
     else
         for (size_t i = 0; i < truth->n; i++)
             t[i] = i % 17 == 3 ? NAN : h.classes ? (float)whole(0, (int)h.classes - 1) : i % 5 ? 0 : 1;
-    BOTH(likelihood(P, &h, V(x), V(truth), spreads ? V(spread) : NULL, without & 1 ? NULL : V(weight),
-                    without & 2 ? NULL : V(loss), without & 4 ? NULL : V(gradient),
+    for (size_t r = 0; starts && r < h.rows; r++) /* one code that a column does not have stays: both give NaN */
+        for (size_t c = r == 0; c < h.columns; c++)
+            t[r * h.truth_step + c] = (float)whole(0, ((int *)starts->start)[c + 1] - ((int *)starts->start)[c] - 1);
+    BOTH(likelihood(P, (h.starts = starts ? V(starts) : NULL, &h), V(x), V(truth), spreads ? V(spread) : NULL,
+                    without & 1 ? NULL : V(weight), without & 2 ? NULL : V(loss), without & 4 ? NULL : V(gradient),
                     spreads && !(without & 8) ? V(by_spread) : NULL),
          spreads ? 10 * CLOSE : CLOSE); /* by_spread is a sum over all rows, whose large terms cancel */
 }
@@ -768,24 +784,23 @@ static void test_likelihood(void) {
     for (int kind = DN_LOSS_BERNOULLI; kind < DN_LOSS_CATEGORICAL; kind++)
         for (int spread = DN_SPREAD_FIXED; spread <= DN_SPREAD_VALUE; spread++) {
             if (spread != DN_SPREAD_FIXED && (kind == DN_LOSS_BERNOULLI || kind == DN_LOSS_POISSON)) continue;
-            dn_head h = {likelihood_of((dn_loss)kind),
-                         (dn_spread)spread,
-                         (size_t)whole(1, 70),
-                         (size_t)whole(1, 40),
-                         0,
-                         0,
-                         0,
-                         0};
-            likelihood_case(h, 0);
+            dn_head h = {.likelihood = likelihood_of((dn_loss)kind), .spread = (dn_spread)spread};
+            h.rows = (size_t)whole(1, 70), h.columns = (size_t)whole(1, 40);
+            likelihood_case(h, NULL, 0);
             h.rows = (size_t)whole(1, 300), h.columns = (size_t)whole(1, 400);
-            likelihood_case(h, whole(0, 15));
+            likelihood_case(h, NULL, whole(0, 15));
         }
     for (int codes = 0; codes < 2; codes++)
         for (int large = 0; large < 2; large++) {
             size_t n = (size_t)whole(1, large ? 300 : 9), groups = (size_t)whole(1, 20);
-            dn_head h = {{DN_LOSS_CATEGORICAL, {0}}, DN_SPREAD_FIXED, (size_t)whole(1, 40), groups, n, 0, 0, 0};
+            dn_head h = {.likelihood = {DN_LOSS_CATEGORICAL, {0}}, .rows = (size_t)whole(1, 40), .columns = groups};
+            h.classes = n;
             if (!codes) h.columns = groups * n, h.classes = 0, h.groups = groups;
-            likelihood_case(h, large ? whole(0, 7) : 0);
+            likelihood_case(h, NULL, large ? whole(0, 7) : 0);
+            if (!codes) continue;
+            h.rows = (size_t)whole(1, 100);
+            array *starts = starts_of(&h, large ? 90 : 6);
+            likelihood_case(h, starts, large ? whole(0, 7) : 0);
         }
 }
 static void test_optimal_spread(void) {
@@ -813,6 +828,12 @@ static void test_likelihood_mean(void) {
             array *x = wide_floats("x", h.rows * h.x_step, codes), *out = floats("out", h.rows * out_step, 0, 1);
             BOTH(likelihood_mean(P, &h, V(x), out_step, V(out)), CLOSE);
         }
+    dn_head h = {
+        .likelihood = {DN_LOSS_CATEGORICAL, {0}}, .rows = (size_t)whole(1, 70), .columns = (size_t)whole(1, 30)};
+    array *starts = starts_of(&h, 50);
+    h.x_step = h.logits + (size_t)whole(0, 4);
+    array *x = floats("x", h.rows * h.x_step, -3, 3), *out = floats("out", h.rows * h.columns, 0, 1);
+    BOTH(likelihood_mean(P, (h.starts = V(starts), &h), V(x), h.columns, V(out)), EXACT);
 }
 static void test_mask(void) {
     size_t n = length();
@@ -891,6 +912,18 @@ static void test_gather(void) {
     array *index = ints("index", out, (int)in, 0), *x = floats("x", rows * in, -1, 1),
           *y = floats("y", rows * out, -1, 1);
     BOTH(gather(P, rows, in, out, V(index), 0.5f, 2, V(x), V(y)), EXACT);
+}
+static void test_expand(void) {
+    for (int large = 0; large < 2; large++) {
+        size_t rows = (size_t)whole(1, large ? 300 : 3), in = (size_t)whole(1, 40);
+        size_t out = (size_t)whole(1, large ? 900 : 9);
+        array *column = make("column", INTS, out), *as = make("as", INTS, out), *x = floats("x", rows * in, 0, 1);
+        array *y = floats("y", rows * out, 0, 1);
+        for (size_t i = 0; i < out; i++)
+            ((int *)column->start)[i] = whole(0, (int)in - 1), ((int *)as->start)[i] = whole(DN_EXPAND_SIGN, 5);
+        for (size_t i = 0; i < x->n; i++) ((float *)x->start)[i] = i % 5 == 3 ? NAN : (float)whole(0, 6);
+        BOTH(expand(P, rows, in, out, V(column), V(as), V(x), V(y)), EXACT);
+    }
 }
 static void test_scatter_add(void) {
     size_t rows = (size_t)whole(1, 9), out = (size_t)whole(1, 300), in = out + (size_t)whole(0, 50);

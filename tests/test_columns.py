@@ -1,0 +1,281 @@
+"""[columns], [cost] type=columns and [condition]: coded tables, with missing cells, in one network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from likelihoods import coded
+from test_gradients import Problem, check
+
+import darknet_vae as dv
+
+Build = Callable[..., dv.Network]
+A = np.ndarray
+KINDS = "number,number,yes_no,yes_no,category:5,category:3,category:40"
+DENSE = "[connected]\noutput=9\nactivation=tanh\n"
+SAMPLING = "[connected]\noutput=6\nactivation=linear\n[sampling]\nbeta=1\n"
+HEADS = (
+    "[cost]\ntype=gaussian\nsigma=column\ncolumns=0-1\n[cost]\ntype=bernoulli\ncolumns=2-3\n"
+    "[cost]\ntype=categorical\nclasses=5\ncolumns=4\n[cost]\ntype=categorical\nclasses=3\ncolumns=5\n"
+    "[cost]\ntype=categorical\nclasses=40\ncolumns=6\n"
+)
+
+
+def linear(output: int) -> str:
+    return f"[connected]\noutput={output}\nactivation=linear\n"
+
+
+def table_net(
+    kinds: str = KINDS, output: int = 52, columns: str = "missing=1\n", cost: str = "", condition: str = "", net: str = ""
+) -> str:
+    header = f"[net]\nbatch=16\noptimizer=adam\nlearning_rate=0.01\n{net}[columns]\nkinds={kinds}\n{columns}"
+    return header + DENSE + SAMPLING + condition + DENSE + linear(output) + f"[cost]\ntype=columns\n{cost}"
+
+
+def rows_of(rows: int, kinds: str = KINDS, seed: int = 0, missing: float = 0.1) -> A:
+    return coded(kinds, rows, np.random.default_rng(seed), missing)
+
+
+def expanded(x: A, kinds: str = KINDS, missing: bool = True) -> A:
+    """What [columns] gives, from the description in docs/cfg.md."""
+    names = kinds.split(",")
+    known = ~np.isnan(x)
+    parts = [np.where(known, x, 0)[:, [i for i, kind in enumerate(names) if kind == "number"]]]
+    if missing:
+        parts.append(~known[:, [i for i, kind in enumerate(names) if kind == "number"]])
+    parts += [np.where(known[:, i], 2 * x[:, i] - 1, 0)[:, None] for i, kind in enumerate(names) if kind == "yes_no"]
+    parts += [x[:, i, None] == np.arange(int(kind.split(":")[1])) for i, kind in enumerate(names) if kind.startswith("category")]
+    return np.concatenate([np.asarray(part, np.float32) for part in parts], axis=1)
+
+
+@pytest.mark.parametrize("kinds", [KINDS, "category:3,number,yes_no,category:2,number", "yes_no", "number", "category:4"])
+@pytest.mark.parametrize("missing", [0, 1])
+def test_rows_are_expanded_as_documented(kinds: str, missing: int, device: str, network: Build) -> None:
+    net = network(f"[net]\nbatch=30\n[columns]\nkinds={kinds}\nmissing={missing}\n" + linear(2), device=device)
+    x = rows_of(30, kinds, missing=0.3)
+    net.forward(x)
+    np.testing.assert_array_equal(net.layers[0].output, expanded(x, kinds, bool(missing)))
+
+
+@pytest.mark.parametrize("cost", ["", "sigma=0.5\n", "sigma=learned\n", "sigma=value\n", "scale=0.3\n"])
+@pytest.mark.parametrize("kinds", [KINDS, "category:3,number,yes_no,category:2,number"])
+def test_gradients_are_those_of_the_loss(cost: str, kinds: str, device: str, network: Build) -> None:
+    numbers = kinds.split(",").count("number") if "value" in cost else 0
+    output = sum(int(kind.split(":")[1]) if ":" in kind else 1 for kind in kinds.split(",")) + numbers
+    problem = Problem(network(table_net(kinds, output, cost=cost), device=device), 16)
+    problem.x = problem.truth = rows_of(16, kinds, missing=0.2)
+    check(problem, problem.gradients(), together=device != "cpu")
+
+
+def pair(network: Build, **options: object) -> tuple[dv.Network, dv.Network]:
+    """With [columns], and the same with expanded rows and a [cost] for each kind and number of classes."""
+    text = table_net().replace(SAMPLING, linear(3))  # noise depends on a layer's number
+    ours = network(text, **options)
+    plain = text.replace(f"[columns]\nkinds={KINDS}\nmissing=1\n", "").replace("[cost]\ntype=columns\n", HEADS)
+    theirs = network(plain.replace("[net]\n", "[net]\ninputs=54\n"), **options)
+    for to, layer in zip(theirs.layers, ours.layers[1:], strict=False):
+        for name in layer.grads if layer.type == "connected" else []:
+            to.set(name, layer.params[name])
+    return ours, theirs
+
+
+def test_is_the_same_as_separate_costs_on_expanded_rows(device: str, network: Build) -> None:
+    ours, theirs = pair(network, seed=3, device=device)
+    x = rows_of(200, missing=0.2)
+    for _ in range(3):
+        a = ours.train(x, epochs=4, shuffle=False)
+        b = theirs.train(expanded(x), truth=x, epochs=4, shuffle=False)
+        np.testing.assert_allclose(a.image_loss, b.image_loss, rtol=2e-4)
+    losses, wanted = ours.row_losses(x), theirs.row_losses(expanded(x), truth=x)
+    np.testing.assert_allclose(losses["image_loss"], wanted["image_loss"], rtol=2e-2, atol=2e-2)
+    np.testing.assert_allclose(ours.layers[-1].params["log_variance"], theirs.layers[4].params["log_variance"], atol=2e-3)
+
+
+def test_the_loss_of_a_row_adds_up_with_all_constants(device: str, network: Build) -> None:
+    """Against the formulas in double precision, from the network's parameters."""
+    net = network(table_net(), device=device)
+    net.layers[-1].set("log_variance", np.array([0.7, -1.3]))
+    x = rows_of(40, missing=0.25)
+    p = net.predict(x).astype(float)
+    log_variance = np.array([0.7, -1.3])
+    wanted = np.nan_to_num((x[:, :2] - p[:, :2]) ** 2 / np.exp(log_variance) / 2 + (log_variance + math.log(2 * math.pi)) / 2)
+    t, logits = x[:, 2:4], p[:, 2:4]
+    parts = [wanted, np.nan_to_num(np.log1p(np.exp(logits)) - logits * t)]
+    for column, first, classes in ((4, 4, 5), (5, 9, 3), (6, 12, 40)):
+        logits = p[:, first : first + classes]
+        codes = np.nan_to_num(x[:, column]).astype(int)
+        loss = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(40), codes]
+        parts.append(np.where(np.isnan(x[:, column]), 0, loss)[:, None])
+    total = np.concatenate(parts, axis=1)
+    np.testing.assert_allclose(net.row_losses(x)["image_loss"], total.sum(axis=1), rtol=1e-4, atol=1e-4)
+
+
+def test_missing_cells_add_nothing_to_loss_and_gradient(device: str, network: Build) -> None:
+    net = network(table_net(), device=device)
+    nothing = np.full((4, 7), np.nan, np.float32)
+    net.forward(nothing, nothing, train=True)
+    assert net.cost == 0
+    net.backward()
+    assert not net.layers[-2].delta.any() and not net.layers[-1].grads["log_variance"].any()
+    x = rows_of(4, missing=0)
+    some = x.copy()
+    some[:, [1, 3, 5]] = np.nan
+    net.forward(x, some, train=True)
+    net.backward()
+    delta = net.layers[-2].delta
+    assert not delta[:, [1, 3, *range(9, 12)]].any()
+    assert delta[:, [0, 2, *range(4, 9), *range(12, 52)]].all()
+
+
+def test_every_device_gives_the_bits_of_the_cpu_or_close(network: Build, cuda: str) -> None:
+    x = rows_of(150)
+    nets = {device: network(table_net(), seed=2, device=device) for device in ("cpu", "fence", cuda)}
+    for net in nets.values():
+        net.train(x, epochs=3)
+    cpu = nets["cpu"]
+    np.testing.assert_array_equal(nets["fence"].predict(x), cpu.predict(x))
+    np.testing.assert_allclose(nets[cuda].predict(x), cpu.predict(x), rtol=1e-3, atol=1e-3)
+
+
+def test_training_is_the_same_bits_with_any_number_of_threads(network: Build) -> None:
+    x = rows_of(2000)
+    weights = []
+    for threads in (1, 2, 4):
+        net = network(table_net().replace("batch=16", "batch=500"), seed=1, threads=threads)
+        net.train(x, epochs=2)
+        weights.append([layer.params[name] for layer in net.layers for name in layer.params])
+    for other in weights[1:]:
+        for a, b in zip(weights[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("form", ["weights", "safetensors"])
+def test_is_saved_and_loaded(form: str, network: Build, tmp_path: object) -> None:
+    text = table_net(columns='missing=1\nnames=a,"b, or # b","say ""hi""",d,e,f,g\n')
+    net = network(text, seed=1)
+    x = rows_of(64)
+    net.train(x, epochs=3)
+    net.save(f"m.{form}")
+    with open("m.cfg", "w") as file:
+        file.write(text)
+    again = dv.Network.load("m.safetensors") if form == "safetensors" else dv.Network.load("m.cfg", "m.weights")
+    np.testing.assert_array_equal(again.reconstruct(x), net.reconstruct(x))
+
+
+def test_a_training_on_missing_cells_learns_what_belongs_together(network: Build) -> None:
+    random = np.random.default_rng(0)
+    codes = random.integers(3, size=600)
+    x = np.stack([codes * 2 + 0.1 * random.normal(size=600), codes == 2, (codes + 1) % 3], axis=1)
+    x[random.random(x.shape) < 0.15] = np.nan
+    net = network(table_net("number,yes_no,category:3", 5), seed=1)
+    net.train(x.astype(np.float32), epochs=80)
+    full = np.stack([codes * 2.0, codes == 2, (codes + 1) % 3], axis=1).astype(np.float32)
+    for hidden in range(3):
+        asked = full.copy()
+        asked[:, hidden] = np.nan
+        found = net.reconstruct(asked)[:, hidden]
+        assert (np.abs(found - full[:, hidden]) < 0.5).mean() > 0.95
+
+
+def test_means_and_draws_are_columns(device: str, network: Build) -> None:
+    net = network(table_net(), seed=1, device=device)
+    x = rows_of(200)
+    net.train(x, epochs=2)
+    p, mean = net.predict(x).astype(float), net.reconstruct(x)
+    np.testing.assert_allclose(mean[:, :2], p[:, :2], rtol=1e-6)
+    np.testing.assert_allclose(mean[:, 2:4], 1 / (1 + np.exp(-p[:, 2:4])), rtol=1e-5)
+    for column, first, classes in ((4, 4, 5), (5, 9, 3), (6, 12, 40)):
+        np.testing.assert_array_equal(mean[:, column], p[:, first : first + classes].argmax(axis=1))
+    z = np.zeros((4000, 3), np.float32)
+    drawn = net.sample(z, draw=True, seed=1)
+    p = net.sample(z[:1])
+    assert set(np.unique(drawn[:, 2])) == {0, 1}
+    assert drawn[:, 2].mean() == pytest.approx(float(p[0, 2]), abs=0.04)
+    assert drawn[:, 0].mean() == pytest.approx(float(p[0, 0]), abs=0.1)
+    for column, classes in ((4, 5), (5, 3), (6, 40)):
+        assert np.isin(drawn[:, column], np.arange(classes)).all() and len(np.unique(drawn[:, column])) > 1
+
+
+def test_scores_have_a_part_for_every_column(network: Build) -> None:
+    net = network(table_net(), seed=1)
+    x = rows_of(60)
+    net.train(x, epochs=3)
+    bounds = net.evaluate(x, k=4)
+    assert math.isfinite(bounds["log_likelihood"]) and math.isfinite(bounds["elbo"])
+    assert np.isfinite(net.score_rows(x, k=4)).all()
+
+
+@pytest.mark.parametrize("keys", ["samples=3\n", "samples=3\ngradient=dreg\n"])
+def test_several_draws_of_a_row_have_their_gradient(keys: str, device: str, network: Build) -> None:
+    net = network(table_net().replace("beta=1\n", "beta=1\n" + keys), device=device)
+    x = rows_of(48)
+    losses = net.train(x, epochs=8).total_loss
+    assert losses[-1] < losses[0]
+
+
+ERRORS = {
+    "output": (table_net(output=51), "the columns take 52 values per row, but layer 5 [connected] gives 51: output=52"),
+    "value": (table_net(cost="sigma=value\n"), "take 54 values per row (sigma=value: two for a number)"),
+    "kind": (table_net("number,catgory:3", 4), "kind 2, 'catgory:3', is not number, yes_no or category:N"),
+    "classes": (table_net("number,category:1", 2), "kind 2, 'category:1': the number of classes is not in 2 to"),
+    "many classes": (table_net("category:99999999999", 2), "the number of classes is not in 2 to"),
+    "names": (table_net(columns="names=a,b\n"), "names= has 2 names, but kinds= 7 kinds"),
+    "twice": (table_net("number,number", 2, "names=a,a\n"), "columns 1 and 2 have the same name, 'a'"),
+    "quote": (table_net("number,number", 2, 'names=a,"b\n'), "name 2 begins with a quote that is not closed"),
+    "inputs": (table_net(net="inputs=9\n"), "kinds= has 7 columns, but inputs=9"),
+    "noise": (table_net(net="noise=0.1\n"), "noise= is for rows of plain numbers, not for the codes of [columns]"),
+    "binarize": (table_net(net="binarize=static\n"), "binarize= is for rows of plain numbers"),
+    "data_scale": (table_net(net="data_scale=255\n"), "data_scale= is for rows of plain numbers"),
+    "missing": (table_net().replace(f"kinds={KINDS}\n", ""), "no inputs"),
+    "second": ("[net]\ninputs=7\n" + linear(7) + f"[columns]\nkinds={KINDS}\n", "is the first layer or none"),
+    "cost": ("[net]\ninputs=7\n" + linear(7) + "[cost]\ntype=columns\n", "which is not the first layer"),
+    "two costs": (table_net() + "[cost]\ntype=gaussian\n", "models all columns"),
+    "another before": (table_net().replace("[cost]", "[cost]\ntype=gaussian\ncolumns=0-1\n[cost]"), "and stands alone"),
+    "columns": (table_net(cost="columns=0-3\n"), "columns= has no place here"),
+    "optimal": (table_net(cost="sigma=optimal\n"), "sigma=optimal is for type=gaussian"),
+    "unknown": (table_net(columns="names=a,b,c,d,e,f,g\n", condition="[condition]\ncolumns=ee\n"), "'ee' is no column"),
+    "number": (table_net(condition="[condition]\ncolumns=7\n"), "'7' is no column"),
+    "given twice": (table_net(condition="[condition]\ncolumns=3,3\n"), "'3' is given twice"),
+    "all": (table_net("number,yes_no", 1, condition="[condition]\ncolumns=0,1\n"), "[condition] gives all columns"),
+    "no condition": (table_net(condition="[condition]\n"), "columns= is missing"),
+    "alone": ("[net]\ninputs=7\n[condition]\ncolumns=1\n" + linear(7), "needs [columns] as the first layer"),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_a_wrong_section_is_one_clear_error(case: str, network: Build) -> None:
+    text, message = ERRORS[case]
+    with pytest.raises(ValueError) as error:
+        network(text)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        (2, 2, "0 for no and 1 for yes"),
+        (4, 5, "codes in this column"),
+        (4, 0.5, "codes"),
+        (6, -1, "codes"),
+        (0, np.inf, "finite"),
+    ],
+)
+def test_a_value_that_its_column_cannot_have_is_one_clear_error(
+    column: int, value: float, message: str, device: str, network: Build
+) -> None:
+    net = network(table_net(columns="names=a,b,c,d,e,f,g\n"), device=device)
+    x = rows_of(20)
+    x[13, column] = value
+    for job in (net.reconstruct, net.encode, net.evaluate, net.train):
+        with pytest.raises(ValueError, match=message) as error:
+            job(x)
+        assert f"row 14, column {column + 1}, '{'abcdefg'[column]}' (counted from 1)" in str(error.value)
+
+
+def test_other_networks_still_refuse_missing_values(network: Build) -> None:
+    net = network("[net]\ninputs=2\n" + linear(2) + "[cost]\ntype=gaussian\n")
+    with pytest.raises(ValueError, match="X is nan at row 0, column 1"):
+        net.evaluate(np.array([[0, np.nan]], np.float32))

@@ -499,6 +499,14 @@ def test_a_truth_that_a_likelihood_cannot_have_is_refused_before_training(name: 
     np.testing.assert_array_equal(net.layers[0].params["weights"], before)
 
 
+def test_a_negative_scale_of_a_likelihood_is_an_error(network: Build) -> None:
+    """Training would make the data less likely. Of Darknet's costs it is what Darknet takes."""
+    with pytest.raises(dv.errors.FormatError, match=r"net.cfg:\d+: .*scale=-0.5 is below 0: training would make the data less"):
+        network(body(3) + "[cost]\ntype=gaussian\nscale=-0.5\n")
+    network(body(3) + "[cost]\ntype=gaussian\nscale=0\n")
+    network(body(3) + "[cost]\nscale=-0.5\n")
+
+
 def test_the_input_cannot_be_missing(network: Build) -> None:
     head = HEADS["gaussian"]
     net = network(body(6) + head.text)

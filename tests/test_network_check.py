@@ -241,3 +241,22 @@ def test_wrong_input_is_one_line(what: str) -> None:
     done = run([*program("binary"), "check", *words, "-nogpu"])
     assert done.returncode == code, done.stderr
     assert part in done.stderr and done.stderr.count("\n") == 1 and done.stdout == ""
+
+
+@pytest.mark.parametrize("data", ["bytes", "sparse bytes", "hundreds"])
+@pytest.mark.parametrize("activation", ["tanh", "logistic"])
+@pytest.mark.parametrize("sizes", [(16, 8, 2), (784, 100, 10)])
+def test_saturated_networks_pass_with_unscaled_rows(
+    sizes: tuple[int, int, int], activation: str, data: str, network: Build
+) -> None:
+    """Slopes then exist in a small part of a step only, and large losses round off what a bias changes."""
+    inputs, hidden, code = sizes
+    layers = "".join(f"[connected]\noutput={n}\nactivation={activation}\n" for n in (hidden, code, hidden))
+    text = f"[net]\ninputs={inputs}\nbatch=32\n{layers}[connected]\noutput={inputs}\nactivation=linear\n[cost]\n"
+    random = np.random.default_rng(0)
+    for seed in range(3):
+        X = random.normal(size=(32, inputs)) * 300 if data == "hundreds" else random.integers(0, 256, (32, inputs)) * 1.0
+        if data == "sparse bytes":
+            X *= random.uniform(size=X.shape) < 0.2
+        found = passes(network(text, seed=seed, device="cpu"), X)
+        assert sum(line.values > 0 for line in found if line.compared_with == "differences") >= 6

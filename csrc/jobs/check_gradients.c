@@ -8,6 +8,7 @@
  * and again with other biases and other noise: kinks are elsewhere then. */
 #include "base/sys.h"
 #include "jobs/check_net.h"
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -87,8 +88,10 @@ static dn_status target_slope(dn_checker *c, const target *t, const direction *d
         central = (up - down) / (2 * h), sides = (up + down) / h;
         if (!k) continue;
         double kink = (SHRINK * sides - sides_before) / (SHRINK - 1);
-        double doubt = fabs(central - before) + fabs(kink) / 2 + rounding;
-        if (doubt < best->doubt) *best = (slope){central, doubt, fmax(fabs(central) - doubt, 0)};
+        double change = fabs(central - before), doubt = change + fabs(kink) / 2 + rounding;
+        /* Steps far across a saturated activation see a bounded rise / h, which is small, but grows as h shrinks. */
+        int settled = change <= rounding || change <= 0.1 * fabs(d->slope + central);
+        if (settled && doubt < best->doubt) *best = (slope){central, doubt, fmax(fabs(central) - doubt, 0)};
         best->confirmed = fmin(best->confirmed, fmax(fabs(central) - rounding, 0));
         if (best->doubt < 0.1 * limit && best->confirmed < limit) break;
     }
@@ -136,9 +139,16 @@ static dn_status target_compare(dn_checker *c, const target *t, const direction 
 
 /* ---- rounding ---- */
 
-/* The largest change of the objective by moves that are too small to change it: rounding. */
+/* The rounding of an objective that adds up as many float32 losses as there are values of truth. */
+static double objective_rounding(const dn_checker *c, double objective) {
+    double losses = (double)c->rows.n * (c->net->truths > 0 ? c->net->truths : 1);
+    return 0.5 * FLT_EPSILON * fabs(objective) / sqrt(losses);
+}
+
+/* The largest change of the objective by moves that are too small to change it: rounding. Where large values absorb
+ * small moves nothing changes, and yet more is rounded off. */
 static dn_status target_noise(dn_checker *c, target *t, float *u) {
-    t->noise = 0;
+    t->noise = objective_rounding(c, t->here);
     for (int k = 0; k < NOISE_TRIES; k++) {
         for (size_t i = 0; i < t->count; i++) u[target_place(t, i)] = (float)dn_checker_normal(c);
         direction d = {.u = u};

@@ -161,7 +161,8 @@ static dn_status likelihood_join(dn_layer *l, dn_section *s) {
 dn_status dn_likelihood_parse(dn_layer *l, dn_section *s) {
     double scale = ((const dn_cost *)l->state)->scale;
     if (scale < 0)
-        return dn_cfg_error(s, "scale", "scale=%g is below 0: training would make the data less likely; 0 or more", scale);
+        return dn_cfg_error(s, "scale", "scale=%g is below 0: training would make the data less likely; 0 or more",
+                            scale);
     DN_TRY(likelihood_join(l, s));
     DN_TRY(likelihood_parameters(l, s));
     DN_TRY(dn_cost_is_columns(l) ? dn_likelihood_columns_parse(l, s) : likelihood_columns(l, s));

@@ -24,12 +24,13 @@ enum {
     CLI_TRAVERSE = 1024,
     CLI_CHECK = 2048,
     CLI_SCORE = 4096,
-    CLI_ALL = 8191,
+    CLI_COLUMNS = 32768,
+    CLI_ALL = 65535,
     CLI_WALKS = CLI_INTERPOLATE | CLI_TRAVERSE,
-    CLI_NETS = CLI_ALL & ~CLI_INFO, /* build a network */
+    CLI_NETS = CLI_ALL & ~(CLI_INFO | CLI_COLUMNS), /* build a network */
     /* read a CSV of rows and need weights */
     CLI_ROWS = CLI_ENCODE | CLI_RECONSTRUCT | CLI_PREDICT | CLI_EVALUATE | CLI_SCORE | CLI_WALKS,
-    CLI_TABLES = CLI_TRAIN | CLI_SAMPLE | CLI_ROWS | CLI_CHECK
+    CLI_TABLES = CLI_TRAIN | CLI_SAMPLE | CLI_ROWS | CLI_CHECK | CLI_COLUMNS
 };
 
 typedef struct cli_args cli_args;
@@ -189,6 +190,7 @@ int cli_predict(const cli_args *args);
 int cli_evaluate(const cli_args *args);
 int cli_inspect(const cli_args *args);
 int cli_info(const cli_args *args);
+int cli_columns(const cli_args *args);
 int cli_convert(const cli_args *args);
 int cli_check_network(const cli_args *args);
 #endif

@@ -53,6 +53,11 @@ const cli_verb cli_verbs[] = {
      "differs. It writes no files. The error is relative; of differences it is only\n"
      "what exceeds their own uncertainty, so often 0."},
     {"info", CLI_INFO, cli_info, "MODEL", "what a model file or a weights file holds", 1, 1, NULL},
+    {"columns", CLI_COLUMNS, cli_columns, "MODEL|DATA.csv", "the columns of a table, or of the one a model learned", 1,
+     1,
+     "\nA line for every column: its kind, how many cells are missing, how it becomes\n"
+     "numbers, and its values, words with how many rows have them. docs/tables.md has\n"
+     "the rules; -json writes all that the model keeps."},
     {"convert", CLI_CONVERT, cli_convert, "MODEL|CFG OUTPUT", "between a model file and CFG with weights", 2, 2,
      "\nOUTPUT.safetensors is a model file: one file with the network and its\n"
      "parameters. OUTPUT.weights is a Darknet weights file; the cfg, labels and\n"
@@ -119,7 +124,7 @@ static int take_verb(cli_args *args, int *argc, char **argv) {
     if (at < 0)
         return cli_usage(args,
                          "no command: which of train, sample, interpolate, traverse, encode, reconstruct, predict, "
-                         "evaluate, score, inspect, check, info, convert?");
+                         "evaluate, score, inspect, check, info, columns, convert?");
     const char *word = argv[at];
     if ((autoencoder = !strcmp(word, "autoencoder")) || !strcmp(word, "vae")) {
         word = at + 1 < *argc ? argv[at + 1] : "";

@@ -42,7 +42,8 @@ typedef struct columns_knots {
 typedef struct columns_column {
     char *name;
     int kind, type, decimals, form, condition;
-    int coded; /* place in the coded matrix; -1: none */
+    int places; /* decimals that the numbers have: 12.0 has none; -1: any */
+    int coded;  /* place in the coded matrix; -1: none */
     uint64_t missing, distinct;
     double low, high, mean, deviation, median, spread;
     columns_knots knots;
@@ -102,6 +103,8 @@ double dn_columns_decode_number(const columns_column *c, int coding, double code
 /* Write a number with so many decimals, or -1: as many as needed; returns the length. */
 enum { COLUMNS_NUMBER = 400 };
 size_t dn_columns_number_text(double value, int decimals, char text[COLUMNS_NUMBER]);
+/* A number of the column as the table writes it. */
+size_t dn_columns_own_text(const columns_column *c, double value, char text[COLUMNS_NUMBER]);
 /* The times at which columns of times are written, in seconds: a day, a minute, a second, a microsecond. */
 double dn_columns_time_unit(int form);
 /* A time as it is written in that form; returns the length. */

@@ -53,6 +53,7 @@ static void add_column(dn_text *to, const columns_column *c) {
     add_string(to, c->name);
     dn_text_format(to, ", \"kind\": \"%s\", \"type\": \"%s\", \"decimals\": %d, \"form\": %d",
                    dn_columns_kinds[c->kind], dn_columns_types[c->type], c->decimals, c->form);
+    if (c->knots.n) dn_text_format(to, ", \"places\": %d", c->places);
     if (c->condition) dn_text_format(to, ", \"condition\": true");
     dn_text_format(to, ", \"missing\": ");
     add_count(to, c->missing);

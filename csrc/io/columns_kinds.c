@@ -212,12 +212,12 @@ static dn_status number_words(const learned *l, const double *sorted, columns_wo
     DN_CHECK(l->c->distinct < INT32_MAX, DN_E_USAGE, "column '%.64s' has too many different values for categories",
              l->c->name);
     for (size_t i = 0; i < l->n; i++)
-        if (!i || sorted[i] != sorted[i - 1]) size += dn_columns_number_text(sorted[i], l->c->decimals, text) + 1;
+        if (!i || sorted[i] != sorted[i - 1]) size += dn_columns_own_text(l->c, sorted[i], text) + 1;
     DN_TRY(dn_columns_words_alloc(to, (int)l->c->distinct, size, 1));
     char *p = to->text;
     for (size_t i = 0; i < l->n; i++) {
         if (!i || sorted[i] != sorted[i - 1]) {
-            size_t length = dn_columns_number_text(sorted[i], l->c->decimals, text) + 1;
+            size_t length = dn_columns_own_text(l->c, sorted[i], text) + 1;
             memcpy(p, text, length);
             p += length, to->values[n++] = sorted[i];
         }

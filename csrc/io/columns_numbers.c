@@ -119,10 +119,28 @@ static dn_status make_knots(columns_column *c, const double *v, size_t n) {
     return DN_OK;
 }
 
+/* To `decimals` places; numbers too large to have so many stay. */
+static double round_to(double v, int decimals) {
+    double power = decimals >= 0 && decimals <= 15 ? pow(10, decimals) : 0;
+    return power > 0 && fabs(v) * power < 0x1p52 ? round(v * power) / power + 0.0 : v;
+}
+
+/* Programs write 12.0 where other rows have no value, but the numbers are whole. */
+static int places_of(const columns_column *c, const double *v, size_t n) {
+    const int most = c->decimals < 0 || c->decimals > 6 ? 6 : c->decimals;
+    size_t i = 0;
+    for (int d = 0; d <= most; d++) {
+        while (i < n && round_to(v[i], d) == v[i]) i++;
+        if (i == n) return d;
+    }
+    return c->decimals > 6 ? c->decimals : -1;
+}
+
 dn_status dn_columns_measure(columns_column *c, const double *v, size_t n) {
     c->low = v[0], c->high = v[n - 1], c->distinct = 0;
     for (size_t i = 0; i < n; i = run_end(v, n, i)) c->distinct++;
     mean_and_deviation(c, v, n);
+    c->places = c->type == DN_FRAME_TIME ? -1 : places_of(c, v, n);
     double q1 = quantile(v, n, 0.25), q3 = quantile(v, n, 0.75);
     c->median = quantile(v, n, 0.5), c->spread = fmin(q3 - q1, DBL_MAX);
     return make_knots(c, v, n);
@@ -192,12 +210,6 @@ static double quantile_value(const columns_column *c, double code) {
     return k->values[low] * (1 - part) + k->values[low + 1] * part;
 }
 
-/* To `decimals` places; numbers too large to have so many stay. */
-static double round_to(double v, int decimals) {
-    double power = decimals >= 0 && decimals <= 15 ? pow(10, decimals) : 0;
-    return power > 0 && fabs(v) * power < 0x1p52 ? round(v * power) / power + 0.0 : v;
-}
-
 double dn_columns_decode_number(const columns_column *c, int coding, double code) {
     double v = coding == COLUMNS_QUANTILES ? quantile_value(c, code)
                : coding == COLUMNS_ROBUST  ? c->median + code * robust_unit(c)
@@ -207,7 +219,7 @@ double dn_columns_decode_number(const columns_column *c, int coding, double code
         double unit = dn_columns_time_unit(c->form);
         v = round(v / unit) * unit;
     } else {
-        v = round_to(v, c->decimals);
+        v = round_to(v, c->places);
     }
     return clip(v, c->low, c->high);
 }

@@ -127,6 +127,7 @@ static dn_status column_member(reading *r, const dn_json_text *key) {
     if (dn_json_is(key, "kind")) return read_choice(j, "kind", dn_columns_kinds, COLUMNS_KINDS, &c->kind);
     if (dn_json_is(key, "type")) return read_choice(j, "type", dn_columns_types, COLUMNS_TYPES, &c->type);
     if (dn_json_is(key, "decimals")) return read_int(j, "decimals", -1, 30, &c->decimals);
+    if (dn_json_is(key, "places")) return read_int(j, "places", -1, 30, &c->places);
     if (dn_json_is(key, "form")) return read_int(j, "form", 0, 255, &c->form);
     if (dn_json_is(key, "condition")) return read_flag(j, &c->condition);
     if (dn_json_is(key, "missing")) return read_rows(j, &c->missing);
@@ -239,7 +240,7 @@ static dn_status read_column(dn_json *j, columns_column *c) {
     reading r = {.j = j, .c = c};
     dn_json_text key;
     int more = 1;
-    c->kind = DN_COLUMN_DROPPED, c->type = DN_FRAME_NUMBER;
+    c->kind = DN_COLUMN_DROPPED, c->type = DN_FRAME_NUMBER, c->places = -1;
     dn_status status = dn_json_open(j, '{');
     while (status == DN_OK && (status = dn_json_member(j, &key, &more)) == DN_OK && more)
         status = column_member(&r, &key);

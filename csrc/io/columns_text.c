@@ -2,13 +2,14 @@
 #include "base/number.h"
 #include "base/sys.h"
 #include "io/columns.h"
+#include "io/frame.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { WIDTH = 80, NAME_LEAST = 6, NAME_MOST = 22, VALUES = 320 };
+enum { WIDTH = 80, NAME_LEAST = 6, NAME_MOST = 21, VALUES = 320 };
 
 /* ---- values ---- */
 
@@ -20,6 +21,14 @@ size_t dn_columns_number_text(double value, int decimals, char text[COLUMNS_NUMB
         if (text[i] == ',') text[i] = '.'; /* in any locale */
     dn_number_read(text, &back);
     return back == value ? (size_t)n : dn_number_write(value, text);
+}
+
+/* As the table has it: all numbers with the column's decimals, or each with its own, but at least one where all have
+ * some. */
+size_t dn_columns_own_text(const columns_column *c, double value, char text[COLUMNS_NUMBER]) {
+    if (c->decimals >= 0 && (c->form & 4 || !c->decimals)) return dn_columns_number_text(value, c->decimals, text);
+    size_t n = dn_number_write(value, text);
+    return c->form & 16 && value == floor(value) && !strpbrk(text, ".e") ? dn_columns_number_text(value, 1, text) : n;
 }
 
 size_t dn_columns_time_text(double seconds, int form, char text[COLUMNS_NUMBER]) {
@@ -34,8 +43,9 @@ size_t dn_columns_time_text(double seconds, int form, char text[COLUMNS_NUMBER])
 }
 
 int dn_columns_read(const char *text, int type, double *value) {
-    if (type == DN_FRAME_TIME || strlen(text) >= 64) return 0;
-    const char *end = dn_number_parse(text, value);
+    frame_facts facts = {0};
+    if (type == DN_FRAME_TIME) return dn_frame_time(text, strlen(text), value, &facts);
+    const char *end = strlen(text) < 64 ? dn_number_parse(text, value) : NULL;
     if (!end || *end) return 0;
     dn_number_read(text, value);
     return isfinite(*value);
@@ -194,13 +204,13 @@ static void add_row(dn_text *to, int name_width, const char *name, const char *k
                     const char *coding, const char *values) {
     char shown[VALUES];
     add_padded(to, fitted(name, name_width, shown), name_width);
-    dn_text_format(to, "  %-10s %8s  %-10s  %s\n", kind, missing, coding, values);
+    dn_text_format(to, "  %-10s %7s  %-9s  %s\n", kind, missing, coding, values);
 }
 
 static void add_column(dn_text *to, const dn_schema *s, int index, int name_width) {
     const columns_column *c = &s->columns[index];
     char values[VALUES], shown[VALUES], coding[32], missing[24];
-    int width = WIDTH - name_width - 35;
+    int width = WIDTH - name_width - 33;
     values_text(s, index, width, values);
     coding_text(s, c, coding);
     snprintf(missing, sizeof missing, "%llu", (unsigned long long)c->missing);

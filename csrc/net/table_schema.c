@@ -1,14 +1,47 @@
 /* The schema of the table whose rows a network computes on: the network's copy, and its place in model files. */
 #include "base/sys.h"
 #include "io/columns.h"
+#include "net/coded.h"
 #include "net/model_file.h"
 #include <stdio.h>
 
 const dn_schema *dn_net_schema(const dn_net *net) { return net->schema; }
 
+/* As [columns] writes it: a cfg's value has no line ends, so its names have blanks for control characters. */
+static int same_name(const char *ours, const char *cfgs) {
+    for (; *ours && *cfgs; ours++, cfgs++)
+        if (*ours != *cfgs && !((unsigned char)*ours < ' ' && *cfgs == ' ')) return 0;
+    return *ours == *cfgs;
+}
+
+static void kind_text(int classes, char text[32]) {
+    if (classes > DN_CLASSES_YES_NO)
+        snprintf(text, 32, "category:%d", classes);
+    else
+        snprintf(text, 32, classes == DN_CLASSES_YES_NO ? "yes_no" : "number");
+}
+
+/* Column number `place` of both. */
+static dn_status column_fits(const dn_coded *columns, const dn_schema *schema, int place) {
+    const columns_column *c = &schema->columns[schema->coded[place]];
+    int classes = c->kind == DN_COLUMN_YES_NO ? DN_CLASSES_YES_NO : columns_classes(c);
+    char ours[32], cfgs[32], name[COLUMNS_SHOWN], other[COLUMNS_SHOWN];
+    dn_columns_shown(c->name, name);
+    DN_CHECK(!columns->names || same_name(c->name, columns->names[place]), DN_E_USAGE,
+             "coded column %d of the table is '%s', of [columns] '%s'", place, name,
+             dn_columns_shown(columns->names[place], other));
+    kind_text(classes, ours);
+    kind_text(columns->classes[place], cfgs);
+    DN_CHECK(classes == columns->classes[place], DN_E_USAGE, "column '%s' of the table is a %s, of [columns] a %s",
+             name, ours, cfgs);
+    return DN_OK;
+}
+
 dn_status dn_schema_fits(const dn_net *net, const dn_schema *schema) {
-    DN_CHECK(!schema || dn_schema_coded(schema) == net->inputs, DN_E_USAGE,
-             "the schema has %d coded columns, the network %d inputs", dn_schema_coded(schema), net->inputs);
+    if (!schema) return DN_OK;
+    DN_CHECK(schema->n_coded == net->inputs, DN_E_USAGE, "the schema has %d coded columns, the network %d inputs",
+             schema->n_coded, net->inputs);
+    for (int i = 0; i < schema->n_coded && net->columns; i++) DN_TRY(column_fits(net->columns, schema, i));
     return DN_OK;
 }
 

@@ -111,7 +111,7 @@ MAN := $(SHAREDIR)/man/man1/darknet.1
 BASH := $(SHAREDIR)/bash-completion/completions/darknet
 ZSH := $(SHAREDIR)/zsh/site-functions/_darknet
 FISH := $(SHAREDIR)/fish/vendor_completions.d/darknet.fish
-SHARED_FILES := $(wildcard cfg/*.cfg cfg/recipes/*.cfg) data/digits.csv data/wine.csv
+SHARED_FILES := $(wildcard cfg/*.cfg cfg/recipes/*.cfg) data/digits.csv data/penguins.csv data/wine.csv
 INSTALLED := $(BINDIR)/darknet $(addprefix $(LIBDIR)/,$(LIBRARY) $(SONAME) libdarknet.$(SO) libdarknet.a $(notdir $(PLUGIN)) \
     pkgconfig/darknet-vae.pc) $(INCLUDEDIR)/darknet.h $(addprefix $(SHAREDIR)/darknet-vae/,$(notdir $(SHARED_FILES))) \
     $(MAN) $(BASH) $(ZSH) $(FISH)

@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parent
 LIBRARY = "libdarknet.dylib" if sys.platform == "darwin" else "libdarknet.so"
 PLUGIN = "libdarknet_cuda.so"  # where nvcc is
 FOLDERS = ("lib", "include", "share")
-SHARE = ["cfg/*.cfg", "cfg/recipes/*.cfg", "data/digits.csv", "data/wine.csv"]  # also installed, for darknet_vae.bundled()
+# also installed, for darknet_vae.bundled()
+SHARE = ["cfg/*.cfg", "cfg/recipes/*.cfg", "data/digits.csv", "data/penguins.csv", "data/wine.csv"]
 
 
 def make(build: Path, *goals: str) -> None:

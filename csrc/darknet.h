@@ -753,6 +753,60 @@ DN_API const dn_schema *dn_net_schema(const dn_net *net);
 /* Copies it; NULL: none. DN_E_USAGE when it does not fit the network's [columns]. */
 DN_API dn_status dn_net_set_schema(dn_net *net, const dn_schema *schema);
 
+/* ---- networks of tables ---- */
+
+typedef struct dn_init_options {
+    int latent;        /* latent dimensions; 0: chosen by the columns */
+    const char *table; /* the table's name, for the comments; NULL: data.csv */
+} dn_init_options;
+/* A commented cfg of a variational autoencoder for a table of so many rows: sizes, schedule and what each key means.
+ * options NULL: all zero. Writes at most `size` bytes including the final zero; returns the full length, 0 when memory
+ * runs out. */
+DN_API size_t dn_schema_cfg(const dn_schema *schema, size_t rows, const dn_init_options *options, char *text,
+                            size_t size);
+/* The rows of a frame as numbers for the network: table->values (rows, coded), NaN where a cell is missing, with the
+ * columns' names and warnings; to be freed with dn_table_free. Messages call the frame `name`. Errors: those of
+ * dn_schema_code; DN_E_FORMAT for a frame without rows. */
+DN_API dn_status dn_schema_table(const dn_schema *schema, const dn_frame *frame, const char *name, dn_table *table);
+/* Learn the schema of a network whose cfg begins with [columns] from a table, as its keys say (names and kinds, coding,
+ * drop, and the names in [condition]), and set it. label_column: NULL, or instead of the cfg's. DN_E_USAGE: there are
+ * no [columns], or the table's are others. */
+DN_API dn_status dn_net_learn_schema(dn_net *net, const dn_frame *frame, const char *label_column);
+
+typedef struct dn_draw_options {
+    uint64_t seed;
+    double temperature;      /* latents' standard deviations are multiplied by it; 1: the prior itself */
+    int normal;              /* 1: latents from N(0, 1) instead of the network's own prior */
+    int mean;                /* 1: the mean of the likelihood (the most probable category) instead of draws from it */
+    const dn_mixture *prior; /* NULL, or where latents are drawn from instead */
+    /* NULL, or conditions, all of which hold for every row: "churn=Yes,age>=40", with =, !=, <, <=, >, >=; one with a
+     * comma is quoted like a cell of a CSV row. Columns of [condition] are given to the network; the others make rows
+     * be drawn until enough are as wanted. */
+    const char *where;
+} dn_draw_options;
+/* Draw n new rows of the table that the network was trained on, out (n, coded), which dn_schema_decode makes cells of.
+ * A function of the options alone; the first rows are those of a smaller n. Columns of [condition] that `where` does
+ * not give are drawn one by one as often as they were in the table. options NULL: all zero, with temperature 1. tried:
+ * NULL, or how many rows were drawn to get them. DN_E_USAGE: no schema, a condition that no row can fulfil, or one that
+ * too few do. */
+DN_API dn_status dn_net_draw_rows(dn_net *net, size_t n, const dn_draw_options *options, float *out, size_t *tried);
+
+/* Fill the gaps of rows x (rows, coded): out, which may be x, has what the network makes of the other cells in place of
+ * NaN, numbers, 0 or 1, and codes; everything else stays. passes: how often a row is reconstructed from its cells and
+ * the last reconstruction of its gaps; 0: the usual number. Gaps of columns of [condition] stay. DN_E_USAGE: the
+ * network has no schema. */
+DN_API dn_status dn_net_impute(dn_net *net, const float *x, size_t rows, int passes, float *out);
+/* What was filled, and what there was to say, in lines. */
+typedef struct dn_imputed {
+    size_t rows, filled; /* rows of the table, cells that were filled */
+    size_t left;         /* cells that stay missing: of columns that the network does not model */
+    char *warnings;      /* NULL, or to be freed with dn_bytes_free */
+} dn_imputed;
+/* The same for a file: its text, letter by letter, with the missing cells filled, is written to `output` (NULL or "-":
+ * standard output). path and options as for dn_frame_load. */
+DN_API dn_status dn_net_impute_file(dn_net *net, const char *path, const dn_frame_options *options, int passes,
+                                    const char *output, dn_imputed *out);
+
 /* ---- supervised learning: labels and targets ---- */
 
 /* The distinct labels, (rows) texts as in dn_table: numbers by value, then words by their bytes. 7 and 7.0 are the same

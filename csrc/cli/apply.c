@@ -10,9 +10,12 @@ static dn_status apply_encode(dn_net *net, const dn_rows *rows, float *out) {
     return dn_net_encode(net, rows, out, NULL);
 }
 
-static int apply_save(cli_job *j, const float *out, int width) {
+static int apply_save(cli_job *j, apply_result result, const float *out, int width) {
     const cli_args *args = &j->args;
     size_t rows = j->table.rows;
+    if (dn_net_schema(j->net) && result == LATENTS)
+        return cli_save_latents(args, args->output, j->net, &j->frame, out, (size_t)width);
+    if (dn_net_schema(j->net) && result == DATA) return cli_save_rows(args, j->net, &j->frame, out, rows);
     if (!args->labels) return cli_check(args, dn_csv_save(args->output, out, rows, (size_t)width));
     int code = cli_classes(args, j->net, &j->classes), wanted = width == 1 ? 2 : width;
     if (code) return code;
@@ -28,11 +31,11 @@ static int apply_save(cli_job *j, const float *out, int width) {
 }
 
 /* Rows in, rows out; `width`: columns of the output. */
-static int apply(cli_job *j, int width, apply_fn fn) {
+static int apply(cli_job *j, apply_result result, int width, apply_fn fn) {
     dn_rows rows = cli_rows(&j->table, NULL);
     float *out = cli_floats(&j->args, rows.n, (size_t)width);
     int code = out ? cli_check(&j->args, fn(j->net, &rows, out)) : DN_E_MEMORY;
-    if (!code) code = apply_save(j, out, width);
+    if (!code) code = apply_save(j, result, out, width);
     free(out);
     return code;
 }
@@ -43,9 +46,12 @@ static int apply_rows(const cli_args *args, apply_result result, apply_fn fn) {
     if (!code && result == LATENTS && !j.info.latent_size)
         code = cli_usage(args, "%s has no latent space: no [sampling] layer, and no narrow layer of an autoencoder",
                          args->cfg);
-    if (!code) code = cli_table(&j.args, j.net, args->data, 0, &j.table);
+    if (!code && dn_net_schema(j.net))
+        code = cli_coded(&j.args, j.net, args->data, &j.table, &j.frame);
+    else if (!code)
+        code = cli_table(&j.args, j.net, args->data, 0, &j.table);
     const int widths[] = {[LATENTS] = j.info.latent_size, [DATA] = j.info.data_columns, [OUTPUTS] = j.info.outputs};
-    if (!code) code = apply(&j, widths[result], fn);
+    if (!code) code = apply(&j, result, widths[result], fn);
     return cli_end(&j, code);
 }
 

@@ -24,13 +24,16 @@ enum {
     CLI_TRAVERSE = 1024,
     CLI_CHECK = 2048,
     CLI_SCORE = 4096,
+    CLI_INIT = 8192,
+    CLI_IMPUTE = 16384,
     CLI_COLUMNS = 32768,
     CLI_ALL = 65535,
     CLI_WALKS = CLI_INTERPOLATE | CLI_TRAVERSE,
-    CLI_NETS = CLI_ALL & ~(CLI_INFO | CLI_COLUMNS), /* build a network */
+    CLI_NETS = CLI_ALL & ~(CLI_INFO | CLI_INIT | CLI_COLUMNS), /* build a network */
     /* read a CSV of rows and need weights */
-    CLI_ROWS = CLI_ENCODE | CLI_RECONSTRUCT | CLI_PREDICT | CLI_EVALUATE | CLI_SCORE | CLI_WALKS,
-    CLI_TABLES = CLI_TRAIN | CLI_SAMPLE | CLI_ROWS | CLI_CHECK | CLI_COLUMNS
+    CLI_ROWS = CLI_ENCODE | CLI_RECONSTRUCT | CLI_PREDICT | CLI_EVALUATE | CLI_SCORE | CLI_IMPUTE | CLI_WALKS,
+    CLI_LEARNS = CLI_TRAIN | CLI_INIT, /* learn the columns of a table */
+    CLI_TABLES = CLI_TRAIN | CLI_SAMPLE | CLI_ROWS | CLI_CHECK | CLI_INIT | CLI_COLUMNS
 };
 
 typedef struct cli_args cli_args;
@@ -74,12 +77,13 @@ struct cli_args {
     const char *cfg, *data; /* arguments that are not options */
     const char *weights, *output, *save, *latents, *label_column, *target, *valid, *precision, *keep, *log;
     const char *checkpoint, *checkpoint_every, *resume, *prior, *pair;
+    const char *drop, *as_number, *as_category, *condition, *where, *table; /* of typed tables */
     long rows, epochs, threads, batch, count, gpu, patience, log_every, checkpoint_keep, components, steps, dim, row;
-    long samples, k, top;
+    long samples, k, top, latent_size;
     unsigned long long seed;
-    double learning_rate, scale, holdout, min_delta, max_seconds, temperature, range;
+    double learning_rate, scale, holdout, min_delta, max_seconds, temperature, range, quantile;
     int quiet, json, cpu, no_shuffle, labels, header, no_header, no_latents, random, continues, clear, spherical, draw;
-    int latent, help;
+    int latent, mean, help;
     char set[CLI_PATH];     /* lines */
     char bundled[CLI_PATH]; /* the cfg's path if it is a bundled one */
 };
@@ -146,6 +150,65 @@ int cli_same_file(const char *a, const char *b);
 /* Before a long job: can the file be written, and is it none of the inputs? */
 int cli_writable(const cli_args *args, const char *option, const char *path);
 
+/* Where a path's name begins, after its folder. */
+const char *cli_base_name(const char *path);
+
+/* ---- table.c: tables of numbers, words and dates, for networks that know their columns ---- */
+
+/* Print a text's lines as warnings. */
+void cli_warn_lines(const cli_args *args, const char *lines);
+/* Read a typed table. */
+int cli_frame(const cli_args *args, const char *path, dn_frame *frame);
+/* Read one as numbers for a network with a schema; frame: NULL, or also what was read. */
+int cli_coded(const cli_args *args, const dn_net *net, const char *path, dn_table *table, dn_frame *frame);
+/* The same of one that was read. */
+int cli_coded_frame(const cli_args *args, const dn_net *net, const char *path, dn_table *table, const dn_frame *frame);
+/* "data.safetensors" of "folder/data.csv", into `text`; returns the full length. */
+size_t cli_model_name(const char *table, char text[CLI_PATH]);
+/* What kinds of columns there are, and which are left out, on standard error within a line. */
+void cli_announce_columns(const dn_schema *schema);
+/* Write rows of data (rows, data_columns) to -output: for a network with a schema as a table with the original columns,
+ * in which what the network does not make (labels, identifiers) comes from `beside`, if it is given and has as many
+ * rows. */
+int cli_save_rows(const cli_args *args, const dn_net *net, const dn_frame *beside, const float *x, size_t rows);
+/* ---- output.c: tables that verbs make, column by column ---- */
+
+typedef struct cli_output {
+    dn_frame frame;
+    size_t room, n_owned;
+    void **owned;
+    int failed; /* memory has run out: what follows does nothing */
+} cli_output;
+/* A table of so many rows, with at most so many columns. */
+void cli_output_begin(cli_output *output, size_t rows, size_t columns);
+/* A further column, named by a format that takes the number: values to be set, of numbers with so many decimals (-1: as
+ * many as they need), or of indices into n words, which are borrowed. NULL: failed. */
+double *cli_output_numbers(cli_output *output, const char *format, size_t number, int decimals);
+int32_t *cli_output_words(cli_output *output, const char *format, size_t number, const char *words, int32_t n);
+/* Columns of a table that say which row is which: its labels and identifiers. */
+void cli_output_given(cli_output *output, const dn_schema *schema, const dn_frame *frame);
+/* A float's value with as few digits as read back as that float. */
+double cli_few_digits(double value);
+/* Write it and free everything. */
+int cli_output_save(const cli_args *args, cli_output *output, const char *path);
+/* The column of that name; NULL: there is none, or no frame. */
+const dn_frame_column *cli_column(const dn_frame *frame, const char *name);
+
+/* Write latents with the labels and identifiers of their rows in front. */
+int cli_save_latents(const cli_args *args, const char *path, const dn_net *net, const dn_frame *frame, const float *z,
+                     size_t width);
+int cli_impute(const cli_args *args);
+
+/* ---- learn.c ---- */
+
+/* Are the arguments a table without a network? */
+int cli_is_table(const cli_args *args);
+/* Build a network for the table in args->cfg, which becomes args->data: its columns and a cfg are learned from it. */
+int cli_learn(cli_args *args, dn_net **net, dn_frame *frame);
+/* A network that begins with [columns] and has no schema yet learns it from args->data, which is then in `frame`. */
+int cli_learn_columns(const cli_args *args, dn_net *net, dn_frame *frame);
+int cli_init(const cli_args *args);
+
 /* ---- job.c ---- */
 
 /* What a verb that applies a network works with. */
@@ -154,6 +217,7 @@ typedef struct cli_job {
     dn_net *net;
     dn_net_info info;
     dn_table table;
+    dn_frame frame; /* what it was made from, for a network with a schema and verbs that write more than numbers */
     dn_classes classes;
     float *truth;
 } cli_job;
@@ -164,6 +228,8 @@ int cli_end(cli_job *job, int code);
 
 /* Build the network of the arguments and load its weights. Verbs that need weights are refused without. */
 int cli_network(cli_args *args, dn_net **net);
+/* The same from the text of a cfg, which messages call by the path in args->cfg. */
+int cli_network_text(cli_args *args, const char *text, dn_net **net);
 /* Read a table of rows for the network, or of latent vectors. */
 int cli_table(const cli_args *args, const dn_net *net, const char *path, int latents, dn_table *table);
 /* A table's features and truth as the library takes them; truth NULL: it has none. */

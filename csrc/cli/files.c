@@ -148,6 +148,11 @@ static size_t folder_of(const char *path, struct stat *info) {
     return size;
 }
 
+const char *cli_base_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
 int cli_same_file(const char *a, const char *b) {
     struct stat x, y;
     if (!strcmp(a, "-") || !strcmp(b, "-")) return 0;

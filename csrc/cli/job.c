@@ -14,23 +14,21 @@ static int network_missing(const cli_args *args) {
     return DN_E_IO;
 }
 
-int cli_network(cli_args *args, dn_net **net) {
-    char device[32] = "auto";
-    if (args->gpu >= 0) snprintf(device, sizeof device, "cuda:%ld", args->gpu);
+static dn_net_options network_options(const cli_args *args, char device[32]) {
+    strcpy(device, "auto");
+    if (args->gpu >= 0) snprintf(device, 32, "cuda:%ld", args->gpu);
     if (args->cpu) strcpy(device, "cpu");
-    dn_net_options options = {.seed = args->seed,
-                              .batch = (int)args->batch,
-                              .threads = (int)args->threads,
-                              .device = device,
-                              .precision = args->precision,
-                              .set = args->set,
-                              .clear = args->clear};
-    const char *path = cli_find(args->cfg, args->bundled);
-    dn_status status = dn_net_create(net, path, &options);
-    if (status == DN_E_IO && path == args->cfg && strcmp(path, "-") && access(path, F_OK)) return network_missing(args);
-    if (status != DN_OK) return cli_check(args, status);
-    if (path != args->cfg && !args->quiet) fprintf(stderr, "%s: using %s\n", args->program, path);
-    args->cfg = path;
+    return (dn_net_options){.seed = args->seed,
+                            .batch = (int)args->batch,
+                            .threads = (int)args->threads,
+                            .device = device,
+                            .precision = args->precision,
+                            .set = args->set,
+                            .clear = args->clear};
+}
+
+/* Say what there is to say of a network that was just built, and load its weights. */
+static int network_ready(cli_args *args, dn_net **net) {
     for (int i = 0; i < dn_net_warning_count(*net); i++) cli_warn(args, "%s", dn_net_warning(*net, i));
     if (!args->quiet && strcmp(dn_net_device(*net), "cpu"))
         fprintf(stderr, "%s: computing on %s\n", args->program, dn_net_device(*net));
@@ -40,13 +38,32 @@ int cli_network(cli_args *args, dn_net **net) {
     if (args->weights)
         code = cli_check(args, dn_net_load(*net, args->weights, args->clear));
     else if (args->verb->bit & (CLI_SAMPLE | CLI_ROWS | CLI_CONVERT) && !args->random && info.n_params &&
-             !dn_is_model_file(path))
+             !dn_is_model_file(args->cfg))
         code = cli_usage(args, "%s needs the trained parameters: -weights W, or a model file in place of CFG%s",
                          args->verb->name, args->verb->bit == CLI_CONVERT ? "" : " (or -random, to run without)");
     if (!code) return 0;
     dn_net_destroy(*net);
     *net = NULL;
     return code;
+}
+
+int cli_network(cli_args *args, dn_net **net) {
+    char device[32];
+    dn_net_options options = network_options(args, device);
+    const char *path = cli_find(args->cfg, args->bundled);
+    dn_status status = dn_net_create(net, path, &options);
+    if (status == DN_E_IO && path == args->cfg && strcmp(path, "-") && access(path, F_OK)) return network_missing(args);
+    if (status != DN_OK) return cli_check(args, status);
+    if (path != args->cfg && !args->quiet) fprintf(stderr, "%s: using %s\n", args->program, path);
+    args->cfg = path;
+    return network_ready(args, net);
+}
+
+int cli_network_text(cli_args *args, const char *text, dn_net **net) {
+    char device[32];
+    dn_net_options options = network_options(args, device);
+    int code = cli_check(args, dn_net_create_text(net, text, args->cfg, &options));
+    return code ? code : network_ready(args, net);
 }
 
 /* Warn when the columns are not those that the model was trained on. */
@@ -66,6 +83,7 @@ static int table_columns(const cli_args *args, const dn_net *net, const char *pa
 int cli_table(const cli_args *args, const dn_net *net, const char *path, int latents, dn_table *table) {
     dn_net_info info;
     char bundled[CLI_PATH];
+    if (!latents && dn_net_schema(net)) return cli_coded(args, net, path, table, NULL);
     dn_net_info_get(net, &info);
     dn_csv_options options = {/* latent vectors are not scaled and have neither labels nor targets */
                               .label_column = args->label_column ? args->label_column
@@ -86,12 +104,8 @@ int cli_table(const cli_args *args, const dn_net *net, const char *path, int lat
     if (found != path && !args->quiet) fprintf(stderr, "%s: using %s\n", args->program, found);
     int code = cli_check(args, dn_csv_load(table, found, &options));
     if (!code && !latents) code = table_columns(args, net, path, table);
-    if (code || !table->warnings) return code;
-    for (const char *line = table->warnings, *end; *line; line = *end ? end + 1 : end) {
-        end = line + strcspn(line, "\n");
-        cli_warn(args, "%.*s", (int)(end - line), line);
-    }
-    return 0;
+    if (!code) cli_warn_lines(args, table->warnings);
+    return code;
 }
 
 dn_rows cli_rows(const dn_table *table, const float *truth) {
@@ -145,6 +159,7 @@ int cli_end(cli_job *j, int code) {
     free(j->truth);
     dn_classes_free(&j->classes);
     dn_table_free(&j->table);
+    dn_frame_free(&j->frame);
     dn_net_destroy(j->net);
     return code;
 }

@@ -5,16 +5,27 @@
 #include <string.h>
 
 const cli_verb cli_verbs[] = {
-    {"train", CLI_TRAIN, cli_train, "CFG TRAIN.csv", "train, from scratch or -weights; write weights and latents", 2, 2,
+    {"train", CLI_TRAIN, cli_train, "CFG TRAIN.csv, or TRAIN.csv",
+     "train, from scratch or -weights; write weights and latents", 2, 2,
      "\nThe network decides what is trained: with a sampling layer, a variational\n"
      "autoencoder; with a softmax or logistic loss over the label column, or with\n"
      "-target, a supervised model (its weights are named after the CFG, and its\n"
      "labels are saved beside them); otherwise an autoencoder. Ctrl-C ends the\n"
-     "training and saves what was learned; with -checkpoint it can be resumed."},
+     "training and saves what was learned; with -checkpoint it can be resumed.\n\n"
+     "A table alone, TRAIN.csv, may have numbers, words, dates and gaps: its columns\n"
+     "are learned, a network is chosen (init shows it), and the model is saved as\n"
+     "TRAIN.safetensors, which sample, encode, score, impute and other verbs take.\n"
+     "A model in place of the CFG is trained further, on a table with its columns."},
+    {"init", CLI_INIT, cli_init, "DATA.csv", "a commented cfg for a table", 1, 1,
+     "\nWhat the columns are, and a network for them with every key explained: save it\n"
+     "as data.cfg, change what you like, and train data.cfg DATA.csv."},
     {"sample", CLI_SAMPLE, cli_sample, "CFG [LATENTS.csv] -weights W",
      "decode latent vectors: -n random ones, or those of a CSV", 1, 2,
      "\nWith -n, latents are drawn from the network's prior, or with -prior gmm from a\n"
-     "mixture of Gaussians fitted to the latents of a table: -data TRAIN.csv."},
+     "mixture of Gaussians fitted to the latents of a table: -data TRAIN.csv. A model\n"
+     "of a table gives rows with its columns, drawn from the likelihood. With -where\n"
+     "all rows fulfil conditions (=, !=, <, <=, >, >=): the model is given them if it\n"
+     "was trained with -condition, else rows are drawn until enough are as wanted."},
     {"interpolate", CLI_INTERPOLATE, cli_interpolate, "CFG ROWS.csv -weights W",
      "decoded rows on the way between two rows of a table", 2, 2,
      "\nThe first line is the reconstruction of the one row, the last that of the\n"
@@ -23,7 +34,8 @@ const cli_verb cli_verbs[] = {
      "decoded rows along a latent dimension", 1, 2,
      "\nFrom -r to r around 0, the middle of N(0, 1), or around the latent mean of a\n"
      "row of a table; the other dimensions stay as they are."},
-    {"encode", CLI_ENCODE, cli_encode, "CFG ROWS.csv -weights W", "the latent mean of every row", 2, 2, NULL},
+    {"encode", CLI_ENCODE, cli_encode, "CFG ROWS.csv -weights W", "the latent mean of every row", 2, 2,
+     "\nOf a table: with a header, after the row's label and identifier."},
     {"reconstruct", CLI_RECONSTRUCT, cli_reconstruct, "CFG ROWS.csv -weights W", "decode the latent mean of every row",
      2, 2, NULL},
     {"predict", CLI_PREDICT, cli_predict, "CFG ROWS.csv -weights W", "the output of any network for every row", 2, 2,
@@ -43,6 +55,10 @@ const cli_verb cli_verbs[] = {
      "reconstruction. With a likelihood and a sampling layer the score is minus the\n"
      "ELBO in nats, with -k minus the log-likelihood; otherwise the total loss at the\n"
      "mean of z."},
+    {"impute", CLI_IMPUTE, cli_impute, "MODEL ROWS.csv", "the table with its missing cells filled", 2, 2,
+     "\nMissing are empty cells, NA, N/A, nan, null, None, ? and -. They are filled\n"
+     "with what the model makes of the row's other cells, which stay as they are,\n"
+     "letter by letter."},
     {"inspect", CLI_INSPECT, cli_inspect, "CFG", "the layers: shapes, parameters, arithmetic, memory", 1, 1, NULL},
     {"check", CLI_CHECK, cli_check_network, "CFG [ROWS.csv]",
      "is the network computed right? gradients, losses, update", 1, 2,
@@ -122,9 +138,8 @@ static int take_verb(cli_args *args, int *argc, char **argv) {
         else if (cli_takes_value(argv[i]) && i + 1 < *argc && !is_command(argv[i + 1]))
             i++; /* such as the 0 of -i 0 */
     if (at < 0)
-        return cli_usage(args,
-                         "no command: which of train, sample, interpolate, traverse, encode, reconstruct, predict, "
-                         "evaluate, score, inspect, check, info, columns, convert?");
+        return cli_usage(args, "no command: which of train, init, sample, interpolate, traverse, encode, reconstruct, "
+                               "predict, evaluate, score, impute, inspect, check, info, columns, convert?");
     const char *word = argv[at];
     if ((autoencoder = !strcmp(word, "autoencoder")) || !strcmp(word, "vae")) {
         word = at + 1 < *argc ? argv[at + 1] : "";

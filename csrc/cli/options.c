@@ -19,11 +19,11 @@ const cli_option cli_options[] = {
      "W",
      "the trained parameters (.weights, .safetensors)"},
     {{"random"}, CLI_FLAG, AT(random), CLI_SAMPLE | CLI_ROWS, NULL, "run without -weights, with random parameters"},
-    {{"save"}, CLI_FILE, AT(save), CLI_TRAIN, "F", "F.weights or model F.safetensors (default: vae.weights)"},
+    {{"save"}, CLI_FILE, AT(save), CLI_TRAIN, "F", "F.weights or F.safetensors (a table: DATA.safetensors)"},
     {{"latents"}, CLI_FILE, AT(latents), CLI_TRAIN, "F", "latent means (default: latent_space.txt beside weights)"},
     {{"no-latents"}, CLI_FLAG, AT(no_latents), CLI_TRAIN, NULL, "do not write the latent means"},
     {{"output", "o"}, CLI_FILE, AT(output), CLI_TRAIN, "F", "ten inputs and outputs per epoch: F_input_0.txt, ..."},
-    {{"output", "o"}, CLI_FILE, AT(output), CLI_SAMPLE | CLI_ROWS, "F", "output file (-: standard output)"},
+    {{"output", "o"}, CLI_FILE, AT(output), CLI_SAMPLE | CLI_ROWS | CLI_INIT, "F", "output file (-: standard output)"},
     {{"epochs"}, CLI_COUNT, AT(epochs), CLI_TRAIN, "n", "passes over the rows (default: the cfg's max_batches)"},
     {{"lr"}, CLI_NUMBER, AT(learning_rate), CLI_TRAIN, "r", "learning rate, instead of the cfg's"},
     {{"continue"}, CLI_FLAG, AT(continues), CLI_TRAIN, NULL, "continue the cfg's schedule where the weights stopped"},
@@ -48,7 +48,9 @@ const cli_option cli_options[] = {
     {{"resume"}, CLI_FILE, AT(resume), CLI_TRAIN, "F", "continue from checkpoint F; other options stay the same"},
     {{"no-shuffle"}, CLI_FLAG, AT(no_shuffle), CLI_TRAIN, NULL, "keep the rows in the order of the file"},
     {{"n"}, CLI_COUNT, AT(count), CLI_SAMPLE, "n", "decode this many random latent vectors"},
-    {{"draw"}, CLI_FLAG, AT(draw), CLI_SAMPLE, NULL, "rows drawn from the likelihood, instead of its mean"},
+    {{"where"}, CLI_TEXT, AT(where), CLI_SAMPLE, "c=v,..", "of a table: only rows like \"churn=Yes,age>=40\""},
+    {{"draw"}, CLI_FLAG, AT(draw), CLI_SAMPLE, NULL, "rows drawn from the likelihood, not its mean"},
+    {{"mean"}, CLI_FLAG, AT(mean), CLI_SAMPLE, NULL, "of a table: the mean of the likelihood, not draws"},
     {{"temperature"}, CLI_AMOUNT, AT(temperature), CLI_SAMPLE, "t", "for -n: multiply the latents' standard deviation"},
     {{"prior"},
      CLI_CHOICE,
@@ -72,8 +74,15 @@ const cli_option cli_options[] = {
      "draws of z per row for the ELBO (default: 1)"},
     {{"k"}, CLI_COUNT, AT(k), CLI_EVALUATE | CLI_SCORE, "n", "the log-likelihood, from n draws of z per row"},
     {{"top"}, CLI_WHOLE, AT(top), CLI_SCORE, "m", "columns to name in each row (default: 3)"},
+    {{"quantile"}, CLI_PART, AT(quantile), CLI_SCORE, "q", "also which rows are above this quantile: 0.99"},
+    {{"data"}, CLI_FILE, AT(table), CLI_SCORE, "F.csv", "for -quantile: of these rows (default: ROWS.csv)"},
     {{"latent"}, CLI_FLAG, AT(latent), CLI_EVALUATE, NULL, "also every latent dimension, and a PCA for comparison"},
     {{"labels"}, CLI_FLAG, AT(labels), CLI_PREDICT, NULL, "the label before every row"},
+    {{"latent"}, CLI_COUNT, AT(latent_size), CLI_LEARNS, "n", "a table's latent dimensions (default: by its columns)"},
+    {{"drop"}, CLI_TEXT, AT(drop), CLI_LEARNS, "a,b", "of a table: columns to leave out"},
+    {{"condition"}, CLI_TEXT, AT(condition), CLI_LEARNS, "a,b", "of a table: columns that new rows are asked for by"},
+    {{"as-number"}, CLI_TEXT, AT(as_number), CLI_LEARNS, "a,b", "of a table: numbers that are no categories"},
+    {{"as-category"}, CLI_TEXT, AT(as_category), CLI_LEARNS, "a,b", "of a table: numbers that are categories"},
     {{"label-column"}, CLI_TEXT, AT(label_column), CLI_TABLES, "c", "a column that is not data: name, or index from 0"},
     {{"target", "targets"},
      CLI_TEXT,
@@ -84,7 +93,7 @@ const cli_option cli_options[] = {
     {{"scale"},
      CLI_NUMBER,
      AT(scale),
-     CLI_TABLES & ~CLI_COLUMNS,
+     CLI_TABLES & ~(CLI_INIT | CLI_COLUMNS),
      "s",
      "divide the data by s (default: the cfg's data_scale)"},
     {{"header"}, CLI_FLAG, AT(header), CLI_TABLES, NULL, "the first row of the CSV names the columns"},
@@ -257,9 +266,10 @@ static int parse_word(cli_args *args, const char *word) {
 
 static int parse_check(const cli_args *args) {
     const cli_verb *v = args->verb;
+    int least = cli_is_table(args) ? 1 : v->least;
     if (args->cfg && args->data && ends_in(args->data, ".cfg") && !ends_in(args->cfg, ".cfg"))
         return cli_usage(args, "the CFG comes first: %s %s %s", v->name, args->data, args->cfg);
-    if ((args->cfg != NULL) + (args->data != NULL) < v->least)
+    if ((args->cfg != NULL) + (args->data != NULL) < least)
         return cli_usage(args, "%s needs %s", v->name, v->arguments);
     const struct limit {
         const char *name;

@@ -36,9 +36,7 @@ static int sample_out(sample_job *j, size_t rows) {
     return j->out ? 0 : DN_E_MEMORY;
 }
 
-static int sample_save(sample_job *j, size_t rows) {
-    return cli_check(&j->args, dn_csv_save(j->args.output, j->out, rows, (size_t)j->info.data_columns));
-}
+static int sample_save(sample_job *j, size_t rows) { return cli_save_rows(&j->args, j->net, NULL, j->out, rows); }
 
 /* ---- sample ---- */
 
@@ -51,6 +49,9 @@ static int sample_check(const cli_args *args) {
                          "sample: -prior gmm is fitted to rows: give a table like the one trained on, -data F.csv");
     if (args->components && !gmm) return cli_usage(args, "sample: -components is about -prior gmm");
     if (args->data && args->count && !gmm) return cli_usage(args, "sample: a CSV of latent vectors or -n, not both");
+    if (args->draw && args->mean) return cli_usage(args, "-draw and -mean: give one of the two");
+    if (args->where && !args->count)
+        return cli_usage(args, "sample: -where is about rows to draw: say how many, -n COUNT");
     if (!args->data && args->rows)
         return cli_usage(args, "sample: -N takes the first rows of a CSV; -n %ld draws as many", args->rows);
     if (!args->data && !args->count) return cli_usage(args, "sample: give a CSV of latent vectors, or -n COUNT");
@@ -90,13 +91,35 @@ static int sample_draw(sample_job *j, dn_rows *latents) {
     return cli_check(args, status);
 }
 
+/* Rows of a table. */
+static int sample_rows(sample_job *j) {
+    const cli_args *args = &j->args;
+    int gmm = args->prior && !strcmp(args->prior, "gmm");
+    size_t tried = 0, rows = (size_t)args->count;
+    int code = gmm ? sample_fit(j) : 0;
+    dn_draw_options options = {.seed = args->seed,
+                               .temperature = args->temperature,
+                               .normal = args->prior && !gmm,
+                               .mean = args->mean,
+                               .prior = gmm ? &j->prior : NULL,
+                               .where = args->where};
+    if (!code) code = cli_check(args, dn_net_draw_rows(j->net, rows, &options, j->out, &tried));
+    if (!code && tried > rows && !args->quiet)
+        fprintf(stderr, "%s: %zu rows were drawn to find %zu with %s\n", args->program, tried, rows, args->where);
+    return code ? code : sample_save(j, rows);
+}
+
 int cli_sample(const cli_args *args) {
     sample_job j;
     dn_rows latents = {0};
     int code = sample_check(args);
     if (code) return code;
     code = sample_begin(&j, args);
+    int typed = !code && dn_net_schema(j.net);
+    if (!code && args->where && !typed)
+        code = cli_usage(args, "-where is about models of tables: %s does not know any columns", args->cfg);
     if (!code && args->count) code = sample_out(&j, (size_t)args->count); /* fail before the time that drawing takes */
+    if (!code && args->count && typed) return sample_end(&j, sample_rows(&j));
     if (!code && args->count)
         code = sample_draw(&j, &latents);
     else if (!code && !(code = cli_table(&j.args, j.net, args->data, 1, &j.table))) {
@@ -104,8 +127,9 @@ int cli_sample(const cli_args *args) {
         code = sample_out(&j, latents.n);
     }
     if (!code)
-        code = cli_check(args, args->draw ? dn_net_decode_draw(j.net, &latents, args->seed, j.out)
-                                          : dn_net_decode(j.net, &latents, j.out));
+        code = cli_check(args, args->draw || (typed && !args->mean)
+                                   ? dn_net_decode_draw(j.net, &latents, args->seed, j.out)
+                                   : dn_net_decode(j.net, &latents, j.out));
     if (!code) code = sample_save(&j, latents.n);
     return sample_end(&j, code);
 }

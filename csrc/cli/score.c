@@ -11,6 +11,7 @@ typedef struct score_job {
     size_t top;
     const char **names; /* (width), or NULL: numbers */
     dn_model_notes notes;
+    double threshold; /* of -quantile */
 } score_job;
 
 /* ---- names of columns ---- */
@@ -86,7 +87,11 @@ static void put_row(const score_job *j, FILE *to, size_t row, const size_t *foun
         put_column(j, to, found[i]);
         fprintf(to, json ? ", \"nats\": %.7g}" : ",%.7g", (double)values[found[i]]);
     }
-    fputs(json ? "]}\n" : "\n", to);
+    int above = j->job.args.quantile > 0 ? s->score[row] > j->threshold : -1;
+    if (json)
+        fputs(above < 0 ? "]}\n" : above ? "], \"above\": true}\n" : "], \"above\": false}\n", to);
+    else
+        fputs(above < 0 ? "\n" : above ? ",yes\n" : ",no\n", to);
 }
 
 /* All rows as text, in memory, so that a file is written completely or not at all. */
@@ -99,7 +104,7 @@ static int score_save(const score_job *j) {
     if (to && !args->json) {
         fputs("row,score,reconstruction,kl", to);
         for (size_t i = 0; i < j->top; i++) fprintf(to, ",column_%zu,nats_%zu", i + 1, i + 1);
-        putc('\n', to);
+        fputs(args->quantile > 0 ? ",above\n" : "\n", to);
     }
     for (size_t r = 0; to && r < j->job.table.rows; r++) {
         if (j->top) row_top(j->scores.values + r * j->width, j->width, j->top, found);
@@ -113,6 +118,84 @@ static int score_save(const score_job *j) {
         code = cli_check(args, dn_file_save(args->output ? args->output : "-", text, size));
     free(text);
     free(found);
+    return code;
+}
+
+/* The same of a typed table, as a table: after the row's number come its labels and identifiers. */
+static int score_save_frame(const score_job *j) {
+    const cli_args *args = &j->job.args;
+    const dn_row_scores *s = &j->scores;
+    const struct {
+        const char *name;
+        const double *values;
+    } numbers[] = {{"score", s->score}, {"reconstruction", s->reconstruction}, {"kl", s->kl}};
+    size_t rows = j->job.table.rows, *found = malloc((j->top + 1) * sizeof *found);
+    cli_output out;
+    cli_output_begin(&out, rows, (size_t)j->job.frame.n + 5 + 2 * j->top);
+    double *number = cli_output_numbers(&out, "row", 0, 0), **nats = calloc(j->top + 1, sizeof *nats);
+    int32_t **columns = calloc(j->top + 1, sizeof *columns);
+    out.failed |= !found || !nats || !columns;
+    cli_output_given(&out, dn_net_schema(j->job.net), &j->job.frame);
+    for (size_t r = 0; number && r < rows; r++) number[r] = (double)r;
+    for (int i = 0; i < 3; i++) {
+        double *to = cli_output_numbers(&out, numbers[i].name, 0, -1);
+        for (size_t r = 0; to && r < rows; r++) to[r] = cli_few_digits(numbers[i].values[r]);
+    }
+    for (size_t i = 0; !out.failed && i < j->top; i++) {
+        columns[i] = cli_output_words(&out, "column_%zu", i + 1, j->job.table.header, (int32_t)j->width);
+        nats[i] = cli_output_numbers(&out, "nats_%zu", i + 1, -1);
+    }
+    for (size_t r = 0; !out.failed && j->top && r < rows; r++) {
+        row_top(s->values + r * j->width, j->width, j->top, found);
+        for (size_t i = 0; i < j->top; i++) {
+            columns[i][r] = (int32_t)found[i];
+            nats[i][r] = cli_few_digits((double)s->values[r * j->width + found[i]]);
+        }
+    }
+    int32_t *above = args->quantile > 0 ? cli_output_words(&out, "above", 0, "no\0yes", 2) : NULL;
+    for (size_t r = 0; above && r < rows; r++) above[r] = s->score[r] > j->threshold;
+    free(found), free(nats), free(columns);
+    return cli_output_save(args, &out, args->output);
+}
+
+/* ---- the threshold ---- */
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Between the two scores next to it, in a line. */
+static double quantile(double *scores, size_t n, double part) {
+    qsort(scores, n, sizeof *scores, by_value);
+    double at = part * (double)(n - 1);
+    size_t low = (size_t)at, high = low + 1 < n ? low + 1 : low;
+    return scores[low] + (at - (double)low) * (scores[high] - scores[low]);
+}
+
+/* The score that -quantile is: of the rows of -data, or of those that are scored. */
+static int score_threshold(score_job *j) {
+    const cli_args *args = &j->job.args;
+    dn_evaluate_options options = {.samples = (int)args->samples, .k = (int)args->k, .seed = args->seed};
+    dn_table table = {0};
+    size_t n = j->job.table.rows, above = 0;
+    int code = args->table ? cli_table(args, j->job.net, args->table, 0, &table) : 0;
+    if (args->table) n = table.rows;
+    double *scores = code ? NULL : (double *)cli_floats(args, n, 2);
+    if (!code && !scores) code = DN_E_MEMORY;
+    if (!code && args->table) {
+        dn_rows rows = cli_rows(&table, NULL);
+        code = cli_check(args, dn_net_score_rows(j->job.net, &rows, &options, &(dn_row_scores){.score = scores}));
+    } else if (!code) {
+        memcpy(scores, j->scores.score, n * sizeof *scores);
+    }
+    if (!code) j->threshold = quantile(scores, n, args->quantile);
+    for (size_t r = 0; !code && r < j->job.table.rows; r++) above += j->scores.score[r] > j->threshold;
+    if (!code && !args->quiet)
+        fprintf(stderr, "%s: %zu of %zu rows score above %.6g, the %g quantile of %s\n", args->program, above,
+                j->job.table.rows, j->threshold, args->quantile, args->table ? args->table : args->data);
+    free(scores);
+    dn_table_free(&table);
     return code;
 }
 
@@ -130,15 +213,22 @@ static int score_rows(score_job *j) {
 
 int cli_score(const cli_args *args) {
     score_job j = {0};
-    int code = cli_begin(&j.job, args), own_truth = !code && cli_own_truth(args, j.job.net);
-    if (!code) code = cli_table(&j.job.args, j.job.net, args->data, 0, &j.job.table);
+    int code = args->table && !(args->quantile > 0)
+                   ? cli_usage(args, "score: -data is the table that a -quantile is of: give both")
+                   : cli_begin(&j.job, args);
+    int own_truth = !code && cli_own_truth(args, j.job.net), typed = !code && dn_net_schema(j.job.net);
+    if (!code && args->table && own_truth) code = cli_usage(args, "score: -data is about networks that need no truth");
+    if (!code)
+        code = typed ? cli_coded(&j.job.args, j.job.net, args->data, &j.job.table, &j.job.frame)
+                     : cli_table(&j.job.args, j.job.net, args->data, 0, &j.job.table);
     if (!code && own_truth)
         code = cli_truth(&j.job.args, j.job.net, args->data, &j.job.table, &j.job.classes, &j.job.truth);
     j.width = (size_t)j.job.info.truths;
     j.top = (size_t)args->top < j.width ? (size_t)args->top : j.width;
     if (!code) code = score_names(&j);
     if (!code) code = score_rows(&j);
-    if (!code) code = score_save(&j);
+    if (!code && args->quantile > 0) code = score_threshold(&j);
+    if (!code) code = typed && !args->json ? score_save_frame(&j) : score_save(&j);
     free(j.scores.score);
     free(j.scores.values);
     free(j.names);

@@ -11,6 +11,7 @@ typedef struct train_job {
     dn_net *net;
     dn_net_info info;
     dn_table table, valid;
+    dn_frame frame; /* of the rows, for networks of a typed table */
     dn_classes classes;
     float *truth, *valid_truth;
     dn_trainer *trainer;
@@ -22,11 +23,17 @@ typedef struct train_job {
 
 static int train_names(train_job *j) {
     const cli_args *args = &j->args;
+    const dn_schema *schema = dn_net_schema(j->net);
     size_t length = args->save ? (size_t)snprintf(j->save, sizeof j->save, "%s", args->save)
+                    : schema   ? cli_model_name(args->data, j->save)
                                : dn_net_weights_name(j->net, j->supervised, j->save, sizeof j->save);
     if (length >= sizeof j->save - 64) return cli_usage(args, "the name of the weights file is too long");
     if (!strcmp(j->save, "-") && isatty(STDOUT_FILENO))
         return cli_usage(args, "-save -: weights are no text for a terminal");
+    if (schema && !cli_is_model_name(j->save))
+        cli_warn(args,
+                 "%s has the parameters, but not what the columns are: to use the model, save it as F.safetensors",
+                 j->save);
     int file = cli_is_file(j->save), encodes = !j->supervised && j->info.latent_size;
     const char *slash = strrchr(j->save, '/');
     if (args->latents && !encodes) return cli_usage(args, "-latents: this network has no latent space to write");
@@ -92,7 +99,10 @@ static int train_writable(const train_job *j) {
 
 static int train_data(train_job *j) {
     const cli_args *args = &j->args;
-    int code = cli_table(args, j->net, args->data, 0, &j->table);
+    const dn_schema *schema = dn_net_schema(j->net);
+    int code = !schema          ? cli_table(args, j->net, args->data, 0, &j->table)
+               : !j->frame.rows ? cli_coded(args, j->net, args->data, &j->table, &j->frame)
+                                : cli_coded_frame(args, j->net, args->data, &j->table, &j->frame);
     if (!code && j->own_truth) code = cli_truth(args, j->net, args->data, &j->table, &j->classes, &j->truth);
     if (code || !args->valid) return code;
     code = cli_table(args, j->net, args->valid, 0, &j->valid);
@@ -104,14 +114,15 @@ static int train_data(train_job *j) {
 static void train_announce(const train_job *j) {
     const cli_args *args = &j->args;
     const dn_table *t = &j->table;
+    const dn_schema *schema = dn_net_schema(j->net);
     if (args->quiet) return;
-    const char *name = strrchr(args->data, '/');
     const char *label = args->label_column ? args->label_column : dn_net_label_column(j->net);
-    fprintf(stderr, "%s: %zu rows, %zu column%s",
-            !strcmp(args->data, "-") ? "standard input"
-            : name                   ? name + 1
-                                     : args->data,
-            t->rows, t->columns, t->columns == 1 ? "" : "s");
+    fprintf(stderr, "%s: %zu row%s, ", strcmp(args->data, "-") ? cli_base_name(args->data) : "standard input", t->rows,
+            t->rows == 1 ? "" : "s");
+    if (schema)
+        cli_announce_columns(schema);
+    else
+        fprintf(stderr, "%zu column%s", t->columns, t->columns == 1 ? "" : "s");
     if (t->truths) fprintf(stderr, ", %zu target%s", t->truths, t->truths == 1 ? "" : "s");
     if (t->labels) fprintf(stderr, ", label '%s'", label);
     fprintf(stderr, "; %zu parameters, %s%d thread%s\n", j->info.n_params,
@@ -209,7 +220,7 @@ static int train_save(train_job *j) {
 static int train_result(const train_job *j, const dn_progress *last, const dn_progress *kept) {
     const cli_args *args = &j->args;
     dn_report losses, result = {0};
-    int may_differ = args->patience || args->keep || args->max_seconds > 0;
+    int may_differ = args->patience || args->keep || args->max_seconds > 0 || kept->epoch != last->epoch;
     dn_report_shown(&kept->report, &losses);
     dn_report_add(&result, "epochs", kept->epoch ? last->epoch : 0);
     if (may_differ) dn_report_add(&result, "kept_epoch", kept->epoch);
@@ -280,7 +291,13 @@ static int train_run(train_job *j) {
 
 int cli_train(const cli_args *args) {
     train_job j = {.args = *args};
-    int code = cli_network(&j.args, &j.net);
+    int code;
+    if (cli_is_table(args)) {
+        code = cli_learn(&j.args, &j.net, &j.frame);
+    } else {
+        code = cli_network(&j.args, &j.net);
+        if (!code) code = cli_learn_columns(&j.args, j.net, &j.frame);
+    }
     if (!code) {
         dn_net_info_get(j.net, &j.info);
         j.own_truth = cli_own_truth(args, j.net);
@@ -292,6 +309,7 @@ int cli_train(const cli_args *args) {
     dn_trainer_destroy(j.trainer);
     dn_table_free(&j.table);
     dn_table_free(&j.valid);
+    dn_frame_free(&j.frame);
     dn_classes_free(&j.classes);
     free(j.truth);
     free(j.valid_truth);

@@ -136,6 +136,14 @@ int dn_frame_source_fd(const frame_source *source);
 dn_status dn_frame_source_rewind(frame_source *source);
 void dn_frame_source_close(frame_source *source);
 
+/* ---- filling gaps ---- */
+
+/* The text of a source that has been read before, with the cells that are missing in `given` (what was read) as they
+ * are in `made`, which has some of its columns, and everything else as it is, letter by letter, to a file (NULL or "-":
+ * standard output). filled: how many cells. */
+dn_status dn_frame_fill(frame_source *source, const char *name, const dn_frame_options *options, const dn_frame *given,
+                        const dn_frame *made, const char *output, size_t *filled);
+
 /* Text in Windows-1252 to UTF-8: *out is zero-terminated texts as the old ones. */
 int dn_frame_utf8(const char *p, size_t size);     /* is it valid? */
 size_t dn_frame_utf8_put(uint32_t code, char *to); /* 1 to 4 bytes */

@@ -26,8 +26,7 @@ static dn_status score_bounds(score_job *j, const dn_evaluate_options *options) 
     for (size_t r = 0; r < n && status == DN_OK; r++)
         if (isnan(j->kl[r])) j->kl[r] = drawn[r];
     if (status == DN_OK && options->k && j->out->score)
-        status =
-            dn_job_bounds(j->net, j->rows, options->k, options, &(dn_bounds){.log_likelihood = j->out->score});
+        status = dn_job_bounds(j->net, j->rows, options->k, options, &(dn_bounds){.log_likelihood = j->out->score});
     for (size_t r = 0; r < n && status == DN_OK && j->out->score; r++)
         j->out->score[r] = options->k ? -j->out->score[r] : j->reconstruction[r] + j->kl[r];
     dn_free(drawn);

@@ -142,9 +142,20 @@ static dn_status trainer_create(dn_trainer **out, dn_net *net, const dn_rows *ro
     return DN_OK;
 }
 
+/* What the cfg says of held-out rows counts where the options say nothing. */
+static dn_train_options trainer_options(const dn_net *net, size_t rows, const dn_train_options *given) {
+    dn_train_options options = *given;
+    size_t held = (size_t)((double)rows * net->holdout + 0.5); /* none, of a few rows */
+    if (!options.holdout && !options.valid.x && held >= 1 && held < rows) options.holdout = net->holdout;
+    int held_out = options.holdout > 0 || options.valid.x;
+    if (!options.patience && held_out && options.keep != DN_KEEP_LAST) options.patience = net->early_stopping;
+    return options;
+}
+
 dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const dn_rows *rows, const dn_train_options *options) {
+    dn_train_options all = trainer_options(net, rows->n, options);
     *out = NULL;
-    DN_EXCLUSIVE(net, trainer_create(out, net, rows, options));
+    DN_EXCLUSIVE(net, trainer_create(out, net, rows, &all));
 }
 
 static void trainer_free(dn_trainer *t) {

@@ -11,8 +11,8 @@
 
 /* What the keys of [net] set. */
 typedef struct net_keys {
-    int batch, subdivisions, time_steps, height, width, channels, inputs, adam, optimizer, bits;
-    double momentum, decay, b1, b2, eps, clip_norm, ema, data_scale, noise;
+    int batch, subdivisions, time_steps, height, width, channels, inputs, adam, optimizer, bits, early_stopping;
+    double momentum, decay, b1, b2, eps, clip_norm, ema, data_scale, noise, holdout;
     const char *label_column, *bn_epsilon;
     dn_schedule rate;
 } net_keys;
@@ -51,6 +51,12 @@ const dn_key dn_net_keys[] = {
      .help = "decay of the parameters' moving average, which jobs and weights files then use; 0: none (new)"},
     {"max_batches", DN_KEY_INT64, DN_AT(net_keys, rate.max_batches), .high = INT64_MAX,
      .help = "updates after which training ends, unless epochs are given; length of poly and cosine"},
+    {"holdout", DN_KEY_FLOAT, DN_AT(net_keys, holdout), .range = DN_FROM_0_BELOW_1,
+     .help = "fraction of the rows that training holds out to evaluate on, unless it is told otherwise (new)"},
+    {"early_stopping", DN_KEY_INT, DN_AT(net_keys, early_stopping), .high = INT_MAX,
+     .help =
+         "with rows held out: the epochs without a lower loss of those after which training ends and keeps the best "
+         "(new)"},
     {"policy", DN_KEY_WORD, DN_AT(net_keys, rate.policy), .words = dn_policy_names,
      .help = "constant, step, steps, exp, poly, sigmoid, random, cosine, plateau"},
     {"burn_in", DN_KEY_INT64, DN_AT(net_keys, rate.burn_in), .high = INT64_MAX,
@@ -181,6 +187,7 @@ dn_status dn_net_parse_header(dn_net *net, dn_net_size size) {
     net->data_scale = k.data_scale, net->label_column = k.label_column;
     if (k.noise > FLT_MAX) return dn_cfg_error(s, "noise", "noise=%g is beyond float32", k.noise);
     net->bits = (dn_bits)k.bits, net->noise = (float)k.noise;
+    net->holdout = k.holdout, net->early_stopping = k.early_stopping;
     DN_TRY(dn_schedule_check(s, dn_net_keys, offsetof(net_keys, rate), &k.rate));
     return dn_cfg_report_unread(net->cfg, s);
 }

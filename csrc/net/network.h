@@ -104,6 +104,8 @@ struct dn_net {
     float clip_norm;    /* the most that the mean gradient's norm may be; 0: anything */
     double ema;         /* what an update leaves of the averages; 0: there are none */
     double data_scale;
+    double holdout;     /* fraction of rows that trainings hold out, and the patience that they have with the loss of */
+    int early_stopping; /* those, unless their options say something else */
     dn_bits bits;
     float noise;           /* standard deviation of what training adds to its inputs */
     double largest_factor; /* among the layers' learning rates */

@@ -1,0 +1,519 @@
+"""Verbs on tables of numbers, words and dates: a CSV goes in, a CSV with its columns comes out, without a cfg."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import io
+import itertools
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import program, run
+
+BOTH = pytest.mark.parametrize("kind", ["binary", "python"])
+CITIES = ("Lyon", "Oslo", "Rome, Lazio", 'the "Hague"')
+COLUMNS = ("customer", "age", "income", "city", "member", "since", "country", "churn")
+FAST = ("-epochs", "2", "-quiet", "-nogpu")
+
+
+def rows_of(n: int = 240, seed: int = 0) -> list[list[str]]:
+    """An identifier, an integer, decimals with gaps, words with gaps, yes/no, dates, a constant, a label."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for i in range(n):
+        city = int(random.integers(4))
+        age = int(np.clip(random.normal(30 + 10 * city, 5), 18, 90))
+        income = f"{1000 + 30 * age + 50 * random.normal():.2f}" if random.random() > 0.1 else ""
+        day = datetime.date(2020, 1, 1) + datetime.timedelta(days=int(random.integers(1000)))
+        word = CITIES[city] if random.random() > 0.1 else "NA"
+        member = "yes" if random.random() < 0.2 + 0.2 * city else "no"
+        rows.append([f"c{i:04d}", str(age), income, word, member, day.isoformat(), "FR", "Yes" if age > 45 else "No"])
+    return rows
+
+
+def write(path: str | Path, rows: list[list[str]], header: tuple[str, ...] = COLUMNS, **options: object) -> str:
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n", **options)  # type: ignore[call-overload]
+        writer.writerow(header)
+        writer.writerows(rows)
+    return str(path)
+
+
+def read(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def call(*words: str, kind: str = "binary", **options: object) -> subprocess.CompletedProcess[str]:
+    done = run([*program(kind), *words], **options)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def refused(*words: str, kind: str = "binary") -> str:
+    done = run([*program(kind), *words])
+    assert done.returncode not in (0, 1), (done.returncode, done.stdout)
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.stderr.strip()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with t.csv and a model of it."""
+    folder = tmp_path_factory.mktemp("trained")
+    write(folder / "t.csv", rows_of())
+    call("train", "t.csv", "-quiet", "-nogpu", "-epochs", "150", cwd=folder)
+    return folder
+
+
+@pytest.fixture
+def model(trained: Path) -> str:
+    return str(trained / "t.safetensors")
+
+
+@pytest.fixture
+def table(trained: Path) -> str:
+    return str(trained / "t.csv")
+
+
+def assert_like_the_table(rows: list[dict[str, str]], columns: tuple[str, ...]) -> None:
+    """Cells of the right types, within the ranges, with words that exist."""
+    known = {name: [row[i] for row in rows_of() if row[i] not in ("", "NA")] for i, name in enumerate(COLUMNS)}
+    ages, incomes = [int(age) for age in known["age"]], [float(income) for income in known["income"]]
+    assert rows
+    for row in rows:
+        assert tuple(row) == columns
+        assert min(ages) <= int(row["age"]) <= max(ages)
+        assert min(incomes) <= float(row["income"]) <= max(incomes)
+        assert len(row["income"].partition(".")[2]) <= 2
+        assert row["city"] in CITIES
+        assert row["member"] in ("yes", "no")
+        assert min(known["since"]) <= row["since"] <= max(known["since"])
+        assert row["since"] == datetime.date.fromisoformat(row["since"]).isoformat()
+        assert row["country"] == "FR"
+
+
+# ---- train and sample
+
+
+@BOTH
+def test_a_table_alone_is_trained_and_new_rows_have_its_columns(kind: str) -> None:
+    write("t.csv", rows_of())
+    done = call("train", "t.csv", "-epochs", "3", "-nogpu", kind=kind)
+    assert Path("t.safetensors").exists()
+    first = done.stderr.splitlines()
+    said = next(line for line in first if line.startswith("t.csv: "))
+    assert "240 rows, 2 numbers, 1 date, 2 yes/no, 1 category, 1 constant, 1 identifier" in said, said
+    assert "parameters" in said
+    sampled = call("sample", "t.safetensors", "-n", "60", kind=kind)
+    rows = read(sampled.stdout)
+    assert len(rows) == 60
+    assert_like_the_table(rows, COLUMNS)
+    assert {row["churn"] for row in rows} <= {"Yes", "No"}
+    assert len({row["customer"] for row in rows}) == 60
+
+
+def test_sampling_is_a_function_of_the_seed_and_the_first_rows_are_those_of_a_smaller_sample(model: str) -> None:
+    many = call("sample", model, "-n", "5000", "-seed", "7").stdout
+    assert call("sample", model, "-n", "5000", "-seed", "7", "-threads", "1").stdout == many
+    assert many.startswith(call("sample", model, "-n", "10", "-seed", "7").stdout)
+    assert not many.startswith(call("sample", model, "-n", "10", "-seed", "8").stdout)
+
+
+def test_rows_are_drawn_from_the_likelihood_unless_its_mean_is_asked_for(model: str) -> None:
+    drawn = read(call("sample", model, "-n", "300", "-temperature", "0").stdout)
+    mean = read(call("sample", model, "-n", "300", "-temperature", "0", "-mean").stdout)
+    assert len({row["age"] for row in drawn}) > 10
+    assert len({row["age"] for row in mean}) <= 10  # the means of the prior's components
+    assert_like_the_table(mean, COLUMNS)
+
+
+def test_latents_may_come_from_a_mixture_fitted_to_the_table(model: str, table: str) -> None:
+    done = call("sample", model, "-n", "40", "-prior", "gmm", "-data", table, "-components", "3")
+    assert_like_the_table(read(done.stdout), COLUMNS)
+
+
+def test_new_rows_are_distributed_as_the_table_is(trained: Path, model: str) -> None:
+    rows = read(call("sample", model, "-n", "2000").stdout)
+    given = [dict(zip(COLUMNS, row, strict=True)) for row in rows_of()]
+    assert abs(np.mean([int(row["age"]) for row in rows]) - np.mean([int(row["age"]) for row in given])) < 3
+    for city in CITIES:
+        share = np.mean([row["city"] == city for row in given]) / np.mean([row["city"] != "NA" for row in given])
+        assert abs(np.mean([row["city"] == city for row in rows]) - share) < 0.1
+    ages = {city: np.mean([int(row["age"]) for row in rows if row["city"] == city]) for city in (CITIES[0], CITIES[3])}
+    assert ages[CITIES[3]] - ages[CITIES[0]] > 15  # 30 in the table
+
+
+# ---- init
+
+
+def test_init_writes_a_cfg_that_explains_every_key_and_trains() -> None:
+    write("t.csv", rows_of())
+    text = call("init", "t.csv").stdout
+    lines = text.splitlines()
+    assert max(map(len, (line for line in lines if not line.startswith(("names=", "kinds="))))) <= 80
+    explained = set()
+    for before, line in itertools.pairwise(lines):
+        name = line.partition("=")[0]
+        if "=" in line and not line.startswith("#"):
+            assert before.startswith(("#", "names=", "output=", "prior=")) or name in explained, line
+            explained.add(name)
+    assert "customer" in text
+    assert "identifier" in text
+    Path("t.cfg").write_text(text)
+    call("train", "t.cfg", "t.csv", *FAST)
+    alone = call("sample", "t.safetensors", "-n", "20").stdout
+    call("train", "t.csv", *FAST)
+    assert call("sample", "t.safetensors", "-n", "20").stdout == alone
+
+
+def test_init_takes_the_latent_size_the_label_and_what_to_leave_out() -> None:
+    write("t.csv", rows_of())
+    text = call("init", "t.csv", "-latent", "3", "-label-column", "churn", "-drop", "age,income", "-output", "-").stdout
+    assert "\noutput=6\n" in text
+    assert "\nlabel_column=churn\n" in text
+    assert "\nnames=since,member,city\n" in text
+    Path("t.cfg").write_text(text)
+    call("train", "t.cfg", "t.csv", *FAST)
+    rows = read(call("encode", "t.safetensors", "t.csv").stdout)
+    assert tuple(rows[0]) == ("customer", "churn", "z1", "z2", "z3")
+
+
+def test_train_takes_the_same_options_as_init_for_a_table_and_refuses_them_with_a_cfg() -> None:
+    write("t.csv", rows_of())
+    call("train", "t.csv", *FAST, "-latent", "2", "-drop", "city")
+    assert tuple(read(call("sample", "t.safetensors", "-n", "1").stdout)[0]) == tuple(c for c in COLUMNS if c != "city")
+    assert "-drop is about a table without a CFG" in refused("train", "t.safetensors", "t.csv", "-drop", "age")
+
+
+# ---- rows in, rows out
+
+
+@BOTH
+def test_latents_stand_beside_the_identifier(kind: str, model: str, table: str) -> None:
+    rows = read(call("encode", model, table, kind=kind).stdout)
+    assert list(rows[0])[:2] == ["customer", "z1"]
+    assert [row["customer"] for row in rows] == [row[0] for row in rows_of()]
+    assert np.std([float(row["z1"]) for row in rows]) > 0
+
+
+def test_reconstructed_rows_have_the_columns_and_identifiers_of_the_table(model: str, table: str) -> None:
+    rows = read(call("reconstruct", model, table).stdout)
+    assert_like_the_table(rows, COLUMNS)
+    given = rows_of()
+    assert [row["customer"] for row in rows] == [row[0] for row in given]
+    ages = np.array([[int(row["age"]), int(other[1])] for row, other in zip(rows, given, strict=True)])
+    assert np.corrcoef(ages.T)[0, 1] > 0.8
+
+
+@BOTH
+def test_scores_name_the_columns_that_contribute_most(kind: str, model: str, table: str, trained: Path) -> None:
+    odd = rows_of()
+    odd[17][1], odd[17][2] = "90", "1000.00"
+    write("odd.csv", odd)
+    rows = read(call("score", model, "odd.csv", "-quantile", "0.99", "-data", table, kind=kind).stdout)
+    assert tuple(rows[0]) == ("row", "customer", "score", "reconstruction", "kl", "column_1", "nats_1", "column_2", "nats_2",
+                              "column_3", "nats_3", "above")  # fmt: skip
+    scores = [float(row["score"]) for row in rows]
+    assert int(np.argmax(scores)) == 17
+    assert rows[17]["customer"] == "c0017"
+    assert {rows[17]["column_1"], rows[17]["column_2"]} == {"age", "income"}
+    assert rows[17]["above"] == "yes"
+    parts = [float(row["reconstruction"]) + float(row["kl"]) for row in rows]
+    np.testing.assert_allclose(scores, parts, rtol=1e-5)
+
+
+def test_the_quantile_of_scores_is_that_of_the_table_itself_without_another(model: str, table: str) -> None:
+    done = call("score", model, table, "-quantile", "0.9", "-top", "0")
+    above = [row["above"] for row in read(done.stdout)]
+    assert above.count("yes") == 24
+    assert "24 of 240 rows score above" in done.stderr
+
+
+def test_scores_as_json_have_the_same_values(model: str, table: str) -> None:
+    rows = read(call("score", model, table, "-quantile", "0.9").stdout)
+    lines = [json.loads(line) for line in call("score", model, table, "-quantile", "0.9", "-json").stdout.splitlines()]
+    assert [line["above"] for line in lines] == [row["above"] == "yes" for row in rows]
+    assert [line["columns"][0]["column"] for line in lines] == [row["column_1"] for row in rows]
+
+
+def test_evaluate_counts_what_is_there(model: str, table: str) -> None:
+    found = json.loads(call("evaluate", model, table, "-json", "-samples", "4").stdout)
+    assert found["elbo"] == pytest.approx(-(found["reconstruction"] + found["kl"]), rel=1e-5)
+    found = json.loads(call("evaluate", model, table, "-json", "-latent").stdout)
+    assert found["active_units"] >= 1
+
+
+def test_walks_are_in_the_units_of_the_table(model: str, table: str) -> None:
+    rows = read(call("interpolate", model, table, "-rows", "0,5", "-steps", "7").stdout)
+    assert len(rows) == 7
+    assert_like_the_table(rows, COLUMNS)
+    assert_like_the_table(read(call("traverse", model, table, "-dim", "0").stdout), COLUMNS)
+
+
+def test_predict_gives_the_raw_parameters_as_for_any_network(model: str, table: str) -> None:
+    lines = call("predict", model, table).stdout.splitlines()
+    assert len(lines) == 240
+    assert {len(line.split(",")) for line in lines} == {3 + 2 + 4}
+
+
+# ---- impute
+
+
+@BOTH
+def test_impute_fills_the_gaps_and_leaves_every_other_cell_as_it_is(kind: str, model: str, table: str) -> None:
+    text = Path(table).read_text()
+    done = call("impute", model, table, kind=kind)
+    before, after = text.splitlines(), done.stdout.splitlines()
+    assert len(before) == len(after)
+    for old, new in zip(before, after, strict=True):
+        cells, filled = next(csv.reader([old])), next(csv.reader([new]))
+        for cell, other in zip(cells, filled, strict=True):
+            assert other == cell or (cell in ("", "NA") and other not in ("", "NA"))
+        if "" not in cells and "NA" not in cells:
+            assert old == new
+    assert_like_the_table(read(done.stdout), COLUMNS)
+
+
+def test_impute_keeps_the_form_of_the_file(model: str) -> None:
+    rows = rows_of()[:6]
+    rows[2][2], rows[3][3] = "?", ""
+    rows[4][1] = "0041.0"
+    body = "\r\n".join(" ; ".join(f'"{cell}"' if i == 3 else cell for i, cell in enumerate(row)) for row in rows)
+    text = " ; ".join(COLUMNS) + "\r\n# a remark\r\n" + body
+    Path("t.csv").write_bytes(text.encode())
+    done = subprocess.run([*program("binary"), "impute", model, "t.csv"], capture_output=True, check=True)
+    out = done.stdout.decode()
+    assert "0041.0" in out
+    for old, new in zip(text.split("\r\n"), out.split("\r\n"), strict=True):
+        for cell, other in zip(old.split(";"), new.split(";"), strict=True):
+            assert other == cell or cell.strip() in ("", "?", '""', '"NA"', "NA")
+
+
+def test_imputed_cells_are_better_than_guesses(model: str) -> None:
+    given = rows_of(seed=0)
+    gaps = [row[:] for row in given]
+    for row in gaps[::3]:
+        row[1] = ""
+    write("gaps.csv", gaps)
+    rows = read(call("impute", model, "gaps.csv").stdout)
+    made = np.array([[int(row["age"]), int(other[1])] for row, other in zip(rows[::3], given[::3], strict=True)])
+    error = np.sqrt(np.mean((made[:, 0] - made[:, 1]) ** 2))
+    assert error < 0.7 * np.std(made[:, 1])
+
+
+def test_impute_reads_standard_input_and_writes_a_file(model: str, table: str) -> None:
+    with open(table) as file:
+        call("impute", model, "-", "-output", "full.csv", stdin=file)
+    assert Path("full.csv").read_text() == call("impute", model, table).stdout
+
+
+# ---- conditions
+
+
+def test_where_draws_until_enough_rows_are_as_wanted(model: str) -> None:
+    done = call("sample", model, "-n", "50", "-where", "member=yes,age>=40")
+    rows = read(done.stdout)
+    assert len(rows) == 50
+    assert all(row["member"] == "yes" and int(row["age"]) >= 40 for row in rows)
+    assert "rows were drawn to find 50" in done.stderr
+
+
+def test_a_model_with_conditions_is_given_them() -> None:
+    write("t.csv", rows_of())
+    call("train", "t.csv", "-epochs", "150", "-quiet", "-nogpu", "-condition", "city")
+    done = call("sample", "t.safetensors", "-n", "400", "-where", f'"city={CITIES[2]}"')
+    rows = read(done.stdout)
+    assert {row["city"] for row in rows} == {CITIES[2]}
+    assert "drawn to find" not in done.stderr
+    assert 42 < np.mean([int(row["age"]) for row in rows]) < 58  # 50 in the table, 45 over all cities
+    free = read(call("sample", "t.safetensors", "-n", "400").stdout)
+    assert_like_the_table(free, COLUMNS)
+    assert {row["city"] for row in free} == set(CITIES)
+    assert read(call("reconstruct", "t.safetensors", "t.csv").stdout)
+    assert read(call("score", "t.safetensors", "t.csv").stdout)
+
+
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [
+        ("membr=yes", "no column 'membr' (did you mean 'member'?)"),
+        ("member=maybe", "maybe"),
+        ("city=Oslos", "Oslo"),
+        ("age=200", "goes from"),
+        ("age=young", "'young' is no number"),
+        ("age", "is no condition"),
+        ("customer=c0001", "identifier"),
+        ("city>Oslo", "only = or !="),
+    ],
+)
+def test_a_wrong_condition_is_one_clear_line(where: str, says: str, model: str) -> None:
+    assert says in refused("sample", model, "-n", "5", "-where", where)
+
+
+def test_a_condition_that_hardly_any_row_fulfils_gives_up(model: str) -> None:
+    assert "too rare" in refused("sample", model, "-n", "5", "-where", "income=2345.67,age=19")
+
+
+# ---- training further
+
+
+def test_a_model_is_trained_further_on_new_rows_with_its_columns(model: str) -> None:
+    write("more.csv", rows_of(100, seed=5))
+    before = json.loads(call("info", model, "-json").stdout)
+    call("train", model, "more.csv", *FAST, "-save", "more.safetensors")
+    after = json.loads(call("info", "more.safetensors", "-json").stdout)
+    assert int(after["seen"]) == int(before["seen"]) + 200
+    assert_like_the_table(read(call("sample", "more.safetensors", "-n", "30").stdout), COLUMNS)
+
+
+def test_a_training_on_a_table_resumes_from_a_checkpoint() -> None:
+    write("t.csv", rows_of())
+    words = ("t.csv", "-quiet", "-nogpu", "-holdout", "0.2", "-log", "log.csv")
+    call("train", *words, "-epochs", "4", "-save", "whole.safetensors")
+    call("train", *words, "-epochs", "2", "-save", "half.safetensors", "-checkpoint", "run.safetensors")
+    call("train", *words, "-epochs", "4", "-save", "resumed.safetensors", "-resume", "run.safetensors")
+    assert Path("resumed.safetensors").read_bytes() == Path("whole.safetensors").read_bytes()
+    assert Path("latent_space.txt").exists()
+
+
+# ---- messages
+
+
+def test_a_column_that_is_renamed_or_missing_is_named(model: str) -> None:
+    write("t.csv", rows_of(), header=("customer", "agee", *COLUMNS[2:]))
+    message = refused("score", model, "t.csv")
+    assert "'age'" in message
+    assert "agee" in message
+    write("t.csv", [row[:2] + row[3:] for row in rows_of()], header=COLUMNS[:2] + COLUMNS[3:])
+    assert "'income'" in refused("encode", model, "t.csv")
+
+
+def test_columns_are_found_by_name_in_any_order_and_others_are_ignored(model: str, table: str) -> None:
+    turned = [["x", *reversed(row)] for row in rows_of()]
+    write("turned.csv", turned, header=("extra", *reversed(COLUMNS)))
+    found = read(call("score", model, "turned.csv").stdout)
+    assert [row["score"] for row in found] == [row["score"] for row in read(call("score", model, table).stdout)]
+
+
+def test_a_word_that_was_never_seen_is_one_warning(model: str) -> None:
+    rows = rows_of()
+    rows[3][3] = rows[9][3] = "Atlantis"
+    write("t.csv", rows)
+    done = call("score", model, "t.csv")
+    assert done.stderr.count("Atlantis") == 1
+    assert "warning" in done.stderr
+
+
+def test_a_label_that_is_missing_is_named_in_training_and_not_needed_afterwards() -> None:
+    write("t.csv", rows_of())
+    assert "'churned'" in refused("train", "t.csv", "-label-column", "churned")
+    call("train", "t.csv", *FAST, "-label-column", "churn")
+    write("new.csv", [row[:7] for row in rows_of()], header=COLUMNS[:7])
+    assert tuple(read(call("encode", "t.safetensors", "new.csv").stdout)[0])[:2] == ("customer", "z1")
+
+
+def test_impute_needs_a_model_of_a_table() -> None:
+    Path("n.cfg").write_text("[net]\ninputs=2\n[connected]\noutput=1\n[connected]\noutput=2\n[cost]\n")
+    write("n.csv", [["1", "2"], ["3", "4"]], header=("a", "b"))
+    call("train", "n.cfg", "n.csv", "-epochs", "1", "-save", "n.safetensors", "-quiet")
+    assert "does not know any columns" in refused("impute", "n.safetensors", "n.csv")
+    assert "does not know any columns" in refused("sample", "n.safetensors", "-n", "3", "-where", "a=1")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "no rows"),
+        ("a,b\n", "no rows"),
+        ("a,b\n1,x\n", "1 row of 2 columns: more rows are wanted"),
+        ("a,b\nq,q\nq,q\nq,q\n", "each column has a single value"),
+    ],
+)
+def test_a_table_of_which_nothing_can_be_learned_is_one_clear_line(text: str, says: str) -> None:
+    Path("t.csv").write_text(text)
+    for verb in ("train", "init"):
+        assert says in refused(verb, "t.csv")
+
+
+def test_dropping_all_columns_is_refused() -> None:
+    write("t.csv", [["1.5", "2.5"], ["3.5", "4.25"], ["2.125", "8"]], header=("a", "b"))
+    assert "or is dropped" in refused("train", "t.csv", "-drop", "a,b")
+    assert "'c'" in refused("train", "t.csv", "-drop", "c")
+
+
+def test_options_of_plain_tables_are_refused_with_a_model_of_a_table(model: str, table: str) -> None:
+    for words in (("-scale", "2"), ("-target", "age")):
+        assert "plain numbers" in refused("encode", model, table, *words)
+
+
+def test_a_weights_file_for_a_table_is_a_warning() -> None:
+    write("t.csv", rows_of())
+    done = call("train", "t.csv", "-epochs", "1", "-save", "t.weights")
+    assert "t.weights has the parameters, but not what the columns are" in done.stderr
+
+
+def test_arguments_that_are_neither_a_table_nor_a_network_are_refused_as_ever() -> None:
+    assert "train needs CFG TRAIN.csv, or TRAIN.csv" in refused("train", "vae_digits.cfg")
+    assert "train needs CFG TRAIN.csv, or TRAIN.csv" in refused("train")
+
+
+# ---- real tables
+
+TABLES = ("penguins", "wa_churn", "credit_data", "attrition", "HMDA", "diamonds")
+
+
+def real(name: str) -> Path:
+    folder = os.environ.get("DARKNET_VAE_TABLES")
+    if not folder:
+        pytest.skip("DARKNET_VAE_TABLES does not say where the real tables are")
+    path = Path(folder) / f"{name}.csv"
+    return path if path.exists() else Path(folder) / "tables" / f"{name}.csv"
+
+
+def types(path: str | Path) -> dict[str, tuple[str, set[str], float, float]]:
+    """By column: number or words, the words, the range."""
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = {}
+    for name in rows[0]:
+        cells = [row[name] for row in rows if row[name] not in ("", "NA")]
+        try:
+            numbers = np.array(cells, float)
+            whole = all(cell.lstrip("-").isdigit() for cell in cells)
+            found[name] = ("integer" if whole else "decimal", set[str](), float(numbers.min()), float(numbers.max()))
+        except ValueError:
+            found[name] = ("words", set(cells), 0.0, 0.0)
+    return found
+
+
+def assert_sampled(path: Path, *options: str) -> None:
+    call("train", str(path), "-quiet", "-nogpu", "-save", "m.safetensors", "-no-latents", *options)
+    call("sample", "m.safetensors", "-n", "100", "-output", "s.csv")
+    given, made = types(path), types("s.csv")
+    assert list(made) == list(given)
+    for name, (kind, words, low, high) in made.items():
+        assert kind == given[name][0] or (kind, given[name][0]) == ("integer", "decimal"), name
+        assert words <= given[name][1], name
+        assert given[name][2] <= low, name
+        assert high <= given[name][3], name
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_rows_drawn_after_a_short_training_look_like_the_real_table(name: str) -> None:
+    assert_sampled(real(name), "-epochs", "1")
+
+
+@pytest.mark.slow
+@pytest.mark.timing
+@pytest.mark.parametrize("name", TABLES)
+def test_a_real_table_is_trained_and_sampled_within_a_minute(name: str) -> None:
+    path = real(name)
+    start = time.perf_counter()
+    assert_sampled(path)
+    assert time.perf_counter() - start < 60

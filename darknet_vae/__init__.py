@@ -40,7 +40,7 @@ _find_the_built_package()
 from ._version import __version__  # noqa: E402
 
 if TYPE_CHECKING:
-    from . import datasets, errors, plots
+    from . import datasets, errors, export, plots
     from .checking import Check, Comparison
     from .data import bundled, load_csv, load_table, one_hot, save_csv
     from .detection import Detections
@@ -65,11 +65,11 @@ _HOMES = {
     "VAE": "estimators", "Autoencoder": "estimators", "VAEDetector": "estimators",
 }  # fmt: skip
 _ESTIMATORS = ("Autoencoder", "VAE", "VAEDetector")  # not in __all__: they need scikit-learn, which `import *` should not
-_MODULES = ("errors", "plots", "datasets")
+_MODULES = ("errors", "plots", "datasets", "export")
 
 __all__ = [
     "Check", "Comparison", "DarknetError", "Detections", "Evaluation", "GaussianMixture", "History", "Layer", "Losses",
-    "Network", "Notes", "Progress", "TensorBoard", "__version__", "build_info", "bundled", "datasets", "errors",
+    "Network", "Notes", "Progress", "TensorBoard", "__version__", "build_info", "bundled", "datasets", "errors", "export",
     "get_include", "get_library_dir", "layer_types", "load_csv", "load_table", "one_hot", "plots", "sample_prior", "save_csv",
 ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The command line `darknet-vae`: pictures and data sets are made here; the native binary handles every other verb.
+"""The command line `darknet-vae`: pictures, exports and data sets are made here; the native binary handles every other verb.
 
 `darknet-vae train ...` becomes the program `darknet` that was installed with the package (os.execv), so both have the same
 options, messages, signals and exit codes.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # numpy and the core are imported where they are needed
     from .data import Table
     from .network import Network
 
-_HERE = ("plot", "dataset")
+_HERE = ("plot", "export", "dataset")
 """The verbs that need Python."""
 _NAMES: set[str] = set()  # of all options, with their dashes
 
@@ -40,7 +40,7 @@ def _count(word: str) -> int:
     return int(word)
 
 
-def _option(parser: argparse.ArgumentParser, *names: str, **options: Any) -> None:
+def _option(parser: argparse._ActionsContainer, *names: str, **options: Any) -> None:
     """An option under each name with one dash and with two."""
     spellings = [dash + name for name in names for dash in ("-", "--")]
     _NAMES.update(spellings)
@@ -92,6 +92,16 @@ def parser() -> argparse.ArgumentParser:
     _option(sub, "n", type=_count, default=20, help="images along each side (20)")
     sub = picture("samples", plot_samples, "images drawn from the prior")
     _option(sub, "n", type=_count, default=64, help="how many (64)")
+
+    sub = verbs.add_parser("export", help="the network for C, ONNX, PyTorch or NumPy", description="a network for other programs")
+    sub.set_defaults(run=export)
+    _common(sub, data=False, weights=True)
+    forms = sub.add_mutually_exclusive_group(required=True)
+    _option(forms, "c", metavar="F.c", help="one C99 file without dependencies, and its header")
+    _option(forms, "onnx", metavar="F.onnx", help="F_encoder.onnx and F_decoder.onnx (extra: export)")
+    _option(forms, "pytorch", metavar="F.py", help="a file of modules, and their parameters as F.npz (and F.pt where torch is)")
+    _option(forms, "npz", metavar="F.npz", help="every parameter by layer and name")
+    _option(sub, "part", choices=("encoder", "decoder", "both"), default="both", help="of -c: which functions (both)")
 
     sub = verbs.add_parser("dataset", help="MNIST, Fashion-MNIST or the digits as CSV", description="data sets as CSV")
     sub.set_defaults(run=dataset)
@@ -229,6 +239,24 @@ def plot_manifold(args: argparse.Namespace) -> int:
 def plot_samples(args: argparse.Namespace) -> int:
     shape = _shape(args)
     return _picture(args, lambda plots: plots.samples(_network(args), args.n, args.seed, shape=shape))
+
+
+def export(args: argparse.Namespace) -> int:
+    from . import errors
+    from . import export as forms
+
+    form = next(name for name in ("c", "onnx", "pytorch", "npz") if getattr(args, name))
+    path = getattr(args, form)
+    for read in (args.cfg, args.weights):
+        if _same(path, read):
+            raise errors.UsageError(f"-{form} {path} would overwrite {read}, which is read")
+    if form != "c" and args.part != "both":
+        raise errors.UsageError("-part is for -c")
+    net = _network(args)
+    written = forms.c(net, path, args.part) if form == "c" else getattr(forms, form)(net, path)
+    if not args.quiet:
+        print(f"saved {', '.join(written)}", file=sys.stderr)
+    return 0
 
 
 def dataset(args: argparse.Namespace) -> int:

@@ -49,6 +49,7 @@ void dn_net_info_get(const dn_net *net, dn_net_info *info) {
                           .outputs = net->outputs,
                           .truths = net->truths,
                           .latent_size = net->latent_layer < 0 ? 0 : net->layers[net->latent_layer].outputs,
+                          .latent_layer = net->latent_layer,
                           .variational = net->sampling_layer >= 0,
                           .data_columns = net->data_columns,
                           .missing = net_takes_missing(net),

@@ -1,0 +1,192 @@
+"""Encoder and decoder as ONNX files, for onnxruntime and whatever else reads them. Needs the package `onnx` (extra: export)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import errors
+from ._lib import Array
+from ._version import __version__
+from .graph import Graph, Model, Shape, Step, _size
+
+OPSET = 17
+
+
+def _onnx() -> Any:
+    try:
+        import onnx
+    except ImportError:
+        raise errors.UsageError("export -onnx needs the package onnx: pip install 'darknet-vae[export]'") from None
+    return onnx
+
+
+class _Writer:
+    """Rows are the first dimension of every value; values are (rows, n) or (rows, channels, height, width)."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.onnx = graph, _onnx()
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+        self.count = 0
+        self.values: list[tuple[str, Shape]] = [("x", (_size(graph.inputs),))]
+        for step in graph.steps:
+            self.values.append((self.step(step), step.shape))
+
+    def add(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        self.count += 1
+        name = f"v{self.count}"
+        self.nodes.append(self.onnx.helper.make_node(kind, list(inputs), [name], **attributes))
+        return name
+
+    def constant(self, values: Array | float | list[int]) -> str:
+        array = np.asarray(values)
+        self.count += 1
+        array = array.astype(np.int64 if array.dtype.kind == "i" else np.float32)
+        self.constants.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(array), f"c{self.count}"))
+        return f"c{self.count}"
+
+    def shaped(self, value: int, shape: Shape) -> str:
+        name, has = self.values[value]
+        return name if has == shape else self.add("Reshape", name, self.constant([-1, *shape]))
+
+    def image(self, value: int, layer: int) -> str:
+        shape = self.graph.inputs if value == 0 else self.graph.steps[value - 1].shape
+        return self.shaped(value, shape if len(shape) == 3 else (shape[0], 1, 1))
+
+    def step(self, step: Step) -> str:
+        value, numbers = step.inputs[0], step.numbers
+        if step.op == "reshape":
+            return self.shaped(value, step.shape)
+        if step.op == "dense":
+            assert step.weights is not None and step.biases is not None
+            x = self.shaped(value, (step.weights.shape[1],))
+            name = self.add("Gemm", x, self.constant(step.weights), self.constant(step.biases), transB=1)
+        elif step.op in ("conv", "deconv"):
+            assert step.weights is not None and step.biases is not None
+            size, stride, padding = step.weights.shape[2], int(numbers["stride"]), int(numbers["padding"])
+            x, w, b = self.image(value, step.layer), self.constant(step.weights), self.constant(step.biases)
+            kind = "Conv" if step.op == "conv" else "ConvTranspose"
+            name = self.add(kind, x, w, b, kernel_shape=[size, size], strides=[stride, stride], pads=[padding] * 4,
+                            group=int(numbers["groups"]))  # fmt: skip
+        elif step.op == "maxpool":
+            size, stride, before = int(numbers["size"]), int(numbers["stride"]), int(numbers["padding"]) // 2
+            _, h, w_ = self.graph.inputs if value == 0 else self.graph.steps[value - 1].shape
+            ends = [(step.shape[i + 1] - 1) * stride + size - before - side for i, side in enumerate((h, w_))]
+            pads = [before, before, *(max(end, 0) for end in ends)]
+            name = self.add(
+                "MaxPool", self.image(value, step.layer), kernel_shape=[size, size], strides=[stride, stride], pads=pads
+            )
+        elif step.op == "upsample":
+            factor = float(numbers["stride"])
+            scales = self.constant([1.0, 1.0, factor, factor])  # type: ignore[list-item]
+            name = self.add("Resize", self.image(value, step.layer), "", scales, mode="nearest",
+                            coordinate_transformation_mode="asymmetric", nearest_mode="floor")  # fmt: skip
+            if numbers["scale"] != 1:
+                name = self.add("Mul", name, self.constant(float(numbers["scale"])))
+        elif step.op == "scale":
+            assert step.weights is not None and step.biases is not None
+            wide = [-1, 1, 1] if len(self.values[value][1]) == 3 else [-1]
+            name = self.add("Mul", self.values[value][0], self.constant(step.weights.reshape(wide)))
+            name = self.add("Add", name, self.constant(step.biases.reshape(wide)))
+        elif step.op == "concat":
+            if len(step.shape) == 3:
+                name = self.add("Concat", *(self.image(i, step.layer) for i in step.inputs), axis=1)
+            else:
+                name = self.add("Concat", *(self.shaped(i, (_size(self.values[i][1]),)) for i in step.inputs), axis=1)
+        elif step.op == "bound_log_variance":
+            x, n = self.shaped(value, (_size(step.shape),)), _size(step.shape)
+            half = self.bounded(self.part(x, 0, n // 2), numbers["limit"])
+            return self.add("Concat", half, self.part(x, n // 2, n), axis=1)
+        else:
+            assert step.op == "activate", step.op
+            name = self.values[value][0]
+        if len(step.shape) == 1 and step.op in ("conv", "deconv", "maxpool", "upsample"):
+            name = self.add("Reshape", name, self.constant([-1, *step.shape]))
+        return self.activated(name, step.activation)
+
+    def part(self, x: str, begin: int, end: int) -> str:
+        """Some columns."""
+        return self.add("Slice", x, self.constant([begin]), self.constant([end]), self.constant([1]))
+
+    def bounded(self, x: str, limit: float) -> str:
+        """sign(x) (min(|x|, limit) + ln(1 + 2 max(|x| - limit, 0)) / 2)"""
+        size, most = self.add("Abs", x), self.constant(limit)
+        beyond = self.add("Relu", self.add("Sub", size, most))
+        log = self.add("Log", self.add("Add", self.add("Mul", beyond, self.constant(2.0)), self.constant(1.0)))
+        whole = self.add("Add", self.add("Min", size, most), self.add("Mul", log, self.constant(0.5)))
+        return self.add("Mul", self.add("Sign", x), whole)
+
+    def activated(self, x: str, activation: str) -> str:
+        one = {"relu": "Relu", "tanh": "Tanh", "logistic": "Sigmoid"}
+        if activation == "linear":
+            return x
+        if activation in one:
+            return self.add(one[activation], x)
+        if activation in ("leaky", "relie"):
+            return self.add("LeakyRelu", x, alpha=0.1 if activation == "leaky" else 0.01)
+        if activation == "elu":
+            return self.add("Elu", x, alpha=1.0)
+        if activation == "selu":
+            return self.add("Selu", x, alpha=1.6732, gamma=1.0507)
+        if activation == "loggy":
+            return self.add("Sub", self.add("Mul", self.add("Sigmoid", x), self.constant(2.0)), self.constant(1.0))
+        if activation == "ramp":
+            return self.add("Add", self.add("Relu", x), self.add("Mul", x, self.constant(0.1)))
+        if activation == "hardtan":
+            return self.clip(x, -1, 1)
+        if activation == "plse":  # 0.01 min(x + 4, 0) + clip(x / 8 + 1/2, 0, 1) + 0.01 max(x - 4, 0)
+            middle = self.add("Add", self.add("Mul", x, self.constant(0.125)), self.constant(0.5))
+            return self.flanks(x, -4, 4, 0.01, self.clip(middle, 0, 1))
+        if activation == "lhtan":  # 0.001 min(x, 0) + clip(x, 0, 1) + 0.001 max(x - 1, 0)
+            return self.flanks(x, 0, 1, 0.001, self.clip(x, 0, 1))
+        raise errors.UsageError(f"export -onnx does not know activation={activation}")
+
+    def clip(self, x: str, low: float, high: float) -> str:
+        return self.add("Clip", x, self.constant(float(low)), self.constant(float(high)))
+
+    def flanks(self, x: str, low: float, high: float, slope: float, middle: str) -> str:
+        below = self.add("Min", self.add("Sub", x, self.constant(float(low))), self.constant(0.0))
+        above = self.add("Relu", self.add("Sub", x, self.constant(float(high))))
+        both = self.add("Mul", self.add("Add", below, above), self.constant(slope))
+        return self.add("Add", middle, both)
+
+
+def _model(writer: _Writer, name: str, about: str, outputs: dict[str, tuple[str, int]]) -> Any:
+    onnx = writer.onnx
+    helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
+    names = {}
+    for output, (value, _) in outputs.items():
+        writer.nodes.append(helper.make_node("Identity", [value], [output]))
+        names[output] = value
+    graph = helper.make_graph(
+        writer.nodes, name,
+        [helper.make_tensor_value_info("x", float32, ["rows", _size(writer.graph.inputs)])],
+        [helper.make_tensor_value_info(output, float32, ["rows", size]) for output, (_, size) in outputs.items()],
+        writer.constants, doc_string=about,
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="darknet-vae",
+                              producer_version=__version__, ir_version=8)  # fmt: skip
+    onnx.checker.check_model(model)
+    return model
+
+
+def encoder(model: Model) -> Any:
+    """x (rows, inputs) -> mean (rows, latent) and, with a sampling layer, log_variance."""
+    writer = _Writer(model.encoder)
+    last = writer.shaped(len(model.encoder.steps), (_size(model.encoder.shape),))
+    if not model.variational:
+        return _model(writer, "encoder", "the code of every row", {"mean": (last, model.latent)})
+    n = model.latent
+    halves = {"mean": (writer.part(last, n, 2 * n), n), "log_variance": (writer.part(last, 0, n), n)}
+    about = f"Mean and log-variance of q(z|x); x is data divided by {model.data_scale:g}."
+    return _model(writer, "encoder", about, halves)
+
+
+def decoder(model: Model) -> Any:
+    """x, the latents (rows, latent) -> data (rows, columns)."""
+    writer = _Writer(model.decoder)
+    last = writer.shaped(len(model.decoder.steps), (model.outputs,))
+    about = f"The mean of p(x|z) ([cost] type={model.likelihood}), divided by {model.data_scale:g}."
+    return _model(writer, "decoder", about, {"data": (last, model.outputs)})

@@ -240,6 +240,60 @@ int dn_number_format(float value, char *text) {
     return format_plain(value, text);
 }
 
+/* Powers of five up to 5^27 fit in 64 bits. A quotient or product of 64 bits or more, whose lowest bit also stands for
+ * whatever is after it, becomes a double in one rounding. */
+static double number_quotient(uint64_t m, uint64_t five, int exponent) {
+    int left = __builtin_clzll(m), left_five = __builtin_clzll(five);
+    unsigned __int128 n = (unsigned __int128)(m << left) << 63;
+    uint64_t d = five << left_five, q = (uint64_t)(n / d);
+    q |= (uint64_t)(n - (unsigned __int128)q * d != 0);
+    return (double)q * number_power_of_two(left_five - left - 63 + exponent);
+}
+
+static double number_product(uint64_t m, uint64_t five, int exponent) {
+    unsigned __int128 n = (unsigned __int128)m * five;
+    uint64_t high = (uint64_t)(n >> 64);
+    if (!high) return (double)(uint64_t)n * number_power_of_two(exponent);
+    int left = __builtin_clzll(high);
+    n <<= left;
+    uint64_t top = (uint64_t)(n >> 64) | ((uint64_t)n != 0);
+    return (double)top * number_power_of_two(64 - left + exponent);
+}
+
+double dn_number_exact(uint64_t m, int e) {
+    static const uint64_t fives[DN_NUMBER_EXACT + 1] = {1u,
+                                                        5u,
+                                                        25u,
+                                                        125u,
+                                                        625u,
+                                                        3125u,
+                                                        15625u,
+                                                        78125u,
+                                                        390625u,
+                                                        1953125u,
+                                                        9765625u,
+                                                        48828125u,
+                                                        244140625u,
+                                                        1220703125u,
+                                                        6103515625u,
+                                                        30517578125u,
+                                                        152587890625u,
+                                                        762939453125u,
+                                                        3814697265625u,
+                                                        19073486328125u,
+                                                        95367431640625u,
+                                                        476837158203125u,
+                                                        2384185791015625u,
+                                                        11920928955078125u,
+                                                        59604644775390625u,
+                                                        298023223876953125u,
+                                                        1490116119384765625u,
+                                                        7450580596923828125u};
+    if (m <= (uint64_t)1 << 53 && e >= -EXACT_POWERS && e <= EXACT_POWERS)
+        return e < 0 ? (double)m / power_of_ten[-e] : (double)m * power_of_ten[e];
+    return e < 0 ? number_quotient(m, fives[-e], e) : number_product(m, fives[e], e);
+}
+
 /* Replace a text by another one within a number. */
 static void number_replace(char *text, size_t room, const char *from, const char *to) {
     char *at = strstr(text, from);

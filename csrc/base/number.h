@@ -25,6 +25,10 @@ size_t dn_number_fixed(double value, int decimals, char *text, size_t room);
 /* The double nearest to a number as above, of less than 64 characters. */
 void dn_number_read(const char *text, double *value);
 
+/* mantissa 10^exponent, rounded to the nearest double; |exponent| at most DN_NUMBER_EXACT. */
+enum { DN_NUMBER_EXACT = 27 };
+double dn_number_exact(uint64_t mantissa, int exponent);
+
 /* Readable bytes required after the text. */
 enum { DN_NUMBER_PADDING = 16 };
 /* The same, faster; up to DN_NUMBER_PADDING bytes after the number may be read. */

@@ -67,13 +67,21 @@ static void csv_survey_rows(const csv_reader *r, const char *first, int hashes, 
     s->score = csv_survey_width(s) * (s->numbers / cells + 0.01) / s->rows;
 }
 
-/* Blanks separate the cells of a typed table only if nothing speaks against it: texts have blanks too. */
-static int csv_possible(const csv_survey *s, char separator, int typed) {
-    if (s->width < 2) return 0;
-    if (!typed || separator != ' ') return 1;
-    for (int i = 1; i < s->rows; i++)
-        if (s->widths[i] != s->width) return 0;
-    return s->width > 2 || s->numbers > 0;
+/* Do all rows have as many cells? */
+static int csv_agrees(const csv_survey *s) {
+    for (int i = 0; i < s->rows; i++)
+        if (s->widths[i] - s->empty[i] != s->width && s->widths[i] != s->width) return 0;
+    return s->width > 1;
+}
+
+/* Blanks separate the cells of a typed table only if nothing speaks against it, because texts have blanks too: no other
+ * separator gives all rows as many cells, and blanks do; a header may have one name fewer. */
+static int csv_blanks_separate(csv_survey *s) {
+    const int width = s->widths[0];
+    if (s->rows > 2 && width == s->width - 1) s->widths[0]++;
+    int agree = csv_agrees(s) && (s->width > 2 || s->numbers > 0);
+    s->widths[0] = width;
+    return agree;
 }
 
 static char csv_separator(const csv_reader *r, const char *first, int hashes, int typed) {
@@ -81,9 +89,12 @@ static char csv_separator(const csv_reader *r, const char *first, int hashes, in
     csv_survey survey;
     double best = 0;
     char found = ',';
+    int agreed = 0;
     for (const char *c = candidates; *c; c++) {
         csv_survey_rows(r, first, hashes, *c, &survey);
-        if (csv_possible(&survey, *c, typed) && survey.score > best) best = survey.score, found = *c;
+        if (typed && *c == ' ' && (agreed || !csv_blanks_separate(&survey))) break;
+        if (survey.width > 1 && survey.score > best) best = survey.score, found = *c;
+        agreed |= csv_agrees(&survey);
     }
     return found;
 }

@@ -64,10 +64,47 @@ typedef struct frame_words {
     int high;                         /* some byte is not ASCII */
 } frame_words;
 
-/* At least this many readable bytes after a text that is looked up: DN_NUMBER_PADDING. */
+/* Texts that are looked up or added have DN_NUMBER_PADDING readable bytes after them, because they are read by eights.
+ */
+static inline uint64_t frame_load8(const char *p) {
+    uint64_t w;
+    memcpy(&w, p, sizeof w);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    w = __builtin_bswap64(w);
+#endif
+    return w;
+}
+
+/* The first `size` of eight bytes, and zeros; size < 8. */
+static inline uint64_t frame_first(uint64_t w, size_t size) { return w & (((uint64_t)1 << (8 * size)) - 1); }
+
+#define FRAME_HASH_BEGIN 0x9e3779b97f4a7c15u
+static inline uint64_t frame_hash_mix(uint64_t h, uint64_t w) {
+    unsigned __int128 product = (unsigned __int128)(h ^ w) * 0xd6e8feb86659fd93u;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+static inline uint32_t frame_hash_end(uint64_t h, uint64_t w, size_t size) {
+    h = frame_hash_mix(h, frame_first(w, size));
+    return (uint32_t)(h ^ h >> 32);
+}
 uint32_t dn_frame_hash(const char *p, size_t size);
+
+static inline int frame_same(const char *a, const char *b, size_t size) {
+    for (; size >= 8; size -= 8, a += 8, b += 8)
+        if (frame_load8(a) != frame_load8(b)) return 0;
+    return frame_first(frame_load8(a) ^ frame_load8(b), size) == 0;
+}
+
 /* The index of a word, or -1. */
-int32_t dn_frame_words_find(const frame_words *words, const char *p, size_t size, uint32_t hash);
+static inline int32_t dn_frame_words_find(const frame_words *w, const char *p, size_t size, uint32_t hash) {
+    if (!w->slots) return -1;
+    for (size_t i = hash & w->mask; w->slots[i].index; i = (i + 1) & w->mask) {
+        int32_t k = w->slots[i].index - 1;
+        if (w->slots[i].hash == hash && w->at[k + 1] - w->at[k] - 1 == size && frame_same(w->text + w->at[k], p, size))
+            return k;
+    }
+    return -1;
+}
 dn_status dn_frame_words_add(frame_words *words, const char *p, size_t size, uint32_t hash, int32_t *index);
 /* Begin with the words that mean "missing". */
 dn_status dn_frame_words_begin(frame_words *words);

@@ -1,6 +1,7 @@
 /* What a cell of a typed table is: missing, a number, a time. */
 #include "io/frame.h"
 #include <math.h>
+#include <stdlib.h>
 
 static int cell_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -19,9 +20,10 @@ static void cell_trim(const char **p, size_t *size) {
 
 int dn_frame_is_missing(const char *p, size_t size) {
     cell_trim(&p, &size);
-    if (size > LONGEST_MISSING) return 0;
+    if (!size) return 1;
+    if (size > LONGEST_MISSING || !strchr("Nn?-.<#\\1", *p)) return 0;
     for (int i = 0; i < N_MISSING; i++)
-        if (strlen(MISSING[i]) == size && !memcmp(MISSING[i], p, size)) return 1;
+        if (*MISSING[i] == *p && strlen(MISSING[i]) == size && !memcmp(MISSING[i], p, size)) return 1;
     return 0;
 }
 
@@ -116,6 +118,11 @@ static double cell_value(cell_number *x) {
     double v;
     char text[80];
     if (!x->n) return 0;
+    if (x->n <= 19 && abs(x->exponent) <= DN_NUMBER_EXACT) {
+        uint64_t m = 0;
+        for (int i = 0; i < x->n; i++) m = m * 10 + (uint64_t)(x->digits[i] - '0');
+        return dn_number_exact(m, x->exponent);
+    }
     memcpy(text, x->digits, (size_t)x->n);
     int at = x->n, e = x->exponent, size = 0;
     char backwards[12];
@@ -162,7 +169,7 @@ int dn_frame_number(const char *p, size_t size, char point, double *value, frame
     if (i < size) return 0;
     double v = cell_value(&x);
     /* the last digits of longer integers would be lost, and those who write them need all of them */
-    if (x.decimals < 0 && !exponent && v > 0x1p53) return 0;
+    if (x.decimals < 0 && !exponent && v >= 0x1p53 && (x.n != 16 || memcmp(x.digits, "9007199254740992", 16))) return 0;
     facts->seen |= cell_other(&x, point, exponent) | FRAME_NOT_TIME;
     if (!(v <= 0x1.fffffffffffffp1023)) {
         facts->seen |= FRAME_INFINITE;

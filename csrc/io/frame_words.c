@@ -1,38 +1,10 @@
 /* Distinct texts and their numbers: a hash table with open addressing. */
 #include "io/frame.h"
 
-static uint64_t words_load(const char *p, size_t size) {
-    uint64_t w;
-    memcpy(&w, p, sizeof w);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    w = __builtin_bswap64(w);
-#endif
-    return size >= 8 ? w : size ? w & (~(uint64_t)0 >> (64 - 8 * size)) : 0;
-}
-
-static uint64_t words_mix(uint64_t a, uint64_t b) {
-    unsigned __int128 product = (unsigned __int128)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
 uint32_t dn_frame_hash(const char *p, size_t size) {
-    uint64_t h = 0x9e3779b97f4a7c15u ^ size;
-    do {
-        h = words_mix(h ^ words_load(p, size), 0xd6e8feb86659fd93u);
-        p += 8;
-        size = size > 8 ? size - 8 : 0;
-    } while (size);
-    return (uint32_t)(h ^ h >> 32);
-}
-
-int32_t dn_frame_words_find(const frame_words *w, const char *p, size_t size, uint32_t hash) {
-    if (!w->slots) return -1;
-    for (size_t i = hash & w->mask; w->slots[i].index; i = (i + 1) & w->mask) {
-        int32_t k = w->slots[i].index - 1;
-        if (w->slots[i].hash == hash && w->at[k + 1] - w->at[k] - 1 == size && !memcmp(w->text + w->at[k], p, size))
-            return k;
-    }
-    return -1;
+    uint64_t h = FRAME_HASH_BEGIN;
+    for (; size >= 8; size -= 8, p += 8) h = frame_hash_mix(h, frame_load8(p));
+    return frame_hash_end(h, frame_load8(p), size);
 }
 
 static void words_place(frame_words *w, uint32_t hash, int32_t index) {
@@ -67,7 +39,7 @@ dn_status dn_frame_words_add(frame_words *w, const char *p, size_t size, uint32_
     DN_CHECK(w->n < INT32_MAX - 1, DN_E_FORMAT, "more than 2^31 different texts in a column");
     DN_TRY(words_grow(w));
     DN_TRY(words_room((void **)&w->at, &w->at_room, (size_t)w->n + 2, sizeof *w->at));
-    DN_TRY(words_room((void **)&w->text, &w->room, w->size + size + 1, 1));
+    DN_TRY(words_room((void **)&w->text, &w->room, w->size + size + 1 + DN_NUMBER_PADDING, 1));
     if (!w->n) w->at[0] = 0;
     if (size) memcpy(w->text + w->size, p, size);
     for (size_t i = 0; i < size; i++) w->high |= (signed char)p[i] < 0;

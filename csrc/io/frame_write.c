@@ -118,7 +118,10 @@ static size_t out_number(double v, int decimals, int form, char *to) {
     if (decimals < 0) return n;
     if (!point && !exponent && least == 1) return memcpy(to + n, ".0", 2), n + 2;
     int have = point ? (int)(to + n - point) - 1 : 0;
-    return exponent || have > decimals || have < least ? dn_number_fixed(v, decimals, to, CELL) : n;
+    if (!exponent && have <= decimals && have >= least) return n;
+    n = dn_number_fixed(v, decimals, to, CELL);
+    for (have = decimals; have > least && to[n - 1] == '0'; have--) n--;
+    return n - (decimals && !have);
 }
 
 /* ---- times ---- */

@@ -112,9 +112,9 @@ typedef struct dn_net_info {
     int batch; /* rows per pass (batch / subdivisions * time_steps of the cfg) */
     int subdivisions, time_steps, n_layers;
     int height, width, channels, inputs;
-    int outputs;     /* of the last layer that is not a cost */
-    int truths;      /* values of truth per row that the costs read; 0: no cost */
-    int latent_size; /* of the sampling layer, or of an autoencoder's narrowest layer; 0: neither */
+    int outputs;      /* of the last layer that is not a cost */
+    int truths;       /* values of truth per row that the costs read; 0: no cost */
+    int latent_size;  /* of the sampling layer, or of an autoencoder's narrowest layer; 0: neither */
     int latent_layer; /* whose output the latents are; -1: none */
     int variational;  /* 1: it has a sampling layer */
     int out_height, out_width, out_channels; /* of the output; 0 when it is a plain vector */

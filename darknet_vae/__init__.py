@@ -40,7 +40,7 @@ _find_the_built_package()
 from ._version import __version__  # noqa: E402
 
 if TYPE_CHECKING:
-    from . import datasets, errors, export, plots
+    from . import datasets, errors, export, plots, tables
     from .checking import Check, Comparison
     from .data import bundled, load_csv, load_table, one_hot, save_csv
     from .detection import Detections
@@ -65,12 +65,13 @@ _HOMES = {
     "VAE": "estimators", "Autoencoder": "estimators", "VAEDetector": "estimators",
 }  # fmt: skip
 _ESTIMATORS = ("Autoencoder", "VAE", "VAEDetector")  # not in __all__: they need scikit-learn, which `import *` should not
-_MODULES = ("errors", "plots", "datasets", "export")
+_MODULES = ("errors", "plots", "datasets", "export", "tables")
 
 __all__ = [
     "Check", "Comparison", "DarknetError", "Detections", "Evaluation", "GaussianMixture", "History", "Layer", "Losses",
     "Network", "Notes", "Progress", "TensorBoard", "__version__", "build_info", "bundled", "datasets", "errors", "export",
     "get_include", "get_library_dir", "layer_types", "load_csv", "load_table", "one_hot", "plots", "sample_prior", "save_csv",
+    "tables",
 ]  # fmt: skip
 
 

@@ -20,12 +20,14 @@ from ._display import progress_display
 from ._lib import Array, Path, check, dn_rows, ffi, lib, listen, matrix, pointer, real, text, to_bytes, whole
 from .checking import Check
 from .mixture import GaussianMixture
+from .typed import coded, decoded, draw_rows, imputed, is_table, schema_of
 
 if TYPE_CHECKING:
     from typing_extensions import NotRequired
 
     from .detection import Detections
     from .evaluation import Evaluation
+    from .tables import Schema
 
 _LOSSES = ("image_loss", "latent_loss", "total_loss")
 SLICE_MS = 50  # of work in C between checks for Ctrl-C
@@ -398,10 +400,48 @@ class Network:
         self._options = {key: options[key] for key in ("device", "threads", "precision")}
         self._rows = 0
         self._training = False
+        self._schema: Schema | None = None
+        self._schema_at: Any = None
         self.cfg = name
         for i in range(lib.dn_net_warning_count(self._handle)):
             warnings.warn(text(lib.dn_net_warning(self._handle, i)), stacklevel=3)
         self.layers = [Layer(self, i) for i in range(self._info().n_layers)]
+
+    @classmethod
+    def for_table(
+        cls, data: Any, latent: int | None = None, *, label_column: str | int | None = None,
+        drop: str | Iterable[str] | None = None, as_number: str | Iterable[str] | None = None,
+        as_category: str | Iterable[str] | None = None, condition: str | Iterable[str] | None = None,
+        coding: str = "quantiles", **options: Any,
+    ) -> Network:  # fmt: skip
+        """A network for a table, not yet trained: a variational autoencoder of its columns, as `darknet init` writes it.
+
+            net = dv.Network.for_table(frame)     # a DataFrame, a dict of arrays, an Arrow table, or the path of a CSV file
+            net.train(frame)
+            new = net.sample(n=1000)
+
+        latent: latent dimensions; None: by the columns. label_column: a column that is no data; drop: columns that are left out;
+        as_number, as_category: what columns are, whatever they look like; condition: columns that `sample(condition=...)` asks
+        by; coding of numbers: "quantiles", "robust" or "standard". Options as in the constructor."""
+        from .tables import Frame, Schema, cfg_for
+
+        frame = data if isinstance(data, Frame) else Frame(data)
+        drop, as_number, as_category, condition = (
+            value if value is None or isinstance(value, str) else list(value)
+            for value in (drop, as_number, as_category, condition)
+        )
+        schema = Schema.learn(frame, label_column, drop, as_number, as_category, condition, coding)
+        if not schema.coded:
+            raise errors.FormatError(
+                f"nothing can be learned from {frame.rows} rows of {len(schema.columns)} columns: each has a single value, is an "
+                "identifier or the label, or is dropped"
+            )
+        if latent is not None:
+            whole("latent", latent, 1, 2**20)
+        net = cls(cfg_text=cfg_for(schema, frame.rows, latent), **options)
+        schema.give(net)
+        net._schema, net._schema_at = schema, lib.dn_net_schema(net._handle)
+        return net
 
     @classmethod
     def load(
@@ -490,6 +530,55 @@ class Network:
     def cfg_text(self) -> str:
         """The network's cfg, with what `set` and `resize` changed."""
         return self._text(lib.dn_net_cfg_text)
+
+    @property
+    @_alone
+    def schema(self) -> Schema | None:
+        """What the columns are of the table that the network was trained on, or None: rows are plain numbers."""
+        return schema_of(self)
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns as `score_rows(..., contributions=True)` has them; empty: they have none."""
+        schema = self.schema
+        return self.notes.columns if schema is None else schema.coded
+
+    @property
+    def _knows_columns(self) -> bool:
+        return bool(lib.dn_net_schema(self._handle))
+
+    def _matrix(self, X: Any, name: str = "X", learns: bool = False) -> Array:
+        """Rows as the network takes them: numbers, or a table of the columns that it knows."""
+        if self.layers[0].type == "columns" and is_table(X):
+            return coded(self, X, name, learns)
+        return matrix(X, self.inputs, name)
+
+    def _row(self, row: Any, name: str) -> Array:
+        """A single one."""
+        x = self._matrix(row if is_table(row) and self._knows_columns else np.reshape(row, (1, -1)), name)
+        if len(x) != 1:
+            raise errors.UsageError(f"{name} has {len(x)} rows: one is wanted")
+        return x
+
+    def _decoded(self, x: Array, like: Any = None) -> Any:
+        """Rows of data: a table if the network knows its columns and `like`, when given, is one."""
+        table = self._knows_columns and (like is None or is_table(like))
+        return decoded(self, x, like) if table else x
+
+    def _given(self, condition: npt.ArrayLike, n: int) -> Array:
+        """Coded rows that tell [condition], one for each of n or one for all."""
+        rows = np.asarray(condition, np.float32)
+        rows = rows.reshape(1, -1) if rows.ndim == 1 else rows
+        if rows.ndim != 2 or rows.shape[1] != self.inputs or len(rows) not in (1, n):
+            raise errors.UsageError(f"condition has shape {np.shape(condition)}; wanted is ({n}, {self.inputs})")
+        return np.ascontiguousarray(np.broadcast_to(rows, (n, self.inputs)))
+
+    @staticmethod
+    def _into(rows: Array, out: Array) -> Array:
+        if not isinstance(out, np.ndarray) or out.dtype != np.float32 or out.shape != rows.shape:
+            raise errors.UsageError(f"out is not a float32 array {rows.shape}")
+        out[...] = rows
+        return out
 
     @property
     @_alone
@@ -682,7 +771,7 @@ class Network:
         files: dict[str, Path | None],
         history: History,
     ) -> Generator[Progress, None, None]:
-        x, y = self._rows_and_truth(X, truth)
+        x, y = self._rows_and_truth(X, truth, learns=True)
         pair = valid if isinstance(valid, tuple) else (valid, None)
         if len(pair) != 2:
             raise errors.UsageError(f"valid is a pair (X, truth), not {len(pair)} things")
@@ -760,8 +849,10 @@ class Network:
         check(lib.dn_net_holdout(self._handle, rows, real("holdout", holdout), to, rows, count))
         return held[: count[0]].astype(np.int64)
 
-    def _rows_and_truth(self, X: npt.ArrayLike, truth: npt.ArrayLike | None, what: str = "") -> tuple[Array, Array | None]:
-        x = matrix(X, self.inputs, what + "X")
+    def _rows_and_truth(
+        self, X: npt.ArrayLike, truth: npt.ArrayLike | None, what: str = "", learns: bool = False
+    ) -> tuple[Array, Array | None]:  # fmt: skip
+        x = self._matrix(X, what + "X", learns)
         y = None if truth is None else matrix(truth, self._info().truths, what + "truth")
         if y is not None and len(y) != len(x):
             raise errors.UsageError(f"{what}X has {len(x)} rows, {what}truth has {len(y)}")
@@ -784,7 +875,7 @@ class Network:
         without a result (in a sequence, the later ones too). A mask of None: all rows have a result."""
         if missing not in ("error", "nan"):
             raise errors.UsageError(f'missing={missing!r} is not "error" or "nan"')
-        if missing == "error":
+        if missing == "error" or self.layers[0].type == "columns":  # which takes gaps
             return x, truth, None
         lost = _not_finite(x)
         gone = lost if truth is None else lost | _not_finite(truth)
@@ -809,7 +900,7 @@ class Network:
         self, call: Any, X: npt.ArrayLike, columns: int, width: int, name: str = "X", out: Array | None = None,
         missing: str = "error",
     ) -> Array:  # fmt: skip
-        x = matrix(X, columns, name)
+        x = self._matrix(X) if name == "X" else matrix(X, columns, name)
         if out is None:
             out = np.empty((len(x), width), np.float32)
         elif not isinstance(out, np.ndarray) or out.dtype != np.float32 or out.shape != (len(x), width):
@@ -826,29 +917,53 @@ class Network:
     @_alone
     def sample(
         self, z: npt.ArrayLike | None = None, out: Array | None = None, *, n: int | None = None, seed: int = 0,
-        prior: str | GaussianMixture | None = None, temperature: float = 1.0, draw: bool = False,
-    ) -> Array:  # fmt: skip
+        prior: str | GaussianMixture | None = None, temperature: float = 1.0, draw: bool | None = None,
+        condition: str | Mapping[str, object] | npt.ArrayLike | None = None, codes: bool = False,
+    ) -> Any:  # fmt: skip
         """Decode latent vectors (n, latent_size) to data (n, outputs). With a bce loss: probabilities, not logits. The result
         goes to `out` if given, a float32 array of that shape; reusing an array saves the time that allocating one takes.
 
         With n= instead of z, latents are drawn (`sample_latents`) with `seed`, `prior` and `temperature`. With draw=True the
-        rows are drawn from the likelihood, with `seed`, instead of being its mean."""
+        rows are drawn from the likelihood, with `seed`, instead of being its mean.
+
+        A network that knows the columns of a table (`schema`) gives a table: a DataFrame if it was trained on one here, else a
+        dict of arrays; with codes=True, or `out`, the coded rows. Its rows are drawn from the likelihood unless draw=False.
+        condition, with n: only rows of that kind, {"churn": "Yes"} or "churn=Yes,age>=40" (=, !=, <, <=, >, >=). Columns of
+        [condition] are given to the network; for others, rows are drawn until enough are as wanted. With z it is coded rows
+        (n, inputs), or one for all, of which the columns of [condition] are read."""
         self._need_latent()
         if (z is None) == (n is None):
             raise errors.UsageError("sample: give z, latent vectors, or n, how many to draw")
         if z is not None and np.ndim(z) == 0:
             raise errors.UsageError(f"sample: z={z!r} is no latent vector; n={z!r} draws so many")
+        typed = self._knows_columns
+        words = condition is not None and isinstance(condition, str | Mapping)
+        if words and (n is None or not typed):
+            raise errors.UsageError("sample: condition is about n rows of a table, drawn by a network that has learned one")
+        if n is None and (prior is not None or temperature != 1):
+            raise errors.UsageError("sample: prior and temperature are about latents that are drawn: n= in place of z")
+        key = whole("seed", seed, 0, 2**64 - 1)
+        drawn = typed if draw is None else bool(draw)
+        if n is not None and typed and (words or condition is None):
+            self._need_prior(prior)
+            rows = draw_rows(
+                self, whole("n", n, 0, 2**40), key, real("temperature", temperature), prior, cast(Any, condition), not drawn
+            )  # fmt: skip
+            if out is not None:
+                return self._into(rows, out)
+            return rows if codes else self._decoded(rows)
         if n is not None:
             z = self.sample_latents(n, seed, prior, temperature)
-        elif prior is not None or temperature != 1:
-            raise errors.UsageError("sample: prior and temperature are about latents that are drawn: n= in place of z")
         assert z is not None
-        key = whole("seed", seed, 0, 2**64 - 1)
+        given = None if condition is None else self._given(cast(Any, condition), len(cast(Any, z)))
 
         def decode(handle: Any, rows: Any, to: Any) -> int:
-            return int(lib.dn_net_decode_draw(handle, rows, key, to) if draw else lib.dn_net_decode(handle, rows, to))
+            if given is not None:
+                rows.condition = pointer(given)
+            return int(lib.dn_net_decode_draw(handle, rows, key, to) if drawn else lib.dn_net_decode(handle, rows, to))
 
-        return self._apply(decode, z, self.latent_size, int(self._info().data_columns), "z", out)
+        found = self._apply(decode, z, self.latent_size, int(self._info().data_columns), "z", out)
+        return self._decoded(found) if typed and out is None and not codes else found
 
     @_alone
     def sample_latents(
@@ -858,12 +973,9 @@ class Network:
         GaussianMixture (`fit_mixture`). temperature: their standard deviation is multiplied by it, about 0, or in a mixture
         about each component's mean; 0 or more."""
         self._need_latent()
+        self._need_prior(prior)
         if isinstance(prior, GaussianMixture):
-            if prior.columns != self.latent_size:
-                raise errors.UsageError(f"prior has {prior.columns} columns, the network {self.latent_size} latents")
             return prior.sample(n, seed, temperature)
-        if prior not in (None, "normal"):
-            raise errors.UsageError(f'prior={prior!r} is neither "normal" nor a GaussianMixture: net.fit_mixture(X) fits one')
         z = np.empty((whole("n", n, 0, 2**40), self.latent_size), np.float32)
         s, t = whole("seed", seed, 0, 2**64 - 1), real("temperature", temperature)
         if prior is None:
@@ -872,13 +984,20 @@ class Network:
             check(lib.dn_prior_draw(s, len(z), self.latent_size, t, pointer(z)))
         return z
 
+    def _need_prior(self, prior: str | GaussianMixture | None) -> None:
+        if isinstance(prior, GaussianMixture):
+            if prior.columns != self.latent_size:
+                raise errors.UsageError(f"prior has {prior.columns} columns, the network {self.latent_size} latents")
+        elif prior not in (None, "normal"):
+            raise errors.UsageError(f'prior={prior!r} is neither "normal" nor a GaussianMixture: net.fit_mixture(X) fits one')
+
     @_alone
     def fit_mixture(self, X: npt.ArrayLike, components: int = 10, seed: int = 0) -> GaussianMixture:
         """A mixture of Gaussians fitted to the latents of rows X, one drawn from the posterior of each: to the distribution that
         the decoder was trained on (the aggregated posterior), which is often not quite the prior. `net.sample(n=16,
         prior=net.fit_mixture(X))` draws from it. An autoencoder without a sampling layer gets a prior in this way."""
         self._need_latent()
-        x = matrix(X, self.inputs)
+        x = self._matrix(X)
         fitted = ffi.new("dn_mixture *")
         k, s = whole("components", components, 1, 2**20), whole("seed", seed, 0, 2**64 - 1)
         self._check(lib.dn_net_fit_mixture(self._handle, dn_rows(x), k, s, fitted), X=x)
@@ -886,29 +1005,30 @@ class Network:
         return GaussianMixture._taken(fitted)
 
     @_alone
-    def interpolate(self, a: npt.ArrayLike, b: npt.ArrayLike, steps: int = 11, spherical: bool = False) -> Array:
+    def interpolate(self, a: npt.ArrayLike, b: npt.ArrayLike, steps: int = 11, spherical: bool = False) -> Any:
         """Decoded rows (steps, outputs) on the way between the latent means of two rows a and b, both included. spherical: along
-        an arc (slerp), on which the latents' length and direction go evenly, instead of a line."""
+        an arc (slerp), on which the latents' length and direction go evenly, instead of a line. Of tables of one row, a table."""
         self._need_latent()
-        ends = np.concatenate([matrix(np.reshape(row, (1, -1)), self.inputs, name) for row, name in ((a, "a"), (b, "b"))])
+        ends = np.concatenate([self._row(row, name) for row, name in ((a, "a"), (b, "b"))])
         out = np.empty((whole("steps", steps, 2, 2**24), int(self._info().data_columns)), np.float32)
         self._fill(
             (out,), None, lambda: lib.dn_net_interpolate(self._handle, dn_rows(ends), len(out), bool(spherical), pointer(out))
         )
-        return out
+        return self._decoded(out, a)
 
     @_alone
-    def traverse(self, dim: int, range: float = 3.0, steps: int = 11, around: npt.ArrayLike | None = None) -> Array:
+    def traverse(self, dim: int, range: float = 3.0, steps: int = 11, around: npt.ArrayLike | None = None) -> Any:
         """Decoded rows (steps, outputs) while latent dimension `dim`, from 0 on, goes from -range to range, added to the latent
-        mean of the row `around`, or without one to 0, the middle of the prior."""
+        mean of the row `around`, or without one to 0, the middle of the prior. A table if the network knows its columns, unless
+        `around` is an array."""
         self._need_latent()
-        row = None if around is None else matrix(np.reshape(around, (1, -1)), self.inputs, "around")
+        row = None if around is None else self._row(around, "around")
         at = whole("dim", dim, 0, self.latent_size - 1)
         out = np.empty((whole("steps", steps, 2, 2**24), int(self._info().data_columns)), np.float32)
         centre = ffi.NULL if row is None else pointer(row)
         reach = real("range", range)
         self._fill((out,), None, lambda: lib.dn_net_traverse(self._handle, centre, at, reach, len(out), pointer(out)))
-        return out
+        return self._decoded(out, around)
 
     @_alone
     def encode(self, X: npt.ArrayLike, *, missing: str = "error") -> tuple[Array, Array]:
@@ -918,7 +1038,7 @@ class Network:
         missing: with "error", a row with a value that is not a finite number is a UsageError; with "nan", its result is NaN, and
         in sequences so are the results of the later steps."""
         self._need_latent()
-        x, _, gone = self._known(missing, matrix(X, self.inputs))
+        x, _, gone = self._known(missing, self._matrix(X))
         mean = np.empty((len(x), self.latent_size), np.float32)
         log_variance = np.empty_like(mean)
         outs = (mean, log_variance)
@@ -941,10 +1061,29 @@ class Network:
         return text(buffer)
 
     @_alone
-    def reconstruct(self, X: npt.ArrayLike, out: Array | None = None, *, missing: str = "error") -> Array:
+    def reconstruct(self, X: npt.ArrayLike, out: Array | None = None, *, missing: str = "error") -> Any:
         """Decode the mean of every row: (n, inputs) to (n, outputs). With a bce loss: probabilities, not logits. `out` as
-        for `sample`, `missing` as for `encode`."""
-        return self._apply(lib.dn_net_reconstruct, X, self.inputs, int(self._info().data_columns), out=out, missing=missing)
+        for `sample`, `missing` as for `encode`. Of a table, a table with its columns."""
+        made = self._apply(lib.dn_net_reconstruct, X, self.inputs, int(self._info().data_columns), out=out, missing=missing)
+        return made if out is not None else self._decoded(made, X)
+
+    @_alone
+    def impute(self, X: Any, passes: int | None = None) -> Any:
+        """A table with its missing cells filled with what the network makes of the row's other cells, which stay as they are:
+        a DataFrame of a DataFrame, of other tables a dict of arrays, of coded rows (rows, columns) with NaN coded rows.
+
+        passes: how often a row is reconstructed from its cells and the last reconstruction of its gaps; None: the usual number.
+        Needs a network that was trained on a table."""
+        if not self._knows_columns:
+            raise errors.UsageError(f"{self.cfg}: only a network that was trained on a table fills its gaps")
+        turns = 0 if passes is None else whole("passes", passes, 1, 1 << 20)
+        self._rows = 0
+        if is_table(X):
+            return imputed(self, X, turns)
+        x = matrix(X, self.inputs)
+        out = np.empty_like(x)
+        check(lib.dn_net_impute(self._handle, pointer(x), len(x), turns, pointer(out)))
+        return out
 
     @_alone
     def predict(self, X: npt.ArrayLike, out: Array | None = None, *, missing: str = "error") -> Array:
@@ -971,7 +1110,7 @@ class Network:
         functions of (seed, row, draw).
 
         latent: also every latent dimension, and baselines such as a PCA, see `Evaluation`."""
-        x = matrix(X, self.inputs)
+        x = self._matrix(X)
         y = None if truth is None else matrix(truth, self._info().truths, "truth")
         if y is not None and len(y) != len(x):
             raise errors.UsageError(f"X has {len(x)} rows, truth has {len(y)}")
@@ -994,19 +1133,19 @@ class Network:
 
     @overload
     def score_rows(
-        self, X: npt.ArrayLike, truth: npt.ArrayLike | None = ..., *, samples: int = ..., k: int | None = ...,
-        contributions: Literal[False] = ..., seed: int = ..., missing: str = ..., same_draws: bool = ...,
+        self, X: npt.ArrayLike, truth: npt.ArrayLike | None = ..., *, samples: int | None = ..., k: int | None = ...,
+        contributions: Literal[False] = ..., seed: int = ..., missing: str = ..., same_draws: bool | None = ...,
     ) -> npt.NDArray[np.float64]: ...  # fmt: skip
 
     @overload
     def score_rows(
-        self, X: npt.ArrayLike, truth: npt.ArrayLike | None = ..., *, samples: int = ..., k: int | None = ...,
-        contributions: Literal[True], seed: int = ..., missing: str = ..., same_draws: bool = ...,
+        self, X: npt.ArrayLike, truth: npt.ArrayLike | None = ..., *, samples: int | None = ..., k: int | None = ...,
+        contributions: Literal[True], seed: int = ..., missing: str = ..., same_draws: bool | None = ...,
     ) -> tuple[npt.NDArray[np.float64], Array]: ...  # fmt: skip
 
     def score_rows(
-        self, X: npt.ArrayLike, truth: npt.ArrayLike | None = None, *, samples: int = 1, k: int | None = None,
-        contributions: bool = False, seed: int = 0, missing: str = "error", same_draws: bool = False,
+        self, X: npt.ArrayLike, truth: npt.ArrayLike | None = None, *, samples: int | None = None, k: int | None = None,
+        contributions: bool = False, seed: int = 0, missing: str = "error", same_draws: bool | None = None,
     ) -> Any:  # fmt: skip
         """How unusual each row is, (n,): higher for rows unlike the training data. With a sampling layer and losses that are
         likelihoods it is minus the ELBO in nats, from `samples` draws of z, or with k minus the log-likelihood from k draws;
@@ -1014,8 +1153,12 @@ class Network:
 
         contributions: return a pair, the scores and (n, columns): what each column adds to the reconstruction, which is the
         score without the KL of the latent space, from the `samples` draws. seed as for `evaluate`, `missing` as for `encode`.
-        same_draws: every row has the draws of the first one, so that its score does not depend on its place."""
+        same_draws: every row has the draws of the first one, so that its score does not depend on its place. samples and
+        same_draws None: 1 draw, but 4 that are the same for all rows if the network knows the columns of a table."""
         with self._claimed():
+            typed = self._knows_columns
+            samples = (4 if typed else 1) if samples is None else samples
+            same_draws = typed if same_draws is None else same_draws
             options = self._evaluate_options(samples, k, seed, same_draws)
             x, y = self._rows_and_truth(X, truth)
             x, y, gone = self._known(missing, x, y)
@@ -1051,7 +1194,7 @@ class Network:
         """The losses of each row: image_loss, latent_loss and total_loss, each (n,); their means are those of `evaluate`. The
         total loss is an anomaly score: rows unlike the training data have a higher loss. `missing` as for `encode`; applies to
         values of the truth too."""
-        x, y = matrix(X, self.inputs), None if truth is None else matrix(truth, self._info().truths, "truth")
+        x, y = self._matrix(X), None if truth is None else matrix(truth, self._info().truths, "truth")
         if y is not None and len(y) != len(x):
             raise errors.UsageError(f"X has {len(x)} rows, truth has {len(y)}")
         x, y, gone = self._known(missing, x, y)

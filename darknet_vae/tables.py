@@ -24,7 +24,7 @@ from . import _arrow, errors
 from ._lib import Array, Path, check, ffi, lib, listen, matrix, pointer, text, to_bytes
 from .data import _cell, _no_zero
 
-__all__ = ["Column", "Frame", "Schema"]
+__all__ = ["Column", "Frame", "Schema", "cfg_for"]
 
 KINDS = ("number", "time", "yes_no", "category", "constant", "identifier", "dropped", "label")
 TYPES = ("number", "time", "text")
@@ -655,6 +655,14 @@ class Schema:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (self.json, self._types, self._is_pandas)
+
+
+def cfg_for(schema: Schema, rows: int, latent: int | None = None, table: str = "data.csv") -> str:
+    """The cfg of a network for a table with so many rows, with every key explained, as `darknet init` prints it. latent: its
+    latent dimensions; None: by the columns. table: what the comments call it."""
+    name = ffi.new("char[]", _no_zero(table, "table").encode())
+    options = ffi.new("dn_init_options *", {"latent": latent or 0, "table": name})
+    return _text(lambda handle, to, size: lib.dn_schema_cfg(handle, rows, options, to, size), schema._handle)
 
 
 def _restored(json: str, types: dict[str, _Types], is_pandas: bool) -> Schema:

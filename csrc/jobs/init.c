@@ -15,7 +15,7 @@ enum {
     BATCH = 128,
     BATCH_SHORT = 64, /* of fewer rows than */
     SHORT = 2000,
-    STEPS = 3000,
+    STEPS = 5000,
     STEPS_MOST = 20000, /* so that rows are seen about */
     EPOCHS = 30,        /* times */
     STEPS_TINY = 1500,  /* of fewer rows than */

@@ -118,6 +118,28 @@ static void copy(int n, const float *x, float *y) {
     for (int i = 0; i < n; i++) y[i] = x[i];
 }
 """,
+    "expand": """
+/* A coded row for the layers: numbers, 1 where a number is missing (-2), yes or no as -1 or 1, a 1 at a category's code;
+ * what is missing (NAN) is 0 */
+static void expand(int n, const short *column, const short *how, const float *x, float *y) {
+    for (int i = 0; i < n; i++) {
+        float v = x[column[i]];
+        int missing = v != v;
+        y[i] = how[i] == -2 ? (float)missing : missing ? 0 : how[i] == -3 ? v : how[i] == -1 ? 2 * v - 1 : v == how[i];
+    }
+}
+""",
+    "columns_mean": """
+/* The row that a table's network means: numbers, the probability of yes, the most probable code */
+static void columns_mean(int n, const short *classes, const float *x, float *y) {
+    for (int i = 0; i < n; x += classes[i] > 1 ? classes[i] : 1, i++) {
+        int most = 0;
+        for (int k = 1; k < classes[i]; k++)
+            if (x[k] > x[most]) most = k;
+        y[i] = classes[i] == 0 ? x[0] : classes[i] == 1 ? 1 / (1 + expf(-x[0])) : (float)most;
+    }
+}
+""",
     "bound_log_variance": """
 /* Log-variances up to `limit` as they are, larger ones bounded softly */
 static void bound_log_variance(int n, float limit, float *x) {
@@ -135,6 +157,12 @@ def _rows(values: Array) -> Iterator[str]:
     words = [word if re.search(r"[.e]", word) else f"{word}." for word in words]
     for i in range(0, len(words), 10):
         yield "    " + " ".join(f"{word}f," for word in words[i : i + 10])
+
+
+def _shorts(name: str, values: Array) -> str:
+    words = [f"{value}," for value in values.astype(int).tolist()]
+    lines = "\n".join("    " + " ".join(words[i : i + 20]) for i in range(0, len(words), 20))
+    return f"static const short {name}[{values.size}] = {{\n{lines}\n}};\n"
 
 
 def _array(name: str, values: Array) -> str:
@@ -160,6 +188,11 @@ class _Writer:
         self.constants.append(_array(name, values))
         return name
 
+    def shorts(self, number: int, kind: str, values: Array) -> str:
+        name = f"{self.part}_{number}_{kind}"
+        self.constants.append(_shorts(name, values))
+        return name
+
     def step(self, number: int, step: Step) -> None:
         source, shape = self.place[step.inputs[0]], step.shape
         before = self.graph.inputs if step.inputs[0] == 0 else self.graph.steps[step.inputs[0] - 1].shape
@@ -183,6 +216,13 @@ class _Writer:
             self.call(
                 "bound_log_variance", f"bound_log_variance({n // 2}, {step.numbers['limit']:g}f, {to})".replace("0f,", "0.f,")
             )
+        elif step.op == "expand":
+            assert step.weights is not None and step.biases is not None
+            column, how = self.shorts(number, "column", step.weights), self.shorts(number, "how", step.biases)
+            self.call("expand", f"expand({n}, {column}, {how}, {source}, {to})")
+        elif step.op == "columns_mean":
+            assert step.weights is not None
+            self.call("columns_mean", f"columns_mean({n}, {self.shorts(number, 'classes', step.weights)}, {source}, {to})")
         elif step.op == "upsample":
             c, h, w = before
             factor = f"(float){step.numbers['scale']!r}"

@@ -9,7 +9,7 @@ import numpy as np
 from . import errors
 from ._lib import Array
 from ._version import __version__
-from .graph import Graph, Model, Shape, Step, _size
+from .graph import FLAG, NUMBER, YES_NO, Graph, Model, Shape, Step, _size
 
 OPSET = 17
 
@@ -85,6 +85,12 @@ class _Writer:
                             coordinate_transformation_mode="asymmetric", nearest_mode="floor")  # fmt: skip
             if numbers["scale"] != 1:
                 name = self.add("Mul", name, self.constant(float(numbers["scale"])))
+        elif step.op == "expand":
+            assert step.weights is not None and step.biases is not None
+            name = self.expanded(self.values[value][0], step.weights, step.biases)
+        elif step.op == "columns_mean":
+            assert step.weights is not None
+            name = self.columns_mean(self.shaped(value, (_size(self.values[value][1]),)), step.weights.astype(int).tolist())
         elif step.op == "scale":
             assert step.weights is not None and step.biases is not None
             wide = [-1, 1, 1] if len(self.values[value][1]) == 3 else [-1]
@@ -109,6 +115,30 @@ class _Writer:
     def part(self, x: str, begin: int, end: int) -> str:
         """Some columns."""
         return self.add("Slice", x, self.constant([begin]), self.constant([end]), self.constant([1]))
+
+    def expanded(self, x: str, column: Array, how: Array) -> str:
+        """known (a v + b + (v = class)) + flag missing, with constants for each value"""
+        v = self.add("Gather", x, self.constant(column.astype(np.int64)), axis=1)
+        missing = self.add("IsNaN", v)
+        v = self.add("Where", missing, self.constant(0.0), v)
+        factor, shift = np.where(how == NUMBER, 1.0, np.where(how == YES_NO, 2.0, 0.0)), np.where(how == YES_NO, -1.0, 0.0)
+        linear = self.add("Add", self.add("Mul", v, self.constant(factor)), self.constant(shift))
+        one = self.add("Cast", self.add("Equal", v, self.constant(np.where(how >= 0, how, -1.0))), to=self.onnx.TensorProto.FLOAT)
+        both = self.add("Add", linear, self.add("Mul", one, self.constant(np.where(how >= 0, 1.0, 0.0))))
+        return self.add("Where", missing, self.constant(np.where(how == FLAG, 1.0, 0.0)), both)
+
+    def columns_mean(self, x: str, classes: list[int]) -> str:
+        parts, at = [], 0
+        for n in classes:
+            part = self.part(x, at, at + max(n, 1))
+            at += max(n, 1)
+            if n == 1:
+                part = self.add("Sigmoid", part)
+            elif n:
+                most = self.add("ArgMax", part, axis=1, keepdims=1)
+                part = self.add("Cast", most, to=self.onnx.TensorProto.FLOAT)
+            parts.append(part)
+        return self.add("Concat", *parts, axis=1)
 
     def bounded(self, x: str, limit: float) -> str:
         """sign(x) (min(|x|, limit) + ln(1 + 2 max(|x| - limit, 0)) / 2)"""

@@ -54,6 +54,23 @@ def _line(graph: Graph, number: int, step: Step, part: str) -> list[str]:
     elif step.op == "scale":
         ones = ", 1, 1" if len(before) == 3 else ""
         lines = [f"{to} = {name}_weight.reshape(1, -1{ones}) * {x} + {name}_bias.reshape(1, -1{ones})"]
+    elif step.op == "expand":
+        assert step.weights is not None and step.biases is not None
+        column, how = step.weights.astype(int).tolist(), step.biases.astype(int).tolist()
+        lines = [
+            f"v, how = {x}[:, {column}], torch.tensor({how}, device={x}.device)",
+            "known = torch.where(how == -3, v, torch.where(how == -1, 2 * v - 1, (v == how).to(v.dtype)))",
+            f"{to} = torch.where(torch.isnan(v), (how == -2).to(v.dtype), torch.where(how == -2, torch.zeros_like(v), known))",
+        ]
+    elif step.op == "columns_mean":
+        assert step.weights is not None
+        lines, at = ["columns = []"], 0
+        for n in step.weights.astype(int).tolist():
+            part = f"{x}[:, {at}:{at + max(n, 1)}]"
+            ends = {0: "", 1: ".sigmoid()"}.get(n, ".argmax(1, keepdim=True).to(torch.float32)")
+            lines.append(f"columns.append({part}{ends})")
+            at += max(n, 1)
+        lines.append(f"{to} = torch.cat(columns, 1)")
     elif step.op == "bound_log_variance":
         limit = step.numbers["limit"]
         lines = [
@@ -107,7 +124,7 @@ def state(model: Model) -> dict[str, Array]:
     found: dict[str, Array] = {}
     for part in ("encoder", "decoder"):
         for step in getattr(model, part).steps:
-            if step.weights is not None and step.biases is not None:
+            if step.weights is not None and step.biases is not None and step.op != "expand":
                 dot = "_" if step.op == "scale" else "."
                 found[f"{part}.layer_{step.layer}{dot}weight"] = step.weights
                 found[f"{part}.layer_{step.layer}{dot}bias"] = step.biases

@@ -20,6 +20,8 @@ from ._lib import Array, ffi, lib
 if TYPE_CHECKING:
     from .network import Network
 
+NUMBER, FLAG, YES_NO = -3, -2, -1
+
 Shape = tuple[int, ...]
 """Of one row: (values,) or (channels, height, width)."""
 
@@ -41,7 +43,8 @@ class Step:
 @dataclass
 class Graph:
     """op: dense, conv, deconv, maxpool, upsample, concat, activate, scale (values times weights plus biases by channel), reshape,
-    bound_log_variance (of the first half)."""
+    bound_log_variance (of the first half); of tables: expand (weights: which column each value is made of, biases: how, which is
+    NUMBER, FLAG, YES_NO or the class that is 1 there) and columns_mean (weights: the classes of each column, 0 a number, 1 yes or no)."""
 
     inputs: Shape
     steps: list[Step] = field(default_factory=list)
@@ -159,6 +162,9 @@ class _Trace:
             numbers = {"stride": max(self.number(layer, "stride"), 1), "padding": self.padding(layer), "groups": groups}
             op = "conv" if kind == "convolutional" else "deconv"
             return Step(op, (), shape, weights, biases, self.activation(layer), numbers)
+        if kind == "columns":
+            column, how = self.expansion(layer)
+            return Step("expand", (), shape, np.array(column, np.float32), np.array(how, np.float32))
         if kind == "reshape":
             return Step("reshape", (), shape)
         if kind == "activation":
@@ -183,6 +189,22 @@ class _Trace:
             biases = shift + params["biases"] if "biases" in params else shift
             return Step("scale", (), shape, scale.astype(np.float32), biases.astype(np.float32))
         raise self.refuse(layer)
+
+    def classes(self, layer: int = 0) -> list[int]:
+        """Of every coded column: 0 a number, 1 yes or no, or how many."""
+        words = [word.strip() for word in self.keys[layer]["kinds"].split(",")]
+        return [{"number": 0, "yes_no": 1}.get(word) or int(word.partition(":")[2] or 0) for word in words]
+
+    def expansion(self, layer: int) -> tuple[list[int], list[int]]:
+        """[columns]: numbers, their flags, yes or no, categories."""
+        classes = self.classes(layer)
+        numbers = [i for i, n in enumerate(classes) if n == 0]
+        found = [(i, NUMBER) for i in numbers]
+        if self.number(layer, "missing"):
+            found += [(i, FLAG) for i in numbers]
+        found += [(i, YES_NO) for i, n in enumerate(classes) if n == 1]
+        found += [(i, k) for i, n in enumerate(classes) if n > 1 for k in range(n)]
+        return [i for i, _ in found], [how for _, how in found]
 
     def sources(self, layer: int) -> list[int]:
         """The layers that a layer reads."""
@@ -229,7 +251,10 @@ def _mean(trace: _Trace, graph: Graph, outputs: int) -> str:
         raise errors.UsageError("export does not know several [cost] layers yet")
     kind = kinds[0] if kinds else "sse"
     last = len(graph.steps)
-    if kind in ("bce", "bernoulli"):
+    if kind == "columns" and trace.keys[costs[0]].get("sigma") != "value":
+        classes = trace.classes()
+        graph.steps.append(Step("columns_mean", (last,), (len(classes),), np.array(classes, np.float32)))
+    elif kind in ("bce", "bernoulli"):
         graph.steps.append(Step("activate", (last,), graph.shape, activation="logistic"))
     elif kind in ("poisson", "negative_binomial", "categorical", "columns") or _size(graph.shape) != outputs:
         raise errors.UsageError(f"export does not know [cost] type={kind} with these keys yet")

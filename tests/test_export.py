@@ -30,6 +30,8 @@ NETWORKS = {
     + LATENT + "[connected]\noutput=6\nactivation=lhtan\n[activation]\nactivation=plse\n[connected]\noutput=20\nactivation=ramp\n[cost]\n",
     "limited": HEAD + "[connected]\noutput=6\nactivation=linear\n[sampling]\nlog_variance_limit=0.05\n"
     "[connected]\noutput=20\nactivation=loggy\n[cost]\n",
+    "table": "[net]\nbatch=4\n[columns]\nkinds=number,number,yes_no,category:3,category:4\nmissing=1\n[connected]\noutput=9\nactivation=relu\n"
+    + LATENT + "[connected]\noutput=10\nactivation=linear\n[cost]\ntype=columns\n",
     "image": IMAGE + "[convolutional]\nfilters=4\nsize=3\nstride=2\npad=1\nbatch_normalize=1\nactivation=relu\n"
     "[convolutional]\nfilters=6\nsize=3\ngroups=2\npad=1\nactivation=relie\n[maxpool]\nsize=2\nstride=2\n[connected]\noutput=6\nactivation=linear\n"
     "[sampling]\n[connected]\noutput=24\nactivation=relu\n[reshape]\nheight=2\nwidth=2\nchannels=6\n"
@@ -53,7 +55,13 @@ def net(request: pytest.FixtureRequest) -> dv.Network:
 
 @pytest.fixture
 def rows(net: dv.Network) -> np.ndarray:
-    return np.random.default_rng(1).normal(size=(5, net.inputs)).astype(np.float32)
+    random = np.random.default_rng(1)
+    if net.layers[0].type != "columns":
+        return random.normal(size=(5, net.inputs)).astype(np.float32)
+    codes = [random.normal(size=(5, 2)), *(random.integers(n, size=(5, 1)) for n in (2, 3, 4))]
+    found = np.concatenate(codes, axis=1).astype(np.float32)
+    found[np.arange(4), [0, 2, 3, 4]] = np.nan
+    return found
 
 
 def close(ours: np.ndarray, core: np.ndarray) -> None:

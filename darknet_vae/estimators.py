@@ -6,9 +6,8 @@ import math
 import numbers
 import os
 import secrets
-import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
@@ -26,12 +25,13 @@ except ImportError as reason:
         f"the estimators need scikit-learn 1.6 or later ({reason}): pip install 'darknet-vae[sklearn]'"
     ) from None
 
-from ._lib import Array, Path
+from ._lib import Array, Path, matrix
+from .codings import Columns, Matrix, Scaling, are_numbers, first_gap, library_of
 from .network import History, Network
+from .tables import Frame, Schema
 
 __all__ = ["VAE", "Autoencoder", "VAEDetector"]
 
-Matrix = npt.NDArray[Any]
 RandomState = int | np.random.RandomState | np.random.Generator | None
 
 PART = 256
@@ -45,6 +45,7 @@ _COSTS = {
     "gaussian": f"type=gaussian\nsigma=column\n{_FAST}",
     "laplace": f"type=laplace\nsigma=column\n{_FAST}",
     "student_t": f"type=student_t\nsigma=column\n{_FAST}",
+    "columns": f"type=columns\nsigma=column\n{_FAST}",
     "bernoulli": "type=bernoulli",
     "sse": "type=sse",
     "known_sse": f"type=gaussian\nsigma={math.sqrt(0.5):.9g}",  # the same up to a constant, and takes missing values
@@ -64,46 +65,6 @@ def _seed(random_state: RandomState) -> int:
     raise ValueError(
         f"random_state={random_state!r} is none of: a whole number from 0 on, a numpy.random.Generator or RandomState, None"
     )
-
-
-class _Scaling:
-    """How the numbers of a matrix become the network's and back: (x - centre) / scale, cut at `cut` on both sides. In double
-    precision, so that columns of large numbers keep their digits."""
-
-    def __init__(self, kind: str | None, X: Matrix, divisor: float = 1.0) -> None:
-        d = X.shape[1]
-        self.centre = np.zeros(d)
-        self.scale = np.full(d, divisor)
-        # What lies further out says nothing more, and would overflow in float32.
-        self.cut = 10.0 if kind == "robust" else 1e6
-        if kind is None:
-            return
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # of columns without a value
-            gaps = bool(np.isnan(X).any())
-            spread = (np.nanstd if gaps else np.std)(X, axis=0, dtype=np.float64)
-            if kind == "robust":
-                low, middle, high = (np.nanpercentile if gaps else np.percentile)(X, [25, 50, 75], axis=0)
-                self.centre = np.asarray(middle, np.float64)
-                inner = (np.asarray(high, np.float64) - low) / 1.349  # a normal column's deviation
-                spread = np.where(inner > 0, inner, spread)
-            else:
-                self.centre = (np.nanmean if gaps else np.mean)(X, axis=0, dtype=np.float64)
-        self.centre = np.nan_to_num(self.centre)
-        # A constant column's deviation is what rounding left of it.
-        self.scale = np.where(spread > 1e-12 * np.abs(self.centre), spread, 1.0)
-
-    def code(self, X: Matrix) -> Array:
-        """(rows, columns) float32; missing cells stay NaN."""
-        x = (X - self.centre) / self.scale
-        return np.ascontiguousarray(np.clip(x, -self.cut, self.cut, out=x), np.float32)
-
-    def decode(self, x: Array, dtype: Any) -> Matrix:
-        return np.ascontiguousarray(x * self.scale + self.centre, dtype)
-
-    def nats(self, X: Matrix) -> npt.NDArray[np.float64]:
-        """(rows,): what the log density of a row loses when it is one of X instead of one of the coded row."""
-        return np.asarray(~np.isnan(X) @ np.log(self.scale), np.float64)
 
 
 def _in_parts(network: Network, call: Callable[..., Matrix], *arrays: Matrix | None) -> Matrix:
@@ -136,17 +97,18 @@ class _Usual:
 
     hidden: tuple[int, ...] = (128, 64)
     activation: str = "relu"
-    most_latents: int = 16
     latents: float = 0.5  # of the columns
+    most_latents: int = 16
     beta: float = 1.0
     likelihood: str = "gaussian"
     scaling: str = "standard"
+    prior: str = "normal"
     learning_rate: float = 2e-3
     cosine: bool = True
     warmup: float = 0.3  # of the updates, in which beta rises from 0
     batch: tuple[int, int] = (32, 128)  # of tables below and from 2,000 rows on, which have updates enough
     epochs: int = 200
-    updates: tuple[int, int] = (1, 3000)  # at least, at most
+    updates: tuple[int, int, int] = (1, 1, 3000)  # at least, below and from 500 rows on; at most
     draws: int = 16  # of z, for the ELBO of a row
 
     def latent(self, d: int) -> int:
@@ -157,14 +119,20 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     """What the three have in common: parameters, coding, training."""
 
     _variational = True
-    _usual = _Usual()
+    _of_matrices = _Usual()
+    _of_tables = _Usual(
+        hidden=(128, 128), latents=1.0, likelihood="columns", scaling="quantiles", prior="mixture", batch=(64, 128), epochs=30,
+        updates=(1500, 5000, 20000),
+    )  # fmt: skip
+    _numbers_are_a_matrix = False  # also those in a data frame
 
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 - scikit-learn's name and form
         "latent": [Interval(numbers.Integral, 1, None, closed="left"), None],
         "hidden": ["array-like", Interval(numbers.Integral, 1, None, closed="left"), None],
         "activation": [str, None],
+        "prior": [StrOptions({"normal", "mixture"}), None],
         "beta": [Interval(numbers.Real, 0, None, closed="left"), None],
-        "likelihood": [StrOptions(set(_COSTS) - {"known_sse"}), None],
+        "likelihood": [StrOptions(set(_COSTS) - {"known_sse", "columns"}), None],
         "scaling": [StrOptions({"auto", "standard", "robust"}), None],
         "batch_size": [Interval(numbers.Integral, 1, None, closed="left"), None],
         "learning_rate": [Interval(numbers.Real, 0, None, closed="neither"), None],
@@ -187,16 +155,17 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self, latent: int | None = None, *, hidden: int | Sequence[int] | None = None, activation: str | None = None,
-        beta: float | None = None, likelihood: str | None = None, scaling: str | None = "auto", batch_size: int | None = None,
-        learning_rate: float | None = None, max_epochs: int | None = None, early_stopping: bool = False,
-        validation_fraction: float = 0.1, n_iter_no_change: int = 10, tol: float = 1e-4, warm_start: bool = False,
-        missing: str | bool = "auto", cfg: Path | None = None, device: str = "auto", threads: int | None = None,
-        verbose: bool = False, random_state: RandomState = None,
+        beta: float | None = None, prior: str | None = None, likelihood: str | None = None, scaling: str | None = "auto",
+        batch_size: int | None = None, learning_rate: float | None = None, max_epochs: int | None = None,
+        early_stopping: bool = False, validation_fraction: float = 0.1, n_iter_no_change: int = 10, tol: float = 1e-4,
+        warm_start: bool = False, missing: str | bool = "auto", cfg: Path | None = None, device: str = "auto",
+        threads: int | None = None, verbose: bool = False, random_state: RandomState = None,
     ) -> None:  # fmt: skip
         self.latent = latent
         self.hidden = hidden
         self.activation = activation
         self.beta = beta
+        self.prior = prior
         self.likelihood = likelihood
         self.scaling = scaling
         self.batch_size = batch_size
@@ -221,11 +190,37 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
 
     # ---- rows in
 
-    def _read(self, X: Any, reset: bool = False, gaps: bool | None = None) -> Matrix:
-        """X as numbers (rows, columns) of float32 or float64. gaps: missing cells are accepted; None: as `missing` says."""
-        if not reset:
-            check_is_fitted(self)
-        table = hasattr(X, "columns")
+    def _is_table(self, X: Any) -> bool:
+        """Are the columns of X to be learned by a schema, rather than being those of a matrix?"""
+        if library_of(X) is None:
+            return False
+        simple = self._numbers_are_a_matrix or self.likelihood is not None or self.scaling != "auto" or self.cfg is not None
+        if not simple or not are_numbers(X):
+            for name, usual in (("likelihood", None), ("scaling", "auto")):
+                if getattr(self, name) != usual:
+                    raise ValueError(f"{name}={getattr(self, name)!r} is for numbers; the columns of this table have their own")
+            return True
+        return False
+
+    def _read(self, X: Any, gaps: bool | None = None) -> Any:
+        """X as the fitted estimator takes it. gaps: missing cells are accepted; None: as `missing` says."""
+        check_is_fitted(self)
+        return self._table(X, gaps=gaps) if isinstance(self._coding, Columns) else self._matrix(X, gaps=gaps)
+
+    def _table(self, X: Any, reset: bool = False, gaps: bool | None = None) -> Any:
+        """A table, as it is; the columns of a matrix get the names of those of `fit`."""
+        if library_of(X) is None:
+            X = self._matrix(X, reset, gaps)
+            names = getattr(self, "feature_names_in_", None)
+            return dict(zip([f"x{i}" for i in range(X.shape[1])] if names is None else names, X.T, strict=True))
+        validate_data(self, X, reset=reset, skip_check_array=True)
+        if self.missing is False and not gaps and (column := first_gap(X)) is not None:
+            raise ValueError(f"Input X contains NaN, in column {column!r}; {type(self).__name__}(missing=True) accepts it.")
+        return X
+
+    def _matrix(self, X: Any, reset: bool = False, gaps: bool | None = None) -> Matrix:
+        """X as numbers (rows, columns) of float32 or float64."""
+        table = library_of(X) is not None
         X = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite=False)
         accepted = (table if self.missing == "auto" else bool(self.missing)) if gaps is None else gaps
         wrong = np.isinf(X) if accepted else ~np.isfinite(X)
@@ -238,15 +233,11 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"Input X contains {value}, in {where}, row {row}{remedy}.")
         return cast(Matrix, X)
 
-    def _code(self, X: Matrix) -> tuple[Array, Array | None]:
-        """The network's rows, missing cells at the centre, and the truth if that is another: with NaN where cells are missing."""
-        x = self._coding.code(X)
-        gone = np.isnan(x)
-        if not gone.any():
-            return x, None
-        return np.where(gone, np.float32(0), x), x
-
     # ---- the network
+
+    @property
+    def _usual(self) -> _Usual:
+        return self._of_tables if isinstance(self._coding, Columns) else self._of_matrices
 
     def _hidden(self) -> list[int]:
         return _sizes(self._usual.hidden if self.hidden is None else self.hidden)
@@ -254,116 +245,153 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     def _default_latent(self, d: int) -> int:
         return self._usual.latent(d)
 
-    def _layers(self, d: int, likelihood: str, updates: int) -> str:
-        activation = self.activation or self._usual.activation
-        latent = self.latent or self._default_latent(d)
+    def _layers(self, likelihood: str, updates: int) -> str:
+        usual = self._usual
+        activation, latent = self.activation or usual.activation, self.latent or self._default_latent(self._coding.inputs)
         there = [_connected(size, activation) for size in self._hidden()]
         back = [_connected(size, activation) for size in reversed(self._hidden())]
-        middle = [_connected(latent, "linear")]
+        middle = _connected(latent, "linear")
         if self._variational:  # [log-variance | mean]
-            beta = self._usual.beta if self.beta is None else float(self.beta)
-            warmup = int(self._usual.warmup * updates)
-            middle = [_connected(2 * latent, "linear"), f"[sampling]\nbeta={beta!r}\n" + f"beta_warmup={warmup}\n" * (warmup > 0)]
-        return "\n".join([*there, *middle, *back, _connected(d, "linear"), f"[cost]\n{_COSTS[likelihood]}\n"])
+            beta = usual.beta if self.beta is None else float(self.beta)
+            warmup, prior = int(usual.warmup * updates), self.prior or usual.prior
+            middle = _connected(2 * latent, "linear") + f"\n[sampling]\nbeta={beta!r}\n"
+            middle += f"beta_warmup={warmup}\n" * (warmup > 0) + "prior=mixture\ncomponents=10\n" * (prior == "mixture")
+        cost = f"[cost]\n{_COSTS[likelihood]}\n"
+        return "\n".join([self._coding.first, *there, middle, *back, _connected(self._coding.outputs, "linear"), cost])
 
-    def _text(self, d: int, rows: int, likelihood: str) -> str:
-        """The cfg that the keywords describe, for d columns of which `rows` rows are trained on."""
+    def _text(self, rows: int, likelihood: str) -> str:
+        """The cfg that the keywords describe, of which `rows` rows are trained on."""
         usual = self._usual
         batch = self.batch_size or min(usual.batch[rows >= 2000], rows)
         updates = self._updates(rows, batch)
         net = {
-            "inputs": d, "batch": batch, "optimizer": "adam",
+            "inputs": self._coding.inputs, "batch": batch, "optimizer": "adam",
             "learning_rate": repr(float(self.learning_rate or usual.learning_rate)),
             "policy": "cosine" if usual.cosine else "constant", "decay": 0, "max_batches": updates,
         }  # fmt: skip
         lines = "".join(f"{key}={value}\n" for key, value in net.items())
-        return f"[net]\n{lines}\n{self._layers(d, likelihood, updates)}"
+        return f"[net]\n{lines}\n{self._layers(likelihood, updates)}"
 
-    def _built(self, d: int, rows: int, gaps: bool) -> Network:
-        options: dict[str, Any] = {"seed": _seed(self.random_state), "device": self.device, "threads": self.threads}
-        if self.cfg is None:
-            likelihood = self.likelihood or self._usual.likelihood
-            if likelihood == "sse" and (gaps or self.missing is True):
-                likelihood = "known_sse"
-            return Network(cfg_text=self._text(d, rows, likelihood), **options)
-        for name in ("latent", "hidden", "activation", "likelihood"):
-            if getattr(self, name) is not None:
+    def _likelihood(self) -> str:
+        return self.likelihood or self._usual.likelihood
+
+    def _built(self, rows: int, gaps: bool) -> Network:
+        """The network that the keywords describe."""
+        likelihood = self._likelihood()
+        if likelihood == "sse" and (gaps or self.missing is True):
+            likelihood = "known_sse"
+        network = Network(cfg_text=self._text(rows, likelihood), **self._options())
+        if isinstance(self._coding, Columns):
+            self._coding.schema.give(network)
+        return network
+
+    def _options(self) -> dict[str, Any]:
+        return {"seed": _seed(self.random_state), "device": self.device, "threads": self.threads}
+
+    def _given(self) -> Network:
+        """The network of the cfg."""
+        for name in ("latent", "hidden", "activation", "likelihood", "prior"):
+            if getattr(self, name, None) is not None:
                 raise ValueError(f"{name}={getattr(self, name)!r} beside cfg=: the cfg says that; leave {name} out")
         given = {"net.learning_rate": self.learning_rate, "sampling.beta": getattr(self, "beta", None)}
+        options = {**self._options(), "batch": self.batch_size}
         options["set"] = {key: value for key, value in given.items() if value is not None}
-        options["batch"] = self.batch_size
-        source = os.fspath(self.cfg)
+        source = os.fspath(cast(Path, self.cfg))
         if "\n" in source or source.lstrip().startswith("["):
             return Network(cfg_text=source, **options)
-        return Network(source, **options)
+        return Network(cast(Any, source), **options)
 
     def _updates(self, rows: int, batch: int) -> int:
         """How many updates `rows` rows in batches of `batch` are trained for."""
         passes = (self.max_epochs or self._usual.epochs) * math.ceil(rows / batch)
-        least, most = self._usual.updates
-        return passes if self.max_epochs else max(least, min(passes, most))
+        small, least, most = self._usual.updates
+        return passes if self.max_epochs else max(small if rows < 500 else least, min(passes, most))
 
     def _again(self, rows: int) -> Network:
         """The network that is there, to be trained on: its parameters in a new one, whose schedules begin anew."""
         old = self.network_
-        options = {"seed": old.seed, "batch": old.batch, "device": self.device, "threads": self.threads}
+        options: dict[str, Any] = {"seed": old.seed, "batch": old.batch, "device": self.device, "threads": self.threads}
         if self.cfg is None:
             options["set"] = {"net.max_batches": self._updates(rows, old.batch)}
+            if self._variational:
+                options["set"]["sampling.beta_warmup"] = 0
         return Network._from_model(old._bytes(training=False), options)
 
-    def _fit(self, X: Any, X_valid: Any) -> Matrix:
-        """Train, and return X as numbers."""
-        self._validate_params()
-        again = bool(self.warm_start) and hasattr(self, "network_")
-        numbers_ = self._read(X, reset=not again)
-        rows, d = numbers_.shape
-        held = math.floor(rows * self.validation_fraction) if self.early_stopping and X_valid is None else 0
-        if self.early_stopping and X_valid is None and held < 1:
-            raise ValueError(
-                f"early_stopping: validation_fraction={self.validation_fraction} of {rows} rows is less than one row"
-            )
-        if not again:
-            network = self._built(d, rows - held, bool(np.isnan(numbers_).any()))
-            if network.inputs != d:
-                name, inputs = type(self).__name__, network.inputs
-                raise ValueError(f"X has {d} features, but the cfg of {name} is expecting {inputs} features as input")
-            scaling: str | None = self.scaling
-            if scaling == "auto":
-                scaling = None if self.cfg is not None or self.likelihood == "bernoulli" else self._usual.scaling
-            divisor = network.data_scale if self.cfg is not None and self.scaling == "auto" else 1.0
-            self._coding = _Scaling(scaling, numbers_, divisor)
-            self.network_, self.history_, self._dtype = network, History(), numbers_.dtype
+    def _start(self, X: Any, held: float) -> tuple[Any, int]:
+        """Learn how X is coded, and build the network: X as it is read, and how many rows are held out of the training."""
+        network = None if self.cfg is None else self._given()
+        table = self._is_table(X) if network is None else network.layers[0].type == "columns"
+        X = self._table(X, reset=True) if table else self._matrix(X, reset=True)
+        rows = len(X) if not table else Frame(X).rows
+        held_rows = math.floor(rows * held)
+        if held and not held_rows:
+            raise ValueError(f"early_stopping: validation_fraction={held} of {rows} rows is less than one row")
+        if table:
+            self._coding: Scaling | Columns = self._columns(X, network)
         else:
-            self.network_ = self._again(rows - held)
+            scaling, divisor = self.scaling, 1.0
+            if scaling == "auto" and network is not None:
+                scaling, divisor = None, network.data_scale
+            elif scaling == "auto":
+                scaling = None if self.likelihood == "bernoulli" else self._of_matrices.scaling
+            self._coding = Scaling(scaling, X, divisor)
+        if network is None:
+            network = self._built(rows - held_rows, not table and bool(np.isnan(X).any()))
+        if network.inputs != self._coding.inputs:
+            name, inputs = type(self).__name__, network.inputs
+            raise ValueError(
+                f"X has {self.n_features_in_} features, but the cfg of {name} is expecting {inputs} features as input"
+            )
+        self.network_, self.history_ = network, History()
+        return X, held_rows
+
+    def _columns(self, X: Any, network: Network | None) -> Columns:
+        if network is not None:
+            from .typed import learn
+
+            learn(network, Frame(X))
+            return Columns(cast(Schema, network.schema), X)
+        numbers_ = "*" if self._numbers_are_a_matrix else None
+        return Columns(Schema.learn(X, as_number=numbers_, coding=self._of_tables.scaling), X)
+
+    def _fit(self, X: Any, X_valid: Any) -> Any:
+        """Train, and return X as it is read."""
+        self._validate_params()
+        held = self.validation_fraction if self.early_stopping and X_valid is None else 0.0
+        if self.warm_start and hasattr(self, "network_"):
+            X = self._read(X)
+            x, truth = self._coding.rows(X)
+            held_rows = math.floor(len(x) * held)
+            self.network_ = self._again(len(x) - held_rows)
+        else:
+            X, held_rows = self._start(X, held)
+            x, truth = self._coding.rows(X)
         options: dict[str, Any] = {}
         if X_valid is not None:
-            x, truth = self._code(self._read(X_valid))
-            options["valid"] = x if truth is None else (x, truth)
-        elif held:
-            options["holdout"] = held / rows
+            valid, valid_truth = self._coding.rows(self._read(X_valid))
+            if truth is not None or valid_truth is not None:
+                truth = x if truth is None else truth
+                options["valid"] = (valid, valid if valid_truth is None else valid_truth)
+            else:
+                options["valid"] = valid
+        elif held_rows:
+            options["holdout"] = held_rows / len(x)
         if self.early_stopping:
             options |= {"patience": self.n_iter_no_change, "min_delta": self.tol, "keep": "best"}
-        x, truth = self._code(numbers_)
-        if isinstance(options.get("valid"), tuple) and truth is None:
-            truth = x
-        elif truth is not None and X_valid is not None and not isinstance(options["valid"], tuple):
-            options["valid"] = (options["valid"], options["valid"])
         try:
-            self.network_.train(
-                x, self.max_epochs, truth, progress=bool(self.verbose), history=self.history_, **options
-            )  # fmt: skip
+            self.network_.train(x, self.max_epochs, truth, progress=bool(self.verbose), history=self.history_, **options)
         finally:  # after Ctrl-C too: what was learned stays
             self.n_iter_ = len(self.history_.total_loss)
             self.loss_curve_ = list(self.history_.total_loss)
-        return numbers_
+        return X
 
     # ---- scores
 
-    def _losses(self, X: Matrix) -> npt.NDArray[np.float64]:
+    def _losses(self, X: Any) -> npt.NDArray[np.float64]:
         """How unusual every row is (rows,): minus its ELBO in nats, from the same draws of z for all rows; for sse, the total
         loss at the mean of z."""
-        x, truth = self._code(X)
-        if self.cfg is None and (self.likelihood or self._usual.likelihood) == "sse":
+        x, truth = self._coding.rows(X)
+        if self.cfg is None and self._likelihood() == "sse":
             return _in_parts(self.network_, self._totals, x, truth)
         return _in_parts(self.network_, partial(self.network_.score_rows, samples=self._usual.draws, same_draws=True), x, truth)
 
@@ -389,39 +417,54 @@ class _Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Estimator
         return self
 
     def transform(self, X: Any) -> Matrix:
-        """(rows, columns) -> (rows, latent): the mean of the latents of every row. float32 if X is, else float64."""
+        """(rows, columns) -> (rows, latent): the mean of the latents of every row; float64 if X is a matrix of float64, else
+        float32."""
         X = self._read(X)
-        x, _ = self._code(X)
-        return np.asarray(_in_parts(self.network_, lambda part: self.network_.encode(part)[0], x), X.dtype)
+        x, _ = self._coding.rows(X)
+        dtype = np.float32 if isinstance(self._coding, Columns) else X.dtype
+        return np.asarray(_in_parts(self.network_, lambda part: self.network_.encode(part)[0], x), dtype)
 
-    def inverse_transform(self, X: Any) -> Matrix:
-        """Latent vectors (rows, latent) -> the rows (rows, columns) that the decoder expects from them, in the units of the
-        training rows."""
+    def inverse_transform(self, X: Any) -> Any:
+        """Latent vectors (rows, latent) -> the rows that the decoder expects from them, in the units of the training rows: an
+        array (rows, columns), or a table like that of `fit`."""
         check_is_fitted(self)
         z = np.asarray(X)
         dtype = np.float32 if z.dtype == np.float32 else np.float64
-        return self._coding.decode(_in_parts(self.network_, self.network_.sample, z), dtype)
+        return self._coding.decode(_in_parts(self.network_, self._decode, matrix(z, self._n_features_out)), dtype)
 
-    def reconstruct(self, X: Any) -> Matrix:
-        """`inverse_transform(transform(X))`."""
+    def _decode(self, z: Array) -> Array:
+        return cast(Array, self.network_.sample(z, np.empty((len(z), self._coding.inputs), np.float32), draw=False))
+
+    def _reconstruct(self, x: Array) -> Array:
+        return _in_parts(self.network_, self.network_.reconstruct, x)
+
+    def reconstruct(self, X: Any) -> Any:
+        """`inverse_transform(transform(X))`: an array (rows, columns), or a table."""
         return self.inverse_transform(self.transform(X))
 
-    def sample(self, n_samples: int = 1, random_state: RandomState = None) -> Matrix:
-        """New rows (n_samples, columns), drawn from the latents' distribution and the likelihood."""
+    def sample(self, n_samples: int = 1, random_state: RandomState = None, condition: Any = None) -> Any:
+        """New rows, drawn from the latents' distribution and the likelihood: an array (n_samples, columns), or a table like that
+        of `fit`. condition: only rows of a table that are so, {"churn": "Yes"} or "churn=Yes,age>=40"."""
         check_is_fitted(self)
-        options: dict[str, Any] = {"n": n_samples, "seed": _seed(random_state), "prior": getattr(self, "mixture_", None)}
+        seed, mixture = _seed(random_state), getattr(self, "mixture_", None)
+        if isinstance(self._coding, Columns):
+            x = self.network_.sample(n=n_samples, seed=seed, prior=mixture, condition=condition, codes=True)
+            return self._coding.decode(x)
+        if condition is not None:
+            raise ValueError(f"condition={condition!r} is about the columns of a table, and this was fitted on a matrix")
+        z = self.network_.sample_latents(n_samples, seed, mixture)
         try:
-            x = self.network_.sample(**options, draw=True)
+            return self._coding.decode(self.network_.sample(z, seed=seed, draw=True))
         except errors.UsageError:  # the loss is no likelihood, to draw from
-            x = self.network_.sample(**options)
-        return self._coding.decode(x, self._dtype)
+            return self._coding.decode(self.network_.sample(z))
 
     def score_samples(self, X: Any) -> npt.NDArray[np.float64]:
-        """The ELBO of every row in nats (rows,), a lower bound of ln p(x) in the units of X, from the same draws of the latents
-        for every row. For an Autoencoder ln p(x|z), and for sse minus the loss, which is no likelihood."""
+        """The ELBO of every row in nats (rows,), a lower bound of ln p(x), from the same draws of the latents for every row; for
+        a matrix in its own units, for a table in those of the coded columns. For an Autoencoder ln p(x|z), and for sse minus the
+        loss, which is no likelihood."""
         X = self._read(X)
         value = -self._losses(X)
-        if self.cfg is None and (self.likelihood or self._usual.likelihood) in _CONTINUOUS:
+        if self.cfg is None and self._likelihood() in _CONTINUOUS:
             value -= self._coding.nats(X)
         return value
 
@@ -429,17 +472,9 @@ class _Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Estimator
         """The mean of `score_samples`; y is ignored."""
         return float(np.mean(self.score_samples(X)))
 
-    def impute(self, X: Any) -> Matrix:
+    def impute(self, X: Any) -> Any:
         """X with its missing cells filled with what the network expects there, other cells as they are."""
-        X = self._read(X, gaps=True)
-        x, known = self._code(X)
-        if known is None:
-            return np.array(X)
-        gone = np.isnan(known)
-        for _ in range(10):
-            x[gone] = _in_parts(self.network_, self.network_.reconstruct, x)[gone]
-        filled: Matrix = np.where(np.isnan(X), self._coding.decode(x, X.dtype), X)
-        return filled
+        return self._coding.impute(self.network_, self._read(X, gaps=True), self._reconstruct)
 
 
 class VAE(_Transformer):
@@ -451,23 +486,28 @@ class VAE(_Transformer):
     Parameters
     ----------
     latent : int, default=None
-        Size of the latent space. None: half the columns, at most 16.
+        Size of the latent space. None: half the columns of a matrix, all of a table, at most 16.
     hidden : sequence of int, default=None
-        Sizes of the encoder's hidden layers; the decoder has them in reverse. None: (128, 64).
+        Sizes of the encoder's hidden layers; the decoder has them in reverse. None: (128, 64), for tables (128, 128).
     activation : str, default=None
         Of the hidden layers, any that docs/cfg.md names. None: "relu".
     beta : float, default=None
         Weight of the KL. None: 1.
+    prior : {"normal", "mixture"}, default=None
+        Of the latents: N(0, 1), or a mixture of ten Gaussians that is trained with the network. None: "normal"; for tables
+        "mixture".
     likelihood : {"gaussian", "laplace", "student_t", "bernoulli", "sse"}, default=None
-        How the decoder models a column (docs/objectives.md); the spread of the first three is learned for each column. None:
-        "gaussian".
+        How the decoder models a column of a matrix (docs/objectives.md); the spread of the first three is learned for each
+        column. None: "gaussian".
     scaling : {"auto", "standard", "robust"} or None, default="auto"
-        What the network sees of a column: (x - mean) / deviation, or (x - median) / interquartile range, cut at 10. "auto":
+        What the network sees of a column of a matrix: (x - mean) / deviation, or (x - median) / interquartile range x 1.349,
+        cut at 10. "auto":
         "standard"; for "bernoulli", whose values are 0 to 1, none; with a cfg, its data_scale. None: columns as they are.
     batch_size, learning_rate : default=None
-        Rows of an update, and Adam's rate. None: 32 rows, from 2,000 rows on 128, and 0.002 falling to 0 (a cosine).
+        Rows of an update, and Adam's rate. None: 32 rows (tables: 64), from 2,000 rows on 128, and 0.002 falling to 0 (a cosine).
     max_epochs : int, default=None
-        Passes over the rows. None: 200, but not more than 3,000 updates.
+        Passes over the rows. None: 200, but not more than 3,000 updates; for tables 30, but 5,000 (below 500 rows: 1,500) to
+        20,000 updates.
     early_stopping : bool, default=False
         Hold out `validation_fraction` (0.1) of the rows, or take X_valid of `fit`; stop when their loss has not fallen by more
         than `tol` (1e-4) in `n_iter_no_change` (10) epochs, and keep the best epoch.
@@ -511,21 +551,23 @@ class Autoencoder(_Transformer):
     Parameters
     ----------
     latent : int, default=None
-        Size of the latent space. None: half the columns, at most 16.
+        Size of the latent space. None: half the columns of a matrix, all of a table, at most 16.
     hidden : sequence of int, default=None
-        Sizes of the encoder's hidden layers; the decoder has them in reverse. None: (128, 64).
+        Sizes of the encoder's hidden layers; the decoder has them in reverse. None: (128, 64), for tables (128, 128).
     activation : str, default=None
         Of the hidden layers, any that docs/cfg.md names. None: "relu".
     likelihood : {"gaussian", "laplace", "student_t", "bernoulli", "sse"}, default=None
-        How the decoder models a column (docs/objectives.md); the spread of the first three is learned for each column. None:
-        "gaussian".
+        How the decoder models a column of a matrix (docs/objectives.md); the spread of the first three is learned for each
+        column. None: "gaussian".
     scaling : {"auto", "standard", "robust"} or None, default="auto"
-        What the network sees of a column: (x - mean) / deviation, or (x - median) / interquartile range, cut at 10. "auto":
+        What the network sees of a column of a matrix: (x - mean) / deviation, or (x - median) / interquartile range x 1.349,
+        cut at 10. "auto":
         "standard"; for "bernoulli", whose values are 0 to 1, none; with a cfg, its data_scale. None: columns as they are.
     batch_size, learning_rate : default=None
-        Rows of an update, and Adam's rate. None: 32 rows, from 2,000 rows on 128, and 0.002 falling to 0 (a cosine).
+        Rows of an update, and Adam's rate. None: 32 rows (tables: 64), from 2,000 rows on 128, and 0.002 falling to 0 (a cosine).
     max_epochs : int, default=None
-        Passes over the rows. None: 200, but not more than 3,000 updates.
+        Passes over the rows. None: 200, but not more than 3,000 updates; for tables 30, but 5,000 (below 500 rows: 1,500) to
+        20,000 updates.
     early_stopping : bool, default=False
         Hold out `validation_fraction` (0.1) of the rows, or take X_valid of `fit`; stop when their loss has not fallen by more
         than `tol` (1e-4) in `n_iter_no_change` (10) epochs, and keep the best epoch.
@@ -562,14 +604,15 @@ class Autoencoder(_Transformer):
     _variational = False
 
     def _default_latent(self, d: int) -> int:
-        return min(super()._default_latent(d), *self._hidden())
+        return min(super()._default_latent(d), d - 1, *self._hidden())
 
-    def _text(self, d: int, rows: int, likelihood: str) -> str:
+    def _text(self, rows: int, likelihood: str) -> str:
+        d = self._coding.inputs
         if d < 2:
             raise ValueError(f"an Autoencoder finds fewer numbers than there are features, and here n_features = {d}: it takes 2")
         if self.latent is not None and (self.latent >= d or self.latent > min(self._hidden(), default=d)):
             raise ValueError(f"latent={self.latent}: it must be below the {d} features, and not above the hidden sizes")
-        return super()._text(d, rows, likelihood)
+        return super()._text(rows, likelihood)
 
     def __init__(
         self, latent: int | None = None, *, hidden: int | Sequence[int] | None = None, activation: str | None = None,
@@ -585,13 +628,13 @@ class Autoencoder(_Transformer):
             validation_fraction=validation_fraction, n_iter_no_change=n_iter_no_change, tol=tol, warm_start=warm_start,
             missing=missing, cfg=cfg, device=device, threads=threads, verbose=verbose, random_state=random_state,
         )  # fmt: skip
-        del self.beta
+        del self.beta, self.prior
 
-    def _fit(self, X: Any, X_valid: Any) -> Matrix:
-        numbers_ = super()._fit(X, X_valid)
-        components = min(10, len(numbers_))  # a prior to draw from
-        self.mixture_ = self.network_.fit_mixture(self._code(numbers_)[0], components, seed=self.network_.seed)
-        return numbers_
+    def _fit(self, X: Any, X_valid: Any) -> Any:
+        X = super()._fit(X, X_valid)
+        x, _ = self._coding.rows(X)
+        self.mixture_ = self.network_.fit_mixture(x, min(10, len(x)), seed=self.network_.seed)  # a prior to draw from
+        return X
 
 
 class VAEDetector(OutlierMixin, _Estimator):  # type: ignore[misc]
@@ -613,11 +656,14 @@ class VAEDetector(OutlierMixin, _Estimator):  # type: ignore[misc]
         quartile than 1.5 times the distance of the quartiles.
     beta : float, default=None
         Weight of the KL. None: 0.5.
+    prior : {"normal", "mixture"}, default=None
+        Of the latents: N(0, 1), or a mixture of ten Gaussians that is trained with the network. None: "normal".
     likelihood : {"gaussian", "laplace", "student_t", "bernoulli", "sse"}, default=None
-        How the decoder models a column (docs/objectives.md); the spread of the first three is learned for each column. None:
-        "student_t".
+        How the decoder models a column of a matrix (docs/objectives.md); the spread of the first three is learned for each
+        column. None: "student_t".
     scaling : {"auto", "standard", "robust"} or None, default="auto"
-        What the network sees of a column: (x - mean) / deviation, or (x - median) / interquartile range, cut at 10. "auto":
+        What the network sees of a column of a matrix: (x - mean) / deviation, or (x - median) / interquartile range x 1.349,
+        cut at 10. "auto":
         "robust"; for "bernoulli", whose values are 0 to 1, none; with a cfg, its data_scale. None: columns as they are.
     batch_size, learning_rate : default=None
         Rows of an update, and Adam's rate. None: 64 rows, and 0.001.
@@ -656,10 +702,12 @@ class VAEDetector(OutlierMixin, _Estimator):  # type: ignore[misc]
         The score below which a row is unusual: `decision_function` is `score_samples - offset_`.
     """
 
-    _usual = _Usual(
-        hidden=(64, 32), activation="tanh", most_latents=32, latents=1.0, beta=0.5, likelihood="student_t", scaling="robust",
-        learning_rate=1e-3, cosine=False, warmup=0.0, batch=(64, 64), epochs=50, updates=(150, 6000), draws=4,
+    _of_matrices = _Usual(
+        hidden=(64, 32), activation="tanh", latents=1.0, most_latents=32, beta=0.5, likelihood="student_t", scaling="robust",
+        learning_rate=1e-3, cosine=False, warmup=0.0, batch=(64, 64), epochs=50, updates=(150, 150, 6000), draws=4,
     )  # fmt: skip
+    _of_tables = replace(_of_matrices, likelihood="columns")
+    _numbers_are_a_matrix = True
     _parameter_constraints = {  # noqa: RUF012
         **_Estimator._parameter_constraints,
         "contamination": [StrOptions({"auto"}), Interval(numbers.Real, 0, 0.5, closed="right")],
@@ -667,7 +715,7 @@ class VAEDetector(OutlierMixin, _Estimator):  # type: ignore[misc]
 
     def __init__(
         self, latent: int | None = None, *, contamination: float | str = 0.1, hidden: int | Sequence[int] | None = None,
-        activation: str | None = None, beta: float | None = None, likelihood: str | None = None,
+        activation: str | None = None, beta: float | None = None, prior: str | None = None, likelihood: str | None = None,
         scaling: str | None = "auto", batch_size: int | None = None, learning_rate: float | None = None,
         max_epochs: int | None = None, early_stopping: bool = False, validation_fraction: float = 0.1,
         n_iter_no_change: int = 10, tol: float = 1e-4, warm_start: bool = False, missing: str | bool = "auto",
@@ -675,7 +723,7 @@ class VAEDetector(OutlierMixin, _Estimator):  # type: ignore[misc]
         random_state: RandomState = None,
     ) -> None:  # fmt: skip
         super().__init__(
-            latent, hidden=hidden, activation=activation, beta=beta, likelihood=likelihood, scaling=scaling,
+            latent, hidden=hidden, activation=activation, beta=beta, prior=prior, likelihood=likelihood, scaling=scaling,
             batch_size=batch_size, learning_rate=learning_rate, max_epochs=max_epochs, early_stopping=early_stopping,
             validation_fraction=validation_fraction, n_iter_no_change=n_iter_no_change, tol=tol, warm_start=warm_start,
             missing=missing, cfg=cfg, device=device, threads=threads, verbose=verbose, random_state=random_state,
@@ -684,8 +732,8 @@ class VAEDetector(OutlierMixin, _Estimator):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any = None, X_valid: Any = None) -> VAEDetector:
         """Train on the rows of X; y is ignored. X_valid: rows for early_stopping, instead of validation_fraction of X."""
-        numbers_ = self._fit(X, X_valid)
-        scores = -self._losses(numbers_)
+        X = self._fit(X, X_valid)
+        scores = -self._losses(X)
         if self.contamination == "auto":
             low, high = np.percentile(scores, [25, 75])
             self.offset_ = float(low - 1.5 * (high - low))
@@ -706,8 +754,9 @@ class VAEDetector(OutlierMixin, _Estimator):  # type: ignore[misc]
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def contributions(self, X: Any) -> Matrix:
-        """(rows, columns): what each column adds to the loss of a row; higher is more unusual."""
-        x, truth = self._code(self._read(X))
+        """(rows, columns): what each column adds to the loss of a row; higher is more unusual. Of a table, its coded columns:
+        `network_.schema.coded` has their names."""
+        x, truth = self._coding.rows(self._read(X))
 
         def parts(x: Array, truth: Array | None) -> Matrix:
             return self.network_.score_rows(x, truth, samples=self._usual.draws, contributions=True, same_draws=True)[1]

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pytest
 from helpers import MODULE, ROOT, run
 
@@ -131,13 +130,15 @@ def test_the_python_of_the_training_page_runs() -> None:
 
 
 def test_the_python_of_the_scikit_learn_page_runs() -> None:
-    pytest.importorskip("sklearn")
+    pytest.importorskip("sklearn"), pytest.importorskip("pandas")
     _, code = blocks_of((ROOT / "docs" / "sklearn.md").read_text())
     scope: dict[str, Any] = {}
     exec(code.replace("pip install 'darknet-vae[sklearn]'", ""), scope)
-    assert scope["rows"].shape == scope["filled"].shape == scope["X"].shape and not np.isnan(scope["filled"]).any()
-    assert scope["new"].shape == (1000, 13) and scope["model"].score(scope["X"], scope["y"]) > 0.9
+    assert scope["rows"].shape == scope["X"].shape and scope["model"].score(scope["X"], scope["y"]) > 0.9
     assert (scope["detector"].predict(scope["X"]) == -1).sum() == 9
+    table, only = scope["table"], scope["only"]
+    assert scope["new"].dtypes.equals(table.dtypes) and not scope["filled"].isna().to_numpy().any()
+    assert set(only["plan"]) == {"pro"} and only["churn"].all() and len(only) == 50
 
 
 def test_the_training_page_names_every_column_and_every_way_to_end() -> None:

@@ -283,15 +283,169 @@ def test_a_pickle_is_exact_and_goes_on_training(X: np.ndarray) -> None:
             assert np.array_equal(copy.fit(X).transform(X), model.fit(X).transform(X))
 
 
-def test_data_frames_give_data_frames(X: np.ndarray) -> None:
+# ---- tables
+
+
+def table(rows: int = 600, seed: int = 0) -> Any:
+    """Columns of every kind, of which some depend on others, with missing cells."""
     pd = pytest.importorskip("pandas")
-    frame = pd.DataFrame(X, columns=list("abcdef"), index=np.arange(400) + 7)
-    model = dv.VAE(latent=2, **QUICK).set_output(transform="pandas").fit(frame)
-    z = model.transform(frame)
-    assert list(z.columns) == ["vae0", "vae1"] and z.index.equals(frame.index)
-    assert list(model.feature_names_in_) == list("abcdef")
-    with pytest.raises(ValueError, match="feature names"):
-        model.transform(frame.rename(columns={"a": "x"}))
+    rng = np.random.default_rng(seed)
+    kind = rng.choice(["low", "middle", "high"], rows, p=[0.5, 0.3, 0.2])
+    level = np.select([kind == "low", kind == "middle"], [0.0, 4.0], 10.0)
+    frame = pd.DataFrame({
+        "kind": pd.Categorical(kind),
+        "amount": np.round(np.exp(level / 4 + rng.normal(scale=0.3, size=rows)), 2),
+        "count": rng.poisson(level * 10 + 5),
+        "paid": rng.random(rows) < 0.1 + 0.08 * level,
+        "when": pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 300, rows), unit="D"),
+        "word": np.where(level > 5, "yes", "no"),
+        "ratio": (level + rng.normal(size=rows)).astype(np.float32),
+    })  # fmt: skip
+    gone = rng.random(frame.shape) < 0.03
+    for j, name in enumerate(["amount", "word"]):
+        frame.loc[gone[:, j], name] = None
+    return frame
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Any:
+    return dv.VAE(random_state=0, max_epochs=100).fit(table())
+
+
+def test_new_rows_have_the_columns_and_types_of_the_table(fitted: Any) -> None:
+    frame = table()
+    drawn = fitted.sample(500, random_state=0)
+    assert drawn.columns.equals(frame.columns) and len(drawn) == 500
+    assert drawn.dtypes.equals(frame.dtypes)
+    assert fitted.sample(500, random_state=0).equals(drawn) and not fitted.sample(500, random_state=1).equals(drawn)
+    for name in ("amount", "count", "when", "ratio"):
+        assert frame[name].min() <= drawn[name].min() and drawn[name].max() <= frame[name].max()
+    assert set(drawn["kind"]) == {"low", "middle", "high"} and set(drawn["word"]) == {"yes", "no"}
+    assert abs((drawn["kind"] == "low").mean() - 0.5) < 0.1
+    assert drawn.groupby("kind", observed=True)["count"].mean()["high"] > 3 * drawn["count"][drawn["kind"] == "low"].mean()
+    assert (drawn["amount"] == drawn["amount"].round(2)).all()
+
+
+def test_latents_of_a_table_and_back(fitted: Any) -> None:
+    frame = table()
+    frame.index = np.arange(len(frame)) + 100
+    z = fitted.transform(frame)
+    assert z.shape == (600, 7) and z.dtype == np.float32 and fitted.n_features_in_ == 7
+    assert list(fitted.feature_names_in_) == list(frame.columns)
+    back = fitted.inverse_transform(z)
+    assert back.columns.equals(frame.columns) and (back["kind"].to_numpy() == frame["kind"].to_numpy()).mean() > 0.95
+    assert np.array_equal(fitted.transform(frame[7:8]), z[7:8]) and np.array_equal(
+        fitted.score_samples(frame)[::-1], fitted.score_samples(frame[::-1])
+    )
+    named = clone(fitted).set_params(max_epochs=1).set_output(transform="pandas").fit_transform(frame)
+    assert list(named.columns) == [f"vae{i}" for i in range(7)] and named.index.equals(frame.index)
+
+
+def test_gaps_of_a_table_are_filled_and_other_cells_stay(fitted: Any) -> None:
+    frame = table(seed=1).dropna().reset_index(drop=True)
+    gaps = frame.copy()
+    gaps.loc[::3, "word"] = None
+    gaps.loc[1::3, "amount"] = np.nan
+    filled = fitted.impute(gaps)
+    assert not filled.isna().to_numpy().any() and list(filled.columns) == list(frame.columns)
+    for name in frame:
+        kept = ~gaps[name].isna()
+        assert (filled[name][kept] == frame[name][kept]).all()
+    assert (filled["word"] == frame["word"])[::3].mean() > 0.9
+    error = np.abs(np.log(filled["amount"] / frame["amount"]))[1::3]
+    assert error.mean() < 0.7 * np.abs(np.log(frame["amount"] / frame["amount"].median())).mean()
+
+
+def test_columns_that_are_missing_or_new_words(fitted: Any) -> None:
+    frame = table()
+    with pytest.raises(ValueError, match="unseen at fit time:\n- sum"):
+        fitted.transform(frame.rename(columns={"amount": "sum"}))
+    with pytest.raises(ValueError, match="yet now missing:\n- amount"):
+        fitted.transform(frame.drop(columns="amount"))
+    frame["word"] = "perhaps"
+    with pytest.warns(UserWarning, match="perhaps"):
+        assert np.isfinite(fitted.transform(frame)).all()
+    with pytest.raises(ValueError, match="NaN, in column 'amount'"):
+        dv.VAE(missing=False).fit(table())
+    with pytest.raises(ValueError, match="likelihood='gaussian' is for numbers"):
+        dv.VAE(likelihood="gaussian").fit(table())
+
+
+def test_a_table_is_a_table_in_every_library(fitted: Any) -> None:
+    frame = table()
+    pl, pa = pytest.importorskip("polars"), pytest.importorskip("pyarrow")
+    z = fitted.transform(frame)
+    plain = frame.astype({"kind": str, "word": str}).where(frame.notna())  # whose categories have no order of their own
+    for other, kind in ((pl.from_pandas(plain), pl.DataFrame), (pa.Table.from_pandas(plain), pa.Table)):
+        assert np.array_equal(fitted.transform(other), z)
+        model = dv.VAE(random_state=0, max_epochs=2).fit(other)
+        for made in (model.sample(20, random_state=0), model.inverse_transform(model.transform(other))):
+            assert isinstance(made, kind) and list(frame.columns) == list(model.feature_names_in_)
+        filled = model.impute(other)
+        assert isinstance(filled, kind) and filled.shape == frame.shape
+        types = [str(kind) for kind in (other.dtypes if kind is pl.DataFrame else other.schema.types)]
+        for made in (filled, model.sample(3)):
+            assert [str(kind) for kind in (made.dtypes if kind is pl.DataFrame else made.schema.types)] == types
+
+
+def test_a_detector_reads_tables_and_numbers_in_them_as_a_matrix(X: np.ndarray) -> None:
+    pd = pytest.importorskip("pandas")
+    frame = table()
+    odd = frame.head(5).copy()
+    odd["kind"], odd["count"], odd["ratio"] = "low", 300, 40.0
+    detector = dv.VAEDetector(contamination=0.02, random_state=0).fit(frame)
+    assert (detector.predict(odd) == -1).all() and (detector.predict(frame) == -1).mean() == pytest.approx(0.02, abs=0.01)
+    assert detector.contributions(odd).shape == (5, 7)
+    numbers = pd.DataFrame(X, columns=list("abcdef"))
+    assert np.array_equal(
+        dv.VAEDetector(**QUICK).fit(numbers).score_samples(numbers), dv.VAEDetector(**QUICK).fit(X).score_samples(X)
+    )
+    numbers.iloc[3, 2] = np.nan
+    assert np.isfinite(dv.VAEDetector(**QUICK).fit(numbers).score_samples(numbers)).all()
+
+
+def test_tables_with_the_rest(fitted: Any, tmp_path: Path) -> None:
+    frame = table()
+    copy = pickle.loads(pickle.dumps(fitted))
+    assert np.array_equal(copy.score_samples(frame), fitted.score_samples(frame)) and copy.sample(5, random_state=0).equals(
+        fitted.sample(5, random_state=0)
+    )
+    search = GridSearchCV(dv.VAE(random_state=0, max_epochs=2), {"latent": [1, 3]}, cv=2).fit(frame)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    warm = dv.VAE(random_state=0, max_epochs=2, warm_start=True, early_stopping=True).fit(frame).fit(frame)
+    assert 2 <= warm.n_iter_ <= 4 and warm.history_.valid_loss
+    assert dv.VAE(random_state=0, max_epochs=2, early_stopping=True).fit(frame[:400], X_valid=frame[400:]).history_.valid_loss
+    autoencoder = dv.Autoencoder(latent=3, random_state=0, max_epochs=20).fit(frame)
+    assert autoencoder.transform(frame).shape == (600, 3) and autoencoder.sample(9).dtypes.equals(frame.dtypes)
+    fitted.network_.save(tmp_path / "m.safetensors")  # the schema is in it
+    loaded = dv.Network.load(tmp_path / "m.safetensors")
+    assert np.allclose(loaded.encode(frame)[0], fitted.transform(frame), atol=1e-5)
+    given = dv.VAE(cfg=fitted.network_.cfg_text, max_epochs=2, random_state=0).fit(frame)
+    assert given.sample(4).dtypes.equals(frame.dtypes)
+
+
+OF_FRAMES = [
+    "check_set_output_transform",
+    "check_set_output_transform_pandas",
+    "check_set_output_transform_polars",
+    "check_global_output_transform_pandas",
+    "check_global_set_output_transform_polars",
+    "check_transformer_get_feature_names_out",
+    "check_transformer_get_feature_names_out_pandas",
+    "check_dataframe_column_names_consistency",
+]
+
+
+@pytest.mark.filterwarnings("ignore:X (does not have valid|has) feature names")  # which these checks provoke
+@pytest.mark.parametrize("name", OF_FRAMES)
+@pytest.mark.parametrize("kind", [dv.VAE, dv.Autoencoder, dv.VAEDetector])
+def test_scikit_learns_checks_of_data_frames_pass(kind: Any, name: str) -> None:
+    if kind is dv.VAEDetector and "consistency" not in name:
+        return
+    import sklearn.utils.estimator_checks as checks
+
+    pytest.importorskip("polars" if "polars" in name else "pandas")
+    getattr(checks, name)(kind.__name__, kind(max_epochs=2, random_state=0))
 
 
 # ---- without scikit-learn

@@ -1,0 +1,167 @@
+"""What an estimator's network sees of its rows, and how that becomes rows again: numbers of a matrix, columns of a table."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import errors
+from ._lib import Array, ffi, text
+from .data import _cell
+from .network import Network
+from .tables import Frame, Schema
+
+Matrix = npt.NDArray[Any]
+
+
+class Scaling:
+    """The numbers of a matrix: (x - centre) / scale, cut at `cut` on both sides. In double precision, so that columns of large
+    numbers keep their digits."""
+
+    first = ""
+    """What the cfg's layers begin with."""
+
+    def __init__(self, kind: str | None, X: Matrix, divisor: float = 1.0) -> None:
+        self.inputs = self.outputs = X.shape[1]
+        self.dtype = X.dtype
+        self.centre = np.zeros(self.inputs)
+        self.scale = np.full(self.inputs, divisor)
+        # What lies further out says nothing more, and would overflow in float32.
+        self.cut = 10.0 if kind == "robust" else 1e6
+        if kind is None:
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of columns without a value
+            gaps = bool(np.isnan(X).any())
+            spread = (np.nanstd if gaps else np.std)(X, axis=0, dtype=np.float64)
+            if kind == "robust":
+                low, middle, high = (np.nanpercentile if gaps else np.percentile)(X, [25, 50, 75], axis=0)
+                self.centre = np.asarray(middle, np.float64)
+                inner = (np.asarray(high, np.float64) - low) / 1.349  # a normal column's deviation
+                spread = np.where(inner > 0, inner, spread)
+            else:
+                self.centre = (np.nanmean if gaps else np.mean)(X, axis=0, dtype=np.float64)
+        self.centre = np.nan_to_num(self.centre)
+        # A constant column's deviation is what rounding left of it.
+        self.scale = np.where(spread > 1e-12 * np.abs(self.centre), spread, 1.0)
+
+    def rows(self, X: Matrix) -> tuple[Array, Array | None]:
+        """The network's rows, missing cells at the centre, and the truth if that is another: with NaN where cells are missing."""
+        wide = (X - self.centre) / self.scale
+        x = np.ascontiguousarray(np.clip(wide, -self.cut, self.cut, out=wide), np.float32)
+        gone = np.isnan(x)
+        return (np.where(gone, np.float32(0), x), x) if gone.any() else (x, None)
+
+    def decode(self, x: Array, dtype: Any = None) -> Matrix:
+        return np.ascontiguousarray(x * self.scale + self.centre, dtype or self.dtype)
+
+    def nats(self, X: Matrix) -> npt.NDArray[np.float64]:
+        """(rows,): what the log density of a row loses when it is one of X instead of one of the coded row."""
+        return np.asarray(~np.isnan(X) @ np.log(self.scale), np.float64)
+
+    def impute(self, network: Network, X: Matrix, reconstruct: Any) -> Matrix:
+        """X with its missing cells as they are reconstructed from the others, and again from those and the first guesses. A few
+        times: more of it drifts away from what small tables say."""
+        x, known = self.rows(X)
+        if known is None:
+            return np.array(X)
+        gone = np.isnan(known)
+        for _ in range(3):
+            x[gone] = reconstruct(x)[gone]
+        filled: Matrix = np.where(np.isnan(X), self.decode(x, X.dtype), X)
+        return filled
+
+
+class Columns:
+    """The columns of a table, by their schema. Missing cells are NaN in the network's rows: its [columns] layer knows them."""
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, schema: Schema, like: Any) -> None:
+        self.schema = schema
+        self.made = library_of(like)
+        """Which library's tables come out: "pandas", "polars", "pyarrow"."""
+        self.types = dict(zip(like.columns, like.dtypes, strict=True)) if self.made == "polars" else None
+        if self.made == "pyarrow":
+            self.types = {field.name: field.type for field in like.schema}
+        coded = sorted((column for column in schema.columns if column.coded is not None), key=lambda c: c.coded or 0)
+        if not coded:
+            raise ValueError("no column of this table says anything: all are constant, identifiers or left out")
+        self.inputs = len(coded)
+        numbers = [column for column in coded if column.kind in ("number", "time")]
+        self.outputs = len(coded) + sum(column.classes - 1 for column in coded if column.kind == "category")
+        kinds = {"number": "number", "time": "number", "yes_no": "yes_no"}
+        listed = ",".join(kinds.get(column.kind, f"category:{column.classes}") for column in coded)
+        names = ",".join(_cell("".join(c if c.isprintable() else " " for c in column.name)) for column in coded)
+        gaps = int(any(column.missing for column in numbers))
+        self.first = f"[columns]\nnames={names}\nkinds={listed}\nmissing={gaps}\ncoding={schema.coding}\n"
+
+    def rows(self, X: Any) -> tuple[Array, None]:
+        return self.schema.code(X), None
+
+    def decode(self, x: Array, dtype: Any = None) -> Any:
+        return self.table(self.schema.decode(x))
+
+    def table(self, made: Any) -> Any:
+        """A dict of columns as a table like that of the training rows."""
+        return made if self.types is None else _arrow_table(self.made, made, self.types)
+
+    def nats(self, X: Any) -> float:
+        return 0.0
+
+    def impute(self, network: Network, X: Any, reconstruct: Any) -> Any:
+        return self.table(network.impute(X))
+
+
+def _arrow_table(library: str | None, made: dict[str, Any], types: dict[str, Any]) -> Any:
+    """Columns of numpy arrays as a table of polars or pyarrow, with its types."""
+    columns: dict[str, list[Any] | Matrix] = {}
+    for name, values in made.items():
+        if values.dtype.kind == "M":
+            columns[name] = values.astype("M8[us]")
+        elif str(types[name]).lower() in ("bool", "boolean"):
+            columns[name] = [None if value is None else str(value) == "True" for value in values.tolist()]
+        else:
+            columns[name] = values
+    if library == "polars":
+        import polars
+
+        return polars.DataFrame(columns, strict=False).cast({name: types[name] for name in columns}, strict=False)
+    import pyarrow
+
+    arrays = {name: pyarrow.array(values, from_pandas=True) for name, values in columns.items()}
+    return pyarrow.table({name: array.cast(types[name], safe=False) for name, array in arrays.items()})
+
+
+def library_of(X: Any) -> str | None:
+    """Whose table X is; None: it is no table, but a matrix."""
+    pandas, polars = sys.modules.get("pandas"), sys.modules.get("polars")
+    if pandas is not None and isinstance(X, pandas.DataFrame):
+        return "pandas"
+    if polars is not None and isinstance(X, polars.DataFrame):
+        return "polars"
+    if type(X).__name__ == "LazyFrame":
+        raise errors.UsageError("a LazyFrame has no rows yet: give frame.collect()")
+    return "pyarrow" if hasattr(X, "__arrow_c_stream__") and hasattr(X, "schema") else None
+
+
+def first_gap(X: Any) -> str | None:
+    """The name of the first column of a table with a missing cell."""
+    frame = X if isinstance(X, Frame) else Frame(X)
+    for i in range(frame.handle.n):
+        column = frame.handle.columns[i]
+        cells = ffi.buffer(column.codes, 4 * frame.rows) if column.type == 2 else ffi.buffer(column.numbers, 8 * frame.rows)
+        values = np.frombuffer(cells, np.int32) if column.type == 2 else np.frombuffer(cells, np.float64)
+        if (np.isnan(values) | (values < 0) * (column.type == 2)).any():
+            return text(column.name)
+    return None
+
+
+def are_numbers(X: Any) -> bool:
+    """Are all columns of a table integers or floating-point numbers?"""
+    frame = X if isinstance(X, Frame) else Frame(X)
+    return all(frame.handle.columns[i].type == 0 for i in range(frame.handle.n))

@@ -44,7 +44,7 @@ class Step:
 class Graph:
     """op: dense, conv, deconv, maxpool, upsample, concat, activate, scale (values times weights plus biases by channel), reshape,
     bound_log_variance (of the first half). Of tables: expand (weights: the column of each value; biases: how it is made: NUMBER,
-    FLAG, YES_NO, or the class that is 1 there) and columns_mean (weights: the classes of each column, 0 a number, 1 yes or no)."""
+    FLAG, YES_NO, or the class that is 1 there), columns_mean (weights: the classes of each column, 0 a number, 1 yes_no)."""
 
     inputs: Shape
     steps: list[Step] = field(default_factory=list)

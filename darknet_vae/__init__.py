@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .evaluation import Evaluation
     from .mixture import GaussianMixture
     from .network import History, Layer, Losses, Network, Notes, Progress, build_info, layer_types, sample_prior
+    from .synthetic_report import SyntheticReport, report_synthetic
     from .tensorboard import TensorBoard
 
 # Loaded on first use, so that `import darknet_vae` and `darknet-vae --version` stay fast.
@@ -62,6 +63,7 @@ _HOMES = {
     "GaussianMixture": "mixture",
     "DarknetError": "errors", "Detections": "detection", "Evaluation": "evaluation", "TensorBoard": "tensorboard",
     "Check": "checking", "Comparison": "checking",
+    "SyntheticReport": "synthetic_report", "report_synthetic": "synthetic_report",
     "VAE": "estimators", "Autoencoder": "estimators", "VAEDetector": "estimators",
 }  # fmt: skip
 _ESTIMATORS = ("Autoencoder", "VAE", "VAEDetector")  # not in __all__: they need scikit-learn, which `import *` should not
@@ -69,9 +71,9 @@ _MODULES = ("errors", "plots", "datasets", "export", "tables")
 
 __all__ = [
     "Check", "Comparison", "DarknetError", "Detections", "Evaluation", "GaussianMixture", "History", "Layer", "Losses",
-    "Network", "Notes", "Progress", "TensorBoard", "__version__", "build_info", "bundled", "datasets", "errors", "export",
-    "get_include", "get_library_dir", "layer_types", "load_csv", "load_table", "one_hot", "plots", "sample_prior", "save_csv",
-    "tables",
+    "Network", "Notes", "Progress", "SyntheticReport", "TensorBoard", "__version__", "build_info", "bundled", "datasets",
+    "errors", "export", "get_include", "get_library_dir", "layer_types", "load_csv", "load_table", "one_hot", "plots",
+    "report_synthetic", "sample_prior", "save_csv", "tables",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The command line `darknet-vae`: pictures, exports and data sets are made here; the native binary handles every other verb.
+"""The command line `darknet-vae`: pictures, exports, data sets and reports are made here; the native binary does all else.
 
 `darknet-vae train ...` becomes the program `darknet` that was installed with the package (os.execv), so both have the same
 options, messages, signals and exit codes.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # numpy and the core are imported where they are needed
     from .data import Table
     from .network import Network
 
-_HERE = ("plot", "export", "dataset")
+_HERE = ("plot", "export", "dataset", "report-synthetic")
 """The verbs that need Python."""
 _NAMES: set[str] = set()  # of all options, with their dashes
 
@@ -111,6 +111,16 @@ def parser() -> argparse.ArgumentParser:
     _option(sub, "split", choices=("train", "test"), default="train", help="which part of the data set (train)")
     _option(sub, "from", metavar="DIR", help="convert the IDX files in DIR, without downloading")
     _option(sub, "quiet", "q", action="store_true", help="print nothing")
+
+    text = "how much synthetic rows are like real ones, and whether they are copies"
+    sub = verbs.add_parser("report-synthetic", help=text, description=text)
+    sub.set_defaults(run=report_synthetic)
+    sub.add_argument("real", metavar="REAL.csv", help="the rows that a model learned from")
+    sub.add_argument("synthetic", metavar="SYNTHETIC.csv", help="the rows that it drew")
+    _option(sub, "holdout", metavar="HOLDOUT.csv", help="real rows that it did not learn from")
+    _option(sub, "target", metavar="C", help="a column to predict by models trained on either (extra: sklearn)")
+    _option(sub, "json", action="store_true", help="all numbers as JSON")
+    _option(sub, "seed", type=int, default=0, help="of the rows whose distances are computed, of large tables (0)")
     return top
 
 
@@ -265,6 +275,16 @@ def dataset(args: argparse.Namespace) -> int:
     rows = write_csv(args.name, args.output, args.rows, args.split, getattr(args, "from"))
     if not args.quiet:
         print(f"saved {args.output}: {rows} rows", file=sys.stderr)
+    return 0
+
+
+def report_synthetic(args: argparse.Namespace) -> int:
+    import json
+
+    from .synthetic_report import report_synthetic as compared
+
+    report = compared(args.real, args.synthetic, args.holdout, args.target, seed=args.seed)
+    print(json.dumps(report.to_dict(), indent=1, allow_nan=False) if args.json else report)
     return 0
 
 

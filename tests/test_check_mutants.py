@@ -29,6 +29,23 @@ activation=linear
 [cost]
 {cost}
 """
+TABLE = """[net]
+batch={batch}
+{net}
+[columns]
+kinds=number,category:3,number,yes_no,category:5,category:40
+missing=1
+[connected]
+output=8
+activation=linear
+[sampling]
+beta=0.8
+[connected]
+output=51
+activation=linear
+[cost]
+type=columns
+"""
 
 
 @dataclass(frozen=True)
@@ -41,6 +58,7 @@ class Mutant:
     batch: int = 8
     net: str = "learning_rate=0.05"
     width: int = 6
+    cfg: str = CFG
 
 
 KERNELS = "cpu/isa_kernels.c"
@@ -95,6 +113,22 @@ MUTANTS = {
     "reports divided by the rows twice": Mutant(
         "base/report.c", "value /= rows;", "value /= rows * rows;", "image_loss of evaluate"
     ),
+    "codes of a column with half of their own class in the gradient": Mutant(
+        "cpu/isa_likelihood.c", "factor * e[i] - weight * t[i]", "factor * e[i] - 0.5f * weight * t[i]", "loss by input", cfg=TABLE
+    ),
+    "a column's logits one place too early": Mutant(
+        "cpu/cpu_likelihood.c",
+        "size_t at = first * h->x_step + (size_t)h->starts[c], n",
+        "size_t at = first * h->x_step + (size_t)h->starts[c ? c - 1 : 0], n",
+        "loss by input",
+        cfg=TABLE,
+    ),
+    "a column expanded one class too far": Mutant(
+        "cpu/cpu_softmax.c", "(float)at == code) y[at] = 1;", "(float)at == code) y[(at + 1) % n] = 1;", "values", cfg=TABLE
+    ),
+    "a flag where a number is known": Mutant(
+        "net/coded.c", "as[c->numbers + at] = DN_EXPAND_MISSING;", "as[c->numbers + at] = DN_EXPAND_NUMBER;", "values", cfg=TABLE
+    ),
 }
 
 
@@ -123,7 +157,7 @@ def checked(tree: Path, mutant: Mutant) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if k not in ("LD_PRELOAD", "MAKEFLAGS", "LD_LIBRARY_PATH")}
     built = subprocess.run(words, cwd=tree, env=environment, capture_output=True, text=True)
     assert built.returncode == 0, built.stdout + built.stderr
-    Path("net.cfg").write_text(CFG.format(batch=mutant.batch, cost=mutant.cost, net=mutant.net, width=mutant.width))
+    Path("net.cfg").write_text(mutant.cfg.format(batch=mutant.batch, cost=mutant.cost, net=mutant.net, width=mutant.width))
     return subprocess.run([str(folder / "darknet"), "check", "net.cfg", "-nogpu"], capture_output=True, text=True)
 
 
@@ -151,3 +185,5 @@ def test_the_unchanged_sources_pass_the_same_check(tree: Path) -> None:
     for cost in ("type=bce", GAUSSIAN):
         done = checked(tree, Mutant("", "", "", "", cost))
         assert done.returncode == 0, done.stdout
+    done = checked(tree, Mutant("", "", "", "", cfg=TABLE))
+    assert done.returncode == 0, done.stdout

@@ -94,23 +94,28 @@ def test_is_the_same_as_separate_costs_on_expanded_rows(device: str, network: Bu
     np.testing.assert_allclose(ours.layers[-1].params["log_variance"], theirs.layers[4].params["log_variance"], atol=2e-3)
 
 
-def test_the_loss_of_a_row_adds_up_with_all_constants(device: str, network: Build) -> None:
+@pytest.mark.parametrize("kinds", [KINDS, "category:3,number,yes_no,category:2,number,number"])
+def test_the_loss_of_a_row_adds_up_with_all_constants(kinds: str, device: str, network: Build) -> None:
     """Against the formulas in double precision, from the network's parameters."""
-    net = network(table_net(), device=device)
-    net.layers[-1].set("log_variance", np.array([0.7, -1.3]))
-    x = rows_of(40, missing=0.25)
+    names = kinds.split(",")
+    widths = [int(name.split(":")[1]) if ":" in name else 1 for name in names]
+    net = network(table_net(kinds, sum(widths)), device=device)
+    log_variances = np.array([0.7, -1.3, 0.4])[: names.count("number")]
+    net.layers[-1].set("log_variance", log_variances)
+    x = rows_of(40, kinds, missing=0.25)
     p = net.predict(x).astype(float)
-    log_variance = np.array([0.7, -1.3])
-    wanted = np.nan_to_num((x[:, :2] - p[:, :2]) ** 2 / np.exp(log_variance) / 2 + (log_variance + math.log(2 * math.pi)) / 2)
-    t, logits = x[:, 2:4], p[:, 2:4]
-    parts = [wanted, np.nan_to_num(np.log1p(np.exp(logits)) - logits * t)]
-    for column, first, classes in ((4, 4, 5), (5, 9, 3), (6, 12, 40)):
-        logits = p[:, first : first + classes]
-        codes = np.nan_to_num(x[:, column]).astype(int)
-        loss = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(40), codes]
-        parts.append(np.where(np.isnan(x[:, column]), 0, loss)[:, None])
-    total = np.concatenate(parts, axis=1)
-    np.testing.assert_allclose(net.row_losses(x)["image_loss"], total.sum(axis=1), rtol=1e-4, atol=1e-4)
+    total, numbers = np.zeros(40), iter(log_variances)
+    for i, (name, width) in enumerate(zip(names, widths, strict=True)):
+        q, p, t = p[:, :width], p[:, width:], np.nan_to_num(x[:, i].astype(float))
+        if name == "number":
+            log_variance = next(numbers)
+            loss = (t - q[:, 0]) ** 2 / np.exp(log_variance) / 2 + (log_variance + math.log(2 * math.pi)) / 2
+        elif name == "yes_no":
+            loss = np.log1p(np.exp(q[:, 0])) - q[:, 0] * t
+        else:
+            loss = np.log(np.exp(q).sum(axis=1)) - q[np.arange(40), t.astype(int)]
+        total += np.where(np.isnan(x[:, i]), 0, loss)
+    np.testing.assert_allclose(net.row_losses(x)["image_loss"], total, rtol=1e-4, atol=1e-4)
 
 
 def test_missing_cells_add_nothing_to_loss_and_gradient(device: str, network: Build) -> None:

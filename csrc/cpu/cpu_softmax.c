@@ -51,12 +51,25 @@ typedef struct expand_job {
     float *y;
 } expand_job;
 
+/* All classes of one column: zeros with a 1 at the code. */
+static void expand_code(size_t n, float code, float *y) {
+    size_t at = code >= 0 && code < (float)n ? (size_t)code : n;
+    for (size_t k = 0; k < n; k++) y[k] = 0;
+    if (at < n && (float)at == code) y[at] = 1;
+}
+
+/* Value by value, but the classes of a column together; rows are inside, so that these are looked for once. */
 static void expand_rows(const void *context, size_t from, size_t to) {
     const expand_job *j = context;
-    for (size_t r = from; r < to; r++) {
-        const float *x = j->x + r * j->n_in;
-        float *y = j->y + r * j->n_out;
-        for (size_t o = 0; o < j->n_out; o++) y[o] = dn_expanded(j->as[o], x[j->column[o]]);
+    for (size_t o = 0, n; o < j->n_out; o += n) {
+        const float *x = j->x + j->column[o];
+        int as = j->as[o];
+        for (n = 1; !as && o + n < j->n_out && j->column[o + n] == j->column[o] && j->as[o + n] == (int)n;) n++;
+        for (size_t r = from; r < to; r++)
+            if (as)
+                j->y[r * j->n_out + o] = dn_expanded(as, x[r * j->n_in]);
+            else
+                expand_code(n, x[r * j->n_in], j->y + r * j->n_out + o);
     }
 }
 

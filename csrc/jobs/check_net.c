@@ -169,7 +169,7 @@ static dn_status checker_allocate(dn_checker *c) {
     for (int i = c->from; i < net->n_layers; i++) {
         const dn_layer *l = &net->layers[i];
         int split = l->term.type && l->term.type->latent && !c->plan->draws;
-        if (i && !split) continue;
+        if ((i && !split) || (!i && net->columns)) continue; /* codes have no gradient */
         if (!(c->inputs[i] = dn_alloc(c->rows.n * (size_t)l->inputs, sizeof(float)))) return DN_E_MEMORY;
     }
     if (net->last_stopped < 0) c->plan->layers[0].dx = c->dx;
@@ -260,6 +260,7 @@ dn_status dn_checker_pass(dn_checker *c) {
 
 static dn_status checker_run(dn_checker *c) {
     DN_TRY(dn_checker_move(c));
+    DN_TRY(dn_checker_columns(c));
     DN_TRY(dn_checker_gradients(c));
     if (!c->whole) DN_TRY(dn_checker_terms(c));
     DN_TRY(dn_checker_place(c));

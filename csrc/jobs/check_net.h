@@ -58,6 +58,11 @@ dn_status dn_checker_rows(dn_checker *c, const dn_rows *rows);
 /* Put them into the plan's buffers; again after a job, which may use those. */
 dn_status dn_checker_place(dn_checker *c);
 
+/* ---- check_columns.c ---- */
+
+/* What [columns] makes of the rows; no line where the network has none. */
+dn_status dn_checker_columns(dn_checker *c);
+
 /* ---- check_gradients.c ---- */
 
 /* A line per tensor, per half of a sampling layer's input, and for the network's input. */

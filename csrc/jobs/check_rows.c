@@ -4,6 +4,8 @@
 #include "jobs/check_net.h"
 #include "jobs/jobs.h"
 #include "net/check.h"
+#include "net/coded.h"
+#include <math.h>
 #include <string.h>
 
 enum { CHECKED_ROWS = 8, CHECKED_SEQUENCES = 3, MANY_ROWS = 256 };
@@ -61,11 +63,24 @@ static void draw_for_terms(dn_checker *c, float *truth, size_t rows) {
     }
 }
 
+/* Rows of [columns]: codes where a [condition] gives them too, and missing values. */
+static void draw_columns(dn_checker *c, float *x, size_t rows) {
+    const dn_coded *coded = c->net->columns;
+    const double missing = 0.1;
+    for (size_t i = 0; coded && i < rows * (size_t)coded->n; i++) {
+        int classes = coded->classes[i % (size_t)coded->n];
+        if (classes == DN_CLASSES_NUMBER) x[i] = (float)dn_checker_normal(c);
+        if (classes > DN_CLASSES_YES_NO) x[i] = (float)draw_below(c, (size_t)classes);
+        if (dn_checker_random(c) < missing) x[i] = NAN;
+    }
+}
+
 /* Truths for the losses; else 0 or 1, else 0: a detector's table without objects. */
 static void draw_truth(dn_checker *c, float *truth, size_t rows, int kind) {
     size_t n = rows * (size_t)c->net->truths;
     memset(truth, 0, n * sizeof *truth);
     if (kind == 0) draw_for_terms(c, truth, rows);
+    if (c->net->columns && c->net->truths == c->net->inputs) draw_columns(c, truth, rows);
     for (size_t i = 0; kind == 1 && i < n; i++) truth[i] = dn_checker_random(c) < 0.5;
 }
 
@@ -85,7 +100,7 @@ static dn_status draw_rows(dn_checker *c, size_t n) {
     if (truths == inputs && !info.supervised)
         memcpy(x, truth, n * inputs * sizeof *x);
     else
-        draw_values(c, x, n * inputs);
+        draw_values(c, x, n * inputs), draw_columns(c, x, n);
     c->given = (dn_rows){.n = n, .x = x, .truth = truth};
     return status;
 }

@@ -4,6 +4,7 @@
 #include "jobs/baselines.h"
 #include "jobs/jobs.h"
 #include "jobs/posterior.h"
+#include "net/coded.h"
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -27,6 +28,16 @@ typedef struct evaluation {
 /* Are the rows themselves what the network is compared with? */
 static int is_autoencoder(const dn_net *net, const dn_rows *rows) {
     return !rows->truth && net->inputs == net->truths && net->truths == net->data_columns;
+}
+
+/* Can their squared errors be added up? Codes and missing values have none. */
+static int has_squares(const dn_net *net, const dn_rows *rows) {
+    const dn_coded *coded = net->columns;
+    for (int i = 0; coded && i < coded->n; i++)
+        if (coded->classes[i] != DN_CLASSES_NUMBER || coded->given[i]) return 0;
+    for (size_t i = 0; coded && i < rows->n * (size_t)coded->n; i++)
+        if (isnan(rows->x[i])) return 0;
+    return 1;
 }
 
 static void evaluation_squares(evaluation *e, dn_plan *plan, const dn_rows *rows) {
@@ -78,11 +89,12 @@ static double evaluation_error(const double *values, size_t n) {
     return n > 1 ? sqrt(squares / (double)(n - 1) / (double)n) : NAN;
 }
 
-/* Values of truth that are not missing, per row. */
+/* Values of truth that are modelled and not missing, per row. */
 static double evaluation_known(const evaluation *e) {
     const float *truth = e->rows->truth ? e->rows->truth : e->rows->x;
-    size_t n = e->rows->n * (size_t)e->net->truths, known = 0;
-    for (size_t i = 0; i < n; i++) known += !isnan(truth[i]);
+    const dn_coded *coded = e->net->columns;
+    size_t width = (size_t)e->net->truths, n = e->rows->n * width, known = 0;
+    for (size_t i = 0; i < n; i++) known += !isnan(truth[i]) && !(coded && coded->given[i % width]);
     return (double)known / (double)e->rows->n;
 }
 
@@ -143,6 +155,12 @@ static dn_status evaluation_latent(evaluation *e, int wanted) {
 
 /* ---- baselines ---- */
 
+static void baselines_none(dn_report *to) {
+    static const char *const names[] = {"network_mse",         "pca_mse", "mean_mse", "pca_log_likelihood",
+                                        "mean_reconstruction", "entropy"};
+    for (int i = 0; i < 6; i++) dn_report_add(to, names[i], NAN);
+}
+
 static dn_status evaluation_baselines(evaluation *e) {
     const dn_net *net = e->net;
     const dn_rows *rows = e->rows;
@@ -193,11 +211,13 @@ static void evaluation_diagnosis(const evaluation *e) {
 static dn_status net_evaluation(dn_net *net, const dn_rows *rows, const dn_evaluate_options *options,
                                 dn_evaluation *out) {
     evaluation e = {.net = net, .rows = rows, .out = out};
-    e.baselines = options->latent && is_autoencoder(net, rows);
+    int wanted = options->latent && is_autoencoder(net, rows);
+    e.baselines = wanted && has_squares(net, rows);
     dn_status status = evaluation_pass(&e);
     if (status == DN_OK) status = evaluation_bounds(&e, options);
     if (status == DN_OK) status = evaluation_latent(&e, options->latent);
     if (status == DN_OK && e.baselines) status = evaluation_baselines(&e);
+    if (wanted && !e.baselines) baselines_none(&out->baselines);
     if (status == DN_OK) evaluation_diagnosis(&e);
     dn_posterior_free(&e.posterior);
     dn_free(e.data);

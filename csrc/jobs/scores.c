@@ -15,7 +15,7 @@ int dn_row_largest(const float *row, int width) {
 dn_status dn_scores_create(dn_scores *s, const dn_plan *plan) {
     const dn_net *net = plan->net;
     *s = (dn_scores){.kind = net->truth_kind, .logits = net->logits};
-    if (net->truths != net->data_columns) return DN_OK;
+    if (net->truths != net->data_columns || net->columns) return DN_OK; /* no measure is for codes and numbers alike */
     s->width = net->truths;
     s->sums = dn_alloc((size_t)s->width, 4 * sizeof *s->sums);
     s->first = dn_alloc((size_t)s->width, sizeof *s->first);

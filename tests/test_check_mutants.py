@@ -114,7 +114,11 @@ MUTANTS = {
         "base/report.c", "value /= rows;", "value /= rows * rows;", "image_loss of evaluate"
     ),
     "codes of a column with half of their own class in the gradient": Mutant(
-        "cpu/isa_likelihood.c", "factor * e[i] - weight * t[i]", "factor * e[i] - 0.5f * weight * t[i]", "loss by input", cfg=TABLE
+        "cpu/isa_likelihood.c",
+        "factor * e[i] - weight * t[i]",
+        "factor * e[i] - 0.5f * weight * t[i]",
+        "loss by input",
+        cfg=TABLE,
     ),
     "a column's logits one place too early": Mutant(
         "cpu/cpu_likelihood.c",

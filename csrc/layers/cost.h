@@ -25,7 +25,7 @@ typedef struct dn_cost_part {
 
 typedef struct dn_cost {
     /* keys */
-    int type, start;
+    int type, start, numbers;
     double scale, nu, variance_limit;
     int classes, groups;
     const char *columns, *sigma, *dispersion; /* "" when missing */

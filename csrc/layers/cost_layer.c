@@ -31,6 +31,8 @@ static const char *const type_names[] = {"sse",
                                          "columns",
                                          NULL};
 static const char *const starts[] = {"zeros", "means", NULL};
+static const char *const numbers[] = {"gaussian", "laplace", "student_t", NULL};
+static const dn_loss number_losses[] = {DN_LOSS_GAUSSIAN, DN_LOSS_LAPLACE, DN_LOSS_STUDENT_T};
 extern const dn_layer_type dn_cost_layer;
 static const dn_term_type cost_term, bce_term, likelihood_term;
 static const struct { /* of the types above */
@@ -58,7 +60,7 @@ static const dn_key keys[] = {
     {"type", DN_KEY_WORD, DN_AT(dn_cost, type), .words = type_names,
      .help = "sse, masked, L1, smooth, bce (new: Bernoulli on logits), seg, wgan; new, likelihoods in nats: bernoulli, "
              "gaussian, laplace, student_t, poisson, negative_binomial, categorical; columns: of all columns of "
-             "[columns], numbers gaussian, yes_no bernoulli, categories categorical"},
+             "[columns], numbers gaussian (or as `numbers`), yes_no bernoulli, categories categorical"},
     {"scale", DN_KEY_FLOAT, DN_AT(dn_cost, scale), .fallback = 1, .help = "factor of the gradient"},
     {"columns", DN_KEY_TEXT, DN_AT(dn_cost, columns), .shown_type = "range",
      .shown_fallback = "all, or those after the [cost] before",
@@ -71,6 +73,8 @@ static const dn_key keys[] = {
     {"log_variance_limit", DN_KEY_FLOAT, DN_AT(dn_cost, variance_limit), .fallback = 10, .range = DN_BOUND_LIMIT,
      .help = "of sigma= and dispersion= that are learned, column or value: log sigma^2 and log r up to this size count "
              "as they are, larger ones are bounded softly; 0.01 to 30 (new)"},
+    {"numbers", DN_KEY_WORD, DN_AT(dn_cost, numbers), .words = numbers,
+     .help = "of columns: the likelihood of its numbers, gaussian, laplace or student_t (new)"},
     {"nu", DN_KEY_FLOAT, DN_AT(dn_cost, nu), .fallback = 4, .range = DN_ABOVE_ZERO,
      .help = "of student_t: degrees of freedom (new)"},
     {"dispersion", DN_KEY_TEXT, DN_AT(dn_cost, dispersion), .shown_type = "float, name", .shown_fallback = "column",
@@ -134,6 +138,7 @@ static dn_status cost_parse(dn_layer *l, dn_section *s) {
     dn_cost *st = l->state;
     st->own.head.likelihood.kind = cost_types[st->type].loss, st->s = cost_types[st->type].s;
     l->term.type = cost_types[st->type].term;
+    if (dn_cost_is_columns(l)) st->own.head.likelihood.kind = number_losses[st->numbers];
     l->term.truth_kind = cost_types[st->type].truth_kind;
     l->term.scale = st->s * st->scale;
     dn_cost_warn_of_idle_keys(l, s);

@@ -50,7 +50,8 @@ void dn_cost_warn_of_idle_keys(dn_layer *l, dn_section *s) {
                 {"nu", "student_t", kind == DN_LOSS_STUDENT_T},
                 {"dispersion", "negative_binomial", kind == DN_LOSS_NEGATIVE_BINOMIAL},
                 {"classes", "categorical", kind == DN_LOSS_CATEGORICAL},
-                {"groups", "categorical", kind == DN_LOSS_CATEGORICAL}};
+                {"groups", "categorical", kind == DN_LOSS_CATEGORICAL},
+                {"numbers", "columns", dn_cost_is_columns(l)}};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (!keys[i].used && dn_cfg_has(s, keys[i].key))
             dn_cfg_warn(l->net->cfg, "%s:%d: %s= has no effect with type=%s: it belongs to %s", s->cfg->path,

@@ -161,8 +161,8 @@ $(B)/test_safetensors: tests/c/test_safetensors.c $(OBJECTS)
 $(B)/test_keep: tests/c/test_keep.c $(OBJECTS)
 	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $(filter %.c %.o,$^) -o $@ $(LIBS)
 
-# Damaged and hostile model files; run by tests/test_safetensors.py, and for long with clang's fuzzer: fuzz/README.md.
-$(B)/fuzz_model_file: fuzz/model_file.c fuzz/standalone.c $(OBJECTS)
+# Damaged and hostile files; run by tests/test_safetensors.py and tests/test_schema.py, and for long with clang's fuzzer: fuzz/README.md.
+$(B)/fuzz_%: fuzz/%.c fuzz/standalone.c $(OBJECTS)
 	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $(filter %.c %.o,$^) -o $@ $(LIBS)
 
 $(B)/test_pool: tests/c/test_pool.c $(addprefix $(B)/base/,pool.o pace.o machine.o sys.o status.o)
@@ -269,7 +269,7 @@ endif
 asan:
 	$(MAKE) B=$(ASAN_BUILD) OPT="-O1 -g $(SANITIZE)" LDFLAGS="$(SANITIZE)" ISA_FLAGS=$(ASAN_ISA_FLAGS) bin lib \
 	    $(addprefix $(ASAN_BUILD)/,test_kernels test_likelihoods test_pool test_pace test_machine test_schedule test_safetensors test_keep \
-	    test_training_fields fuzz_model_file)
+	    test_training_fields fuzz_model_file fuzz_schema)
 	LD_PRELOAD="$(ASAN_RUNTIME)" LD_LIBRARY_PATH=$(CURDIR)/$(ASAN_BUILD) DARKNET_BINARY=$(CURDIR)/$(ASAN_BUILD)/darknet \
 	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 pytest -m "not timing and not slow" $(TESTS)
 	ASAN_OPTIONS=detect_leaks=1 $(ASAN_BUILD)/darknet vae train cfg/autoencoder.cfg data/digits.csv -epochs 1 -quiet \

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import BINARY
+from test_kernels import c_test
 
 import darknet_vae as dv
 from darknet_vae.tables import Column, Frame, Schema
@@ -594,6 +595,13 @@ def test_a_schema_that_is_cut_or_changed_anywhere_never_crashes() -> None:
     assert accepted > 20
 
 
+def test_schemas_that_were_changed_at_random_do_no_harm(tmp_path: Path) -> None:
+    text = learn({k: v[:40] for k, v in table().items()}, max_categories=2, condition="job", as_category="rooms").json
+    (tmp_path / "seed").write_bytes(bytes(8) + text.encode())
+    done = subprocess.run([str(c_test("fuzz_schema")), "20000", str(tmp_path / "seed")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 # ---- networks and model files ----
 
 PLAIN = """
@@ -837,7 +845,9 @@ def test_the_verb_columns_prints_at_most_80_columns_and_json(tmp_path: Path) -> 
     assert "2024-01-01 to 2024-01-28" in lines[-1]
     schema = Schema.from_json(darknet("columns", "t.csv", "-json", cwd=tmp_path).stdout)
     assert schema == learn(tmp_path / "t.csv") and str(schema) == done.stdout
-    assert "label" in darknet("columns", "t.csv", "-label-column", "job", cwd=tmp_path).stdout
+    chosen = darknet("columns", "t.csv", "-label-column", "job", "-drop", "id", "-condition", "member", cwd=tmp_path).stdout
+    assert [line.split("  ")[-1] for line in chosen.splitlines() if " dropped " in line] == ["left out as asked"]
+    assert " label " in chosen and " condition " in chosen
 
 
 def test_the_verb_columns_shows_a_models_schema(tmp_path: Path) -> None:

@@ -32,7 +32,8 @@ enum {
     CLI_NETS = CLI_ALL & ~(CLI_INFO | CLI_INIT | CLI_COLUMNS), /* build a network */
     /* read a CSV of rows and need weights */
     CLI_ROWS = CLI_ENCODE | CLI_RECONSTRUCT | CLI_PREDICT | CLI_EVALUATE | CLI_SCORE | CLI_IMPUTE | CLI_WALKS,
-    CLI_LEARNS = CLI_TRAIN | CLI_INIT, /* learn the columns of a table */
+    CLI_LEARNS = CLI_TRAIN | CLI_INIT, /* learn the columns of a table, and a network for it */
+    CLI_SCHEMAS = CLI_LEARNS | CLI_COLUMNS,
     CLI_TABLES = CLI_TRAIN | CLI_SAMPLE | CLI_ROWS | CLI_CHECK | CLI_INIT | CLI_COLUMNS
 };
 
@@ -203,6 +204,8 @@ int cli_impute(const cli_args *args);
 
 /* Are the arguments a table without a network? */
 int cli_is_table(const cli_args *args);
+/* How the columns of a table are to be learned. */
+dn_schema_options cli_schema_options(const cli_args *args);
 /* Build a network for the table in args->cfg, which becomes args->data: its columns and a cfg are learned from it. */
 int cli_learn(cli_args *args, dn_net **net, dn_frame *frame);
 /* A network that begins with [columns] and has no schema yet learns it from args->data, which is then in `frame`. */

@@ -1,25 +1,14 @@
 /* The columns of a table, or of the one that a model learned. */
 #include "cli/cli.h"
 #include <stdlib.h>
-#include <string.h>
-
-static void warn_lines(const cli_args *args, const char *lines) {
-    for (size_t n; lines && *lines; lines += n + (lines[n] == '\n')) {
-        n = strcspn(lines, "\n");
-        if (n) cli_warn(args, "%.*s", (int)n, lines);
-    }
-}
 
 /* Learned as `init` and `train` learn it. */
 static int columns_of_table(const cli_args *args, dn_schema **schema) {
-    dn_frame frame;
-    const dn_frame_options how = {.header = args->header ? 1 : args->no_header ? -1 : 0, .max_rows = args->rows};
-    const dn_schema_options options = {.label_column = args->label_column};
-    int code = cli_check(args, dn_frame_load(&frame, args->cfg, &how));
-    if (code) return code;
-    warn_lines(args, frame.warnings);
-    code = cli_check(args, dn_schema_learn(schema, &frame, &options));
-    if (!code) warn_lines(args, dn_schema_warnings(*schema));
+    dn_frame frame = {0};
+    const dn_schema_options options = cli_schema_options(args);
+    int code = cli_frame(args, args->cfg, &frame);
+    if (!code) code = cli_check(args, dn_schema_learn(schema, &frame, &options));
+    if (!code) cli_warn_lines(args, dn_schema_warnings(*schema));
     dn_frame_free(&frame);
     return code;
 }

@@ -13,7 +13,7 @@ int cli_is_table(const cli_args *args) {
     return !ends_in(args->cfg, ".cfg") && !ends_in(args->cfg, ".weights") && !dn_is_model_file(args->cfg);
 }
 
-static dn_schema_options learn_options(const cli_args *args) {
+dn_schema_options cli_schema_options(const cli_args *args) {
     return (dn_schema_options){.label_column = args->label_column,
                                .drop = args->drop,
                                .as_number = args->as_number,
@@ -56,7 +56,7 @@ static int learn_cfg(const cli_args *args, const dn_schema *schema, size_t rows,
 int cli_init(const cli_args *args) {
     dn_frame frame = {0};
     dn_schema *schema = NULL;
-    dn_schema_options options = learn_options(args);
+    dn_schema_options options = cli_schema_options(args);
     char *text = NULL;
     int code = args->output ? cli_writable(args, "output", args->output) : 0;
     if (!code) code = learn_schema(args, args->cfg, &options, &frame, &schema);
@@ -70,7 +70,7 @@ int cli_init(const cli_args *args) {
 
 int cli_learn(cli_args *args, dn_net **net, dn_frame *frame) {
     dn_schema *schema = NULL;
-    dn_schema_options options = learn_options(args);
+    dn_schema_options options = cli_schema_options(args);
     char *text = NULL;
     int code = learn_schema(args, args->cfg, &options, frame, &schema);
     if (!code) code = learn_cfg(args, schema, frame->rows, &text);

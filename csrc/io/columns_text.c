@@ -33,7 +33,7 @@ size_t dn_columns_own_text(const columns_column *c, double value, char text[COLU
 
 size_t dn_columns_time_text(double seconds, int form, char text[COLUMNS_NUMBER]) {
     struct tm t;
-    time_t whole = (time_t)floor(seconds);
+    time_t whole = fabs(seconds) < 1e14 ? (time_t)floor(seconds) : 0;
     if (!(fabs(seconds) < 1e14) || !gmtime_r(&whole, &t)) return dn_number_write(seconds, text);
     int n = snprintf(text, COLUMNS_NUMBER, "%04d-%02d-%02d", t.tm_year + 1900, t.tm_mon + 1, t.tm_mday);
     if (form & 3)

@@ -793,10 +793,11 @@ typedef struct dn_draw_options {
 DN_API dn_status dn_net_draw_rows(dn_net *net, size_t n, const dn_draw_options *options, float *out, size_t *tried);
 
 /* Fill the gaps of rows x (rows, coded): out, which may be x, has what the network makes of the other cells in place of
- * NaN, numbers, 0 or 1, and codes; everything else stays. passes: how often a row is reconstructed from its cells and
- * the last reconstruction of its gaps; 0: the usual number. Gaps of columns of [condition] stay. DN_E_USAGE: the
- * network has no schema. */
-DN_API dn_status dn_net_impute(dn_net *net, const float *x, size_t rows, int passes, float *out);
+ * NaN, numbers, 0 or 1, and codes; everything else stays. rounds: how often the gaps of a row are drawn, given its
+ * cells and what the gaps were before; after the first quarter, of numbers the mean is taken, in the table's unit, of
+ * others the most probable value; 0: 32. The result depends on nothing else. Gaps of columns of [condition] stay.
+ * DN_E_USAGE: the network has no schema. */
+DN_API dn_status dn_net_impute(dn_net *net, const float *x, size_t rows, int rounds, float *out);
 /* What was filled, and what there was to say, in lines. */
 typedef struct dn_imputed {
     size_t rows, filled; /* rows of the table, cells that were filled */
@@ -805,7 +806,7 @@ typedef struct dn_imputed {
 } dn_imputed;
 /* The same for a file: its text, letter by letter, with the missing cells filled, is written to `output` (NULL or "-":
  * standard output). path and options as for dn_frame_load. */
-DN_API dn_status dn_net_impute_file(dn_net *net, const char *path, const dn_frame_options *options, int passes,
+DN_API dn_status dn_net_impute_file(dn_net *net, const char *path, const dn_frame_options *options, int rounds,
                                     const char *output, dn_imputed *out);
 
 /* ---- supervised learning: labels and targets ---- */

@@ -1068,15 +1068,15 @@ class Network:
         return made if out is not None else self._decoded(made, X)
 
     @_alone
-    def impute(self, X: Any, passes: int | None = None) -> Any:
+    def impute(self, X: Any, rounds: int | None = None) -> Any:
         """A table with its missing cells filled with what the network makes of the row's other cells, which stay as they are:
         a DataFrame of a DataFrame, of other tables a dict of arrays, of coded rows (rows, columns) with NaN coded rows.
 
-        passes: how often a row is reconstructed from its cells and the last reconstruction of its gaps; None: the usual number.
-        Needs a network that was trained on a table."""
+        rounds: how often gaps are drawn anew, given the row's cells and what the gaps were before, for the mean or the most
+        probable value; None: 32. Needs a network that was trained on a table."""
         if not self._knows_columns:
             raise errors.UsageError(f"{self.cfg}: only a network that was trained on a table fills its gaps")
-        turns = 0 if passes is None else whole("passes", passes, 1, 1 << 20)
+        turns = 0 if rounds is None else whole("rounds", rounds, 1, 1 << 20)
         self._rows = 0
         if is_table(X):
             return imputed(self, X, turns)

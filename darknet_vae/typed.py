@@ -71,13 +71,13 @@ def decoded(net: Network, x: Array, like: Any = None) -> Any:
     return made
 
 
-def imputed(net: Network, data: Any, passes: int) -> Any:
+def imputed(net: Network, data: Any, rounds: int) -> Any:
     """The table with its missing cells filled; the others stay as they are."""
     from .tables import Frame, _as_numpy, _Decoded, _take, _Types
 
     frame = data if isinstance(data, Frame) else Frame(data)
     x = coded(net, frame, "X")
-    check(lib.dn_net_impute(net._handle, pointer(x), len(x), passes, pointer(x)))
+    check(lib.dn_net_impute(net._handle, pointer(x), len(x), rounds, pointer(x)))
     schema = schema_of(net)
     assert schema is not None
     if frame.is_pandas:

@@ -48,14 +48,14 @@ static void file_columns(file_job *j, const dn_schema *schema) {
 }
 
 static dn_status file_run(file_job *j, frame_source *source, const char *name, const dn_frame_options *options,
-                          int passes, const char *output) {
+                          int rounds, const char *output) {
     const dn_schema *schema = dn_net_schema(j->net);
     DN_CHECK(schema, DN_E_USAGE, "%s: gaps are filled by a model of a table: this network has no columns",
              j->net->cfg->path);
     DN_TRY(dn_frame_read(&j->given, source, name, options));
     DN_TRY(dn_schema_table(schema, &j->given, name, &j->table));
     DN_TRY(file_warnings(j));
-    DN_TRY(dn_net_impute(j->net, j->table.values, j->table.rows, passes, j->table.values));
+    DN_TRY(dn_net_impute(j->net, j->table.values, j->table.rows, rounds, j->table.values));
     DN_TRY(dn_schema_decode(schema, j->table.values, j->table.rows, &j->made));
     file_columns(j, schema);
     j->out->rows = j->given.rows;
@@ -64,7 +64,7 @@ static dn_status file_run(file_job *j, frame_source *source, const char *name, c
     return DN_OK;
 }
 
-static dn_status impute_file(dn_net *net, const char *path, const dn_frame_options *options, int passes,
+static dn_status impute_file(dn_net *net, const char *path, const dn_frame_options *options, int rounds,
                              const char *output, dn_imputed *out) {
     static const dn_frame_options usual;
     const char *name = strcmp(path, "-") ? path : "standard input";
@@ -72,7 +72,7 @@ static dn_status impute_file(dn_net *net, const char *path, const dn_frame_optio
     frame_source *source;
     *out = (dn_imputed){0};
     DN_TRY(dn_frame_source_open(&source, path, name));
-    dn_status status = file_run(&j, source, name, options ? options : &usual, passes, output);
+    dn_status status = file_run(&j, source, name, options ? options : &usual, rounds, output);
     dn_frame_source_close(source);
     dn_frame_free(&j.given);
     dn_frame_free(&j.made);
@@ -81,7 +81,7 @@ static dn_status impute_file(dn_net *net, const char *path, const dn_frame_optio
     return status;
 }
 
-dn_status dn_net_impute_file(dn_net *net, const char *path, const dn_frame_options *options, int passes,
+dn_status dn_net_impute_file(dn_net *net, const char *path, const dn_frame_options *options, int rounds,
                              const char *output, dn_imputed *out) {
-    DN_EXCLUSIVE(net, impute_file(net, path, options, passes, output, out));
+    DN_EXCLUSIVE(net, impute_file(net, path, options, rounds, output, out));
 }

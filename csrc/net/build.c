@@ -228,8 +228,8 @@ static dn_status layer_parse_common(dn_layer *l, dn_section *s) {
     return DN_OK;
 }
 
-/* The sampling layer, or, if there are as many outputs as inputs or the outputs stand for the columns of the inputs, the
- * narrowest layer after which nothing reads what comes before it. */
+/* The sampling layer, or, if there are as many outputs as inputs or the outputs stand for the columns of the inputs,
+ * the narrowest layer after which nothing reads what comes before it. */
 static int net_find_latent(const dn_net *net) {
     int same = net->outputs == net->inputs || (net->columns && net->truths == net->inputs);
     if (net->sampling_layer >= 0 || !same) return net->sampling_layer;

@@ -367,6 +367,8 @@ def test_an_output_does_not_overwrite_what_is_read() -> None:
     failure([*train, "-save", "rows.csv"], 2, "-save rows.csv would overwrite rows.csv")
     failure([*train, "-save", "link.csv"], 2, "would overwrite rows.csv")
     failure([*train, "-save", "net.cfg"], 2, "would overwrite net.cfg")
+    failure([*train, "-save", "other.cfg"], 2, "-save other.cfg is the name of a cfg: weights are saved as F.weights")
+    assert not Path("other.cfg").exists()
     failure([*train, "-latents", "rows.csv"], 2, "would overwrite rows.csv")
     failure([*encode, "-o", "rows.csv"], 2, "would overwrite rows.csv")
     failure([*encode, "-o", "vae.weights"], 2, "would overwrite the weights")
@@ -555,3 +557,34 @@ def test_more_rows_than_memory_are_refused_before_anything_is_drawn() -> None:
     started = time.monotonic()
     failure([*MODULE, "sample", CFG, "-random", "-n", "2147483648"], 5, "out of memory for 2147483648 rows")
     assert time.monotonic() - started < 5
+
+
+def test_rows_that_a_loss_does_not_accept_name_their_file(tmp_path: Path) -> None:
+    text = "[net]\ninputs=4\nbatch=4\n[connected]\noutput=4\nactivation=linear\n[cost]\ntype=bernoulli\n"
+    Path("net.cfg").write_text(text)
+    Path("good.csv").write_text("0,1,1,0\n1,1,0,0\n")
+    Path("bytes.csv").write_text("0,1,1,0\n4,255,6,7\n")
+    says = "bytes.csv: x is 4 at row 2, column 1 (counted from 1), but the loss of net.cfg:7 [cost] wants 0 to 1"
+    for words in (["train", "net.cfg", "bytes.csv", "-epochs", "1"], ["train", "net.cfg", "good.csv", "-valid", "bytes.csv"],
+                  ["check", "net.cfg", "bytes.csv"], ["evaluate", "net.cfg", "bytes.csv", "-random"],
+                  ["score", "net.cfg", "bytes.csv", "-random"]):  # fmt: skip
+        done = run([*program("binary"), *words])
+        assert done.returncode == 2 and says in done.stderr, words
+    done = run([*program("binary"), "train", "net.cfg", "-", "-epochs", "1"], input=Path("bytes.csv").read_text())
+    assert done.returncode == 2 and "standard input: x is 4 at row 2, column 1" in done.stderr
+
+
+def test_a_model_file_in_a_pipe_says_why_it_is_not_read(tmp_path: Path) -> None:
+    text = "[net]\ninputs=4\nbatch=4\n[connected]\noutput=4\n[cost]\n"
+    Path("net.cfg").write_text(text)
+    Path("rows.csv").write_text("0,1,1,0\n")
+    dv.Network("net.cfg").save("m.safetensors")
+    binary = " ".join(program("binary"))
+    for command in (f"cat m.safetensors | {binary} predict - rows.csv", f"{binary} predict <(cat m.safetensors) rows.csv",
+                    f"{binary} predict net.cfg rows.csv -weights <(cat m.safetensors)", f"{binary} info <(cat m.safetensors)",
+                    f"{binary} predict m.safetensors m.safetensors"):  # fmt: skip
+        done = run(["bash", "-c", command])
+        assert done.returncode == 3, (command, done.stderr)
+        assert "is a model file: it stands in place of a cfg or weights, by its path, not through a pipe" in done.stderr
+    with pytest.raises(dv.errors.UsageError, match=r"other\.cfg is the name of a cfg"):
+        dv.Network("net.cfg").save("other.cfg")

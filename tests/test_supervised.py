@@ -360,3 +360,42 @@ def test_a_class_may_be_without_rows_when_labels_are_numbers_from_0(kind: str) -
         Path("net.cfg").write_text("[net]\ninputs=2\n[connected]\noutput=10\n[softmax]\n")
         done = run([*words, "train", "net.cfg", "few.csv", "-label-column", "2", "-epochs", "1", "-quiet"])
         assert done.returncode == 2 and "10 labels are wanted" in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["binary", "python"])
+def test_labels_of_a_table_become_codes_where_the_loss_takes_codes(kind: str) -> None:
+    rows = ["a,b,c,kind", *(f"{i % 5},{i % 3},{i % 7},{('red', 'blue', 'green')[i % 3]}" for i in range(30))]
+    Path("t.csv").write_text("\n".join(rows) + "\n")
+    text = "[net]\nbatch=8\ninputs=3\nlabel_column=kind\n[connected]\noutput=3\nactivation=linear\n[cost]\ntype=categorical\n"
+    Path("codes.cfg").write_text(text + "classes=3\n")
+    Path("hot.cfg").write_text(text)
+    outcomes = []
+    for name in ("codes", "hot"):
+        words = [
+            *program(kind),
+            "train",
+            f"{name}.cfg",
+            "t.csv",
+            "-epochs",
+            "3",
+            "-save",
+            f"{name}.safetensors",
+            "-quiet",
+            "-json",
+        ]
+        trained = run(words)
+        assert trained.returncode == 0, trained.stderr
+        evaluated = run([*program(kind), "evaluate", f"{name}.safetensors", "t.csv", "-json"])
+        predicted = run([*program(kind), "predict", f"{name}.safetensors", "t.csv", "-labels"])
+        assert predicted.stdout.split("\n")[0].split(",")[0] in ("red", "blue", "green")
+        found = json.loads(evaluated.stdout)
+        outcomes.append((json.loads(trained.stdout)["loss"], found["loss"], found["accuracy"], predicted.stdout))
+    for codes, hot in zip(*outcomes, strict=True):
+        assert codes == (hot if isinstance(hot, str) else pytest.approx(hot, rel=1e-6))
+    Path("codes.cfg").write_text(text.replace("output=3", "output=4") + "classes=4\n")
+    failed = run([*program(kind), "train", "codes.cfg", "t.csv", "-epochs", "1"])
+    assert failed.returncode == 2
+    assert (
+        "t.csv: 3 different labels (blue, green, red), but the network's loss is over 4 classes: 4 labels are wanted"
+        in failed.stderr
+    )

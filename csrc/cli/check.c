@@ -66,7 +66,7 @@ static int check_rows(const cli_args *args, const dn_net *net, dn_table *table, 
     int code = cli_table(args, net, args->data, 0, table);
     if (!code && cli_own_truth(args, net)) code = cli_truth(args, net, args->data, table, &classes, truth);
     dn_classes_free(&classes);
-    return code;
+    return code ? code : cli_rows_fit(args, net, args->data, table, *truth);
 }
 
 int cli_check_network(const cli_args *args) {

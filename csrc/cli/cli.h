@@ -235,6 +235,8 @@ int cli_network(cli_args *args, dn_net **net);
 int cli_network_text(cli_args *args, const char *text, dn_net **net);
 /* Read a table of rows for the network, or of latent vectors. */
 int cli_table(const cli_args *args, const dn_net *net, const char *path, int latents, dn_table *table);
+/* Can the network be trained and evaluated with these rows? Messages name the file. */
+int cli_rows_fit(const cli_args *args, const dn_net *net, const char *path, const dn_table *table, const float *truth);
 /* A table's features and truth as the library takes them; truth NULL: it has none. */
 dn_rows cli_rows(const dn_table *table, const float *truth);
 /* Allocate (rows, width) numbers, to be freed; NULL after printing an error. */

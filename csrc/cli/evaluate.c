@@ -176,6 +176,7 @@ int cli_evaluate(const cli_args *args) {
     int code = cli_begin(&j, args), own_truth = !code && cli_own_truth(args, j.net);
     if (!code) code = cli_table(&j.args, j.net, args->data, 0, &j.table);
     if (!code && own_truth) code = cli_truth(&j.args, j.net, args->data, &j.table, &j.classes, &j.truth);
+    if (!code) code = cli_rows_fit(&j.args, j.net, args->data, &j.table, j.truth);
     if (!code && args->holdout > 0) code = evaluate_held_out(&j);
     dn_rows rows = cli_rows(&j.table, j.truth);
     if (!code) code = cli_check(args, dn_net_evaluation(j.net, &rows, &options, &e));

@@ -170,6 +170,8 @@ int cli_writable(const cli_args *args, const char *option, const char *path) {
     for (int i = again; i < 4; i++) /* a model that is trained further may take its own place */
         if (inputs[i] && !access(path, F_OK) && cli_same_file(path, inputs[i]))
             return cli_usage(args, "-%s %s would overwrite %s, which is read", option, path, inputs[i]);
+    if (!strcmp(option, "save") && is_cfg(path))
+        return cli_usage(args, "-save %s is the name of a cfg: weights are saved as F.weights, or F.safetensors", path);
     if (strcmp(option, "save") && args->weights && cli_same_file(path, args->weights))
         return cli_usage(args, "-%s %s would overwrite the weights, which are read", option, path);
     return cli_check(args, dn_writable(path));

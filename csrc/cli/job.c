@@ -112,6 +112,11 @@ dn_rows cli_rows(const dn_table *table, const float *truth) {
     return (dn_rows){.n = table->rows, .x = table->values, .truth = truth};
 }
 
+int cli_rows_fit(const cli_args *args, const dn_net *net, const char *path, const dn_table *table, const float *truth) {
+    dn_rows rows = cli_rows(table, truth);
+    return cli_check(args, dn_net_check_rows(net, &rows, strcmp(path, "-") ? path : "standard input"));
+}
+
 float *cli_floats(const cli_args *args, size_t rows, size_t width) {
     size_t bytes;
     /* Systems that overcommit memory kill the program once it is used. */

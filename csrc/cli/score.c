@@ -237,6 +237,7 @@ int cli_score(const cli_args *args) {
         code = cli_truth(&j.job.args, j.job.net, args->data, &j.job.table, &j.job.classes, &j.job.truth);
     j.width = (size_t)j.job.info.truths;
     j.top = (size_t)args->top < j.width ? (size_t)args->top : j.width;
+    if (!code) code = cli_rows_fit(&j.job.args, j.job.net, args->data, &j.job.table, j.job.truth);
     if (!code) code = score_names(&j);
     if (!code) code = score_rows(&j);
     if (!code && args->quantile > 0) code = score_threshold(&j);

@@ -104,9 +104,11 @@ static int train_data(train_job *j) {
                : !j->frame.rows ? cli_coded(args, j->net, args->data, &j->table, &j->frame)
                                 : cli_coded_frame(args, j->net, args->data, &j->table, &j->frame);
     if (!code && j->own_truth) code = cli_truth(args, j->net, args->data, &j->table, &j->classes, &j->truth);
+    if (!code) code = cli_rows_fit(args, j->net, args->data, &j->table, j->truth);
     if (code || !args->valid) return code;
     code = cli_table(args, j->net, args->valid, 0, &j->valid);
     if (!code && j->own_truth) code = cli_truth(args, j->net, args->valid, &j->valid, &j->classes, &j->valid_truth);
+    if (!code) code = cli_rows_fit(args, j->net, args->valid, &j->valid, j->valid_truth);
     return code;
 }
 

@@ -1,6 +1,7 @@
 /* The text of a table, window by window. A quote opens a cell only at the cell's beginning; line ends in quotes belong
  * to the cell, so windows and their parts end at other line ends. */
 #include "io/csv.h"
+#include "io/safetensors.h"
 #include <stdio.h>
 
 enum { WINDOW = 1 << 21, WAIT_MS = 50 };
@@ -232,6 +233,8 @@ static const char *csv_wide(const char *text, size_t size) {
 
 dn_status dn_csv_content(const char *path, const char *text, size_t size) {
     const char *wide = csv_wide(text, size);
+    DN_CHECK(!dn_st_looks_like_one(text, size), DN_E_FORMAT,
+             "%s: is a model file: it stands in place of a cfg or weights, by its path, not through a pipe", path);
     DN_CHECK(!wide, DN_E_FORMAT, "%s: is %s text: save it as UTF-8 (iconv -f %s -t UTF-8)", path, wide, wide);
     if (size >= 4 && (!memcmp(text, "PK\3\4", 4) || !memcmp(text, "PK\5\6", 4)))
         return dn_fail(DN_E_FORMAT, "%s: %s", path, csv_zip(text, size));

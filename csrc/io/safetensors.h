@@ -8,6 +8,7 @@
 #ifndef DN_SAFETENSORS_H
 #define DN_SAFETENSORS_H
 #include "base/status.h"
+#include <string.h>
 
 enum {
     DN_ST_FORMAT = 1,        /* the format that is written, and the newest that is read */
@@ -45,6 +46,13 @@ dn_status dn_st_open(dn_st **out, const char *path);
 /* The same from `size` bytes, which are borrowed until it is closed; messages call them `label`. */
 dn_status dn_st_from_bytes(dn_st **out, const void *bytes, size_t size, const char *label);
 void dn_st_close(dn_st *file);
+/* Do the first bytes of a file look like this layout? Neither a cfg nor a weights file does. */
+static inline int dn_st_looks_like_one(const char *bytes, size_t size) {
+    uint64_t length;
+    if (size <= sizeof length || bytes[sizeof length] != '{') return 0;
+    memcpy(&length, bytes, sizeof length);
+    return length <= DN_ST_HEADER;
+}
 
 const char *dn_st_label(const dn_st *file);
 int dn_st_ours(const dn_st *file);                                   /* it has keys of ours, so its checksum is right */

@@ -3,6 +3,7 @@
  * of contents, so sizes are checked against the network before anything is overwritten. */
 #include "base/sys.h"
 #include "io/csv.h"
+#include "io/safetensors.h"
 #include "net/network.h"
 #include <stdio.h>
 #include <string.h>
@@ -87,6 +88,9 @@ static dn_status weights_save(const dn_net *net, const char *path, int cutoff) {
 }
 
 dn_status dn_net_save_range(const dn_net *net, const char *path, int cutoff) {
+    size_t n = strlen(path);
+    DN_CHECK(n <= 4 || strcmp(path + n - 4, ".cfg"), DN_E_USAGE,
+             "%s is the name of a cfg: weights are saved as F.weights, a whole network as F.safetensors", path);
     if (!dn_is_model_name(path)) DN_EXCLUSIVE(net, weights_save(net, path, cutoff));
     DN_CHECK(cutoff < 0, DN_E_USAGE, "%s: a model file has all layers; only a weights file can end before layer %d",
              path, cutoff);
@@ -153,7 +157,8 @@ static dn_status weights_read_header(weights_header *h, const char *path, const 
     const int32_t *v = h->version;
     int wide = (int64_t)v[0] * 10 + v[1] >= 2 && v[0] < 1000 && v[1] < 1000;
     h->bytes = wide ? 20 : 16;
-    if (v[0] < 0 || v[0] > MAX_VERSION) DN_TRY(dn_csv_content(path, data, size)); /* says what it is */
+    int other = v[0] < 0 || v[0] > MAX_VERSION || dn_st_looks_like_one(data, size);
+    if (other) DN_TRY(dn_csv_content(path, data, size)); /* says what it is */
     DN_CHECK(v[0] >= 0 && v[0] <= MAX_VERSION && v[1] >= 0 && v[1] <= MAX_VERSION, DN_E_FORMAT,
              "%s: no weights file: it begins with %d and %d, which are no version", path, v[0], v[1]);
     DN_CHECK(size >= h->bytes, DN_E_FORMAT, "%s: %zu bytes are too short for the header of a weights file", path, size);

@@ -190,13 +190,20 @@ static dn_status classes_fill(const dn_classes *classes, const label *sorted, co
     return DN_OK;
 }
 
-dn_status dn_classes_one_hot(const dn_classes *classes, const char *labels, size_t rows, int width, float *truth) {
+/* Of `wanted` classes; width 1: their numbers. */
+static dn_status classes_truth(const dn_classes *classes, const char *labels, size_t rows, int wanted, int width,
+                               float *truth) {
     char some[160] = "";
-    if (classes->n != (width == 1 ? 2 : width)) {
+    int codes = width == 1 && wanted > 2;
+    if (classes->n != wanted) {
         classes_some(classes, some, sizeof some);
         return dn_fail(DN_E_USAGE,
-                       "%d different labels (%s), but the network's loss is over %d value%s: %d labels are wanted",
-                       classes->n, some, width, width == 1 ? "" : "s", width == 1 ? 2 : width);
+                       "%d different labels (%s), but the network's loss is over %d %s%s: %d labels are wanted",
+                       classes->n, some, codes ? wanted : width, codes ? "class" : "value",
+                       codes        ? "es"
+                       : width == 1 ? ""
+                                    : "s",
+                       wanted);
     }
     label *sorted;
     DN_TRY(labels_sorted(classes->names, (size_t)classes->n, &sorted));
@@ -205,8 +212,15 @@ dn_status dn_classes_one_hot(const dn_classes *classes, const char *labels, size
     return status;
 }
 
+dn_status dn_classes_one_hot(const dn_classes *classes, const char *labels, size_t rows, int width, float *truth) {
+    return classes_truth(classes, labels, rows, width == 1 ? 2 : width, width, truth);
+}
+
+/* A single column of truth that holds the number of a class. */
+static int net_has_code(const dn_net *net) { return net->truth_kind == DN_TRUTH_CODES && net->truths == 1; }
+
 static dn_status net_pick(const dn_net *net, const float *outputs, size_t rows, int32_t *picked) {
-    DN_CHECK(net->truths == net->outputs && net->truth_kind >= DN_TRUTH_BINARY, DN_E_USAGE,
+    DN_CHECK(net_has_code(net) || (net->truths == net->outputs && net->truth_kind >= DN_TRUTH_BINARY), DN_E_USAGE,
              "%s: no labels to predict: its loss is not over classes", net->cfg->path);
     for (size_t r = 0; r < rows; r++) {
         const float *row = outputs + r * (size_t)net->outputs;
@@ -225,7 +239,8 @@ static dn_status net_truth(const dn_net *net, const dn_table *t, const char *pat
         memcpy(truth, t->truth, t->rows * t->truths * sizeof *truth);
         return DN_OK;
     }
-    int labels_fit = net->truth_kind == DN_TRUTH_BINARY || net->truth_kind == DN_TRUTH_CLASSES;
+    int labels_fit = net->truth_kind == DN_TRUTH_BINARY || net->truth_kind == DN_TRUTH_CLASSES || net_has_code(net);
+    int wanted = net_has_code(net) ? net->outputs : net->truths == 1 ? 2 : net->truths;
     DN_CHECK(t->labels && labels_fit, DN_E_USAGE,
              "%s: no truth: the loss of %s is over %d value%s per row, so name the %starget columns (-target)", path,
              cfg, net->truths, net->truths == 1 ? "" : "s",
@@ -233,9 +248,9 @@ static dn_status net_truth(const dn_net *net, const dn_table *t, const char *pat
     dn_status status = DN_OK;
     if (!classes->n) {
         status = dn_classes_find(classes, t->labels, t->rows);
-        if (status == DN_OK) status = classes_count(classes, net->truths == 1 ? 2 : net->truths);
+        if (status == DN_OK) status = classes_count(classes, wanted);
     }
-    if (status == DN_OK) status = dn_classes_one_hot(classes, t->labels, t->rows, net->truths, truth);
+    if (status == DN_OK) status = classes_truth(classes, t->labels, t->rows, wanted, net->truths, truth);
     return status == DN_OK ? DN_OK : dn_fail_prefix(status, "%s: ", path);
 }
 

@@ -114,6 +114,16 @@ dn_status dn_job_check(const dn_net *net, const char *prefix, const dn_rows *row
     return dn_check_truth(net, &(dn_part_of){name, rows->truth, rows->n, (size_t)net->truths, at}, 1);
 }
 
+static dn_status job_check_rows(const dn_net *net, const dn_rows *rows, const char *path) {
+    DN_TRY(dn_job_need_truth(net, rows));
+    dn_status status = dn_job_check(net, "", rows, 0);
+    return status == DN_OK ? DN_OK : dn_fail_prefix(status, "%s: ", path);
+}
+
+dn_status dn_net_check_rows(const dn_net *net, const dn_rows *rows, const char *path) {
+    DN_EXCLUSIVE(net, job_check_rows(net, rows, path));
+}
+
 dn_status dn_job_pass(dn_plan *plan, const dn_pass *pass) {
     dn_plan_reset(plan);
     dn_net_use_results(plan->net, 1);

@@ -289,20 +289,12 @@ int dn_is_model_name(const char *path) {
     return n > m && !strcmp(path + n - m, suffix);
 }
 
-/* Do the first bytes of a file look like this layout? Neither a cfg nor a weights file does. */
-static int looks_like_one(const char *bytes, size_t size) {
-    uint64_t length;
-    if (size <= sizeof length || bytes[sizeof length] != '{') return 0;
-    memcpy(&length, bytes, sizeof length);
-    return length <= DN_ST_HEADER;
-}
-
 int dn_is_model_file(const char *path) {
     char *bytes;
     size_t size, whole;
     if (dn_is_model_name(path)) return 1;
     if (!dn_file_is_regular(path) || dn_file_read_part(path, 16, &bytes, &size, &whole) != DN_OK) return 0;
-    int is = looks_like_one(bytes, size);
+    int is = dn_st_looks_like_one(bytes, size);
     dn_free(bytes);
     return is;
 }

@@ -834,8 +834,8 @@ DN_API dn_status dn_classes_one_hot(const dn_classes *classes, const char *label
 DN_API dn_status dn_net_pick(const dn_net *net, const float *outputs, size_t rows, int32_t *picked);
 /* The default file for a training's weights: "vae.weights", or for supervised training the cfg's name + ".weights". */
 DN_API size_t dn_net_weights_name(const dn_net *net, int supervised, char *text, size_t size);
-/* What the network learns from a table: its targets, or its labels, as one-hot rows or, where the loss is over codes, as
- * the numbers of their classes. Fills truth (rows, truths of the network). classes->n = 0: they are found in the
+/* What the network learns from a table: its targets, or its labels, as one-hot rows or, where the loss is over codes,
+ * as the numbers of their classes. Fills truth (rows, truths of the network). classes->n = 0: they are found in the
  * labels. Messages call the table `path`. */
 DN_API dn_status dn_net_truth(const dn_net *net, const dn_table *table, const char *path, dn_classes *classes,
                               float *truth);

@@ -732,3 +732,21 @@ def test_start_at_means_needs_biases(layers: str, says: str, network: Build) -> 
     with pytest.raises(dv.errors.FormatError, match=r"net.cfg:\d+: ") as raised:
         network(f"[net]\ninputs=6\n{layers}start=means\n")
     assert says in str(raised.value)
+
+
+def test_inspect_shows_the_losses(network: Build) -> None:
+    network(body(9) + "[cost]\ntype=negative_binomial\ncolumns=0-2\n[cost]\ntype=gaussian\nsigma=value\n")
+    shown = [line.split() for line in run([*program("binary"), "inspect", "net.cfg"]).stdout.splitlines()]
+    assert [line[1:3] for line in shown if line[1] == "cost"] == [["cost", "negative_binomial"], ["cost", "gaussian"]]
+    layers = json.loads(run([*program("binary"), "inspect", "net.cfg", "-json"]).stdout)["layers"]
+    assert [layer.get("loss") for layer in layers] == [None, None, "negative_binomial", "gaussian"]
+    assert dv.Network("net.cfg").describe()["layers"] == layers
+
+
+def test_one_row_is_no_diagnosis_and_one_row(network: Build) -> None:
+    """Nothing varies over a single row, so that no unit is active says nothing."""
+    net = network(vae([HEADS["gaussian"]]))
+    np.savetxt("one.csv", rows_of([HEADS["gaussian"]], 1), delimiter=",")
+    shown = run([*program("binary"), "evaluate", "net.cfg", "one.csv", "-latent", "-random", "-no-header"])
+    assert shown.returncode == 0 and "collapsed" not in shown.stdout and "active_units 0" in shown.stdout
+    assert "agree with 1 row on" in net.check(rows_of([HEADS["gaussian"]], 1)).summary

@@ -238,9 +238,9 @@ static void checks_summarise(const dn_checker *c) {
     else
         snprintf(
             checks->summary, sizeof checks->summary,
-            "%s: all %d comparisons agree with %zu rows on %s; the closest to its tolerance is %s (%.1e of %.0e)%s%s",
-            c->net->cfg->path, compared, c->rows.n, dn_net_device(c->net), where, worst->error, worst->tolerance, rest,
-            below);
+            "%s: all %d comparisons agree with %zu row%s on %s; the closest to its tolerance is %s (%.1e of %.0e)%s%s",
+            c->net->cfg->path, compared, c->rows.n, c->rows.n == 1 ? "" : "s", dn_net_device(c->net), where,
+            worst->error, worst->tolerance, rest, below);
 }
 
 /* ---- from the beginning to the end ---- */

@@ -195,6 +195,7 @@ static void evaluation_say(dn_evaluation *out, const char *format, ...) {
 static void evaluation_diagnosis(const evaluation *e) {
     dn_evaluation *out = e->out;
     size_t units = e->posterior.units, active = units ? (size_t)dn_report_get(&out->measures, "active_units") : 0;
+    if (e->rows->n < 2) return; /* variances over the rows, and the columns' means, say nothing */
     double mse = dn_report_get(&out->baselines, "network_mse"), mean = dn_report_get(&out->baselines, "mean_mse");
     if (units && !active)
         evaluation_say(out, "no latent unit is active: the posterior has collapsed; a warm-up of beta (beta_warmup) "

@@ -26,6 +26,11 @@ static void table_shape(char *text, size_t size, int height, int width, int chan
         snprintf(text, size, "%d", values);
 }
 
+/* What a [cost] computes; NULL: the layer is none. */
+static const char *table_loss(const dn_net *net, int layer, const char *type) {
+    return strcmp(type, "cost") ? NULL : dn_cfg_string(&net->cfg->sections[layer + 1], "type", "sse");
+}
+
 size_t dn_net_table(const dn_net *net, char *text, size_t size) {
     table_text t = {text, text ? size : 0, 0};
     dn_net_info info;
@@ -38,6 +43,11 @@ size_t dn_net_table(const dn_net *net, char *text, size_t size) {
         if (dn_layer_info_get(net, i, &l) != DN_OK) continue;
         table_shape(in, sizeof in, l.height, l.width, l.channels, l.inputs);
         table_shape(out, sizeof out, l.out_height, l.out_width, l.out_channels, l.outputs);
+        const char *loss = table_loss(net, i, l.type);
+        if (loss) { /* in place of filters and sizes */
+            table_add(&t, "%5d  %-16s %20.20s  %-18s -> %-18s\n", i, l.type, loss, in, out);
+            continue;
+        }
         if (l.filters) snprintf(filters, sizeof filters, "%d", l.filters);
         if (l.size) snprintf(window, sizeof window, "%d x %d / %d", l.size, l.size, l.stride);
         if (l.n_params) snprintf(params, sizeof params, "%zu", l.n_params);
@@ -83,6 +93,8 @@ size_t dn_net_json(const dn_net *net, char *text, size_t size) {
         if (dn_layer_info_get(net, i, &l) != DN_OK) continue;
         table_add(&t, "%s\n  {\"index\": %d, \"type\": \"%s\", \"name\": ", i ? "," : "", i, l.type);
         json_string(&t, l.name);
+        const char *loss = table_loss(net, i, l.type);
+        if (loss) table_add(&t, ", \"loss\": "), json_string(&t, loss);
         json_shape(&t, "input", l.height, l.width, l.channels, l.inputs);
         json_shape(&t, "output", l.out_height, l.out_width, l.out_channels, l.outputs);
         table_add(&t,

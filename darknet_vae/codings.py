@@ -38,6 +38,9 @@ class Scaling:
             warnings.simplefilter("ignore", RuntimeWarning)  # of columns without a value
             gaps = bool(np.isnan(X).any())
             spread = (np.nanstd if gaps else np.std)(X, axis=0, dtype=np.float64)
+            if np.isinf(spread).any():  # the squares overflow
+                most = np.nanmax(np.abs(X), axis=0)
+                spread = np.where(np.isinf(spread), np.nanstd(X / np.where(most > 0, most, 1), axis=0) * most, spread)
             if kind == "robust":
                 low, middle, high = (np.nanpercentile if gaps else np.percentile)(X, [25, 50, 75], axis=0)
                 self.centre = np.asarray(middle, np.float64)
@@ -51,7 +54,8 @@ class Scaling:
 
     def rows(self, X: Matrix) -> tuple[Array, Array | None]:
         """The network's rows, missing cells at the centre, and the truth if that is another: with NaN where cells are missing."""
-        wide = (X - self.centre) / self.scale
+        with np.errstate(over="ignore"):
+            wide = (X - self.centre) / self.scale
         x = np.ascontiguousarray(np.clip(wide, -self.cut, self.cut, out=wide), np.float32)
         gone = np.isnan(x)
         return (np.where(gone, np.float32(0), x), x) if gone.any() else (x, None)

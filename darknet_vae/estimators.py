@@ -211,9 +211,13 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         """A table, as it is; the columns of a matrix get the names of those of `fit`."""
         if library_of(X) is None:
             X = self._matrix(X, reset, gaps)
-            names = getattr(self, "feature_names_in_", None)
-            return dict(zip([f"x{i}" for i in range(X.shape[1])] if names is None else names, X.T, strict=True))
+            return dict(zip((column.name for column in cast(Columns, self._coding).schema.columns), X.T, strict=True))
+        names = [str(name) for name in (X.column_names if hasattr(X, "column_names") else X.columns)]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"X has two columns with the name {twice!r}")
         validate_data(self, X, reset=reset, skip_check_array=True)
+        if not len(X):
+            raise ValueError(f"Found a table with 0 rows, and {type(self).__name__} needs one at least")
         if self.missing is False and not gaps and (column := first_gap(X)) is not None:
             raise ValueError(f"Input X contains NaN, in column {column!r}; {type(self).__name__}(missing=True) accepts it.")
         return X
@@ -221,7 +225,12 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     def _matrix(self, X: Any, reset: bool = False, gaps: bool | None = None) -> Matrix:
         """X as numbers (rows, columns) of float32 or float64."""
         table = library_of(X) is not None
-        X = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite=False)
+        try:
+            X = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite=False)
+        except ValueError as reason:
+            if "could not convert string" in str(reason):
+                raise ValueError(f"{reason}: an array is a matrix of numbers; a data frame may have words in it") from None
+            raise
         accepted = (table if self.missing == "auto" else bool(self.missing)) if gaps is None else gaps
         wrong = np.isinf(X) if accepted else ~np.isfinite(X)
         if wrong.any():
@@ -322,12 +331,14 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         network = None if self.cfg is None else self._given()
         table = self._is_table(X) if network is None else network.layers[0].type == "columns"
         X = self._table(X, reset=True) if table else self._matrix(X, reset=True)
-        rows = len(X) if not table else Frame(X).rows
+        rows = len(next(iter(X.values())) if isinstance(X, dict) else X)
         held_rows = math.floor(rows * held)
         if held and not held_rows:
             raise ValueError(f"early_stopping: validation_fraction={held} of {rows} rows is less than one row")
         if table:
-            self._coding: Scaling | Columns = self._columns(X, network)
+            frame = Frame(X)
+            self._coding: Scaling | Columns = self._columns(X, frame, network)
+            X = frame
         else:
             scaling, divisor = self.scaling, 1.0
             if scaling == "auto" and network is not None:
@@ -345,14 +356,14 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         self.network_, self.history_ = network, History()
         return X, held_rows
 
-    def _columns(self, X: Any, network: Network | None) -> Columns:
+    def _columns(self, X: Any, frame: Frame, network: Network | None) -> Columns:
         if network is not None:
             from .typed import learn
 
-            learn(network, Frame(X))
+            learn(network, frame)
             return Columns(cast(Schema, network.schema), X)
         numbers_ = "*" if self._numbers_are_a_matrix else None
-        return Columns(Schema.learn(X, as_number=numbers_, coding=self._of_tables.scaling), X)
+        return Columns(Schema.learn(frame, as_number=numbers_, coding=self._of_tables.scaling), X)
 
     def _fit(self, X: Any, X_valid: Any) -> Any:
         """Train, and return X as it is read."""

@@ -358,9 +358,9 @@ def test_gaps_of_a_table_are_filled_and_other_cells_stay(fitted: Any) -> None:
 
 def test_columns_that_are_missing_or_new_words(fitted: Any) -> None:
     frame = table()
-    with pytest.raises(ValueError, match="unseen at fit time:\n- sum"):
+    with pytest.raises(ValueError, match=r"unseen at fit time:\n- sum"):
         fitted.transform(frame.rename(columns={"amount": "sum"}))
-    with pytest.raises(ValueError, match="yet now missing:\n- amount"):
+    with pytest.raises(ValueError, match=r"yet now missing:\n- amount"):
         fitted.transform(frame.drop(columns="amount"))
     frame["word"] = "perhaps"
     with pytest.warns(UserWarning, match="perhaps"):
@@ -369,6 +369,31 @@ def test_columns_that_are_missing_or_new_words(fitted: Any) -> None:
         dv.VAE(missing=False).fit(table())
     with pytest.raises(ValueError, match="likelihood='gaussian' is for numbers"):
         dv.VAE(likelihood="gaussian").fit(table())
+
+
+@pytest.mark.filterwarnings("ignore:no column has different values")
+def test_tables_that_cannot_be_learned_are_refused(fitted: Any) -> None:
+    pd = pytest.importorskip("pandas")
+    frame = table(60)
+    for wrong, message in (
+        (pd.concat([frame, frame[["count"]]], axis=1), "two columns with the name 'count'"),
+        (frame[:0], "0 rows"),
+        (pd.DataFrame({"a": [1, 1, 1], "b": ["x"] * 3}), "no column of this table says anything"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            dv.VAE(**QUICK).fit(wrong)
+    with pytest.raises(ValueError, match="0 rows"):
+        fitted.transform(frame[:0])
+    with pytest.raises(ValueError, match="a data frame may have words in it"):
+        dv.VAE(**QUICK).fit(np.array([["a", "b"], ["c", "d"]]))
+    with pytest.raises(TypeError, match="Sparse"):
+        dv.VAE(**QUICK).fit(pytest.importorskip("scipy.sparse").csr_matrix(np.eye(5)))
+
+
+def test_numbers_of_any_size_are_scaled() -> None:
+    X = np.random.default_rng(0).normal(size=(200, 4)) * [1e300, 1e-300, 1, 0] + [0, 0, 1e9, 7]
+    for kind in (dv.VAE, dv.Autoencoder, dv.VAEDetector):
+        assert np.isfinite(kind(**QUICK).fit(X).score_samples(X)).all()
 
 
 def test_a_table_is_a_table_in_every_library(fitted: Any) -> None:
@@ -404,6 +429,7 @@ def test_a_detector_reads_tables_and_numbers_in_them_as_a_matrix(X: np.ndarray) 
     assert np.isfinite(dv.VAEDetector(**QUICK).fit(numbers).score_samples(numbers)).all()
 
 
+@pytest.mark.filterwarnings("ignore:.*(warm-up|beta of)")
 def test_tables_with_the_rest(fitted: Any, tmp_path: Path) -> None:
     frame = table()
     copy = pickle.loads(pickle.dumps(fitted))

@@ -46,6 +46,7 @@ _COSTS = {
     "laplace": f"type=laplace\nsigma=column\n{_FAST}",
     "student_t": f"type=student_t\nsigma=column\n{_FAST}",
     "columns": f"type=columns\nsigma=column\n{_FAST}",
+    "columns_student_t": f"type=columns\nnumbers=student_t\nsigma=column\n{_FAST}",
     "bernoulli": "type=bernoulli",
     "sse": "type=sse",
     "known_sse": f"type=gaussian\nsigma={math.sqrt(0.5):.9g}",  # the same up to a constant, and takes missing values
@@ -132,7 +133,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         "activation": [str, None],
         "prior": [StrOptions({"normal", "mixture"}), None],
         "beta": [Interval(numbers.Real, 0, None, closed="left"), None],
-        "likelihood": [StrOptions(set(_COSTS) - {"known_sse", "columns"}), None],
+        "likelihood": [StrOptions({*_CONTINUOUS, "bernoulli", "sse"}), None],
         "scaling": [StrOptions({"auto", "standard", "robust"}), None],
         "batch_size": [Interval(numbers.Integral, 1, None, closed="left"), None],
         "learning_rate": [Interval(numbers.Real, 0, None, closed="neither"), None],
@@ -717,7 +718,7 @@ class VAEDetector(OutlierMixin, _Estimator):  # type: ignore[misc]
         hidden=(64, 32), activation="tanh", latents=1.0, most_latents=32, beta=0.5, likelihood="student_t", scaling="robust",
         learning_rate=1e-3, cosine=False, warmup=0.0, batch=(64, 64), epochs=50, updates=(150, 150, 6000), draws=4,
     )  # fmt: skip
-    _of_tables = replace(_of_matrices, likelihood="columns")
+    _of_tables = replace(_of_matrices, likelihood="columns_student_t")
     _numbers_are_a_matrix = True
     _parameter_constraints = {  # noqa: RUF012
         **_Estimator._parameter_constraints,

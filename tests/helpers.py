@@ -80,6 +80,15 @@ def made(target: str, file: str, *variables: str, folder: str = BUILD) -> str:
     return os.path.join(folder, file)
 
 
+def real_table(name: str) -> Path:
+    """One of the tables of mixed columns that DARKNET_VAE_TABLES names the folder of, or the folder above; skips without."""
+    folder = Path(os.environ.get("DARKNET_VAE_TABLES") or os.devnull)
+    if not folder.is_dir():
+        pytest.skip("DARKNET_VAE_TABLES does not name the folder of real tables")
+    path = folder / f"{name}.csv"
+    return path if path.exists() else folder / "tables" / f"{name}.csv"
+
+
 def emulated_plugin() -> str:
     """The CUDA plugin whose kernels run on the CPU (tests/cuda_emulation)."""
     return made("emulated", "libdarknet_cuda_emulated.so")

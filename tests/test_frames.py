@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from frames import Frame, load
+from helpers import real_table
 
 from darknet_vae import errors
 from darknet_vae._lib import check, ffi, lib
@@ -62,10 +63,7 @@ def test_a_mixed_table_has_typed_columns() -> None:
 
 @pytest.mark.parametrize("name", TABLES)
 def test_a_real_table_comes_back_as_it_was(name: str) -> None:
-    folder = os.environ.get("DARKNET_VAE_TABLES")
-    if not folder:
-        pytest.skip("DARKNET_VAE_TABLES does not name the folder of real tables")
-    path = Path(folder) / f"{name}.csv"
+    path = real_table(name)
     load(path, save="out.csv")
     assert Path("out.csv").read_text() == path.read_text()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import pickle
 import subprocess
 import warnings
@@ -14,21 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import BINARY
+from helpers import BINARY, real_table
 from test_kernels import c_test
 
 import darknet_vae as dv
 from darknet_vae.tables import Column, Frame, Schema
 
 MIXED = ["HMDA", "attrition", "credit_data", "diamonds", "penguins", "wa_churn"]
-
-
-def mixed(name: str) -> Path:
-    folder = os.environ.get("DARKNET_VAE_TABLES")
-    if not folder:
-        pytest.skip("DARKNET_VAE_TABLES does not name the folder of real tables")
-    path = Path(folder) / f"{name}.csv"
-    return path if path.exists() else Path(folder) / "tables" / f"{name}.csv"
 
 
 def learn(table: Any, **options: Any) -> Schema:
@@ -459,8 +450,8 @@ def test_probabilities_and_codes_between_come_back_as_the_nearest() -> None:
 
 @pytest.mark.parametrize("name", MIXED)
 def test_real_tables_come_back(name: str) -> None:
-    schema = learn(mixed(name))
-    frame = Frame(mixed(name))
+    schema = learn(real_table(name))
+    frame = Frame(real_table(name))
     x = schema.code(frame)
     assert x.shape == (frame.rows, len(schema.coded)) and len(schema.coded) == len(frame.names)
     again = schema.decode(x)
@@ -489,7 +480,7 @@ def exact(frame: Frame) -> dict[str, np.ndarray]:
 
 
 def test_the_penguins_are_what_they_are() -> None:
-    schema = learn(mixed("penguins"))
+    schema = learn(real_table("penguins"))
     assert {c.name: c.kind for c in schema.columns} == {
         "species": "category", "island": "category", "bill_length_mm": "number", "bill_depth_mm": "number",
         "flipper_length_mm": "number", "body_mass_g": "number", "sex": "yes_no", "year": "category",

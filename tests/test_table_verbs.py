@@ -7,14 +7,13 @@ import datetime
 import io
 import itertools
 import json
-import os
 import subprocess
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import program, run
+from helpers import program, real_table, run
 
 BOTH = pytest.mark.parametrize("kind", ["binary", "python"])
 CITIES = ("Lyon", "Oslo", "Rome, Lazio", 'the "Hague"')
@@ -468,14 +467,6 @@ def test_arguments_that_are_neither_a_table_nor_a_network_are_refused_as_ever() 
 TABLES = ("penguins", "wa_churn", "credit_data", "attrition", "HMDA", "diamonds")
 
 
-def real(name: str) -> Path:
-    folder = os.environ.get("DARKNET_VAE_TABLES")
-    if not folder:
-        pytest.skip("DARKNET_VAE_TABLES does not say where the real tables are")
-    path = Path(folder) / f"{name}.csv"
-    return path if path.exists() else Path(folder) / "tables" / f"{name}.csv"
-
-
 def types(path: str | Path) -> dict[str, tuple[str, set[str], float, float]]:
     """By column: number or words, the words, the range."""
     with open(path, newline="") as file:
@@ -506,14 +497,14 @@ def assert_sampled(path: Path, *options: str) -> None:
 
 @pytest.mark.parametrize("name", TABLES)
 def test_rows_drawn_after_a_short_training_look_like_the_real_table(name: str) -> None:
-    assert_sampled(real(name), "-epochs", "1")
+    assert_sampled(real_table(name), "-epochs", "1")
 
 
 @pytest.mark.slow
 @pytest.mark.timing
 @pytest.mark.parametrize("name", TABLES)
 def test_a_real_table_is_trained_and_sampled_within_a_minute(name: str) -> None:
-    path = real(name)
+    path = real_table(name)
     start = time.perf_counter()
     assert_sampled(path)
     assert time.perf_counter() - start < 60

@@ -17,6 +17,7 @@ from helpers import BINARY, real_table
 from test_kernels import c_test
 
 import darknet_vae as dv
+from darknet_vae._lib import ffi, lib, pointer
 from darknet_vae.tables import Column, Frame, Schema
 
 MIXED = ["HMDA", "attrition", "credit_data", "diamonds", "penguins", "wa_churn"]
@@ -359,6 +360,15 @@ def test_numbers_and_texts_of_digits_are_the_same_words() -> None:
     assert numbers.code({"a": words("3", "4.0", "0")})[:, 0].tolist() == [3, 4, 0]
 
 
+def test_numbers_of_float32_are_the_same_words() -> None:
+    schema = learn({"a": np.array([0.1, 0.7, 3.2] * 40)})
+    assert schema.code({"a": np.array([0.1, 0.7, 3.2], np.float32).astype(np.float64)})[:, 0].tolist() == [0, 1, 2]
+    exported = learn({"a": np.array([0.1, 0.7, 3.2] * 40, np.float32).astype(np.float64)})
+    assert exported.code({"a": np.array([0.1, 0.7, 3.2])})[:, 0].tolist() == [0, 1, 2]
+    with pytest.warns(UserWarning, match="first '3.2001'"):
+        assert np.isnan(schema.code({"a": np.array([3.2001])})).all()
+
+
 # ---- at use ----
 
 
@@ -378,6 +388,7 @@ def test_columns_are_found_by_name_in_any_order_and_others_are_ignored() -> None
     [
         ({"age": None}, "the table has no column 'age', which the model was trained with"),
         ({"age": "agee"}, "the table has no column 'age', which the model was trained with: did you mean 'agee'?"),
+        ({"age": "years of life"}, "trained with; what it has and the model does not know: 'years of life'"),
         ({"age": words(*["41"] * 399, "old")}, "column 'age', row 400: 'old' is not a number"),
         ({"rooms": words("2", "many", *["3"] * 398)}, "column 'rooms', row 2: 'many' is not a number"),
         ({"since": np.arange(400)}, "column 'since', row 1: it has numbers, where the model's column has dates"),
@@ -591,6 +602,30 @@ def test_schemas_that_were_changed_at_random_do_no_harm(tmp_path: Path) -> None:
     (tmp_path / "seed").write_bytes(bytes(8) + text.encode())
     done = subprocess.run([str(c_test("fuzz_schema")), "20000", str(tmp_path / "seed")], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_memory_that_runs_out_anywhere_is_an_error_and_nothing_else() -> None:
+    given = Frame({k: v[:60] for k, v in table().items()})
+    schema = learn(given, max_categories=3)
+    text = schema.json.encode()
+    x = schema.code(given)
+    calls = [
+        lambda: lib.dn_schema_learn(ffi.new("dn_schema **"), given.handle, ffi.new("dn_schema_options *", {"max_categories": 3})),
+        lambda: lib.dn_schema_parse(ffi.new("dn_schema **"), text, len(text), ffi.NULL),
+        lambda: lib.dn_schema_code(schema._handle, given.handle, pointer(x), ffi.new("char **")),
+        lambda: lib.dn_schema_decode(schema._handle, pointer(x), len(x), ffi.new("dn_frame *")),
+    ]
+    for call in calls:
+        failed = 0
+        for n in range(1, 10_000):
+            lib.dn_sys_fail_at(n)
+            status = call()
+            if lib.dn_sys_fail_at(0) < n:  # it did without an n-th
+                assert status == lib.DN_OK
+                break
+            assert status == lib.DN_E_MEMORY
+            failed += 1
+        assert failed >= 1
 
 
 # ---- networks and model files ----
@@ -849,5 +884,6 @@ def test_the_verb_columns_shows_a_models_schema(tmp_path: Path) -> None:
     net.save(tmp_path / "m.safetensors")
     assert darknet("columns", "m.safetensors", cwd=tmp_path).stdout == str(schema)
     assert darknet("columns", "m.safetensors", "-json", cwd=tmp_path).stdout == schema.json
+    assert "m.safetensors is a model" in darknet("columns", "m.safetensors", "-drop", "a", cwd=tmp_path, status=2).stderr
     assert "without a schema of columns" in darknet("columns", "plain.safetensors", cwd=tmp_path, status=3).stderr
     assert "nowhere.csv" in darknet("columns", "nowhere.csv", cwd=tmp_path, status=4).stderr

@@ -24,7 +24,11 @@ static int columns_of_model(const cli_args *args, dn_schema **schema) {
 
 int cli_columns(const cli_args *args) {
     dn_schema *schema = NULL;
-    int code = dn_is_model_file(args->cfg) ? columns_of_model(args, &schema) : columns_of_table(args, &schema);
+    int model = dn_is_model_file(args->cfg);
+    if (model && (args->label_column || args->drop || args->as_number || args->as_category || args->condition))
+        return cli_usage(args, "%s is a model, which has learned its columns: options of learning are for tables",
+                         args->cfg);
+    int code = model ? columns_of_model(args, &schema) : columns_of_table(args, &schema);
     if (code) return code;
     size_t (*write)(const dn_schema *, char *, size_t) = args->json ? dn_schema_json : dn_schema_text;
     size_t size = write(schema, NULL, 0) + 1;

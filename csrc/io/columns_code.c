@@ -30,18 +30,33 @@ static int by_name(const void *a, const void *b) {
     return by ? by : (x->index > y->index) - (x->index < y->index);
 }
 
+/* Names of columns that the model does not know, of which one may be the one it wants. */
+static void list_unknown(const coding *c, char *to, size_t size) {
+    char shown[COLUMNS_SHOWN];
+    int n = 0, used = 0;
+    *to = 0;
+    for (int i = 0; i < c->frame->n; i++) {
+        if (c->known[i]) continue;
+        const char *name = n < 3 ? dn_columns_shown(c->frame->columns[i].name, shown) : "...";
+        used += snprintf(to + used, size - (size_t)used, n == 3 ? ", %s" : n ? ", '%s'" : "'%s'", name);
+        if (n++ == 3 || used >= (int)size - COLUMNS_SHOWN - 8) break;
+    }
+}
+
 static dn_status no_column(const coding *c, int column) {
     const char *name = c->schema->columns[column].name;
-    char shown[COLUMNS_SHOWN], other[COLUMNS_SHOWN];
+    char shown[COLUMNS_SHOWN], other[COLUMNS_SHOWN], unknown[4 * COLUMNS_SHOWN + 32];
     dn_nearest near;
     dn_nearest_begin(&near, name, strlen(name));
     for (int i = 0; i < c->frame->n; i++)
         if (!c->known[i]) dn_nearest_try(&near, c->frame->columns[i].name, strlen(c->frame->columns[i].name));
+    list_unknown(c, unknown, sizeof unknown);
     dn_columns_shown(name, shown);
-    if (!near.found)
-        return dn_fail(DN_E_FORMAT, "the table has no column '%s', which the model was trained with", shown);
-    return dn_fail(DN_E_FORMAT, "the table has no column '%s', which the model was trained with: did you mean '%s'?",
-                   shown, dn_columns_shown(near.found, other));
+    dn_fail(DN_E_FORMAT, "the table has no column '%s', which the model was trained with", shown);
+    if (near.found)
+        return dn_fail(DN_E_FORMAT, "%s: did you mean '%s'?", dn_error(), dn_columns_shown(near.found, other));
+    if (!*unknown) return DN_E_FORMAT;
+    return dn_fail(DN_E_FORMAT, "%s; what it has and the model does not know: %s", dn_error(), unknown);
 }
 
 /* Both lists by name; of several columns with one name the first is the first. */

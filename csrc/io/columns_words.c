@@ -57,8 +57,12 @@ int dn_columns_word(const columns_words *w, const char *word) {
     return -1;
 }
 
+/* The same number, or one that differs as float32 and double do: 0.1 and 0.10000000149. */
+static int is_same(double a, double b) { return fabs(a - b) <= 0x1p-23 * fabs(b); }
+
 int dn_columns_value(const columns_words *w, double value) {
-    for (int low = 0, high = w->n; low < high && w->values;) {
+    int low = 0, high = w->values ? w->n : 0;
+    while (low < high) {
         int middle = low + (high - low) / 2;
         if (w->values[middle] == value) return middle;
         if (w->values[middle] < value)
@@ -66,7 +70,8 @@ int dn_columns_value(const columns_words *w, double value) {
         else
             high = middle;
     }
-    return -1;
+    if (w->values && low < w->n && is_same(value, w->values[low])) return low;
+    return w->values && low > 0 && is_same(value, w->values[low - 1]) ? low - 1 : -1;
 }
 
 int dn_columns_truth(const char *word) {

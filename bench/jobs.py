@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from .data import csv, decode
+from .frames import frame
 from .products import gemm
 from .report import Result
 from .scaling import scaling
@@ -25,6 +26,7 @@ JOBS: dict[str, Callable[[Bench], Result]] = {
     "decode_million": partial(decode, rows=1_000_000),
     "encode": partial(encode, rows=1_000_000),
     "csv": csv,
+    "frame": frame,
     "gemm": gemm,
     "threads": threads,
     "scaling": scaling,

@@ -52,7 +52,8 @@ def test_every_job_runs_without_peers_and_says_that_they_are_missing(tmp_path: P
         ours = [row for who, row in rows.items() if who.startswith(("darknet-vae", "batch", "vae_"))]
         assert ours and float(ours[0][0].split()[0]) > 0, f"{job}: {rows}"
         torch_only = job.startswith(("conv", "decode"))
-        peers = {"pandas", "polars"} if job == "csv" else {"PyTorch"} if torch_only else {"PyTorch", "JAX"}
+        tables = {"csv": {"pandas", "polars"}, "frame": {"polars"}}
+        peers = tables.get(job, {"PyTorch"} if torch_only else {"PyTorch", "JAX"})
         if job not in ("process", "threads", "scaling"):
             assert {who for who, row in rows.items() if row[-1] == "left out (--without)"} == peers, job
 

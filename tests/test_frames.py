@@ -547,3 +547,34 @@ def test_damaged_tables_never_crash_and_what_is_read_can_be_written_and_read() -
         again = load("y.csv", header=1)
         assert (again.rows, again.names) == (found.rows, found.names)
     assert read > 500
+
+
+def test_every_failing_allocation_or_file_call_is_an_error_and_no_crash() -> None:
+    text = "a;a;;w\n1,5;x;2024-02-29;köln\n" + '7;"say ""y""";;NA\n' * 3
+    forms = {
+        "x": text.encode("cp1252"),
+        "y": gzip.compress(text.encode("utf-16")),
+        "z": (text * 50).replace("\n", "\n5", 1).encode(),
+    }
+    for name, data in forms.items():
+        Path(name).write_bytes(data)
+    Path("out.csv").write_text("old")
+    failures = 0
+    for name in forms:
+        good = load(name)
+        for n in range(1, 1000):
+            lib.dn_sys_fail_at(n)
+            try:
+                found = load(name, save="out.csv")
+                if lib.dn_sys_fail_at(0) < n:
+                    break
+                assert same(found, good)  # memory was not given back
+            except errors.DarknetError as error:
+                failures += 1
+                assert str(error)
+            finally:
+                lib.dn_sys_fail_at(0)
+            assert not list(Path().glob("*.tmp*"))
+        else:
+            pytest.fail("never went through")
+    assert failures > 100

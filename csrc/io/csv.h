@@ -5,6 +5,9 @@
 #include "base/number.h"
 #include "base/pool.h"
 #include "base/sys.h"
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 enum {
     CSV_MAX_COLUMNS = 1 << 24,
@@ -46,6 +49,14 @@ static inline int csv_blank(char c) { return c == ' ' || c == '\t'; }
 static inline int csv_newline(char c) { return c == '\n' || c == '\r'; }
 
 static inline const char *csv_line_end(const char *p, const char *end) {
+#ifdef __SSE2__
+    const __m128i n = _mm_set1_epi8('\n'), r = _mm_set1_epi8('\r');
+    for (; end - p >= 16; p += 16) {
+        __m128i w = _mm_loadu_si128((const __m128i *)p);
+        int found = _mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(w, n), _mm_cmpeq_epi8(w, r)));
+        if (found) return p + __builtin_ctz((unsigned)found);
+    }
+#endif
     const uint64_t ones = 0x0101010101010101u, high = ones << 7;
     for (; end - p >= 8; p += 8) {
         uint64_t w;

@@ -8,12 +8,14 @@ static void csv_count(void *context, size_t index) {
     csv_chunk *c = &j->chunks[index];
     c->rows = 0, c->lines = 0;
     for (const char *p = c->p; p < c->end; c->lines++) {
-        const char *row = p;
+        const char *line = csv_line_end(p, c->end);
         int kind = csv_kind(r, p, c->end);
         c->rows += kind == CSV_ROW;
-        p = kind == CSV_ROW ? dn_csv_row_end(r, p, c->end) : csv_line_end(p, c->end);
-        if (r->quotes && kind == CSV_ROW) c->lines += dn_csv_lines(row, p);
-        p = csv_over_line_end(p, c->end);
+        if (r->quotes && kind == CSV_ROW && memchr(p, '"', (size_t)(line - p))) {
+            const char *end = dn_csv_row_end(r, p, c->end);
+            if (end > line) c->lines += dn_csv_lines(p, end), line = end;
+        }
+        p = csv_over_line_end(line, c->end);
     }
 }
 

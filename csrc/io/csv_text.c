@@ -54,12 +54,28 @@ static const char *csv_last_line_end(const char *from, const char *end, int whol
     return end > from ? end : NULL;
 }
 
+/* The position after the last line end of the window, if quotes before it are closed before it; NULL: look closer. */
+static const char *csv_last_outside_quotes(const csv_reader *r) {
+    const char *p = r->p, *last = csv_last_line_end(p, r->end, 0);
+    if (!last || r->at_end) return NULL;
+    for (const char *open; (open = csv_opening_quote(p, r->p, last, r->separator));) {
+        const char *close = dn_csv_closing_quote(open + 1, last);
+        if (!close || close + 1 == last || close - open > CSV_MAX_QUOTED) return NULL;
+        p = close + 1;
+    }
+    return last;
+}
+
 /* Find the rows that end in this window. Quotes that do not close, or not soon enough, become an error of their row:
  * the rest of the window becomes the table's last row. */
 void dn_csv_mark(csv_reader *r) {
     const char *p = r->p, *found;
     r->quotes = r->separator && r->end > p && memchr(p, '"', (size_t)(r->end - p));
     if (!r->at_end) r->whole = p;
+    if (r->quotes && (found = csv_last_outside_quotes(r))) {
+        r->whole = found;
+        return;
+    }
     while (r->quotes) {
         const char *open = csv_opening_quote(p, r->p, r->end, r->separator);
         if (!open) break;

@@ -140,7 +140,7 @@ static inline const char *plain_word(const char *p, const csv_reader *r, const f
         return close + 1;
     }
     const char *end = plain_text(p, separator, &hash);
-    if (!plain_ends(*end, separator) || csv_blank(end[-1])) return NULL;
+    if (!plain_ends(*end, separator) || (end > p && csv_blank(end[-1]))) return NULL;
     if (end == p)
         *code = -1;
     else

@@ -127,12 +127,24 @@ def test_scores_compare_with_a_truth_of_their_own(network: Build) -> None:
     np.testing.assert_allclose(scores, columns.sum(1), rtol=1e-5)
 
 
-def test_losses_that_are_not_known_by_column_are_refused_only_for_contributions(network: Build) -> None:
-    net = network(HEAD + "[connected]\noutput=6\nactivation=linear\n[softmax]\n")
-    X = np.full((3, 6), 1 / 6)
-    assert net.score_rows(X).shape == (3,)
-    with pytest.raises(dv.errors.UsageError, match=r"net\.cfg:9: what the columns contribute to the loss of a \[softmax\]"):
-        net.score_rows(X, contributions=True)
+@pytest.mark.parametrize("keys", ["", "groups=2\n", "temperature=2\n", "groups=3\ntemperature=0.5\n"])
+def test_classes_of_a_softmax_contribute_what_they_lose(keys: str, network: Build, device: str) -> None:
+    net = network(HEAD + f"[connected]\noutput=6\nactivation=linear\n[softmax]\n{keys}", device=device)
+    random, groups = np.random.default_rng(0), int(keys[7]) if keys.startswith("groups") else 1
+    X, size = random.normal(size=(9, 6)), 6 // groups
+    truth = np.eye(size)[random.integers(0, size, size=(9, groups))].reshape(9, 6)
+    scores, columns = net.score_rows(X, truth, contributions=True)
+    np.testing.assert_allclose(columns, -truth * np.log(net.predict(X)), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(scores, columns.sum(1), rtol=1e-5)
+
+
+def test_losses_that_are_not_known_by_row_are_refused(network: Build) -> None:
+    head = "[detection]\nclasses=2\nside=2\nnum=1\ncoords=4\nrescore=1\n"
+    net = network(HEAD + f"[connected]\noutput=28\nactivation=linear\n{head}")
+    X, truth = np.random.default_rng(0).normal(size=(3, 6)), np.zeros((3, net.truths))
+    for contributions in (False, True):
+        with pytest.raises(dv.errors.UsageError, match=r"net\.cfg:9: .* loss of a \[detection\] is not known"):
+            net.score_rows(X, truth, contributions=contributions)
 
 
 def test_rows_that_are_not_finite_have_no_score(network: Build) -> None:

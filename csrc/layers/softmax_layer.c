@@ -143,14 +143,23 @@ static void softmax_rows(const dn_layer *l, const dn_run *run, float *loss) {
     run->ops->row_sums(run->pool, (size_t)run->rows, (size_t)l->inputs, st->error, loss);
 }
 
+static void softmax_values(const dn_layer *l, const dn_run *run, const float *x, const float *truth, float *loss) {
+    (void)x, (void)truth;
+    run->ops->download(run->pool, loss, ((const softmax_state *)l->state)->error,
+                       (size_t)run->rows * (size_t)l->inputs * sizeof *loss);
+}
+
 static int softmax_look(const dn_layer *l, int part, dn_term_look *look) {
     const softmax_state *st = l->state;
     *look = (dn_term_look){.formula = DN_FORMULA_SOFTMAX, .temperature = st->temperature, .factor = 1};
     return softmax_set(l, part, 1, &look->softmax, &look->x_at);
 }
 
-static const dn_term_type softmax_term = {
-    .name = DN_IMAGE_LOSS, .rows = softmax_rows, .truth_fault = softmax_truth_fault, .look = softmax_look};
+static const dn_term_type softmax_term = {.name = DN_IMAGE_LOSS,
+                                          .rows = softmax_rows,
+                                          .values = softmax_values,
+                                          .truth_fault = softmax_truth_fault,
+                                          .look = softmax_look};
 
 const dn_layer_type dn_softmax_layer = {
     .name = "softmax",

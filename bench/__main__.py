@@ -1,4 +1,5 @@
-"""python -m bench [JOB ...]: measure, and print a report in Markdown; python -m bench recipes: published numbers."""
+"""python -m bench [JOB ...]: measure, and print a report in Markdown; ... recipes: published numbers;
+... anomaly, synthetic, imputation: real tables."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import recipes, report
+from . import recipes, report, tables
 from .jobs import JOBS
 from .limits import Limits
 from .measure import available_cores, available_memory, count, processor, say, tuning, versions
@@ -45,6 +46,8 @@ def hold(isa: str) -> None:
 def main() -> int:
     if sys.argv[1:2] == ["recipes"]:
         return recipes.main(sys.argv[2:])
+    if sys.argv[1:2] and sys.argv[1] in tables.NAMES:
+        return tables.main(sys.argv[1:])
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure ours beside PyTorch, JAX, pandas and polars.")
     parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"all, or some of: {', '.join(JOBS)}")
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="rounds in which every contender runs once (5)")

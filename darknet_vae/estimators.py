@@ -45,7 +45,7 @@ _COSTS = {
     "gaussian": f"type=gaussian\nsigma=column\n{_FAST}",
     "laplace": f"type=laplace\nsigma=column\n{_FAST}",
     "student_t": f"type=student_t\nsigma=column\n{_FAST}",
-    "columns": f"type=columns\nsigma=column\n{_FAST}",
+    "columns": "type=columns\nsigma=column",
     "columns_student_t": f"type=columns\nnumbers=student_t\nsigma=column\n{_FAST}",
     "bernoulli": "type=bernoulli",
     "sse": "type=sse",
@@ -122,7 +122,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
     _variational = True
     _of_matrices = _Usual()
     _of_tables = _Usual(
-        hidden=(128, 128), latents=1.0, likelihood="columns", scaling="quantiles", prior="mixture", batch=(64, 128), epochs=30,
+        hidden=(128, 128), latents=1.0, likelihood="columns", scaling="quantiles", prior="mixture", batch=(128, 128), epochs=30,
         updates=(1500, 5000, 20000),
     )  # fmt: skip
     _numbers_are_a_matrix = False  # also those in a data frame

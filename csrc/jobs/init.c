@@ -14,7 +14,7 @@ enum {
     LATENT = 16,
     BATCH = 128,
     BATCH_SHORT = 64, /* of fewer rows than */
-    SHORT = 2000,
+    SHORT = 500,
     STEPS = 5000,
     STEPS_MOST = 20000, /* so that rows are seen about */
     EPOCHS = 30,        /* times */
@@ -268,8 +268,6 @@ static void put_decoder(dn_text *to, const dn_schema *schema, const init_plan *p
     note(to, "How far a row is from what comes back, as minus the logarithm of its probability: a number is Gaussian, "
              "with a deviation that each column learns; yes/no and categories have a probability for each value.");
     dn_text_format(to, "type=columns\n");
-    note(to, "The deviations are learned so many times as fast as other weights.");
-    dn_text_format(to, "learning_rate=10\n");
 }
 
 size_t dn_schema_cfg(const dn_schema *schema, size_t rows, const dn_init_options *options, char *text, size_t size) {

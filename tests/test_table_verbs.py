@@ -261,6 +261,42 @@ def test_predict_gives_the_raw_parameters_as_for_any_network(model: str, table: 
     assert {len(line.split(",")) for line in lines} == {3 + 2 + 4}
 
 
+def test_latents_are_written_with_the_digits_that_read_back_as_the_same_float(model: str, table: str) -> None:
+    import darknet_vae as dv
+
+    mean, _ = dv.Network.load(model, device="cpu").encode(table)
+    rows = read(call("encode", model, table, "-nogpu").stdout)
+    written = np.array([[row[f"z{k + 1}"] for k in range(mean.shape[1])] for row in rows])
+    np.testing.assert_array_equal(written.astype(np.float32), mean)
+    assert max(len(word.lstrip("-").replace(".", "").lstrip("0")) for word in written.ravel() if "e" not in word) <= 9
+
+
+def test_a_table_with_very_many_columns_is_trained() -> None:
+    random = np.random.default_rng(0)
+    names = tuple(f"measured_{i}" for i in range(6000))
+    write("wide.csv", random.normal(size=(20, 6000)).round(2).astype(str).tolist(), header=names)
+    call("train", "wide.csv", "-epochs", "1", "-quiet", "-no-latents", "-nogpu")
+    assert tuple(read(call("sample", "wide.safetensors", "-n", "2").stdout)[0]) == names
+
+
+def test_rows_for_validation_are_a_table_too() -> None:
+    write("t.csv", rows_of())
+    write("v.csv", rows_of(60, seed=3))
+    done = call("train", "t.csv", "-valid", "v.csv", "-patience", "50", "-epochs", "3", "-json", "-nogpu")
+    assert "valid_loss" in json.loads(done.stdout)
+
+
+def test_a_cfg_may_hold_rows_out_and_stop_early() -> None:
+    write("t.csv", rows_of())
+    text = call("init", "t.csv").stdout.replace("#holdout=0.1\n#early_stopping=", "holdout=0.1\nearly_stopping=3\n#")
+    Path("t.cfg").write_text(text)
+    words = ("train", "t.cfg", "t.csv", "-epochs", "400", "-lr", "0.02", "-json", "-quiet", "-nogpu")
+    found = json.loads(call(*words).stdout)
+    assert found["epochs"] < 400
+    assert found["kept_epoch"] < found["epochs"]
+    assert "valid_loss" in found
+
+
 # ---- impute
 
 

@@ -1,5 +1,6 @@
 /* Tables that verbs make, column by column. */
 #include "cli/cli.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,11 +59,22 @@ void cli_output_given(cli_output *o, const dn_schema *schema, const dn_frame *fr
     }
 }
 
+/* The value with so many significant digits, for those whose power of ten a double holds exactly; NaN: not here. */
+static double rounded(double value, int digits, int exponent) {
+    static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    int shift = digits - 1 - exponent;
+    if (shift < -22 || shift > 22) return NAN;
+    return shift < 0 ? rint(value / powers[-shift]) * powers[-shift] : rint(value * powers[shift]) / powers[shift];
+}
+
 double cli_few_digits(double value) {
     char text[32];
-    for (int digits = 6; digits < 9; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, value);
-        if (strtof(text, NULL) == (float)value) return strtod(text, NULL);
+    if (!isfinite(value) || value == 0) return value;
+    int exponent = (int)floor(log10(fabs(value)));
+    for (int digits = 6; digits <= 9; digits++) {
+        double found = rounded(value, digits, exponent);
+        if ((float)found == (float)value) return found;
     }
     snprintf(text, sizeof text, "%.9g", value);
     return strtod(text, NULL);

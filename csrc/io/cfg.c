@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_LINE = 65536, MAX_SECTIONS = 4097, MAX_OPTIONS = 1024, MAX_WARNINGS = 200 };
+enum { MAX_LINE = 4 << 20, MAX_SECTIONS = 4097, MAX_OPTIONS = 1024, MAX_WARNINGS = 200 };
 
 static dn_status cfg_grow(void **array, int n, size_t size) { /* room for one more; grows at powers of two */
     if (n & (n - 1)) return DN_OK;

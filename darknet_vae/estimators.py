@@ -217,6 +217,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"X has two columns with the name {twice!r}")
         validate_data(self, X, reset=reset, skip_check_array=True)
+        if reset and library_of(X) != "pandas":  # earlier versions of scikit-learn do not see the names of others
+            self.feature_names_in_ = np.array(names, object)
         if not len(X):
             raise ValueError(f"Found a table with 0 rows, and {type(self).__name__} needs one at least")
         if self.missing is False and not gaps and (column := first_gap(X)) is not None:

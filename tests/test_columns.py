@@ -216,6 +216,11 @@ def test_scores_have_a_part_for_every_column(network: Build) -> None:
     bounds = net.evaluate(x, k=4)
     assert math.isfinite(bounds["log_likelihood"]) and math.isfinite(bounds["elbo"])
     assert np.isfinite(net.score_rows(x, k=4)).all()
+    scores, columns = net.score_rows(x, samples=3, contributions=True)
+    assert columns.shape == x.shape and not columns[np.isnan(x)].any()
+    drawn = net.bounds(x, draws=3)
+    np.testing.assert_allclose(columns.sum(axis=1), drawn["reconstruction"], rtol=1e-4, atol=1e-4)
+    assert (scores > 0).any()
 
 
 @pytest.mark.parametrize("keys", ["samples=3\n", "samples=3\ngradient=dreg\n"])
@@ -356,7 +361,7 @@ ERRORS = {
     "noise": (table_net(net="noise=0.1\n"), "noise= is for rows of plain numbers, not for the codes of [columns]"),
     "binarize": (table_net(net="binarize=static\n"), "binarize= is for rows of plain numbers"),
     "data_scale": (table_net(net="data_scale=255\n"), "data_scale= is for rows of plain numbers"),
-    "missing": (table_net().replace(f"kinds={KINDS}\n", ""), "no inputs"),
+    "missing": (table_net().replace(f"kinds={KINDS}\n", ""), "[columns] kinds= is missing"),
     "second": ("[net]\ninputs=7\n" + linear(7) + f"[columns]\nkinds={KINDS}\n", "is the first layer or none"),
     "cost": ("[net]\ninputs=7\n" + linear(7) + "[cost]\ntype=columns\n", "which is not the first layer"),
     "two costs": (table_net() + "[cost]\ntype=gaussian\n", "models all columns"),

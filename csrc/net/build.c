@@ -130,7 +130,11 @@ static dn_status net_settle_inputs(dn_net *net, dn_section *s, const net_keys *k
     if (image > INT_MAX) return dn_cfg_error(s, "height", "an image of %zu values is too large", image);
     net->inputs = size.height || size.width || k->inputs < 0 ? (int)image : k->inputs;
     dn_section *first = net->cfg->n_sections > 1 ? &net->cfg->sections[1] : NULL;
-    if (!image && k->inputs < 0 && first && !strcmp(first->name, "columns")) net->inputs = dn_coded_count(first);
+    if (!image && k->inputs < 0 && first && !strcmp(first->name, "columns")) {
+        net->inputs = dn_coded_count(first);
+        if (!net->inputs)
+            return dn_cfg_error(first, NULL, "kinds= is missing, which says what each column of a row is");
+    }
     if (!net->inputs) return dn_cfg_error(s, NULL, "no inputs: give inputs= or height=, width= and channels=");
     return DN_OK;
 }

@@ -179,9 +179,9 @@ def _pandas(name: str, series: Any, pd: Any) -> _Data:
     if isinstance(dtype, pd.CategoricalDtype):
         return _texts(name, series.cat.codes.to_numpy(), [str(category) for category in dtype.categories])
     kind = getattr(dtype, "kind", "O")
-    if isinstance(dtype, np.dtype):
-        return _array(name, series.to_numpy())
-    if isinstance(dtype, pd.SparseDtype):
+    if isinstance(dtype, pd.PeriodDtype):
+        return _times(series.dt.to_timestamp().to_numpy(dtype="M8[us]"))
+    if isinstance(dtype, np.dtype | pd.SparseDtype):
         return _array(name, series.to_numpy())
     if kind == "b":
         missing = series.isna().to_numpy()
@@ -230,10 +230,9 @@ class Frame:
         self.is_pandas = False
         self.types: dict[str, _Types] = {}
         self._kept: list[Any] = []
-        if isinstance(data, str | os.PathLike):
-            data = self._file(data)
-        if data is not None:
-            self._build(self._columns(data))
+        table = self._file(data) if isinstance(data, str | os.PathLike) else data
+        if table is not None or data is None:
+            self._build(self._columns(table))
 
     @property
     def rows(self) -> int:
@@ -270,7 +269,12 @@ class Frame:
             self.types = {key: _Types(arrays[key][0], arrays[key][1].dtype, column.truth) for key, column in columns}
             return columns
         if hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__"):
-            return [(column.name, _arrow_column(column)) for column in _arrow.columns(data)]
+            arrows = _arrow.columns(data)
+            columns = [(column.name, _arrow_column(column)) for column in arrows]
+            for arrow, (key, column) in zip(arrows, columns, strict=True):
+                duration = arrow.values.dtype if arrow.values.dtype.kind == "m" else None
+                self.types[key] = _Types(key, duration, column.truth)
+            return columns
         if isinstance(data, np.ndarray) and data.ndim == 2:
             return [(f"x{i}", _array(f"x{i}", data[:, i])) for i in range(data.shape[1])]
         if type(data).__name__ == "LazyFrame":
@@ -399,7 +403,7 @@ def _as_numpy(column: _Decoded, dtype: np.dtype[Any] | None, truth: bool = False
     if column.type == _TEXT:
         if truth:
             truths = np.array([word and word == "True" for word in column.objects()], object)
-            return truths if some or dtype is None or dtype.kind != "b" else truths.astype(bool)
+            return truths if some or (dtype is not None and dtype.kind != "b") else truths.astype(bool)
         return column.objects().astype(str) if dtype is not None and dtype.kind == "U" and not some else column.objects()
     if dtype is not None and dtype.kind == "O":
         values = _as_numpy(column, None)
@@ -442,6 +446,8 @@ def _as_pandas(column: _Decoded, dtype: Any, truth: bool, pd: Any) -> Any:
         return pd.Series(column.objects(), dtype=dtype if kind == "O" else None)
     if column.type == _TIME:
         times = pd.Series(column.times())
+        if isinstance(dtype, pd.PeriodDtype):
+            return times.dt.to_period(dtype.freq)
         zone = getattr(dtype, "tz", None)
         if zone is not None:
             sure = np.ones(len(times), bool)  # of the hour that a clock shows twice, the first

@@ -709,6 +709,7 @@ def test_a_data_frame_comes_back_with_its_types() -> None:
             "date": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 900, n), "D"),
             "instant": pd.Timestamp("2020-01-01", tz="Europe/Berlin") + pd.to_timedelta(rng.integers(0, 10**7, n), "s"),
             "duration": pd.to_timedelta(rng.integers(0, 10**5, n), "s"),
+            "month": pd.period_range("1990-01", periods=n, freq="M"),
             "id": np.arange(n),
             5: rng.normal(size=n),
         }
@@ -757,6 +758,9 @@ def test_polars_pyarrow_pandas_and_arrays_are_the_same_table() -> None:
         assert [(c.name, c.kind, c.words) for c in schema.columns] == [(c.name, c.kind, c.words) for c in learn(given).columns]
         assert np.array_equal(schema.code(other), x, equal_nan=True), type(other)
         assert np.array_equal(learn(given).code(other), x, equal_nan=True), type(other)
+    flags = [learn(other).decode(learn(other).code(other))["flag"] for other in tables]
+    assert all(np.asarray(flag, bool).tolist() == given["flag"].tolist() for flag in flags)
+    assert all(np.asarray(flag).dtype == bool for flag in flags)
     part = tables[2].slice(100, 50) if len(tables) > 2 else tables[0]
     if part is not tables[0]:
         assert np.array_equal(learn(given).code(part), x[100:150], equal_nan=True)
@@ -807,6 +811,7 @@ def test_arrows_other_types_are_read(tmp_path: Path) -> None:
 def test_what_is_no_table_is_refused_in_one_sentence() -> None:
     for bad, message in [
         (3, "a int is no table"),
+        (None, "a NoneType is no table"),
         ({"a": np.zeros((2, 2))}, r"column 'a' has shape \(2, 2\)"),
         ({"a": np.zeros(2), "b": np.zeros(3)}, "different lengths: a 2, b 3"),
         ({"a": np.zeros(2, complex)}, "complex"),

@@ -384,6 +384,8 @@ def test_results_do_not_depend_on_threads_nor_on_the_way_cells_are_read() -> Non
         assert same(table(text, threads=threads), one)
     padded = NAMES + "\n" + "\r\n".join(" , ".join(row) for row in rows)  # blanks around cells: the general reader
     assert same(table(padded), one)
+    quoted = NAMES + "\n" + "\n".join(",".join(cell if cell[:1] == '"' else f'"{cell}"' for cell in row) for row in rows)
+    assert same(table(quoted), one)
     tabs = NAMES.replace(",", "\t") + "\n" + "\n".join("\t".join(row) for row in rows)
     found = table(tabs)
     found.separator = ","

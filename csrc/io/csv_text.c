@@ -23,12 +23,16 @@ static int csv_opens(const char *p, const char *from, char separator) {
 
 /* The next quote at or after p that opens a cell; NULL: there is none before the end. */
 static const char *csv_opening_quote(const char *p, const char *from, const char *end, char separator) {
+    if (end - p >= 2 && p[1] == '"' && (*p == separator || csv_newline(*p)))
+        return p + 1; /* the next cell is quoted too */
     for (; p < end && (p = memchr(p, '"', (size_t)(end - p))); p++)
         if (csv_opens(p, from, separator)) return p;
     return NULL;
 }
 
 const char *dn_csv_closing_quote(const char *p, const char *end) {
+    enum { SHORT = 16 }; /* most texts are shorter than looking for memchr is worth */
+    for (const char *near = end - p > SHORT ? p + SHORT : end; p < near && *p != '"';) p++;
     while (p < end && (p = memchr(p, '"', (size_t)(end - p)))) {
         if (p + 1 == end || p[1] != '"') return p;
         p += 2;

@@ -96,29 +96,52 @@ static dn_status frame_room(frame_load *j, size_t rows) {
     return DN_OK;
 }
 
+static uint32_t merge_hash(const frame_words *fresh, int32_t k) {
+    return dn_frame_hash(fresh->text + fresh->at[k], fresh->at[k + 1] - fresh->at[k] - 1);
+}
+
+/* Give a column the words of a chunk; fresh->at become the column's codes. The table of all words is often larger than
+ * the caches, so its slots are asked for some words ahead. */
+static dn_status merge_words(frame_words *words, frame_words *fresh) {
+    enum { AHEAD = 8 };
+    uint32_t hashes[AHEAD] = {0};
+    for (int32_t k = 0; k < fresh->n + AHEAD; k++) {
+        int32_t now = k - AHEAD, word;
+        uint32_t hash = hashes[k % AHEAD];
+        if (k < fresh->n) {
+            hashes[k % AHEAD] = merge_hash(fresh, k);
+            __builtin_prefetch(&words->slots[hashes[k % AHEAD] & words->mask]);
+        }
+        if (now < 0) continue;
+        const char *p = fresh->text + fresh->at[now];
+        size_t size = fresh->at[now + 1] - fresh->at[now] - 1;
+        word = dn_frame_words_find(words, p, size, hash);
+        if (word < 0) DN_TRY(dn_frame_words_add(words, p, size, hash, &word));
+        fresh->at[now] = (size_t)(word < words->missing ? -1 : word - words->missing);
+    }
+    return DN_OK;
+}
+
 /* Give a column the words that chunks found, in the order of the chunks. */
 static void frame_merge(void *context, size_t index) {
     frame_load *j = context;
     frame_column *c = &j->columns[index];
+    size_t rows = 0;
+    const int32_t before = c->words.n;
     for (size_t i = 0; i < j->chunks.n && c->as == FRAME_TEXT; i++) {
         frame_words *fresh = &j->parts[i].fresh[index];
         const csv_chunk *chunk = &j->chunks.chunks[i];
+        rows += chunk->rows;
         if (!fresh->n) continue;
-        for (int32_t k = 0; k < fresh->n; k++) {
-            const char *p = fresh->text + fresh->at[k];
-            size_t size = fresh->at[k + 1] - fresh->at[k] - 1;
-            uint32_t hash = dn_frame_hash(p, size);
-            int32_t word = dn_frame_words_find(&c->words, p, size, hash);
-            if (word < 0 && dn_frame_words_add(&c->words, p, size, hash, &word) != DN_OK) {
-                j->parts[i].status = DN_E_MEMORY;
-                return;
-            }
-            fresh->at[k] = (size_t)(word < c->words.missing ? -1 : word - c->words.missing);
+        if (merge_words(&c->words, fresh) != DN_OK) {
+            j->parts[i].status = DN_E_MEMORY;
+            return;
         }
         for (size_t row = chunk->first; row < chunk->first + chunk->rows; row++)
             if (c->codes[row] < -1) c->codes[row] = (int32_t)fresh->at[-2 - c->codes[row]];
         dn_frame_words_clear(fresh);
     }
+    c->words.novel = (size_t)(c->words.n - before) > rows / 2;
 }
 
 static dn_status frame_collect(frame_load *j) {

@@ -62,6 +62,7 @@ typedef struct frame_words {
     size_t size, room, at_room, mask; /* of text, of at; slots - 1 */
     int32_t n, missing;               /* words; those of them that mean "missing" */
     int high;                         /* some byte is not ASCII */
+    int novel;                        /* most words of the last window were new: look for them among the new ones */
 } frame_words;
 
 /* Texts that are looked up or added have DN_NUMBER_PADDING readable bytes after them, because they are read by eights.

@@ -9,7 +9,7 @@
 /* The code of a text: of the column's words, or else of the chunk's own. */
 static dn_status chunk_word(const frame_words *known, frame_words *fresh, const char *p, size_t size, uint32_t hash,
                             int32_t *code) {
-    int32_t index = dn_frame_words_find(known, p, size, hash);
+    int32_t index = known->novel ? -1 : dn_frame_words_find(known, p, size, hash);
     if (index >= 0) {
         *code = index < known->missing ? -1 : index - known->missing;
         return DN_OK;
@@ -148,16 +148,26 @@ static inline const char *plain_word(const char *p, const csv_reader *r, const f
     return end;
 }
 
+/* A number or time, which may be in quotes. */
+static inline const char *plain_value(const char *p, char separator, int as, double *value, frame_facts *facts) {
+    const char point = as == FRAME_POINT ? '.' : ',';
+    if (*p != '"')
+        return as == FRAME_TIME ? plain_time(p, separator, value, facts)
+                                : plain_number(p, separator, point, value, facts);
+    frame_facts found = *facts;
+    const char *end =
+        as == FRAME_TIME ? plain_time(p + 1, '"', value, &found) : plain_number(p + 1, '"', point, value, &found);
+    if (!end || *end != '"' || !plain_ends(end[1], separator)) return NULL;
+    *facts = found;
+    return end + 1;
+}
+
 static inline const char *plain_cell(const csv_reader *r, const char *p, const frame_load *j, struct frame_part *part,
                                      int c, size_t row) {
     frame_column *column = &j->columns[c];
-    switch (column->as) {
-    case FRAME_TEXT: return plain_word(p, r, &column->words, &part->fresh[c], &column->codes[row], &part->status);
-    case FRAME_TIME: return plain_time(p, r->separator, &column->numbers[row], &part->facts[c]);
-    default:
-        return plain_number(p, r->separator, column->as == FRAME_POINT ? '.' : ',', &column->numbers[row],
-                            &part->facts[c]);
-    }
+    if (column->as == FRAME_TEXT)
+        return plain_word(p, r, &column->words, &part->fresh[c], &column->codes[row], &part->status);
+    return plain_value(p, r->separator, column->as, &column->numbers[row], &part->facts[c]);
 }
 
 /* ---- rows ---- */

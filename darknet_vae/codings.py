@@ -100,7 +100,7 @@ class Columns:
         self.outputs = len(coded) + sum(column.classes - 1 for column in coded if column.kind == "category")
         kinds = {"number": "number", "time": "number", "yes_no": "yes_no"}
         listed = ",".join(kinds.get(column.kind, f"category:{column.classes}") for column in coded)
-        names = ",".join(_cell("".join(c if c.isprintable() else " " for c in column.name)) for column in coded)
+        names = ",".join(_quoted("".join(" " if c < " " else c for c in column.name)) for column in coded)
         gaps = int(any(column.missing for column in numbers))
         self.first = f"[columns]\nnames={names}\nkinds={listed}\nmissing={gaps}\ncoding={schema.coding}\n"
 
@@ -119,6 +119,11 @@ class Columns:
 
     def impute(self, network: Network, X: Any, reconstruct: Any) -> Any:
         return self.table(network.impute(X))
+
+
+def _quoted(name: str) -> str:
+    """A name as a cell of a CSV row within a cfg, where # and ; would begin a comment."""
+    return '"' + name.replace('"', '""') + '"' if any(c in name for c in "#;") else _cell(name)
 
 
 def _arrow_table(library: str | None, made: dict[str, Any], types: dict[str, Any]) -> Any:

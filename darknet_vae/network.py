@@ -1097,7 +1097,7 @@ class Network:
         X: npt.ArrayLike,
         truth: npt.ArrayLike | None = None,
         *,
-        samples: int = 1,
+        samples: int | None = None,
         k: int | None = None,
         latent: bool = False,
         seed: int = 0,
@@ -1107,14 +1107,15 @@ class Network:
 
         reconstruction, kl and elbo are means per row in nats, from `samples` draws of z for each row, and log_likelihood is that
         from k draws; they are None without a sampling layer, and where the loss is no likelihood, such as sse. The draws are
-        functions of (seed, row, draw).
+        functions of (seed, row, draw). samples None: 1, but of a table 4 that are the same for all rows, as for `score_rows`,
+        whose mean is then -elbo.
 
         latent: also every latent dimension, and baselines such as a PCA, see `Evaluation`."""
         x = self._matrix(X)
         y = None if truth is None else matrix(truth, self._info().truths, "truth")
         if y is not None and len(y) != len(x):
             raise errors.UsageError(f"X has {len(x)} rows, truth has {len(y)}")
-        options = self._evaluate_options(samples, k, seed)
+        options = self._evaluate_options(samples, k, seed, self._knows_columns)
         options.latent = bool(latent)
         found = ffi.new("dn_evaluation *")
         self._check(lib.dn_net_evaluation(self._handle, dn_rows(x, y), options, found), X=x, truth=y)
@@ -1123,9 +1124,11 @@ class Network:
 
         return evaluation(found, _values(found.report), latent)
 
-    def _evaluate_options(self, samples: int, k: int | None, seed: int, same_draws: bool = False) -> Any:
+    def _evaluate_options(self, samples: int | None, k: int | None, seed: int, same_draws: bool = False) -> Any:
         if k is not None:
             k = whole("k", k, 1, 1 << 24)
+        if samples is None:
+            samples = 4 if self._knows_columns else 1
         return ffi.new("dn_evaluate_options *", {
             "samples": whole("samples", samples, 1, 1 << 24), "k": k or 0,
             "seed": whole("seed", seed, 0, 2**64 - 1), "same_draws": bool(same_draws),
@@ -1157,7 +1160,6 @@ class Network:
         same_draws None: 1 draw, but 4 that are the same for all rows if the network knows the columns of a table."""
         with self._claimed():
             typed = self._knows_columns
-            samples = (4 if typed else 1) if samples is None else samples
             same_draws = typed if same_draws is None else same_draws
             options = self._evaluate_options(samples, k, seed, same_draws)
             x, y = self._rows_and_truth(X, truth)

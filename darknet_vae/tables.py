@@ -12,6 +12,7 @@ from __future__ import annotations
 import datetime
 import numbers
 import os
+import re
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -29,7 +30,8 @@ __all__ = ["Column", "Frame", "Schema", "cfg_for"]
 KINDS = ("number", "time", "yes_no", "category", "constant", "identifier", "dropped", "label")
 TYPES = ("number", "time", "text")
 _NUMBER, _TIME, _TEXT = range(3)
-_DATE, _BLANK, _SECONDS, _FRACTIONS = 0, 2, 4, 8
+_DATE, _LETTER, _BLANK, _SECONDS, _FRACTIONS = 0, 1, 2, 4, 8
+_WRITTEN_TIME = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2})?)?", re.ASCII)
 _MOST_DECIMALS = 6  # that are looked for in floating-point numbers
 
 Values = npt.NDArray[Any]
@@ -52,6 +54,7 @@ class _Data(NamedTuple):
     decimals: int = 0
     form: int = 0
     truth: bool = False  # False and True, not these words
+    written: bool = False  # times that are texts in the table
 
 
 def _texts(name: str, codes: Values, words: Sequence[str]) -> _Data:
@@ -120,6 +123,27 @@ def _is_missing(value: Any) -> bool:
         return type(value).__name__ in ("NAType", "NaTType")
 
 
+def _written_as(word: str) -> tuple[str, bool] | None:
+    """How a date or time is written: what stands before the hours, "" for a date, and whether there are seconds."""
+    match = _WRITTEN_TIME.fullmatch(word)
+    return match and (match[1][:1] if match[1] else "", bool(match[2]))
+
+
+def _written_times(found: _Data) -> _Data:
+    """Texts that are all dates, or all times, written alike, as pandas has them after reading a CSV file: times, which they are
+    for the core in that file."""
+    words = [word for word in found.words if word]
+    way = _written_as(words[0]) if words else None
+    if way is None or not all(_written_as(word) == way for word in words):
+        return found
+    try:
+        instants = np.array([word or "NaT" for word in found.words] + ["NaT"], "M8[s]")
+    except ValueError:  # the 30th of February
+        return found
+    form = {"": _DATE, "T": _LETTER, " ": _BLANK}[way[0]] | (_SECONDS if way[1] else 0)
+    return _times(instants[found.values])._replace(form=form, written=True)
+
+
 def _factorize(values: Sequence[str | None]) -> _Texts:
     codes: dict[str, int] = {}
     found = [-1 if value is None else codes.setdefault(value, len(codes)) for value in values]
@@ -135,7 +159,7 @@ def _objects(name: str, values: Sequence[Any]) -> _Data:
     cells = [None if _is_missing(value) else value for value in values]
     kinds = {type(cell) for cell in cells if cell is not None}
     if all(issubclass(kind, str) for kind in kinds):
-        return _texts(name, *_factorize([None if cell is None else str(cell) for cell in cells]))
+        return _written_times(_texts(name, *_factorize([None if cell is None else str(cell) for cell in cells])))
     if all(issubclass(kind, bool | np.bool_) for kind in kinds):
         return _booleans(np.array([bool(cell) for cell in cells]), np.array([cell is None for cell in cells]))
     if all(issubclass(kind, numbers.Number) and not issubclass(kind, complex) for kind in kinds):
@@ -201,7 +225,7 @@ def _arrow_column(column: _arrow.ArrowColumn) -> _Data:
     missing = column.missing if column.missing is not None and column.missing.any() else None
     if column.words is not None:
         codes = column.values if missing is None else np.where(missing, np.int32(-1), column.values)
-        return _texts(column.name, codes, column.words)
+        return _written_times(_texts(column.name, codes, column.words))
     if column.decimals is not None:
         return _numbers(column.values if missing is None else np.where(missing, np.nan, column.values), column.decimals)
     return _array(column.name, column.values if missing is None else np.ma.MaskedArray(column.values, missing))
@@ -211,11 +235,13 @@ def _arrow_column(column: _arrow.ArrowColumn) -> _Data:
 
 
 class _Types(NamedTuple):
-    """What a decoded column is turned into: the original's name and type; `truth`: its objects are False and True."""
+    """What a decoded column is turned into: the original's name and type; `truth`: its objects are False and True; `written`:
+    its times are texts."""
 
     name: Any
     dtype: Any
     truth: bool = False
+    written: bool = False
 
 
 class Frame:
@@ -261,19 +287,20 @@ class Frame:
             self.is_pandas = True
             columns = [(str(name), _pandas(str(name), data.iloc[:, i], pd)) for i, name in enumerate(data.columns)]
             for (key, column), name, dtype in zip(columns, data.columns, data.dtypes, strict=True):
-                self.types[key] = _Types(name, dtype, column.truth)
+                self.types[key] = _Types(name, dtype, column.truth, column.written)
             return columns
         if isinstance(data, Mapping):
             arrays = {str(name): (name, _vector(str(name), values)) for name, values in data.items()}
             columns = [(key, _array(key, values)) for key, (_, values) in arrays.items()]
-            self.types = {key: _Types(arrays[key][0], arrays[key][1].dtype, column.truth) for key, column in columns}
+            for key, column in columns:
+                self.types[key] = _Types(arrays[key][0], arrays[key][1].dtype, column.truth, column.written)
             return columns
         if hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__"):
             arrows = _arrow.columns(data)
             columns = [(column.name, _arrow_column(column)) for column in arrows]
             for arrow, (key, column) in zip(arrows, columns, strict=True):
                 duration = arrow.values.dtype if arrow.values.dtype.kind == "m" else None
-                self.types[key] = _Types(key, duration, column.truth)
+                self.types[key] = _Types(key, duration, column.truth, column.written)
             return columns
         if isinstance(data, np.ndarray) and data.ndim == 2:
             return [(f"x{i}", _array(f"x{i}", data[:, i])) for i in range(data.shape[1])]
@@ -371,6 +398,15 @@ class _Decoded(NamedTuple):
         micros = np.round(whole * 1e6).astype(np.int64).astype("M8[us]")
         return np.where(self.missing, np.datetime64("NaT", "us"), micros)
 
+    def as_written(self, kind: _Types) -> _Decoded:
+        """Times as the texts that they were."""
+        if self.type != _TIME or not kind.written:
+            return self
+        unit = "s" if self.form & _SECONDS else "m" if self.form & 3 else "D"
+        instants, codes = np.unique(self.times().astype(f"M8[{unit}]"), return_inverse=True)  # NaT is the last one
+        words = [word.replace("T", " " if self.form & _BLANK else "T") for word in np.datetime_as_string(instants).tolist()]
+        return self._replace(type=_TEXT, values=np.where(self.missing, -1, codes).astype(np.int32), words=words)
+
 
 def _take(frame: Any) -> list[_Decoded]:
     """Copies of the columns of a core's frame."""
@@ -462,7 +498,8 @@ def _as_pandas(column: _Decoded, dtype: Any, truth: bool, pd: Any) -> Any:
 
 
 def _with_types(decoded: list[_Decoded], types: dict[str, _Types]) -> list[tuple[_Decoded, _Types]]:
-    return [(column, types.get(column.name, _Types(column.name, None))) for column in decoded]
+    kinds = [types.get(column.name, _Types(column.name, None)) for column in decoded]
+    return [(column.as_written(kind), kind) for column, kind in zip(decoded, kinds, strict=True)]
 
 
 # ---- the schema ----

@@ -73,7 +73,7 @@ def decoded(net: Network, x: Array, like: Any = None) -> Any:
 
 def imputed(net: Network, data: Any, rounds: int) -> Any:
     """The table with its missing cells filled; the others stay as they are."""
-    from .tables import Frame, _as_numpy, _Decoded, _take, _Types
+    from .tables import Frame, _as_numpy, _Decoded, _take, _Types, _with_types
 
     frame = data if isinstance(data, Frame) else Frame(data)
     x = coded(net, frame, "X")
@@ -96,15 +96,15 @@ def imputed(net: Network, data: Any, rounds: int) -> Any:
         if column.kind == "identifier":
             made.pop(column.name, None)
 
-    def filled(given: _Decoded) -> Any:
-        kind = frame.types.get(given.name, _Types(given.name, None))
+    def filled(given: _Decoded, kind: _Types) -> Any:
         values, gaps = _as_numpy(given, kind.dtype, kind.truth), given.missing
         if not gaps.any() or given.name not in made:
             return kind.name, values
-        new = _as_numpy(made[given.name], None if given.type != made[given.name].type else kind.dtype, kind.truth)
+        own = made[given.name].as_written(kind)
+        new = _as_numpy(own, None if given.type != own.type else kind.dtype, kind.truth)
         return kind.name, np.where(gaps, new, values)
 
-    return dict(map(filled, _take(frame.handle)))
+    return dict(filled(column, kind) for column, kind in _with_types(_take(frame.handle), frame.types))
 
 
 def _cell(word: str) -> str:

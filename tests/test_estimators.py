@@ -326,6 +326,16 @@ def test_new_rows_have_the_columns_and_types_of_the_table(fitted: Any) -> None:
     assert (drawn["amount"] == drawn["amount"].round(2)).all()
 
 
+@pytest.mark.parametrize("name", ["#n", "a;b", 'a, "b" # c', " a ", "a\tb", "caf\u00e9\u00a0au lait", "="])
+def test_a_column_may_have_any_name(name: str) -> None:
+    pd = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({name: rng.normal(size=80), "other": rng.choice(["x", "y", "z"], 80)})
+    vae = dv.VAE(random_state=0, max_epochs=1).fit(frame)
+    assert list(vae.sample(3, random_state=0).columns) == [name, "other"]
+    assert list(dv.VAE(random_state=0, max_epochs=1).fit(frame[[name]]).sample(3, random_state=0).columns) == [name]
+
+
 def test_latents_of_a_table_and_back(fitted: Any) -> None:
     frame = table()
     frame.index = np.arange(len(frame)) + 100

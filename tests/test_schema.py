@@ -427,6 +427,47 @@ def test_texts_that_are_numbers_and_dates_are_read_as_such() -> None:
     assert np.array_equal(schema.code(given), schema.code(table()), equal_nan=True)
 
 
+@pytest.mark.parametrize("texts", [("2020-02-01", "2020-03-01 10:30"), ("2020-02-01", "never")])
+def test_words_of_a_category_are_known_in_a_table_where_all_of_them_are_dates(texts: tuple[str, str], tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text(f"a,b\n{texts[0]},1\n2020-02-09,2\n,3\n")
+    schema = learn({"a": words(*texts * 50), "b": np.arange(100) * 1.5})
+    with pytest.warns(UserWarning, match="column 'a': 1 row with values that the model does not know, first '2020-02-09'"):
+        x = schema.code(tmp_path / "one.csv")
+    assert np.array_equal(x[:, schema.coded.index("a")], [0, np.nan, np.nan], equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("form", "texts"),
+    [
+        ("%Y-%m-%d", ("2019-12-31", "1969-02-03")),
+        ("%Y-%m-%d %H:%M", ("2020-01-01 23:59", "1969-02-03 00:00")),
+        ("%Y-%m-%dT%H:%M:%S", ("2020-01-01T23:59:58", "2031-02-03T00:00:00")),
+    ],
+)
+def test_texts_of_dates_are_times_and_come_back_as_texts(form: str, texts: tuple[str, str], tmp_path: Path) -> None:
+    pd = pytest.importorskip("pandas")
+    when = pd.date_range("2001-05-06", periods=60, freq="37D").strftime(form).tolist()
+    frame = pd.DataFrame({"when": [*when, None, *texts], "n": np.arange(63) * 0.5})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    schema = learn(frame)
+    assert schema.columns[0].kind == "time" and schema.code(tmp_path / "t.csv").tobytes() == schema.code(frame).tobytes()
+    pd.testing.assert_frame_equal(schema.decode(schema.code(frame)), frame)
+    columns = schema.decode(schema.code(frame), like={name: frame[name].to_numpy(object) for name in frame})
+    assert columns["when"].tolist() == [*when, None, *texts]
+    net = dv.Network.for_table(frame)
+    schema.give(net)
+    arrays = {"when": words(*when, None, *texts), "n": frame["n"].to_numpy()}
+    for filled in (net.impute(frame)["when"].tolist(), net.impute(arrays)["when"]):
+        assert [*filled[:60], *filled[61:]] == [*when, *texts] and len(filled[60]) == len(when[0])
+    polars = pytest.importorskip("polars")
+    assert learn(polars.DataFrame({"when": [*when, None]})).columns[0].kind == "time"
+
+
+@pytest.mark.parametrize("odd", ["2020-02-30", "2020-1-1", "soon", "2020-01-01 10:00", "2020-01-01Z"])
+def test_texts_of_which_one_is_no_date_like_the_others_are_words(odd: str) -> None:
+    assert learn({"a": words(*["2020-01-01", "2020-01-02", odd] * 20)}).columns[0].kind == "category"
+
+
 def test_one_cell_has_the_code_of_its_column() -> None:
     schema = learn(table(), max_categories=3)
     x = schema.code(table())

@@ -113,6 +113,7 @@ def test_encode_evaluate_and_scores_take_tables_and_coded_rows_alike(trained: dv
     assert log_variance.shape == mean.shape == (240, trained.latent_size)
     np.testing.assert_array_equal(trained.score_rows(data), trained.score_rows(x))
     assert trained.evaluate(data)["elbo"] == trained.evaluate(x)["elbo"]
+    assert -trained.score_rows(data).mean() == pytest.approx(trained.evaluate(data)["elbo"], rel=1e-9)
     _, parts = trained.score_rows(data, contributions=True)
     assert parts.shape == (240, len(trained.columns))
     assert trained.columns == trained.schema.coded

@@ -241,6 +241,13 @@ def test_scores_as_json_have_the_same_values(model: str, table: str) -> None:
     assert [line["columns"][0]["column"] for line in lines] == [row["column_1"] for row in rows]
 
 
+@pytest.mark.parametrize("options", [(), ("-samples", "2"), ("-k", "3")])
+def test_the_mean_score_of_a_table_is_what_evaluate_says(model: str, table: str, options: tuple[str, ...]) -> None:
+    found = json.loads(call("evaluate", model, table, "-json", *options).stdout)
+    scores = [float(row["score"]) for row in read(call("score", model, table, *options).stdout)]
+    assert -np.mean(scores) == pytest.approx(found["log_likelihood" if "-k" in options else "elbo"], rel=1e-6)
+
+
 def test_evaluate_counts_what_is_there(model: str, table: str) -> None:
     found = json.loads(call("evaluate", model, table, "-json", "-samples", "4").stdout)
     assert found["elbo"] == pytest.approx(-(found["reconstruction"] + found["kl"]), rel=1e-5)

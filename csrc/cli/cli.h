@@ -241,6 +241,9 @@ int cli_rows_fit(const cli_args *args, const dn_net *net, const char *path, cons
 dn_rows cli_rows(const dn_table *table, const float *truth);
 /* Allocate (rows, width) numbers, to be freed; NULL after printing an error. */
 float *cli_floats(const cli_args *args, size_t rows, size_t width);
+/* How z is drawn for the scores of rows and their means: of a table with the same draws in every row, so that a score
+ * does not depend on the row's place. */
+dn_evaluate_options cli_draws(const cli_job *job);
 /* With these arguments, does the network read a separate truth: labels or targets? */
 int cli_own_truth(const cli_args *args, const dn_net *net);
 /* The classes stored beside the weights, or in a model file; empty when there are none. */

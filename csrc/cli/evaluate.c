@@ -125,10 +125,9 @@ static void print_baselines(FILE *to, const dn_evaluation *e) {
         fprintf(to, "no PCA: rows and columns are both more than 1024, or very many\n");
 }
 
-static void print_measures(const cli_args *args, FILE *to, const dn_evaluation *e) {
+static void print_measures(const cli_args *args, FILE *to, const dn_evaluation *e, int samples) {
     const dn_report *m = &e->measures;
     double log_likelihood = dn_report_get(m, "log_likelihood"), error;
-    long samples = args->samples ? args->samples : 1;
     if (*e->reason) {
         if (args->k || args->samples) fprintf(to, "no ELBO: %s\n", e->reason);
         return;
@@ -136,7 +135,7 @@ static void print_measures(const cli_args *args, FILE *to, const dn_evaluation *
     fprintf(to,
             "  with z at its mean, which is no bound of the log-likelihood\n"
             "elbo %.7g  reconstruction %.7g  kl %.7g\n"
-            "  nats per row, with beta 1 and %ld draw%s of z: elbo = -(reconstruction + kl)\n",
+            "  nats per row, with beta 1 and %d draw%s of z: elbo = -(reconstruction + kl)\n",
             dn_report_get(m, "elbo"), dn_report_get(m, "reconstruction"), dn_report_get(m, "kl"), samples,
             samples == 1 ? "" : "s");
     if (args->k) {
@@ -153,9 +152,9 @@ static void print_measures(const cli_args *args, FILE *to, const dn_evaluation *
 }
 
 /* With -output, only what was asked for. */
-static int print_text(const cli_args *args, FILE *to, const dn_evaluation *e) {
+static int print_text(const cli_args *args, FILE *to, const dn_evaluation *e, int samples) {
     int code = 0;
-    if (!args->output || args->samples || args->k) print_measures(args, to, e);
+    if (!args->output || args->samples || args->k) print_measures(args, to, e, samples);
     if (args->output && !args->latent) return 0;
     if (e->units) code = print_units(args, to, e);
     if (!code && e->baselines.n) print_baselines(to, e);
@@ -171,14 +170,13 @@ static int print_text(const cli_args *args, FILE *to, const dn_evaluation *e) {
 int cli_evaluate(const cli_args *args) {
     cli_job j;
     dn_evaluation e = {0};
-    dn_evaluate_options options = {
-        .samples = (int)args->samples, .k = (int)args->k, .seed = args->seed, .latent = args->latent};
     int code = cli_begin(&j, args), own_truth = !code && cli_own_truth(args, j.net);
     if (!code) code = cli_table(&j.args, j.net, args->data, 0, &j.table);
     if (!code && own_truth) code = cli_truth(&j.args, j.net, args->data, &j.table, &j.classes, &j.truth);
     if (!code) code = cli_rows_fit(&j.args, j.net, args->data, &j.table, j.truth);
     if (!code && args->holdout > 0) code = evaluate_held_out(&j);
     dn_rows rows = cli_rows(&j.table, j.truth);
+    dn_evaluate_options options = cli_draws(&j);
     if (!code) code = cli_check(args, dn_net_evaluation(j.net, &rows, &options, &e));
     if (!code && args->output) code = evaluate_rows(&j, &rows);
     if (!code) {
@@ -188,7 +186,7 @@ int cli_evaluate(const cli_args *args) {
         FILE *to = args->output && !cli_is_file(args->output) ? stderr : stdout;
         if (args->json) print_json(to, &e, &shown, args->latent);
         if (!args->json) code = cli_print(args, to, &shown);
-        if (!code && !args->json) code = print_text(args, to, &e);
+        if (!code && !args->json) code = print_text(args, to, &e, options.samples);
         if (!code && to == stdout) code = cli_flush(args);
     }
     dn_evaluation_free(&e);

@@ -168,3 +168,13 @@ int cli_end(cli_job *j, int code) {
     dn_net_destroy(j->net);
     return code;
 }
+
+dn_evaluate_options cli_draws(const cli_job *j) {
+    const cli_args *args = &j->args;
+    int typed = j->net && dn_net_schema(j->net), usual = typed ? 4 : 1;
+    return (dn_evaluate_options){.samples = args->samples ? (int)args->samples : usual,
+                                 .k = (int)args->k,
+                                 .seed = args->seed,
+                                 .latent = args->latent,
+                                 .same_draws = typed};
+}

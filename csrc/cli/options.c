@@ -71,7 +71,7 @@ const cli_option cli_options[] = {
      AT(samples),
      CLI_EVALUATE | CLI_SCORE,
      "s",
-     "draws of z per row for the ELBO (1; score of a table 4)"},
+     "draws of z per row for the ELBO (1; of a table 4)"},
     {{"k"}, CLI_COUNT, AT(k), CLI_EVALUATE | CLI_SCORE, "n", "the log-likelihood, from n draws of z per row"},
     {{"top"}, CLI_WHOLE, AT(top), CLI_SCORE, "m", "columns to name in each row (default: 3)"},
     {{"quantile"}, CLI_PART, AT(quantile), CLI_SCORE, "q", "also which rows are above this quantile: 0.99"},

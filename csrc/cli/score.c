@@ -52,18 +52,6 @@ static void put_json(FILE *to, const char *text) {
     putc('"', to);
 }
 
-/* Of a table every row has the same draws, so that its score does not depend on its place. */
-static dn_evaluate_options score_options(const cli_job *j) {
-    const cli_args *args = &j->args;
-    int typed = dn_net_schema(j->net) != NULL;
-    return (dn_evaluate_options){.samples = args->samples ? (int)args->samples
-                                            : typed       ? 4
-                                                          : 0,
-                                 .k = (int)args->k,
-                                 .seed = args->seed,
-                                 .same_draws = typed};
-}
-
 /* ---- rows ---- */
 
 /* The columns with the largest values of a row, in that order; the same value: in the order of the columns. */
@@ -188,7 +176,7 @@ static double quantile(double *scores, size_t n, double part) {
 /* The score that -quantile is: of the rows of -data, or of those that are scored. */
 static int score_threshold(score_job *j) {
     const cli_args *args = &j->job.args;
-    dn_evaluate_options options = score_options(&j->job);
+    dn_evaluate_options options = cli_draws(&j->job);
     dn_table table = {0};
     size_t n = j->job.table.rows, above = 0;
     int code = args->table ? cli_table(args, j->job.net, args->table, 0, &table) : 0;
@@ -215,7 +203,7 @@ static int score_rows(score_job *j) {
     const cli_args *args = &j->job.args;
     size_t n = j->job.table.rows;
     dn_rows rows = cli_rows(&j->job.table, j->job.truth);
-    dn_evaluate_options options = score_options(&j->job);
+    dn_evaluate_options options = cli_draws(&j->job);
     double *numbers = (double *)cli_floats(args, n, 6); /* three doubles a row */
     if (!numbers) return DN_E_MEMORY;
     j->scores = (dn_row_scores){.score = numbers, .reconstruction = numbers + n, .kl = numbers + 2 * n};

@@ -193,13 +193,28 @@ static dn_status code_texts(column *t) {
     return status;
 }
 
+/* Of a column of texts, in a table where all of them happen to be dates: the codes of these texts. */
+static void code_dates(column *t) {
+    char text[COLUMNS_NUMBER];
+    for (size_t i = 0; i < t->rows; i++) {
+        double v = t->f->numbers[i];
+        int unknown = 0;
+        if (!isnan(v)) dn_columns_time_text(v, t->f->form, text);
+        t->x[i * t->stride] = isnan(v) ? NAN : code_of(dn_columns_code_word(t->c, text, &unknown));
+        if (unknown && !t->unknown++) t->value = v;
+    }
+}
+
 static dn_status warn_column(coding *c, const column *t) {
     char name[COLUMNS_SHOWN], word[COLUMNS_SHOWN], number[COLUMNS_NUMBER];
     dn_columns_shown(t->c->name, name);
     if (t->infinite)
         dn_text_format(&c->warnings, "column '%s': %zu infinite values count as missing\n", name, t->infinite);
     if (!t->unknown) return c->warnings.status;
-    if (!t->word) dn_columns_number_text(t->value, t->f->decimals, number);
+    if (!t->word && t->f->type == DN_FRAME_TIME)
+        dn_columns_time_text(t->value, t->f->form, number);
+    else if (!t->word)
+        dn_columns_number_text(t->value, t->f->decimals, number);
     dn_text_format(&c->warnings,
                    "column '%s': %zu row%s with values that the model does not know, first '%s': taken as %s\n", name,
                    t->unknown, t->unknown == 1 ? "" : "s", dn_columns_shown(t->word ? t->word : number, word),
@@ -211,14 +226,12 @@ static dn_status warn_column(coding *c, const column *t) {
 static dn_status check_type(const column *t) {
     char name[COLUMNS_SHOWN];
     if (t->f->type == DN_FRAME_TEXT || t->f->type == t->c->type) return DN_OK;
-    if (t->c->type == DN_FRAME_TEXT && t->f->type == DN_FRAME_NUMBER) return DN_OK;
+    if (t->c->type == DN_FRAME_TEXT) return DN_OK; /* their texts are its words */
     for (size_t i = 0; i < t->rows; i++)
         if (!isnan(t->f->numbers[i]))
             return dn_fail(DN_E_FORMAT, "column '%s', row %zu: it has %ss, where the model's column has %ss",
                            dn_columns_shown(t->c->name, name), i + 1, t->f->type == DN_FRAME_TIME ? "date" : "number",
-                           t->c->type == DN_FRAME_TIME   ? "date"
-                           : t->c->type == DN_FRAME_TEXT ? "text"
-                                                         : "number");
+                           t->c->type == DN_FRAME_TIME ? "date" : "number");
     return DN_OK;
 }
 
@@ -233,6 +246,8 @@ static dn_status code_column(coding *c, int place) {
     DN_TRY(check_type(&t));
     if (t.f->type == DN_FRAME_TEXT)
         DN_TRY(code_texts(&t));
+    else if (t.c->type == DN_FRAME_TEXT && t.f->type == DN_FRAME_TIME)
+        code_dates(&t);
     else
         code_numbers(&t);
     return warn_column(c, &t);

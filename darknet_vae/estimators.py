@@ -518,7 +518,7 @@ class VAE(_Transformer):
         cut at 10. "auto":
         "standard"; for "bernoulli", whose values are 0 to 1, none; with a cfg, its data_scale. None: columns as they are.
     batch_size, learning_rate : default=None
-        Rows of an update, and Adam's rate. None: 32 rows, from 2,000 rows on and in tables 128, and 0.002 falling to 0 (a cosine).
+        Rows of an update, and Adam's rate. None: 32 rows, from 2,000 rows on and in tables 128; 0.002 falling to 0 (a cosine).
     max_epochs : int, default=None
         Passes over the rows. None: 200, but not more than 3,000 updates; for tables 30, but 5,000 (below 500 rows: 1,500) to
         20,000 updates.
@@ -578,7 +578,7 @@ class Autoencoder(_Transformer):
         cut at 10. "auto":
         "standard"; for "bernoulli", whose values are 0 to 1, none; with a cfg, its data_scale. None: columns as they are.
     batch_size, learning_rate : default=None
-        Rows of an update, and Adam's rate. None: 32 rows, from 2,000 rows on and in tables 128, and 0.002 falling to 0 (a cosine).
+        Rows of an update, and Adam's rate. None: 32 rows, from 2,000 rows on and in tables 128; 0.002 falling to 0 (a cosine).
     max_epochs : int, default=None
         Passes over the rows. None: 200, but not more than 3,000 updates; for tables 30, but 5,000 (below 500 rows: 1,500) to
         20,000 updates.

@@ -798,9 +798,9 @@ DN_API dn_status dn_net_draw_rows(dn_net *net, size_t n, const dn_draw_options *
 
 /* Fill the gaps of rows x (rows, coded): out, which may be x, has what the network makes of the other cells in place of
  * NaN, numbers, 0 or 1, and codes; everything else stays. rounds: how often the gaps of a row are drawn, given its
- * cells and what the gaps were before; after the first quarter, of numbers the mean is taken, in the table's unit, of
- * others the most probable value; 0: 32. The result depends on nothing else. Gaps of columns of [condition] stay.
- * DN_E_USAGE: the network has no schema. */
+ * cells and its gaps as reconstructed once; of numbers the mean is taken, in the table's unit, or the value nearest to
+ * it where there are few, of others the most probable value; 0: 32. The result depends on nothing else. Gaps of columns
+ * of [condition] stay. DN_E_USAGE: the network has no schema. */
 DN_API dn_status dn_net_impute(dn_net *net, const float *x, size_t rows, int rounds, float *out);
 /* What was filled, and what there was to say, in lines. */
 typedef struct dn_imputed {

@@ -1072,8 +1072,8 @@ class Network:
         """A table with its missing cells filled with what the network makes of the row's other cells, which stay as they are:
         a DataFrame of a DataFrame, of other tables a dict of arrays, of coded rows (rows, columns) with NaN coded rows.
 
-        rounds: how often gaps are drawn anew, given the row's cells and what the gaps were before, for the mean or the most
-        probable value; None: 32. Needs a network that was trained on a table."""
+        rounds: how often gaps are drawn, given the row with its gaps reconstructed once, for the mean or the most probable
+        value; None: 32. Needs a network that was trained on a table."""
         if not self._knows_columns:
             raise errors.UsageError(f"{self.cfg}: only a network that was trained on a table fills its gaps")
         turns = 0 if rounds is None else whole("rounds", rounds, 1, 1 << 20)

@@ -705,8 +705,7 @@ def test_biases_that_were_set_or_loaded_stay(network: Build, tmp_path: Path) -> 
     net.train(X, 1, learning_rate=1e-30)
     np.testing.assert_array_equal(net.layers[1].params["biases"], [1, 2, 3])
     net.save(tmp_path / "a.weights")
-    loaded = dv.Network.load(tmp_path / "net.cfg", tmp_path / "a.weights")
-    loaded.seen = 0
+    loaded = dv.Network.load(tmp_path / "net.cfg", tmp_path / "a.weights", clear=True)
     loaded.train(X, 1, learning_rate=1e-30)
     np.testing.assert_array_equal(loaded.layers[1].params["biases"], [1, 2, 3])
 

@@ -421,10 +421,18 @@ def test_a_training_on_a_table_resumes_from_a_checkpoint() -> None:
     call("train", *words, "-epochs", "2", "-save", "half.safetensors", "-checkpoint", "run.safetensors")
     call("train", *words, "-epochs", "4", "-save", "resumed.safetensors", "-resume", "run.safetensors")
     assert Path("resumed.safetensors").read_bytes() == Path("whole.safetensors").read_bytes()
-    assert Path("latent_space.txt").exists()
+    assert not Path("latent_space.txt").exists()  # of a table only with -latents
 
 
 # ---- messages
+
+
+@pytest.mark.parametrize("words", [("sample", "t.csv", "-n", "4"), ("score", "t.csv", "t.csv"), ("evaluate", "t.csv", "t.csv")])
+def test_a_table_in_place_of_a_model_is_named(words: tuple[str, ...]) -> None:
+    write("t.csv", rows_of())
+    done = run([*program("binary"), *words])
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert "t.csv is a table, no network: darknet train t.csv makes a model of it" in done.stderr
 
 
 def test_a_column_that_is_renamed_or_missing_is_named(model: str) -> None:

@@ -47,12 +47,26 @@ static int network_ready(cli_args *args, dn_net **net) {
     return code;
 }
 
+/* By its name, once it was no cfg. */
+static int network_is_table(const char *path) {
+    static const char *const ends[] = {".csv", ".tsv", ".csv.gz", ".npy"};
+    size_t n = strlen(path);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        size_t m = strlen(ends[i]);
+        if (n > m && !strcmp(path + n - m, ends[i])) return 1;
+    }
+    return 0;
+}
+
 int cli_network(cli_args *args, dn_net **net) {
     char device[32];
     dn_net_options options = network_options(args, device);
     const char *path = cli_find(args->cfg, args->bundled);
     dn_status status = dn_net_create(net, path, &options);
     if (status == DN_E_IO && path == args->cfg && strcmp(path, "-") && access(path, F_OK)) return network_missing(args);
+    if (status == DN_E_FORMAT && network_is_table(path))
+        return cli_usage(args, "%s is a table, no network: darknet train %s makes a model of it, which stands first",
+                         path, path);
     if (status != DN_OK) return cli_check(args, status);
     if (path != args->cfg && !args->quiet) fprintf(stderr, "%s: using %s\n", args->program, path);
     args->cfg = path;

@@ -39,7 +39,7 @@ static int train_names(train_job *j) {
     if (args->latents && !encodes) return cli_usage(args, "-latents: this network has no latent space to write");
     if (args->latents)
         snprintf(j->latents, sizeof j->latents, "%s", args->latents);
-    else if (encodes && file && !args->no_latents)
+    else if (encodes && file && !args->no_latents && !schema) /* of a table: encode has them, with header and label */
         snprintf(j->latents, sizeof j->latents, "%.*slatent_space.txt", slash ? (int)(slash + 1 - j->save) : 0,
                  j->save);
     if (j->supervised && !args->target && file && !cli_is_model_name(j->save))

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -87,14 +87,24 @@ class Options:
 Contender = Callable[..., Any]
 
 
+def unusable(package: str) -> str:
+    """Why a package cannot be imported; empty: it can."""
+    try:
+        with quietly():
+            import_module(package)
+    except ImportError as reason:
+        return f"{package} cannot be imported ({reason})"
+    return ""
+
+
 def allowed(options: Options, found: Found, contenders: dict[str, tuple[str, Contender]]) -> dict[str, Contender]:
     """Contenders by name, each with the package it needs; those that are left out get a line."""
     kept = {}
     for who, (package, contender) in contenders.items():
         if who in options.without:
             found.left_out.append(f"{who} was left out (--without).")
-        elif find_spec(package) is None:
-            found.left_out.append(f"{who} is left out: {package} is not installed.")
+        elif reason := unusable(package):
+            found.left_out.append(f"{who} is left out: {reason}.")
         else:
             kept[who] = contender
     return kept

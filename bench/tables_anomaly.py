@@ -10,6 +10,7 @@ import numpy as np
 
 import darknet_vae as dv
 
+from .measure import say
 from .tables import Found, Goal, Options, allowed, fits, section, timed
 
 WHAT = (
@@ -71,7 +72,7 @@ def measured(path: Path, who: str, contender: Any, seeds: int) -> list[dict[str,
         except ValueError as reason:  # a peer that gives no finite score for a table counts as chance
             if contender is ours:
                 raise
-            print(f"{path.stem}: {who}: {reason}")
+            say(f"{path.stem}: {who}: {reason}")
             auc, seconds = 0.5, 0.0
         found.append({"auc": auc, "seconds": seconds, "rows": float(len(X))})
     return found
@@ -108,4 +109,5 @@ def anomaly(options: Options, when: str) -> str:
                 found.add(who, path.stem, measured(path, who, contender, seeds))
     if any(who in SLOW for who in found.values):
         found.left_out.append("PyOD's VAE and AutoEncoder: one split of each table.")
+    found.left_out.append("A peer that gives no finite scores for a split counts as chance, 0.5, there (PyOD's PCA on some).")
     return section("anomaly", WHAT, found, goals(found), ["auc"], when)

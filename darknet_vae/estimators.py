@@ -46,7 +46,7 @@ _COSTS = {
     "laplace": f"type=laplace\nsigma=column\n{_FAST}",
     "student_t": f"type=student_t\nsigma=column\n{_FAST}",
     "columns": "type=columns\nsigma=column",
-    "columns_student_t": f"type=columns\nnumbers=student_t\nsigma=column\n{_FAST}",
+    "columns_laplace": f"type=columns\nnumbers=laplace\nsigma=column\n{_FAST}",
     "bernoulli": "type=bernoulli",
     "sse": "type=sse",
     "known_sse": f"type=gaussian\nsigma={math.sqrt(0.5):.9g}",  # the same up to a constant, and takes missing values
@@ -674,7 +674,7 @@ class VAEDetector(OutlierMixin, _Estimator):  # type: ignore[misc]
         Of the latents: N(0, 1), or a mixture of ten Gaussians that is trained with the network. None: "normal".
     likelihood : {"gaussian", "laplace", "student_t", "bernoulli", "sse"}, default=None
         How the decoder models a column of a matrix (docs/objectives.md); the spread of the first three is learned for each
-        column. None: "student_t".
+        column. None: "laplace".
     scaling : {"auto", "standard", "robust"} or None, default="auto"
         What the network sees of a column of a matrix: (x - mean) / deviation, or (x - median) / interquartile range x 1.349,
         cut at 10. "auto":
@@ -682,7 +682,7 @@ class VAEDetector(OutlierMixin, _Estimator):  # type: ignore[misc]
     batch_size, learning_rate : default=None
         Rows of an update, and Adam's rate. None: 64 rows, and 0.001.
     max_epochs : int, default=None
-        Passes over the rows. None: 50, but 150 to 6,000 updates.
+        Passes over the rows. None: 20, but 300 to 6,000 updates.
     early_stopping : bool, default=False
         Hold out `validation_fraction` (0.1) of the rows, or take X_valid of `fit`; stop when their loss has not fallen by more
         than `tol` (1e-4) in `n_iter_no_change` (10) epochs, and keep the best epoch.
@@ -717,10 +717,10 @@ class VAEDetector(OutlierMixin, _Estimator):  # type: ignore[misc]
     """
 
     _of_matrices = _Usual(
-        hidden=(64, 32), activation="tanh", latents=1.0, most_latents=32, beta=0.5, likelihood="student_t", scaling="robust",
-        learning_rate=1e-3, cosine=False, warmup=0.0, batch=(64, 64), epochs=50, updates=(150, 150, 6000), draws=4,
+        hidden=(64, 32), activation="tanh", latents=1.0, most_latents=32, beta=0.5, likelihood="laplace", scaling="robust",
+        learning_rate=1e-3, cosine=False, warmup=0.0, batch=(64, 64), epochs=20, updates=(300, 300, 6000), draws=4,
     )  # fmt: skip
-    _of_tables = replace(_of_matrices, likelihood="columns_student_t")
+    _of_tables = replace(_of_matrices, likelihood="columns_laplace")
     _numbers_are_a_matrix = True
     _parameter_constraints = {  # noqa: RUF012
         **_Estimator._parameter_constraints,

@@ -76,10 +76,11 @@ int dn_columns_value(const columns_words *w, double value) {
 
 int dn_columns_truth(const char *word) {
     static const char *const words[] = {"no", "yes", "false", "true", "n", "y", "f", "t", "0", "1", "off", "on"};
-    char low[8];
-    size_t n = strlen(word);
-    if (n >= sizeof low) return -1;
-    for (size_t i = 0; i <= n; i++) low[i] = word[i] >= 'A' && word[i] <= 'Z' ? (char)(word[i] + 32) : word[i];
+    char low[8] = "";
+    for (size_t i = 0; word[i]; i++) {
+        if (i + 1 == sizeof low) return -1;
+        low[i] = word[i] >= 'A' && word[i] <= 'Z' ? (char)(word[i] + 32) : word[i];
+    }
     for (int i = 0; i < (int)(sizeof words / sizeof *words); i++)
         if (!strcmp(low, words[i])) return i & 1;
     return -1;

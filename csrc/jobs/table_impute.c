@@ -93,7 +93,8 @@ static void impute_add(const impute_job *j, const impute_column *c, float value,
     } else {
         const float *logits = parameters + c->parameter;
         double most = logits[0], total = 0;
-        for (int k = 1; k < c->gives; k++) most = fmax(most, logits[k]);
+        for (int k = 1; k < c->gives; k++)
+            if (logits[k] > most) most = logits[k];
         for (int k = 0; k < c->gives; k++) total += exp(logits[k] - most);
         for (int k = 0; k < c->gives; k++) sums[k] += exp(logits[k] - most) / total;
     }
@@ -119,19 +120,18 @@ static int impute_nearest(const columns_words *words, const double *sums) {
     int best = 0;
     for (int k = 0; k < words->n; k++) mean += sums[k] * words->values[k], total += sums[k];
     mean /= total;
-    for (int k = 1; k < words->n; k++)
-        if (fabs(words->values[k] - mean) < fabs(words->values[best] - mean)) best = k;
+    while (best + 1 < words->n && words->values[best + 1] - mean < mean - words->values[best]) best++; /* they ascend */
     return best;
 }
 
 /* The mean of a number, in the unit of the table; the most probable class. */
 static float impute_result(const impute_job *j, const impute_column *c, const double *sums) {
-    int best = 0;
+    const double *best = sums;
     if (c->gives == 1) return dn_columns_code_number(c->column, j->schema->coding, sums[0] / j->rounds);
     if (c->column->words.values) return (float)impute_nearest(&c->column->words, sums);
-    for (int k = 1; k < c->gives; k++)
-        if (sums[k] > sums[best]) best = k;
-    return (float)best;
+    for (const double *sum = sums + 1; sum < sums + c->gives; sum++)
+        if (*sum > *best) best = sum;
+    return (float)(best - sums);
 }
 
 /* The rows that are gathered. */

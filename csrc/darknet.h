@@ -773,6 +773,29 @@ DN_API size_t dn_schema_cfg(const dn_schema *schema, size_t rows, const dn_init_
  * columns' names and warnings; to be freed with dn_table_free. Messages call the frame `name`. Errors: those of
  * dn_schema_code; DN_E_FORMAT for a frame without rows. */
 DN_API dn_status dn_schema_table(const dn_schema *schema, const dn_frame *frame, const char *name, dn_table *table);
+/* The same of a piece of a table: `before` rows of the table come before its rows, which messages number so. */
+DN_API dn_status dn_schema_table_piece(const dn_schema *schema, const dn_frame *frame, size_t before, const char *name,
+                                       dn_table *table);
+/* Read a table in pieces of about `piece` bytes of text (0: 2 MiB) and of at least so many rows, except the last one
+ * (SIZE_MAX: all in one piece), so that its size does not matter, for a schema, which must live as long: the cells that
+ * the schema has are the same as after dn_frame_load of all, columns that it does not know may have other types. A file
+ * is read twice, for the types of its columns first. A pipe is read once, and a piece is there as soon as its text is:
+ * columns for which the schema has words are then read as text; numbers that turn out to be written in another way than
+ * rows before were read in are DN_E_FORMAT. Tables of one piece, and pipes in which a label or identifier is not text
+ * from the beginning, come in one piece. path, options and errors as for dn_frame_load. */
+typedef struct dn_frame_stream dn_frame_stream;
+DN_API dn_status dn_frame_stream_open(dn_frame_stream **stream, const char *path, const dn_schema *schema,
+                                      const dn_frame_options *options, size_t piece, size_t least);
+/* The next piece, to be freed with dn_frame_free, with the warnings that no piece had before; the end has 0 rows. */
+DN_API dn_status dn_frame_stream_next(dn_frame_stream *stream, dn_frame *piece);
+DN_API void dn_frame_stream_close(dn_frame_stream *stream); /* NULL: nothing */
+/* Write a table in pieces with the same columns, of which the first has the header: a file completely or not at all, to
+ * pipes and terminals piece by piece. Otherwise as dn_frame_save. */
+typedef struct dn_frame_writer dn_frame_writer;
+DN_API dn_status dn_frame_writer_open(dn_frame_writer **writer, const char *path);
+DN_API dn_status dn_frame_writer_rows(dn_frame_writer *writer, const dn_frame *piece);
+/* Close it, and with DN_OK keep the file, otherwise return `status`. NULL: nothing. */
+DN_API dn_status dn_frame_writer_finish(dn_frame_writer *writer, dn_status status);
 /* Learn the schema of a network whose cfg begins with [columns] from a table, as its keys say (names and kinds, coding,
  * drop, and the names in [condition]), and set it. label_column: NULL, or instead of the cfg's. DN_E_USAGE: there are
  * no [columns], or the table's are others. */

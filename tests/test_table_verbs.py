@@ -7,7 +7,10 @@ import datetime
 import io
 import itertools
 import json
+import os
 import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 
@@ -511,6 +514,102 @@ def test_a_weights_file_for_a_table_is_a_warning() -> None:
 def test_arguments_that_are_neither_a_table_nor_a_network_are_refused_as_ever() -> None:
     assert "train needs CFG TRAIN.csv, or TRAIN.csv" in refused("train", "vae_digits.cfg")
     assert "train needs CFG TRAIN.csv, or TRAIN.csv" in refused("train")
+
+
+# ---- tables in pieces
+
+VERBS = (("encode",), ("score",), ("score", "-top", "2", "-k", "3"))
+
+
+def long_rows(n: int = 3000) -> list[list[str]]:
+    return rows_of(n, seed=9)
+
+
+def pieces(*words: str, size: int = 20000, pipe: str = "") -> subprocess.CompletedProcess[str]:
+    """Run with pieces of about so many bytes; size 0: as usual, which is one piece for these tables."""
+    environment = {**os.environ, "DARKNET_PIECE": str(size)} if size else None
+    return run([*program("binary"), *words], env=environment, **({"input": Path(pipe).read_text()} if pipe else {}))
+
+
+def long_table(change: str) -> str:
+    rows, header = long_rows(), COLUMNS
+    if change == "numbers as identifiers":
+        rows = [[row[0][1:], *row[1:]] for row in rows]
+    if change == "a late thousand":
+        rows[2500][2] = "1,234.5"
+    if change == "a late word":
+        rows[2500][3] = "Z\u00fcrich"
+    if change == "an index":
+        rows, header = [[str(i), *row] for i, row in enumerate(rows)], ("", *COLUMNS)
+    return write("long.csv", rows, header)
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+@pytest.mark.parametrize("change", ["nothing", "numbers as identifiers", "a late thousand", "a late word", "an index"])
+def test_a_table_in_pieces_gives_the_bytes_of_the_whole(model: str, change: str, verb: tuple[str, ...]) -> None:
+    path = long_table(change)
+    whole = pieces(verb[0], model, path, *verb[1:], "-nogpu", size=0)
+    assert whole.returncode == 0, whole.stderr
+    assert whole.stdout.count("\n") == 3001
+    assert pieces(verb[0], model, path, *verb[1:], "-nogpu").stdout == whole.stdout
+    assert pieces(verb[0], model, "-", *verb[1:], "-nogpu", pipe=path).stdout == whole.stdout
+    assert pieces(verb[0], model, path, *verb[1:], "-nogpu", "-o", "out.csv").returncode == 0
+    assert Path("out.csv").read_text() == whole.stdout
+
+
+def test_a_late_word_in_a_column_of_numbers_is_the_same_error_and_leaves_no_file(model: str) -> None:
+    rows = long_rows()
+    rows[2500][2] = "late"
+    path = write("long.csv", rows)
+    whole = pieces("encode", model, path, "-nogpu", "-o", "out.csv", size=0)
+    assert "column 'income', row 2501: 'late' is not a number" in whole.stderr
+    done = pieces("encode", model, path, "-nogpu", "-o", "out.csv")
+    assert (done.returncode, done.stderr) == (whole.returncode, whole.stderr)
+    done = pieces("encode", model, "-", "-nogpu", "-o", "out.csv", pipe=path)
+    assert (done.returncode, done.stderr) == (whole.returncode, whole.stderr.replace(path, "standard input"))
+    assert not Path("out.csv").exists()
+
+
+def test_a_pipe_whose_numbers_change_their_form_too_late_is_refused(model: str) -> None:
+    rows = [[*row[:2], "1.234", *row[3:]] for row in long_rows()]
+    rows[2500][2] = "2,5"
+    done = pieces("encode", model, "-", "-nogpu", pipe=write("long.csv", rows))
+    assert done.returncode == 3
+    assert "'income' shows only after row" in done.stderr
+    assert "give the table as a file" in done.stderr
+    assert pieces("encode", model, "long.csv", "-nogpu").returncode == 0
+
+
+def test_a_pipe_is_answered_before_it_ends(model: str) -> None:
+    text = Path(write("long.csv", long_rows())).read_text()
+    words = [*program("binary"), "encode", model, "-", "-nogpu", "-quiet"]
+    environment = {**os.environ, "DARKNET_PIECE": "20000"}
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(text[:60000])
+        process.stdin.flush()
+        assert process.stdout.readline().startswith("customer,z1")
+        assert process.stdout.readline().startswith("c0000,")
+        rest = threading.Thread(target=lambda: (process.stdin.write(text[60000:]), process.stdin.close()))
+        rest.start()
+        assert process.stdout.read().count("\n") == 2999
+        rest.join()
+    assert process.returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timing
+def test_memory_does_not_grow_with_the_table(model: str) -> None:
+    write("long.csv", long_rows(10000) * 30)
+    program_text = (
+        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True); "
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    words = [*program("binary"), "score", model, "long.csv", "-nogpu", "-quiet", "-output", "s.csv"]
+    done = run([sys.executable, "-c", program_text, *words])
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 45_000  # KB; 75,000 with all rows in memory
 
 
 # ---- real tables

@@ -51,6 +51,8 @@ dn_status dn_writer_open(dn_writer **out, const char *path);
  * file, that is an error. */
 dn_status dn_writer_replace(dn_writer **out, const char *path);
 dn_status dn_writer_write(dn_writer *writer, const void *data, size_t size);
+/* Pipes and terminals get now what has been written so far. */
+dn_status dn_writer_pass_on(dn_writer *writer);
 dn_status dn_writer_commit(dn_writer *writer); /* closes and frees in any case */
 void dn_writer_abort(dn_writer *writer);
 /* Commit if `status` is DN_OK; otherwise abort and return it. */

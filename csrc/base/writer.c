@@ -282,6 +282,8 @@ dn_status dn_writer_write(dn_writer *w, const void *data, size_t size) {
     return DN_OK;
 }
 
+dn_status dn_writer_pass_on(dn_writer *w) { return w->target ? DN_OK : writer_flush(w); }
+
 /* Not every file system and kind of file supports fsync. */
 static int sys_sync(int fd) {
     if (dn_sys_must_fail()) return errno = EIO, -1;

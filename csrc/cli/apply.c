@@ -13,8 +13,6 @@ static dn_status apply_encode(dn_net *net, const dn_rows *rows, float *out) {
 static int apply_save(cli_job *j, apply_result result, const float *out, int width) {
     const cli_args *args = &j->args;
     size_t rows = j->table.rows;
-    if (dn_net_schema(j->net) && result == LATENTS)
-        return cli_save_latents(args, args->output, j->net, &j->frame, out, (size_t)width);
     if (dn_net_schema(j->net) && result == DATA) return cli_save_rows(args, j->net, &j->frame, out, rows);
     if (!args->labels) return cli_check(args, dn_csv_save(args->output, out, rows, (size_t)width));
     int code = cli_classes(args, j->net, &j->classes), wanted = width == 1 ? 2 : width;
@@ -40,12 +38,25 @@ static int apply(cli_job *j, apply_result result, int width, apply_fn fn) {
     return code;
 }
 
+/* The latents of a piece of a table. */
+static int apply_piece(cli_job *j, size_t before, void *context, cli_output *out) {
+    (void)before, (void)context;
+    const size_t width = (size_t)j->info.latent_size, more = j->table.rows - j->frame.rows;
+    dn_rows rows = cli_rows(&j->table, NULL);
+    float *z = cli_floats(&j->args, rows.n, width);
+    int code = z ? cli_check(&j->args, dn_net_encode(j->net, &rows, z, NULL)) : DN_E_MEMORY;
+    if (!code) cli_latents(out, j->net, &j->frame, z + more * width, width);
+    free(z);
+    return code;
+}
+
 static int apply_rows(const cli_args *args, apply_result result, apply_fn fn) {
     cli_job j;
     int code = cli_begin(&j, args);
     if (!code && result == LATENTS && !j.info.latent_size)
         code = cli_usage(args, "%s has no latent space: no [sampling] layer, and no narrow layer of an autoencoder",
                          args->cfg);
+    if (!code && dn_net_schema(j.net) && result == LATENTS) return cli_end(&j, cli_pieces(&j, 0, apply_piece, NULL));
     if (!code && dn_net_schema(j.net))
         code = cli_coded(&j.args, j.net, args->data, &j.table, &j.frame);
     else if (!code)

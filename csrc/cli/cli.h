@@ -158,6 +158,12 @@ const char *cli_base_name(const char *path);
 
 /* Print a text's lines as warnings. */
 void cli_warn_lines(const cli_args *args, const char *lines);
+/* How typed tables are read. */
+dn_frame_options cli_frame_options(const cli_args *args);
+/* Options that are about tables of numbers are refused for a network with a schema. */
+int cli_coded_options(const cli_args *args);
+/* cli_find, which is announced. */
+const char *cli_found(const cli_args *args, const char *path, char text[CLI_PATH]);
 /* Read a typed table. */
 int cli_frame(const cli_args *args, const char *path, dn_frame *frame);
 /* Read one as numbers for a network with a schema; frame: NULL, or also what was read. */
@@ -190,11 +196,16 @@ int32_t *cli_output_words(cli_output *output, const char *format, size_t number,
 void cli_output_given(cli_output *output, const dn_schema *schema, const dn_frame *frame);
 /* A float's value with as few digits as read back as that float. */
 double cli_few_digits(double value);
+/* Write it as a piece of a table. */
+int cli_output_write(const cli_args *args, const cli_output *output, dn_frame_writer *to);
+void cli_output_free(cli_output *output);
 /* Write it and free everything. */
 int cli_output_save(const cli_args *args, cli_output *output, const char *path);
 /* The column of that name; NULL: there is none, or no frame. */
 const dn_frame_column *cli_column(const dn_frame *frame, const char *name);
 
+/* Latents with the labels and identifiers of their rows in front. */
+void cli_latents(cli_output *output, const dn_net *net, const dn_frame *frame, const float *z, size_t width);
 /* Write latents with the labels and identifiers of their rows in front. */
 int cli_save_latents(const cli_args *args, const char *path, const dn_net *net, const dn_frame *frame, const float *z,
                      size_t width);
@@ -224,6 +235,17 @@ typedef struct cli_job {
     dn_classes classes;
     float *truth;
 } cli_job;
+/* ---- pieces.c ---- */
+
+/* Make a table of a piece of a table, the rows of job->frame; so many rows of the table come before. job->table has
+ * them as numbers, after rows of the piece before if it has more rows: so that a pass has so many rows that they are
+ * computed as in the midst of a table. */
+typedef int (*cli_piece_fn)(cli_job *job, size_t before, void *context, cli_output *output);
+/* The table of a network with a schema to -output, piece by piece; at_once: it needs all rows. */
+int cli_pieces(cli_job *job, int at_once, cli_piece_fn fn, void *context);
+
+/* ---- job.c, again ---- */
+
 /* Check -output and build the network. */
 int cli_begin(cli_job *job, const cli_args *args);
 /* Free everything; returns `code`. */

@@ -80,11 +80,26 @@ double cli_few_digits(double value) {
     return strtod(text, NULL);
 }
 
-int cli_output_save(const cli_args *args, cli_output *o, const char *path) {
-    int code = o->failed ? DN_E_MEMORY : cli_check(args, dn_frame_save(path, &o->frame));
+static int output_failed(const cli_args *args, const cli_output *o) {
     if (o->failed) fprintf(stderr, "%s: out of memory\n", args->program);
+    return o->failed ? DN_E_MEMORY : 0;
+}
+
+void cli_output_free(cli_output *o) {
     for (size_t i = 0; i < o->n_owned; i++) free(o->owned[i]);
     free(o->owned);
     free(o->frame.columns);
+    *o = (cli_output){0};
+}
+
+int cli_output_write(const cli_args *args, const cli_output *o, dn_frame_writer *to) {
+    int code = output_failed(args, o);
+    return code ? code : cli_check(args, dn_frame_writer_rows(to, &o->frame));
+}
+
+int cli_output_save(const cli_args *args, cli_output *o, const char *path) {
+    int code = output_failed(args, o);
+    if (!code) code = cli_check(args, dn_frame_save(path, &o->frame));
+    cli_output_free(o);
     return code;
 }

@@ -122,40 +122,46 @@ static int score_save(const score_job *j) {
 }
 
 /* The same of a typed table, as a table: after the row's number come its labels and identifiers. */
-static int score_save_frame(const score_job *j) {
+static void score_frame(const score_job *j, size_t before, cli_output *out) {
     const cli_args *args = &j->job.args;
+    const size_t rows = j->job.frame.rows, more = j->job.table.rows - rows;
     const dn_row_scores *s = &j->scores;
+    const float *values = s->values ? s->values + more * j->width : NULL;
     const struct {
         const char *name;
         const double *values;
-    } numbers[] = {{"score", s->score}, {"reconstruction", s->reconstruction}, {"kl", s->kl}};
-    size_t rows = j->job.table.rows, *found = malloc((j->top + 1) * sizeof *found);
-    cli_output out;
-    cli_output_begin(&out, rows, (size_t)j->job.frame.n + 5 + 2 * j->top);
-    double *number = cli_output_numbers(&out, "row", 0, 0), **nats = calloc(j->top + 1, sizeof *nats);
+    } numbers[] = {{"score", s->score + more}, {"reconstruction", s->reconstruction + more}, {"kl", s->kl + more}};
+    size_t *found = malloc((j->top + 1) * sizeof *found);
+    cli_output_begin(out, rows, (size_t)j->job.frame.n + 5 + 2 * j->top);
+    double *number = cli_output_numbers(out, "row", 0, 0), **nats = calloc(j->top + 1, sizeof *nats);
     int32_t **columns = calloc(j->top + 1, sizeof *columns);
-    out.failed |= !found || !nats || !columns;
-    cli_output_given(&out, dn_net_schema(j->job.net), &j->job.frame);
-    for (size_t r = 0; number && r < rows; r++) number[r] = (double)r;
+    out->failed |= !found || !nats || !columns;
+    cli_output_given(out, dn_net_schema(j->job.net), &j->job.frame);
+    for (size_t r = 0; number && r < rows; r++) number[r] = (double)(before + r);
     for (int i = 0; i < 3; i++) {
-        double *to = cli_output_numbers(&out, numbers[i].name, 0, -1);
+        double *to = cli_output_numbers(out, numbers[i].name, 0, -1);
         for (size_t r = 0; to && r < rows; r++) to[r] = cli_few_digits(numbers[i].values[r]);
     }
-    for (size_t i = 0; !out.failed && i < j->top; i++) {
-        columns[i] = cli_output_words(&out, "column_%zu", i + 1, j->job.table.header, (int32_t)j->width);
-        nats[i] = cli_output_numbers(&out, "nats_%zu", i + 1, -1);
+    for (size_t i = 0; !out->failed && i < j->top; i++) {
+        columns[i] = cli_output_words(out, "column_%zu", i + 1, j->job.table.header, (int32_t)j->width);
+        nats[i] = cli_output_numbers(out, "nats_%zu", i + 1, -1);
     }
-    for (size_t r = 0; !out.failed && j->top && r < rows; r++) {
-        row_top(s->values + r * j->width, j->width, j->top, found);
+    for (size_t r = 0; !out->failed && j->top && r < rows; r++) {
+        row_top(values + r * j->width, j->width, j->top, found);
         for (size_t i = 0; i < j->top; i++) {
             columns[i][r] = (int32_t)found[i];
-            nats[i][r] = cli_few_digits((double)s->values[r * j->width + found[i]]);
+            nats[i][r] = cli_few_digits((double)values[r * j->width + found[i]]);
         }
     }
-    int32_t *above = args->quantile > 0 ? cli_output_words(&out, "above", 0, "no\0yes", 2) : NULL;
-    for (size_t r = 0; above && r < rows; r++) above[r] = s->score[r] > j->threshold;
+    int32_t *above = args->quantile > 0 ? cli_output_words(out, "above", 0, "no\0yes", 2) : NULL;
+    for (size_t r = 0; above && r < rows; r++) above[r] = s->score[more + r] > j->threshold;
     free(found), free(nats), free(columns);
-    return cli_output_save(args, &out, args->output);
+}
+
+static int score_save_frame(const score_job *j) {
+    cli_output out;
+    score_frame(j, 0, &out);
+    return cli_output_save(&j->job.args, &out, j->job.args.output);
 }
 
 /* ---- the threshold ---- */
@@ -211,6 +217,24 @@ static int score_rows(score_job *j) {
     return cli_check(args, dn_net_score_rows(j->job.net, &rows, &options, &j->scores));
 }
 
+static void score_clear(score_job *j) {
+    free(j->scores.score), free(j->scores.values);
+    j->scores = (dn_row_scores){0};
+}
+
+/* The scores of a piece of a table. */
+static int score_piece(cli_job *job, size_t before, void *context, cli_output *out) {
+    score_job *j = context;
+    int code = cli_rows_fit(&job->args, job->net, job->args.data, &job->table, NULL);
+    if (!code) code = score_rows(j);
+    if (!code) score_frame(j, before, out);
+    score_clear(j);
+    return code;
+}
+
+/* With many draws a pass has so few rows that their number shows in the last digits. */
+static int score_at_once(const cli_args *args) { return args->samples > 4 || args->k > 4; }
+
 int cli_score(const cli_args *args) {
     score_job j = {0};
     int code = args->table && !(args->quantile > 0)
@@ -218,20 +242,21 @@ int cli_score(const cli_args *args) {
                    : cli_begin(&j.job, args);
     int own_truth = !code && cli_own_truth(args, j.job.net), typed = !code && dn_net_schema(j.job.net);
     if (!code && args->table && own_truth) code = cli_usage(args, "score: -data is about networks that need no truth");
+    j.width = (size_t)j.job.info.truths;
+    j.top = (size_t)args->top < j.width ? (size_t)args->top : j.width;
+    if (!code && typed && !own_truth && !args->json && !(args->quantile > 0))
+        return cli_end(&j.job, cli_pieces(&j.job, score_at_once(args), score_piece, &j));
     if (!code)
         code = typed ? cli_coded(&j.job.args, j.job.net, args->data, &j.job.table, &j.job.frame)
                      : cli_table(&j.job.args, j.job.net, args->data, 0, &j.job.table);
     if (!code && own_truth)
         code = cli_truth(&j.job.args, j.job.net, args->data, &j.job.table, &j.job.classes, &j.job.truth);
-    j.width = (size_t)j.job.info.truths;
-    j.top = (size_t)args->top < j.width ? (size_t)args->top : j.width;
     if (!code) code = cli_rows_fit(&j.job.args, j.job.net, args->data, &j.job.table, j.job.truth);
     if (!code) code = score_names(&j);
     if (!code) code = score_rows(&j);
     if (!code && args->quantile > 0) code = score_threshold(&j);
     if (!code) code = typed && !args->json ? score_save_frame(&j) : score_save(&j);
-    free(j.scores.score);
-    free(j.scores.values);
+    score_clear(&j);
     free(j.names);
     return cli_end(&j.job, code);
 }

@@ -11,7 +11,7 @@ void cli_warn_lines(const cli_args *args, const char *lines) {
     }
 }
 
-static dn_frame_options frame_options(const cli_args *args) {
+dn_frame_options cli_frame_options(const cli_args *args) {
     return (dn_frame_options){.header = args->header      ? 1
                                         : args->no_header ? -1
                                                           : 0,
@@ -19,18 +19,22 @@ static dn_frame_options frame_options(const cli_args *args) {
                               .threads = (int)args->threads};
 }
 
+const char *cli_found(const cli_args *args, const char *path, char text[CLI_PATH]) {
+    const char *found = cli_find(path, text);
+    if (found != path && !args->quiet) fprintf(stderr, "%s: using %s\n", args->program, found);
+    return found;
+}
+
 int cli_frame(const cli_args *args, const char *path, dn_frame *frame) {
     char bundled[CLI_PATH];
-    dn_frame_options options = frame_options(args);
-    const char *found = cli_find(path, bundled);
-    if (found != path && !args->quiet) fprintf(stderr, "%s: using %s\n", args->program, found);
-    int code = cli_check(args, dn_frame_load(frame, found, &options));
+    dn_frame_options options = cli_frame_options(args);
+    int code = cli_check(args, dn_frame_load(frame, cli_found(args, path, bundled), &options));
     if (!code) cli_warn_lines(args, frame->warnings);
     return code;
 }
 
 /* Options that are about tables of numbers. */
-static int coded_options(const cli_args *args) {
+int cli_coded_options(const cli_args *args) {
     const char *option = args->target ? "target" : args->scale > 0 ? "scale" : NULL;
     if (!option) return 0;
     return cli_usage(args, "-%s is about tables of plain numbers: this model knows what its columns are", option);
@@ -38,7 +42,7 @@ static int coded_options(const cli_args *args) {
 
 int cli_coded_frame(const cli_args *args, const dn_net *net, const char *path, dn_table *table, const dn_frame *frame) {
     const char *name = !strcmp(path, "-") ? "standard input" : path;
-    int code = coded_options(args);
+    int code = cli_coded_options(args);
     if (!code) code = cli_check(args, dn_schema_table(dn_net_schema(net), frame, name, table));
     if (!code) cli_warn_lines(args, table->warnings);
     return code;
@@ -46,7 +50,7 @@ int cli_coded_frame(const cli_args *args, const dn_net *net, const char *path, d
 
 int cli_coded(const cli_args *args, const dn_net *net, const char *path, dn_table *table, dn_frame *frame) {
     dn_frame own = {0}, *to = frame ? frame : &own;
-    int code = coded_options(args);
+    int code = cli_coded_options(args);
     if (!code) code = cli_frame(args, path, to);
     if (!code) code = cli_coded_frame(args, net, path, table, to);
     dn_frame_free(&own);
@@ -119,15 +123,19 @@ int cli_save_rows(const cli_args *args, const dn_net *net, const dn_frame *besid
     return code;
 }
 
+void cli_latents(cli_output *out, const dn_net *net, const dn_frame *frame, const float *z, size_t width) {
+    cli_output_begin(out, frame->rows, (size_t)frame->n + width);
+    cli_output_given(out, dn_net_schema(net), frame);
+    for (size_t k = 0; k < width; k++) {
+        double *to = cli_output_numbers(out, "z%zu", k + 1, -1);
+        for (size_t r = 0; to && r < frame->rows; r++) to[r] = cli_few_digits((double)z[r * width + k]);
+    }
+}
+
 int cli_save_latents(const cli_args *args, const char *path, const dn_net *net, const dn_frame *frame, const float *z,
                      size_t width) {
     cli_output out;
-    cli_output_begin(&out, frame->rows, (size_t)frame->n + width);
-    cli_output_given(&out, dn_net_schema(net), frame);
-    for (size_t k = 0; k < width; k++) {
-        double *to = cli_output_numbers(&out, "z%zu", k + 1, -1);
-        for (size_t r = 0; to && r < frame->rows; r++) to[r] = cli_few_digits((double)z[r * width + k]);
-    }
+    cli_latents(&out, net, frame, z, width);
     return cli_output_save(args, &out, path);
 }
 
@@ -142,9 +150,9 @@ int cli_impute(const cli_args *args) {
                          "does not know any columns",
                          args->program, args->cfg);
     char bundled[CLI_PATH];
-    dn_frame_options options = frame_options(args);
+    dn_frame_options options = cli_frame_options(args);
     dn_imputed done = {0};
-    if (!code) code = coded_options(args);
+    if (!code) code = cli_coded_options(args);
     if (!code)
         code =
             cli_check(args, dn_net_impute_file(j.net, cli_find(args->data, bundled), &options, 0, args->output, &done));

@@ -74,6 +74,12 @@ void dn_columns_place(dn_schema *schema);
 enum { COLUMNS_SHOWN = 72 };
 const char *dn_columns_shown(const char *text, char shown[COLUMNS_SHOWN]);
 
+/* ---- columns_code.c ---- */
+
+/* dn_schema_code of a frame with the rows of a table after so many `before` them, for messages. */
+dn_status dn_schema_code_piece(const dn_schema *schema, const dn_frame *frame, size_t before, float *x,
+                               char **warnings);
+
 /* ---- columns_kinds.c ---- */
 
 /* What the options say of a column, as bits. ALL_NUMBERS: if it has numbers, they stay so. */

@@ -13,8 +13,9 @@ typedef struct coding {
     const dn_frame *frame;
     float *x;
     dn_text warnings;
-    int *found;  /* (schema's columns): the frame's column, -1: none */
-    char *known; /* (frame's columns): has the schema one of that name? */
+    int *found;    /* (schema's columns): the frame's column, -1: none */
+    char *known;   /* (frame's columns): has the schema one of that name? */
+    size_t before; /* rows of the table before those of the frame */
 } coding;
 
 /* ---- which column is which ---- */
@@ -103,7 +104,7 @@ static dn_status match_columns(coding *c) {
 typedef struct column {
     const columns_column *c;
     const dn_frame_column *f;
-    size_t rows, stride;
+    size_t rows, stride, before;
     int coding;
     float *x;         /* of row 0 */
     size_t unknown;   /* rows with a value that was never seen */
@@ -143,8 +144,8 @@ static dn_status not_a_number(const column *t, int32_t code) {
     char name[COLUMNS_SHOWN], word[COLUMNS_SHOWN];
     while (t->f->codes[row] != code) row++;
     return dn_fail(DN_E_FORMAT, "column '%s', row %zu: '%s' is not a %s, as the model's column has them",
-                   dn_columns_shown(t->c->name, name), row + 1, dn_columns_shown(frame_word(t->f, code), word),
-                   t->c->type == DN_FRAME_TIME ? "date" : "number");
+                   dn_columns_shown(t->c->name, name), t->before + row + 1,
+                   dn_columns_shown(frame_word(t->f, code), word), t->c->type == DN_FRAME_TIME ? "date" : "number");
 }
 
 /* The code of a word; `bad`: the column has numbers, and it is none. */
@@ -230,7 +231,8 @@ static dn_status check_type(const column *t) {
     for (size_t i = 0; i < t->rows; i++)
         if (!isnan(t->f->numbers[i]))
             return dn_fail(DN_E_FORMAT, "column '%s', row %zu: it has %ss, where the model's column has %ss",
-                           dn_columns_shown(t->c->name, name), i + 1, t->f->type == DN_FRAME_TIME ? "date" : "number",
+                           dn_columns_shown(t->c->name, name), t->before + i + 1,
+                           t->f->type == DN_FRAME_TIME ? "date" : "number",
                            t->c->type == DN_FRAME_TIME ? "date" : "number");
     return DN_OK;
 }
@@ -240,6 +242,7 @@ static dn_status code_column(coding *c, int place) {
     column t = {.c = &c->schema->columns[index],
                 .f = &c->frame->columns[c->found[index]],
                 .rows = c->frame->rows,
+                .before = c->before,
                 .stride = (size_t)c->schema->n_coded,
                 .coding = c->schema->coding,
                 .x = c->x + place};
@@ -265,8 +268,9 @@ static dn_status code_frame(coding *c) {
     return c->warnings.status;
 }
 
-dn_status dn_schema_code(const dn_schema *schema, const dn_frame *frame, float *x, char **warnings) {
-    coding c = {.schema = schema, .frame = frame, .x = x};
+dn_status dn_schema_code_piece(const dn_schema *schema, const dn_frame *frame, size_t before, float *x,
+                               char **warnings) {
+    coding c = {.schema = schema, .frame = frame, .before = before, .x = x};
     if (warnings) *warnings = NULL;
     dn_status status = code_frame(&c);
     dn_free(c.found);
@@ -276,6 +280,10 @@ dn_status dn_schema_code(const dn_schema *schema, const dn_frame *frame, float *
     else
         dn_text_free(&c.warnings);
     return status;
+}
+
+dn_status dn_schema_code(const dn_schema *schema, const dn_frame *frame, float *x, char **warnings) {
+    return dn_schema_code_piece(schema, frame, 0, x, warnings);
 }
 
 /* ---- one cell ---- */

@@ -34,6 +34,7 @@ typedef struct csv_reader {
     int columns;       /* of the table, label and targets included; 0: not known yet */
     long line;         /* of p */
     int fd, at_end, started;
+    size_t size;               /* of a window in bytes; 0: as usual */
     struct csv_source *source; /* what is read instead of fd, or NULL */
     struct csv_window {
         char *text;
@@ -191,6 +192,7 @@ typedef struct csv_chunks {
     csv_chunk *chunks;
     size_t n, room;     /* chunks of this window; allocated */
     size_t rows, limit; /* rows of the table before this window; the most that are wanted */
+    int alone;          /* the next window is read once it is asked for, and not before */
     int ahead;          /* the next window is being read meanwhile */
     dn_chunk_fn work;
     void *context;

@@ -73,7 +73,7 @@ static void csv_work(void *context, size_t index) {
 
 dn_status dn_csv_chunks_run(csv_chunks *j, size_t rows, dn_chunk_fn work, void *context) {
     csv_reader *r = j->reader;
-    j->ahead = !r->at_end && j->rows + rows < j->limit;
+    j->ahead = !r->at_end && !j->alone && j->rows + rows < j->limit;
     j->work = work, j->context = context;
     if (j->ahead) {
         r->p = r->whole;

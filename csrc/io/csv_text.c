@@ -122,7 +122,8 @@ dn_status dn_csv_read_prepare(csv_reader *r) {
     const char *rest = r->p > r->whole ? r->p : r->whole;
     size_t room;
     r->left = (size_t)(r->end - rest);
-    r->wanted = r->left > WINDOW ? r->left : WINDOW; /* for rows longer than windows */
+    size_t size = r->size ? r->size : WINDOW;
+    r->wanted = r->left > size ? r->left : size; /* for rows longer than windows */
     r->got = 0, r->reached_end = 0;
     DN_CHECK(!__builtin_add_overflow(r->left, r->wanted + DN_NUMBER_PADDING, &room), DN_E_MEMORY,
              "%s:%ld: the row is longer than memory", r->path, r->line);

@@ -86,7 +86,7 @@ static dn_status frame_room_for(frame_load *j, size_t rows) {
 static dn_status frame_room(frame_load *j, size_t rows) {
     size_t need = j->chunks.rows + rows;
     if (need <= j->room) return DN_OK;
-    size_t room = dn_csv_chunks_guess(&j->chunks, rows);
+    size_t room = j->pieces ? need : dn_csv_chunks_guess(&j->chunks, rows);
     dn_status status = frame_room_for(j, room);
     if (status == DN_E_MEMORY && room > need) status = frame_room_for(j, room = need);
     if (status != DN_OK)
@@ -167,7 +167,7 @@ static dn_status frame_collect(frame_load *j) {
     return DN_OK;
 }
 
-static dn_status frame_window(frame_load *j) {
+dn_status dn_frame_window(frame_load *j) {
     size_t rows;
     DN_TRY(dn_csv_chunks_cut(&j->chunks, &rows));
     DN_TRY(frame_parts(j));
@@ -185,7 +185,7 @@ static dn_status frame_rows(frame_load *j, const dn_frame_options *o) {
         DN_TRY(dn_watched());
         DN_TRY(dn_csv_fill(r));
         if (r->p == r->end) break;
-        DN_TRY(frame_window(j));
+        DN_TRY(dn_frame_window(j));
     }
     DN_CHECK(j->chunks.rows, DN_E_FORMAT, "%s: a header, but no rows", r->path);
     return dn_csv_warn_comments(r, &j->about, j->comments, j->comment_line);
@@ -193,7 +193,7 @@ static dn_status frame_rows(frame_load *j, const dn_frame_options *o) {
 
 /* ---- passes ---- */
 
-static dn_status frame_columns(frame_load *j, const int *as) {
+dn_status dn_frame_columns(frame_load *j, const int *as) {
     const csv_reader *r = j->chunks.reader;
     int n = j->plan.columns;
     if (!(j->columns = dn_alloc((size_t)n, sizeof *j->columns))) return DN_E_MEMORY;
@@ -219,11 +219,11 @@ static dn_status frame_pass(frame_load *j, frame_source *source, const dn_frame_
     r->fd = dn_frame_source_fd(source), r->source = dn_frame_source_hook(source);
     j->plan.typed = dn_frame_header;
     DN_TRY(dn_csv_look(r, &look, &j->plan, &j->about));
-    DN_TRY(frame_columns(j, as));
+    DN_TRY(dn_frame_columns(j, as));
     return frame_rows(j, o);
 }
 
-static void frame_load_free(frame_load *j) {
+void dn_frame_load_free(frame_load *j) {
     for (int i = 0; j->columns && i < j->plan.columns; i++) {
         frame_column *c = &j->columns[i];
         dn_free(c->numbers);
@@ -245,7 +245,7 @@ static void frame_load_free(frame_load *j) {
 }
 
 /* The types that all rows show, if some column was read as another one; *as is NULL otherwise. */
-static dn_status frame_types(const frame_load *j, int **as) {
+dn_status dn_frame_types(const frame_load *j, int **as) {
     int n = j->plan.columns, differ = 0;
     if (!(*as = dn_alloc((size_t)n, sizeof **as))) return DN_E_MEMORY;
     dn_frame_decide(j->columns, n, j->chunks.reader->separator, *as);
@@ -266,9 +266,9 @@ dn_status dn_frame_read(dn_frame *frame, frame_source *source, const char *name,
         as = NULL;
         status = frame_pass(&load, source, o, before);
         dn_free(before);
-        if (status == DN_OK && !pass) status = frame_types(&load, &as);
+        if (status == DN_OK && !pass) status = dn_frame_types(&load, &as);
         if (status == DN_OK && !as) status = dn_frame_finish(&load, frame);
-        frame_load_free(&load);
+        dn_frame_load_free(&load);
         if (status == DN_OK && as) status = dn_frame_source_rewind(source);
         if (status != DN_OK || !as) break;
     }

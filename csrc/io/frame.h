@@ -139,12 +139,23 @@ typedef struct frame_load {
     } *parts;
     size_t n_parts, comments;
     long comment_line;
+    int pieces;    /* only one window's rows are in memory */
+    int index;     /* the first column is the index that pandas and R write: 1 yes, -1 no, 0: to be found out */
+    int wide, bad; /* pieces before had texts in UTF-8 beyond ASCII; texts that are not UTF-8 */
 } frame_load;
 
 /* Read a table from an open source, which can be rewound and read again; messages call it `name`. */
 struct frame_source;
 dn_status dn_frame_read(dn_frame *frame, struct frame_source *source, const char *name,
                         const dn_frame_options *options);
+/* The parts of that: the columns, read `as` given or, with NULL, as the first rows suggest; the rows of the next
+ * window; the types that all rows show, *as NULL if they were read so. */
+dn_status dn_frame_columns(frame_load *load, const int *as);
+dn_status dn_frame_window(frame_load *load);
+dn_status dn_frame_types(const frame_load *load, int **as);
+void dn_frame_load_free(frame_load *load);
+/* Does the first column have no name and count the rows? `before`: how many rows came before those of `load`. */
+int dn_frame_is_index(const frame_load *load, size_t before);
 /* Is the first row a header? For csv_plan.typed. */
 int dn_frame_header(const csv_reader *reader, const csv_plan *plan, const char **why);
 /* How the columns are to be read, judged by the first rows. */
@@ -171,6 +182,9 @@ typedef struct frame_source frame_source;
 dn_status dn_frame_source_open(frame_source **out, const char *path, const char *name);
 csv_source *dn_frame_source_hook(frame_source *source); /* NULL: the file is read as it is */
 int dn_frame_source_fd(const frame_source *source);
+int dn_frame_source_is_file(const frame_source *source);
+/* It will not be read again: what a pipe gives is no longer kept. */
+void dn_frame_source_forget(frame_source *source);
 dn_status dn_frame_source_rewind(frame_source *source);
 void dn_frame_source_close(frame_source *source);
 

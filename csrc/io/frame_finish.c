@@ -143,7 +143,7 @@ static size_t texts_size(const char *p, int32_t n) {
 
 static dn_status finish_encoding(frame_load *j, dn_frame *frame) {
     const char *path = j->chunks.reader->path;
-    frame_encoding e = {0};
+    frame_encoding e = {.wide = j->wide};
     for (int c = 0; c < frame->n; c++) {
         const dn_frame_column *column = &frame->columns[c];
         encoding_look(&e, column->name, column->name, strlen(column->name));
@@ -151,7 +151,10 @@ static dn_status finish_encoding(frame_load *j, dn_frame *frame) {
         for (int32_t i = 0; j->columns[c].words.high && i < column->n_words; i++, word += strlen(word) + 1)
             encoding_look(&e, column->name, word, strlen(word));
     }
-    if (!e.text) return DN_OK;
+    j->wide = e.wide, j->bad |= e.text != NULL;
+    if (!e.text && !(j->bad && e.wide)) return DN_OK;
+    DN_CHECK(e.text, DN_E_FORMAT, "%s: some texts are UTF-8, others are not: repair the file, or save it as UTF-8",
+             path);
     DN_CHECK(!e.wide, DN_E_FORMAT,
              "%s: column '%.*s': the text '%.*s' is not UTF-8, but others are: repair the file, or save it as UTF-8",
              path, shown(e.column), e.column, shown(e.text), e.text);
@@ -242,21 +245,23 @@ static dn_status finish_warn(frame_load *j, const frame_column *c, const char *n
 }
 
 /* The index that pandas and R write: a first column without a name that counts the rows. */
-static int finish_is_index(const frame_load *j) {
+int dn_frame_is_index(const frame_load *j, size_t before) {
     const csv_plan *plan = &j->plan;
     const frame_column *c = &j->columns[0];
     if (!plan->names || plan->names[plan->places[0]] || plan->columns < 2 || c->as != FRAME_POINT) return 0;
-    if (c->numbers[0] != 0 && c->numbers[0] != 1) return 0;
+    double first = c->numbers[0] - (double)before;
+    if (first != 0 && first != 1) return 0;
     for (size_t i = 1; i < j->chunks.rows; i++)
         if (c->numbers[i] != c->numbers[0] + (double)i) return 0;
     return 1;
 }
 
 dn_status dn_frame_finish(frame_load *j, dn_frame *frame) {
-    int n = j->plan.columns, index = finish_is_index(j);
+    int n = j->plan.columns;
+    if (!j->index) j->index = dn_frame_is_index(j, 0) ? 1 : -1;
     frame->rows = j->chunks.rows, frame->n = n, frame->separator = j->chunks.reader->separator;
     if (!(frame->columns = dn_frame_alloc(frame, (size_t)n, sizeof *frame->columns))) return DN_E_MEMORY;
-    if (index) { /* its empty name needs no warning */
+    if (j->index > 0) { /* its empty name needs no warning */
         frame->n = --n;
         dn_free(j->columns[0].numbers);
         memmove(j->columns, j->columns + 1, (size_t)n * sizeof *j->columns);

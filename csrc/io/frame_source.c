@@ -9,6 +9,7 @@ struct frame_source {
     csv_source hook;
     const char *name;
     int fd, hooked, seekable, gzip, decided, wide; /* wide: UTF-16, 1 little, 2 big endian */
+    int forgets;                                   /* it is not read again */
     int64_t begin;                                 /* of the table in the file */
     char *kept;                                    /* what a pipe has given */
     size_t kept_size, kept_room, kept_at;
@@ -44,8 +45,12 @@ static dn_status source_raw(frame_source *s, void *to, size_t room, int ms, size
         s->kept_at += *got;
         return DN_OK;
     }
+    if (s->forgets) {
+        dn_free(s->kept);
+        s->kept = NULL, s->kept_size = s->kept_room = s->kept_at = 0;
+    }
     DN_TRY(dn_reader_some(s->fd, s->name, to, room, ms, got, end));
-    return s->seekable || !*got ? DN_OK : source_keep(s, to, *got);
+    return s->seekable || s->forgets || !*got ? DN_OK : source_keep(s, to, *got);
 }
 
 /* ---- gzip ---- */
@@ -190,13 +195,20 @@ dn_status dn_frame_source_open(frame_source **out, const char *path, const char 
     s->hook.some = source_some, s->name = name, s->fd = -1;
     dn_status status = dn_reader_open(&s->fd, path);
     if (status == DN_OK) status = source_begin(s);
-    if (status != DN_OK) dn_frame_source_close(s);
+    if (status != DN_OK) {
+        dn_frame_source_close(s);
+        *out = NULL;
+    }
     return status;
 }
 
 csv_source *dn_frame_source_hook(frame_source *s) { return s->hooked ? &s->hook : NULL; }
 
 int dn_frame_source_fd(const frame_source *s) { return s->fd; }
+
+int dn_frame_source_is_file(const frame_source *s) { return s->seekable; }
+
+void dn_frame_source_forget(frame_source *s) { s->forgets = 1; }
 
 void dn_frame_source_close(frame_source *s) {
     if (s->fd >= 0) dn_reader_close(s->fd);

@@ -255,9 +255,9 @@ static dn_status out_words(frame_out *o) {
     return DN_OK;
 }
 
-static dn_status out_rows(frame_out *o, dn_writer *w) {
+static dn_status out_rows(frame_out *o, dn_writer *w, int header) {
     dn_pool *pool = NULL;
-    dn_status status = out_header(o, w);
+    dn_status status = header ? out_header(o, w) : DN_OK;
     if (status == DN_OK && o->frame->rows > BLOCK) status = dn_pool_create(&pool, 0);
     for (; status == DN_OK && o->first < o->frame->rows; o->first += BLOCK * BLOCKS) {
         size_t left = (o->frame->rows - o->first + BLOCK - 1) / BLOCK, n = left < BLOCKS ? left : BLOCKS;
@@ -275,16 +275,51 @@ static dn_status out_rows(frame_out *o, dn_writer *w) {
     return status;
 }
 
-dn_status dn_frame_save(const char *path, const dn_frame *frame) {
+static dn_status out_frame(dn_writer *w, const dn_frame *frame, int header) {
     frame_out o = {.frame = frame, .separator = frame->separator};
-    dn_writer *w;
     if (o.separator != ';' && o.separator != '\t') o.separator = ','; /* blanks cannot show a missing cell */
-    DN_CHECK(frame->n > 0, DN_E_USAGE, "a table without columns cannot be written");
-    DN_TRY(dn_writer_open(&w, path));
     dn_status status = out_words(&o);
-    if (status == DN_OK) status = out_rows(&o, w);
+    if (status == DN_OK) status = out_rows(&o, w, header);
     for (int i = 0; o.words && i < frame->n; i++) dn_free(o.words[i]);
     dn_free(o.words);
     for (int i = 0; i < BLOCKS; i++) dn_text_free(&o.blocks[i]);
-    return dn_writer_finish(w, status);
+    return status;
+}
+
+dn_status dn_frame_save(const char *path, const dn_frame *frame) {
+    dn_writer *w;
+    DN_CHECK(frame->n > 0, DN_E_USAGE, "a table without columns cannot be written");
+    DN_TRY(dn_writer_open(&w, path));
+    return dn_writer_finish(w, out_frame(w, frame, 1));
+}
+
+/* ---- in pieces ---- */
+
+struct dn_frame_writer {
+    dn_writer *to;
+    int begun;
+};
+
+dn_status dn_frame_writer_open(dn_frame_writer **out, const char *path) {
+    dn_frame_writer *w = *out = dn_alloc(1, sizeof *w);
+    if (!w) return DN_E_MEMORY;
+    dn_status status = dn_writer_open(&w->to, path);
+    if (status == DN_OK) return DN_OK;
+    dn_free(w);
+    *out = NULL;
+    return status;
+}
+
+dn_status dn_frame_writer_rows(dn_frame_writer *w, const dn_frame *piece) {
+    DN_CHECK(piece->n > 0, DN_E_USAGE, "a table without columns cannot be written");
+    DN_TRY(out_frame(w->to, piece, !w->begun));
+    w->begun = 1;
+    return dn_writer_pass_on(w->to);
+}
+
+dn_status dn_frame_writer_finish(dn_frame_writer *w, dn_status status) {
+    if (!w) return status;
+    status = dn_writer_finish(w->to, status);
+    dn_free(w);
+    return status;
 }

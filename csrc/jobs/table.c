@@ -1,6 +1,7 @@
 /* The rows of a typed table as a network takes them: coded, as the table of numbers that all jobs read. */
 #include "base/sys.h"
 #include "base/text.h"
+#include "io/columns.h"
 #include "net/coded.h"
 #include "net/network.h"
 #include <stdio.h>
@@ -18,19 +19,24 @@ static dn_status table_header(const dn_schema *schema, dn_table *table) {
     return DN_OK;
 }
 
-dn_status dn_schema_table(const dn_schema *schema, const dn_frame *frame, const char *name, dn_table *table) {
+dn_status dn_schema_table_piece(const dn_schema *schema, const dn_frame *frame, size_t before, const char *name,
+                                dn_table *table) {
     size_t columns = (size_t)dn_schema_coded(schema);
     *table = (dn_table){.rows = frame->rows, .columns = columns, .separator = frame->separator};
     dn_status status = table_header(schema, table);
     if (status == DN_OK && !(table->values = dn_alloc(frame->rows, columns * sizeof *table->values)))
         status = DN_E_MEMORY;
     if (status == DN_OK) {
-        status = dn_schema_code(schema, frame, table->values, &table->warnings);
+        status = dn_schema_code_piece(schema, frame, before, table->values, &table->warnings);
         if (status != DN_OK) status = dn_fail_prefix(status, "%s: ", name);
     }
     if (status == DN_OK && !frame->rows) status = dn_fail(DN_E_FORMAT, "%s: the table has no rows", name);
     if (status != DN_OK) dn_table_free(table);
     return status;
+}
+
+dn_status dn_schema_table(const dn_schema *schema, const dn_frame *frame, const char *name, dn_table *table) {
+    return dn_schema_table_piece(schema, frame, 0, name, table);
 }
 
 /* ---- learning what the cfg says ---- */

@@ -598,6 +598,19 @@ def test_a_pipe_is_answered_before_it_ends(model: str) -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.parametrize("verb", ["encode", "score"])
+def test_results_do_not_depend_on_where_pieces_and_passes_end(model: str, verb: str) -> None:
+    """A pass of few rows would be computed, and rounded, in another way."""
+    path = write("long.csv", long_rows(30000))
+    whole = pieces(verb, model, path, "-nogpu", size=8 << 20).stdout
+    lines = whole.splitlines(keepends=True)
+    assert len(lines) == 30001
+    for size in (700_001, 1 << 20):
+        assert pieces(verb, model, path, "-nogpu", size=size).stdout == whole, size
+    for n in (20011, 16394, 15114):
+        assert pieces(verb, model, path, "-nogpu", "-rows", str(n), size=8 << 20).stdout == "".join(lines[: n + 1]), n
+
+
 @pytest.mark.slow
 @pytest.mark.timing
 def test_memory_does_not_grow_with_the_table(model: str) -> None:

@@ -44,7 +44,12 @@ static int apply_piece(cli_job *j, size_t before, void *context, cli_output *out
     const size_t width = (size_t)j->info.latent_size, more = j->table.rows - j->frame.rows;
     dn_rows rows = cli_rows(&j->table, NULL);
     float *z = cli_floats(&j->args, rows.n, width);
-    int code = z ? cli_check(&j->args, dn_net_encode(j->net, &rows, z, NULL)) : DN_E_MEMORY;
+    int code = z ? 0 : DN_E_MEMORY;
+    for (size_t at = 0, n; !code && at < rows.n; at += n) {
+        n = cli_block(j, rows.n, &at);
+        const dn_rows block = {.n = n, .x = rows.x + at * j->table.columns};
+        code = cli_check(&j->args, dn_net_encode(j->net, &block, z + at * width, NULL));
+    }
     if (!code) cli_latents(out, j->net, &j->frame, z + more * width, width);
     free(z);
     return code;

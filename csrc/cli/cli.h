@@ -241,6 +241,9 @@ typedef struct cli_job {
  * them as numbers, after rows of the piece before if it has more rows: so that a pass has so many rows that they are
  * computed as in the midst of a table. */
 typedef int (*cli_piece_fn)(cli_job *job, size_t before, void *context, cli_output *output);
+/* Of the rows of a typed table from *at on, how many to compute together: as many for every block, because the last
+ * digits depend on it. The last block moves *at back to rows that are computed again. */
+size_t cli_block(const cli_job *job, size_t rows, size_t *at);
 /* The table of a network with a schema to -output, piece by piece; at_once: it needs all rows. */
 int cli_pieces(cli_job *job, int at_once, cli_piece_fn fn, void *context);
 

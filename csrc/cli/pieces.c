@@ -36,9 +36,14 @@ static void pieces_warn(const cli_args *args, pieces_said *said, const char *lin
     }
 }
 
-/* Passes of so many rows are computed alike, wherever a row stands in them; for fewer there are other ways, which round
- * otherwise. */
+/* Rows of a block: passes of other numbers of rows are computed, and rounded, in other ways. */
 enum { PIECE_ROWS = 512 };
+
+size_t cli_block(const cli_job *j, size_t rows, size_t *at) {
+    if (!dn_net_schema(j->net) || j->info.recurrent || rows <= PIECE_ROWS) return rows - *at;
+    if (rows - *at < PIECE_ROWS) *at = rows - PIECE_ROWS;
+    return PIECE_ROWS;
+}
 
 typedef struct pieces_last {
     float *rows; /* (n, coded) of the piece before */
@@ -102,7 +107,7 @@ int cli_pieces(cli_job *j, int at_once, cli_piece_fn fn, void *context) {
     dn_frame_writer *to = NULL;
     pieces_said said = {0};
     pieces_last last = {0};
-    size_t before = 0, rows = 1, least = at_once || j->info.time_steps > 1 ? SIZE_MAX : PIECE_ROWS;
+    size_t before = 0, rows = 1, least = at_once || j->info.recurrent ? SIZE_MAX : PIECE_ROWS;
     int code = cli_coded_options(args);
     const char *found = code ? NULL : cli_found(args, args->data, bundled);
     if (!code)

@@ -214,7 +214,18 @@ static int score_rows(score_job *j) {
     if (!numbers) return DN_E_MEMORY;
     j->scores = (dn_row_scores){.score = numbers, .reconstruction = numbers + n, .kl = numbers + 2 * n};
     if (j->top && !(j->scores.values = cli_floats(args, n, j->width))) return DN_E_MEMORY;
-    return cli_check(args, dn_net_score_rows(j->job.net, &rows, &options, &j->scores));
+    int code = 0;
+    for (size_t at = 0, block; !code && at < n; at += block) {
+        const dn_row_scores *s = &j->scores;
+        block = j->job.truth ? n : cli_block(&j->job, n, &at);
+        const dn_rows part = {.n = block, .x = rows.x + at * j->job.table.columns, .truth = rows.truth};
+        dn_row_scores to = {.score = s->score + at,
+                            .reconstruction = s->reconstruction + at,
+                            .kl = s->kl + at,
+                            .values = s->values ? s->values + at * j->width : NULL};
+        code = cli_check(args, dn_net_score_rows(j->job.net, &part, &options, &to));
+    }
+    return code;
 }
 
 static void score_clear(score_job *j) {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from . import ROOT
 from .limits import Limits
 from .measure import available_cores, count, digits, processor, say
 from .recipe import Array
-from .report import table, wrapped
+from .report import table, wrapped, write_sections
 from .setting import Bench, kernels
 
 MARK = "<!-- Below this line everything is written by `python -m bench recipes`; what stands above is kept. -->"
@@ -225,11 +224,7 @@ def section(name: str, recipe: Recipe, found: Obtained, when: str) -> str:
 
 
 def write(path: Path, sections: dict[str, str]) -> None:
-    before = path.read_text() if path.exists() else f"# Results\n\n{MARK}\n"
-    above, _, below = before.partition(MARK)
-    old = {part.split("\n", 1)[0]: f"### {part.strip()}" for part in re.split(r"^### ", below, flags=re.M)[1:]}
-    both = {**old, **sections}
-    path.write_text(above + MARK + "\n\n" + "\n\n".join(both[name] for name in RECIPES if name in both) + "\n")
+    write_sections(path, "Results", MARK, sections, RECIPES)
 
 
 def main(arguments: list[str]) -> int:

@@ -168,3 +168,12 @@ def write(path: Path, report: Report) -> None:
     sections = {part.splitlines()[0][3:]: part for part in re.split(r"(?m)^(?=## )", measured)[1:]}
     sections[report.heading] = report.markdown(sections.get(report.heading, ""))
     path.write_text("\n\n".join([f"{head}{MARK}", wrapped(HOW), *(part.strip() for part in sections.values())]) + "\n")
+
+
+def write_sections(path: Path, title: str, mark: str, sections: dict[str, str], order: Iterable[str]) -> None:
+    """Replace the sections "### name" of a file, which has those of `order`; the text above the mark is kept."""
+    before = path.read_text() if path.exists() else f"# {title}\n\n{mark}\n"
+    above, _, below = before.partition(mark)
+    old = {part.split("\n", 1)[0]: f"### {part.strip()}" for part in re.split(r"^### ", below, flags=re.M)[1:]}
+    both = {**old, **sections}
+    path.write_text(above + mark + "\n\n" + "\n\n".join(both[name] for name in order if name in both) + "\n")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import os
-import re
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .measure import available_cores, count, digits, processor, say, versions
-from .report import table, wrapped
+from .report import table, wrapped, write_sections
 
 MARK = "<!-- Below this line everything is written by `python -m bench anomaly`, `synthetic` and `imputation`. -->"
 PACKAGES = ["numpy", "scikit-learn", "pandas", "pyod", "torch", "ctgan", "sdmetrics"]
@@ -151,12 +150,7 @@ def section(name: str, what: str, found: Found, goals: list[Goal], keys: list[st
 
 
 def write(path: Path, sections: dict[str, str]) -> None:
-    """Replace these sections; the text above the mark is kept."""
-    before = path.read_text() if path.exists() else f"# Real tables\n\n{MARK}\n"
-    above, _, below = before.partition(MARK)
-    old = {part.split("\n", 1)[0]: f"### {part.strip()}" for part in re.split(r"^### ", below, flags=re.M)[1:]}
-    both = {**old, **sections}
-    path.write_text(above + MARK + "\n\n" + "\n\n".join(both[name] for name in NAMES if name in both) + "\n")
+    write_sections(path, "Real tables", MARK, sections, NAMES)
 
 
 def main(arguments: list[str]) -> int:

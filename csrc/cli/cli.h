@@ -144,6 +144,8 @@ void cli_bundled(char *text, size_t size);
 const char *cli_bundled_like(const char *name, char text[CLI_PATH]);
 /* Would a network be saved there as a model file? */
 int cli_is_model_name(const char *path);
+/* Does a name end so, after something else? */
+int cli_ends_in(const char *path, const char *end);
 /* Is it, or would it be, a regular file? False for "-" and devices. */
 int cli_is_file(const char *path);
 /* Do two paths name the same file, which need not exist yet? */

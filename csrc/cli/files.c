@@ -127,11 +127,12 @@ const char *cli_bundled_like(const char *name, char text[CLI_PATH]) {
 
 /* ---- files that will be written ---- */
 
-int cli_is_model_name(const char *path) {
-    static const char suffix[] = ".safetensors";
-    size_t n = strlen(path), m = sizeof suffix - 1;
-    return n > m && !strcmp(path + n - m, suffix);
+int cli_ends_in(const char *path, const char *end) {
+    size_t n = strlen(path), m = strlen(end);
+    return n > m && !strcmp(path + n - m, end);
 }
+
+int cli_is_model_name(const char *path) { return cli_ends_in(path, ".safetensors"); }
 
 int cli_is_file(const char *path) {
     struct stat info;

@@ -49,13 +49,8 @@ static int network_ready(cli_args *args, dn_net **net) {
 
 /* By its name, once it was no cfg. */
 static int network_is_table(const char *path) {
-    static const char *const ends[] = {".csv", ".tsv", ".csv.gz", ".npy"};
-    size_t n = strlen(path);
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-        size_t m = strlen(ends[i]);
-        if (n > m && !strcmp(path + n - m, ends[i])) return 1;
-    }
-    return 0;
+    return cli_ends_in(path, ".csv") || cli_ends_in(path, ".tsv") || cli_ends_in(path, ".csv.gz") ||
+           cli_ends_in(path, ".npy");
 }
 
 int cli_network(cli_args *args, dn_net **net) {

@@ -3,14 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int ends_in(const char *path, const char *end) {
-    size_t n = strlen(path), m = strlen(end);
-    return n > m && !strcmp(path + n - m, end);
-}
-
 int cli_is_table(const cli_args *args) {
     if (!(args->verb->bit & CLI_LEARNS) || !args->cfg || args->data) return 0;
-    return !ends_in(args->cfg, ".cfg") && !ends_in(args->cfg, ".weights") && !dn_is_model_file(args->cfg);
+    return !cli_ends_in(args->cfg, ".cfg") && !cli_ends_in(args->cfg, ".weights") && !dn_is_model_file(args->cfg);
 }
 
 dn_schema_options cli_schema_options(const cli_args *args) {

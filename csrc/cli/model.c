@@ -3,16 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int ends_in(const char *path, const char *end) {
-    size_t n = strlen(path), m = strlen(end);
-    return n > m && !strcmp(path + n - m, end);
-}
-
 int cli_info(const cli_args *args) {
     size_t length = 0;
     char found[CLI_PATH];
     const char *path = cli_find(args->cfg, found);
-    if (ends_in(path, ".cfg"))
+    if (cli_ends_in(path, ".cfg"))
         return cli_usage(args, "info is about model files and weights files; for a cfg: inspect %s", args->cfg);
     int code = cli_check(args, dn_model_info(path, args->json, NULL, 0, &length));
     if (code) return code;
@@ -59,7 +54,7 @@ int cli_convert(const cli_args *args) {
     cli_args own = *args;
     dn_net *net = NULL;
     int model = cli_is_model_name(args->data);
-    if (!model && !ends_in(args->data, ".weights"))
+    if (!model && !cli_ends_in(args->data, ".weights"))
         return cli_usage(args, "convert: %s ends in neither .safetensors (a model file) nor .weights (Darknet)",
                          args->data);
     if (cli_same_file(args->cfg, args->data)) return cli_usage(args, "convert: %s is the input", args->data);

@@ -243,16 +243,11 @@ static int parse_option(cli_args *args, int argc, char **argv, int *i) {
                      choice ? o->metavar : "");
 }
 
-static int ends_in(const char *word, const char *end) {
-    size_t n = strlen(word), m = strlen(end);
-    return n > m && !strcmp(word + n - m, end);
-}
-
 static int parse_word(cli_args *args, const char *word) {
     const char **to = !args->cfg ? &args->cfg : !args->data && args->verb->most > 1 ? &args->data : NULL;
-    if (ends_in(word, ".weights") && args->verb->bit == CLI_CONVERT && !args->cfg)
+    if (cli_ends_in(word, ".weights") && args->verb->bit == CLI_CONVERT && !args->cfg)
         return cli_usage(args, "'%s' has no network: convert CFG OUTPUT -weights %s", word, word);
-    if (ends_in(word, ".weights") && !(args->verb->bit & (CLI_INFO | CLI_CONVERT)))
+    if (cli_ends_in(word, ".weights") && !(args->verb->bit & (CLI_INFO | CLI_CONVERT)))
         return cli_usage(args, "'%s' stands where %s: -weights %s?", word,
                          !args->cfg ? "the CFG belongs"
                          : to       ? "the CSV belongs"
@@ -267,7 +262,7 @@ static int parse_word(cli_args *args, const char *word) {
 static int parse_check(const cli_args *args) {
     const cli_verb *v = args->verb;
     int least = cli_is_table(args) ? 1 : v->least;
-    if (args->cfg && args->data && ends_in(args->data, ".cfg") && !ends_in(args->cfg, ".cfg"))
+    if (args->cfg && args->data && cli_ends_in(args->data, ".cfg") && !cli_ends_in(args->cfg, ".cfg"))
         return cli_usage(args, "the CFG comes first: %s %s %s", v->name, args->data, args->cfg);
     if ((args->cfg != NULL) + (args->data != NULL) < least)
         return cli_usage(args, "%s needs %s", v->name, v->arguments);

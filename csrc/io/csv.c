@@ -157,15 +157,8 @@ typedef struct csv_load {
 static void csv_parse_chunk(void *context, size_t index) {
     const csv_load *j = context;
     const csv_chunk *c = &j->chunks.chunks[index];
-    const csv_reader *all = j->chunks.reader; /* reads the next window meanwhile */
     csv_part *part = &j->parts[index];
-    csv_reader r = {.path = all->path,
-                    .p = c->p,
-                    .end = c->end,
-                    .line = c->line,
-                    .separator = all->separator,
-                    .quotes = all->quotes,
-                    .columns = all->columns};
+    csv_reader r = dn_csv_chunk_reader(&j->chunks, c);
     for (size_t i = 0; i < c->rows || (!c->cut && r.p < r.end); r.line++) {
         int kind = csv_kind(&r, r.p, r.end);
         if (kind == CSV_ROW) {

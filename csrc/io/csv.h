@@ -203,6 +203,8 @@ typedef struct csv_chunks {
 dn_status dn_csv_chunks_cut(csv_chunks *chunks, size_t *rows);
 dn_status dn_csv_chunks_run(csv_chunks *chunks, size_t rows, dn_chunk_fn work, void *context);
 dn_status dn_csv_chunks_end(csv_chunks *chunks, size_t rows);
+/* A reader of a chunk's rows alone: that of the windows reads the next one meanwhile. */
+csv_reader dn_csv_chunk_reader(const csv_chunks *chunks, const csv_chunk *chunk);
 /* How many rows to make room for when `rows` of this window are at hand and the rest of the file has lines like them.
  */
 size_t dn_csv_chunks_guess(const csv_chunks *chunks, size_t rows);

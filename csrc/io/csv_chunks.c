@@ -19,6 +19,17 @@ static void csv_count(void *context, size_t index) {
     }
 }
 
+csv_reader dn_csv_chunk_reader(const csv_chunks *j, const csv_chunk *c) {
+    const csv_reader *all = j->reader;
+    return (csv_reader){.path = all->path,
+                        .p = c->p,
+                        .end = c->end,
+                        .line = c->line,
+                        .separator = all->separator,
+                        .quotes = all->quotes,
+                        .columns = all->columns};
+}
+
 /* Cut the window's whole rows into chunks. */
 static dn_status csv_cut(csv_chunks *j) {
     csv_reader *r = j->reader;

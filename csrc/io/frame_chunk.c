@@ -200,15 +200,8 @@ static int chunk_row(csv_reader *r, const frame_load *j, struct frame_part *part
 void dn_frame_chunk(void *load, size_t index) {
     const frame_load *j = load;
     const csv_chunk *c = &j->chunks.chunks[index];
-    const csv_reader *all = j->chunks.reader; /* reads the next window meanwhile */
     struct frame_part *part = &j->parts[index];
-    csv_reader r = {.path = all->path,
-                    .p = c->p,
-                    .end = c->end,
-                    .line = c->line,
-                    .separator = all->separator,
-                    .quotes = all->quotes,
-                    .columns = all->columns};
+    csv_reader r = dn_csv_chunk_reader(&j->chunks, c);
     for (size_t i = 0; i < c->rows || (!c->cut && r.p < r.end); r.line++) {
         int kind = csv_kind(&r, r.p, r.end);
         if (kind == CSV_ROW) {

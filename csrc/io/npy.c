@@ -152,7 +152,8 @@ static dn_status npy_bad(const npy_file *f, size_t row, size_t column, double v)
                    isfinite(v) ? " in float32" : "");
 }
 
-static dn_status npy_put(npy_file *f, const csv_plan *plan, size_t row, size_t column, size_t feature, double v) {
+static dn_status npy_put(npy_file *f, size_t row, size_t column, size_t feature, double v) {
+    const csv_plan *plan = &f->plan;
     dn_table *t = f->table;
     int role = plan->roles[column];
     if (role == CSV_LABEL) {
@@ -184,7 +185,7 @@ static dn_status npy_values(npy_file *f, const size_t *features) {
         for (size_t i = 0; i < take && status == DN_OK; i++, done++) {
             size_t row = f->fortran ? done % f->rows : done / columns;
             size_t column = f->fortran ? done / f->rows : done % columns;
-            if (row < f->wanted) status = npy_put(f, &f->plan, row, column, features[column], values[i]);
+            if (row < f->wanted) status = npy_put(f, row, column, features[column], values[i]);
         }
     }
     dn_free(bytes);

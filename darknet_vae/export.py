@@ -21,7 +21,7 @@ import numpy as np
 
 from . import errors
 from ._lib import check, ffi, lib, to_bytes
-from .graph import trace
+from .graph import as_computed, trace
 
 if TYPE_CHECKING:
     from .network import Network
@@ -92,7 +92,8 @@ def npz(net: Network, path: StrPath) -> list[str]:
     import io
 
     _beside(path, ".npz", "")
-    arrays: dict[str, Any] = {f"{layer.index}.{name}": values for layer in net.layers for name, values in layer.params.items()}
+    layers = as_computed(net).layers
+    arrays: dict[str, Any] = {f"{layer.index}.{name}": values for layer in layers for name, values in layer.params.items()}
     data = io.BytesIO()
     np.savez(data, cfg=np.array(net.cfg_text), **arrays)
     return [_save(path, data.getvalue())]

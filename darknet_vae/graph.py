@@ -261,8 +261,15 @@ def _mean(trace: _Trace, graph: Graph, outputs: int) -> str:
     return kind
 
 
+def as_computed(net: Network) -> Network:
+    """A network whose parameters are those that this one computes with: with [net] ema= the averages, as in its files."""
+    averaged = float(sections(net.cfg_text)[0][1].get("ema") or 0)
+    return net._from_model(net._bytes(False), {"device": "cpu"}) if averaged else net
+
+
 def trace(net: Network) -> Model:
     """The graphs of an autoencoder or a variational autoencoder. UsageError names a layer that no graph has."""
+    net = as_computed(net)
     of = _Trace(net)
     info: Any = net._info()
     latent = int(info.latent_layer)

@@ -155,6 +155,21 @@ def test_npz_has_every_parameter(net: dv.Network) -> None:
     assert again.n_params == net.n_params
 
 
+@pytest.mark.skipif("DARKNET_BINARY" in os.environ, reason="a build with sanitizers is under test")
+def test_averages_of_parameters_are_what_is_exported() -> None:
+    """[net] ema=: the core computes with them."""
+    net = dv.Network(cfg_text=NETWORKS["logits"].replace("[net]\n", "[net]\noptimizer=adam\nlearning_rate=0.05\nema=0.9\n", 1))
+    X = np.random.default_rng(0).uniform(size=(64, 20)).astype(np.float32)
+    net.train(X, epochs=3)
+    dv.export.c(net, "averaged.c")
+    found, spread = np.empty(3, np.float32), np.empty(3, np.float32)
+    compiled("averaged.c").averaged_encode(floats(X[0]), floats(found), floats(spread))
+    close(found, net.encode(X[:1])[0])
+    dv.export.npz(net, "averaged.npz")
+    with np.load("averaged.npz") as saved:
+        close(X[:1] @ saved["0.weights"][3:].T + saved["0.biases"][3:], net.encode(X[:1])[0])
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

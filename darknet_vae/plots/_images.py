@@ -1,9 +1,8 @@
-"""Pictures with matplotlib (the extra `plot`). Every function returns a matplotlib Figure; nothing opens a window."""
+"""Pictures of rows that are images."""
 
 from __future__ import annotations
 
 import glob
-import io
 import math
 import os
 import re
@@ -12,25 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from . import errors
-from ._lib import Array, Path, save_bytes
-from .data import load_csv
+from .. import errors
+from .._lib import Array, Path
+from ..data import load_csv
+from . import _style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from .network import Network
+    from ..network import Network
 
 Shape = tuple[int, int, int]
 """(channels, height, width)"""
-
-
-def _figure(width: float, height: float) -> Figure:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise errors.MissingPackageError("plots need matplotlib: pip install 'darknet-vae[plot]'") from None
-    return Figure(figsize=(width, height), layout="constrained")
 
 
 def images(rows: npt.ArrayLike, shape: Shape) -> npt.NDArray[np.float32]:
@@ -110,7 +102,7 @@ def training(net: Network, path: Path, columns: int = 12, shape: Shape | None = 
     if len(epochs) > columns:  # the first, the last, and what is evenly between
         epochs = [epochs[round(i)] for i in np.linspace(0, len(epochs) - 1, columns)]
     rows = len(epochs[0][1])
-    figure = _figure(0.5 + 0.62 * len(epochs), 0.6 + 1.24 * rows * form[1] / form[2])
+    figure = _style.figure(0.5 + 0.62 * len(epochs), 0.6 + 1.24 * rows * form[1] / form[2])
     axes = figure.subplots(1, len(epochs), squeeze=False)[0]
     for axis, (epoch, inputs, outputs) in zip(axes, epochs, strict=True):
         above, below = images(inputs, form), images(outputs, form)
@@ -121,62 +113,6 @@ def training(net: Network, path: Path, columns: int = 12, shape: Shape | None = 
         axis.set_yticks([])
     figure.suptitle("inputs above outputs, by epoch", fontsize=10)
     return figure
-
-
-def latent(mean: npt.ArrayLike, labels: npt.ArrayLike | None = None) -> Figure:
-    """Latent means (rows, latent), coloured by label with a legend; beyond two latents, their first two principal axes."""
-    z = np.asarray(mean, np.float32)
-    if z.ndim != 2:
-        raise errors.UsageError(f"latent means of shape {z.shape} are not (rows, latent)")
-    figure = _figure(6.4, 5.6)
-    axis = figure.subplots()
-    names = ("latent 1", "latent 2")
-    if z.shape[1] == 1:
-        z = np.column_stack([z, np.random.default_rng(0).uniform(-0.5, 0.5, len(z))])
-        names = ("latent 1", "(spread for the eye)")
-    elif z.shape[1] > 2:
-        centred = z - z.mean(0)
-        z = centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T
-        names = ("first principal axis of the latents", "second principal axis")
-    size = float(np.clip(8000 / max(len(z), 1), 2, 24))
-    if labels is None:
-        axis.scatter(z[:, 0], z[:, 1], s=size, linewidths=0, alpha=0.7)
-    else:
-        tags = np.asarray(labels).astype(str)
-        if len(tags) != len(z):
-            raise errors.UsageError(f"{len(z)} rows, but {len(tags)} labels")
-        kinds = sorted(set(tags), key=_natural)
-        if len(kinds) <= 20:
-            from matplotlib import colormaps
-
-            colours = colormaps["tab10" if len(kinds) <= 10 else "tab20"]
-            for k, kind in enumerate(kinds):
-                at = tags == kind
-                axis.scatter(z[at, 0], z[at, 1], s=size, linewidths=0, alpha=0.8, color=colours(k), label=kind)
-            axis.legend(markerscale=2, fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
-        else:
-            values = _numbers(tags)
-            if values is None:
-                raise errors.UsageError(f"{len(kinds)} different labels are too many for colours")
-            points = axis.scatter(z[:, 0], z[:, 1], s=size, linewidths=0, c=values, cmap="viridis")
-            figure.colorbar(points, label="label")
-    axis.set_xlabel(names[0])
-    axis.set_ylabel(names[1])
-    return figure
-
-
-def _natural(tag: str) -> tuple[int, float, str]:
-    try:
-        return (0, float(tag), tag)
-    except ValueError:
-        return (1, 0.0, tag)
-
-
-def _numbers(tags: npt.NDArray[np.str_]) -> npt.NDArray[np.float64] | None:
-    try:
-        return tags.astype(float)
-    except ValueError:
-        return None
 
 
 def _some(n: int) -> None:
@@ -193,7 +129,7 @@ def manifold(net: Network, n: int = 20, limit: float = 3.0, shape: Shape | None 
     steps = np.linspace(-limit, limit, n, dtype=np.float32)
     across, up = np.meshgrid(steps, steps[::-1])
     pictures = images(net.sample(np.column_stack([across.ravel(), up.ravel()])), form)
-    figure = _figure(7, 7 * form[1] / form[2])
+    figure = _style.figure(7, 7 * form[1] / form[2])
     axis = figure.subplots()
     half = limit * (1 + 1 / max(n - 1, 1))  # pixels of a cell lie around its point
     _show(axis, _grid(pictures, n), _limits(pictures), extent=(-half, half, -half, half), aspect="auto")
@@ -211,23 +147,8 @@ def samples(net: Network, n: int = 64, seed: int = 0, shape: Shape | None = None
     pictures = images(net.sample(n=n, seed=seed), form)
     columns = math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
-    figure = _figure(7, 7 * rows / columns * form[1] / form[2])
+    figure = _style.figure(7, 7 * rows / columns * form[1] / form[2])
     axis = figure.subplots()
     _show(axis, _grid(pictures, columns), _limits(pictures))
     axis.set_axis_off()
     return figure
-
-
-def save(figure: Figure, path: Path) -> str:
-    """Write a figure in the format of the file name's extension (png, pdf, svg; png if there is none). Returns the name."""
-    name = os.fspath(path)
-    ending = os.path.splitext(name)[1][1:].lower()
-    if not ending and name != "-":
-        name += ".png"
-    picture = io.BytesIO()
-    try:
-        figure.savefig(picture, dpi=150, format=ending or "png")
-    except ValueError as reason:
-        raise errors.UsageError(f"{name}: {reason}") from None
-    save_bytes(name, picture.getvalue())
-    return name

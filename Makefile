@@ -2,6 +2,7 @@
 #   make        ./darknet, the library and, where nvcc is, the CUDA plugin       make test   pytest
 #   make asan   the tests under sanitizers (after pip install), CC=clang too   make tsan   the threads   make clean
 #   make install PREFIX=/usr/local DESTDIR=    program, libraries, header, manual page, completions      make uninstall
+#   make docs   the documentation as a site, build/docs/index.html (after pip install '.[docs]')
 #   make bench  measure the installed package beside its peers and write docs/performance.md
 #   CUDA=0 leaves the plugin out; ARCHS="80 90" names the GPUs it is for, ARCHS=native those of this machine;
 #   NVCC= where nvcc is; DEBUG=1 keeps debug information
@@ -292,9 +293,12 @@ format:
 	clang-format -i $(FORMATTED)
 	ruff check --fix .
 	ruff format .
+docs:
+	python -m sphinx -W -q -j auto docs build/docs
+	@echo '  build/docs/index.html'
 bench:
 	python -m bench --output docs/performance.md
 clean:
 	rm -rf build darknet libdarknet_cuda.so
-.PHONY: lint format all bin lib cuda install uninstall emulated parity asan tsan test bench clean FORCE
+.PHONY: lint format all bin lib cuda install uninstall emulated parity asan tsan test docs bench clean FORCE
 -include $(wildcard $(B)/*.d $(B)/*/*.d)

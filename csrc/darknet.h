@@ -37,16 +37,21 @@ typedef enum dn_status {
     DN_E_INTERRUPTED = 7 /* the watch of this thread ended a long call: see dn_watch */
 } dn_status;
 
+/* A network: layers, parameters, and the memory that it computes in. */
 typedef struct dn_net dn_net;
+/* A training of a network on rows, which goes on piece by piece. */
 typedef struct dn_trainer dn_trainer;
 
+/* The version of the library, "0.1.0". */
 DN_API const char *dn_version(void);
+/* What the last failing call of this thread had to say, one line; "" before the first. */
 DN_API const char *dn_error(void);
+/* Go on? 0: yes; anything else ends the call. */
+typedef int (*dn_watch_fn)(void *context);
 /* Long calls of the calling thread (jobs over many rows, reading and writing tables, training) ask `watch` some 50
  * times a second, between layers and parts of files, whether to go on. If it returns anything but 0, the call ends
  * early with DN_E_INTERRUPTED; networks stay usable. NULL: no watch. The watch belongs to the thread, as dn_error
  * does. */
-typedef int (*dn_watch_fn)(void *context);
 DN_API void dn_watch(dn_watch_fn watch, void *context);
 /* The layer types, 0, 1, ...; NULL after the last. */
 DN_API const char *dn_layer_type_name(int index);
@@ -66,6 +71,7 @@ DN_API const char *dn_build_info(void);
 
 /* ---- networks ---- */
 
+/* How a network is created. All zero: seed 0, as the cfg says, on the CPU. */
 typedef struct dn_net_options {
     uint64_t seed; /* of initial weights, noise, dropout, shuffling */
     int batch;     /* rows per pass; 0: the cfg's batch / subdivisions * time_steps */
@@ -94,6 +100,7 @@ DN_API dn_status dn_net_create_text(dn_net **out, const char *text, const char *
 /* The same from the bytes of a model file. Messages call them `name`; NULL: "bytes". */
 DN_API dn_status dn_net_create_bytes(dn_net **out, const void *bytes, size_t size, const char *name,
                                      const dn_net_options *options);
+/* Free a network; its trainers are destroyed before. NULL: nothing to do. */
 DN_API void dn_net_destroy(dn_net *net);
 /* The network's cfg, with what options and resizing changed: writes at most `size` bytes including the final zero;
  * returns the full length. */
@@ -101,6 +108,7 @@ DN_API size_t dn_net_cfg_text(const dn_net *net, char *text, size_t size);
 /* Keep other threads out for several calls: they get DN_E_USAGE, as this call does when another thread is using the
  * network. Release as often as you claim, from the same thread. */
 DN_API dn_status dn_net_claim(dn_net *net);
+/* Let other threads in again, see dn_net_claim. */
 DN_API void dn_net_release(dn_net *net);
 
 /* Change the size of the input image and the rows per pass; 0 keeps the current value. Parameters, moments, running
@@ -108,6 +116,7 @@ DN_API void dn_net_release(dn_net *net);
  * parameters depend on the input's size is an error; the network is then unchanged. */
 DN_API dn_status dn_net_resize(dn_net *net, int height, int width, int batch);
 
+/* Sizes of a network, and where it stands. */
 typedef struct dn_net_info {
     int batch; /* rows per pass (batch / subdivisions * time_steps of the cfg) */
     int subdivisions, time_steps, n_layers;
@@ -137,6 +146,7 @@ typedef struct dn_net_info {
     int threads;                             /* in use, including the caller's */
 } dn_net_info;
 
+/* Fill `info`. */
 DN_API void dn_net_info_get(const dn_net *net, dn_net_info *info);
 /* Is this supervised learning? Yes if the truth is not the rows (own_truth: one is given) and there is no latent loss.
  * Then there is a single loss, called `loss`. */
@@ -145,10 +155,12 @@ DN_API int dn_net_supervised(const dn_net *net, int own_truth);
 DN_API const char *dn_net_device(const dn_net *net);
 /* [net] label_column as written (name or index), "" when absent. Valid as long as the network. */
 DN_API const char *dn_net_label_column(const dn_net *net);
-/* Warnings from reading the cfg: "file:line: ..." */
+/* How many warnings reading the cfg gave. */
 DN_API int dn_net_warning_count(const dn_net *net);
+/* Warning number `index`, from 0, "file:line: ..."; "" if there is none. Valid as long as the network. */
 DN_API const char *dn_net_warning(const dn_net *net, int index);
 
+/* A layer: its type and its sizes, of one row. */
 typedef struct dn_layer_info {
     const char *type; /* owned by the library: never freed */
     char name[64];    /* the cfg's `name=`, otherwise "" */
@@ -162,6 +174,7 @@ typedef struct dn_layer_info {
     int line; /* of its section in the cfg file */
 } dn_layer_info;
 
+/* A parameter or a running statistic of a layer: its name and its shape. */
 typedef struct dn_tensor_info {
     char name[32]; /* weights, biases, scales, rolling_mean, rolling_variance; those of inner parts as "self.weights" */
     size_t count;
@@ -170,24 +183,29 @@ typedef struct dn_tensor_info {
     int trained; /* 1: has a gradient; 0: a running statistic */
 } dn_tensor_info;
 
+/* Describe layer number `layer`, from 0; DN_E_USAGE: there is no such layer. */
 DN_API dn_status dn_layer_info_get(const dn_net *net, int layer, dn_layer_info *info);
+/* Describe tensor number `index`, from 0 to n_tensors of the layer; DN_E_USAGE: there is none. */
 DN_API dn_status dn_tensor_info_get(const dn_net *net, int layer, int index, dn_tensor_info *info);
 /* The layer table as text: writes at most `size` bytes including the final zero; returns the full length. */
 DN_API size_t dn_net_table(const dn_net *net, char *text, size_t size);
 /* The same as JSON: {"batch", ..., "layers": [{"index", "type", ...}]}; shapes are [channels, height, width] or
  * [values]. */
 DN_API size_t dn_net_json(const dn_net *net, char *text, size_t size);
-/* Copy `count` values; count must be the tensor's. With [net] ema they are those that are trained, not their averages;
- * dn_tensor_set sets both. Gradients have Darknet's sign: minus the derivative of the
- * objective, summed over the rows since the last update. */
+/* Copy the `count` values of a tensor out; count must be the tensor's. With [net] ema they are those that are trained,
+ * not their averages. DN_E_USAGE: no such layer or name, another count. */
 DN_API dn_status dn_tensor_get(const dn_net *net, int layer, const char *name, float *values, size_t count);
+/* Copy `count` values into a tensor, with [net] ema also into its averages. Errors as for dn_tensor_get. */
 DN_API dn_status dn_tensor_set(dn_net *net, int layer, const char *name, const float *values, size_t count);
+/* Copy a tensor's gradient out. It has Darknet's sign: minus the derivative of the objective, summed over the rows
+ * since the last update. DN_E_USAGE also for a running statistic, which has none. */
 DN_API dn_status dn_gradient_get(const dn_net *net, int layer, const char *name, float *values, size_t count);
 /* The rows that a layer computed in the last forward pass: those given, or with samples=k in training, from the
  * sampling layer on, k for each, one after another. */
 DN_API int dn_layer_rows(const dn_net *net, int layer);
-/* Output and delta (minus the gradient with respect to the output) of a layer for the rows of the last forward pass. */
+/* Copy the output of a layer out, (rows, outputs) of the last forward pass; count = rows * outputs. */
 DN_API dn_status dn_layer_output(const dn_net *net, int layer, float *values, size_t count);
+/* The same of its delta: minus the gradient of the objective with respect to the output. */
 DN_API dn_status dn_layer_delta(const dn_net *net, int layer, float *values, size_t count);
 /* Set the random numbers of a layer's next forward pass: normal ones (rows, latent) for a sampling layer, uniform ones
  * (rows, inputs) for a dropout layer; with samples=k in training for k rows each. */
@@ -209,9 +227,12 @@ DN_API dn_status dn_net_check_rows(const dn_net *net, const dn_rows *rows, const
 
 /* One step by hand, with at most `batch` rows. Without a truth no loss is computed. */
 DN_API dn_status dn_net_forward(dn_net *net, const dn_rows *rows, int training);
+/* Add the gradients of the last forward pass to those of the parameters. DN_E_USAGE before any forward pass. */
 DN_API dn_status dn_net_backward(dn_net *net);
+/* Change the parameters by one step of the optimiser, and set the gradients to zero. */
 DN_API dn_status dn_net_update(dn_net *net);
-DN_API dn_status dn_net_reset_state(dn_net *net); /* recurrent state to zero */
+/* Set recurrent state to zero. */
+DN_API dn_status dn_net_reset_state(dn_net *net);
 
 /* Named values. A new term of the objective is a new value, not a new field. */
 typedef struct dn_value {
@@ -243,7 +264,8 @@ DN_API double dn_report_get(const dn_report *report, const char *name);
 /* What programs print of a report: everything, except that supervised learning has one `loss` instead of three. */
 DN_API void dn_report_shown(const dn_report *report, dn_report *shown);
 
-/* Any number of rows, without noise and with running statistics. More rows than the batch are processed in wider
+/* The network's output, out (n, outputs): the parameters of the distribution that the losses model, as they are. Any
+ * number of rows, without noise and with running statistics. More rows than the batch are processed in wider
  * passes, whose buffers (up to 32 MB) the network keeps; its batch stays. Here and in all functions below, training
  * included, the rows of a recurrent network are sequences of time_steps rows, each of which begins without state; rows
  * that do not make whole sequences are DN_E_USAGE. So are values of rows, truths and latents that are not finite, and
@@ -251,15 +273,17 @@ DN_API void dn_report_shown(const dn_report *report, dn_report *shown);
  * its rows time-major (step, then sequence) and checks only the truth. With [net] ema, once there has been an update,
  * these functions compute with the averages of the parameters, and dn_net_save writes those. */
 DN_API dn_status dn_net_predict(dn_net *net, const dn_rows *rows, float *out);
-/* reconstruct and decode give data: the mean of the output's distribution, which for a loss on logits is their
- * logistic. */
+/* Rows encoded and decoded, out (n, data_columns), at the mean of z. As dn_net_decode, it gives data: the mean of the
+ * output's distribution, which for a loss on logits is their logistic. */
 DN_API dn_status dn_net_reconstruct(dn_net *net, const dn_rows *rows, float *out);
-/* mean or log_variance may be NULL; log-variances are bounded beyond 10 (docs/numerics.md). An autoencoder without a
- * sampling layer gives its code as the mean and log 0 as the log-variance. */
+/* Latents of rows: mean and log-variance of q(z|x), each (n, latent_size). Either may be NULL; log-variances are
+ * bounded beyond 10 (docs/numerics.md). An autoencoder without a sampling layer gives its code as the mean and log 0 as
+ * the log-variance. */
 DN_API dn_status dn_net_encode(dn_net *net, const dn_rows *rows, float *mean, float *log_variance);
-/* Here x holds latent vectors, (n, latent_size). With a [condition], rows->condition has its columns: DN_E_USAGE
- * without; those columns of `out` are as given. */
+/* Data from latents, out (n, data_columns): here x holds latent vectors, (n, latent_size). With a [condition],
+ * rows->condition has its columns: DN_E_USAGE without; those columns of `out` are as given. */
 DN_API dn_status dn_net_decode(dn_net *net, const dn_rows *rows, float *out);
+/* The losses of rows, means over them, at the mean of z: see dn_report. */
 DN_API dn_status dn_net_evaluate(dn_net *net, const dn_rows *rows, dn_report *report);
 /* The same losses for each row, (n) values each, or NULL: rows unlike the training data have a higher loss. Not for
  * detector heads. */
@@ -279,6 +303,7 @@ typedef struct dn_bounds {
  * without a sampling layer, recurrent ones, and those with a loss that is no likelihood (-ln p with all constants). */
 DN_API dn_status dn_net_bounds(dn_net *net, const dn_rows *rows, int draws, uint64_t seed, dn_bounds *out);
 
+/* How evaluation and scores draw z. */
 typedef struct dn_evaluate_options {
     int samples;    /* draws of z per row for the ELBO; 0: 1 */
     int k;          /* draws per row for the log-likelihood; 0: it is not computed */
@@ -295,10 +320,15 @@ typedef struct dn_evaluation {
      *   reconstruction   -ln p(x|z)
      *   kl               of q(z|x) to the prior, from its formula, or drawn where there is none
      *   elbo             -(reconstruction + kl), a lower bound of the log-likelihood in expectation
-     *   log_likelihood   with k: ln of the mean over k draws of p(x|z) p(z) / q(z|x) (Burda et al., arXiv:1509.00519,
-     * eq. 8), and log_likelihood_standard_error, of the mean over the rows bits_per_dimension  -log_likelihood, without
-     * k -elbo, divided by ln 2 and by the number of known values in a row active_units     latent dimensions whose
-     * posterior mean has a variance above 0.01 over the rows (Burda et al.)
+     *   log_likelihood   with k: ln of the mean over k draws of p(x|z) p(z) / q(z|x)
+     *                    (Burda et al., arXiv:1509.00519, eq. 8), and
+     *   log_likelihood_standard_error
+     *                    that of the mean over the rows
+     *   bits_per_dimension
+     *                    -log_likelihood, without k -elbo, divided by ln 2 and by the
+     *                    number of known values in a row
+     *   active_units     latent dimensions whose posterior mean has a variance above
+     *                    0.01 over the rows (Burda et al.)
      *
      * NaN without a sampling layer; all but active_units also where dn_net_bounds is not possible: `reason` says why.
      */
@@ -329,6 +359,7 @@ typedef struct dn_evaluation {
 /* As dn_net_evaluate, with more; to be freed with dn_evaluation_free. options NULL: all zero. */
 DN_API dn_status dn_net_evaluation(dn_net *net, const dn_rows *rows, const dn_evaluate_options *options,
                                    dn_evaluation *out);
+/* Free what dn_net_evaluation has filled. */
 DN_API void dn_evaluation_free(dn_evaluation *evaluation);
 
 /* How unusual each row is. Arrays for n rows, NULL: not wanted. */
@@ -377,6 +408,7 @@ DN_API dn_status dn_net_fit_mixture(dn_net *net, const dn_rows *rows, int compon
 DN_API dn_status dn_mixture_draw(const dn_mixture *mixture, uint64_t seed, size_t n, double temperature, float *z);
 /* The log density of rows x (n, columns) in nats, (n). */
 DN_API dn_status dn_mixture_log_density(const dn_mixture *mixture, const float *x, size_t n, double *log_density);
+/* Free what dn_mixture_fit or dn_net_fit_mixture has filled. */
 DN_API void dn_mixture_free(dn_mixture *mixture);
 
 /* Decoded rows, out (steps, data_columns), on the way between the latent means of two rows, both included; ends: 2
@@ -386,15 +418,17 @@ DN_API dn_status dn_net_interpolate(dn_net *net, const dn_rows *ends, int steps,
  * mean of row (inputs), or with NULL to 0. */
 DN_API dn_status dn_net_traverse(dn_net *net, const float *row, int dim, double range, int steps, float *out);
 
-/* A file whose name ends in .safetensors is a model file: one file with the network's cfg and the files that it names,
- * its parameters, `seen`, and its notes (docs/model-file.md). Any other name: Darknet .weights. Loading recognises a
- * model file also by its first bytes; its tensors are taken by name and must fit the network, which keeps its cfg.
- * Everything is checked before anything is overwritten; a watch can end it only before that. `seen` becomes that of the
- * file, from which the learning-rate schedule and max_batches then count anew; `clear` sets it to 0. */
+/* Write the network. A file whose name ends in .safetensors is a model file: one file with the network's cfg and the
+ * files that it names, its parameters, `seen`, and its notes (docs/model-file.md). Any other name: Darknet .weights. */
 DN_API dn_status dn_net_save(const dn_net *net, const char *path);
+/* Read parameters. A model file is recognised also by its first bytes; its tensors are taken by name and must fit the
+ * network, which keeps its cfg. Everything is checked before anything is overwritten; a watch can end it only before
+ * that. `seen` becomes that of the file, from which the learning-rate schedule and max_batches then count anew; `clear`
+ * sets it to 0. */
 DN_API dn_status dn_net_load(dn_net *net, const char *path, int clear);
-/* Only layers start <= i < cutoff; cutoff < 0: all. */
+/* The same of layers start <= i < cutoff alone; cutoff < 0: all. */
 DN_API dn_status dn_net_load_range(dn_net *net, const char *path, int clear, int start, int cutoff);
+/* Write layers i < cutoff alone, as Darknet .weights; cutoff < 0: all. */
 DN_API dn_status dn_net_save_range(const dn_net *net, const char *path, int cutoff);
 /* As dn_net_load_range, from the bytes of a model file. Messages call them `name`; NULL: "bytes". */
 DN_API dn_status dn_net_load_bytes(dn_net *net, const void *bytes, size_t size, const char *name, int clear, int start,
@@ -402,6 +436,7 @@ DN_API dn_status dn_net_load_bytes(dn_net *net, const void *bytes, size_t size, 
 /* A model file in memory, to be freed with dn_bytes_free. `training`: with the optimiser's moments and where the
  * training stands, for an exact copy (dn_net_options.training); DN_E_USAGE while gradients wait for an update. */
 DN_API dn_status dn_net_save_bytes(const dn_net *net, int training, char **bytes, size_t *size);
+/* Free bytes or a text that a function has handed out. NULL: nothing to do. */
 DN_API void dn_bytes_free(char *bytes);
 /* Write a Darknet pair: the weights file `path`, and beside it the cfg (x.weights: x.cfg), the files that the cfg names
  * and the classes, if there are any. Scale and label column of the notes go into the cfg. DN_E_USAGE, before anything
@@ -477,6 +512,7 @@ typedef enum dn_keep_rule {
     DN_KEEP_BEST /* the epoch with the lowest loss of held-out rows; losses that are not finite never count */
 } dn_keep_rule;
 
+/* How a training goes, when it ends and what it writes. All zero, with shuffle = 1: as the cfg says. */
 typedef struct dn_train_options {
     int epochs;           /* > 0: this many at most; 0: until max_batches of the cfg, or what follows ends it */
     int shuffle;          /* 1: a new order every epoch, determined by the seed */
@@ -531,6 +567,7 @@ DN_API dn_status dn_net_holdout(const dn_net *net, size_t rows, double part, uin
  * or output. Writes at most `size` bytes including the final zero; returns the full length. */
 DN_API size_t dn_preview_path(const char *preview_path, const char *what, int epoch, char *text, size_t size);
 
+/* Where a training stands. */
 typedef struct dn_progress {
     int epoch, epochs; /* finished epochs; planned ones (0: open) */
     int epoch_done;    /* 1: the values are those of a whole epoch */
@@ -596,6 +633,7 @@ typedef struct dn_csv_options {
     int missing;      /* 1: targets that are empty, or a word such as nan, NA or null, are NaN; 0: an error */
 } dn_csv_options;
 
+/* A table of numbers, as dn_csv_load reads it. */
 typedef struct dn_table {
     size_t rows, columns;
     float *values; /* (rows, columns) */
@@ -617,6 +655,7 @@ typedef struct dn_table {
  * not closed, more than 2^24 columns, text that is compressed or not UTF-8; DN_E_USAGE: no such column; DN_E_IO,
  * DN_E_MEMORY, DN_E_INTERRUPTED. */
 DN_API dn_status dn_csv_load(dn_table *table, const char *path, const dn_csv_options *options);
+/* Free what is in a table, which is then empty. */
 DN_API void dn_table_free(dn_table *table);
 /* Comma-separated, with the fewest digits that read back exactly; written completely or not at all. path NULL or "-":
  * standard output. */
@@ -624,9 +663,10 @@ DN_API dn_status dn_csv_save(const char *path, const float *values, size_t rows,
 
 /* ---- typed tables ---- */
 
-/* A table whose columns keep their types, as a data frame: numbers, times, texts. docs/csv.md has the rules. */
+/* The type of a column of a dn_frame; docs/csv.md has the rules by which it is found. */
 typedef enum dn_frame_type { DN_FRAME_NUMBER, DN_FRAME_TIME, DN_FRAME_TEXT } dn_frame_type;
 
+/* A column: its name, and its cells as its type says. */
 typedef struct dn_frame_column {
     const char *name;      /* UTF-8 */
     int type;              /* dn_frame_type */
@@ -644,6 +684,7 @@ typedef struct dn_frame_column {
     int form;
 } dn_frame_column;
 
+/* A table whose columns keep their types, as a data frame: numbers, times, texts. */
 typedef struct dn_frame {
     size_t rows;
     int n; /* columns */
@@ -653,6 +694,7 @@ typedef struct dn_frame {
     void *owner;    /* of the memory that dn_frame_free frees; NULL: all of it is borrowed */
 } dn_frame;
 
+/* How a typed table is read. All zero: all rows, the header detected. */
 typedef struct dn_frame_options {
     int header;       /* 1: the first row has the columns' names; -1: it has not; 0: detected */
     int64_t max_rows; /* 0: all */
@@ -666,6 +708,7 @@ DN_API dn_status dn_frame_load(dn_frame *frame, const char *path, const dn_frame
  * are rounded to its decimals, with decimals -1 they have the fewest digits that read back exactly. path NULL or "-":
  * standard output. DN_E_USAGE: a code without a word. */
 DN_API dn_status dn_frame_save(const char *path, const dn_frame *frame);
+/* Free what is in a frame, which is then empty. */
 DN_API void dn_frame_free(dn_frame *frame);
 
 /* ---- columns ---- */
@@ -674,6 +717,7 @@ DN_API void dn_frame_free(dn_frame *frame);
  * rules. */
 typedef struct dn_schema dn_schema;
 
+/* What is said of a table's columns instead of being learned. All zero: nothing. */
 typedef struct dn_schema_options {
     /* NULL or "": none; a column that is no data, by its name or its zero-based index (negative: from the end) */
     const char *label_column;
@@ -686,6 +730,7 @@ typedef struct dn_schema_options {
     int max_categories; /* of a column, the rarest together as "other"; 0: 100 */
 } dn_schema_options;
 
+/* What a column is for a network; docs/tables.md has the rules. */
 typedef enum dn_column_kind {
     DN_COLUMN_NUMBER,
     DN_COLUMN_TIME,
@@ -697,6 +742,7 @@ typedef enum dn_column_kind {
     DN_COLUMN_LABEL
 } dn_column_kind;
 
+/* What a schema knows of a column. */
 typedef struct dn_column_info {
     const char *name; /* valid as long as the schema */
     int kind;         /* dn_column_kind */
@@ -721,16 +767,17 @@ DN_API dn_status dn_schema_parse(dn_schema **out, const char *json, size_t size,
 /* From a model file; *out is NULL when the file has none. */
 DN_API dn_status dn_schema_load(dn_schema **out, const char *path);
 DN_API void dn_schema_free(dn_schema *schema); /* NULL: nothing to do */
-/* As JSON, and as a table of at most 80 columns of text: write at most `size` bytes including the final zero; return
- * the full length. */
+/* As JSON: writes at most `size` bytes including the final zero; returns the full length. */
 DN_API size_t dn_schema_json(const dn_schema *schema, char *text, size_t size);
+/* The same as a table of at most 80 columns of text. */
 DN_API size_t dn_schema_text(const dn_schema *schema, char *text, size_t size);
 /* What learning had to say, one sentence per line; "" if nothing or if it was not learned here. */
 DN_API const char *dn_schema_warnings(const dn_schema *schema);
 DN_API const char *dn_schema_coding(const dn_schema *schema); /* of numbers: the option's word */
 DN_API size_t dn_schema_rows(const dn_schema *schema);        /* of the table from which it was learned */
-/* How many columns the table has, and the coded matrix. */
+/* How many columns the table has. */
 DN_API int dn_schema_columns(const dn_schema *schema);
+/* How many the coded matrix has. */
 DN_API int dn_schema_coded(const dn_schema *schema);
 /* Column number `index` of the table; returns 0 when there is none. */
 DN_API int dn_schema_column(const dn_schema *schema, int index, dn_column_info *info);
@@ -760,6 +807,7 @@ DN_API dn_status dn_net_set_schema(dn_net *net, const dn_schema *schema);
 
 /* ---- networks of tables ---- */
 
+/* What dn_schema_cfg is told besides the columns. */
 typedef struct dn_init_options {
     int latent;        /* latent dimensions; 0: chosen by the columns */
     const char *table; /* the table's name, for the comments; NULL: data.csv */
@@ -776,6 +824,8 @@ DN_API dn_status dn_schema_table(const dn_schema *schema, const dn_frame *frame,
 /* The same of a piece of a table: `before` rows of the table come before its rows, which messages number so. */
 DN_API dn_status dn_schema_table_piece(const dn_schema *schema, const dn_frame *frame, size_t before, const char *name,
                                        dn_table *table);
+/* A table that is read in pieces. */
+typedef struct dn_frame_stream dn_frame_stream;
 /* Read a table in pieces of about `piece` bytes of text (0: 2 MiB) and of at least so many rows, except the last one
  * (SIZE_MAX: all in one piece), so that its size does not matter, for a schema, which must live as long: the cells that
  * the schema has are the same as after dn_frame_load of all, columns that it does not know may have other types. A file
@@ -783,16 +833,17 @@ DN_API dn_status dn_schema_table_piece(const dn_schema *schema, const dn_frame *
  * columns for which the schema has words are then read as text; numbers that turn out to be written in another way than
  * rows before were read in are DN_E_FORMAT. Tables of one piece, and pipes in which a label or identifier is not text
  * from the beginning, come in one piece. path, options and errors as for dn_frame_load. */
-typedef struct dn_frame_stream dn_frame_stream;
 DN_API dn_status dn_frame_stream_open(dn_frame_stream **stream, const char *path, const dn_schema *schema,
                                       const dn_frame_options *options, size_t piece, size_t least);
 /* The next piece, to be freed with dn_frame_free, with the warnings that no piece had before; the end has 0 rows. */
 DN_API dn_status dn_frame_stream_next(dn_frame_stream *stream, dn_frame *piece);
 DN_API void dn_frame_stream_close(dn_frame_stream *stream); /* NULL: nothing */
+/* A table that is written in pieces. */
+typedef struct dn_frame_writer dn_frame_writer;
 /* Write a table in pieces with the same columns, of which the first has the header: a file completely or not at all, to
  * pipes and terminals piece by piece. Otherwise as dn_frame_save. */
-typedef struct dn_frame_writer dn_frame_writer;
 DN_API dn_status dn_frame_writer_open(dn_frame_writer **writer, const char *path);
+/* Write the rows of a piece. */
 DN_API dn_status dn_frame_writer_rows(dn_frame_writer *writer, const dn_frame *piece);
 /* Close it, and with DN_OK keep the file, otherwise return `status`. NULL: nothing. */
 DN_API dn_status dn_frame_writer_finish(dn_frame_writer *writer, dn_status status);
@@ -801,6 +852,7 @@ DN_API dn_status dn_frame_writer_finish(dn_frame_writer *writer, dn_status statu
  * no [columns], or the table's are others. */
 DN_API dn_status dn_net_learn_schema(dn_net *net, const dn_frame *frame, const char *label_column);
 
+/* How rows of a table are drawn. */
 typedef struct dn_draw_options {
     uint64_t seed;
     double temperature;      /* latents' standard deviations are multiplied by it; 1: the prior itself */
@@ -841,10 +893,11 @@ DN_API dn_status dn_net_impute_file(dn_net *net, const char *path, const dn_fram
 /* The distinct labels, (rows) texts as in dn_table: numbers by value, then words by their bytes. 7 and 7.0 are the same
  * label. */
 DN_API dn_status dn_classes_find(dn_classes *classes, const char *labels, size_t rows);
-/* Text files with one name per line. A name that begins with a quote or contains a line end is written as a quoted
- * cell. */
+/* Read classes from a text file with one name per line. */
 DN_API dn_status dn_classes_load(dn_classes *classes, const char *path);
+/* Write it. A name that begins with a quote or contains a line end is written as a quoted cell. */
 DN_API dn_status dn_classes_save(const dn_classes *classes, const char *path);
+/* Free the names; there are then none. */
 DN_API void dn_classes_free(dn_classes *classes);
 /* The file of class names for a weights file: "x.weights" gives "x.labels.txt". Writes at most `size` bytes including
  * the final zero; returns the full length. */
@@ -882,6 +935,7 @@ typedef struct dn_check_line {
     int ok;                 /* 1: right; 0: wrong; -1: not comparable */
 } dn_check_line;
 
+/* All comparisons of a check. */
 typedef struct dn_checks {
     int n, n_failed;
     dn_check_line *lines; /* (n) */
@@ -898,6 +952,7 @@ typedef struct dn_checks {
  * The network is left as it was. DN_OK also when something is wrong: checks->n_failed. Takes seconds; free the result
  * with dn_checks_free. */
 DN_API dn_status dn_net_check(dn_net *net, const dn_rows *rows, dn_checks *checks);
+/* Free what dn_net_check has filled. */
 DN_API void dn_checks_free(dn_checks *checks);
 
 /* cffi:end */

@@ -43,10 +43,12 @@ class Check(list[Comparison]):
 
     @property
     def failed(self) -> list[Comparison]:
+        """Those that found something wrong."""
         return [one for one in self if one.ok is False]
 
     @property
     def ok(self) -> bool:
+        """Nothing is wrong; also what `if net.check(X)` asks."""
         return not self.failed
 
     def __bool__(self) -> bool:

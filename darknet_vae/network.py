@@ -140,14 +140,17 @@ class History(Mapping[str, list[float]]):
 
     @property
     def image_loss(self) -> list[float]:
+        """What the losses of [cost] come to: the reconstruction, per row."""
         return self._values["image_loss"]
 
     @property
     def latent_loss(self) -> list[float]:
+        """The KL to the prior per row, before beta; 0 without a sampling layer."""
         return self._values["latent_loss"]
 
     @property
     def total_loss(self) -> list[float]:
+        """What training descends, per row: image_loss + kl_cost."""
         return self._values["total_loss"]
 
     @property
@@ -177,6 +180,7 @@ class History(Mapping[str, list[float]]):
         return self._of("valid_loss")
 
     def add(self, progress: Progress) -> None:
+        """Take over the values of a finished epoch."""
         losses = {name: getattr(progress, name) for name in _LOSSES}
         for name, value in {**progress.values, **losses}.items():
             self._values.setdefault(name, []).append(value)
@@ -1210,13 +1214,12 @@ class Network:
     ) -> dict[str, npt.NDArray[np.float64]]:
         """Bounds of the log-likelihood ln p(x) of each row from `draws` draws z of q(z|x), in nats, each (n,):
 
-        reconstruction  mean of -ln p(x|z)
-        kl              KL of q(z|x) to the prior; NaN where there is no formula for it
-        drawn_kl        mean of ln q(z|x) - ln p(z); -(reconstruction + drawn_kl) is the drawn ELBO
-        log_likelihood  ln of the mean of p(x|z) p(z) / q(z|x), which rises to ln p(x) with the number of draws (Burda et al.,
-                        arXiv:1509.00519, eq. 8)
-        log_likelihood_variance
-                        of that estimate, by the delta method; NaN with one draw
+        - `reconstruction`: mean of -ln p(x|z)
+        - `kl`: KL of q(z|x) to the prior; NaN where there is no formula for it
+        - `drawn_kl`: mean of ln q(z|x) - ln p(z); -(reconstruction + drawn_kl) is the drawn ELBO
+        - `log_likelihood`: ln of the mean of p(x|z) p(z) / q(z|x), which rises to ln p(x) with the number of draws (Burda et
+          al., arXiv:1509.00519, eq. 8)
+        - `log_likelihood_variance`: of that estimate, by the delta method; NaN with one draw
 
         The draws are functions of (seed, row, draw) alone. Needs a sampling layer and losses that are likelihoods, such as
         gaussian or bernoulli; otherwise a UsageError. `missing` as for `encode`."""
@@ -1331,14 +1334,17 @@ class Network:
 
     @property
     def batch(self) -> int:
+        """Rows per pass: batch / subdivisions * time_steps of the cfg, or as given."""
         return int(self._info().batch)
 
     @property
     def inputs(self) -> int:
+        """Values per row that the network reads."""
         return int(self._info().inputs)
 
     @property
     def outputs(self) -> int:
+        """Values per row of its last layer that is not a cost."""
         return int(self._info().outputs)
 
     @property
@@ -1373,10 +1379,12 @@ class Network:
 
     @property
     def seed(self) -> int:
+        """Of initial weights, noise, dropout and the order of rows."""
         return int(self._info().seed)
 
     @property
     def n_params(self) -> int:
+        """How many trained numbers it has."""
         return int(self._info().n_params)
 
     @property

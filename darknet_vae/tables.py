@@ -262,10 +262,12 @@ class Frame:
 
     @property
     def rows(self) -> int:
+        """How many rows it has."""
         return int(self.handle.rows)
 
     @property
     def names(self) -> list[str]:
+        """The names of the columns, in their order."""
         return [text(self.handle.columns[i].name) for i in range(self.handle.n)]
 
     def _file(self, path: Path) -> Any:
@@ -596,6 +598,7 @@ class Schema:
 
     @property
     def json(self) -> str:
+        """The schema as JSON text (docs/tables.md has its members)."""
         return _text(lib.dn_schema_json, self._handle)
 
     @property
@@ -610,6 +613,7 @@ class Schema:
 
     @property
     def coding(self) -> str:
+        """How numbers are coded: "quantiles", "robust" or "standard"."""
         return text(lib.dn_schema_coding(self._handle))
 
     @property

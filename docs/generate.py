@@ -1,10 +1,11 @@
 """Writes what docs/ says of keys and options from the tables that the core reads them by.
 
-    python docs/generate.py           writes docs/cfg.md and docs/cli.md anew
+    python docs/generate.py           writes docs/cfg.md, docs/cli.md and docs/c-api.md anew
     python docs/generate.py --check   says what is out of date, and exits with 1
 
 docs/cfg.md: under each heading of a section its table of keys. The text around the tables is written by hand.
 docs/cli.md: what stands between a comment `<!-- NAME -->` and the next `<!-- end -->`, from the help pages of the binary.
+docs/c-api.md: after the same kind of comment, every declaration of csrc/darknet.h with its comment.
 
 It needs the installed package (pip install .)."""
 
@@ -168,7 +169,98 @@ def cli_document(old: str) -> str:
     return old
 
 
-DOCUMENTS: dict[str, Callable[[str], str]] = {"cfg.md": cfg_document, "cli.md": cli_document}
+# ---- docs/c-api.md ----
+
+
+class Declaration(NamedTuple):
+    section: str
+    name: str
+    code: str
+    comment: str  # before it, and after it on its line; "" where there is none
+    is_function: bool
+
+
+_TOKEN = re.compile(
+    r"(?P<comment>/\*.*?\*/)|(?P<space>\s+)|(?P<code>(?:typedef\s+(?:struct|enum)\s+\w+\s*\{[^{}]*\}[^;]*;|typedef[^;]*;|DN_API[^;]*;))"
+    r"(?P<after>[ \t]*/\*.*?\*/)?",
+    re.S,
+)
+
+
+def said(comment: str) -> str:
+    """The text of a C comment; lines keep how far they are indented."""
+    first, *rest = comment[2:-2].split("\n")
+    lines = [first.removeprefix(" "), *(re.sub(r"^ *\*(?: |$)", "", line) for line in rest)]
+    return "\n".join(line.rstrip() for line in lines).strip("\n ")
+
+
+def declarations() -> list[Declaration]:
+    """Of csrc/darknet.h, in its order."""
+    header = (DOCS.parent / "csrc" / "darknet.h").read_text()
+    region = header.split("/* cffi:begin", 1)[1].split("*/", 1)[1].split("/* cffi:end", 1)[0]
+    found: list[Declaration] = []
+    section, comment, at = "general", "", 0
+    while at < len(region):
+        token = _TOKEN.match(region, at)
+        assert token, f"csrc/darknet.h: what is {region[at : at + 60]!r}?"
+        at = token.end()
+        if token["comment"]:
+            title = re.fullmatch(r"/\* -+ (.*?) -+ \*/", token["comment"])
+            section, comment = (title[1], "") if title else (section, said(token["comment"]))
+        elif token["code"]:
+            code = token["code"]
+            name = re.search(r"\(\*(\w+)\)", code) if "(*" in code.split("{")[0] and code.startswith("typedef") else None
+            name = name or re.search(r"(\w+);$" if code.startswith("typedef") else r"(\w+)\(", code)
+            assert name, code
+            texts = [text for text in (comment, said(token["after"].strip()) if token["after"] else "") if text]
+            found.append(Declaration(section, name[1], code, "\n\n".join(texts), not code.startswith("typedef")))
+            comment = ""
+    return found
+
+
+def prose(comment: str, names: set[str], own: str) -> str:
+    """A comment as Markdown: what is indented stays as it is, names are code and lead to where they are explained."""
+
+    def mark(word: re.Match[str]) -> str:
+        name = word[0]
+        return f"[`{name}`](#{name.lower()})" if name in names and name != own else f"`{name}`"
+
+    out, block = [], False
+    for paragraph in re.split(r"\n{2,}", comment):
+        block = paragraph.startswith("  ") and not paragraph.lstrip().startswith("- ")
+        if block:
+            out.append("```text\n" + "\n".join(line.removeprefix("  ") for line in paragraph.split("\n")) + "\n```")
+        else:
+            plain = re.sub(r"(?m)^ +(?=- )", "", paragraph)
+            parts = re.split(r"(`[^`]+`)", plain)
+            parts[::2] = [re.sub(r"\b(dn|DN)_\w+", mark, re.sub(r"([*<])", r"\\\1", part)) for part in parts[::2]]
+            out.append("".join(parts))
+    return "\n\n".join(out)
+
+
+def write_c_api() -> str:
+    found = declarations()
+    names = {one.name for one in found}
+    out, section = "", ""
+    for one in found:
+        if one.section != section:
+            section = one.section
+            out += f"## {section[0].upper()}{section[1:]}\n\n"
+        code = one.code.replace("DN_API ", "")
+        code = re.sub(r"\n {4,}(?=\S.*\)?;?$)", "\n    ", code) if one.is_function else code
+        out += f"### {one.name}\n\n```c\n{code}\n```\n\n"
+        out += prose(one.comment, names, one.name) + "\n\n" if one.comment else ""
+    return out
+
+
+def c_api_document(old: str) -> str:
+    start = "<!-- declarations -->\n"
+    before, found, _ = old.partition(start)
+    assert found, f"docs/c-api.md has no {start.strip()}"
+    return before + start + "\n" + write_c_api().rstrip("\n") + "\n"
+
+
+DOCUMENTS: dict[str, Callable[[str], str]] = {"cfg.md": cfg_document, "cli.md": cli_document, "c-api.md": c_api_document}
 
 
 def main() -> int:

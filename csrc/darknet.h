@@ -661,6 +661,17 @@ DN_API void dn_table_free(dn_table *table);
  * standard output. */
 DN_API dn_status dn_csv_save(const char *path, const float *values, size_t rows, size_t columns);
 
+/* Read a table in pieces of about `piece` bytes (0: 2 MiB) and of at least so many rows, except the last one, so that
+ * its size does not matter: files, arrays and standard input alike. All pieces have the header; each has the warnings
+ * that none had before. path, options, rows and errors as for dn_csv_load. */
+typedef struct dn_csv_stream dn_csv_stream;
+DN_API dn_status dn_csv_stream_open(dn_csv_stream **stream, const char *path, const dn_csv_options *options,
+                                    size_t piece, size_t least);
+/* The next piece, to be freed with dn_table_free; the end has 0 rows. last: NULL, or whether nothing comes after it as
+ * far as is known. */
+DN_API dn_status dn_csv_stream_next(dn_csv_stream *stream, dn_table *piece, int *last);
+DN_API void dn_csv_stream_close(dn_csv_stream *stream); /* NULL: nothing */
+
 /* ---- typed tables ---- */
 
 /* The type of a column of a dn_frame; docs/csv.md has the rules by which it is found. */
@@ -799,6 +810,9 @@ DN_API dn_status dn_schema_code(const dn_schema *schema, const dn_frame *frame, 
  * values within its range. yes_no may be probabilities. NaN becomes a missing cell. Constants come back, identifiers
  * are numbered (1, 2, ... or id1, id2, ...), dropped columns and the label are left out. */
 DN_API dn_status dn_schema_decode(const dn_schema *schema, const float *x, size_t rows, dn_frame *frame);
+/* The same of a piece of a table: `before` rows of the table come before its rows. */
+DN_API dn_status dn_schema_decode_piece(const dn_schema *schema, const float *x, size_t before, size_t rows,
+                                        dn_frame *frame);
 /* The schema of a network, which its model files and copies have too; NULL: none. Valid until another one is set or
  * loaded. */
 DN_API const dn_schema *dn_net_schema(const dn_net *net);
@@ -919,6 +933,14 @@ DN_API dn_status dn_net_truth(const dn_net *net, const dn_table *table, const ch
  * back; without names, the class numbers. */
 DN_API dn_status dn_csv_save_picked(const char *path, const dn_classes *classes, const int32_t *picked,
                                     const float *values, size_t rows, size_t columns);
+/* The same, piece by piece (picked NULL: values alone): a file completely or not at all, to pipes and terminals as the
+ * pieces come. */
+typedef struct dn_csv_writer dn_csv_writer;
+DN_API dn_status dn_csv_writer_open(dn_csv_writer **writer, const char *path);
+DN_API dn_status dn_csv_writer_rows(dn_csv_writer *writer, const dn_classes *classes, const int32_t *picked,
+                                    const float *values, size_t rows, size_t columns);
+/* Close it, and with DN_OK keep the file, otherwise return `status`. NULL: nothing. */
+DN_API dn_status dn_csv_writer_finish(dn_csv_writer *writer, dn_status status);
 
 /* ---- is this network computed right? ---- */
 

@@ -518,7 +518,7 @@ def test_arguments_that_are_neither_a_table_nor_a_network_are_refused_as_ever() 
 
 # ---- tables in pieces
 
-VERBS = (("encode",), ("score",), ("score", "-top", "2", "-k", "3"))
+VERBS = (("encode",), ("score",), ("score", "-top", "2", "-k", "3"), ("reconstruct",), ("predict",))
 
 
 def long_rows(n: int = 3000) -> list[list[str]]:
@@ -550,7 +550,7 @@ def test_a_table_in_pieces_gives_the_bytes_of_the_whole(model: str, change: str,
     path = long_table(change)
     whole = pieces(verb[0], model, path, *verb[1:], "-nogpu", size=0)
     assert whole.returncode == 0, whole.stderr
-    assert whole.stdout.count("\n") == 3001
+    assert whole.stdout.count("\n") == (3000 if verb == ("predict",) else 3001)
     assert pieces(verb[0], model, path, *verb[1:], "-nogpu").stdout == whole.stdout
     assert pieces(verb[0], model, "-", *verb[1:], "-nogpu", pipe=path).stdout == whole.stdout
     assert pieces(verb[0], model, path, *verb[1:], "-nogpu", "-o", "out.csv").returncode == 0
@@ -598,7 +598,7 @@ def test_a_pipe_is_answered_before_it_ends(model: str) -> None:
     assert process.returncode == 0
 
 
-@pytest.mark.parametrize("verb", ["encode", "score"])
+@pytest.mark.parametrize("verb", ["encode", "score", "reconstruct"])
 def test_results_do_not_depend_on_where_pieces_and_passes_end(model: str, verb: str) -> None:
     """A pass of few rows would be computed, and rounded, in another way."""
     path = write("long.csv", long_rows(30000))
@@ -611,18 +611,131 @@ def test_results_do_not_depend_on_where_pieces_and_passes_end(model: str, verb: 
         assert pieces(verb, model, path, "-nogpu", "-rows", str(n), size=8 << 20).stdout == "".join(lines[: n + 1]), n
 
 
-@pytest.mark.slow
-@pytest.mark.timing
-def test_memory_does_not_grow_with_the_table(model: str) -> None:
-    write("long.csv", long_rows(10000) * 30)
+def test_rows_that_are_made_in_pieces_are_numbered_as_in_the_whole() -> None:
+    """Identifiers that the table does not have, and which rare word an "other" becomes."""
+    rows = [[str(i), f"w{i % 331}" if i % 3 else "often", str(i % 17)] for i in range(4000)]
+    write("t.csv", rows, header=("id", "word", "n"))
+    call("train", "t.csv", "-epochs", "1", "-save", "m.safetensors", "-quiet", "-nogpu")
+    write("use.csv", [row[1:] for row in rows], header=("word", "n"))
+    whole = pieces("reconstruct", "m.safetensors", "use.csv", "-nogpu", size=0)
+    assert whole.returncode == 0, whole.stderr
+    assert [line.split(",")[0] for line in whole.stdout.splitlines()] == ["id", *map(str, range(1, 4001))]
+    assert pieces("reconstruct", "m.safetensors", "use.csv", "-nogpu", size=7000).stdout == whole.stdout
+
+
+def peak(*words: str) -> int:
+    """The most memory of a run of the binary, in KB."""
     program_text = (
         "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True); "
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
     )
-    words = [*program("binary"), "score", model, "long.csv", "-nogpu", "-quiet", "-output", "s.csv"]
-    done = run([sys.executable, "-c", program_text, *words])
+    done = run([sys.executable, "-c", program_text, *program("binary"), *words, "-nogpu", "-quiet", "-output", "out"])
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) < 45_000  # KB; 75,000 with all rows in memory
+    return int(done.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.timing
+@pytest.mark.parametrize("verb", ["score", "reconstruct", "predict"])
+def test_memory_does_not_grow_with_the_table(model: str, verb: str) -> None:
+    write("long.csv", long_rows(10000) * 30)
+    assert peak(verb, model, "long.csv") < 45_000  # 75,000 with all rows in memory
+
+
+# ---- tables of numbers in pieces
+
+
+def number_model(columns: int = 12) -> str:
+    text = f"""[net]
+batch=50
+inputs={columns}
+max_batches=20
+learning_rate=0.01
+[connected]
+output=20
+activation=tanh
+[connected]
+output=6
+[sampling]
+[connected]
+output={columns}
+[cost]
+type=gaussian
+"""
+    Path("n.cfg").write_text(text)
+    rng = np.random.default_rng(2)
+    np.savetxt("train.csv", rng.normal(size=(200, columns)), fmt="%.5g", delimiter=",")
+    call("train", "n.cfg", "train.csv", "-save", "n.safetensors", "-quiet", "-nogpu", "-no-latents")
+    return "n.safetensors"
+
+
+def numbers(name: str, rows: int, columns: int = 12) -> str:
+    x = np.random.default_rng(1).normal(size=(rows, columns))
+    np.savetxt(name, x, fmt="%.5g", delimiter=",")
+    return name
+
+
+@pytest.mark.parametrize("verb", ["encode", "reconstruct", "predict"])
+def test_numbers_in_pieces_give_what_all_of_them_give(verb: str) -> None:
+    model = number_model()
+    path = numbers("x.csv", 5000)
+    x = np.loadtxt(path, delimiter=",")
+    np.save("x.npy", x.astype(np.float32))
+    np.save("d.npy", x)
+    whole = pieces(verb, model, path, "-nogpu", size=0)
+    assert whole.returncode == 0, whole.stderr
+    assert whole.stdout.count("\n") == 5000
+    parts = pieces(verb, model, path, "-nogpu").stdout
+    np.testing.assert_allclose(
+        np.loadtxt(io.StringIO(parts), delimiter=","), np.loadtxt(io.StringIO(whole.stdout), delimiter=","), rtol=2e-5, atol=2e-6
+    )
+    assert pieces(verb, model, "-", "-nogpu", pipe=path).stdout == parts
+    assert pieces(verb, model, path, "-nogpu", size=1).stdout == parts
+    assert pieces(verb, model, path, "-nogpu", size=123456).stdout == parts
+    for array in ("x.npy", "d.npy"):
+        assert pieces(verb, model, array, "-nogpu").stdout == parts
+    few = pieces(verb, model, path, "-nogpu", "-rows", "3001").stdout
+    assert few == "".join(parts.splitlines(keepends=True)[:3001])
+    assert pieces(verb, model, path, "-nogpu", "-o", "out.csv").returncode == 0
+    assert Path("out.csv").read_text() == parts
+
+
+def test_a_late_bad_cell_of_numbers_names_its_line_and_leaves_no_file() -> None:
+    model = number_model()
+    lines = Path(numbers("x.csv", 4000)).read_text().splitlines()
+    lines[3500] = "late" + lines[3500][1:]
+    Path("x.csv").write_text("# a comment\n" + "\n".join(lines) + "\n")
+    whole = pieces("predict", model, "x.csv", "-nogpu", "-o", "out.csv", size=0)
+    done = pieces("predict", model, "x.csv", "-nogpu", "-o", "out.csv")
+    assert "x.csv:3502: column 1: 'late" in done.stderr
+    assert (done.returncode, done.stderr.splitlines()[-1:]) == (whole.returncode, whole.stderr.splitlines())
+    assert not Path("out.csv").exists()
+
+
+def test_what_there_is_to_say_of_numbers_in_pieces_is_said_once() -> None:
+    model = number_model()
+    lines = Path(numbers("x.csv", 4000)).read_text().splitlines()
+    lines[3000:3000] = ["# note", "# note"]
+    Path("x.csv").write_text("\n".join([",".join(f"c{i}" for i in range(12)), *lines]) + "\n")
+    done = pieces("predict", model, "x.csv", "-nogpu")
+    assert done.returncode == 0
+    assert done.stdout.count("\n") == 4000
+    assert done.stderr.count("warning: ") == 1
+    assert "2 lines that begin with # are skipped" in done.stderr
+    Path("empty.csv").write_text(",".join(f"c{i}" for i in range(12)) + "\n")
+    assert "a header, but no rows" in pieces("predict", model, "empty.csv", "-nogpu").stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timing
+@pytest.mark.parametrize("name", ["x.csv", "x.npy"])
+def test_memory_does_not_grow_with_a_table_of_numbers(name: str) -> None:
+    model = number_model(60)
+    numbers("x.csv", 5000, 60)
+    x = np.loadtxt("x.csv", delimiter=",", dtype=np.float32)
+    Path("x.csv").write_text(Path("x.csv").read_text() * 20)
+    np.save("x.npy", np.tile(x, (20, 1)))
+    assert peak("predict", model, name) < 35_000  # 70,000 with all rows in memory
 
 
 # ---- real tables

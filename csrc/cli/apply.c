@@ -3,72 +3,66 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum apply_result { LATENTS, DATA, OUTPUTS } apply_result;
 typedef dn_status (*apply_fn)(dn_net *net, const dn_rows *rows, float *out);
+
+enum { LATENTS, DATA, OUTPUTS }; /* what rows become */
+
+typedef struct apply_job {
+    int result, width; /* columns of the output */
+    apply_fn fn;
+} apply_job;
 
 static dn_status apply_encode(dn_net *net, const dn_rows *rows, float *out) {
     return dn_net_encode(net, rows, out, NULL);
 }
 
-static int apply_save(cli_job *j, apply_result result, const float *out, int width) {
+/* The class of every row, for -labels. */
+static int apply_pick(cli_job *j, cli_output *out) {
     const cli_args *args = &j->args;
-    size_t rows = j->table.rows;
-    if (dn_net_schema(j->net) && result == DATA) return cli_save_rows(args, j->net, &j->frame, out, rows);
-    if (!args->labels) return cli_check(args, dn_csv_save(args->output, out, rows, (size_t)width));
-    int code = cli_classes(args, j->net, &j->classes), wanted = width == 1 ? 2 : width;
+    int width = (int)out->width, code = j->classes.n ? 0 : cli_classes(args, j->net, &j->classes),
+        wanted = width == 1 ? 2 : width;
     if (code) return code;
     if (j->classes.n && j->classes.n != wanted)
         return cli_usage(args, "%s has %d label%s, the network %d classes", args->weights ? args->weights : args->cfg,
                          j->classes.n, j->classes.n == 1 ? "" : "s", wanted);
-    int32_t *picked = (int32_t *)cli_floats(args, rows, 1); /* of the same size */
-    if (!picked) return DN_E_MEMORY;
-    dn_status status = dn_net_pick(j->net, out, rows, picked);
-    if (status == DN_OK) status = dn_csv_save_picked(args->output, &j->classes, picked, out, rows, (size_t)width);
-    free(picked);
-    return cli_check(args, status);
+    out->picked = (int32_t *)cli_floats(args, out->rows, 1); /* of the same size */
+    return out->picked ? cli_check(args, dn_net_pick(j->net, out->values, out->rows, out->picked)) : DN_E_MEMORY;
 }
 
-/* Rows in, rows out; `width`: columns of the output. */
-static int apply(cli_job *j, apply_result result, int width, apply_fn fn) {
-    dn_rows rows = cli_rows(&j->table, NULL);
-    float *out = cli_floats(&j->args, rows.n, (size_t)width);
-    int code = out ? cli_check(&j->args, fn(j->net, &rows, out)) : DN_E_MEMORY;
-    if (!code) code = apply_save(j, result, out, width);
-    free(out);
-    return code;
-}
-
-/* The latents of a piece of a table. */
-static int apply_piece(cli_job *j, size_t before, void *context, cli_output *out) {
-    (void)before, (void)context;
-    const size_t width = (size_t)j->info.latent_size, more = j->table.rows - j->frame.rows;
-    dn_rows rows = cli_rows(&j->table, NULL);
-    float *z = cli_floats(&j->args, rows.n, width);
-    int code = z ? 0 : DN_E_MEMORY;
-    for (size_t at = 0, n; !code && at < rows.n; at += n) {
-        n = cli_block(j, rows.n, &at);
-        const dn_rows block = {.n = n, .x = rows.x + at * j->table.columns};
-        code = cli_check(&j->args, dn_net_encode(j->net, &block, z + at * width, NULL));
+/* Rows in, rows out. */
+static int apply_piece(cli_job *j, size_t before, size_t rows, void *context, cli_output *out) {
+    const apply_job *a = context;
+    const size_t width = (size_t)a->width, more = j->table.rows - rows;
+    dn_rows all = cli_rows(&j->table, NULL);
+    float *y = cli_floats(&j->args, all.n, width);
+    int code = y ? 0 : DN_E_MEMORY, typed = dn_net_schema(j->net) != NULL;
+    for (size_t at = 0, n; !code && at < all.n; at += n) {
+        n = cli_block(j, all.n, &at);
+        const dn_rows block = {.n = n, .x = all.x + at * j->table.columns};
+        code = cli_check(&j->args, a->fn(j->net, &block, y + at * width));
     }
-    if (!code) cli_latents(out, j->net, &j->frame, z + more * width, width);
-    free(z);
+    if (!code && typed && a->result == LATENTS) {
+        cli_latents(out, j->net, &j->frame, y + more * width, width);
+    } else if (!code && typed && a->result == DATA) {
+        code = cli_output_data(&j->args, out, j->net, &j->frame, y + more * width, before, rows);
+    } else if (!code) {
+        if (more) memmove(y, y + more * width, rows * width * sizeof *y);
+        out->values = y, out->rows = rows, out->width = width;
+        return j->args.labels ? apply_pick(j, out) : 0;
+    }
+    free(y);
     return code;
 }
 
-static int apply_rows(const cli_args *args, apply_result result, apply_fn fn) {
+static int apply_rows(const cli_args *args, int result, apply_fn fn) {
     cli_job j;
     int code = cli_begin(&j, args);
     if (!code && result == LATENTS && !j.info.latent_size)
         code = cli_usage(args, "%s has no latent space: no [sampling] layer, and no narrow layer of an autoencoder",
                          args->cfg);
-    if (!code && dn_net_schema(j.net) && result == LATENTS) return cli_end(&j, cli_pieces(&j, 0, apply_piece, NULL));
-    if (!code && dn_net_schema(j.net))
-        code = cli_coded(&j.args, j.net, args->data, &j.table, &j.frame);
-    else if (!code)
-        code = cli_table(&j.args, j.net, args->data, 0, &j.table);
     const int widths[] = {[LATENTS] = j.info.latent_size, [DATA] = j.info.data_columns, [OUTPUTS] = j.info.outputs};
-    if (!code) code = apply(&j, result, widths[result], fn);
-    return cli_end(&j, code);
+    apply_job a = {result, widths[result], fn};
+    return cli_end(&j, code ? code : cli_pieces(&j, 0, apply_piece, &a));
 }
 
 int cli_encode(const cli_args *args) { return apply_rows(args, LATENTS, apply_encode); }

@@ -176,17 +176,21 @@ int cli_coded_frame(const cli_args *args, const dn_net *net, const char *path, d
 size_t cli_model_name(const char *table, char text[CLI_PATH]);
 /* What kinds of columns there are, and which are left out, on standard error within a line. */
 void cli_announce_columns(const dn_schema *schema);
-/* Write rows of data (rows, data_columns) to -output: for a network with a schema as a table with the original columns,
- * in which what the network does not make (labels, identifiers) comes from `beside`, if it is given and has as many
- * rows. */
-int cli_save_rows(const cli_args *args, const dn_net *net, const dn_frame *beside, const float *x, size_t rows);
+/* Write rows of data (rows, data_columns) to -output: for a network with a schema as a table with the original
+ * columns. */
+int cli_save_rows(const cli_args *args, const dn_net *net, const float *x, size_t rows);
 /* ---- output.c: tables that verbs make, column by column ---- */
 
 typedef struct cli_output {
     dn_frame frame;
     size_t room, n_owned;
     void **owned;
-    int failed; /* memory has run out: what follows does nothing */
+    dn_frame made; /* whose columns some of `frame` are */
+    int failed;    /* memory has run out: what follows does nothing */
+    /* Instead: numbers (rows, width) without a header, and before them NULL or the class of every row. */
+    float *values;
+    int32_t *picked;
+    size_t rows, width;
 } cli_output;
 /* A table of so many rows, with at most so many columns. */
 void cli_output_begin(cli_output *output, size_t rows, size_t columns);
@@ -198,8 +202,10 @@ int32_t *cli_output_words(cli_output *output, const char *format, size_t number,
 void cli_output_given(cli_output *output, const dn_schema *schema, const dn_frame *frame);
 /* A float's value with as few digits as read back as that float. */
 double cli_few_digits(double value);
-/* Write it as a piece of a table. */
-int cli_output_write(const cli_args *args, const cli_output *output, dn_frame_writer *to);
+/* Rows of data (rows, data_columns) as a table with the original columns, after so many rows `before`; what the network
+ * does not make (labels, identifiers) comes from `beside`, if it is given and has as many rows. */
+int cli_output_data(const cli_args *args, cli_output *output, const dn_net *net, const dn_frame *beside, const float *x,
+                    size_t before, size_t rows);
 void cli_output_free(cli_output *output);
 /* Write it and free everything. */
 int cli_output_save(const cli_args *args, cli_output *output, const char *path);
@@ -236,17 +242,18 @@ typedef struct cli_job {
     dn_frame frame; /* what it was made from, for a network with a schema and verbs that write more than numbers */
     dn_classes classes;
     float *truth;
+    int pieces; /* the table is larger than a piece */
 } cli_job;
 /* ---- pieces.c ---- */
 
-/* Make a table of a piece of a table, the rows of job->frame; so many rows of the table come before. job->table has
- * them as numbers, after rows of the piece before if it has more rows: so that a pass has so many rows that they are
- * computed as in the midst of a table. */
-typedef int (*cli_piece_fn)(cli_job *job, size_t before, void *context, cli_output *output);
-/* Of the rows of a typed table from *at on, how many to compute together: as many for every block, because the last
- * digits depend on it. The last block moves *at back to rows that are computed again. */
+/* Make a table of the last `rows` rows of job->table, which is a piece of a table; so many rows of the table come
+ * before. Further rows of job->table are of the piece before: so that a pass has so many rows that they are computed as
+ * in the midst of a table. Of a typed table, job->frame has the rows. */
+typedef int (*cli_piece_fn)(cli_job *job, size_t before, size_t rows, void *context, cli_output *output);
+/* Of the rows from *at on, how many to compute together: as many for every block of a typed table or one of several
+ * pieces, because the last digits depend on it. The last block moves *at back to rows that are computed again. */
 size_t cli_block(const cli_job *job, size_t rows, size_t *at);
-/* The table of a network with a schema to -output, piece by piece; at_once: it needs all rows. */
+/* The table to -output, piece by piece; at_once: it needs all rows. */
 int cli_pieces(cli_job *job, int at_once, cli_piece_fn fn, void *context);
 
 /* ---- job.c, again ---- */
@@ -260,6 +267,10 @@ int cli_end(cli_job *job, int code);
 int cli_network(cli_args *args, dn_net **net);
 /* The same from the text of a cfg, which messages call by the path in args->cfg. */
 int cli_network_text(cli_args *args, const char *text, dn_net **net);
+/* How tables of rows for the network, or of latent vectors, are read. */
+dn_csv_options cli_table_options(const cli_args *args, const dn_net *net, int latents);
+/* Warn when the columns are not those that the model was trained on. */
+int cli_table_columns(const cli_args *args, const dn_net *net, const char *path, const dn_table *table);
 /* Read a table of rows for the network, or of latent vectors. */
 int cli_table(const cli_args *args, const dn_net *net, const char *path, int latents, dn_table *table);
 /* Can the network be trained and evaluated with these rows? Messages name the file. */

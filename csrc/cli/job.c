@@ -75,8 +75,7 @@ int cli_network_text(cli_args *args, const char *text, dn_net **net) {
     return code ? code : network_ready(args, net);
 }
 
-/* Warn when the columns are not those that the model was trained on. */
-static int table_columns(const cli_args *args, const dn_net *net, const char *path, const dn_table *table) {
+int cli_table_columns(const cli_args *args, const dn_net *net, const char *path, const dn_table *table) {
     dn_model_notes notes;
     int code = cli_check(args, dn_net_notes(net, &notes));
     if (code || !table->header || (size_t)notes.n_columns != table->columns) return code;
@@ -89,30 +88,32 @@ static int table_columns(const cli_args *args, const dn_net *net, const char *pa
     return 0;
 }
 
-int cli_table(const cli_args *args, const dn_net *net, const char *path, int latents, dn_table *table) {
+dn_csv_options cli_table_options(const cli_args *args, const dn_net *net, int latents) {
     dn_net_info info;
+    dn_net_info_get(net, &info);
+    /* latent vectors are not scaled and have neither labels nor targets */
+    return (dn_csv_options){.label_column = args->label_column ? args->label_column
+                                            : latents          ? NULL
+                                                               : dn_net_label_column(net),
+                            .label_optional = !args->label_column,
+                            .targets = latents ? NULL : args->target,
+                            .scale = args->scale > 0 ? args->scale
+                                     : latents       ? 1
+                                                     : info.data_scale,
+                            .max_rows = args->rows,
+                            .header = args->header      ? 1
+                                      : args->no_header ? -1
+                                                        : 0,
+                            .columns = latents ? info.latent_size : info.inputs,
+                            .missing = info.missing};
+}
+
+int cli_table(const cli_args *args, const dn_net *net, const char *path, int latents, dn_table *table) {
     char bundled[CLI_PATH];
     if (!latents && dn_net_schema(net)) return cli_coded(args, net, path, table, NULL);
-    dn_net_info_get(net, &info);
-    dn_csv_options options = {/* latent vectors are not scaled and have neither labels nor targets */
-                              .label_column = args->label_column ? args->label_column
-                                              : latents          ? NULL
-                                                                 : dn_net_label_column(net),
-                              .label_optional = !args->label_column,
-                              .targets = latents ? NULL : args->target,
-                              .scale = args->scale > 0 ? args->scale
-                                       : latents       ? 1
-                                                       : info.data_scale,
-                              .max_rows = args->rows,
-                              .header = args->header      ? 1
-                                        : args->no_header ? -1
-                                                          : 0,
-                              .columns = latents ? info.latent_size : info.inputs,
-                              .missing = info.missing};
-    const char *found = cli_find(path, bundled);
-    if (found != path && !args->quiet) fprintf(stderr, "%s: using %s\n", args->program, found);
-    int code = cli_check(args, dn_csv_load(table, found, &options));
-    if (!code && !latents) code = table_columns(args, net, path, table);
+    const dn_csv_options options = cli_table_options(args, net, latents);
+    int code = cli_check(args, dn_csv_load(table, cli_found(args, path, bundled), &options));
+    if (!code && !latents) code = cli_table_columns(args, net, path, table);
     if (!code) cli_warn_lines(args, table->warnings);
     return code;
 }

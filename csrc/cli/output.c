@@ -89,12 +89,9 @@ void cli_output_free(cli_output *o) {
     for (size_t i = 0; i < o->n_owned; i++) free(o->owned[i]);
     free(o->owned);
     free(o->frame.columns);
+    dn_frame_free(&o->made);
+    free(o->values), free(o->picked);
     *o = (cli_output){0};
-}
-
-int cli_output_write(const cli_args *args, const cli_output *o, dn_frame_writer *to) {
-    int code = output_failed(args, o);
-    return code ? code : cli_check(args, dn_frame_writer_rows(to, &o->frame));
 }
 
 int cli_output_save(const cli_args *args, cli_output *o, const char *path) {

@@ -1,4 +1,4 @@
-/* Typed tables of any size: verbs that make rows of rows, a piece of the table at a time. */
+/* Tables of any size: verbs that make rows of rows, a piece of the table at a time. */
 #include "cli/cli.h"
 #include <stdlib.h>
 #include <string.h>
@@ -40,15 +40,27 @@ static void pieces_warn(const cli_args *args, pieces_said *said, const char *lin
 enum { PIECE_ROWS = 512 };
 
 size_t cli_block(const cli_job *j, size_t rows, size_t *at) {
-    if (!dn_net_schema(j->net) || j->info.recurrent || rows <= PIECE_ROWS) return rows - *at;
+    const int all = (!j->pieces && !dn_net_schema(j->net)) || j->info.recurrent;
+    if (all || rows <= PIECE_ROWS) return rows - *at;
     if (rows - *at < PIECE_ROWS) *at = rows - PIECE_ROWS;
     return PIECE_ROWS;
 }
 
 typedef struct pieces_last {
-    float *rows; /* (n, coded) of the piece before */
+    float *rows; /* (n, columns) of the piece before */
     size_t n;
 } pieces_last;
+
+typedef struct pieces {
+    cli_job *j;
+    cli_piece_fn fn;
+    void *context;
+    size_t before; /* rows of the table before this piece */
+    pieces_said said;
+    pieces_last last;
+    dn_frame_writer *frames; /* what is written: a table with a header, */
+    dn_csv_writer *numbers;  /* or numbers alone */
+} pieces;
 
 static int pieces_keep(const cli_args *args, pieces_last *last, const dn_table *t) {
     const size_t n = t->rows < PIECE_ROWS ? t->rows : PIECE_ROWS, width = t->columns;
@@ -58,38 +70,49 @@ static int pieces_keep(const cli_args *args, pieces_last *last, const dn_table *
     return 0;
 }
 
-/* The verb's table of a piece; a short one is computed after rows of the piece before. */
-static int piece_make(cli_job *j, pieces_last *last, size_t before, cli_piece_fn fn, void *context, cli_output *out) {
+/* What the verb makes of a piece; a short one is computed after rows of the piece before. */
+static int piece_make(pieces *p, int ends, cli_output *out) {
+    cli_job *j = p->j;
     dn_table *t = &j->table, own = *t;
-    if (t->rows >= PIECE_ROWS || !last->n) {
-        int code = fn(j, before, context, out);
-        return code ? code : pieces_keep(&j->args, last, t);
+    if (t->rows >= PIECE_ROWS || !p->last.n) {
+        int code = p->fn(j, p->before, t->rows, p->context, out);
+        return code || ends ? code : pieces_keep(&j->args, &p->last, t);
     }
     const size_t width = t->columns;
-    float *both = cli_floats(&j->args, last->n + t->rows, width);
+    float *both = cli_floats(&j->args, p->last.n + t->rows, width);
     if (!both) return DN_E_MEMORY;
-    memcpy(both, last->rows, last->n * width * sizeof *both);
-    memcpy(both + last->n * width, t->values, t->rows * width * sizeof *both);
-    t->values = both, t->rows += last->n;
-    int code = fn(j, before, context, out);
+    memcpy(both, p->last.rows, p->last.n * width * sizeof *both);
+    memcpy(both + p->last.n * width, t->values, t->rows * width * sizeof *both);
+    t->values = both, t->rows += p->last.n;
+    int code = p->fn(j, p->before, own.rows, p->context, out);
     *t = own;
     free(both);
     return code;
 }
 
-/* One piece: read as numbers, and what the verb makes of it written. */
-static int piece_apply(cli_job *j, pieces_said *said, pieces_last *last, size_t before, cli_piece_fn fn, void *context,
-                       dn_frame_writer **to) {
-    const cli_args *args = &j->args;
-    const char *name = !strcmp(args->data, "-") ? "standard input" : args->data;
+static int piece_write(pieces *p, const cli_output *o) {
+    const cli_args *args = &p->j->args;
+    if (o->failed) return fprintf(stderr, "%s: out of memory\n", args->program), DN_E_MEMORY;
+    dn_status status = DN_OK;
+    if (o->values) {
+        if (!p->numbers) status = dn_csv_writer_open(&p->numbers, args->output);
+        if (status == DN_OK)
+            status = dn_csv_writer_rows(p->numbers, &p->j->classes, o->picked, o->values, o->rows, o->width);
+    } else {
+        if (!p->frames) status = dn_frame_writer_open(&p->frames, args->output);
+        if (status == DN_OK) status = dn_frame_writer_rows(p->frames, &o->frame);
+    }
+    return cli_check(args, status);
+}
+
+/* What the verb makes of a piece that was read, written. ends: no other piece follows. */
+static int piece_apply(pieces *p, int ends) {
     cli_output out = {0};
-    int code = cli_check(args, dn_schema_table_piece(dn_net_schema(j->net), &j->frame, before, name, &j->table));
-    if (!code) pieces_warn(args, said, j->table.warnings);
-    if (!code) code = piece_make(j, last, before, fn, context, &out);
-    if (!code && !*to) code = cli_check(args, dn_frame_writer_open(to, args->output));
-    if (!code) code = cli_output_write(args, &out, *to);
+    p->j->pieces |= p->before || !ends;
+    int code = piece_make(p, ends, &out);
+    if (!code) code = piece_write(p, &out);
     cli_output_free(&out);
-    dn_table_free(&j->table);
+    p->before += p->j->table.rows;
     return code;
 }
 
@@ -99,30 +122,73 @@ static size_t pieces_size(void) {
     return text ? (size_t)strtoul(text, NULL, 10) : 0;
 }
 
+/* ---- typed tables ---- */
+
+static int pieces_frame(pieces *p, dn_frame_stream *stream, size_t *rows) {
+    cli_job *j = p->j;
+    const cli_args *args = &j->args;
+    const char *name = !strcmp(args->data, "-") ? "standard input" : args->data;
+    int code = cli_check(args, dn_frame_stream_next(stream, &j->frame));
+    *rows = j->frame.rows;
+    if (!code) cli_warn_lines(args, j->frame.warnings);
+    if (!code && *rows)
+        code = cli_check(args, dn_schema_table_piece(dn_net_schema(j->net), &j->frame, p->before, name, &j->table));
+    if (!code && *rows) pieces_warn(args, &p->said, j->table.warnings);
+    if (!code && *rows) code = piece_apply(p, 0);
+    dn_frame_free(&j->frame);
+    dn_table_free(&j->table);
+    return code;
+}
+
+static int pieces_frames(pieces *p, const char *found, size_t least) {
+    const cli_args *args = &p->j->args;
+    const dn_frame_options options = cli_frame_options(args);
+    dn_frame_stream *stream = NULL;
+    size_t rows = 1;
+    int code = cli_coded_options(args);
+    if (!code)
+        code = cli_check(
+            args, dn_frame_stream_open(&stream, found, dn_net_schema(p->j->net), &options, pieces_size(), least));
+    while (!code && rows) code = pieces_frame(p, stream, &rows);
+    dn_frame_stream_close(stream);
+    return code;
+}
+
+/* ---- tables of numbers ---- */
+
+static int pieces_table(pieces *p, dn_csv_stream *stream, size_t *rows) {
+    cli_job *j = p->j;
+    const cli_args *args = &j->args;
+    int last, code = cli_check(args, dn_csv_stream_next(stream, &j->table, &last));
+    *rows = j->table.rows;
+    if (!code && *rows && !p->before) code = cli_table_columns(args, j->net, args->data, &j->table);
+    if (!code) cli_warn_lines(args, j->table.warnings);
+    if (!code && *rows) code = piece_apply(p, last);
+    if (last) *rows = 0;
+    dn_table_free(&j->table);
+    return code;
+}
+
+static int pieces_tables(pieces *p, const char *found, size_t least) {
+    const cli_args *args = &p->j->args;
+    const dn_csv_options options = cli_table_options(args, p->j->net, 0);
+    dn_csv_stream *stream;
+    size_t rows = 1;
+    int code = cli_check(args, dn_csv_stream_open(&stream, found, &options, pieces_size(), least));
+    while (!code && rows) code = pieces_table(p, stream, &rows);
+    dn_csv_stream_close(stream);
+    return code;
+}
+
 int cli_pieces(cli_job *j, int at_once, cli_piece_fn fn, void *context) {
     const cli_args *args = &j->args;
     char bundled[CLI_PATH];
-    dn_frame_options options = cli_frame_options(args);
-    dn_frame_stream *stream = NULL;
-    dn_frame_writer *to = NULL;
-    pieces_said said = {0};
-    pieces_last last = {0};
-    size_t before = 0, rows = 1, least = at_once || j->info.recurrent ? SIZE_MAX : PIECE_ROWS;
-    int code = cli_coded_options(args);
-    const char *found = code ? NULL : cli_found(args, args->data, bundled);
-    if (!code)
-        code = cli_check(args,
-                         dn_frame_stream_open(&stream, found, dn_net_schema(j->net), &options, pieces_size(), least));
-    while (!code && rows) {
-        code = cli_check(args, dn_frame_stream_next(stream, &j->frame));
-        rows = j->frame.rows;
-        if (!code) cli_warn_lines(args, j->frame.warnings);
-        if (!code && rows) code = piece_apply(j, &said, &last, before, fn, context, &to);
-        before += rows;
-        dn_frame_free(&j->frame);
-    }
-    dn_frame_stream_close(stream);
-    free(said.text), free(last.rows);
-    if (code) return (void)dn_frame_writer_finish(to, (dn_status)code), code;
-    return cli_check(args, dn_frame_writer_finish(to, DN_OK));
+    pieces p = {.j = j, .fn = fn, .context = context};
+    const size_t least = at_once || j->info.recurrent ? SIZE_MAX : PIECE_ROWS;
+    const char *found = cli_found(args, args->data, bundled);
+    int code = dn_net_schema(j->net) ? pieces_frames(&p, found, least) : pieces_tables(&p, found, least);
+    free(p.said.text), free(p.last.rows);
+    dn_status status = dn_frame_writer_finish(p.frames, (dn_status)code);
+    status = dn_csv_writer_finish(p.numbers, status);
+    return code ? code : cli_check(args, status);
 }

@@ -36,7 +36,7 @@ static int sample_out(sample_job *j, size_t rows) {
     return j->out ? 0 : DN_E_MEMORY;
 }
 
-static int sample_save(sample_job *j, size_t rows) { return cli_save_rows(&j->args, j->net, NULL, j->out, rows); }
+static int sample_save(sample_job *j, size_t rows) { return cli_save_rows(&j->args, j->net, j->out, rows); }
 
 /* ---- sample ---- */
 

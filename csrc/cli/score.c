@@ -234,8 +234,9 @@ static void score_clear(score_job *j) {
 }
 
 /* The scores of a piece of a table. */
-static int score_piece(cli_job *job, size_t before, void *context, cli_output *out) {
+static int score_piece(cli_job *job, size_t before, size_t rows, void *context, cli_output *out) {
     score_job *j = context;
+    (void)rows;
     int code = cli_rows_fit(&job->args, job->net, job->args.data, &job->table, NULL);
     if (!code) code = score_rows(j);
     if (!code) score_frame(j, before, out);

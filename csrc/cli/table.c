@@ -95,31 +95,30 @@ static int column_is_kept(const dn_column_info *c) {
     return c->kind == DN_COLUMN_IDENTIFIER || c->kind == DN_COLUMN_LABEL || c->kind == DN_COLUMN_DROPPED;
 }
 
-static int no_memory(const cli_args *args) {
-    fprintf(stderr, "%s: out of memory\n", args->program);
-    return DN_E_MEMORY;
-}
-
-int cli_save_rows(const cli_args *args, const dn_net *net, const dn_frame *beside, const float *x, size_t rows) {
+int cli_output_data(const cli_args *args, cli_output *out, const dn_net *net, const dn_frame *beside, const float *x,
+                    size_t before, size_t rows) {
     const dn_schema *schema = dn_net_schema(net);
-    dn_net_info info;
-    dn_net_info_get(net, &info);
-    if (!schema) return cli_check(args, dn_csv_save(args->output, x, rows, (size_t)info.data_columns));
-    dn_frame made;
-    int code = cli_check(args, dn_schema_decode(schema, x, rows, &made));
-    if (code) return code;
-    dn_frame all = {.rows = rows, .separator = made.separator};
     dn_column_info c;
-    if (!(all.columns = malloc(((size_t)dn_schema_columns(schema) + 1) * sizeof *all.columns))) code = no_memory(args);
-    for (int i = 0; !code && dn_schema_column(schema, i, &c); i++) {
+    cli_output_begin(out, rows, (size_t)dn_schema_columns(schema));
+    int code = cli_check(args, dn_schema_decode_piece(schema, x, before, rows, &out->made));
+    out->frame.separator = out->made.separator;
+    for (int i = 0; !code && !out->failed && dn_schema_column(schema, i, &c); i++) {
         const dn_frame_column *given =
             beside && beside->rows == rows && column_is_kept(&c) ? cli_column(beside, c.name) : NULL;
-        const dn_frame_column *from = given ? given : cli_column(&made, c.name);
-        if (from) all.columns[all.n++] = *from;
+        const dn_frame_column *from = given ? given : cli_column(&out->made, c.name);
+        if (from) out->frame.columns[out->frame.n++] = *from;
     }
-    if (!code) code = cli_check(args, dn_frame_save(args->output, &all));
-    free(all.columns);
-    dn_frame_free(&made);
+    return code;
+}
+
+int cli_save_rows(const cli_args *args, const dn_net *net, const float *x, size_t rows) {
+    dn_net_info info;
+    cli_output out = {0};
+    dn_net_info_get(net, &info);
+    if (!dn_net_schema(net)) return cli_check(args, dn_csv_save(args->output, x, rows, (size_t)info.data_columns));
+    int code = cli_output_data(args, &out, net, NULL, x, 0, rows);
+    if (!code) return cli_output_save(args, &out, args->output);
+    cli_output_free(&out);
     return code;
 }
 

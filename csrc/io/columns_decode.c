@@ -68,8 +68,8 @@ static uint64_t rare_total(const columns_column *c) {
 typedef struct decoded {
     const dn_schema *schema;
     const columns_column *c;
-    const float *x; /* of row 0; NULL: not coded */
-    size_t rows, stride;
+    const float *x;              /* of row 0; NULL: not coded */
+    size_t rows, stride, before; /* rows of the table before these */
 } decoded;
 
 static float coded_at(const decoded *d, size_t row) { return d->x[row * d->stride]; }
@@ -77,13 +77,13 @@ static float coded_at(const decoded *d, size_t row) { return d->x[row * d->strid
 static double number_at(const decoded *d, size_t row, uint64_t total) {
     const columns_column *c = d->c;
     if (c->kind == DN_COLUMN_CONSTANT) return c->low;
-    if (c->kind == DN_COLUMN_IDENTIFIER) return (double)row + 1;
+    if (c->kind == DN_COLUMN_IDENTIFIER) return (double)(d->before + row) + 1;
     float x = coded_at(d, row);
     if (c->kind == DN_COLUMN_NUMBER || c->kind == DN_COLUMN_TIME)
         return isnan(x) ? (double)NAN : dn_columns_decode_number(c, d->schema->coding, x);
     int code = decode_code(c, x);
     if (code < 0) return (double)NAN;
-    return code < c->words.n ? c->words.values[code] : c->rare.values[decode_rare(c, row, x, total)];
+    return code < c->words.n ? c->words.values[code] : c->rare.values[decode_rare(c, d->before + row, x, total)];
 }
 
 static void decode_numbers(const decoded *d, double *to) {
@@ -98,7 +98,7 @@ static void decode_texts(const decoded *d, int32_t *to) {
     for (size_t i = 0; to && i < d->rows; i++) {
         float x = d->x ? coded_at(d, i) : 0;
         int code = c->kind == DN_COLUMN_CONSTANT ? c->words.n - 1 : decode_code(c, x);
-        to[i] = code < c->words.n ? code : c->words.n + decode_rare(c, i, x, total);
+        to[i] = code < c->words.n ? code : c->words.n + decode_rare(c, d->before + i, x, total);
     }
 }
 
@@ -108,7 +108,7 @@ static void number_texts(const decoded *d, block *b, dn_frame_column *f) {
     char word[32], *text = take(b, 0, 1);
     f->codes = codes, f->words = text, f->n_words = (int32_t)d->rows;
     for (size_t i = 0; i < d->rows; i++) {
-        size_t n = (size_t)snprintf(word, sizeof word, "id%zu", i + 1) + 1;
+        size_t n = (size_t)snprintf(word, sizeof word, "id%zu", d->before + i + 1) + 1;
         if (text) memcpy(b->bytes + b->used, word, n), codes[i] = (int32_t)i;
         b->used += n;
     }
@@ -138,30 +138,34 @@ static void decode_column(const decoded *d, block *b, dn_frame_column *f) {
     f->words = text;
 }
 
-static void decode_frame(const dn_schema *s, const float *x, size_t rows, block *b, dn_frame *frame) {
+static void decode_frame(const dn_schema *s, const float *x, size_t before, size_t rows, block *b, dn_frame *frame) {
     int n = 0;
     for (int i = 0; i < s->n; i++) n += is_decoded(&s->columns[i]);
     dn_frame_column *columns = take(b, (size_t)n, sizeof *columns), ignored;
     *frame = (dn_frame){.rows = rows, .n = n, .columns = columns, .separator = s->separator};
     for (int i = 0, k = 0; i < s->n; i++) {
         const columns_column *c = &s->columns[i];
-        decoded d = {s, c, c->coded < 0 ? NULL : x + c->coded, rows, (size_t)s->n_coded};
+        decoded d = {s, c, c->coded < 0 ? NULL : x + c->coded, rows, (size_t)s->n_coded, before};
         if (is_decoded(c)) decode_column(&d, b, columns ? &columns[k++] : &ignored);
     }
 }
 
-dn_status dn_schema_decode(const dn_schema *s, const float *x, size_t rows, dn_frame *frame) {
+dn_status dn_schema_decode_piece(const dn_schema *s, const float *x, size_t before, size_t rows, dn_frame *frame) {
     block b = {0};
     size_t most;
     *frame = (dn_frame){0};
     DN_CHECK(rows <= INT32_MAX, DN_E_USAGE, "%zu rows at once: at most %d", rows, INT32_MAX);
     DN_TRY(dn_size_mul(&most, rows + 1, (size_t)s->n * 64));
-    decode_frame(s, x, rows, &b, frame); /* once for the size */
+    decode_frame(s, x, before, rows, &b, frame); /* once for the size */
     *frame = (dn_frame){0};
     if (!(b.bytes = dn_alloc(b.used, 1))) return DN_E_MEMORY;
     b.used = 0;
-    decode_frame(s, x, rows, &b, frame);
+    decode_frame(s, x, before, rows, &b, frame);
     dn_status status = dn_frame_keep(frame, b.bytes);
     if (status != DN_OK) *frame = (dn_frame){0};
     return status;
+}
+
+dn_status dn_schema_decode(const dn_schema *s, const float *x, size_t rows, dn_frame *frame) {
+    return dn_schema_decode_piece(s, x, 0, rows, frame);
 }

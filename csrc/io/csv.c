@@ -7,14 +7,6 @@
 
 /* ---- rows ---- */
 
-/* What comes from a chunk besides its values. */
-typedef struct csv_part {
-    char *labels; /* zero-terminated, one after another */
-    size_t labels_size, labels_room, comments;
-    long line, comment_line; /* of the bad row; of the first comment */
-    const char *bad;         /* the first bad row */
-} csv_part;
-
 static dn_status csv_grow(char **text, size_t *room, size_t wanted) {
     if (wanted <= *room) return DN_OK;
     size_t n = 2 * wanted + 4096;
@@ -144,16 +136,6 @@ static int csv_row_plain(csv_reader *r, const csv_plan *plan, size_t row, csv_pa
 
 /* ---- all rows ---- */
 
-typedef struct csv_load {
-    csv_chunks chunks;
-    const csv_plan *plan;
-    dn_table *table;
-    size_t room, labels_room; /* rows; bytes */
-    csv_part *parts;          /* of the chunks */
-    size_t n_parts, comments;
-    long comment_line; /* of the first comment */
-} csv_load;
-
 static void csv_parse_chunk(void *context, size_t index) {
     const csv_load *j = context;
     const csv_chunk *c = &j->chunks.chunks[index];
@@ -165,9 +147,9 @@ static void csv_parse_chunk(void *context, size_t index) {
             const char *start = r.p;
             size_t labels = part->labels_size;
             long line = r.line;
-            if (!csv_row_plain(&r, j->plan, c->first + i, part, j->table)) {
+            if (!csv_row_plain(&r, &j->plan, c->first + i, part, j->table)) {
                 r.p = start, r.line = line, part->labels_size = labels;
-                if (csv_row(&r, j->plan, c->first + i, part, j->table) != DN_OK) {
+                if (csv_row(&r, &j->plan, c->first + i, part, j->table) != DN_OK) {
                     part->bad = start, part->line = line;
                     return;
                 }
@@ -212,7 +194,7 @@ static dn_status csv_room(csv_load *j, size_t rows) {
     dn_table *t = j->table;
     size_t need = t->rows + rows;
     if (need <= j->room) return DN_OK;
-    size_t room = dn_csv_chunks_guess(&j->chunks, rows);
+    size_t room = j->chunks.alone ? need : dn_csv_chunks_guess(&j->chunks, rows);
     dn_status status = csv_room_for(t, room);
     if (status == DN_E_MEMORY && room > need) status = csv_room_for(t, room = need);
     if (status != DN_OK)
@@ -229,7 +211,7 @@ static dn_status csv_collect(csv_load *j) {
         if (c->bad) { /* parse it again, for the message */
             csv_reader r = *j->chunks.reader;
             r.p = c->bad, r.end = chunk->end, r.line = c->line;
-            DN_TRY(csv_row(&r, j->plan, chunk->first, c, t));
+            DN_TRY(csv_row(&r, &j->plan, chunk->first, c, t));
             return dn_fail(DN_E_MEMORY, "%s:%ld: out of memory", r.path, r.line);
         }
         t->rows += chunk->rows;
@@ -244,7 +226,7 @@ static dn_status csv_collect(csv_load *j) {
 }
 
 /* Parse the whole rows of the window while the next one is being read. */
-static dn_status csv_window(csv_load *j) {
+dn_status dn_csv_load_window(csv_load *j) {
     size_t rows;
     DN_TRY(dn_csv_chunks_cut(&j->chunks, &rows));
     DN_TRY(csv_parts(j));
@@ -260,19 +242,38 @@ static void csv_plan_scale(csv_plan *plan, double scale) {
     for (int i = 0; i < 10; i++) plan->digits[i] = (float)(i / plan->scale);
 }
 
-static dn_status csv_parse(csv_load *j, const dn_csv_options *o, csv_plan *plan) {
-    csv_reader *r = j->chunks.reader;
-    dn_table *t = j->table;
-    DN_TRY(dn_csv_look(r, o, plan, t));
-    csv_plan_scale(plan, o->scale);
-    plan->missing = o->missing;
+dn_status dn_csv_options_check(const dn_csv_options *o) {
+    DN_CHECK(isfinite(o->scale) && o->max_rows >= 0 && o->columns >= 0 && abs(o->header) <= 1, DN_E_USAGE,
+             "scale=%g, max_rows=%lld, columns=%d, header=%d: not all of them make sense", o->scale,
+             (long long)o->max_rows, o->columns, o->header);
+    return DN_OK;
+}
+
+dn_status dn_csv_load_begin(csv_load *j, const dn_csv_options *o, dn_table *table) {
+    j->reader.line = 1;
+    j->chunks.reader = &j->reader, j->table = table;
+    DN_TRY(dn_csv_look(&j->reader, o, &j->plan, table));
+    csv_plan_scale(&j->plan, o->scale);
+    j->plan.missing = o->missing;
     j->chunks.limit = o->max_rows > 0 ? (size_t)o->max_rows : SIZE_MAX;
-    if (!r->at_end) DN_TRY(dn_pool_create(&j->chunks.pool, 0));
+    return j->reader.at_end ? DN_OK : dn_pool_create(&j->chunks.pool, 0);
+}
+
+void dn_csv_load_free(csv_load *j) {
+    if (j->chunks.reader) dn_csv_chunks_free(&j->chunks);
+    for (size_t i = 0; i < j->n_parts; i++) dn_free(j->parts[i].labels);
+    dn_free(j->parts);
+    dn_csv_plan_free(&j->plan);
+}
+
+static dn_status csv_parse(csv_load *j, const dn_csv_options *o, dn_table *t) {
+    csv_reader *r = &j->reader;
+    DN_TRY(dn_csv_load_begin(j, o, t));
     while (t->rows < j->chunks.limit) {
         DN_TRY(dn_watched());
         DN_TRY(dn_csv_fill(r));
         if (r->p == r->end) break;
-        DN_TRY(csv_window(j));
+        DN_TRY(dn_csv_load_window(j));
     }
     DN_CHECK(t->rows, DN_E_FORMAT, "%s: a header, but no rows", r->path);
     float *fit = dn_realloc(t->values, t->rows * t->columns, sizeof *fit); /* give back the excess */
@@ -281,28 +282,17 @@ static dn_status csv_parse(csv_load *j, const dn_csv_options *o, csv_plan *plan)
 }
 
 dn_status dn_csv_load(dn_table *table, const char *path, const dn_csv_options *options) {
-    static const dn_csv_options defaults;
-    csv_reader reader = {.path = strcmp(path, "-") ? path : "standard input", .line = 1};
-    csv_plan plan = {0};
-    csv_load load = {.chunks = {.reader = &reader}, .plan = &plan, .table = table};
+    const dn_csv_options o = options ? *options : (dn_csv_options){0};
+    csv_load load = {.reader = {.path = strcmp(path, "-") ? path : "standard input"}};
+    int array, fd;
     memset(table, 0, sizeof *table);
-    if (options)
-        DN_CHECK(isfinite(options->scale) && options->max_rows >= 0 && options->columns >= 0 &&
-                     abs(options->header) <= 1,
-                 DN_E_USAGE, "scale=%g, max_rows=%lld, columns=%d, header=%d: not all of them make sense",
-                 options->scale, (long long)options->max_rows, options->columns, options->header);
-    if (dn_npy_is(path)) {
-        dn_status status = dn_npy_load(table, path, options ? options : &defaults);
-        if (status != DN_OK) dn_table_free(table);
-        return status;
-    }
-    DN_TRY(dn_reader_open(&reader.fd, path));
-    dn_status status = csv_parse(&load, options ? options : &defaults, &plan);
-    dn_csv_chunks_free(&load.chunks);
-    dn_reader_close(reader.fd);
-    for (size_t i = 0; i < load.n_parts; i++) dn_free(load.parts[i].labels);
-    dn_free(load.parts);
-    dn_csv_plan_free(&plan);
+    DN_TRY(dn_csv_options_check(&o));
+    DN_TRY(dn_reader_open(&fd, path));
+    load.reader.fd = fd;
+    dn_status status = dn_npy_is(fd, path, &array);
+    if (status == DN_OK) status = array ? dn_npy_load(table, fd, path, &o) : csv_parse(&load, &o, table);
+    dn_csv_load_free(&load);
+    dn_reader_close(fd);
     if (status != DN_OK) dn_table_free(table);
     return status;
 }

@@ -1,5 +1,6 @@
 /* How a table is read: text in windows (csv_text.c), cells (csv_cell.c), what the first rows reveal (csv_look.c) and
- * what the columns are (csv_columns.c), all rows (csv.c). Messages are in csv_message.c, writing is in csv_write.c. */
+ * what the columns are (csv_columns.c), all rows (csv.c) or those of a piece (csv_stream.c). Messages are in
+ * csv_message.c, writing is in csv_write.c. */
 #ifndef DN_CSV_H
 #define DN_CSV_H
 #include "base/number.h"
@@ -203,12 +204,43 @@ typedef struct csv_chunks {
 dn_status dn_csv_chunks_cut(csv_chunks *chunks, size_t *rows);
 dn_status dn_csv_chunks_run(csv_chunks *chunks, size_t rows, dn_chunk_fn work, void *context);
 dn_status dn_csv_chunks_end(csv_chunks *chunks, size_t rows);
+/* Make the window hold so many rows at least, if the table has them. */
+dn_status dn_csv_chunks_fill(csv_chunks *chunks, size_t least);
 /* A reader of a chunk's rows alone: that of the windows reads the next one meanwhile. */
 csv_reader dn_csv_chunk_reader(const csv_chunks *chunks, const csv_chunk *chunk);
 /* How many rows to make room for when `rows` of this window are at hand and the rest of the file has lines like them.
  */
 size_t dn_csv_chunks_guess(const csv_chunks *chunks, size_t rows);
 void dn_csv_chunks_free(csv_chunks *chunks);
+
+/* ---- all rows: csv.c ---- */
+
+/* What comes from a chunk besides its values. */
+typedef struct csv_part {
+    char *labels; /* zero-terminated, one after another */
+    size_t labels_size, labels_room, comments;
+    long line, comment_line; /* of the bad row; of the first comment */
+    const char *bad;         /* the first bad row */
+} csv_part;
+
+/* A table that is being read, all at once or in pieces. It does not move once begun. */
+typedef struct csv_load {
+    csv_reader reader;
+    csv_plan plan;
+    csv_chunks chunks;
+    dn_table *table;
+    size_t room, labels_room; /* rows; bytes */
+    csv_part *parts;          /* of the chunks */
+    size_t n_parts, comments;
+    long comment_line; /* of the first comment */
+} csv_load;
+
+dn_status dn_csv_options_check(const dn_csv_options *options);
+/* The reader's path, descriptor and size of windows are set: what the first rows reveal, into `table`. */
+dn_status dn_csv_load_begin(csv_load *load, const dn_csv_options *options, dn_table *table);
+/* The whole rows of the window, added to load->table. */
+dn_status dn_csv_load_window(csv_load *load);
+void dn_csv_load_free(csv_load *load);
 
 /* ---- messages ---- */
 

@@ -65,6 +65,17 @@ dn_status dn_csv_chunks_cut(csv_chunks *j, size_t *rows) {
     return DN_OK;
 }
 
+dn_status dn_csv_chunks_fill(csv_chunks *j, size_t least) {
+    csv_reader *r = j->reader;
+    for (size_t rows;;) {
+        const long line = r->line;
+        DN_TRY(dn_csv_chunks_cut(j, &rows));
+        r->line = line;
+        if (rows >= least || r->at_end) return DN_OK;
+        DN_TRY(dn_csv_more(r));
+    }
+}
+
 size_t dn_csv_chunks_guess(const csv_chunks *j, size_t rows) {
     const csv_reader *r = j->reader;
     size_t need = j->rows + rows;

@@ -84,3 +84,32 @@ dn_status dn_csv_save_picked(const char *path, const dn_classes *classes, const 
 dn_status dn_csv_save(const char *path, const float *values, size_t rows, size_t columns) {
     return dn_csv_save_picked(path, NULL, NULL, values, rows, columns);
 }
+
+/* ---- in pieces ---- */
+
+struct dn_csv_writer {
+    dn_writer *to;
+};
+
+dn_status dn_csv_writer_open(dn_csv_writer **out, const char *path) {
+    dn_csv_writer *w = *out = dn_alloc(1, sizeof *w);
+    if (!w) return DN_E_MEMORY;
+    dn_status status = dn_writer_open(&w->to, path);
+    if (status == DN_OK) return DN_OK;
+    dn_free(w);
+    *out = NULL;
+    return status;
+}
+
+dn_status dn_csv_writer_rows(dn_csv_writer *w, const dn_classes *classes, const int32_t *picked, const float *values,
+                             size_t rows, size_t columns) {
+    DN_TRY(csv_write(w->to, classes, picked, values, rows, columns));
+    return dn_writer_pass_on(w->to);
+}
+
+dn_status dn_csv_writer_finish(dn_csv_writer *w, dn_status status) {
+    if (!w) return status;
+    status = dn_writer_finish(w->to, status);
+    dn_free(w);
+    return status;
+}

@@ -244,24 +244,11 @@ static void stream_facts(dn_frame_stream *s, int back) {
             s->before[c] = s->load.columns[c].facts;
 }
 
-/* Make the window hold as many rows as a piece has at least, if there are so many. */
-static dn_status stream_fill(dn_frame_stream *s) {
-    csv_reader *r = &s->reader;
-    const size_t least = s->left < s->least ? s->left : s->least;
-    for (size_t rows;;) {
-        const long line = r->line;
-        DN_TRY(dn_csv_chunks_cut(&s->load.chunks, &rows));
-        r->line = line;
-        if (rows >= least || r->at_end) return DN_OK;
-        DN_TRY(dn_csv_more(r));
-    }
-}
-
 /* Read the window's rows, again where they show that a column is something else. */
 static dn_status stream_window(dn_frame_stream *s) {
     frame_load *j = &s->load;
     j->chunks.rows = 0;
-    DN_TRY(stream_fill(s));
+    DN_TRY(dn_csv_chunks_fill(&j->chunks, s->left < s->least ? s->left : s->least));
     const char *p = s->reader.p;
     const long line = s->reader.line, comment_line = j->comment_line;
     const size_t comments = j->comments;

@@ -13,17 +13,17 @@ typedef struct npy_type {
     void (*read)(const char *from, size_t n, double *to);
 } npy_type;
 
-typedef struct npy_file {
+struct npy_file {
     const char *path;
     int fd;
     csv_plan plan;
     dn_table *table;
     npy_type type;
-    int fortran;             /* columns one after another */
-    size_t rows, wanted, at; /* of the file; of the table; where the values begin */
-    size_t labels_room;
-    double *labels; /* (wanted), or NULL */
-} npy_file;
+    int fortran, labelled;   /* columns one after another; one of them has labels */
+    size_t rows, wanted, at; /* of the file; of all pieces together; where the values begin */
+    size_t done, *features;  /* rows read so far; (columns) the place of each feature */
+    double *labels;          /* of the piece's rows, or NULL */
+};
 
 #define NPY_READ(name, type)                                          \
     static void read_##name(const char *from, size_t n, double *to) { \
@@ -48,13 +48,15 @@ static const npy_type types[] = {{"f4", 4, read_f4}, {"f8", 8, read_f8}, {"u1", 
                                  {"u2", 2, read_u2}, {"u4", 4, read_u4}, {"u8", 8, read_u8}, {"i1", 1, read_i1},
                                  {"i2", 2, read_i2}, {"i4", 4, read_i4}, {"i8", 8, read_i8}};
 
-int dn_npy_is(const char *path) {
-    char *data = NULL;
-    size_t size, whole;
-    if (!strcmp(path, "-") || !dn_file_is_regular(path)) return 0;
-    int is = dn_file_read_part(path, 6, &data, &size, &whole) == DN_OK && size >= 6 && !memcmp(data, "\x93NUMPY", 6);
-    dn_free(data);
-    return is;
+dn_status dn_npy_is(int fd, const char *path, int *is) {
+    char begin[6];
+    size_t got;
+    int64_t at;
+    *is = 0;
+    if (!strcmp(path, "-") || !dn_reader_seekable(fd, &at)) return DN_OK;
+    DN_TRY(dn_reader_read(fd, path, begin, sizeof begin, &got));
+    *is = got == sizeof begin && !memcmp(begin, "\x93NUMPY", sizeof begin);
+    return dn_reader_seek(fd, path, at);
 }
 
 /* ---- the header: a dict of Python as text ---- */
@@ -148,8 +150,8 @@ static dn_status npy_header(npy_file *f) {
 /* ---- the values ---- */
 
 static dn_status npy_bad(const npy_file *f, size_t row, size_t column, double v) {
-    return dn_fail(DN_E_FORMAT, "%s: row %zu, column %zu: %g is not a finite number%s", f->path, row, column, v,
-                   isfinite(v) ? " in float32" : "");
+    return dn_fail(DN_E_FORMAT, "%s: row %zu, column %zu: %g is not a finite number%s", f->path, f->done + row, column,
+                   v, isfinite(v) ? " in float32" : "");
 }
 
 static dn_status npy_put(npy_file *f, size_t row, size_t column, size_t feature, double v) {
@@ -169,12 +171,14 @@ static dn_status npy_put(npy_file *f, size_t row, size_t column, size_t feature,
     return DN_OK;
 }
 
-static dn_status npy_values(npy_file *f, const size_t *features) {
-    size_t columns = (size_t)f->plan.columns, each = NPY_CHUNK / f->type.size, n = f->rows * columns;
+/* The next `rows` rows, of all `f->rows` in Fortran order. */
+static dn_status npy_values(npy_file *f, size_t rows) {
+    size_t columns = (size_t)f->plan.columns, each = NPY_CHUNK / f->type.size,
+           n = (f->fortran ? f->rows : rows) * columns;
+    if (each > n) each = n;
     char *bytes = dn_alloc(each, f->type.size);
     double *values = dn_alloc(each, sizeof *values);
     dn_status status = bytes && values ? DN_OK : DN_E_MEMORY;
-    if (!f->fortran) n = f->wanted * columns;
     for (size_t done = 0, got; done < n && status == DN_OK;) {
         size_t take = n - done < each ? n - done : each;
         status = dn_watched();
@@ -185,7 +189,7 @@ static dn_status npy_values(npy_file *f, const size_t *features) {
         for (size_t i = 0; i < take && status == DN_OK; i++, done++) {
             size_t row = f->fortran ? done % f->rows : done / columns;
             size_t column = f->fortran ? done / f->rows : done % columns;
-            if (row < f->wanted) status = npy_put(f, row, column, features[column], values[i]);
+            if (row < rows) status = npy_put(f, row, column, f->features[column], values[i]);
         }
     }
     dn_free(bytes);
@@ -194,13 +198,17 @@ static dn_status npy_values(npy_file *f, const size_t *features) {
 }
 
 /* Labels as the texts that the same numbers have in a CSV file. */
-static dn_status npy_labels(npy_file *f) {
+static dn_status npy_labels(npy_file *f, size_t rows) {
     dn_table *t = f->table;
     if (!f->labels) return DN_OK;
-    if (!(t->labels = dn_alloc(f->wanted, DN_NUMBER_DOUBLE))) return DN_E_MEMORY;
-    for (size_t r = 0; r < f->wanted; r++)
-        t->labels_size += dn_number_write(f->labels[r], t->labels + t->labels_size) + 1;
+    if (!(t->labels = dn_alloc(rows, DN_NUMBER_DOUBLE))) return DN_E_MEMORY;
+    for (size_t r = 0; r < rows; r++) t->labels_size += dn_number_write(f->labels[r], t->labels + t->labels_size) + 1;
     return DN_OK;
+}
+
+static int npy_can_map(const npy_file *f) {
+    return f->type.read == read_f4 && !f->fortran && f->plan.scale == 1 &&
+           f->table->columns == (size_t)f->plan.columns && f->at % sizeof(float) == 0;
 }
 
 /* Float32 that needs no change stays in the file. */
@@ -210,7 +218,7 @@ static dn_status npy_map(npy_file *f) {
     char *data;
     DN_TRY(dn_file_map(f->fd, f->path, f->at + n * sizeof(float), &data));
     t->mapped = data, t->mapped_size = f->at + n * sizeof(float);
-    t->values = (float *)(void *)(data + f->at);
+    t->values = (float *)(void *)(data + f->at), t->rows = f->wanted;
     for (size_t i = 0; i < n; i++) {
         if (i % NPY_CHUNK == 0) DN_TRY(dn_watched());
         if (!isfinite(t->values[i])) return npy_bad(f, i / t->columns, i % t->columns, t->values[i]);
@@ -218,40 +226,67 @@ static dn_status npy_map(npy_file *f) {
     return DN_OK;
 }
 
-static dn_status npy_table(npy_file *f, const dn_csv_options *o) {
-    dn_table *t = f->table;
+static dn_status npy_begin(npy_file *f, const dn_csv_options *o) {
     csv_plan *plan = &f->plan;
     const csv_reader names = {.path = f->path, .line = 1};
-    size_t *features, feature = 0, truths = 0;
+    size_t feature = 0;
     DN_TRY(npy_header(f));
     DN_TRY(dn_csv_target_list(o->targets, plan));
     plan->scale = o->scale != 0 ? o->scale : 1, plan->missing = o->missing;
     if (!(plan->roles = dn_alloc((size_t)plan->columns, 2 * sizeof *plan->roles))) return DN_E_MEMORY;
     plan->runs = plan->roles + plan->columns;
-    DN_TRY(dn_csv_roles(&names, o, plan, t));
+    DN_TRY(dn_csv_roles(&names, o, plan, f->table));
     f->wanted = o->max_rows > 0 && (uint64_t)o->max_rows < f->rows ? (size_t)o->max_rows : f->rows;
-    t->rows = f->wanted, t->separator = ',';
-    int plain = f->type.read == read_f4 && !f->fortran && plan->scale == 1 && t->columns == (size_t)plan->columns;
-    if (plain && f->at % sizeof(float) == 0) return npy_map(f);
-    for (int c = 0; c < plan->columns; c++)
-        if (plan->roles[c] == CSV_LABEL && !(f->labels = dn_alloc(f->wanted, sizeof *f->labels))) return DN_E_MEMORY;
-    DN_TRY(dn_size_mul(&truths, f->wanted, t->truths));
-    if (truths && !(t->truth = dn_alloc(truths, sizeof *t->truth))) return DN_E_MEMORY;
-    if (!(t->values = dn_alloc(f->wanted, t->columns * sizeof *t->values))) return DN_E_MEMORY;
-    if (!(features = dn_alloc((size_t)plan->columns, sizeof *features))) return DN_E_MEMORY;
-    for (int c = 0; c < plan->columns; c++) features[c] = plan->roles[c] == CSV_FEATURE ? feature++ : 0;
-    dn_status status = npy_values(f, features);
-    dn_free(features);
-    return status == DN_OK ? npy_labels(f) : status;
+    f->table->separator = ',';
+    if (!(f->features = dn_alloc((size_t)plan->columns, sizeof *f->features))) return DN_E_MEMORY;
+    for (int c = 0; c < plan->columns; c++) {
+        f->features[c] = plan->roles[c] == CSV_FEATURE ? feature++ : 0;
+        f->labelled |= plan->roles[c] == CSV_LABEL;
+    }
+    return DN_OK;
 }
 
-dn_status dn_npy_load(dn_table *table, const char *path, const dn_csv_options *o) {
-    npy_file f = {.path = path, .table = table};
-    DN_TRY(dn_reader_open(&f.fd, path));
-    dn_status status = npy_table(&f, o);
-    dn_reader_close(f.fd);
-    dn_free(f.labels);
-    dn_free(f.plan.roles);
-    dn_free(f.plan.targets);
+dn_status dn_npy_open(npy_file **out, int fd, const char *path, const dn_csv_options *o, dn_table *about) {
+    npy_file *f = *out = dn_alloc(1, sizeof *f);
+    if (!f) return DN_E_MEMORY;
+    f->path = path, f->fd = fd, f->table = about;
+    dn_status status = npy_begin(f, o);
+    if (status == DN_OK) return DN_OK;
+    dn_npy_close(f);
+    *out = NULL;
+    return status;
+}
+
+dn_status dn_npy_next(npy_file *f, size_t rows, dn_table *t) {
+    size_t left = f->wanted - f->done, truths = 0, values;
+    if (rows > left || f->fortran) rows = left;
+    if (!rows) return DN_OK;
+    f->table = t;
+    DN_TRY(dn_size_mul(&truths, rows, t->truths));
+    DN_TRY(dn_size_mul(&values, rows, t->columns));
+    if (truths && !(t->truth = dn_alloc(truths, sizeof *t->truth))) return DN_E_MEMORY;
+    if (!(t->values = dn_alloc(values, sizeof *t->values))) return DN_E_MEMORY;
+    if (f->labelled && !(f->labels = dn_alloc(rows, sizeof *f->labels))) return DN_E_MEMORY;
+    dn_status status = npy_values(f, rows);
+    if (status == DN_OK) status = npy_labels(f, rows);
+    dn_free(f->labels);
+    f->labels = NULL;
+    t->rows = rows, f->done += rows;
+    return status;
+}
+
+void dn_npy_close(npy_file *f) {
+    if (!f) return;
+    dn_free(f->features);
+    dn_free(f->plan.roles);
+    dn_free(f->plan.targets);
+    dn_free(f);
+}
+
+dn_status dn_npy_load(dn_table *table, int fd, const char *path, const dn_csv_options *o) {
+    npy_file *f;
+    DN_TRY(dn_npy_open(&f, fd, path, o, table));
+    dn_status status = npy_can_map(f) ? npy_map(f) : dn_npy_next(f, SIZE_MAX, table);
+    dn_npy_close(f);
     return status;
 }

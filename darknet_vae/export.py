@@ -5,8 +5,8 @@
     dv.export.pytorch(net, "model.py")                a file of modules, model.npz beside it (and model.pt where torch is)
     dv.export.npz(net, "model.npz")                   every parameter by layer and name
 
-All but npz are for autoencoders and variational autoencoders whose layers are [connected], [convolutional], [deconvolutional],
-[route], [reshape], [activation], [maxpool], [upsample], [batchnorm] and [dropout]; another layer is a UsageError that names it.
+All but npz are for autoencoders and variational autoencoders of the layers that docs/export.md lists; another layer is a
+UsageError that names it.
 Inputs and outputs are as in `encode` and `sample`: data divided by [net] data_scale.
 """
 

@@ -1,6 +1,7 @@
 """A decoder or an encoder as one C99 file without dependencies but <math.h>: for microcontrollers, firmware, other languages.
 
-Weights are constants, so they can stay in flash; values between layers lie in static memory, or in the caller's with -DNAME_WORK.
+Weights are constants, so they can stay in flash; values between layers lie in one static array, in which a value's place is used
+again when nothing reads it any more.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from . import errors
 from ._lib import Array
 from ._version import __version__
-from .graph import Graph, Model, Step, _size
+from .graph import CONDITION, LOG_RATE_LIMIT, Graph, Model, Step, Table, size_of
 
 ACTIVATIONS = {
     "linear": "x",
@@ -113,15 +114,30 @@ static void scale(int channels, int n, const float *x, const float *factors, con
         for (int i = 0; i < n; i++) y[k * n + i] = factors[k] * x[k * n + i] + b[k];
 }
 """,
-    "concat": """
+    "copy": """
 static void copy(int n, const float *x, float *y) {
     for (int i = 0; i < n; i++) y[i] = x[i];
+}
+""",
+    "add": """
+static void add(int n, float alpha, const float *a, float beta, const float *b, float *y) {
+    for (int i = 0; i < n; i++) y[i] = alpha * a[i] + beta * b[i];
+}
+""",
+    "avgpool": """
+/* The mean of every channel */
+static void avgpool(int channels, int n, const float *x, float *y) {
+    for (int k = 0; k < channels; k++) {
+        float sum = 0;
+        for (int i = 0; i < n; i++) sum += x[k * n + i];
+        y[k] = sum / (float)n;
+    }
 }
 """,
     "expand": """
 /* A coded row for the layers: numbers, 1 where a number is missing (-2), yes or no as -1 or 1, a 1 at a category's code;
  * what is missing (NAN) is 0 */
-static void expand(int n, const short *column, const short *how, const float *x, float *y) {
+static void expand(int n, const int *column, const int *how, const float *x, float *y) {
     for (int i = 0; i < n; i++) {
         float v = x[column[i]];
         int missing = v != v;
@@ -129,27 +145,47 @@ static void expand(int n, const short *column, const short *how, const float *x,
     }
 }
 """,
-    "columns_mean": """
-/* The row that a table's network means: numbers, the probability of yes, the most probable code */
-static void columns_mean(int n, const short *classes, const float *x, float *y) {
-    for (int i = 0; i < n; x += classes[i] > 1 ? classes[i] : 1, i++) {
-        int most = 0;
-        for (int k = 1; k < classes[i]; k++)
-            if (x[k] > x[most]) most = k;
-        y[i] = classes[i] == 0 ? x[0] : classes[i] == 1 ? 1 / (1 + expf(-x[0])) : (float)most;
+    "mean": """
+/* The mean of a distribution by its parameters x. A part: kind, place in x, place in y, count, size. Kinds: 0 as they are;
+ * 1 logistic; 2 exponential; 3 the code of the largest of `size` values; 4 softmax of `size` values; 5 of the condition */
+static void mean(int parts, const int part[][5], const float *x, const float *condition, float *y) {
+    for (int p = 0; p < parts; p++) {
+        const int kind = part[p][0], count = part[p][3], size = part[p][4];
+        const float *v = (kind == 5 ? condition : x) + part[p][1];
+        float *to = y + part[p][2];
+        for (int i = 0; i < count; i++, v += size) {
+            if (kind == 1) {
+                to[i] = 1 / (1 + expf(-v[0]));
+            } else if (kind == 2) {
+                to[i] = expf(bounded(v[0], LOG_RATE_LIMIT));
+            } else if (kind == 3 || kind == 4) {
+                int most = 0;
+                float sum = 0;
+                for (int k = 1; k < size; k++)
+                    if (v[k] > v[most]) most = k;
+                for (int k = 0; kind == 4 && k < size; k++) sum += to[i * size + k] = expf(v[k] - v[most]);
+                for (int k = 0; kind == 4 && k < size; k++) to[i * size + k] /= sum;
+                if (kind == 3) to[i] = (float)most;
+            } else {
+                to[i] = v[0];
+            }
+        }
     }
 }
-""",
+""".replace("LOG_RATE_LIMIT", f"{LOG_RATE_LIMIT}f"),
     "bound_log_variance": """
-/* Log-variances up to `limit` as they are, larger ones bounded softly */
 static void bound_log_variance(int n, float limit, float *x) {
-    for (int i = 0; i < n; i++) {
-        float size = fabsf(x[i]);
-        if (size > limit) x[i] = copysignf(limit + 0.5f * logf(1 + 2 * (size - limit)), x[i]);
-    }
+    for (int i = 0; i < n; i++) x[i] = bounded(x[i], limit);
 }
 """,
 }
+BOUNDED = """
+/* A logarithm of a size up to `limit` as it is, a larger one softly bounded */
+static float bounded(float x, float limit) {
+    float size = fabsf(x);
+    return size > limit ? copysignf(limit + 0.5f * logf(1 + 2 * (size - limit)), x) : x;
+}
+"""
 
 
 def _rows(values: Array) -> Iterator[str]:
@@ -159,18 +195,46 @@ def _rows(values: Array) -> Iterator[str]:
         yield "    " + " ".join(f"{word}f," for word in words[i : i + 10])
 
 
-def _shorts(name: str, values: Array) -> str:
-    words = [f"{value}," for value in values.astype(int).tolist()]
+def _table(name: str, values: Table) -> str:
+    """Whole numbers; parts of five are rows of two dimensions."""
+    if values.ndim == 2:
+        rows = ["{" + ", ".join(map(str, row)) + "}," for row in values.tolist()]
+        lines = "\n".join("    " + " ".join(rows[i : i + 5]) for i in range(0, len(rows), 5))
+        return f"static const int {name}[{len(values)}][{values.shape[1]}] = {{\n{lines}\n}};\n"
+    words = [f"{value}," for value in values.tolist()]
     lines = "\n".join("    " + " ".join(words[i : i + 20]) for i in range(0, len(words), 20))
-    return f"static const short {name}[{values.size}] = {{\n{lines}\n}};\n"
+    return f"static const int {name}[{values.size}] = {{\n{lines}\n}};\n"
 
 
 def _array(name: str, values: Array) -> str:
     return f"static const float {name}[{values.size}] = {{\n" + "\n".join(_rows(values)) + "\n};\n"
 
 
+def _float(value: float) -> str:
+    word = f"{value:.9g}"
+    return f"{word}f" if re.search(r"[.en]", word) else f"{word}.f"
+
+
+class _Memory:
+    """Places in an array, given and taken back: the first gap that is large enough."""
+
+    def __init__(self) -> None:
+        self.taken: dict[int, tuple[int, int]] = {}
+        self.size = 0
+
+    def take(self, owner: int, n: int) -> int:
+        at = 0
+        for begin, end in sorted(self.taken.values()):
+            if begin - at >= n:
+                break
+            at = max(at, end)
+        self.taken[owner] = (at, at + n)
+        self.size = max(self.size, at + n)
+        return at
+
+
 class _Writer:
-    """Values lie one after another in `work`; a dense layer's output takes no place that a later step needs."""
+    """The lines that compute a graph, and the constants that they read."""
 
     def __init__(self, graph: Graph, part: str) -> None:
         self.graph, self.part = graph, part
@@ -178,78 +242,96 @@ class _Writer:
         self.lines: list[str] = []
         self.used: set[str] = set()
         self.activations: set[str] = set()
-        self.room = 0
-        self.place = {0: "x"}
+        self.memory = _Memory()
+        self.place = {0: "z" if part == "decoder" else "x", CONDITION: "condition"}
+        self.owner: dict[int, int] = {}  # of a value: the one whose memory it lies in
+        for number, step in enumerate(graph.steps, 1):
+            if step.op == "reshape":
+                self.owner[number] = self.owner.get(step.inputs[0], step.inputs[0])
+        self.last = dict[int, int]()  # of an owner: the last step that reads it
+        for number, step in enumerate(graph.steps, 1):
+            for i in step.inputs:
+                self.last[self.owner.get(i, i)] = number
         for number, step in enumerate(graph.steps, 1):
             self.step(number, step)
+            for owner in [owner for owner in self.memory.taken if self.last.get(owner, number + 1) <= number]:
+                del self.memory.taken[owner]
 
     def constant(self, number: int, kind: str, values: Array) -> str:
         name = f"{self.part}_{number}_{kind}"
         self.constants.append(_array(name, values))
         return name
 
-    def shorts(self, number: int, kind: str, values: Array) -> str:
+    def table(self, number: int, kind: str, values: Table) -> str:
         name = f"{self.part}_{number}_{kind}"
-        self.constants.append(_shorts(name, values))
+        self.constants.append(_table(name, values))
         return name
 
     def step(self, number: int, step: Step) -> None:
         source, shape = self.place[step.inputs[0]], step.shape
-        before = self.graph.inputs if step.inputs[0] == 0 else self.graph.steps[step.inputs[0] - 1].shape
-        n = _size(shape)
+        before, n = self.graph.shape_of(step.inputs[0]), size_of(shape)
         if step.op == "reshape":
             self.place[number] = source
             return
-        to = self.place[number] = f"work + {self.room}" if self.room else "work"
-        self.room += n
+        at = self.memory.take(number, n)
+        to = self.place[number] = f"work + {at}" if at else "work"
         numbers = {key: int(value) for key, value in step.numbers.items()}
         if step.op == "concat":
-            at = 0
+            done = 0
             for i in step.inputs:
-                size = _size(self.graph.inputs if i == 0 else self.graph.steps[i - 1].shape)
-                self.call("concat", f"copy({size}, {self.place[i]}, {to}{f' + {at}' if at else ''})")
-                at += size
+                values = size_of(self.graph.shape_of(i))
+                self.call("copy", f"copy({values}, {self.place[i]}, {to}{f' + {done}' if done else ''})")
+                done += values
         elif step.op == "activate":
-            self.call("concat", f"copy({n}, {source}, {to})")
+            self.call("copy", f"copy({n}, {source}, {to})")
+        elif step.op == "add":
+            alpha, beta = _float(step.numbers["alpha"]), _float(step.numbers["beta"])
+            self.call("add", f"add({n}, {alpha}, {source}, {beta}, {self.place[step.inputs[1]]}, {to})")
         elif step.op == "bound_log_variance":
-            self.call("concat", f"copy({n}, {source}, {to})")
-            self.call(
-                "bound_log_variance", f"bound_log_variance({n // 2}, {step.numbers['limit']:g}f, {to})".replace("0f,", "0.f,")
-            )
+            self.call("copy", f"copy({n}, {source}, {to})")
+            self.call("bound_log_variance", f"bound_log_variance({n // 2}, {_float(step.numbers['limit'])}, {to})")
         elif step.op == "expand":
-            assert step.weights is not None and step.biases is not None
-            column, how = self.shorts(number, "column", step.weights), self.shorts(number, "how", step.biases)
+            assert step.table is not None
+            column, how = self.table(number, "column", step.table[0]), self.table(number, "how", step.table[1])
             self.call("expand", f"expand({n}, {column}, {how}, {source}, {to})")
-        elif step.op == "columns_mean":
-            assert step.weights is not None
-            self.call("columns_mean", f"columns_mean({n}, {self.shorts(number, 'classes', step.weights)}, {source}, {to})")
+        elif step.op == "mean":
+            assert step.table is not None
+            condition = "condition" if self.graph.condition else "0"
+            parts = self.table(number, "parts", step.table)
+            self.call("mean", f"mean({len(step.table)}, {parts}, {source}, {condition}, {to})")
         elif step.op == "upsample":
             c, h, w = before
-            factor = f"(float){step.numbers['scale']!r}"
+            factor = _float(step.numbers["scale"])
             self.call("upsample", f"upsample({c}, {h}, {w}, {numbers['stride']}, {factor}, {source}, {to})")
+        elif step.op == "avgpool":
+            self.call("avgpool", f"avgpool({n}, {size_of(before) // n}, {source}, {to})")
         elif step.op == "maxpool":
-            (c, h, w), (_, oh, ow) = before, shape
+            (c, h, w), (_, oh, ow) = before, (*shape, 1, 1)[:3]
             sizes = f"{numbers['size']}, {numbers['stride']}, {numbers['padding']}"
             self.call("maxpool", f"maxpool({c}, {h}, {w}, {oh}, {ow}, {sizes}, {source}, {to})")
         else:
-            assert step.weights is not None and step.biases is not None
-            weights, biases = self.constant(number, "weights", step.weights), self.constant(number, "biases", step.biases)
-            if step.op == "dense":
-                call = f"dense({_size(before)}, {n}, {source}, {weights}, {biases}, {to})"
-            elif step.op == "scale":
-                channels = step.weights.size
-                call = f"scale({channels}, {n // channels}, {source}, {weights}, {biases}, {to})"
-            else:
-                (c, h, w), (f, oh, ow) = (*before, 1, 1)[:3], (*shape, 1, 1)[:3]
-                window = [c, h, w, f, oh, ow, step.weights.shape[2], numbers["stride"], numbers["padding"]]
-                window += [numbers["groups"]] if step.op == "conv" else []
-                call = f"{step.op}({', '.join(map(str, window))}, {source}, {weights}, {biases}, {to})"
-            self.call(step.op, call)
+            self.weighted(number, step, source, to)
         if step.activation != "linear":
             if step.activation not in ACTIVATIONS:
                 raise errors.UsageError(f"export does not know activation={step.activation}")
             self.activations.add(step.activation)
             self.lines.append(f"    activate_{step.activation}({n}, {to});")
+
+    def weighted(self, number: int, step: Step, source: str, to: str) -> None:
+        assert step.weights is not None and step.biases is not None
+        before, n = self.graph.shape_of(step.inputs[0]), size_of(step.shape)
+        weights, biases = self.constant(number, "weights", step.weights), self.constant(number, "biases", step.biases)
+        if step.op == "dense":
+            call = f"dense({size_of(before)}, {n}, {source}, {weights}, {biases}, {to})"
+        elif step.op == "scale":
+            channels = step.weights.size
+            call = f"scale({channels}, {n // channels}, {source}, {weights}, {biases}, {to})"
+        else:
+            (c, h, w), (f, oh, ow) = (*before, 1, 1)[:3], (*step.shape, 1, 1)[:3]
+            window = [c, h, w, f, oh, ow, step.weights.shape[2], int(step.numbers["stride"]), int(step.numbers["padding"])]
+            window += [int(step.numbers["groups"])] if step.op == "conv" else []
+            call = f"{step.op}({', '.join(map(str, window))}, {source}, {weights}, {biases}, {to})"
+        self.call(step.op, call)
 
     def call(self, helper: str, line: str) -> None:
         self.used.add(helper)
@@ -267,56 +349,71 @@ static void activate_{name}(int n, float *values) {{
 """
 
 
+def _functions(model: Model, part: str, name: str) -> dict[str, tuple[str, str]]:
+    """Of each half: the declaration of its function, and what it does."""
+    scaled = f", divided by {model.data_scale:g}" if model.data_scale != 1 else ""
+    log = f", float log_variance[{model.latent}]" if model.variational else ""
+    given = f", const float condition[{size_of(model.decoder.condition)}]" if model.decoder.condition else ""
+    found = {
+        "encoder": (
+            f"void {name}_encode(const float x[{size_of(model.encoder.inputs)}], float mean[{model.latent}]{log})",
+            f"x is data{scaled}" + ("; NAN is a missing value" if model.encoder.steps[0].op == "expand" else ""),
+        ),
+        "decoder": (
+            f"void {name}_decode(const float z[{model.latent}]{given}, float out[{model.outputs}])",
+            f"out is the mean of the data{scaled} ([cost] type={model.likelihood})"
+            + ("; condition is a coded row, of which only the columns that are given are read" if given else ""),
+        ),
+    }
+    return {which: found[which] for which in ("encoder", "decoder") if part in (which, "both")}
+
+
 def source(model: Model, part: str, name: str = "model") -> str:
     """The text of the C file. part: "encoder", "decoder" or "both"; name: a prefix of the functions, a name of C."""
-    if not re.fullmatch(r"[A-Za-z_]\w*", name):
+    if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
         raise errors.UsageError(f"'{name}' is no name of C")
-    parts = ["encoder", "decoder"] if part == "both" else [part]
-    writers = {which: _Writer(getattr(model, which), which) for which in parts}
-    room = max(writer.room for writer in writers.values()) or 1
-    width, latent, outputs = _size(model.encoder.inputs), model.latent, model.outputs
-    about = [f"/* Written by darknet-vae {__version__}. C99, no dependency but the functions of <math.h>.", " *"]
-    if "encoder" in parts:
-        log = ", float log_variance" if model.variational else ""
-        about.append(f" *   void {name}_encode(const float x[{width}], float mean[{latent}]{f'{log}[{latent}]' if log else ''});")
-    if "decoder" in parts:
-        about.append(f" *   void {name}_decode(const float z[{latent}], float out[{outputs}]);")
-    scaled = f", divided by {model.data_scale:g}" if model.data_scale != 1 else ""
-    about.append(" *")
-    if "encoder" in parts:
-        about.append(f" * x is data{scaled}.")
-    if "decoder" in parts:
-        about.append(f" * out is the mean of the data{scaled} ([cost] type={model.likelihood}).")
-    about.append(" * Not for several threads at once: values between layers lie in static memory. */")
-    text = "\n".join(about) + "\n#include <math.h>\n\n"
-    text += f"static float work[{room}];\n"
+    functions = _functions(model, part, name)
+    writers = {which: _Writer(getattr(model, which), which) for which in functions}
+    room = max(writer.memory.size for writer in writers.values()) or 1
+    weights = sum(step.weights.nbytes + step.biases.nbytes for writer in writers.values() for step in writer.graph.steps
+                  if step.weights is not None and step.biases is not None)  # fmt: skip
+    text = f"/* Written by darknet-vae {__version__}. C99, no dependency but the functions of <math.h>.\n *\n"
+    text += "".join(f" *   {declaration}\n" for declaration, _ in functions.values()) + " *\n"
+    text += "".join(f" * {about}.\n" for _, about in functions.values())
+    text += f" * {weights} bytes of weights; {4 * room} bytes of static memory, so not for several threads at once. */\n"
+    text += f"#include <math.h>\n\nstatic float work[{room}];\n"
     used = set[str]().union(*(writer.used for writer in writers.values()))
+    exponentials = [step.table for writer in writers.values() for step in writer.graph.steps if step.op == "mean"]
+    if "bound_log_variance" in used or exponentials:
+        text += BOUNDED
     text += "".join(body for helper, body in HELPERS.items() if helper in used)
     text += "".join(_activation(a) for a in ACTIVATIONS if any(a in writer.activations for writer in writers.values()))
     for which, writer in writers.items():
         text += "\n" + "".join(writer.constants)
-        n = len(writer.graph.steps)
-        result = writer.place[n]
-        body = "\n".join(writer.lines)
+        result, body = writer.place[len(writer.graph.steps)], "\n".join(writer.lines)
+        text += f"\n{_parameters(functions[which][0])} {{\n{body}\n    const float *y = {result};\n"
         if which == "decoder":
-            text += f"\nvoid {name}_decode(const float *x, float *out) {{\n{body}\n    const float *y = {result};\n"
-            text += f"    for (int i = 0; i < {outputs}; i++) out[i] = y[i];\n}}\n"
+            text += f"    for (int i = 0; i < {model.outputs}; i++) out[i] = y[i];\n}}\n"
         elif model.variational:
-            text += f"\nvoid {name}_encode(const float *x, float *mean, float *log_variance) {{\n{body}\n"
-            text += f"    const float *y = {result};\n    for (int i = 0; i < {latent}; i++) {{\n"
-            text += f"        log_variance[i] = y[i];\n        mean[i] = y[{latent} + i];\n    }}\n}}\n"
+            text += f"    for (int i = 0; i < {model.latent}; i++) {{\n"
+            text += f"        log_variance[i] = y[i];\n        mean[i] = y[{model.latent} + i];\n    }}\n}}\n"
         else:
-            text += f"\nvoid {name}_encode(const float *x, float *mean) {{\n{body}\n    const float *y = {result};\n"
-            text += f"    for (int i = 0; i < {latent}; i++) mean[i] = y[i];\n}}\n"
+            text += f"    for (int i = 0; i < {model.latent}; i++) mean[i] = y[i];\n}}\n"
     return text
+
+
+def _parameters(declaration: str) -> str:
+    """With pointers in place of arrays."""
+    return re.sub(r"float (\w+)\[\d+\]", r"float *\1", declaration)
 
 
 def header(model: Model, part: str, name: str = "model") -> str:
     """The declarations for it."""
-    lines = [f"#ifndef {name.upper()}_H\n#define {name.upper()}_H"]
-    if part != "decoder":
-        log = ", float *log_variance" if model.variational else ""
-        lines.append(f"void {name}_encode(const float *x, float *mean{log});")
-    if part != "encoder":
-        lines.append(f"void {name}_decode(const float *z, float *out);")
-    return "\n".join([*lines, "#endif\n"])
+    functions, guard = _functions(model, part, name), name.upper()
+    sizes = {"INPUTS": size_of(model.encoder.inputs) if "encoder" in functions else 0, "LATENT": model.latent,
+             "OUTPUTS": model.outputs if "decoder" in functions else 0}  # fmt: skip
+    lines = [f"/* Written by darknet-vae {__version__}; numbers of floats. */", f"#ifndef {guard}_H", f"#define {guard}_H"]
+    lines += [f"#define {guard}_{what} {n}" for what, n in sizes.items() if n]
+    lines += ["#ifdef __cplusplus", 'extern "C" {', "#endif"]
+    lines += [f"/* {about}. */\n{_parameters(declaration)};" for declaration, about in functions.values()]
+    return "\n".join([*lines, "#ifdef __cplusplus", "}", "#endif", "#endif\n"])

@@ -9,7 +9,25 @@ import numpy as np
 from . import errors
 from ._lib import Array
 from ._version import __version__
-from .graph import FLAG, NUMBER, YES_NO, Graph, Model, Shape, Step, _size
+from .graph import (
+    AS_IS,
+    CODE,
+    CONDITION,
+    EXP,
+    FLAG,
+    GIVEN,
+    LOG_RATE_LIMIT,
+    LOGISTIC,
+    NUMBER,
+    SOFTMAX,
+    YES_NO,
+    Graph,
+    Model,
+    Shape,
+    Step,
+    Table,
+    size_of,
+)
 
 OPSET = 17
 
@@ -30,9 +48,11 @@ class _Writer:
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
         self.count = 0
-        self.values: list[tuple[str, Shape]] = [("x", (_size(graph.inputs),))]
-        for step in graph.steps:
-            self.values.append((self.step(step), step.shape))
+        self.values: dict[int, tuple[str, Shape]] = {0: ("x", (size_of(graph.inputs),))}
+        if graph.condition:
+            self.values[CONDITION] = ("condition", graph.condition)
+        for number, step in enumerate(graph.steps, 1):
+            self.values[number] = (self.step(step), step.shape)
 
     def add(self, kind: str, *inputs: str, **attributes: Any) -> str:
         self.count += 1
@@ -40,19 +60,26 @@ class _Writer:
         self.nodes.append(self.onnx.helper.make_node(kind, list(inputs), [name], **attributes))
         return name
 
-    def constant(self, values: Array | float | list[int]) -> str:
+    def constant(self, values: Array | Table | float | list[int], name: str = "") -> str:
         array = np.asarray(values)
         self.count += 1
+        name = name or f"c{self.count}"
         array = array.astype(np.int64 if array.dtype.kind == "i" else np.float32)
-        self.constants.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(array), f"c{self.count}"))
-        return f"c{self.count}"
+        self.constants.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
+
+    def parameters(self, step: Step) -> list[str]:
+        """Named as those of the modules of PyTorch."""
+        assert step.weights is not None and step.biases is not None
+        return [self.constant(values, f"layer_{step.layer}.{name}")
+                for values, name in ((step.weights, "weight"), (step.biases, "bias"))]  # fmt: skip
 
     def shaped(self, value: int, shape: Shape) -> str:
         name, has = self.values[value]
         return name if has == shape else self.add("Reshape", name, self.constant([-1, *shape]))
 
-    def image(self, value: int, layer: int) -> str:
-        shape = self.graph.inputs if value == 0 else self.graph.steps[value - 1].shape
+    def image(self, value: int) -> str:
+        shape = self.graph.shape_of(value)
         return self.shaped(value, shape if len(shape) == 3 else (shape[0], 1, 1))
 
     def step(self, step: Step) -> str:
@@ -60,55 +87,59 @@ class _Writer:
         if step.op == "reshape":
             return self.shaped(value, step.shape)
         if step.op == "dense":
-            assert step.weights is not None and step.biases is not None
-            x = self.shaped(value, (step.weights.shape[1],))
-            name = self.add("Gemm", x, self.constant(step.weights), self.constant(step.biases), transB=1)
+            assert step.weights is not None
+            name = self.add("Gemm", self.shaped(value, (step.weights.shape[1],)), *self.parameters(step), transB=1)
         elif step.op in ("conv", "deconv"):
-            assert step.weights is not None and step.biases is not None
+            assert step.weights is not None
             size, stride, padding = step.weights.shape[2], int(numbers["stride"]), int(numbers["padding"])
-            x, w, b = self.image(value, step.layer), self.constant(step.weights), self.constant(step.biases)
+            x, (w, b) = self.image(value), self.parameters(step)
             kind = "Conv" if step.op == "conv" else "ConvTranspose"
             name = self.add(kind, x, w, b, kernel_shape=[size, size], strides=[stride, stride], pads=[padding] * 4,
                             group=int(numbers["groups"]))  # fmt: skip
         elif step.op == "maxpool":
             size, stride, before = int(numbers["size"]), int(numbers["stride"]), int(numbers["padding"]) // 2
-            _, h, w_ = self.graph.inputs if value == 0 else self.graph.steps[value - 1].shape
+            _, h, w_ = self.graph.shape_of(value)
             ends = [(step.shape[i + 1] - 1) * stride + size - before - side for i, side in enumerate((h, w_))]
             pads = [before, before, *(max(end, 0) for end in ends)]
-            name = self.add(
-                "MaxPool", self.image(value, step.layer), kernel_shape=[size, size], strides=[stride, stride], pads=pads
-            )
+            name = self.add("MaxPool", self.image(value), kernel_shape=[size, size], strides=[stride, stride], pads=pads)
         elif step.op == "upsample":
             factor = float(numbers["stride"])
             scales = self.constant([1.0, 1.0, factor, factor])  # type: ignore[list-item]
-            name = self.add("Resize", self.image(value, step.layer), "", scales, mode="nearest",
+            name = self.add("Resize", self.image(value), "", scales, mode="nearest",
                             coordinate_transformation_mode="asymmetric", nearest_mode="floor")  # fmt: skip
             if numbers["scale"] != 1:
                 name = self.add("Mul", name, self.constant(float(numbers["scale"])))
+        elif step.op == "avgpool":
+            name = self.add("GlobalAveragePool", self.image(value))
+        elif step.op == "add":
+            scaled = [self.values[i][0] if factor == 1 else self.add("Mul", self.values[i][0], self.constant(factor))
+                      for i, factor in zip(step.inputs, (numbers["alpha"], numbers["beta"]), strict=True)]  # fmt: skip
+            name = self.add("Add", *scaled)
         elif step.op == "expand":
-            assert step.weights is not None and step.biases is not None
-            name = self.expanded(self.values[value][0], step.weights, step.biases)
-        elif step.op == "columns_mean":
-            assert step.weights is not None
-            name = self.columns_mean(self.shaped(value, (_size(self.values[value][1]),)), step.weights.astype(int).tolist())
+            assert step.table is not None
+            name = self.expanded(self.values[value][0], *step.table)
+        elif step.op == "mean":
+            assert step.table is not None
+            x = self.shaped(value, (size_of(self.values[value][1]),))
+            name = self.add("Concat", *(self.mean(x, *part) for part in step.table.tolist()), axis=1)
         elif step.op == "scale":
             assert step.weights is not None and step.biases is not None
             wide = [-1, 1, 1] if len(self.values[value][1]) == 3 else [-1]
-            name = self.add("Mul", self.values[value][0], self.constant(step.weights.reshape(wide)))
-            name = self.add("Add", name, self.constant(step.biases.reshape(wide)))
+            name = self.add("Mul", self.values[value][0], self.constant(step.weights.reshape(wide), f"layer_{step.layer}_weight"))
+            name = self.add("Add", name, self.constant(step.biases.reshape(wide), f"layer_{step.layer}_bias"))
         elif step.op == "concat":
             if len(step.shape) == 3:
-                name = self.add("Concat", *(self.image(i, step.layer) for i in step.inputs), axis=1)
+                name = self.add("Concat", *(self.image(i) for i in step.inputs), axis=1)
             else:
-                name = self.add("Concat", *(self.shaped(i, (_size(self.values[i][1]),)) for i in step.inputs), axis=1)
+                name = self.add("Concat", *(self.shaped(i, (size_of(self.values[i][1]),)) for i in step.inputs), axis=1)
         elif step.op == "bound_log_variance":
-            x, n = self.shaped(value, (_size(step.shape),)), _size(step.shape)
+            x, n = self.shaped(value, (size_of(step.shape),)), size_of(step.shape)
             half = self.bounded(self.part(x, 0, n // 2), numbers["limit"])
             return self.add("Concat", half, self.part(x, n // 2, n), axis=1)
         else:
             assert step.op == "activate", step.op
             name = self.values[value][0]
-        if len(step.shape) == 1 and step.op in ("conv", "deconv", "maxpool", "upsample"):
+        if len(step.shape) == 1 and step.op in ("conv", "deconv", "maxpool", "avgpool", "upsample"):
             name = self.add("Reshape", name, self.constant([-1, *step.shape]))
         return self.activated(name, step.activation)
 
@@ -116,7 +147,7 @@ class _Writer:
         """Some columns."""
         return self.add("Slice", x, self.constant([begin]), self.constant([end]), self.constant([1]))
 
-    def expanded(self, x: str, column: Array, how: Array) -> str:
+    def expanded(self, x: str, column: Table, how: Table) -> str:
         """known (a v + b + (v = class)) + flag missing, with constants for each value"""
         v = self.add("Gather", x, self.constant(column.astype(np.int64)), axis=1)
         missing = self.add("IsNaN", v)
@@ -127,18 +158,21 @@ class _Writer:
         both = self.add("Add", linear, self.add("Mul", one, self.constant(np.where(how >= 0, 1.0, 0.0))))
         return self.add("Where", missing, self.constant(np.where(how == FLAG, 1.0, 0.0)), both)
 
-    def columns_mean(self, x: str, classes: list[int]) -> str:
-        parts, at = [], 0
-        for n in classes:
-            part = self.part(x, at, at + max(n, 1))
-            at += max(n, 1)
-            if n == 1:
-                part = self.add("Sigmoid", part)
-            elif n:
-                most = self.add("ArgMax", part, axis=1, keepdims=1)
-                part = self.add("Cast", most, to=self.onnx.TensorProto.FLOAT)
-            parts.append(part)
-        return self.add("Concat", *parts, axis=1)
+    def mean(self, x: str, kind: int, at: int, first: int, count: int, size: int) -> str:
+        if kind == GIVEN:
+            return self.part("condition", at, at + count)
+        part = self.part(x, at, at + count * size)
+        if kind == AS_IS:
+            return part
+        if kind == LOGISTIC:
+            return self.add("Sigmoid", part)
+        if kind == EXP:
+            return self.add("Exp", self.bounded(part, LOG_RATE_LIMIT))
+        groups = self.add("Reshape", part, self.constant([-1, count, size]))
+        if kind == SOFTMAX:
+            return self.add("Reshape", self.add("Softmax", groups, axis=2), self.constant([-1, count * size]))
+        assert kind == CODE
+        return self.add("Cast", self.add("ArgMax", groups, axis=2, keepdims=0), to=self.onnx.TensorProto.FLOAT)
 
     def bounded(self, x: str, limit: float) -> str:
         """sign(x) (min(|x|, limit) + ln(1 + 2 max(|x| - limit, 0)) / 2)"""
@@ -192,7 +226,8 @@ def _model(writer: _Writer, name: str, about: str, outputs: dict[str, tuple[str,
         names[output] = value
     graph = helper.make_graph(
         writer.nodes, name,
-        [helper.make_tensor_value_info("x", float32, ["rows", _size(writer.graph.inputs)])],
+        [helper.make_tensor_value_info(x, float32, ["rows", size_of(shape)])
+         for x, shape in (("x", writer.graph.inputs), ("condition", writer.graph.condition)) if shape],
         [helper.make_tensor_value_info(output, float32, ["rows", size]) for output, (_, size) in outputs.items()],
         writer.constants, doc_string=about,
     )  # fmt: skip
@@ -205,7 +240,7 @@ def _model(writer: _Writer, name: str, about: str, outputs: dict[str, tuple[str,
 def encoder(model: Model) -> Any:
     """x (rows, inputs) -> mean (rows, latent) and, with a sampling layer, log_variance."""
     writer = _Writer(model.encoder)
-    last = writer.shaped(len(model.encoder.steps), (_size(model.encoder.shape),))
+    last = writer.shaped(len(model.encoder.steps), (size_of(model.encoder.shape),))
     if not model.variational:
         return _model(writer, "encoder", "the code of every row", {"mean": (last, model.latent)})
     n = model.latent
@@ -215,7 +250,7 @@ def encoder(model: Model) -> Any:
 
 
 def decoder(model: Model) -> Any:
-    """x, the latents (rows, latent) -> data (rows, columns)."""
+    """x, the latents (rows, latent), and with a [condition] coded rows, `condition` (rows, inputs) -> data (rows, columns)."""
     writer = _Writer(model.decoder)
     last = writer.shaped(len(model.decoder.steps), (model.outputs,))
     about = f"The mean of p(x|z) ([cost] type={model.likelihood}), divided by {model.data_scale:g}."

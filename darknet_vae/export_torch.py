@@ -8,7 +8,7 @@ from __future__ import annotations
 from . import errors
 from ._lib import Array
 from ._version import __version__
-from .graph import Graph, Model, Step, _size
+from .graph import CODE, CONDITION, EXP, GIVEN, LOG_RATE_LIMIT, LOGISTIC, SOFTMAX, Graph, Model, Step, size_of
 
 ACTIVATIONS = {
     "logistic": "torch.sigmoid({x})",
@@ -26,10 +26,28 @@ ACTIVATIONS = {
 }
 
 
+def _value(number: int) -> str:
+    return "condition" if number == CONDITION else f"v{number}"
+
+
+def _mean(kind: int, at: int, first: int, count: int, size: int) -> str:
+    """A part of `mean`, of x."""
+    if kind == GIVEN:
+        return f"condition[:, {at}:{at + count}]"
+    part = f"x[:, {at}:{at + count * size}]"
+    if kind == EXP:
+        return f"torch.exp(bounded({part}, {LOG_RATE_LIMIT:g}))"
+    if kind == CODE:
+        return f"{part}.unflatten(1, ({count}, {size})).argmax(2).to(x.dtype)"
+    if kind == SOFTMAX:
+        return f"{part}.unflatten(1, ({count}, {size})).softmax(2).flatten(1)"
+    return f"torch.sigmoid({part})" if kind == LOGISTIC else part
+
+
 def _line(graph: Graph, number: int, step: Step, part: str) -> list[str]:
     """v{number} = ... of earlier values; all values have their rows first."""
-    x, numbers = f"v{step.inputs[0]}", {key: int(value) for key, value in step.numbers.items()}
-    before = graph.inputs if step.inputs[0] == 0 else graph.steps[step.inputs[0] - 1].shape
+    x, numbers = _value(step.inputs[0]), {key: int(value) for key, value in step.numbers.items()}
+    before = graph.shape_of(step.inputs[0])
     image = (*before, 1, 1)[:3] if len(before) < 3 else before
     wide = "{}.reshape(-1, {})"
     name, to = f"self.layer_{step.layer}", f"v{number}"
@@ -41,7 +59,7 @@ def _line(graph: Graph, number: int, step: Step, part: str) -> list[str]:
         lines = [f"{to} = {name}(" + wide.format(x, ", ".join(map(str, image))) + ")"]
     elif step.op == "concat":
         flat = "" if len(step.shape) == 3 else ".flatten(1)"
-        lines = [f"{to} = torch.cat([" + ", ".join(f"v{i}{flat}" for i in step.inputs) + "], 1)"]
+        lines = [f"{to} = torch.cat([" + ", ".join(f"{_value(i)}{flat}" for i in step.inputs) + "], 1)"]
     elif step.op == "maxpool":
         size, stride, first = numbers["size"], numbers["stride"], numbers["padding"] // 2
         (_, h, w), (_, oh, ow) = before, step.shape
@@ -54,30 +72,28 @@ def _line(graph: Graph, number: int, step: Step, part: str) -> list[str]:
     elif step.op == "scale":
         ones = ", 1, 1" if len(before) == 3 else ""
         lines = [f"{to} = {name}_weight.reshape(1, -1{ones}) * {x} + {name}_bias.reshape(1, -1{ones})"]
+    elif step.op == "avgpool":
+        lines = [f"{to} = {x}.mean((2, 3))"]
+    elif step.op == "add":
+        lines = [f"{to} = {step.numbers['alpha']!r} * {x} + {step.numbers['beta']!r} * {_value(step.inputs[1])}"]
     elif step.op == "expand":
-        assert step.weights is not None and step.biases is not None
-        column, how = step.weights.astype(int).tolist(), step.biases.astype(int).tolist()
+        assert step.table is not None
+        column, how = step.table.tolist()
         lines = [
             f"v, how = {x}[:, {column}], torch.tensor({how}, device={x}.device)",
             "known = torch.where(how == -3, v, torch.where(how == -1, 2 * v - 1, (v == how).to(v.dtype)))",
             f"{to} = torch.where(torch.isnan(v), (how == -2).to(v.dtype), torch.where(how == -2, torch.zeros_like(v), known))",
         ]
-    elif step.op == "columns_mean":
-        assert step.weights is not None
-        lines, at = ["columns = []"], 0
-        for n in step.weights.astype(int).tolist():
-            part = f"{x}[:, {at}:{at + max(n, 1)}]"
-            ends = {0: "", 1: ".sigmoid()"}.get(n, ".argmax(1, keepdim=True).to(torch.float32)")
-            lines.append(f"columns.append({part}{ends})")
-            at += max(n, 1)
-        lines.append(f"{to} = torch.cat(columns, 1)")
+    elif step.op == "mean":
+        assert step.table is not None
+        lines = [f"x = {x}.flatten(1)", "parts = []"]
+        lines += [f"parts.append({_mean(*part)})" for part in step.table.tolist()]
+        lines.append(f"{to} = torch.cat(parts, 1)")
     elif step.op == "bound_log_variance":
         limit = step.numbers["limit"]
         lines = [
             f"log_variance, mean = {x}.flatten(1).chunk(2, 1)",
-            "size = log_variance.abs()",
-            f"bounded = size.clamp(max={limit:g}) + torch.log1p(2 * (size - {limit:g}).clamp(min=0)) / 2",
-            "return mean, torch.sign(log_variance) * bounded",
+            f"return mean, bounded(log_variance, {limit:g})",
         ]
     else:
         assert step.op == "activate", step.op
@@ -113,7 +129,7 @@ def _module(step: Step) -> list[str]:
 def _class(graph: Graph, name: str, about: str, last: str | None) -> str:
     text = f'class {name}(nn.Module):\n    """{about}"""\n\n    def __init__(self):\n        super().__init__()\n'
     text += "".join(f"        {line}\n" for step in graph.steps for line in _module(step))
-    text += "\n    def forward(self, v0):\n"
+    text += f"\n    def forward(self, v0{', condition' if graph.condition else ''}):\n"
     for number, step in enumerate(graph.steps, 1):
         text += "".join(f"        {line}\n" for line in _line(graph, number, step, name))
     return text + (f"        return v{len(graph.steps)}{last}\n" if last is not None else "")
@@ -124,7 +140,7 @@ def state(model: Model) -> dict[str, Array]:
     found: dict[str, Array] = {}
     for part in ("encoder", "decoder"):
         for step in getattr(model, part).steps:
-            if step.weights is not None and step.biases is not None and step.op != "expand":
+            if step.weights is not None and step.biases is not None:
                 dot = "_" if step.op == "scale" else "."
                 found[f"{part}.layer_{step.layer}{dot}weight"] = step.weights
                 found[f"{part}.layer_{step.layer}{dot}bias"] = step.biases
@@ -132,19 +148,29 @@ def state(model: Model) -> dict[str, Array]:
 
 
 def source(model: Model) -> str:
-    width, latent = _size(model.encoder.inputs), model.latent
+    width, latent = size_of(model.encoder.inputs), model.latent
     scaled = f", divided by {model.data_scale:g}" if model.data_scale != 1 else ""
     gives = f"mean and log-variance (rows, {latent})" if model.variational else f"codes (rows, {latent})"
     encoder = _class(model.encoder, "Encoder", f"Rows (rows, {width}) of data{scaled} -> {gives}.",
                      None if model.variational else ".flatten(1)")  # fmt: skip
-    about = f"Latents (rows, {latent}) -> the mean of the data (rows, {model.outputs}){scaled}; [cost] type={model.likelihood}."
+    rows = f" and coded rows with the columns that are given (rows, {width})" if model.decoder.condition else ""
+    about = (
+        f"Latents (rows, {latent}){rows} -> the mean of the data (rows, {model.outputs}){scaled}; [cost] type={model.likelihood}."
+    )
     decoder = _class(model.decoder, "Decoder", about, ".flatten(1)")
+    given = ", x" if model.decoder.condition else ""
     return f'''"""Written by darknet-vae {__version__}."""
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+
+def bounded(x, limit):
+    """x as it is up to a size of `limit`, larger values softly bounded."""
+    size = x.abs()
+    return torch.sign(x) * (size.clamp(max=limit) + torch.log1p(2 * (size - limit).clamp(min=0)) / 2)
 
 
 {encoder}
@@ -160,7 +186,7 @@ class Model(nn.Module):
 
     def forward(self, x):
         found = self.encoder(x)
-        return self.decoder(found[0] if isinstance(found, tuple) else found)
+        return self.decoder(found[0] if isinstance(found, tuple) else found{given})
 
 
 def load(path):
@@ -170,6 +196,6 @@ def load(path):
         with np.load(path) as found:
             model.load_state_dict({{name: torch.from_numpy(found[name]) for name in found.files}})
     else:
-        model.load_state_dict(torch.load(path))
+        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return model.eval()
 '''

@@ -2,17 +2,19 @@
 few simple steps; batch normalisation with its running statistics is folded into weights and biases, dropout is nothing.
 
     trace(net).encoder    rows -> [log-variance | mean], or the code of an autoencoder
-    trace(net).decoder    latents -> what `sample` gives: the mean of the distribution
+    trace(net).decoder    latents, and with a [condition] coded rows -> what `sample` gives: the mean of the distribution
 """
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from . import errors
 from ._lib import Array, ffi, lib
@@ -21,9 +23,18 @@ if TYPE_CHECKING:
     from .network import Network
 
 NUMBER, FLAG, YES_NO = -3, -2, -1
+"""How `expand` makes a value: the number, 1 where it is missing; yes or no as 1 or -1, or 1 for a category of that code."""
+AS_IS, LOGISTIC, EXP, CODE, SOFTMAX, GIVEN = range(6)
+"""What a part of `mean` does, see Graph."""
+CONDITION = -1
+"""The value that a decoder with a [condition] takes besides the latents: a coded row, whose columns of [condition] it reads."""
+LOG_RATE_LIMIT = 30.0
+"""From which size on the logarithm of a count's mean is bounded softly."""
 
 Shape = tuple[int, ...]
 """Of one row: (values,) or (channels, height, width)."""
+
+Table = npt.NDArray[np.int64]
 
 
 @dataclass
@@ -37,21 +48,41 @@ class Step:
     biases: Array | None = None
     activation: str = "linear"
     numbers: Mapping[str, float] = field(default_factory=dict)
+    table: Table | None = None
     layer: int = -1
 
 
 @dataclass
 class Graph:
-    """op: dense, conv, deconv, maxpool, upsample, concat, activate, scale (values times weights plus biases by channel), reshape,
-    bound_log_variance (of the first half). Of tables: expand (weights: the column of each value; biases: how it is made: NUMBER,
-    FLAG, YES_NO, or the class that is 1 there), columns_mean (weights: the classes of each column, 0 a number, 1 yes_no)."""
+    """op: dense, conv, deconv, maxpool, avgpool (the mean of every channel), upsample, concat, add (alpha a + beta b), activate,
+    scale (values times weights plus biases by channel), reshape, bound_log_variance (of the first half).
+
+    expand, a coded row of a table (table (2, n): the column of each value, and how it is made: NUMBER, FLAG, YES_NO, or the code
+    for which it is 1; what is missing, NaN, is 0).
+
+    mean, of a distribution by its parameters x. table (parts, 5): kind, at, first, count, size, of one part
+
+        AS_IS, LOGISTIC, EXP    y[first + i] = x[at + i], i < count, or its logistic, or the exponential of the bounded x
+        CODE                    y[first + i] = the code of the largest of the `size` values from x[at + i size] on
+        SOFTMAX                 y[first + i size ...] = softmax of the `size` values from x[at + i size] on
+        GIVEN                   y[first + i] = condition[at + i]
+
+    Parts are in the order of `first`, without gaps."""
 
     inputs: Shape
     steps: list[Step] = field(default_factory=list)
+    condition: Shape | None = None
+    """Of the value CONDITION; None: there is none."""
 
     @property
     def shape(self) -> Shape:
-        return self.steps[-1].shape if self.steps else self.inputs
+        return self.shape_of(len(self.steps))
+
+    def shape_of(self, value: int) -> Shape:
+        if value == CONDITION:
+            assert self.condition
+            return self.condition
+        return self.steps[value - 1].shape if value else self.inputs
 
 
 @dataclass
@@ -70,15 +101,15 @@ class Model:
 
 
 def sections(text: str) -> list[tuple[str, dict[str, str]]]:
-    """The sections of a cfg as the core reads them."""
+    """The sections of a cfg as the core reads them: what is in double quotes keeps # and ;."""
     found: list[tuple[str, dict[str, str]]] = []
-    for line in text.splitlines():
-        line = re.split(r"[#;]", line, maxsplit=1)[0].strip()
+    for line in text.split("\n"):
+        line = re.sub(r'((?:[=,]\s*"(?:[^"]|"")*"\s*(?=[,#;]|$)|[^#;])*).*', r"\1", line, count=1).strip()
         if line.startswith("["):
             found.append((line.strip("[] "), {}))
         elif "=" in line and found:
             key, value = line.split("=", 1)
-            found[-1][1][key.strip()] = value.strip()
+            found[-1][1].setdefault(key.strip(), value.strip())  # the first one counts
     return found
 
 
@@ -92,8 +123,14 @@ def _fallbacks(section: str) -> dict[str, str]:
 # ---- layers to steps ----
 
 
-def _size(shape: Shape) -> int:
+def size_of(shape: Shape) -> int:
+    """How many values."""
     return int(np.prod(shape))
+
+
+def cells(words: str) -> list[str]:
+    """The texts of a list in a cfg, some of them in quotes."""
+    return [word.strip() for word in next(csv.reader([words], skipinitialspace=True), [])]
 
 
 class _Trace:
@@ -163,8 +200,7 @@ class _Trace:
             op = "conv" if kind == "convolutional" else "deconv"
             return Step(op, (), shape, weights, biases, self.activation(layer), numbers)
         if kind == "columns":
-            column, how = self.expansion(layer)
-            return Step("expand", (), shape, np.array(column, np.float32), np.array(how, np.float32))
+            return Step("expand", (), shape, table=self.expansion(set(range(len(self.classes())))))
         if kind == "reshape":
             return Step("reshape", (), shape)
         if kind == "activation":
@@ -178,6 +214,13 @@ class _Trace:
                 "padding": int(word) if word.isdecimal() else size - 1,
             }
             return Step("maxpool", (), shape, numbers=numbers)
+        if kind == "avgpool":
+            return Step("avgpool", (), shape)
+        if kind == "shortcut":
+            if any(self.shape(source) != shape for source in self.sources(layer)):
+                raise self.refuse(layer, " of layers with different shapes")
+            factors = {key: float(self.keys[layer].get(key) or 1) for key in ("alpha", "beta")}
+            return Step("add", (), shape, activation=self.activation(layer), numbers=factors)
         if kind == "upsample":
             stride, factor = self.number(layer, "stride"), float(self.keys[layer].get("scale") or 1)
             if stride < 1:
@@ -190,27 +233,40 @@ class _Trace:
             return Step("scale", (), shape, scale.astype(np.float32), biases.astype(np.float32))
         raise self.refuse(layer)
 
-    def classes(self, layer: int = 0) -> list[int]:
+    def classes(self) -> list[int]:
         """Of every coded column: 0 a number, 1 yes or no, or how many."""
-        words = [word.strip() for word in self.keys[layer]["kinds"].split(",")]
+        words = [word.strip() for word in self.keys[0]["kinds"].split(",")]
         return [{"number": 0, "yes_no": 1}.get(word) or int(word.partition(":")[2] or 0) for word in words]
 
-    def expansion(self, layer: int) -> tuple[list[int], list[int]]:
-        """[columns]: numbers, their flags, yes or no, categories."""
-        classes = self.classes(layer)
-        numbers = [i for i, n in enumerate(classes) if n == 0]
+    def expansion(self, columns: set[int]) -> Table:
+        """Of [columns], for some of them: numbers, their flags, yes or no, categories; the table of `expand`."""
+        classes = [(i, n) for i, n in enumerate(self.classes()) if i in columns]
+        numbers = [i for i, n in classes if n == 0]
         found = [(i, NUMBER) for i in numbers]
-        if self.number(layer, "missing"):
+        if self.number(0, "missing"):
             found += [(i, FLAG) for i in numbers]
-        found += [(i, YES_NO) for i, n in enumerate(classes) if n == 1]
-        found += [(i, k) for i, n in enumerate(classes) if n > 1 for k in range(n)]
-        return [i for i, _ in found], [how for _, how in found]
+        found += [(i, YES_NO) for i, n in classes if n == 1]
+        found += [(i, k) for i, n in classes if n > 1 for k in range(n)]
+        return np.array(found, np.int64).T
+
+    def given(self, layer: int) -> list[int]:
+        """The columns of a [condition], by name or by number, in its order."""
+        names = cells(self.keys[0].get("names", ""))
+        return [names.index(word) if word in names else int(word) for word in cells(self.keys[layer]["columns"])]
+
+    def condition(self, layer: int) -> Table:
+        """Column by column: all values of one, and its flag."""
+        parts = [self.expansion({column}) for column in self.given(layer)]
+        return np.concatenate(parts, axis=1)
 
     def sources(self, layer: int) -> list[int]:
         """The layers that a layer reads."""
         if self.net.layers[layer].type == "route":
             words = self.keys[layer]["layers"].split(",")
             return [int(word) + layer if int(word) < 0 else int(word) for word in words]
+        if self.net.layers[layer].type == "shortcut":
+            source = int(self.keys[layer]["from"])
+            return [layer - 1, source + layer if source < 0 else source]
         return [layer - 1]
 
     def graph(self, begin: int, end: int, inputs: Shape) -> Graph:
@@ -223,7 +279,14 @@ class _Trace:
             if layer < begin:
                 raise self.refuse(layer, ", which is read from beyond the latent layer")
             sources = [value(source) for source in self.sources(layer)]
-            if self.net.layers[layer].type == "route":
+            step: Step | None
+            if self.net.layers[layer].type == "condition":
+                table = self.condition(layer)
+                graph.steps.append(Step("expand", (CONDITION if begin else 0,), (table.shape[1],), table=table, layer=layer))
+                graph.condition = (self.net.inputs,) if begin else None
+                sources.append(len(graph.steps))
+                step = Step("concat", (), self.shape(layer))
+            elif self.net.layers[layer].type == "route":
                 step = Step("concat", (), self.shape(layer)) if len(sources) > 1 else None
             else:
                 step = self.step(layer)
@@ -240,25 +303,95 @@ class _Trace:
         return graph
 
 
-def _mean(trace: _Trace, graph: Graph, outputs: int) -> str:
-    """Add what makes the mean of the data from the output of the last layer; returns the likelihood's name."""
+# ---- the mean of a likelihood ----
+
+Part = tuple[int, int, int, int, int]
+"""kind, at, first, count, size, as in Graph"""
+
+
+def _costs(trace: _Trace) -> list[int]:
+    """The layers at the end whose likelihoods share the output of the layer before them."""
     net = trace.net
-    costs = [i for i, layer in enumerate(net.layers) if layer.type == "cost"]
-    kinds = [trace.keys[i].get("type") or "sse" for i in costs]
-    if any(layer.type in ("softmax", "logistic", "region", "yolo", "detection") for layer in net.layers):
+    if any(layer.type in ("softmax", "logistic", "region", "yolo", "detection", "iseg") for layer in net.layers):
         raise errors.UsageError("export is for autoencoders and variational autoencoders, not for this network's loss")
-    if len(kinds) > 1:
-        raise errors.UsageError("export does not know several [cost] layers yet")
-    kind = kinds[0] if kinds else "sse"
-    last = len(graph.steps)
-    if kind == "columns" and trace.keys[costs[0]].get("sigma") != "value":
-        classes = trace.classes()
-        graph.steps.append(Step("columns_mean", (last,), (len(classes),), np.array(classes, np.float32)))
-    elif kind in ("bce", "bernoulli"):
+    costs = [i for i, layer in enumerate(net.layers) if layer.type == "cost"]
+    within = [i for i in costs if i < net._info().output_layer]
+    if within:
+        raise trace.refuse(within[0], ", which other layers read")
+    is_head = [(trace.keys[i].get("type") or "sse") in LIKELIHOODS for i in costs]
+    return costs if all(is_head) else costs[:1]
+
+
+def _column_parts(trace: _Trace, cost: int) -> list[Part]:
+    """Of type=columns: neighbours of a kind have their parameters one after another; numbers with sigma=value two blocks."""
+    classes, at, parts = trace.classes(), 0, list[Part]()
+    given = {column for i, layer in enumerate(trace.net.layers) if layer.type == "condition" for column in trace.given(i)}
+    both = trace.keys[cost].get("sigma") == "value"
+    kinds = [(i in given, min(n, 2)) for i, n in enumerate(classes)]
+    begin = 0
+    while begin < len(classes):
+        end = begin + 1
+        while end < len(classes) and kinds[end] == kinds[begin]:
+            end += 1
+        is_given, kind = kinds[begin]
+        count = end - begin
+        if is_given:
+            parts.append((GIVEN, begin, begin, count, 1))
+        elif kind < 2:
+            parts.append((LOGISTIC if kind else AS_IS, at, begin, count, 1))
+            at += count * (2 if both and not kind else 1)
+        else:
+            for i in range(begin, end):
+                before = parts[-1] if i > begin else None
+                if before and before[4] == classes[i]:
+                    parts[-1] = (CODE, before[1], before[2], before[3] + 1, before[4])
+                else:
+                    parts.append((CODE, at, i, 1, classes[i]))
+                at += classes[i]
+        begin = end
+    return parts
+
+
+def _cost_parts(trace: _Trace, costs: list[int], outputs: int) -> list[Part]:
+    """Each [cost] takes the values after those of the one before it, for its columns of the truth."""
+    parts, at, end = list[Part](), 0, 0
+    for i in costs:
+        keys, kind = trace.keys[i], trace.keys[i].get("type") or "sse"
+        classes = trace.number(i, "classes") if kind == "categorical" else 0
+        spread = {"negative_binomial": "dispersion", "gaussian": "sigma", "laplace": "sigma", "student_t": "sigma"}.get(kind, "")
+        size = classes or (2 if spread and keys.get(spread) == "value" else 1)
+        words = [int(word) for word in re.findall(r"\d+", keys.get("columns", ""))] if kind in LIKELIHOODS else []
+        first = words[0] if words else end
+        count = words[-1] - first + 1 if words else (outputs - at) // size
+        if classes:
+            parts.append((CODE, at, first, count, classes))
+        elif kind == "categorical":
+            groups = max(trace.number(i, "groups"), 1)
+            parts.append((SOFTMAX, at, first, groups, count // groups))
+        else:
+            parts.append((LIKELIHOODS.get(kind, LOGISTIC if kind == "bce" else AS_IS), at, first, count, 1))
+        at, end = at + size * count, first + count
+    return sorted(parts, key=lambda part: part[2])
+
+
+LIKELIHOODS = {"bernoulli": LOGISTIC, "poisson": EXP, "negative_binomial": EXP, "gaussian": AS_IS, "laplace": AS_IS,
+               "student_t": AS_IS, "categorical": CODE}  # fmt: skip
+
+
+def _mean(trace: _Trace, graph: Graph, outputs: int) -> str:
+    """Add what makes the mean of the data from the output of the last layer; returns the likelihoods' names."""
+    costs, n, last = _costs(trace), size_of(graph.shape), len(graph.steps)
+    kinds = [trace.keys[i].get("type") or "sse" for i in costs]
+    parts = _column_parts(trace, costs[0]) if kinds == ["columns"] else _cost_parts(trace, costs, n)
+    if parts == [(LOGISTIC, 0, 0, n, 1)]:
         graph.steps.append(Step("activate", (last,), graph.shape, activation="logistic"))
-    elif kind in ("poisson", "negative_binomial", "categorical", "columns") or _size(graph.shape) != outputs:
-        raise errors.UsageError(f"export does not know [cost] type={kind} with these keys yet")
-    return kind
+    elif parts and parts != [(AS_IS, 0, 0, n, 1)]:
+        graph.steps.append(Step("mean", (last,), (outputs,), table=np.array(parts, np.int64)))
+        if any(part[0] == GIVEN for part in parts):
+            graph.condition = (trace.net.inputs,)
+    if size_of(graph.shape) != outputs:
+        raise errors.UsageError(f"export does not know [cost] type={', '.join(kinds)} with these keys")
+    return ", ".join(kinds) or "none"
 
 
 def as_computed(net: Network) -> Network:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import os
-import subprocess
+import re
+import shutil
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,11 +35,25 @@ NETWORKS = {
     "[connected]\noutput=20\nactivation=loggy\n[cost]\n",
     "table": "[net]\nbatch=4\n[columns]\nkinds=number,number,yes_no,category:3,category:4\nmissing=1\n[connected]\noutput=9\nactivation=relu\n"
     + LATENT + "[connected]\noutput=10\nactivation=linear\n[cost]\ntype=columns\n",
+    "counts": HEAD + LATENT + "[connected]\noutput=20\nactivation=linear\n[cost]\ntype=poisson\n",
+    "spread": HEAD + LATENT + "[connected]\noutput=40\nactivation=linear\n[cost]\ntype=negative_binomial\ndispersion=value\n",
+    "heavy": HEAD + LATENT + "[connected]\noutput=40\nactivation=linear\n[cost]\ntype=student_t\nsigma=value\nnu=3\n",
+    "codes": HEAD + LATENT + "[connected]\noutput=60\nactivation=linear\n[cost]\ntype=categorical\nclasses=3\n",
+    "groups": HEAD + LATENT + "[connected]\noutput=20\nactivation=linear\n[cost]\ntype=categorical\ngroups=4\n",
+    "several": HEAD + LATENT + "[connected]\noutput=27\nactivation=linear\n[cost]\ntype=bernoulli\ncolumns=2-6\n"
+    "[cost]\ntype=laplace\ncolumns=0-1\nsigma=value\n[cost]\ntype=negative_binomial\ncolumns = 7 - 9\n[cost]\ntype=categorical\n"
+    "columns=10-12\nclasses=2\n[cost]\ntype=categorical\ncolumns=13-18\ngroups=2\n[cost]\ntype=gaussian\nsigma=value\ncolumns=19\n"
+    "[cost]\ntype=poisson\ncolumns=20\n",
+    "given": "[net]\nbatch=4\n[columns]\nnames=a,\"b # c\",\"d, \"\"e\"\"\",f,g\nkinds=number,number,yes_no,category:3,category:4 ; five\nmissing=1\n"
+    "[connected]\noutput=9\nactivation=relu\n[condition]\ncolumns=f,\"b # c\"\n" + LATENT + "[connected]\noutput=4\nactivation=relu\n"
+    "[condition]\ncolumns=\"b # c\",f,\"d, \"\"e\"\"\"\n[connected]\noutput=6\nactivation=linear\n[cost]\ntype=columns\nsigma=value\n",
     "image": IMAGE + "[convolutional]\nfilters=4\nsize=3\nstride=2\npad=1\nbatch_normalize=1\nactivation=relu\n"
     "[convolutional]\nfilters=6\nsize=3\ngroups=2\npad=1\nactivation=relie\n[maxpool]\nsize=2\nstride=2\n[connected]\noutput=6\nactivation=linear\n"
     "[sampling]\n[connected]\noutput=24\nactivation=relu\n[reshape]\nheight=2\nwidth=2\nchannels=6\n"
     "[deconvolutional]\nfilters=3\nsize=4\nstride=2\npadding=1\nbatch_normalize=1\nactivation=leaky\n[upsample]\nstride=2\n"
     "[convolutional]\nfilters=2\nsize=1\nactivation=linear\n[cost]\ntype=bce\n",
+    "residual": IMAGE + "[convolutional]\nfilters=3\nsize=3\npad=1\nactivation=relu\n[convolutional]\nfilters=3\nsize=3\npad=1\nactivation=linear\n"
+    "[shortcut]\nfrom=-2\nalpha=0.5\nbeta=2\nactivation=leaky\n[avgpool]\n" + LATENT + "[connected]\noutput=128\nactivation=linear\n[cost]\n",
     "pools": IMAGE + "[maxpool]\nsize=3\nstride=2\n[connected]\noutput=6\nactivation=linear\n[sampling]\n"
     "[connected]\noutput=128\nactivation=linear\n[cost]\n",
 }  # fmt: skip
@@ -53,6 +70,23 @@ def net(request: pytest.FixtureRequest) -> dv.Network:
     return found
 
 
+def decoded(net: dv.Network) -> tuple[list[np.ndarray], np.ndarray]:
+    """What the decoder takes, five rows of it, and what the core makes of it."""
+    random = np.random.default_rng(2)
+    takes = [random.normal(size=(5, net.latent_size)).astype(np.float32)]
+    condition = None
+    if net.schema is not None and any(layer.type == "condition" for layer in net.layers):
+        path = str(ROOT / "data" / "penguins.csv")
+        condition = net.schema.code(path)[-5:]
+        takes.append(condition)
+    elif any(layer.type == "condition" for layer in net.layers):
+        condition = np.array(
+            [[0.5, -1, 1, 2, 3], [0, np.nan, 0, 1, 3], [1, 2, np.nan, 0, 0], [0, 1, 1, np.nan, 2], [0, 0, 0, 0, 0]]
+        )
+        takes.append(condition.astype(np.float32))
+    return takes, net.sample(takes[0], condition=condition, codes=True, draw=False).reshape(5, -1)
+
+
 @pytest.fixture
 def rows(net: dv.Network) -> np.ndarray:
     random = np.random.default_rng(1)
@@ -65,40 +99,49 @@ def rows(net: dv.Network) -> np.ndarray:
 
 
 def close(ours: np.ndarray, core: np.ndarray) -> None:
-    np.testing.assert_allclose(ours, core.reshape(ours.shape), rtol=1e-5, atol=1e-5 * (1 + np.abs(core).max()))
+    np.testing.assert_allclose(ours, core.reshape(ours.shape), rtol=1e-5, atol=1e-5 * (1 + np.nanmax(np.abs(core))))
 
 
 def floats(values: np.ndarray) -> object:
     return values.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
 
 
-def compiled(path: str) -> ctypes.CDLL:
-    library = str(Path("exported.so").absolute())  # each its own: one path is loaded once
-    words = [os.environ.get("CC", "cc"), "-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-O2", "-shared", "-fPIC"]
+def compiled(path: str, compiler: str = os.environ.get("CC", "cc"), optimise: str = "-O2") -> ctypes.CDLL:
+    library = str(Path(f"{compiler}.so").absolute())  # each its own: one path is loaded once
+    strict = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wdouble-promotion", "-Wshadow", "-Wstrict-prototypes", "-Werror"]
+    words = [compiler, *strict, optimise, "-shared", "-fPIC"]
     done = run([*words, path, "-o", library, "-lm"])
     assert done.returncode == 0, done.stderr
     return ctypes.CDLL(library)
 
 
-@pytest.mark.skipif("DARKNET_BINARY" in os.environ, reason="a build with sanitizers is under test")
-def test_the_c_file_computes_what_the_core_does(net: dv.Network, rows: np.ndarray) -> None:
-    assert dv.export.c(net, "tiny-model.c") == ["tiny-model.c", "tiny-model.h"]
-    text = Path("tiny-model.c").read_text()
-    assert sum(not line.startswith("    ") or "f," not in line for line in text.splitlines()) < 500
-    library = compiled("tiny-model.c")
+def check_c(net: dv.Network, rows: np.ndarray, library: ctypes.CDLL) -> None:
+    """Functions tiny_model_encode and tiny_model_decode."""
     mean, log_variance = net.encode(rows)
-    z = np.random.default_rng(2).normal(size=(5, net.latent_size)).astype(np.float32)
-    data = net.sample(z).reshape(5, -1)
-    for r in range(5):
+    takes, data = decoded(net)
+    for r in range(len(rows)):
         found, spread = np.empty(net.latent_size, np.float32), np.empty(net.latent_size, np.float32)
         variational = any(layer.type == "sampling" for layer in net.layers)
         library.tiny_model_encode(floats(rows[r]), floats(found), *([floats(spread)] if variational else []))
         close(found, mean[r])
         if variational:
             close(spread, log_variance[r])
+    for r in range(5):
         out = np.empty(data.shape[1], np.float32)
-        library.tiny_model_decode(floats(z[r]), floats(out))
+        library.tiny_model_decode(*(floats(values[r]) for values in takes), floats(out))
         close(out, data[r])
+
+
+def lines_of_code(path: str) -> int:
+    """Besides the weights and tables."""
+    return sum(not re.match(r"    [-{]?\d", line) for line in Path(path).read_text().splitlines())
+
+
+@pytest.mark.skipif("DARKNET_BINARY" in os.environ, reason="a build with sanitizers is under test")
+def test_the_c_file_computes_what_the_core_does(net: dv.Network, rows: np.ndarray) -> None:
+    assert dv.export.c(net, "tiny-model.c") == ["tiny-model.c", "tiny-model.h"]
+    assert lines_of_code("tiny-model.c") < 500
+    check_c(net, rows, compiled("tiny-model.c"))
 
 
 def test_one_half_alone_has_no_part_of_the_other(tmp_path: Path) -> None:
@@ -109,21 +152,31 @@ def test_one_half_alone_has_no_part_of_the_other(tmp_path: Path) -> None:
     assert "digits_decode" in Path("d.h").read_text() and "encode" not in Path("d.h").read_text()
 
 
-def test_pytorch_computes_what_the_core_does(net: dv.Network, rows: np.ndarray) -> None:
-    torch = pytest.importorskip("torch", reason="torch is not installed: its modules are not run")
-    dv.export.pytorch(net, "exported_model.py")
-    spec = importlib.util.spec_from_file_location("exported_model", "exported_model.py")
+def module(path: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
     assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    z = np.random.default_rng(2).normal(size=(5, net.latent_size)).astype(np.float32)
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+def check_pytorch(net: dv.Network, rows: np.ndarray, model: Any) -> None:
+    import torch
+
+    takes, data = decoded(net)
+    with torch.no_grad():
+        found = model.encoder(torch.from_numpy(rows))
+        for ours, core in zip(found if isinstance(found, tuple) else (found,), net.encode(rows), strict=False):
+            close(ours.numpy(), core)
+        close(model.decoder(*map(torch.from_numpy, takes)).numpy(), data)
+        close(model(torch.from_numpy(rows)).numpy(), net.reconstruct(rows))
+
+
+def test_pytorch_computes_what_the_core_does(net: dv.Network, rows: np.ndarray) -> None:
+    pytest.importorskip("torch", reason="torch is not installed: its modules are not run")
+    dv.export.pytorch(net, "exported_model.py")
     for form in ("npz", "pt"):
-        model = module.load(f"exported_model.{form}")
-        with torch.no_grad():
-            found = model.encoder(torch.from_numpy(rows))
-            for ours, core in zip(found if isinstance(found, tuple) else (found,), net.encode(rows), strict=False):
-                close(ours.numpy(), core)
-            close(model.decoder(torch.from_numpy(z)).numpy(), net.sample(z))
+        check_pytorch(net, rows, module("exported_model.py").load(f"exported_model.{form}"))
 
 
 def test_the_text_for_pytorch_is_python() -> None:
@@ -134,15 +187,20 @@ def test_the_text_for_pytorch_is_python() -> None:
             assert found.files
 
 
+def check_onnx(net: dv.Network, rows: np.ndarray, runtime: Any) -> None:
+    """m_encoder.onnx and m_decoder.onnx"""
+    encoder, decoder = (runtime.InferenceSession(f"m_{part}.onnx") for part in ("encoder", "decoder"))
+    for ours, core in zip(encoder.run(None, {"x": rows}), net.encode(rows), strict=False):
+        close(ours, core)
+    takes, data = decoded(net)
+    close(decoder.run(None, dict(zip(("x", "condition"), takes, strict=False)))[0], data)
+
+
 def test_onnx_computes_what_the_core_does(net: dv.Network, rows: np.ndarray) -> None:
     pytest.importorskip("onnx", reason="onnx is not installed: no model is written")
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: models are not run")
     assert dv.export.onnx(net, "m.onnx") == ["m_encoder.onnx", "m_decoder.onnx"]
-    encoder, decoder = (runtime.InferenceSession(f"m_{part}.onnx") for part in ("encoder", "decoder"))
-    for ours, core in zip(encoder.run(None, {"x": rows}), net.encode(rows), strict=False):
-        close(ours, core)
-    z = np.random.default_rng(2).normal(size=(5, net.latent_size)).astype(np.float32)
-    close(decoder.run(None, {"x": z})[0], net.sample(z))
+    check_onnx(net, rows, runtime)
 
 
 def test_npz_has_every_parameter(net: dv.Network) -> None:
@@ -202,12 +260,42 @@ def test_the_command_exports_a_trained_model() -> None:
         assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
 
 
+CFGS = sorted([*(ROOT / "cfg").glob("*.cfg"), *(ROOT / "cfg" / "recipes").glob("*.cfg")])
+
+
 @pytest.mark.slow
-def test_every_autoencoder_of_the_package_can_be_exported() -> None:
-    for path in [*(ROOT / "cfg").glob("*.cfg"), *(ROOT / "cfg" / "recipes").glob("*.cfg")]:
-        net = dv.Network(path)
-        if net.latent_size:
-            dv.export.c(net, "m.c")
-            assert (
-                subprocess.run([os.environ.get("CC", "cc"), "-std=c99", "-fsyntax-only", "m.c"], check=False).returncode == 0
-            ), path
+@pytest.mark.skipif("DARKNET_BINARY" in os.environ, reason="a build with sanitizers is under test")
+@pytest.mark.parametrize("path", CFGS, ids=lambda path: path.stem)
+def test_every_autoencoder_of_the_package_can_be_exported(path: Path) -> None:
+    net = dv.Network(path, seed=1)
+    if not net.latent_size:
+        pytest.skip("it has no latent space")
+    every_form(net, np.random.default_rng(1).uniform(size=(3, net.inputs)).astype(np.float32))
+
+
+def every_form(net: dv.Network, rows: np.ndarray) -> None:
+    """With each compiler that is there; ONNX and PyTorch where they are."""
+    dv.export.c(net, "tiny_model.c")
+    assert lines_of_code("tiny_model.c") < 500
+    for compiler in filter(shutil.which, ("gcc", "clang")):
+        check_c(net, rows, compiled("tiny_model.c", compiler, "-O1"))
+    dv.export.npz(net, "m.npz")
+    dv.export.pytorch(net, "m.py")
+    if importlib.util.find_spec("torch"):
+        check_pytorch(net, rows, module("m.py").load("m.npz"))
+    if importlib.util.find_spec("onnxruntime"):
+        dv.export.onnx(net, "m.onnx")
+        check_onnx(net, rows, importlib.import_module("onnxruntime"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("DARKNET_BINARY" in os.environ, reason="a build with sanitizers is under test")
+@pytest.mark.parametrize("given", [None, "species,sex"])
+def test_the_network_of_a_table_can_be_exported(given: str | None) -> None:
+    from darknet_vae.tables import Schema
+
+    path = str(ROOT / "data" / "penguins.csv")
+    net = dv.Network.for_table(path, latent=3, condition=given, seed=1)
+    schema = net.schema
+    assert isinstance(schema, Schema)
+    every_form(net, schema.code(path)[:50])

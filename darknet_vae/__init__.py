@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from .estimators import Autoencoder as Autoencoder
     from .estimators import VAEDetector as VAEDetector
     from .evaluation import Evaluation
+    from .explorer import explore
     from .mixture import GaussianMixture
     from .network import History, Layer, Losses, Network, Notes, Progress, build_info, layer_types, sample_prior
     from .synthetic_report import SyntheticReport, report_synthetic
@@ -62,6 +63,7 @@ _HOMES = {
     "one_hot": "data",
     "GaussianMixture": "mixture",
     "DarknetError": "errors", "Detections": "detection", "Evaluation": "evaluation", "TensorBoard": "tensorboard",
+    "explore": "explorer",
     "Check": "checking", "Comparison": "checking",
     "SyntheticReport": "synthetic_report", "report_synthetic": "synthetic_report",
     "VAE": "estimators", "Autoencoder": "estimators", "VAEDetector": "estimators",
@@ -72,7 +74,7 @@ _MODULES = ("errors", "plots", "datasets", "export", "tables")
 __all__ = [
     "Check", "Comparison", "DarknetError", "Detections", "Evaluation", "GaussianMixture", "History", "Layer", "Losses",
     "Network", "Notes", "Progress", "SyntheticReport", "TensorBoard", "__version__", "build_info", "bundled", "datasets",
-    "errors", "export", "get_include", "get_library_dir", "layer_types", "load_csv", "load_table", "one_hot", "plots",
+    "errors", "explore", "export", "get_include", "get_library_dir", "layer_types", "load_csv", "load_table", "one_hot", "plots",
     "report_synthetic", "sample_prior", "save_csv", "tables",
 ]  # fmt: skip
 

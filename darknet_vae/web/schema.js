@@ -1,0 +1,124 @@
+"use strict";
+/* A table's columns: from what a network gives to values and words, as the core decodes them (csrc/io/columns_decode.c). */
+
+/** The part of a standard normal distribution below x. erf by its series of positive terms, far out the continued fraction of
+    erfc (Abramowitz and Stegun, 7.1.6 and 7.1.14): both to about 1e-15. */
+function normalBelow(x) {
+  const t = Math.abs(x) / Math.SQRT2;
+  let tail;
+  if (t < 2.5) {
+    let term = t, sum = t;
+    for (let n = 1; term > sum * 1e-17; n++) sum += term *= (2 * t * t) / (2 * n + 1);
+    tail = 0.5 - (sum * Math.exp(-t * t)) / Math.sqrt(Math.PI);
+  } else {
+    let fraction = t;
+    for (let n = 60; n > 0; n--) fraction = t + n / 2 / fraction;
+    tail = Math.exp(-t * t) / fraction / Math.sqrt(Math.PI) / 2;
+  }
+  return x < 0 ? tail : 1 - tail;
+}
+
+const clip = (x, low, high) => (x < low ? low : x > high ? high : x);
+
+/** To `places` decimals, halves away from zero as C rounds; numbers too large to have so many stay. */
+function roundTo(v, places) {
+  const power = places >= 0 && places <= 15 ? 10 ** places : 0;
+  if (!power || Math.abs(v) * power >= 2 ** 52) return v;
+  return (Math.sign(v) * Math.round(Math.abs(v) * power)) / power + 0;
+}
+
+const timeUnit = (form) => (form & 8 ? 1e-6 : form & 4 ? 1 : form & 3 ? 60 : 86400);
+
+/** The value of a column at a rank, between the learned values linearly. */
+function valueAt({ values, below, at }, rank) {
+  let low = 0;
+  for (let high = values.length; high - low > 1;) {
+    const middle = (low + high) >> 1;
+    if (below[middle] <= rank) low = middle;
+    else high = middle;
+  }
+  const from = below[low] + at[low];
+  if (rank <= from || low === values.length - 1) return values[low];
+  const part = (rank - from) / (below[low + 1] - from);
+  return values[low] * (1 - part) + values[low + 1] * part;
+}
+
+/** A number or time from its code. `schema.coding` is how numbers were coded. */
+function decodeNumber(column, coding, code) {
+  const unit = Math.max(column.spread > 0 ? column.spread / 1.349 : column.deviation, 2.2250738585072014e-308);
+  let v =
+    coding === "quantiles" ? valueAt(column, normalBelow(code) * column.rows)
+    : coding === "robust" ? column.median + code * unit
+    : column.mean + code * column.deviation;
+  v = clip(v, column.low, column.high);
+  if (column.type === "time") v = roundTo(v / timeUnit(column.form), 0) * timeUnit(column.form);
+  else v = roundTo(v, column.places);
+  return clip(v, column.low, column.high);
+}
+
+/** With the decimals that the table has. */
+function numberText(v, column) {
+  if (!Number.isFinite(v)) return "";
+  if (column.decimals >= 0 && column.decimals <= 17 && Math.abs(v) < 1e17) {
+    const fixed = v.toFixed(column.decimals);
+    if (Number(fixed) === v) return fixed;
+  }
+  return String(column.decimals === undefined || Math.abs(v) < 1e-6 ? Number(v.toPrecision(7)) : v);
+}
+
+function timeText(seconds, form) {
+  const when = new Date(Math.round(seconds * 1000));
+  if (Number.isNaN(seconds) || Number.isNaN(when.getTime())) return "";
+  const text = when.toISOString();
+  return text.slice(0, 10) + (form & 3 ? (form & 1 ? "T" : " ") + text.slice(11, form & 4 ? 19 : 16) : "");
+}
+
+/** A value of a column as the table writes it; words come as their number. */
+function valueText(column, value) {
+  if (column.words) return value >= 0 && value < column.words.length ? column.words[value] : "";
+  return column.type === "time" ? timeText(value, column.form) : numberText(value, column);
+}
+
+/** Of every coded column, where its logits lie among the parameters, if it has some: {at, n} or null; from the table of `mean`. */
+function partsOf(decoder, columns) {
+  const found = new Array(columns).fill(null), last = decoder.network.steps.at(-1);
+  if (last?.op !== "mean") return found;
+  for (let p = 0; p < last.table.length; p += 5) {
+    const [kind, at, first, count, n] = last.table.subarray(p, p + 5);
+    for (let i = 0; kind === CODE && i < count; i++) found[first + i] = { at: at + i * n, n };
+  }
+  return found;
+}
+
+function chancesOf(logits) {
+  const most = Math.max(...logits), weights = Array.from(logits, (x) => Math.exp(x - most)), sum = weights.reduce((a, b) => a + b, 0);
+  return weights.map((weight) => weight / sum);
+}
+
+/** What the network says of every coded column: {column, code, value, text, chance, chances}. `value` is a number, or the number of
+    the word shown, of which `chance` is the probability. mean: the decoded row; raw: the parameters that it was made of. */
+function decodeRow(schema, mean, raw) {
+  return schema.columns.map((column, i) => {
+    const found = { column, code: mean[i], chance: null, chances: null };
+    if (column.classes === 0) {
+      found.value = schema.coding === null ? mean[i] * schema.scale : decodeNumber(column, schema.coding, mean[i]);
+    } else if (Number.isNaN(mean[i])) {
+      found.value = -1; // a condition that is missing
+    } else if (column.kind === "yes_no") {
+      found.value = mean[i] >= 0.5 ? 1 : 0;
+      if (!column.given) found.chances = [1 - mean[i], mean[i]];
+    } else {
+      found.value = clip(Math.round(mean[i]), 0, column.classes - 1);
+      const where = schema.where[i];
+      if (where) found.chances = chancesOf(raw.subarray(where.at, where.at + where.n));
+    }
+    if (found.chances) found.chance = found.chances[found.value];
+    found.text = valueText(column, found.value);
+    return found;
+  });
+}
+
+/** One line of CSV. */
+function csvLine(cells) {
+  return cells.map((cell) => (/[",;\r\n]|^\s|\s$|^$/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell)).join(",");
+}

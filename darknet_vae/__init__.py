@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from .estimators import VAEDetector as VAEDetector
     from .evaluation import Evaluation
     from .explorer import explore
+    from .importing import import_weights
     from .mixture import GaussianMixture
     from .network import History, Layer, Losses, Network, Notes, Progress, build_info, layer_types, sample_prior
     from .synthetic_report import SyntheticReport, report_synthetic
@@ -61,7 +62,7 @@ _HOMES = {
     "Notes": "network", "sample_prior": "network", "build_info": "network", "layer_types": "network",
     "load_csv": "data", "load_table": "data", "save_csv": "data", "bundled": "data",
     "one_hot": "data",
-    "GaussianMixture": "mixture",
+    "GaussianMixture": "mixture", "import_weights": "importing",
     "DarknetError": "errors", "Detections": "detection", "Evaluation": "evaluation", "TensorBoard": "tensorboard",
     "explore": "explorer",
     "Check": "checking", "Comparison": "checking",
@@ -74,8 +75,8 @@ _MODULES = ("errors", "plots", "datasets", "export", "tables")
 __all__ = [
     "Check", "Comparison", "DarknetError", "Detections", "Evaluation", "GaussianMixture", "History", "Layer", "Losses",
     "Network", "Notes", "Progress", "SyntheticReport", "TensorBoard", "__version__", "build_info", "bundled", "datasets",
-    "errors", "explore", "export", "get_include", "get_library_dir", "layer_types", "load_csv", "load_table", "one_hot", "plots",
-    "report_synthetic", "sample_prior", "save_csv", "tables",
+    "errors", "explore", "export", "get_include", "get_library_dir", "import_weights", "layer_types", "load_csv",
+    "load_table", "one_hot", "plots", "report_synthetic", "sample_prior", "save_csv", "tables",
 ]  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ._version import __version__
 
-VERBS = ("plot", "explore", "export", "dataset", "report-synthetic")
+VERBS = ("plot", "explore", "export", "import", "dataset", "report-synthetic")
 """The verbs that need Python: `name-of-verb` is the module verbs/name_of_verb.py."""
 
 

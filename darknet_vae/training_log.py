@@ -98,6 +98,8 @@ def _csv(path: str, text: str) -> Columns:
         )
     found: list[list[float]] = []
     for at, row in rows[1:]:
+        if row == rows[0][1]:  # of logs that were put together
+            continue
         try:
             values = [_number(cell.strip()) for cell in row]
         except ValueError:

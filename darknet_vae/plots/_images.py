@@ -6,13 +6,14 @@ import glob
 import math
 import os
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import errors
-from .._lib import Array, Path
+from .._lib import Array, Path, whole
 from ..data import load_csv
 from . import _style
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, int, int]
 """(channels, height, width)"""
+Images = npt.NDArray[np.float32]
+"""(n, height, width), or (n, height, width, 3)"""
 
 
 def images(rows: npt.ArrayLike, shape: Shape) -> npt.NDArray[np.float32]:
@@ -39,40 +42,78 @@ def images(rows: npt.ArrayLike, shape: Shape) -> npt.NDArray[np.float32]:
     return array[:, 0]
 
 
-def _grid(cells: npt.NDArray[np.float32], columns: int) -> npt.NDArray[np.float32]:
-    """Pictures (n, h, w[, 3]) side by side, row by row, with a line of NaN (blank) between them; missing places are blank too."""
-    rows = math.ceil(len(cells) / columns)
-    _, height, width, *colours = cells.shape
-    line = max(1, round(min(height, width) / 16))
-    wide = np.full((rows * columns, height + line, width + line, *colours), np.nan, np.float32)
-    wide[: len(cells), line:, line:] = cells
-    wide = np.swapaxes(wide.reshape(rows, columns, *wide.shape[1:]), 1, 2)
-    whole = wide.reshape(rows * (height + line), columns * (width + line), *colours)
-    bottom = np.full((line, *whole.shape[1:]), np.nan, np.float32)
-    whole = np.concatenate([whole, bottom])
-    return np.concatenate([whole, np.full((len(whole), line, *colours), np.nan, np.float32)], axis=1)
-
-
-def _show(axes: Any, picture: npt.NDArray[np.float32], limits: tuple[float, float], **options: Any) -> None:
-    if picture.ndim == 3:  # colours have no NaN
-        picture = np.nan_to_num(picture, nan=1.0)
-    from matplotlib import colormaps
-
-    grey = colormaps["gray"].with_extremes(bad="#4a6fa5")
-    axes.imshow(picture, cmap=grey, vmin=limits[0], vmax=limits[1], interpolation="nearest", **options)
-
-
-def _limits(pictures: npt.NDArray[np.float32]) -> tuple[float, float]:
-    low, high = float(pictures.min()), float(pictures.max())
-    return (0.0, 1.0) if low >= -0.05 and 0.5 < high <= 1.05 else (low, high)
-
-
 def image_shape(net: Network, shape: Shape | None = None) -> Shape:
     """The image shape of a network's outputs: `shape` if given, otherwise the cfg's."""
     found = shape or net.output_shape
     if found is None:
         raise errors.UsageError(f"{net.cfg}: outputs are no images; height=, width=, channels= in [net] would say how")
     return found
+
+
+def form_of(net: Network, shape: Shape | None) -> Shape | None:
+    """The shape of the images that a network decodes, or None: its rows are no images."""
+    if shape is None and net._knows_columns:
+        return None
+    found = shape or net.output_shape
+    return found if found is None or shape is not None or found[0] in (1, 3) else None
+
+
+def limits(pictures: Images) -> tuple[float, float]:
+    """The values that are black and white: 0 and 1 if these are about what there is."""
+    known = pictures[np.isfinite(pictures)]
+    low, high = (float(v) for v in np.quantile(known, [0.002, 0.998])) if known.size else (0.0, 1.0)
+    return (0.0, 1.0) if low >= -0.25 and (0.5 < high <= 1.25 or low == high) else (low, high)
+
+
+class Wall:
+    """Images side by side, touching, with white between some columns or rows."""
+
+    def __init__(self, cells: Images, columns: int, across: Sequence[int] = (), down: Sequence[int] = ()) -> None:
+        """`cells`: row by row; places without one stay white. There is a gap before the columns `across` and rows `down`."""
+        n, height, width, *colours = cells.shape
+        rows = -(-n // columns)
+        gap = max(1, round(min(height, width) / 7))
+        place_x, total_x = _places(columns, width, gap, across)
+        place_y, total_y = _places(rows, height, gap, down)
+        self.lines = ([x for k, x in enumerate(place_x) if k], [y for k, y in enumerate(place_y) if k])
+        self.picture = np.full((total_y, total_x, *colours), np.nan, np.float32)
+        for k, cell in enumerate(cells):
+            y, x = place_y[k // columns], place_x[k % columns]
+            self.picture[y : y + height, x : x + width] = cell
+        self.columns = [x + width / 2 - 0.5 for x in place_x]
+        """Where their middles are, in pixels."""
+        self.rows = [y + height / 2 - 0.5 for y in place_y]
+
+    @property
+    def aspect(self) -> float:
+        """Height by width."""
+        return float(self.picture.shape[0] / self.picture.shape[1])
+
+    def show(self, axis: Any, black_and_white: tuple[float, float], apart: bool = True, **options: Any) -> None:
+        """Draw it, without ticks; apart: with a thin white line between images."""
+        from matplotlib import colormaps
+
+        grey = colormaps["gray"].with_extremes(bad="white")
+        picture = np.nan_to_num(self.picture, nan=1.0) if self.picture.ndim == 3 else self.picture
+        axis.imshow(picture, cmap=grey, vmin=black_and_white[0], vmax=black_and_white[1], **options)
+        for x in self.lines[0] if apart else ():
+            axis.axvline(x - 0.5, color="white", linewidth=1)
+        for y in self.lines[1] if apart else ():
+            axis.axhline(y - 0.5, color="white", linewidth=1)
+        axis.set(xticks=[], yticks=[])
+        _style.bare(axis)
+
+
+def _places(n: int, size: int, gap: int, before: Sequence[int]) -> tuple[list[int], int]:
+    """Where n things of one size begin, and where the last one ends."""
+    found = [k * size + gap * sum(b <= k for b in before) for k in range(n)]
+    return found, found[-1] + size
+
+
+def wall_size(wall: Wall, cells: int, inches: float, most: tuple[float, float] = (8.5, 9.0)) -> tuple[float, float]:
+    """Width and height in inches of a wall of so many columns, each so wide, that still fits."""
+    width = min(cells * inches, most[0], most[1] / wall.aspect)
+    return max(width, 0.4), max(width * wall.aspect, 0.3)
 
 
 def previews(path: Path) -> list[tuple[int, Array, Array]]:
@@ -95,60 +136,150 @@ def previews(path: Path) -> list[tuple[int, Array, Array]]:
     return [(epoch, rows("input", epoch), rows("output", epoch)) for epoch in sorted(found)]
 
 
+@_style.picture
 def training(net: Network, path: Path, columns: int = 12, shape: Shape | None = None) -> Figure:
-    """What training with `-output PATH` wrote: ten inputs above their outputs, one column of pictures per epoch shown."""
+    """What training with `-output PATH` wrote: ten inputs once, and beside them their outputs by epoch, of at most `columns`
+    epochs, the first and the last among them."""
     form = image_shape(net, shape)
     epochs = previews(path)
+    columns = whole("columns", columns, 1, 10_000)
     if len(epochs) > columns:  # the first, the last, and what is evenly between
-        epochs = [epochs[round(i)] for i in np.linspace(0, len(epochs) - 1, columns)]
-    rows = len(epochs[0][1])
-    figure = _style.figure(0.5 + 0.62 * len(epochs), 0.6 + 1.24 * rows * form[1] / form[2])
-    axes = figure.subplots(1, len(epochs), squeeze=False)[0]
-    for axis, (epoch, inputs, outputs) in zip(axes, epochs, strict=True):
-        above, below = images(inputs, form), images(outputs, form)
-        pairs = np.stack([above, below], axis=1).reshape(-1, *above.shape[1:])
-        _show(axis, _grid(pairs, 1), _limits(above))
-        axis.set_title(f"{epoch}", fontsize=9)
-        axis.set_xticks([])
-        axis.set_yticks([])
-    figure.suptitle("inputs above outputs, by epoch", fontsize=10)
-    return figure
-
-
-def _some(n: int) -> None:
-    if n < 1:
-        raise errors.UsageError(f"n={n} images: wanted are 1 or more")
-
-
-def manifold(net: Network, n: int = 20, limit: float = 3.0, shape: Shape | None = None) -> Figure:
-    """n x n decoded images over the latent square from -limit to limit, for networks with two latents."""
-    if net.latent_size != 2:
-        raise errors.UsageError(f"{net.cfg}: a manifold picture is for two latents, the network has {net.latent_size}")
-    _some(n)
-    form = image_shape(net, shape)
-    steps = np.linspace(-limit, limit, n, dtype=np.float32)
-    across, up = np.meshgrid(steps, steps[::-1])
-    pictures = images(net.sample(np.column_stack([across.ravel(), up.ravel()])), form)
-    figure = _style.figure(7, 7 * form[1] / form[2])
+        epochs = [epochs[round(i)] for i in np.linspace(0, len(epochs) - 1, columns)] if columns > 1 else epochs[-1:]
+    inputs = images(epochs[0][1], form)
+    outputs = [images(output, form)[: len(inputs)] for _, _, output in epochs]
+    cells = np.stack([inputs, *outputs])  # (1 + epochs, rows, ...)
+    names = ["input", *(f"{epoch}" for epoch, _, _ in epochs)]
+    beside = len(names) * form[2] >= len(inputs) * form[1]  # the figure is rather wide than tall
+    if beside:
+        wall = Wall(np.swapaxes(cells, 0, 1).reshape(-1, *inputs.shape[1:]), len(names), across=[1])
+    else:
+        wall = Wall(cells.reshape(-1, *inputs.shape[1:]), len(inputs), down=[1])
+    width, height = wall_size(wall, len(names) if beside else len(inputs), 0.62)
+    figure = _style.figure(width + (0.3 if beside else 1.0), height + 0.9, "Inputs and their outputs while training")
     axis = figure.subplots()
-    half = limit * (1 + 1 / max(n - 1, 1))  # pixels of a cell lie around its point
-    _show(axis, _grid(pictures, n), _limits(pictures), extent=(-half, half, -half, half), aspect="auto")
-    axis.set_xlabel("latent 1")
-    axis.set_ylabel("latent 2")
+    wall.show(axis, limits(inputs))
+    if beside:
+        axis.set_xticks(wall.columns, names)
+        axis.set_xlabel("output after epoch")
+    else:
+        axis.set_yticks(wall.rows, names)
+        axis.set_ylabel("output after epoch")
     return figure
 
 
+def _centred(n: int, limit: float) -> tuple[npt.NDArray[np.float32], float]:
+    """n points from -limit to limit, and where an image of n cells, whose middles they are, ends."""
+    steps = np.linspace(-limit, limit, n, dtype=np.float32) if n > 1 else np.zeros(1, np.float32)
+    return steps, limit * n / max(n - 1, 1)
+
+
+def plane(net: Network, n: int, limit: float, dims: tuple[int, int]) -> tuple[Array, float, str]:
+    """Latents over a square of n x n points, from the top left on, row by row; where the square ends; what other latents are."""
+    from .._lib import real
+
+    size = net.latent_size
+    net._need_latent()
+    if size < 2:
+        raise errors.UsageError(f"{net.cfg}: a manifold picture is for two latents, the network has {size}; traversals shows one")
+    n, limit = whole("n", n, 1, 10_000), real("limit", limit)
+    if not 0 < limit < np.inf:
+        raise errors.UsageError(f"limit={limit} is not above 0")
+    if len(dims) != 2 or dims[0] == dims[1]:
+        raise errors.UsageError(f"dims={dims!r}: two different latents are wanted, each from 0 to {size - 1}")
+    first, second = (whole("dims", dim, 0, size - 1) for dim in dims)
+    steps, half = _centred(n, limit)
+    z = np.zeros((n * n, size), np.float32)
+    z[:, first], z[:, second] = np.tile(steps, n), np.repeat(steps[::-1], n)
+    return z, half, "" if size == 2 else f"; the other {_style.counted(size - 2, 'latent')} at 0"
+
+
+@_style.picture
+def manifold(net: Network, n: int = 20, limit: float = 3.0, shape: Shape | None = None, dims: tuple[int, int] = (0, 1)) -> Figure:
+    """What is decoded over the square of two latents, `dims`, from -limit to limit; other latents are 0. Images: n x n of them;
+    columns of a table or other rows: a map of each, of n x n points."""
+    form = form_of(net, shape)
+    z, half, rest = plane(net, n, limit, dims)
+    if form is None:
+        from ._tables import maps
+
+        return maps(net, z, n, half, dims, rest)
+    wall = Wall(images(net.sample(z), form), n)
+    aspect = form[1] / form[2]
+    width = min(6.4, 7.5 / aspect)
+    figure = _style.figure(width + 0.6, width * aspect + 1.0, f"Images decoded over two latents{rest}")
+    axis = figure.subplots()
+    wall.show(axis, limits(wall.picture), False, extent=(-half, half, -half, half), aspect=aspect)
+    ticks = [tick for tick in range(-int(limit), int(limit) + 1)] if 1 <= limit <= 6 else [-limit, 0, limit]
+    axis.set(xlabel=f"latent {dims[0] + 1}", ylabel=f"latent {dims[1] + 1}", xticks=ticks, yticks=ticks)
+    return figure
+
+
+@_style.picture
 def samples(net: Network, n: int = 64, seed: int = 0, shape: Shape | None = None) -> Figure:
     """n images decoded from the prior."""
+    if form_of(net, shape) is None and net._knows_columns:
+        raise errors.UsageError(f"{net.cfg}: its samples are rows of a table: draw them (sample -n 1000 -output new.csv), and "
+                                "plot marginals or correlations beside the real ones")  # fmt: skip
     form = image_shape(net, shape)
     if not net.variational:
         raise errors.UsageError(f"{net.cfg}: the network has no [sampling] layer to sample from")
-    _some(n)
-    pictures = images(net.sample(n=n, seed=seed), form)
-    columns = math.ceil(math.sqrt(n))
-    rows = math.ceil(n / columns)
-    figure = _style.figure(7, 7 * rows / columns * form[1] / form[2])
+    n = whole("n", n, 1, 10_000)
+    aspect = form[1] / form[2]
+    columns = min(
+        range(1, n + 1), key=lambda c: (abs(math.log(-(-n // c) * aspect / c / 0.8)) + 4 * (-(-n // c) * c - n) / n, -c)
+    )
+    wall = Wall(images(net.sample(n=n, seed=seed), form), columns)
+    width, height = wall_size(wall, columns, 0.8 if n > 16 else 1.1)
+    figure = _style.figure(width + 0.2, height + 0.6, f"{_style.counted(n, 'image')} drawn from the prior")
+    wall.show(figure.subplots(), limits(wall.picture))
+    return figure
+
+
+def pairs(inputs: Array, outputs: Array, form: Shape, of: Shape) -> Figure:
+    """Inputs, each above its output."""
+    above, below = images(inputs, of), images(outputs, form)
+    limit = limits(np.concatenate([above.ravel(), below.ravel()]))
+    n = len(above)
+    if above.shape[1:] != below.shape[1:]:
+        raise errors.UsageError(f"inputs are images of {of}, outputs of {form}: they cannot be compared one above the other")
+    columns = min(n, max(int(10 * form[1] / form[2] + 0.5), 3), 16)
+    columns = -(-n // -(-n // columns))  # as many in all lines
+    blocks = -(-n // columns)
+    blank = np.full((blocks * columns - n, *above.shape[1:]), np.nan, np.float32)
+    lines = [np.concatenate([part, blank]).reshape(blocks, 1, columns, *part.shape[1:]) for part in (above, below)]
+    cells = np.concatenate(lines, axis=1).reshape(-1, *above.shape[1:])
+    wall = Wall(cells, columns, down=range(2, 2 * blocks, 2))
+    width, height = wall_size(wall, columns, 0.85)
+    figure = _style.figure(width + 0.8, height + 0.6, "Inputs and their reconstructions")
     axis = figure.subplots()
-    _show(axis, _grid(pictures, columns), _limits(pictures))
-    axis.set_axis_off()
+    wall.show(axis, limit)
+    axis.set_yticks(wall.rows, ["input", "output"] * blocks)
+    return figure
+
+
+def along(lines: list[Array], form: Shape, names: list[str], steps: list[str], title: str, label: str) -> Figure:
+    """A line of images for each latent that moves."""
+    cells = np.concatenate([images(line, form) for line in lines])
+    wall = Wall(cells, len(lines[0]))
+    width, height = wall_size(wall, len(lines[0]), 0.72)
+    figure = _style.figure(width + 1.2, height + 0.9, title)
+    axis = figure.subplots()
+    wall.show(axis, limits(cells))
+    axis.set_yticks(wall.rows, names)
+    axis.set_xticks(wall.columns, steps)
+    axis.set_xlabel(label)
+    return figure
+
+
+def way(ends: Array, between: Array, form: Shape, names: list[str], title: str, label: str) -> Figure:
+    """Decoded images between two inputs."""
+    given = images(ends, form)
+    cells = np.concatenate([given[:1], images(between, form), given[1:]])
+    wall = Wall(cells, len(cells), across=[1, len(cells) - 1])
+    width, height = wall_size(wall, len(cells), 0.8, (11, 9))
+    figure = _style.figure(width + 0.2, height + 0.9, title)
+    axis = figure.subplots()
+    wall.show(axis, limits(cells))
+    axis.set_xticks(wall.columns, names)
+    axis.set_xlabel(label)
     return figure

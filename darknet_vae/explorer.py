@@ -30,7 +30,11 @@ if TYPE_CHECKING:
     from .tables import Frame, Schema
 
 WEB = FilePath(__file__).parent / "web"
-SCRIPTS = ("network.js", "schema.js", "colours.js", "plane.js", "views.js", "explorer.js")
+SCRIPTS = (
+    "network.js", "decoder.js", "schema.js", "views.js", "colours.js", "plane.js", "controls.js", "way.js", "own.js",
+    "explorer.js",
+)  # fmt: skip
+"""In this order: later ones use earlier ones."""
 POINTS = 10_000
 LARGE = 20_000_000
 """Bytes of a page that are worth a word."""
@@ -229,7 +233,7 @@ def _schema(schema: Schema, given: list[int], block: _Block) -> dict[str, Any]:
         words = list(column.get("words", []))
         if "rare" in column:
             words.append(f"other ({len(column.pop('rare'))} rare)")
-            column.pop("rare_counts", None)
+            column["other"] = column.pop("rare_counts") is not None
         for key in ("values", "below", "at"):
             if key in column:
                 column[key] = block.add(column[key], "f8")
@@ -320,7 +324,7 @@ def page(
     """The explorer of a network as the text of an HTML page; the parameters are those of `explore`."""
     net._need_latent()
     model, block = trace(net), _Block()
-    decoder = _graph(model.decoder, block)
+    decoder, encoder = _graph(model.decoder, block), _graph(model.encoder, block)
     given = _given(model.decoder)
     output = _output(net, shape, names, given, block)
     found, encoded, pca = None, None, None
@@ -333,7 +337,8 @@ def page(
     name = title or os.path.basename(net.cfg)
     about = {
         "title": name, "version": __version__, "sentences": _sentences(net, found, output), "latent": net.latent_size,
-        "variational": net.variational, "likelihood": model.likelihood, "scale": net.data_scale, "decoder": decoder,
+        "variational": net.variational, "likelihood": model.likelihood, "scale": net.data_scale,
+        "decoder": decoder, "encoder": encoder,
         "output": output, "dimensions": _dimensions(net, encoded, condition), "points": found, "pca": pca, "given": given,
     }  # fmt: skip
     scripts = "\n".join(f'<script id="{file[:-3]}-source">\n{_read(file)}</script>' for file in SCRIPTS)

@@ -420,6 +420,79 @@ def test_a_condition_can_be_chosen(window: Callable[..., Window]) -> None:
     assert seen.row()["species"] == "Chinstrap", "the row's own condition"
 
 
+def test_a_row_of_ones_own_is_encoded_as_the_core_does(penguins: dv.Network, window: Callable[..., Window]) -> None:
+    csv = ROOT / "data" / "penguins.csv"
+    head, *lines = csv.read_text().splitlines()
+    mean = penguins.encode(str(csv))[0]
+    seen = window()
+    page = seen.go(saved(penguins))
+    page.click("#own summary")
+    for row in (0, 3, 200):  # row 3 has gaps
+        page.fill("#own-text", f"{head}\n{lines[row]}\n")
+        page.click("#own-encode")
+        seen.settle()
+        np.testing.assert_allclose(page.evaluate("Array.from(explorer.z)"), mean[row], rtol=1e-4, atol=1e-5)
+        assert page.inner_text("#row-facts") == "your row"
+    page.fill("#own-text", "sex;body_mass_g;extra\nmale;9000;x")  # some columns, beyond their range
+    page.click("#own-encode")
+    seen.settle()
+    Path("own.csv").write_text(
+        "species,island,bill_length_mm,bill_depth_mm,flipper_length_mm,body_mass_g,sex,year\n,,,,,9000,male,\n"
+    )
+    np.testing.assert_allclose(page.evaluate("Array.from(explorer.z)"), penguins.encode("own.csv")[0][0], rtol=1e-4, atol=1e-5)
+    for text, problem in (
+        ("sex,year\nmale,soon", "year: 'soon' is none of its values"),
+        ("a,b\n1,2", "no name of a column"),
+        ("sex", "two lines"),
+    ):
+        page.fill("#own-text", text)
+        page.click("#own-encode")
+        assert problem in page.inner_text("#own-problem")
+
+
+def test_an_image_of_ones_own_is_encoded(trained: dv.Network, digits: Any, window: Callable[..., Window]) -> None:
+    seen = window()
+    page = seen.go(saved(trained, digits[0], digits[1]))
+    page.click("#own summary")
+    page.fill("#own-text", ",".join(str(value) for value in digits[0][42] * 16))
+    page.click("#own-encode")
+    seen.settle()
+    np.testing.assert_allclose(
+        page.evaluate("Array.from(explorer.z)"), trained.encode(digits[0][42:43])[0][0], rtol=1e-4, atol=1e-5
+    )
+    page.evaluate("explorer.choose(42)")
+    with page.expect_download() as download:
+        page.click("#save")
+    download.value.save_as("decoded.png")
+    made = trained.reconstruct(digits[0][42:43])
+    page.evaluate("explorer.choose(0)")
+    page.set_input_files("#own-file", "decoded.png")
+    seen.until("document.getElementById('row-facts').textContent === 'your row'")
+    seen.settle()
+    np.testing.assert_allclose(page.evaluate("Array.from(explorer.z)"), trained.encode(made)[0][0], atol=0.05)
+    page.fill("#own-text", "1,2,3")
+    page.click("#own-encode")
+    assert "wanted are 64 numbers, there are 3" in page.inner_text("#own-problem")
+
+
+def test_the_plane_zooms_about_the_pointer(trained: dv.Network, digits: Any, window: Callable[..., Window]) -> None:
+    seen = window()
+    page = seen.go(saved(trained, digits[0], digits[1]))
+    whole = page.evaluate("explorer.plane.limits")
+    drag(page, (0.3, 0.3), (0.3, 0.3))
+    before = page.evaluate("explorer.plane.place(100, 150)")
+    page.evaluate("explorer.plane.zoom(2, 100, 150)")
+    np.testing.assert_allclose(page.evaluate("explorer.plane.place(100, 150)"), before, rtol=1e-9)
+    near = page.evaluate("explorer.plane.limits")
+    assert near[1] - near[0] == pytest.approx((whole[1] - whole[0]) / 2)
+    page.mouse.wheel(0, -200)
+    page.wait_for_timeout(100)
+    nearer = page.evaluate("explorer.plane.limits")
+    assert nearer[1] - nearer[0] < near[1] - near[0]
+    page.keyboard.press("0")
+    assert page.evaluate("explorer.plane.limits") == whole
+
+
 @pytest.mark.parametrize("latent", [1, 2, 16])
 def test_any_number_of_latents_has_a_plane(latent: int, digits: Any, window: Callable[..., Window]) -> None:
     text = f"[net]\nbatch=32\nheight=8\nwidth=8\nchannels=1\nlearning_rate=0.01\n[connected]\noutput={2 * latent}\nactivation=linear\n[sampling]\n[connected]\noutput=64\nactivation=logistic\n[cost]\n"
@@ -450,7 +523,7 @@ def test_without_rows_the_plane_shows_decoded_images(trained: dv.Network, window
     seen.until(
         "explorer.plane.tiles && explorer.plane.tiles.pictures.length === explorer.plane.tiles.across * explorer.plane.tiles.down"
     )
-    assert page.locator("#row-card").count() == 0
+    assert "Without rows" in page.inner_text("#row-facts")
     first = seen.picture()
     drag(page, (0.5, 0.5), (0.9, 0.1))
     assert seen.picture() != first
@@ -487,7 +560,7 @@ def test_names_and_words_of_all_kinds_are_text(window: Callable[..., Window]) ->
     assert set(seen.row()) == set(HOSTILE)
     page.evaluate("explorer.choose(1)")
     page.wait_for_selector("#row-view tbody tr")
-    page.evaluate("explorer.setEnd('a'), explorer.choose(2), explorer.setEnd('b')")
+    page.evaluate("explorer.way.setHere('a'), explorer.choose(2), explorer.way.setHere('b')")
     page.wait_for_selector("#strip tbody tr")
 
 
@@ -508,7 +581,7 @@ def test_the_page_fits_every_width_in_light_and_dark(
 ) -> None:
     seen = window(width, 800, color_scheme=scheme)
     page = seen.go(saved(penguins, str(ROOT / "data" / "penguins.csv")))
-    page.evaluate("explorer.choose(0), explorer.setEnd('a'), explorer.choose(200), explorer.setEnd('b')")
+    page.evaluate("explorer.choose(0), explorer.way.setHere('a'), explorer.choose(200), explorer.way.setHere('b')")
     page.wait_for_selector("#strip tbody tr")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")

@@ -44,3 +44,57 @@ function compareWords(a, b) {
   const x = Number(a), y = Number(b);
   return Number.isNaN(x) || Number.isNaN(y) ? String(a).localeCompare(String(b)) : x - y;
 }
+
+/** The choice of a column for the colours of points, and the legend. */
+class Colours {
+  constructor({ points, plane }) {
+    const columns = points ? points.columns.map((column) => this.asNames(column)) : [];
+    this.plane = plane;
+    if (points?.score) columns.push({ name: "anomaly score", kind: "number", values: points.score });
+    columns.forEach((column, k) => $("colour").append(element("option", { value: k }, column.name)));
+    $("colour").append(element("option", { value: -1 }, "one colour"));
+    $("colour-label").hidden = !columns.length;
+    const first = columns.findIndex((column) => column.name === points.label);
+    const words = columns.findIndex((column) => column.words && column.words.length <= NAMED.length);
+    $("colour").value = String(first >= 0 ? first : words >= 0 ? words : columns.length ? 0 : -1);
+    const colour = () => {
+      const column = columns[$("colour").value], colours = colouring(column, column?.values, points?.n ?? 0);
+      this.plane.only = null;
+      this.plane.coloured(colours);
+      this.legend(column, colours);
+    };
+    $("colour").addEventListener("change", colour);
+    colour();
+  }
+
+  /** A column of a few numbers, such as a year or a class, is one of names. */
+  asNames(column) {
+    if (column.words) return column;
+    const different = [...new Set(column.values)].filter(Number.isFinite).sort((a, b) => a - b);
+    if (!different.length || different.length > NAMED.length || !different.every(Number.isInteger)) return column;
+    const codes = Int32Array.from(column.values, (value) => different.indexOf(value));
+    return { ...column, words: different.map((value) => valueText(column, value)), values: codes };
+  }
+
+  legend(column, { legend }) {
+    $("legend").replaceChildren();
+    if (!legend) return;
+    if (!Array.isArray(legend)) {
+      const stops = VIRIDIS.map((_, i) => viridis(i / (VIRIDIS.length - 1))).join(", "), bar = element("span", { class: "gradient" });
+      bar.style.background = `linear-gradient(to right, ${stops})`;
+      const text = (value) => (column.kind === "time" ? timeText(value, column.form) : Number(value.toPrecision(4)).toString());
+      $("legend").append(element("span", {}, text(legend.low)), bar, element("span", {}, text(legend.high)));
+      return;
+    }
+    for (const { name, colour, count, group } of legend) {
+      const dot = element("span", { class: "dot" }), button = element("button", { "aria-pressed": "false", title: `${count} rows` }, dot, name || "(empty)");
+      dot.style.background = colour;
+      button.addEventListener("click", () => {
+        this.plane.only = this.plane.only === group ? null : group;
+        for (const other of $("legend").children) other.setAttribute("aria-pressed", String(other === button && this.plane.only !== null));
+        this.plane.draw();
+      });
+      $("legend").append(button);
+    }
+  }
+}

@@ -45,8 +45,10 @@ class Plane {
     new ResizeObserver(() => this.resize()).observe(box);
     box.addEventListener("pointermove", (event) => this.moved(event));
     box.addEventListener("pointerdown", (event) => this.pressed(event));
-    box.addEventListener("pointerup", () => (this.dragging = false));
-    box.addEventListener("pointercancel", () => (this.dragging = false));
+    for (const name of ["pointerup", "pointercancel"]) box.addEventListener(name, (event) => this.released(event));
+    box.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
+    box.addEventListener("dblclick", () => this.zoom(0));
+    this.fingers = new Map();
     box.addEventListener("pointerleave", () => this.dragging || on.leave());
     box.addEventListener("keydown", (event) => this.key(event));
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
@@ -63,8 +65,18 @@ class Plane {
       // Over a line points are spread by their number: where many lie is then visible.
       this.y[i] = y === undefined ? ((i * 0.6180339887) % 1) * 1.6 - 0.8 : y;
     }
-    this.limits = limits || this.own();
+    this.whole = this.limits = limits || this.own();
     this.resize();
+  }
+
+  /** Closer by a factor, with the place at a pixel staying where it is; 0: all of it. */
+  zoom(factor, px = this.width / 2, py = this.height / 2) {
+    const [x, y] = this.place(px, py), [x0, x1, y0, y1] = this.limits, line = this.projection.kind === "line";
+    const near = factor ? [x + (x0 - x) / factor, x + (x1 - x) / factor, y + (y0 - y) / factor, y + (y1 - y) / factor] : this.whole;
+    if (near[1] - near[0] > 4 * (this.whole[1] - this.whole[0]) || near[1] - near[0] < 1e-4 * (this.whole[1] - this.whole[0])) return;
+    this.limits = line ? [near[0], near[1], y0, y1] : near;
+    this.on.zoomed();
+    this.draw();
   }
 
   own() {
@@ -280,7 +292,28 @@ class Plane {
     return [event.clientX - box.left - this.box.clientLeft, event.clientY - box.top - this.box.clientTop];
   }
 
+  /** The wheel zooms with Ctrl, as on a touchpad, and once the plane has been clicked; else it scrolls the page. */
+  wheel(event) {
+    if (!event.ctrlKey && document.activeElement !== this.box) return;
+    event.preventDefault();
+    this.zoom(Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.002)), ...this.at(event));
+  }
+
+  /** Two fingers zoom by the ratio of their distances. */
+  pinch(event) {
+    const before = [...this.fingers.values()];
+    this.fingers.set(event.pointerId, this.at(event));
+    const [[ax, ay], [bx, by]] = [...this.fingers.values()], distance = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]);
+    this.zoom(distance([ax, ay], [bx, by]) / Math.max(distance(...before), 1), (ax + bx) / 2, (ay + by) / 2);
+  }
+
+  released(event) {
+    this.fingers.delete(event.pointerId);
+    this.dragging = false;
+  }
+
   moved(event) {
+    if (this.fingers.size === 2) return this.pinch(event);
     const where = this.place(...this.at(event));
     if (this.dragging) this.on.pin(where, -1);
     else if (event.pointerType !== "touch") this.on.hover(where);
@@ -289,8 +322,10 @@ class Plane {
   pressed(event) {
     if (event.button) return;
     const pixel = this.at(event), point = this.near(...pixel, event.pointerType === "touch" ? 14 : 8);
-    this.dragging = true;
+    this.fingers.set(event.pointerId, pixel);
+    this.dragging = this.fingers.size === 1;
     this.box.setPointerCapture(event.pointerId);
+    if (!this.dragging) return;
     this.on.pin(this.place(...pixel), point);
   }
 
@@ -300,7 +335,8 @@ class Plane {
     if (steps) {
       const [x0, x1, y0, y1] = this.limits, [x, y] = this.projection.of(this.now.z), part = event.shiftKey ? 0.1 : 0.02;
       this.on.pin([x + steps[0] * part * (x1 - x0), (y ?? 0) + steps[1] * part * (y1 - y0)], -1);
-    } else if (event.key === "Enter" || event.key === " ") {
+    } else if ("+-0".includes(event.key)) this.zoom({ "+": 1.25, "-": 0.8, 0: 0 }[event.key]);
+    else if (event.key === "Enter" || event.key === " ") {
       const [x, y] = this.projection.of(this.now.z), point = this.near(...this.pixel(x, y ?? 0), Infinity);
       if (point >= 0) this.on.pin([x, y], point);
     } else if (!this.on.key(event.key)) return;

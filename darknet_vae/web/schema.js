@@ -63,7 +63,7 @@ function numberText(v, column) {
     const fixed = v.toFixed(column.decimals);
     if (Number(fixed) === v) return fixed;
   }
-  return String(column.decimals === undefined || Math.abs(v) < 1e-6 ? Number(v.toPrecision(7)) : v);
+  return String(column.decimals === undefined ? Number(v.toPrecision(5)) : Number(v.toPrecision(9)));
 }
 
 function timeText(seconds, form) {
@@ -116,6 +116,64 @@ function decodeRow(schema, mean, raw) {
     found.text = valueText(column, found.value);
     return found;
   });
+}
+
+// ---- rows of the reader's own: from cells to codes (csrc/io/columns_code.c) ----
+
+/** Where the standard normal distribution has the part p below it, by halving: it is asked for a few cells at a time. */
+function normalQuantile(p) {
+  let low = -10, high = 10;
+  for (let i = 0; i < 60; i++) {
+    const middle = (low + high) / 2;
+    if (normalBelow(middle) < p) low = middle;
+    else high = middle;
+  }
+  return (low + high) / 2;
+}
+
+function quantileCode(column, v) {
+  const { values, below, at, rows } = column, last = values.length - 1;
+  const unit = Math.max(column.spread > 0 ? column.spread / 1.349 : column.deviation, 2.2250738585072014e-308);
+  const code = (i) => normalQuantile((below[i] + 0.5 * at[i]) / rows);
+  if (v < values[0]) return code(0) - (values[0] - v) / unit;
+  if (v > values[last]) return code(last) + (v - values[last]) / unit;
+  let i = 0;
+  while (i < last && values[i + 1] <= v) i++;
+  if (v === values[i]) return code(i);
+  let from = below[i] + at[i], to = below[i + 1];
+  if (from === to) (from -= 0.5 * at[i]), (to += 0.5 * at[i + 1]);
+  return normalQuantile((from + ((v - values[i]) / (values[i + 1] - values[i])) * (to - from)) / rows);
+}
+
+function codeNumber(column, coding, v) {
+  if (coding === "quantiles") return clip(quantileCode(column, v), -10, 10);
+  if (coding === "standard") return clip((v - column.mean) / (column.deviation || 1), -1e6, 1e6);
+  return clip((v - column.median) / (column.spread > 0 ? column.spread / 1.349 : column.deviation || 1), -10, 10);
+}
+
+/** The code of a cell: NaN if it is empty; undefined: it is nothing that the column has. */
+function codeCell(column, coding, text) {
+  if (/^\s*$|^(nan|na|null|none|n\/a|\?)$/i.test(text)) return NaN;
+  if (column.classes === 0) {
+    const zone = /[T ]\d\d:\d\d/.test(text) ? `${text.trim().replace(" ", "T")}Z` : text.trim();
+    const v = column.type === "time" ? Date.parse(zone) / 1000 : Number(text);
+    return Number.isFinite(v) ? codeNumber(column, coding, v) : undefined;
+  }
+  const same = (word) => word === text.trim() || (text.trim() !== "" && word !== "" && Number(word) === Number(text));
+  const code = column.words.findIndex(same);
+  return code >= 0 ? code : column.other ? column.classes - 1 : undefined;
+}
+
+/** The rows of a CSV text as lists of cells; separated by commas, semicolons or tabs. */
+function csvRows(text) {
+  const first = text.split("\n", 1)[0].replace(/"[^"]*"/g, "");
+  const separator = [";", "\t", ","].find((mark) => first.includes(mark)) ?? ",";
+  const rows = [[]], cell = new RegExp(` *(?:"((?:[^"]|"")*)"|([^${separator}\\r\\n]*)) *(${separator}|\\r?\\n|$)`, "y");
+  for (let match; cell.lastIndex < text.length && (match = cell.exec(text));) {
+    rows.at(-1).push(match[1] === undefined ? match[2].trim() : match[1].replaceAll('""', '"'));
+    if (match[3] !== separator) rows.push([]);
+  }
+  return rows.filter((row) => row.some((found) => found !== ""));
 }
 
 /** One line of CSV. */

@@ -1,6 +1,8 @@
 "use strict";
 /* Decoded rows as pictures or as tables. All text goes into the page as text, never as markup: names and words are a user's. */
 
+const $ = (id) => document.getElementById(id);
+
 function element(tag, attributes = {}, ...children) {
   const found = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -11,9 +13,9 @@ function element(tag, attributes = {}, ...children) {
   return found;
 }
 
-/** A name or word that may be broken where its parts meet: after _ . / - and before a capital. */
+/** A name or word that may be broken where its parts meet: after _ . / - and before a capital; numbers and dates are whole. */
 function breakable(text) {
-  const parts = text.split(/(?<=[_./-])|(?<=\p{Ll})(?=\p{Lu})/u);
+  const parts = text.split(/(?<=[_./-])(?=\p{L})|(?<=\p{Ll})(?=\p{Lu})/u);
   return parts.flatMap((part, i) => (i ? [element("wbr"), part] : [part]));
 }
 

@@ -15,6 +15,7 @@ enum {
     UNIT = 8 /* outputs */
 };
 static inline int least(int a, int b) { return a < b ? a : b; }
+static int part_from(int all, size_t n, size_t i, int unit) { return dn_part_from(all, (int)n, (int)i, unit); }
 
 /* ---- outputs, and what follows for them while they are in the cache ---- */
 
@@ -91,32 +92,39 @@ static void plain_train(const dn_dense_pass *p, int from, int to, int left, int 
     }
 }
 
+/* Up to so many rows, products and updates take turns (isa_train.c). Of more rows, products alone have larger tiles and
+ * are what takes time; of more inputs, a strip's rows of x lie on more pages than the processor keeps in mind. */
+static int is_mixed(const dn_dense_shape *s) {
+    return s->rows <= OWNED_ROWS || (s->rows <= TOGETHER_ROWS && s->inputs <= 1024 && s->outputs <= 1024);
+}
+
 /* The same with both at a time, as far as whole vectors go. */
 static void tile_train(const dn_dense_pass *p, int from, int to, int left, int right) {
     const dn_train_kernel *kernel = dn_cpu_train_kernel();
     const dn_update update = dn_update_of(p->optimizer, p->step, p->factor, p->decay);
     int bottom = to - (to - from) % kernel->rows, edge = right - (right - left) % kernel->cols;
-    if (p->shape.rows > OWNED_ROWS) bottom = from; /* products alone have larger tiles, and are what takes time */
+    if (!is_mixed(&p->shape)) bottom = from;
     kernel->train(p, &update, from, bottom, left, edge);
     if (from < bottom && edge < right) plain_train(p, from, bottom, edge, right);
     if (bottom < to) plain_train(p, bottom, to, left, right);
 }
 
-/* Where part i of n begins, a multiple of `unit`. */
-static int part_from(int all, size_t n, size_t i, int unit) {
-    return i == n ? all : (int)((size_t)all * i / n + (size_t)unit / 2) / unit * unit;
-}
+static size_t tiles_across(const dn_dense_shape *s) { return dn_chunks((size_t)s->inputs, (size_t)tile_inputs(s)); }
 
-/* An even number of rows of tiles, so that two threads have equal shares. */
+/* Rows of tiles: an even number, so that two threads have equal shares. Every tile reads all of x in its columns, so
+ * narrow ones are taller, as long as there are TILES of them. */
 static size_t tiles_down(const dn_dense_shape *s) {
-    size_t tiles = dn_chunks((size_t)s->outputs, (size_t)dn_cpu_gemm_kernel()->tile_rows - UNIT);
+    enum { TILES = 16 };
+    int most = DN_GEMM_TILE / tile_inputs(s), shared = (int)((size_t)s->outputs * tiles_across(s) / TILES);
+    int rows = least(most, shared) / UNIT * UNIT, plain = dn_cpu_gemm_kernel()->tile_rows;
+    size_t tiles = dn_chunks((size_t)s->outputs, (size_t)(rows > plain ? rows : plain) - UNIT / 2); /* for part_from */
     return tiles + tiles % 2;
 }
 
 static void tile_chunk(void *context, size_t chunk) {
     const dn_dense_pass *p = context;
     const dn_dense_shape *s = &p->shape;
-    size_t down = tiles_down(s), across = dn_chunks((size_t)s->inputs, (size_t)tile_inputs(s)), i = chunk / across;
+    size_t down = tiles_down(s), across = tiles_across(s), i = chunk / across;
     int left = (int)(chunk % across) * tile_inputs(s);
     tile_train(p, part_from(s->outputs, down, i, UNIT), part_from(s->outputs, down, i + 1, UNIT), left,
                least(left + tile_inputs(s), s->inputs));
@@ -148,8 +156,8 @@ static size_t output_chunks(const dn_dense_shape *s) {
 
 /* The first output of a chunk. */
 static int output_from(const dn_dense_shape *s, size_t chunks, size_t chunk) {
-    int wide = (size_t)s->outputs >= (STRIP + LINE) * chunks;
-    return part_from(s->outputs, chunks, chunk, s->rows > OWNED_ROWS && chunks > 1 ? STRIP : wide ? LINE : UNIT);
+    int wide = (size_t)s->outputs >= (STRIP + LINE) * chunks || s->rows > OWNED_ROWS;
+    return part_from(s->outputs, chunks, chunk, wide && chunks > 1 ? LINE : UNIT);
 }
 
 static void forward_chunk(void *context, size_t chunk) {
@@ -262,6 +270,5 @@ void dn_dense_train_many(dn_pool *pool, const dn_dense_pass *p) {
     if (p->dx)
         dn_cpu_ops.gemm(pool, 0, 0, s->rows, s->inputs, s->outputs, 1, p->dy, s->outputs, p->w, s->inputs,
                         p->set_dx ? 0 : 1, p->dx, s->inputs);
-    size_t across = dn_chunks((size_t)s->inputs, (size_t)tile_inputs(s));
-    dn_pool_run(pool, tiles_down(s) * across, tile_chunk, (void *)p);
+    dn_pool_run(pool, tiles_down(s) * tiles_across(s), tile_chunk, (void *)p);
 }

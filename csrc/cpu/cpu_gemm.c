@@ -15,29 +15,30 @@ static const double LEAST = 1.5e6; /* operations of a product that is cut */
 typedef struct gemm_job {
     const dn_gemm_kernel *kernel;
     int trans_a, trans_b, m, n, k, lda, ldb, ldc;
-    int rows, cols, down; /* of a block; blocks from top to bottom */
+    int down, across; /* blocks */
     float alpha, beta, *c;
     const float *a, *b;
 } gemm_job;
 
-static inline int least(int a, int b) { return a < b ? a : b; }
+enum { FINE = 16 /* a block's columns are a multiple of it, and its rows of half of it */ };
 
 static void gemm_chunk(void *context, size_t chunk) {
     const gemm_job *j = context;
-    ptrdiff_t i = (ptrdiff_t)(chunk % (size_t)j->down) * j->rows, at = (ptrdiff_t)(chunk / (size_t)j->down) * j->cols;
-    int m = least(j->rows, j->m - (int)i), n = least(j->cols, j->n - (int)at);
+    int row = (int)chunk % j->down, col = (int)chunk / j->down;
+    ptrdiff_t i = dn_part_from(j->m, j->down, row, 8), at = dn_part_from(j->n, j->across, col, FINE);
+    int m = dn_part_from(j->m, j->down, row + 1, 8) - (int)i,
+        n = dn_part_from(j->n, j->across, col + 1, FINE) - (int)at;
     j->kernel->gemm(j->trans_a, j->trans_b, m, n, j->k, j->alpha, j->a + (j->trans_a ? i : i * j->lda), j->lda,
                     j->b + (j->trans_b ? at * j->ldb : at), j->ldb, j->beta, j->c + i * j->ldc + at, j->ldc);
 }
 
-/* `all` in equal parts of about `part`, each a multiple of `unit`. A few parts are an even number of them, or one of
- * two threads would wait for the other. */
-static int even_part(int all, double part, int unit) {
-    enum { FEW = 8, FINE = 16 };
-    if (part >= all) return all;
-    int parts = (int)(all / part + 0.999);
-    if (parts <= FEW) parts += parts % 2, unit = FINE;
-    return ((all + parts - 1) / parts + unit - 1) / unit * unit;
+/* How many parts of about `part` make up `all`: one, or an even number, or one of two threads would wait for the other.
+ */
+static int even_parts(int all, double part) {
+    if (part * 1.25 >= all) return 1;
+    int parts = (int)(all / part + 0.5), most = (all + FINE - 1) / FINE;
+    parts += parts % 2;
+    return parts < most ? parts : most;
 }
 
 /* One block up to 50 us at 100 GFLOP/s, else blocks of 20 to 100 us, longer only in products of many milliseconds.
@@ -46,16 +47,16 @@ static int even_part(int all, double part, int unit) {
 static void gemm_cut(gemm_job *j) {
     enum { UNIT = 48, ROWS = 256 };
     double area = 2 * (j->k + 4.0), work = area * j->m * j->n; /* 4: reading and writing C */
-    j->rows = j->m, j->cols = j->n;
     double block = work / 16;
     block = block < 2e6 ? 2e6 : block > 1e7 ? 1e7 : block;
     if (work / 128 > block) block = work / 128;
-    int turned = j->trans_a ? j->kernel->least_cols_turned : UNIT;
-    double rows = block / area / (j->trans_b ? UNIT : j->kernel->widen * UNIT);
+    int wide = j->trans_b ? UNIT : j->kernel->widen * UNIT;
+    double rows = block / area / wide;
     if (rows < j->kernel->least_rows) rows = j->kernel->least_rows;
-    j->rows = j->m <= ROWS ? j->m : even_part(j->m, rows < ROWS ? rows : ROWS, 8);
-    double cols = block / area / j->rows;
-    j->cols = even_part(j->n, cols < turned ? turned : cols, UNIT);
+    j->down = j->m <= ROWS ? 1 : even_parts(j->m, rows < ROWS ? rows : ROWS);
+    double cols = block / area / (j->m / j->down), narrowest = j->trans_a ? j->kernel->least_cols_turned : UNIT;
+    if (j->down > 1 && wide > narrowest) narrowest = wide;
+    j->across = even_parts(j->n, cols < narrowest ? narrowest : cols);
 }
 
 void cpu_gemm(dn_pool *pool, int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a, int lda,
@@ -86,6 +87,5 @@ void cpu_gemm(dn_pool *pool, int trans_a, int trans_b, int m, int n, int k, floa
                   .a = a,
                   .b = b};
     gemm_cut(&j);
-    j.down = (m + j.rows - 1) / j.rows;
-    dn_pool_run(pool, (size_t)j.down * (size_t)((n + j.cols - 1) / j.cols), gemm_chunk, &j);
+    dn_pool_run(pool, (size_t)j.down * (size_t)j.across, gemm_chunk, &j);
 }

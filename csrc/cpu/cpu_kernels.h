@@ -104,6 +104,10 @@ typedef void (*dn_range_fn)(const void *context, size_t from, size_t to);
 typedef double (*dn_range_sum_fn)(const void *context, size_t from, size_t to);
 void dn_range_run(dn_pool *pool, size_t n, size_t grain, dn_range_fn fn, const void *context);
 double dn_range_sum(dn_pool *pool, size_t n, size_t grain, dn_range_sum_fn fn, const void *context);
+/* Where part i of n begins, a multiple of `unit`; parts are equal but for that. */
+static inline int dn_part_from(int all, int n, int i, int unit) {
+    return i == n ? all : (int)((size_t)all * (size_t)i / (size_t)n + (size_t)unit / 2) / unit * unit;
+}
 /* For items of `size` values each: how many make a chunk. */
 static inline size_t dn_grain_of(size_t size) { return size >= DN_GRAIN ? 1 : DN_GRAIN / (size ? size : 1); }
 #endif

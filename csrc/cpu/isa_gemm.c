@@ -7,8 +7,9 @@
  *   turned   C^T = B^T A^T for a C of fewer columns than a vector has lanes, when A has its rows in the lanes'
  * direction
  *
- * Strips narrower than NR columns are padded with zeros in the packed block, so every element is summed in the same
- * order wherever it stands. The caller (cpu_gemm.c) cuts large products into blocks of which this does one. */
+ * Strips narrower than NR columns are padded with zeros in the packed block, to whole vectors or to half a one, so
+ * every element is summed in the same order wherever it stands. The caller (cpu_gemm.c) cuts large products into blocks
+ * of which this does one. */
 #include "cpu/cpu_kernels.h"
 #include "cpu/isa_gemm_dots.h"
 
@@ -69,15 +70,12 @@ static void gemm_thin(const gemm_args *g) {
 static void pack_rows(int kc, int n, const float *b, ptrdiff_t brs, float *block) {
     for (int p = 0; p < kc; p++, b += brs) {
         float *strip = block;
-        for (int j = 0; j < n; j += NR) {
-            int cols = least(NR, n - j), width = whole(cols), v = 0;
+        for (int j = 0, cols; j < n; j += cols) {
+            cols = strip_cols(n - j);
+            int width = whole(cols), v = 0;
             float *to = strip + (size_t)p * width;
             for (; v + VL <= cols; v += VL) store(to + v, load(b + j + v));
-            if (v < width) {
-                vec rest = {0};
-                memcpy(&rest, b + j + v, (size_t)(cols - v) * sizeof *b);
-                store(to + v, rest);
-            }
+            if (v < width) store_n(to + v, load_n(b + j + v, (size_t)(cols - v)), (size_t)(width - v));
             strip += (size_t)kc * width;
         }
     }
@@ -86,19 +84,16 @@ static void pack_rows(int kc, int n, const float *b, ptrdiff_t brs, float *block
 /* a strip from B^T: B(p, j) = b[j bcs + p], by transposes of VL x VL */
 static void pack_columns(int kc, int n, int width, const float *b, ptrdiff_t bcs, float *panel) {
     for (int j = 0; j < width; j += VL) {
-        int rows = least(VL, n - j), p = 0;
+        int rows = least(VL, n - j), cols = least(VL, width - j), p = 0;
         const float *from = b + j * bcs;
-        if (rows == VL)
-            for (; p + VL <= kc; p += VL) {
-                vec v[VL];
-                for (int r = 0; r < VL; r++) v[r] = load(from + r * bcs + p);
-                transpose(v);
-                for (int r = 0; r < VL; r++) store(panel + (p + r) * width + j, v[r]);
-            }
-        for (; p < kc; p++) {
-            for (int r = 0; r < rows; r++) panel[p * width + j + r] = from[r * bcs + p];
-            for (int r = rows; r < VL; r++) panel[p * width + j + r] = 0;
+        for (; p + VL <= kc; p += VL) {
+            vec v[VL];
+            for (int r = 0; r < VL; r++) v[r] = r < rows ? load(from + r * bcs + p) : (vec){0};
+            transpose(v);
+            for (int r = 0; r < VL; r++) store_n(panel + (p + r) * width + j, v[r], (size_t)cols);
         }
+        for (; p < kc; p++)
+            for (int r = 0; r < cols; r++) panel[p * width + j + r] = r < rows ? from[r * bcs + p] : 0;
     }
 }
 
@@ -113,8 +108,9 @@ static void pack_block(int kc, int n, const float *b, ptrdiff_t brs, ptrdiff_t b
         pack_rows(kc, n, b, brs, block);
         return;
     }
-    for (int j = 0; j < n; j += NR) {
-        int cols = least(NR, n - j), width = whole(cols);
+    for (int j = 0, cols; j < n; j += cols) {
+        cols = strip_cols(n - j);
+        int width = whole(cols);
         if (brs == 1)
             pack_columns(kc, cols, width, b + j * bcs, bcs, block);
         else
@@ -147,8 +143,9 @@ static void gemm_block(const gemm_args *g, int p0, int kc, int j0, int n, const 
         int m = least(MC, g->m - i0);
         const float *a = g->a + i0 * g->ars + p0 * g->acs, *strip = block;
         if (packed) pack_a(m, kc, a, g->acs, panels);
-        for (int j = 0; j < n; j += NR) {
-            int cols = least(NR, n - j), width = whole(cols);
+        for (int j = 0, cols; j < n; j += cols) {
+            cols = strip_cols(n - j);
+            int width = whole(cols);
             float *c = g->c + i0 * g->ldc + j0 + j;
             for (int i = 0; i < m; i += MR, c += MR * g->ldc) {
                 int mr = least(MR, m - i);

@@ -56,6 +56,30 @@ INLINE void tile(const int mr, const int nv, TILE_ARGS) {
             store(c + j * VL, beta * load(c + j * VL) + acc[i][j]);
 }
 
+#if VL == 16
+/* The same for half a vector: where a processor computes 512 bits in two halves, zeros would take as long as values. */
+typedef float half __attribute__((vector_size(VL * 2)));
+typedef float half_u __attribute__((vector_size(VL * 2), aligned(4), may_alias));
+INLINE void tile_half(const int mr, TILE_ARGS) {
+    half acc[MR];
+    UNROLL for (int i = 0; i < mr; i++) acc[i] = (half){0};
+    for (int p = 0; p < k; p++, a += acs, b += ldb) {
+        half row = *(const half_u *)b;
+        UNROLL for (int i = 0; i < mr; i++) acc[i] += a[i * ars] * row;
+    }
+    if (alpha != 1) UNROLL for (int i = 0; i < mr; i++) acc[i] *= alpha;
+    UNROLL for (int i = 0; i < mr; i++, c += ldc) {
+        half_u *to = (half_u *)c;
+        if (beta != 0) acc[i] += beta * *to;
+        *to = acc[i];
+    }
+}
+#define TILE_HALF(r, v)                                               \
+    static __attribute__((noinline)) void tile_##r##_##v(TILE_ARGS) { \
+        tile_half(r, k, alpha, a, ars, acs, b, ldb, beta, c, ldc);    \
+    }
+#endif
+
 /* One function for each shape: they do not share registers, or the compiler spills. */
 #define TILE(r, v)                                                    \
     static __attribute__((noinline)) void tile_##r##_##v(TILE_ARGS) { \
@@ -72,13 +96,25 @@ INLINE void tile(const int mr, const int nv, TILE_ARGS) {
 #define TILES(f) UP_TO_4(f, 1) f(5, 1) f(6, 1) UP_TO_4(f, 2) f(5, 2) f(6, 2) f(1, 6) f(2, 6)
 #endif
 TILES(TILE)
+#if VL == 16
+UP_TO_8(TILE_HALF, 0)
+static void (*const tiles[WIDE + 1][MR + 1])(TILE_ARGS) = {TILES(ENTRY) UP_TO_8(ENTRY, 0)}; /* 0: half a vector */
+#else
 static void (*const tiles[WIDE + 1][MR + 1])(TILE_ARGS) = {TILES(ENTRY)};
+#endif
 
 /* beta c, and not NaN when beta is 0 and c was never set */
 typedef float vec4 __attribute__((vector_size(16), aligned(4), may_alias));
 INLINE float scaled(float beta, float c) { return beta == 0 ? 0 : beta * c; }
 static inline int least(int a, int b) { return a < b ? a : b; }
-static inline int whole(int n) { return (n + VL - 1) / VL * VL; } /* n rounded up to vectors */
+/* n rounded up to vectors, or to half of one */
+static inline int whole(int n) { return VL == 16 && n <= VL / 2 ? VL / 2 : (n + VL - 1) / VL * VL; }
+/* Columns of the next strip, of `left` ones: a rest that fits into half a vector is a strip of its own. */
+static inline int strip_cols(int left) {
+    int rest = left % VL;
+    if (left >= NR) return NR;
+    return VL == 16 && left > VL && rest && rest <= VL / 2 ? left - rest : left;
+}
 
 INLINE void edge_row(int n, float beta, const float *restrict out, float *restrict c) {
     for (int j = 0; j < n; j++) c[j] = scaled(beta, c[j]) + out[j];

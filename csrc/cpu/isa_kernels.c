@@ -53,20 +53,20 @@ INLINE vec activation(const dn_activation a, vec x) {
     switch (a) {
     case DN_LOGISTIC: return vec_logistic(x);
     case DN_LOGGY: return 2 * vec_logistic(x) - 1;
-    case DN_RELU: return select(x > 0, x, zero);
-    case DN_ELU: return select(x >= 0, x, vec_expm1(x));
-    case DN_SELU: return select(x >= 0, 1.0507f * x, 1.0507f * 1.6732f * vec_expm1(x));
-    case DN_RELIE: return select(x > 0, x, 0.01f * x);
-    case DN_RAMP: return select(x > 0, x, zero) + 0.1f * x;
-    case DN_LEAKY: return select(x > 0, x, 0.1f * x);
+    case DN_RELU: return choose(x > 0, x, zero);
+    case DN_ELU: return choose(x >= 0, x, vec_expm1(x));
+    case DN_SELU: return choose(x >= 0, 1.0507f * x, 1.0507f * 1.6732f * vec_expm1(x));
+    case DN_RELIE: return choose(x > 0, x, 0.01f * x);
+    case DN_RAMP: return choose(x > 0, x, zero) + 0.1f * x;
+    case DN_LEAKY: return choose(x > 0, x, 0.1f * x);
     case DN_TANH: return vec_tanh(x);
-    case DN_PLSE: return select(x < -4, 0.01f * (x + 4), select(x > 4, 0.01f * (x - 4) + 1, 0.125f * x + 0.5f));
+    case DN_PLSE: return choose(x < -4, 0.01f * (x + 4), choose(x > 4, 0.01f * (x - 4) + 1, 0.125f * x + 0.5f));
     case DN_STAIR: {
         vec n = vec_floor(x), half = vec_floor(0.5f * x);
-        return select(n - 2 * half == 0, half, (x - n) + half);
+        return choose(n - 2 * half == 0, half, (x - n) + half);
     }
-    case DN_HARDTAN: return select(x < -1, -one, select(x > 1, one, x));
-    case DN_LHTAN: return select(x < 0, 0.001f * x, select(x > 1, 0.001f * (x - 1) + 1, x));
+    case DN_HARDTAN: return choose(x < -1, -one, choose(x > 1, one, x));
+    case DN_LHTAN: return choose(x < 0, 0.001f * x, choose(x > 1, 0.001f * (x - 1) + 1, x));
     default: return x;
     }
 }
@@ -80,17 +80,17 @@ INLINE vec slope(const dn_activation a, vec y) {
         vec p = (y + 1) * 0.5f;
         return 2 * p * (1 - p);
     }
-    case DN_RELU: return select(y > 0, one, zero);
-    case DN_ELU: return select(y >= 0, one, y + 1);
-    case DN_SELU: return select(y >= 0, splat(1.0507f), y + 1.0507f * 1.6732f);
-    case DN_RELIE: return select(y > 0, one, splat(0.01f));
-    case DN_RAMP: return select(y > 0, one, zero) + 0.1f;
-    case DN_LEAKY: return select(y > 0, one, splat(0.1f));
+    case DN_RELU: return choose(y > 0, one, zero);
+    case DN_ELU: return choose(y >= 0, one, y + 1);
+    case DN_SELU: return choose(y >= 0, splat(1.0507f), y + 1.0507f * 1.6732f);
+    case DN_RELIE: return choose(y > 0, one, splat(0.01f));
+    case DN_RAMP: return choose(y > 0, one, zero) + 0.1f;
+    case DN_LEAKY: return choose(y > 0, one, splat(0.1f));
     case DN_TANH: return 1 - y * y;
-    case DN_PLSE: return select((y < 0) | (y > 1), splat(0.01f), splat(0.125f));
-    case DN_STAIR: return select(y == vec_floor(y), zero, one);
-    case DN_HARDTAN: return select((y > -1) & (y < 1), one, zero);
-    case DN_LHTAN: return select((y > 0) & (y < 1), one, splat(0.001f));
+    case DN_PLSE: return choose((y < 0) | (y > 1), splat(0.01f), splat(0.125f));
+    case DN_STAIR: return choose(y == vec_floor(y), zero, one);
+    case DN_HARDTAN: return choose((y > -1) & (y < 1), one, zero);
+    case DN_LHTAN: return choose((y > 0) & (y < 1), one, splat(0.001f));
     default: return one;
     }
 }
@@ -123,15 +123,15 @@ static void activate_gradient(dn_activation a, size_t n, const float *y, float *
 
 INLINE vec loss_one(const dn_likelihood of, vec x, vec t, vec *gradient) {
     vec d = t - x, size = vec_abs(d), zero = {0}, one = splat(1);
-    vec sign = select(d > 0, one, zero) - select(d < 0, one, zero);
+    vec sign = choose(d > 0, one, zero) - choose(d < 0, one, zero);
     switch (of.kind) {
-    case DN_LOSS_MASKED: *gradient = select(t == DN_MASKED, zero, -d); return select(t == DN_MASKED, zero, d * d);
+    case DN_LOSS_MASKED: *gradient = choose(t == DN_MASKED, zero, -d); return choose(t == DN_MASKED, zero, d * d);
     case DN_LOSS_L1: *gradient = -sign; return size;
-    case DN_LOSS_SMOOTH: *gradient = select(size < 1, -d, -sign); return select(size < 1, d * d, 2 * size - 1);
+    case DN_LOSS_SMOOTH: *gradient = choose(size < 1, -d, -sign); return choose(size < 1, d * d, 2 * size - 1);
     case DN_LOSS_BCE: {
         vec e = vec_exp(-vec_abs(x));
-        *gradient = select(x < 0, e, one) / (e + 1) - t;
-        return select(x > 0, x, zero) - x * t + vec_log1p(e);
+        *gradient = choose(x < 0, e, one) / (e + 1) - t;
+        return choose(x > 0, x, zero) - x * t + vec_log1p(e);
     }
     default: *gradient = -d; return d * d;
     }
@@ -185,7 +185,7 @@ static void softmax(size_t n, float temperature, const float *x, float *y) {
     float largest = -__FLT_MAX__;
     vec most = splat(largest);
     size_t whole = n / VL * VL;
-    for (size_t i = 0; i < whole; i += VL) most = select(load(x + i) > most, load(x + i), most);
+    for (size_t i = 0; i < whole; i += VL) most = choose(load(x + i) > most, load(x + i), most);
     for (int i = 0; i < VL; i++) largest = most[i] > largest ? most[i] : largest;
     for (size_t i = whole; i < n; i++) largest = x[i] > largest ? x[i] : largest;
     dvec s = {{0}, {0}};

@@ -48,7 +48,7 @@ INLINE vec minus_log(vec b, vec x) {
 /* ln(z) + far for z = 1 + y; where y is small, (ln(1 + y) - y) + near, which is the same number without large terms */
 INLINE vec log1p_with(vec y, vec z, vec near, vec far) {
     vec f, power, tail = log_apart(z, &f, &power), square = y * y;
-    return select(power == 0, y * square * log_poly(y) - 0.5f * square + near,
+    return choose(power == 0, y * square * log_poly(y) - 0.5f * square + near,
                   ((tail - power * 2.12194440e-4f) + f) + power * 0.693359375f + far);
 }
 
@@ -57,7 +57,7 @@ INLINE vec expm1_less(vec u, vec *e) {
     ivec n;
     vec r = exp_reduced(u, &n), tail = exp_poly(r) * (r * r), half = power_of_two(n - 1), p = tail + r;
     *e = (p + 1) * half * 2;
-    return select(n == 0, tail, (half * p + (half - 0.5f)) * 2 - u);
+    return choose(n == 0, tail, (half * p + (half - 0.5f)) * 2 - u);
 }
 
 /* ---- a vector of values ---- */
@@ -74,18 +74,18 @@ INLINE losses student_t(float nu, scale_vecs s, vec x, vec t) {
     const float root = 1 / sqrtf(nu), half = 0.5f * (nu + 1);
     vec w = (x - t) * s.factor * root, size = vec_abs(w), square = w * w, one = splat(1);
     ivec far = size > 1e4f;
-    vec y = select(far, size, 1 + square), r = 1 / select(far, w, y), log = vec_log(y);
-    log = select(far, 2 * log, log + (square - (y - 1)) * r); /* what 1 + square has lost */
-    vec share = select(far, one, square * r), turned = select(far, r, w * r);
+    vec y = choose(far, size, 1 + square), r = 1 / choose(far, w, y), log = vec_log(y);
+    log = choose(far, 2 * log, log + (square - (y - 1)) * r); /* what 1 + square has lost */
+    vec share = choose(far, one, square * r), turned = choose(far, r, w * r);
     return (losses){half * log + s.constant, (2 * half * root) * turned * s.factor, 0.5f - half * share};
 }
 
 /* The mean as it counts is m = e^b; where t = 0 the terms with ln t are those of t = 1, and not used. */
 INLINE losses poisson(vec x, vec t) {
     vec slope, b = vec_bounded(x, DN_LOG_RATE_PLAIN, DN_LOG_RATE_START, DN_LOG_RATE_BASE, &slope);
-    vec base = select(t > 0, t, splat(1)), u = minus_log(b, base), e, less = expm1_less(u, &e);
+    vec base = choose(t > 0, t, splat(1)), u = minus_log(b, base), e, less = expm1_less(u, &e);
     vec rest = 0.5f * vec_log(base) + ((float)DN_HALF_LOG_2PI + log_gamma_rest(1 / base));
-    return (losses){select(t > 0, t * less + rest, e), select(t > 0, t * (less + u), e) * slope, (vec){0}};
+    return (losses){choose(t > 0, t * less + rest, e), choose(t > 0, t * (less + u), e) * slope, (vec){0}};
 }
 
 /* With the shares of t and r in r + t, s + p = 1, half the deviance is (r + t) (ln(1 + s expm1(u)) - s u), and the same
@@ -94,21 +94,21 @@ INLINE losses negative_binomial(scale_vecs scale, vec x, vec t, const int with_s
     const vec r = scale.factor, one = splat(1), zero = {0};
     const ivec some = t > 0;
     vec slope, b = vec_bounded(x, DN_LOG_RATE_PLAIN, DN_LOG_RATE_START, DN_LOG_RATE_BASE, &slope);
-    vec base = select(some, t, one), all = r + t, w = 1 / all, s = t * w, p = r * w;
+    vec base = choose(some, t, one), all = r + t, w = 1 / all, s = t * w, p = r * w;
     ivec turn = s > 0.5f;
     vec u = minus_log(b, base), e, less;
-    u = select(turn, -u, u), less = expm1_less(u, &e);
-    vec inverse = 1 / e, m = base * select(turn, inverse, e), by_r = m / r, minus_one = less + u;
-    vec d = select(some, t * select(turn, -minus_one * inverse, minus_one), m); /* m - t */
-    vec share = select(turn, p, s), y = select(some, share * minus_one, by_r);
-    vec log = log1p_with(y, 1 + y, select(some, share * less, y), select(some, -share * u, zero));
+    u = choose(turn, -u, u), less = expm1_less(u, &e);
+    vec inverse = 1 / e, m = base * choose(turn, inverse, e), by_r = m / r, minus_one = less + u;
+    vec d = choose(some, t * choose(turn, -minus_one * inverse, minus_one), m); /* m - t */
+    vec share = choose(turn, p, s), y = choose(some, share * minus_one, by_r);
+    vec log = log1p_with(y, 1 + y, choose(some, share * less, y), choose(some, -share * u, zero));
     vec rests = scale.constant + log_gamma_rest(1 / base) - log_gamma_rest(w);
-    losses l = {select(some, all * log + (0.5f * (vec_log(base) - vec_log(p)) + rests), r * log),
+    losses l = {choose(some, all * log + (0.5f * (vec_log(base) - vec_log(p)) + rests), r * log),
                 d / (1 + by_r) * slope, zero};
     if (!with_spread) return l;
     vec v = d * w, z = (r + m) * w;
     l.spread = r * log1p_with(v, z, v * v / z, -v / z);
-    l.spread += select(some, p * digamma_rest(w) - scale.digamma - 0.5f * s, zero);
+    l.spread += choose(some, p * digamma_rest(w) - scale.digamma - 0.5f * s, zero);
     return l;
 }
 
@@ -120,7 +120,7 @@ INLINE losses value_losses(const dn_loss kind, const dn_likelihood_terms *of, sc
     switch (kind) {
     case DN_LOSS_GAUSSIAN: l = (losses){0.5f * z * z + s.constant, z * s.factor, 0.5f - 0.5f * z * z}; break;
     case DN_LOSS_LAPLACE: {
-        vec sign = select(z > 0, one, zero) - select(z < 0, one, zero);
+        vec sign = choose(z > 0, one, zero) - choose(z < 0, one, zero);
         l = (losses){vec_abs(z) + s.constant, sign * s.factor, 0.5f - 0.5f * vec_abs(z)};
         break;
     }
@@ -129,11 +129,11 @@ INLINE losses value_losses(const dn_loss kind, const dn_likelihood_terms *of, sc
     case DN_LOSS_NEGATIVE_BINOMIAL: l = negative_binomial(s, x, t, with_spread); break;
     default: {
         vec e = vec_exp(-vec_abs(x));
-        l = (losses){select(x > 0, x, zero) - x * t + vec_log1p(e), select(x < 0, e, one) / (e + 1) - t, zero};
+        l = (losses){choose(x > 0, x, zero) - x * t + vec_log1p(e), choose(x < 0, e, one) / (e + 1) - t, zero};
     }
     }
     ivec known = t == t;
-    return (losses){select(known, l.error, zero), select(known, l.gradient, zero), select(known, l.spread, zero)};
+    return (losses){choose(known, l.error, zero), choose(known, l.gradient, zero), choose(known, l.spread, zero)};
 }
 
 INLINE vec scale_vec(const dn_values *of, int which, size_t i, size_t left) {
@@ -228,11 +228,11 @@ static double loss(const dn_likelihood *of, size_t n, const float *x, const floa
 
 /* Also for r < 1: by Gamma(r + 1) = r Gamma(r). */
 INLINE scale_vecs dispersion(vec b) {
-    vec r = vec_exp(b), one = splat(1), w = 1 / select(r < 1, r + 1, r);
-    vec up = vec_log1p(select(r < 1, r, one)) - b; /* ln(1 + 1 / r) */
+    vec r = vec_exp(b), one = splat(1), w = 1 / choose(r < 1, r + 1, r);
+    vec up = vec_log1p(choose(r < 1, r, one)) - b; /* ln(1 + 1 / r) */
     vec rest = log_gamma_rest(w), digamma = r * w * digamma_rest(w);
-    rest = select(r < 1, rest + (r + 0.5f) * up - 1, rest);
-    digamma = select(r < 1, digamma - r * up + 0.5f + 0.5f * r * w, digamma);
+    rest = choose(r < 1, rest + (r + 0.5f) * up - 1, rest);
+    digamma = choose(r < 1, digamma - r * up + 0.5f + 0.5f * r * w, digamma);
     return (scale_vecs){r, (float)DN_HALF_LOG_2PI + rest, digamma};
 }
 
@@ -304,7 +304,7 @@ INLINE void exponentials(size_t n, const float *x, float *largest, double *sum, 
     dvec s = {{0}, {0}};
     EACH_VECTOR(i, n, left) {
         vec v = load_or(x + i, left, -__builtin_inff());
-        most = select(v > most, v, most);
+        most = choose(v > most, v, most);
     }
     *largest = most[0];
     for (int i = 1; i < VL; i++) *largest = most[i] > *largest ? most[i] : *largest;
@@ -324,7 +324,7 @@ static double one_hot(size_t n, float weight, const float *x, const float *truth
     float log_sum = (float)log(sum);
     EACH_VECTOR(i, n, left) {
         vec t = load_n(truth + i, left), less = load_n(x + i, left) - largest;
-        add(&shares, widen(t)), add(&losses, widen(select(t == 0, (vec){0}, t * (log_sum - less))));
+        add(&shares, widen(t)), add(&losses, widen(choose(t == 0, (vec){0}, t * (log_sum - less))));
     }
     double share = lanes(&shares);
     int missing = share != share;
@@ -376,23 +376,24 @@ INLINE vec few_losses(size_t groups, size_t n, size_t step, vec weight, const fl
                       const float *codes, float *gradient) {
     vec v[MORE], t[MORE], e[MORE], zero = {0}, one = splat(1), most, sum = zero, share = zero, loss = zero;
     vec code = codes ? load_n(codes, groups) : zero, none = zero;
+    v[0] = zero; /* n is at least 1 */
     turned(groups, n, x, step, v);
     most = v[0];
-    for (size_t i = 1; i < n; i++) most = select(v[i] > most, v[i], most);
+    for (size_t i = 1; i < n; i++) most = choose(v[i] > most, v[i], most);
     if (!codes) turned(groups, n, truth, n, t);
     for (size_t i = 0; i < n; i++) {
         v[i] -= most, e[i] = vec_exp(v[i]), sum += e[i];
-        if (codes) t[i] = select(code == (float)i, one, zero);
+        if (codes) t[i] = choose(code == (float)i, one, zero);
         share += t[i];
     }
     vec log_sum = vec_log(sum);
-    for (size_t i = 0; i < n; i++) loss += select(t[i] == 0, zero, t[i] * (log_sum - v[i]));
-    if (codes) none = select(share == 0, splat(__builtin_nanf("")), zero), share = select(code == code, one, code);
+    for (size_t i = 0; i < n; i++) loss += choose(t[i] == 0, zero, t[i] * (log_sum - v[i]));
+    if (codes) none = choose(share == 0, splat(__builtin_nanf("")), zero), share = choose(code == code, one, code);
     ivec known = share == share;
     vec factor = weight * share / sum;
-    for (size_t i = 0; gradient && i < n; i++) v[i] = select(known, factor * e[i] - weight * t[i] + none, zero);
+    for (size_t i = 0; gradient && i < n; i++) v[i] = choose(known, factor * e[i] - weight * t[i] + none, zero);
     if (gradient) turned_back(groups, n, v, gradient, step);
-    return select(known, loss + none, zero);
+    return choose(known, loss + none, zero);
 }
 
 static double few(size_t groups, size_t n, float weight, const float *x, const float *truth, const float *codes,

@@ -9,12 +9,12 @@
 
 typedef uint32_t uvec __attribute__((vector_size(VL * 4)));
 
-INLINE vec select(ivec mask, vec yes, vec no) { return (vec)((mask & (ivec)yes) | (~mask & (ivec)no)); }
+INLINE vec choose(ivec mask, vec yes, vec no) { return (vec)((mask & (ivec)yes) | (~mask & (ivec)no)); }
 INLINE vec vec_abs(vec x) { return (vec)((ivec)x & 0x7fffffff); }
 INLINE vec with_sign(vec size, vec sign) { return (vec)(((ivec)size & 0x7fffffff) | ((ivec)sign & INT32_MIN)); }
 /* NaN stays NaN: comparisons with it are false */
-INLINE vec at_most(vec x, float limit) { return select(x > limit, splat(limit), x); }
-INLINE vec at_least(vec x, float limit) { return select(x < limit, splat(limit), x); }
+INLINE vec at_most(vec x, float limit) { return choose(x > limit, splat(limit), x); }
+INLINE vec at_least(vec x, float limit) { return choose(x < limit, splat(limit), x); }
 
 /* sqrt: lane by lane in the source, one instruction when compiled */
 INLINE vec vec_sqrt(vec x) {
@@ -25,8 +25,8 @@ INLINE vec vec_sqrt(vec x) {
 #define ROUNDER 12582912.0f /* 3 2^22: adding it leaves an integer in the low bits */
 
 INLINE vec vec_floor(vec x) {
-    vec near = (x + ROUNDER) - ROUNDER, down = near - select(near > x, splat(1), (vec){0});
-    return select(vec_abs(x) < 4194304.0f, down, select(vec_abs(x) < 8388608.0f, down, x));
+    vec near = (x + ROUNDER) - ROUNDER, down = near - choose(near > x, splat(1), (vec){0});
+    return choose(vec_abs(x) < 4194304.0f, down, choose(vec_abs(x) < 8388608.0f, down, x));
 }
 
 /* x = n ln 2 + r, |r| <= ln(2)/2; |x| < 2^20 */
@@ -66,7 +66,7 @@ INLINE vec vec_expm1(vec x) {
     ivec n;
     vec p = exp_parts(at_least(at_most(x, 89), -30), &n), half = power_of_two(n - 1);
     vec result = (half * p + (half - 0.5f)) * 2;
-    return select(n == 0, select(x == 0, x, p), result); /* -0 stays -0 */
+    return choose(n == 0, choose(x == 0, x, p), result); /* -0 stays -0 */
 }
 
 /* (log(1 + f) - f + f^2/2) / f^3 */
@@ -85,7 +85,7 @@ INLINE vec log_poly(vec f) {
 /* log of m 2^e, with sqrt(1/2) <= m < sqrt(2): f - f^2/2 + f^3 q(f) + e ln 2, f = m - 1 */
 INLINE vec vec_log(vec x) {
     ivec tiny = x < 1.17549435e-38f;
-    vec scaled = select(tiny, x * 8388608.0f, x);
+    vec scaled = choose(tiny, x * 8388608.0f, x);
     uvec bits = (uvec)scaled; /* unsigned: negative lanes, whose results are discarded, would overflow */
     ivec e = (ivec)(bits - 0x3f3504f3) >> 23; /* 0x3f3504f3: sqrt(1/2) */
     vec f = (vec)(bits - ((uvec)e << 23)) - 1;
@@ -94,18 +94,18 @@ INLINE vec vec_log(vec x) {
     vec square = f * f, y = f * square * q - power * 2.12194440e-4f - 0.5f * square;
     y = (y + f) + power * 0.693359375f;
     vec endless = splat(__builtin_inff());
-    y = select(x == endless, endless, y);
-    y = select(x == 0, -endless, y);
+    y = choose(x == endless, endless, y);
+    y = choose(x == 0, -endless, y);
     ivec none = ~(x >= 0); /* negative or NaN */
-    return select(none, splat(__builtin_nanf("")), y);
+    return choose(none, splat(__builtin_nanf("")), y);
 }
 
 /* A log-variance as it counts, and the slope of the bound; see latent.h. */
 INLINE vec vec_bounded(vec x, float plain, float start, float base, vec *slope) {
     const vec size = vec_abs(x), beyond = size - start;
     const ivec large = size > plain;
-    *slope = select(large, 0.5f / beyond, splat(1));
-    return select(large, with_sign(base + 0.5f * vec_log(beyond), x), x);
+    *slope = choose(large, 0.5f / beyond, splat(1));
+    return choose(large, with_sign(base + 0.5f * vec_log(beyond), x), x);
 }
 INLINE vec log_variance(vec x, vec *slope) {
     return vec_bounded(x, DN_LOG_VARIANCE_PLAIN, DN_LOG_VARIANCE_START, DN_LOG_VARIANCE_BASE, slope);
@@ -123,13 +123,13 @@ INLINE vec vec_log1p(vec y) {
 
 INLINE vec vec_logistic(vec x) {
     vec e = vec_exp(-vec_abs(x));
-    return select(x < 0, e, splat(1)) / (e + 1);
+    return choose(x < 0, e, splat(1)) / (e + 1);
 }
 
 /* expm1(2 |x|) / (expm1(2 |x|) + 2) */
 INLINE vec vec_tanh(vec x) {
     vec t = vec_expm1(2 * at_most(vec_abs(x), 10));
-    return select(vec_abs(x) < 1e-4f, x, with_sign(t / (t + 2), x)); /* denormals too: x - x^3/3 rounds to x */
+    return choose(vec_abs(x) < 1e-4f, x, with_sign(t / (t + 2), x)); /* denormals too: x - x^3/3 rounds to x */
 }
 
 /* cos and sin of 2 pi u, 0 <= u < 1: the nearest quarter turn, and the remainder f <= 1/2 of one */
@@ -146,7 +146,7 @@ INLINE void vec_turn(vec u, vec *cosine, vec *sine) {
     c = c * z - 1.2337005138397217f;
     c = c * z + 1;
     ivec quarter = (ivec)shifted, odd = -(quarter & 1);
-    vec a = select(odd, s, c), b = select(odd, c, s);
+    vec a = choose(odd, s, c), b = choose(odd, c, s);
     *cosine = (vec)((ivec)a ^ (((quarter + 1) & 2) << 30));
     *sine = (vec)((ivec)b ^ ((quarter & 2) << 30));
 }

@@ -21,6 +21,9 @@
 #else
 #define VL 4
 #endif
+#if VL == 16
+#include <immintrin.h> /* loads and stores of some of the lanes */
+#endif
 typedef float vec __attribute__((vector_size(VL * 4)));
 typedef float vec_u __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 typedef int32_t ivec __attribute__((vector_size(VL * 4)));
@@ -45,6 +48,28 @@ typedef int32_t ivec __attribute__((vector_size(VL * 4)));
 INLINE vec load(const float *p) { return *(const vec_u *)p; }
 INLINE void store(float *p, vec v) { *(vec_u *)p = v; }
 INLINE vec splat(float x) { return x - (vec){0}; }
+
+/* The first n <= VL values, followed by zeros. */
+INLINE vec load_n(const float *p, size_t n) {
+    if (n >= VL) return load(p);
+#if VL == 16
+    return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#else
+    vec v = {0};
+    memcpy(&v, p, n * sizeof *p);
+    return v;
+#endif
+}
+INLINE void store_n(float *p, vec v, size_t n) {
+    if (n >= VL)
+        store(p, v);
+    else
+#if VL == 16
+        _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#else
+        memcpy(p, &v, n * sizeof *p);
+#endif
+}
 
 /* Lanes 0 .. VL - 1 of a shuffle: f(lane, d) for each of them. */
 #define LANES4(f, d, e) f(e, d), f(e + 1, d), f(e + 2, d), f(e + 3, d)

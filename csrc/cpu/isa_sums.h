@@ -31,18 +31,5 @@ INLINE double lanes(const dvec *x) {
     return s;
 }
 
-/* The first n <= VL values, followed by zeros. */
-INLINE vec load_n(const float *p, size_t n) {
-    vec v = {0};
-    if (n >= VL) return load(p);
-    memcpy(&v, p, n * sizeof *p);
-    return v;
-}
-INLINE void store_n(float *p, vec v, size_t n) {
-    if (n >= VL)
-        store(p, v);
-    else
-        memcpy(p, &v, n * sizeof *p);
-}
 #define EACH_VECTOR(i, n, left) for (size_t i = 0, left = (n); i < (n); i += VL, left -= VL)
 #endif

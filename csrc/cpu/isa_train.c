@@ -37,20 +37,20 @@ static weights weights_of(const dn_dense_pass *p, const dn_update *u) {
 /* The rule, of which the compiler makes a loop each; as it is: without scale, l2 and keep. */
 enum { SGD, ADAM, ADAM_AS_IS };
 
-/* The vector of weights at `at`, with its gradient; the formulas of isa_kernels.c. */
-INLINE void update_vector(const weights *of, const int rule, size_t at, vec g) {
-    vec w = load(of->w + at), m = load(of->m + at), d = rule == ADAM_AS_IS ? g : of->l2 * w + g * of->scale;
+/* The vector of n weights at `at`, with its gradient; the formulas of isa_kernels.c. */
+INLINE void update_vector(const weights *of, const int rule, size_t at, size_t n, vec g) {
+    vec w = load_n(of->w + at, n), m = load_n(of->m + at, n), d = rule == ADAM_AS_IS ? g : of->l2 * w + g * of->scale;
     if (rule != SGD) {
-        vec v = load(of->v + at);
+        vec v = load_n(of->v + at, n);
         m = of->b1 * m + (1 - of->b1) * d;
         v = of->b2 * v + (1 - of->b2) * d * d;
-        store(of->v + at, v);
+        store_n(of->v + at, v, n);
         w = (rule == ADAM_AS_IS ? w : of->keep * w) - of->rate * m / (vec_sqrt(v * of->inverse2) + of->eps);
     } else {
         m = of->momentum * m + d;
         w -= of->rate * m;
     }
-    store(of->m + at, m), store(of->w + at, w);
+    store_n(of->m + at, m, n), store_n(of->w + at, w, n);
 }
 
 INLINE void fetch_vector(const weights *of, const int rule, size_t at) {
@@ -58,11 +58,11 @@ INLINE void fetch_vector(const weights *of, const int rule, size_t at) {
     if (rule != SGD) __builtin_prefetch(of->v + at);
 }
 
-/* The products of one row */
-INLINE void add_row(const int cols, const float *x, const float *dy, vec g[TILE]) {
+/* The products of one row; the last vector has n inputs. */
+INLINE void add_row(const int cols, size_t n, const float *x, const float *dy, vec g[TILE]) {
     vec xs[COLS];
     UNROLL for (int j = 0; j < cols; j++) {
-        xs[j] = load(x + j * VL);
+        xs[j] = load_n(x + j * VL, j + 1 < cols ? VL : n);
         IN_REGISTER(xs[j]);
     }
     UNROLL for (int i = 0; i < ROWS; i++) {
@@ -71,13 +71,13 @@ INLINE void add_row(const int cols, const float *x, const float *dy, vec g[TILE]
     }
 }
 
-/* Tiles down a strip of `cols` vectors from input k on. */
-INLINE void strip(const dn_dense_pass *p, const weights *weights_, const int rule, const int cols, int from, int to,
-                  int k) {
+/* Tiles down a strip of `cols` vectors from input k on; the last vector has `last` inputs. */
+INLINE void strip(const dn_dense_pass *p, const weights *weights_, const int rule, const int cols, size_t last,
+                  int from, int to, int k) {
     const weights of = *weights_;
     const size_t inputs = (size_t)p->shape.inputs, outputs = (size_t)p->shape.outputs;
     const int rows = p->shape.rows, n = ROWS * cols, pace = rows > n ? rows / n : 1;
-    vec before[TILE];
+    vec before[TILE] = {{0}};
     size_t at = (size_t)from * inputs + (size_t)k;
     for (int o = from; o < to; o += ROWS, at += ROWS * inputs) {
         const float *x = p->x + k, *dy = p->dy + o;
@@ -89,26 +89,29 @@ INLINE void strip(const dn_dense_pass *p, const weights *weights_, const int rul
         for (int i = 0; i < ROWS; i++, line += inputs)
             for (int j = 0; j < cols; j++, next++) {
                 size_t place = line + (size_t)(j * VL);
-                if (o > from) update_vector(&of, rule, place - ROWS * inputs, *next);
+                if (o > from) update_vector(&of, rule, place - ROWS * inputs, j + 1 < cols ? VL : last, *next);
                 fetch_vector(&of, rule, place + ROWS * inputs);
                 for (int some = least(pace, left); some > 0; some--, left--, x += inputs, dy += outputs)
-                    add_row(cols, x, dy, g);
+                    add_row(cols, last, x, dy, g);
             }
-        for (; left > 0; left--, x += inputs, dy += outputs) add_row(cols, x, dy, g);
+        for (; left > 0; left--, x += inputs, dy += outputs) add_row(cols, last, x, dy, g);
         UNROLL for (int i = 0; i < n; i++) before[i] = g[i];
     }
     at -= ROWS * inputs;
     for (int i = 0; i < n; i++)
-        update_vector(&of, rule, at + (size_t)(i / cols) * inputs + (size_t)(i % cols * VL), before[i]);
+        update_vector(&of, rule, at + (size_t)(i / cols) * inputs + (size_t)(i % cols * VL), (i + 1) % cols ? VL : last,
+                      before[i]);
 }
 
-#define STRIP(rule, cols)                                                                                            \
-    static __attribute__((noinline)) void strip_##rule##_##cols(const dn_dense_pass *p, const weights *of, int from, \
-                                                                int to, int k) {                                     \
-        strip(p, of, rule, cols, from, to, k);                                                                       \
+/* strip_..._0 is one vector of `last` inputs, the others have whole vectors. */
+#define STRIP(rule, cols)                                                                                  \
+    static __attribute__((noinline)) void strip_##rule##_##cols(const dn_dense_pass *p, const weights *of, \
+                                                                size_t last, int from, int to, int k) {    \
+        strip(p, of, rule, cols ? cols : 1, cols ? VL : last, from, to, k);                                \
     }
 #define STRIPS(cols) STRIP(SGD, cols) STRIP(ADAM, cols) STRIP(ADAM_AS_IS, cols)
 #define ENTRIES(cols) {strip_SGD_##cols, strip_ADAM_##cols, strip_ADAM_AS_IS_##cols}
+STRIPS(0)
 STRIPS(1)
 STRIPS(2)
 #if VL == 16
@@ -116,18 +119,18 @@ STRIPS(3)
 #endif
 
 static void train(const dn_dense_pass *p, const dn_update *u, int from, int to, int left, int right) {
-    static void (*const strips[COLS][3])(const dn_dense_pass *, const weights *, int, int, int) = {ENTRIES(1),
-                                                                                                   ENTRIES(2),
+    static void (*const strips[COLS + 1][3])(const dn_dense_pass *, const weights *, size_t, int, int,
+                                             int) = {ENTRIES(0), ENTRIES(1), ENTRIES(2),
 #if VL == 16
-                                                                                                   ENTRIES(3)
+                                                     ENTRIES(3)
 #endif
     };
     const weights of = weights_of(p, u);
     int rule = !u->adam ? SGD : u->scale == 1 && u->l2 == 0 && u->keep == 1 ? ADAM_AS_IS : ADAM;
-    for (int cols; left < right && from < to; left += cols * VL) {
+    for (int cols; left < right && from < to; left += cols ? cols * VL : VL) {
         cols = least((right - left) / VL, COLS);
-        strips[cols - 1][rule](p, &of, from, to, left);
+        strips[cols][rule](p, &of, (size_t)(right - left), from, to, left);
     }
 }
 
-const dn_train_kernel CAT(dn_train_kernel, DN_ISA) = {train, ROWS, VL};
+const dn_train_kernel CAT(dn_train_kernel, DN_ISA) = {train, ROWS, VL == 16 ? 1 : VL};

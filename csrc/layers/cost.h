@@ -48,6 +48,7 @@ typedef struct dn_cost {
     float *row_loss;      /* (batch): when backward computes the gradient again */
     dn_tensor *spread;    /* NULL: fixed, or in the input */
     int active;
+    int by_row; /* the output is the losses of the rows, dx the gradient without their weights */
 } dn_cost;
 
 /* The words of type=, in the order of the keys' table. */
@@ -58,6 +59,8 @@ static inline const dn_cost_part *dn_cost_part_at(const dn_cost *cost, int index
 }
 /* Is it one of the likelihoods with heads? NULL: no layer. */
 int dn_cost_is_head(const dn_layer *layer);
+/* To dx what this gradient (rows, inputs) contributes, times `scale`; NULL: nothing. */
+void dn_cost_pass_down(const dn_layer *layer, const dn_run *run, const float *gradient, double scale);
 /* For a loss that takes any numbers: warns when the activation before it is bounded. */
 void dn_cost_want_unbounded(dn_layer *layer, dn_section *section, const char *takes);
 

@@ -176,17 +176,31 @@ static dn_status cost_forward(dn_layer *l, const dn_run *run) {
     return DN_OK;
 }
 
+void dn_cost_pass_down(const dn_layer *l, const dn_run *run, const float *gradient, double scale) {
+    size_t n = (size_t)run->rows * (size_t)l->inputs;
+    if (!l->dx) return;
+    if (!gradient && l->sets_dx) run->ops->fill(run->pool, n, 0, l->dx);
+    if (!gradient) return;
+    if (!l->sets_dx || dn_layer_at(l, l->index + 1)) {
+        run->ops->axpy(run->pool, n, (float)scale, gradient, l->dx);
+        return;
+    }
+    run->ops->copy(run->pool, n, gradient, l->dx);
+    if (scale != 1) run->ops->scale(run->pool, n, (float)scale, l->dx);
+}
+
 static dn_status cost_backward(dn_layer *l, const dn_run *run) {
     dn_cost *st = l->state;
     size_t n = (size_t)run->rows * l->inputs;
     if (dn_cost_is_head(l)) return dn_likelihood_backward(l, run);
+    if (!st->active || dn_layer_at(l, l->index + 1)) dn_cost_pass_down(l, run, NULL, 0);
     if (!st->active) return DN_OK;
     if (run->row_weights)
         run->ops->scale_rows(run->pool, (size_t)run->rows, (size_t)l->inputs, run->row_weights, st->gradient);
     if (l->dx && dn_layer_at(l, l->index + 1))
         run->ops->mul_add(run->pool, n, (float)(1 / st->s), l->delta, st->gradient, l->dx);
     run->ops->copy(run->pool, n, st->gradient, l->delta); /* Darknet keeps the unscaled delta here */
-    if (l->dx) run->ops->axpy(run->pool, n, (float)st->scale, st->gradient, l->dx);
+    dn_cost_pass_down(l, run, st->gradient, st->scale);
     return DN_OK;
 }
 
@@ -204,6 +218,10 @@ static int cost_as_fused_loss(const dn_layer *l, const dn_run *run, dn_fused_los
 }
 
 static void cost_rows(const dn_layer *l, const dn_run *run, float *loss) {
+    if (((const dn_cost *)l->state)->by_row) {
+        run->ops->copy(run->pool, (size_t)run->rows, l->output, loss);
+        return;
+    }
     run->ops->row_sums(run->pool, (size_t)run->rows, (size_t)l->outputs, l->output, loss);
 }
 
@@ -283,6 +301,8 @@ const dn_layer_type dn_cost_layer = {
     .constants = cost_constants,
     .forward = cost_forward,
     .backward = cost_backward,
+    .can_set_dx = 1,
+    .sets_delta = 1,
     .as_fused_loss = cost_as_fused_loss,
     .destroy = cost_destroy,
     .term = &cost_term,

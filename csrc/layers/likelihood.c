@@ -94,11 +94,25 @@ static void head_compute(const dn_layer *l, const dn_run *run, const float *row_
     }
 }
 
+/* In a training step with draws, whose weights follow from the losses of the rows, values have no losses of their own,
+ * and the gradient goes where it is read, in one pass. */
+static int likelihood_by_row(const dn_layer *l, const dn_run *run) {
+    const dn_cost *st = l->state;
+    return run->losses_only && run->draws && st->elementwise && st->scale == 1 && l->sets_dx && l->dx;
+}
+
 dn_status dn_likelihood_forward(dn_layer *l, const dn_run *run) {
     dn_cost *st = l->state;
     st->active = run->truth != NULL;
     if (!st->active) return DN_OK;
     const float *x = dn_layer_x(l, run);
+    st->by_row = likelihood_by_row(l, run);
+    if (st->by_row) {
+        dn_head head = head_for(l, &st->own, (size_t)run->rows);
+        run->ops->fill(run->pool, head.rows, 0, l->output);
+        run->ops->likelihood(run->pool, &head, x, run->truth, NULL, NULL, l->output, l->dx, NULL);
+        return DN_OK;
+    }
     if (st->elementwise) {
         run->ops->loss(run->pool, &st->own.head.likelihood, (size_t)run->rows * (size_t)l->inputs, x, run->truth,
                        dn_layer_y(l, run), st->gradient, dn_layer_sum(l, run));
@@ -117,12 +131,19 @@ dn_status dn_likelihood_forward(dn_layer *l, const dn_run *run) {
 dn_status dn_likelihood_backward(dn_layer *l, const dn_run *run) {
     dn_cost *st = l->state;
     size_t n = (size_t)run->rows * (size_t)l->inputs;
-    if (!st->active) return DN_OK;
+    if (!st->active) {
+        if (!l->shared) dn_cost_pass_down(l, run, NULL, 0);
+        return DN_OK;
+    }
+    if (st->by_row) {
+        run->ops->scale_rows(run->pool, (size_t)run->rows, (size_t)l->inputs, run->row_weights, l->dx);
+        return DN_OK;
+    }
     if (st->elementwise) {
         if (run->row_weights)
             run->ops->scale_rows(run->pool, (size_t)run->rows, (size_t)l->inputs, run->row_weights, st->gradient);
         run->ops->copy(run->pool, n, st->gradient, l->delta);
-        if (l->dx) run->ops->axpy(run->pool, n, (float)st->scale, st->gradient, l->dx);
+        dn_cost_pass_down(l, run, st->gradient, st->scale);
         return DN_OK;
     }
     if (run->row_weights) {
@@ -131,7 +152,7 @@ dn_status dn_likelihood_backward(dn_layer *l, const dn_run *run) {
         head_compute(l, run, st->row_weight, st->row_loss);
     }
     if (st->d_spread) run->ops->axpy(run->pool, st->spread->count, 1, st->d_spread, st->spread->grad);
-    if (!l->shared && l->dx) run->ops->axpy(run->pool, n, 1, st->gradient, l->dx);
+    if (!l->shared) dn_cost_pass_down(l, run, st->gradient, 1);
     return DN_OK;
 }
 

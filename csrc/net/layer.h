@@ -178,6 +178,7 @@ typedef struct dn_layer_type {
     /* Backward can overwrite dx: it does when layer->sets_dx, which the network sets if this layer alone contributes to
      * that gradient; otherwise it adds, as other types do. */
     int can_set_dx;
+    int sets_delta; /* as the last layer, backward sets its own delta */
     /* Backward and update in one, without writing gradients of parameters, for layers with `can_train`. With a loss
      * after the layer (else NULL) it includes the forward pass and the loss. */
     dn_status (*train)(dn_layer *layer, const dn_run *run, const dn_fused_loss *loss);
@@ -243,6 +244,7 @@ struct dn_run {
     int batch, rows; /* planned; in this pass */
     int time_steps;
     int training;
+    int losses_only; /* a training step: of costs their losses and gradients are wanted, not their outputs */
     int draws; /* row r is draw r % draws of row r / draws; z is drawn then, also outside training. 0: no such pass */
     int same_draws;           /* 1: the draws of a row are those of every row, outside training */
     const float *row_weights; /* in backward, (rows): factors of the gradients of terms; NULL: 1 */

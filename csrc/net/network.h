@@ -213,6 +213,7 @@ const dn_links *dn_links_of_step(const dn_plan *plan, int update);
 /* Rows on their way forward. All pointers are to the backend's memory. */
 typedef struct dn_pass {
     int first, last, training; /* layers first to last */
+    int losses_only;           /* see dn_run */
     int draws; /* of every row, at most plan->draws; `first` may be the sampling layer then, whose rows stay. 0: a pass
                 * as usual */
     dn_rows rows; /* x NULL when `first` is not 0: the layer before it has its output already; truth NULL: no losses */

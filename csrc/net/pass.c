@@ -10,7 +10,7 @@ static dn_status plan_begin(dn_plan *p, const dn_pass *pass) {
     int rows = (int)pass->rows.n;
     DN_CHECK(!p->net->recurrent || rows % run->time_steps == 0, DN_E_USAGE,
              "%d rows are not whole sequences of time_steps=%d", rows, run->time_steps);
-    run->rows = rows, run->training = pass->training, run->last = pass->last;
+    run->rows = rows, run->training = pass->training, run->losses_only = pass->losses_only, run->last = pass->last;
     run->x = pass->rows.x, run->truth = pass->rows.truth, run->y = pass->y;
     run->given = pass->first ? pass->rows.condition : pass->rows.x;
     if (!run->training) dn_plan_set_weights(p, 0);
@@ -209,7 +209,8 @@ dn_status dn_net_backward(dn_net *net) { DN_EXCLUSIVE(net, net_backward(net)); }
 dn_status dn_net_train_rows(dn_net *net, const dn_rows *rows, int update) {
     dn_plan *p = net->plan;
     const dn_links *links = dn_links_of_step(p, update);
-    DN_TRY(plan_begin(p, &(dn_pass){.last = net->n_layers - 1, .training = 1, .draws = p->draws, .rows = *rows}));
+    dn_pass pass = {.last = net->n_layers - 1, .training = 1, .losses_only = 1, .draws = p->draws, .rows = *rows};
+    DN_TRY(plan_begin(p, &pass));
     dn_status status = DN_OK;
     for (int i = 0; i < links->n_links && status == DN_OK; i++)
         if (!links->link[i].with_loss) status = plan_layer_forward(p, links->link[i].layer);

@@ -53,6 +53,11 @@ static dn_status plan_layer(dn_plan *p, int i) {
 
 /* ---- memory ---- */
 
+/* Is this layer's delta set by one layer? Otherwise it is cleared before backward, and layers add to it. */
+static int plan_sets_delta(const dn_plan *p, int i) {
+    return i + 1 < p->n_layers ? p->layers[i + 1].sets_dx : p->layers[i].type->sets_delta;
+}
+
 static dn_status plan_count(dn_plan *p) {
     size_t batch = (size_t)p->run.batch;
     DN_TRY(plan_add(&p->n_activations, batch, (size_t)p->net->inputs));
@@ -63,12 +68,12 @@ static dn_status plan_count(dn_plan *p) {
         const dn_layer *l = &p->layers[i];
         DN_TRY(plan_add(&p->n_activations, plan_rows(p, i), (size_t)l->outputs));
         DN_TRY(plan_add(&p->n_deltas, plan_rows(p, i), (size_t)l->outputs));
-        if (l->sets_dx) p->n_added_deltas -= dn_net_pad(plan_rows(p, i - 1) * p->layers[i - 1].outputs);
+        if (!plan_sets_delta(p, i)) p->n_added_deltas += dn_net_pad(plan_rows(p, i) * (size_t)l->outputs);
         for (int k = 0; k < l->n_buffers; k++)
             if (!l->buffers[k].host) DN_TRY(plan_add(&p->n_activations, l->buffers[k].count, 1));
         if (l->workspace > p->n_workspace) p->n_workspace = l->workspace;
     }
-    p->n_added_deltas += p->n_deltas;
+    p->n_added_deltas += dn_draws_deltas(p);
     return DN_OK;
 }
 
@@ -109,7 +114,7 @@ dn_status dn_plan_add_deltas(dn_plan *p) {
     float *added = p->deltas + dn_draws_deltas(p), *set = p->deltas + p->n_added_deltas;
     for (int i = 0; i < p->n_layers; i++) {
         dn_layer *l = &p->layers[i];
-        float **d = i + 1 < p->n_layers && p->layers[i + 1].sets_dx ? &set : &added;
+        float **d = plan_sets_delta(p, i) ? &set : &added;
         l->delta = *d, *d += dn_net_pad(plan_rows(p, i) * l->outputs);
         int source = dn_layer_source(l), none = source < 0 || (source == 0 && p->net->columns);
         l->dx = none ? NULL : p->layers[source].delta; /* codes have no gradient */

@@ -227,11 +227,13 @@ static int train_outputs(dn_pool *pool, const dn_dense_pass *p) {
     dn_pool_run(pool, chunks, train_chunk, &j);
     if (p->likelihood) *p->sum += dn_dense_parts_sum(&j.parts);
     if (!j.parts.dx) return j.owned;
-    if (p->set_dx)
-        memcpy(p->dx, j.parts.dx, size * sizeof *p->dx);
-    else
+    const float *second = j.parts.dx + dn_dense_parts_half(&j.parts) * size;
+    if (p->set_dx) {
+        dn_cpu_kernels_get()->add(size, j.parts.dx, second, p->dx);
+    } else {
         dn_cpu_kernels_get()->axpy(size, 1, j.parts.dx, p->dx);
-    dn_cpu_kernels_get()->axpy(size, 1, j.parts.dx + dn_dense_parts_half(&j.parts) * size, p->dx);
+        dn_cpu_kernels_get()->axpy(size, 1, second, p->dx);
+    }
     return 1;
 }
 

@@ -29,6 +29,7 @@ typedef struct dn_cpu_kernels {
     const char *name;
     void (*scale)(size_t n, float a, float *x);                                   /* x *= a */
     void (*axpy)(size_t n, float a, const float *x, float *y);                    /* y += a x */
+    void (*add)(size_t n, const float *x, const float *y, float *z);              /* z = x + y */
     void (*mul_add)(size_t n, float a, const float *x, const float *y, float *z); /* z += a x y */
     void (*shift)(size_t n, float a, float *x);                                   /* x += a */
     void (*approach)(size_t n, float a, const float *x, float *y);                /* y += a (x - y) */

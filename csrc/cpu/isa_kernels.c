@@ -13,6 +13,9 @@ static void scale(size_t n, float a, float *x) {
 static void axpy(size_t n, float a, const float *restrict x, float *restrict y) {
     for (size_t i = 0; i < n; i++) y[i] += a * x[i];
 }
+static void add_up(size_t n, const float *x, const float *y, float *restrict z) {
+    for (size_t i = 0; i < n; i++) z[i] = x[i] + y[i];
+}
 static void mul_add(size_t n, float a, const float *x, const float *y, float *restrict z) {
     for (size_t i = 0; i < n; i++) z[i] += a * x[i] * y[i];
 }
@@ -405,6 +408,7 @@ const dn_cpu_kernels CAT(dn_cpu_kernels, DN_ISA) = {
     .name = STR(DN_ISA),
     .scale = scale,
     .axpy = axpy,
+    .add = add_up,
     .mul_add = mul_add,
     .shift = shift,
     .approach = approach,

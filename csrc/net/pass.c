@@ -198,7 +198,7 @@ static dn_status net_links_backward(dn_net *net, const dn_links *links) {
 }
 
 static dn_status net_backward(dn_net *net) {
-    DN_CHECK(net->plan->run.rows > 0, DN_E_USAGE, "backward without a forward");
+    DN_CHECK(net->plan->run.rows > 0 && !net->plan->run.losses_only, DN_E_USAGE, "backward without a forward");
     DN_TRY(dn_net_prepare_training(net));
     net->plan->run.x = net->plan->input; /* the rows of dn_net_forward; those of a job may be gone */
     return net_links_backward(net, &net->plan->links[DN_APART]);

@@ -132,14 +132,25 @@ static void latent_backward(const void *context, size_t from, size_t to) {
 void cpu_reparameterise_gradient(dn_pool *pool, size_t rows, size_t latent, double scale, const float *weight,
                                  const float *x, const float *eps, const float *dz, float *dx) {
     latent_job job = {.latent = latent, .w = (float)(scale * *weight), .x = x, .eps = eps, .dz = dz, .dx = dx};
-    dn_range_run(pool, rows * latent, LATENT_GRAIN, latent_backward, &job);
+    dn_range_run(pool, rows * latent, LATENT_GRAIN / 4, latent_backward, &job);
 }
 
+typedef struct gather_job {
+    size_t cols;
+    const float *data;
+    const uint32_t *order;
+    float *to;
+} gather_job;
+
+static void gather_range(const void *context, size_t from, size_t to) {
+    const gather_job *j = context;
+    for (size_t r = from; r < to; r++)
+        memcpy(j->to + r * j->cols, j->data + (size_t)j->order[r] * j->cols, j->cols * sizeof *j->to);
+}
 void cpu_gather_rows(dn_pool *pool, const dn_step *step, size_t rows, size_t cols, const float *data,
                      const uint32_t *order, float *to) {
-    (void)pool;
-    for (size_t r = 0; r < rows; r++)
-        memcpy(to + r * cols, data + (size_t)order[step->at + r] * cols, cols * sizeof *to);
+    gather_job job = {cols, data, order + step->at, to};
+    dn_range_run(pool, rows, dn_grain_of(cols), gather_range, &job); /* rows come from a far cache or from memory */
 }
 
 /* ---- random numbers ---- */
@@ -159,7 +170,7 @@ static void random_range(const void *context, size_t from, size_t to) { /* in bl
                                  j->to + from * 4);
 }
 static void random_run(dn_pool *pool, random_job job) {
-    dn_range_run(pool, (job.n + 3) / 4, LATENT_GRAIN / 4, random_range, &job);
+    dn_range_run(pool, (job.n + 3) / 4, LATENT_GRAIN / 16, random_range, &job);
 }
 void cpu_normals(dn_pool *pool, const dn_step *step, uint32_t stream, size_t n, float *eps) {
     random_run(pool, (random_job){1, step, stream, n, eps});

@@ -57,6 +57,12 @@ class Check(list[Comparison]):
     def __repr__(self) -> str:
         return self.summary
 
+    def _repr_html_(self) -> str:
+        """In notebooks: the comparisons as a table."""
+        from . import _html
+
+        return _html.checks(self)
+
     @classmethod
     def _of(cls, checks: Any) -> Check:
         lines = [checks.lines[i] for i in range(checks.n)]

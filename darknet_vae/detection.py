@@ -31,6 +31,12 @@ class Detections:
     def __len__(self) -> int:
         return len(self.scores)
 
+    def _repr_html_(self) -> str:
+        """In notebooks: a row for each object."""
+        from . import _html
+
+        return _html.detections(self)
+
     @property
     def corners(self) -> Array:
         """(n, 4): left, top, right, bottom, in pixels; they may lie outside the image."""

@@ -54,6 +54,12 @@ class _Values(dict[str, Any]):
         if name not in Evaluation.__annotations__:
             raise KeyError(name)
 
+    def _repr_html_(self) -> str:
+        """In notebooks: the numbers with their units."""
+        from . import _html
+
+        return _html.evaluation(self)
+
 
 def _defined(report: Any) -> dict[str, float | None]:
     """Values by name; None in place of NaN."""

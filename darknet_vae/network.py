@@ -135,6 +135,12 @@ class History(Mapping[str, list[float]]):
         kept = f", kept epoch {self.kept_epoch}" if self.kept_epoch != epochs else ""
         return f"<History: {epochs} epochs, {self.seconds:.3g} s{why}{kept}{'; last: ' * bool(last)}{last}>"
 
+    def _repr_html_(self) -> str:
+        """In notebooks: first, lowest and last values, and their course."""
+        from . import _html
+
+        return _html.history(self)
+
     def _of(self, *names: str) -> list[float]:
         return next((self._values[name] for name in names if name in self._values), [])
 
@@ -1431,6 +1437,12 @@ class Network:
     def __repr__(self) -> str:
         latent = f", {self.latent_size} latents" if self.latent_size else ""
         return f"<Network {self.cfg}: {len(self.layers)} layers, {self.inputs} -> {self.outputs}{latent}>"
+
+    def _repr_html_(self) -> str:
+        """In notebooks: the layer table."""
+        from . import _html
+
+        return "<p>a closed network</p>" if self._pointer is None else _html.network(self)
 
 
 def _not_finite(array: Array) -> npt.NDArray[np.bool_]:

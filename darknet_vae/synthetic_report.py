@@ -417,6 +417,12 @@ class SyntheticReport:
         }  # fmt: skip
         return found
 
+    def _repr_html_(self) -> str:
+        """In notebooks: means, closeness, columns."""
+        from . import _html
+
+        return _html.synthetic(self)
+
     def __str__(self) -> str:
         return "\n".join(
             [*self._heading(), *self._by_column(), *self._by_pair(), *self._closeness(), *self._use(), *self._said()]

@@ -692,6 +692,12 @@ class Schema:
     def __str__(self) -> str:
         return _text(lib.dn_schema_text, self._handle)
 
+    def _repr_html_(self) -> str:
+        """In notebooks: the columns as a table."""
+        from . import _html
+
+        return _html.schema(self)
+
     def __repr__(self) -> str:
         return f"<Schema of {lib.dn_schema_columns(self._handle)} columns, {lib.dn_schema_coded(self._handle)} coded>"
 

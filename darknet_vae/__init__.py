@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from .explorer import explore
     from .importing import import_weights
     from .mixture import GaussianMixture
+    from .model_report import Report, report
     from .network import History, Layer, Losses, Network, Notes, Progress, build_info, layer_types, sample_prior
     from .synthetic_report import SyntheticReport, report_synthetic
     from .tensorboard import TensorBoard
@@ -66,6 +67,7 @@ _HOMES = {
     "DarknetError": "errors", "Detections": "detection", "Evaluation": "evaluation", "TensorBoard": "tensorboard",
     "explore": "explorer",
     "Check": "checking", "Comparison": "checking",
+    "Report": "model_report", "report": "model_report",
     "SyntheticReport": "synthetic_report", "report_synthetic": "synthetic_report",
     "VAE": "estimators", "Autoencoder": "estimators", "VAEDetector": "estimators",
 }  # fmt: skip
@@ -74,9 +76,9 @@ _MODULES = ("errors", "plots", "datasets", "export", "tables")
 
 __all__ = [
     "Check", "Comparison", "DarknetError", "Detections", "Evaluation", "GaussianMixture", "History", "Layer", "Losses",
-    "Network", "Notes", "Progress", "SyntheticReport", "TensorBoard", "__version__", "build_info", "bundled", "datasets",
-    "errors", "explore", "export", "get_include", "get_library_dir", "import_weights", "layer_types", "load_csv",
-    "load_table", "one_hot", "plots", "report_synthetic", "sample_prior", "save_csv", "tables",
+    "Network", "Notes", "Progress", "Report", "SyntheticReport", "TensorBoard", "__version__", "build_info", "bundled",
+    "datasets", "errors", "explore", "export", "get_include", "get_library_dir", "import_weights", "layer_types", "load_csv",
+    "load_table", "one_hot", "plots", "report", "report_synthetic", "sample_prior", "save_csv", "tables",
 ]  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ._version import __version__
 
-VERBS = ("plot", "explore", "export", "import", "dataset", "report-synthetic")
+VERBS = ("plot", "report", "explore", "export", "import", "dataset", "report-synthetic")
 """The verbs that need Python: `name-of-verb` is the module verbs/name_of_verb.py."""
 
 
@@ -80,6 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             near = difflib.get_close_matches(name.lstrip("-"), {known.lstrip("-") for known in NAMES}, 1)
             top.error(f"unknown option '{word}'" + (f" (did you mean -{near[0]}?)" if near else ""))
     args = top.parse_args(["--help" if word == "-help" else word for word in words])
+    args.words = words
     from .errors import DarknetError
 
     try:

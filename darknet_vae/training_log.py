@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import math
 import os
@@ -88,7 +87,9 @@ def _json_lines(path: str, text: str) -> Columns:
 
 
 def _csv(path: str, text: str) -> Columns:
-    rows = [(at, row) for at, row in enumerate(csv.reader(io.StringIO(text)), 1) if row]
+    rows = [
+        (at, next(csv.reader([line]), [])) for at, line in enumerate(text.splitlines(), 1) if line.strip() and "\0" not in line
+    ]
     if not rows:
         return {}
     names = [name.strip() for name in rows[0][1]]

@@ -1,0 +1,66 @@
+"""`report`: one HTML page about a model."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Any
+
+from . import common, found, network, option, refuse_to_overwrite, shape, warnings_as_lines
+
+
+def add(verbs: Any) -> None:
+    text = "one HTML page about a model: numbers, warnings, pictures (extra: report)"
+    sub = verbs.add_parser("report", help=text, description=text)
+    sub.set_defaults(run=run)
+    common(sub, data=True, weights=True)
+    option(sub, "data", metavar="ROWS.csv", help="rows to compute numbers and pictures of")
+    option(sub, "log", metavar="F", help="what train -log F wrote, for loss curves and what went wrong")
+    option(sub, "output", "o", metavar="F.html", help="the page (default: the model's name with .html)")
+    option(sub, "k", type=int, metavar="n", help="also the log-likelihood, from n draws of z per row")
+    option(sub, "target", "targets", metavar="a,b", help="columns that were predicted, not data: names or indexes")
+    option(sub, "shape", metavar="CxHxW", help="shape of an image, if the cfg does not give it")
+    option(sub, "title", metavar="T", help="title of the page (the model's name)")
+
+
+def run(args: argparse.Namespace) -> int:
+    from .. import errors
+    from ..model_report import need_packages, report
+
+    need_packages()
+    output = args.output
+    if output is None:
+        output = os.path.splitext(os.path.basename(args.cfg))[0] + ".html"
+    refuse_to_overwrite("-output", output, args.cfg, args.weights, args.data, args.log)
+    if args.data is None and (args.label_column or args.target or args.N or args.k):
+        raise errors.UsageError("-label-column, -target, -N and -k are about rows: give -data ROWS.csv too")
+    net = network(args)
+    rows = None if args.data is None else _rows(args, net)
+    with warnings_as_lines(args):
+        made = report(
+            net, rows, log=args.log, k=args.k, seed=args.seed, shape=shape(args), title=args.title,
+            command=["darknet-vae", *args.words],
+        )  # fmt: skip
+    output = made.save(output)
+    if not args.quiet:
+        for line in made.warnings:
+            print(f"darknet-vae: {line}", file=sys.stderr)
+        print(f"saved {output}", file=sys.stderr)
+    return 0
+
+
+def _rows(args: argparse.Namespace, net: Any) -> Any:
+    from .. import errors
+    from ..reporting.rows import read_rows
+
+    path, source = found(args.data), "standard input" if args.data == "-" else os.path.basename(args.data)
+    if net.layers[0].type == "columns":
+        given = {"-scale": args.scale, "-target": args.target, "-header": args.header, "-no-header": args.no_header,
+                 "-label-column": args.label_column}  # fmt: skip
+        if wrong := [name for name, value in given.items() if value]:
+            raise errors.UsageError(f"{wrong[0]} is about rows of plain numbers; the model knows the columns of its table")
+        return read_rows(net, path, source=source, most=args.N)
+    reading = {"scale": args.scale, "label_column": args.label_column, "rows": args.N, "targets": args.target,
+               "header": True if args.header else False if args.no_header else None}  # fmt: skip
+    return read_rows(net, path, source=source, reading=reading)

@@ -877,6 +877,8 @@ typedef struct dn_draw_options {
      * comma is quoted like a cell of a CSV row. Columns of [condition] are given to the network; the others make rows
      * be drawn until enough are as wanted. */
     const char *where;
+    /* 1: cells are missing (NaN) as in the table, but none that `where` or [condition] is about; 0: no gaps */
+    int gaps;
 } dn_draw_options;
 /* Draw n new rows of the table that the network was trained on, out (n, coded), which dn_schema_decode makes cells of.
  * A function of the options alone; the first rows are those of a smaller n. Columns of [condition] that `where` does

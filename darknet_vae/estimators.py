@@ -456,16 +456,21 @@ class _Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Estimator
         """`inverse_transform(transform(X))`: an array (rows, columns), or a table."""
         return self.inverse_transform(self.transform(X))
 
-    def sample(self, n_samples: int = 1, random_state: RandomState = None, condition: Any = None) -> Any:
+    def sample(
+        self, n_samples: int = 1, random_state: RandomState = None, condition: Any = None, gaps: bool = False
+    ) -> Any:  # fmt: skip
         """New rows, drawn from the latents' distribution and the likelihood: an array (n_samples, columns), or a table like that
-        of `fit`. condition: only rows of a table that are so, {"churn": "Yes"} or "churn=Yes,age>=40"."""
+        of `fit`. condition: only rows of a table that are so, {"churn": "Yes"} or "churn=Yes,age>=40". gaps: with missing
+        cells, as the table of `fit` had them."""
         check_is_fitted(self)
         seed, mixture = _seed(random_state), getattr(self, "mixture_", None)
         if isinstance(self._coding, Columns):
-            x = self.network_.sample(n=n_samples, seed=seed, prior=mixture, condition=condition, codes=True)
+            x = self.network_.sample(n=n_samples, seed=seed, prior=mixture, condition=condition, codes=True, gaps=gaps)
             return self._coding.decode(x)
         if condition is not None:
             raise ValueError(f"condition={condition!r} is about the columns of a table, and this was fitted on a matrix")
+        if gaps:
+            raise ValueError("gaps=True is about the columns of a table, and this was fitted on a matrix")
         z = self.network_.sample_latents(n_samples, seed, mixture)
         try:
             return self._coding.decode(self.network_.sample(z, seed=seed, draw=True))

@@ -928,7 +928,7 @@ class Network:
     def sample(
         self, z: npt.ArrayLike | None = None, out: Array | None = None, *, n: int | None = None, seed: int = 0,
         prior: str | GaussianMixture | None = None, temperature: float = 1.0, draw: bool | None = None,
-        condition: str | Mapping[str, object] | npt.ArrayLike | None = None, codes: bool = False,
+        condition: str | Mapping[str, object] | npt.ArrayLike | None = None, codes: bool = False, gaps: bool = False,
     ) -> Any:  # fmt: skip
         """Decode latent vectors (n, latent_size) to data (n, outputs). With a bce loss: probabilities, not logits. The result
         goes to `out` if given, a float32 array of that shape; reusing an array saves the time that allocating one takes.
@@ -940,13 +940,16 @@ class Network:
         dict of arrays; with codes=True, or `out`, the coded rows. Its rows are drawn from the likelihood unless draw=False.
         condition, with n: only rows of that kind, {"churn": "Yes"} or "churn=Yes,age>=40" (=, !=, <, <=, >, >=). Columns of
         [condition] are given to the network; for others, rows are drawn until enough are as wanted. With z it is coded rows
-        (n, inputs), or one for all, of which the columns of [condition] are read."""
+        (n, inputs), or one for all, of which the columns of [condition] are read. gaps=True, with n: cells are missing as in
+        the table that was learned, but none that condition is about; otherwise all cells have values."""
         self._need_latent()
         if (z is None) == (n is None):
             raise errors.UsageError("sample: give z, latent vectors, or n, how many to draw")
         if z is not None and np.ndim(z) == 0:
             raise errors.UsageError(f"sample: z={z!r} is no latent vector; n={z!r} draws so many")
         typed = self._knows_columns
+        if gaps and (n is None or not typed):
+            raise errors.UsageError("sample: gaps is about n rows of a table, drawn by a network that has learned one")
         words = condition is not None and isinstance(condition, str | Mapping)
         if words and (n is None or not typed):
             raise errors.UsageError("sample: condition is about n rows of a table, drawn by a network that has learned one")
@@ -957,7 +960,7 @@ class Network:
         if n is not None and typed and (words or condition is None):
             self._need_prior(prior)
             rows = draw_rows(
-                self, whole("n", n, 0, 2**40), key, real("temperature", temperature), prior, cast(Any, condition), not drawn
+                self, whole("n", n, 0, 2**40), key, real("temperature", temperature), prior, cast(Any, condition), not drawn, gaps
             )  # fmt: skip
             if out is not None:
                 return self._into(rows, out)

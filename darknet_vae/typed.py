@@ -123,7 +123,8 @@ def where_text(condition: str | Mapping[str, object] | None) -> bytes | None:
 
 
 def draw_rows(
-    net: Network, n: int, seed: int, temperature: float, prior: Any, condition: str | Mapping[str, object] | None, mean: bool
+    net: Network, n: int, seed: int, temperature: float, prior: Any, condition: str | Mapping[str, object] | None, mean: bool,
+    gaps: bool,
 ) -> Array:  # fmt: skip
     """New rows of the table, (n, coded)."""
     where = where_text(condition)
@@ -131,7 +132,7 @@ def draw_rows(
     mixture = ffi.NULL if prior is None or isinstance(prior, str) else prior._core()
     options = ffi.new("dn_draw_options *", {
         "seed": seed, "temperature": temperature, "normal": int(prior == "normal" if isinstance(prior, str) else 0),
-        "mean": int(mean), "prior": mixture, "where": given,
+        "mean": int(mean), "prior": mixture, "where": given, "gaps": int(gaps),
     })  # fmt: skip
     out = np.empty((n, net.inputs), np.float32)
     check(lib.dn_net_draw_rows(net._handle, n, options, pointer(out), ffi.NULL))

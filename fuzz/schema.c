@@ -1,6 +1,7 @@
 /* The JSON of a table's schema, changed at random: what is accepted can be used. The first eight bytes are skipped:
  * standalone.c counts in them. */
 #include "base/sys.h"
+#include "io/columns.h"
 #include <math.h>
 #include <string.h>
 
@@ -21,6 +22,9 @@ static void use(const dn_schema *schema) {
         dn_bytes_free(warnings);
         dn_frame_free(&frame);
     }
+    uint8_t *full = dn_alloc((size_t)dn_schema_columns(schema) + 1, 1);
+    if (x && full) dn_columns_draw_gaps(schema, 1, full, x, ROWS);
+    dn_free(full);
     dn_free(x);
     (void)dn_schema_text(schema, text, sizeof text);
     (void)dn_schema_json(schema, text, sizeof text);

@@ -602,6 +602,40 @@ def damaged() -> list[tuple[str, Any]]:
     ]  # fmt: skip
 
 
+def gappy(rows: int = 300) -> dict[str, np.ndarray]:
+    """b is missing where a is least, d where b is."""
+    rng = np.random.default_rng(3)
+    a = rng.integers(0, 40, rows).astype(float)
+    b = np.where(a == 0, np.nan, a + rng.normal(size=rows))
+    return {"a": a, "b": b, "c": words(*rng.choice(list("xyz"), rows)), "d": np.where(np.isnan(b), np.nan, rng.normal(size=rows))}
+
+
+def test_what_gaps_depend_on_is_learned_and_saved() -> None:
+    by_name = {c["name"]: c for c in json.loads(learn(gappy(3000)).json)["columns"]}
+    assert "gaps_by" not in by_name["a"] and "gaps_by" not in by_name["c"]
+    assert by_name["b"]["gaps_by"] == "a" and "gaps_given" not in by_name["b"]
+    assert by_name["b"]["gaps_rows"][1] == by_name["b"]["gaps_missing"][1] == sum(by_name["b"]["gaps_missing"]) > 0
+    assert by_name["d"]["gaps_by"] == "b" and by_name["d"]["gaps_given"] is True
+    assert by_name["d"]["gaps_missing"][1] == 0 < by_name["d"]["gaps_missing"][0] == by_name["d"]["gaps_rows"][0]
+    rng = np.random.default_rng(1)
+    free = {"a": rng.normal(size=900), "b": np.where(rng.random(900) < 0.2, np.nan, rng.normal(size=900))}
+    assert "gaps_by" not in learn(free).json
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"gaps_by": "z"}, {"gaps_by": "d"}, {"gaps_by": "b"}, {"gaps_by": "c"}, {"gaps_given": True}, {"gaps_rows": [1, 2]},
+     {"gaps_rows": [0] * 19}, {"gaps_rows": [], "gaps_missing": []}, {"gaps_missing": [2**60] * 19}],
+)  # fmt: skip
+def test_gaps_that_do_not_fit_the_columns_are_refused(change: dict[str, Any]) -> None:
+    spec = json.loads(learn(gappy()).json)
+    target = next(c for c in spec["columns"] if c["name"] == "b")
+    assert target["gaps_by"] == "a" and len(target["gaps_rows"]) == 19
+    target.update(change)
+    with pytest.raises(dv.errors.FormatError, match=r"gaps|2\^53"):
+        Schema.from_json(json.dumps(spec))
+
+
 @pytest.mark.parametrize("index", range(len(damaged())))
 def test_a_damaged_schema_is_refused_in_one_sentence(index: int) -> None:
     message, change = damaged()[index]
@@ -613,7 +647,8 @@ def test_a_damaged_schema_is_refused_in_one_sentence(index: int) -> None:
 
 def test_a_schema_that_is_cut_or_changed_anywhere_never_crashes() -> None:
     """Whatever is accepted can be used."""
-    text = learn({k: v[:60] for k, v in table().items()}, max_categories=3).json
+    text = learn({**{k: v[:60] for k, v in table().items()}, **gappy(60)}, max_categories=3).json
+    assert '"gaps_by"' in text
     rng = np.random.default_rng(0)
     candidates = [text[:at] for at in range(0, len(text), 37)]
     for _ in range(600):
@@ -631,7 +666,7 @@ def test_a_schema_that_is_cut_or_changed_anywhere_never_crashes() -> None:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                schema.code(table())
+                schema.code({**table(), **gappy(400)})
         except dv.errors.FormatError:
             pass
         assert str(schema) and Schema.from_json(schema.json) == schema
@@ -639,7 +674,8 @@ def test_a_schema_that_is_cut_or_changed_anywhere_never_crashes() -> None:
 
 
 def test_schemas_that_were_changed_at_random_do_no_harm(tmp_path: Path) -> None:
-    text = learn({k: v[:40] for k, v in table().items()}, max_categories=2, condition="job", as_category="rooms").json
+    rows = {**{k: v[:40] for k, v in table().items()}, **gappy(40)}
+    text = learn(rows, max_categories=2, condition="job", as_category="rooms").json
     (tmp_path / "seed").write_bytes(bytes(8) + text.encode())
     done = subprocess.run([str(c_test("fuzz_schema")), "20000", str(tmp_path / "seed")], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]

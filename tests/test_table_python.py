@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 import subprocess
 import sys
@@ -85,6 +86,38 @@ def test_conditions_select_rows(trained: dv.Network) -> None:
         trained.sample(n=4, condition={"cty": "Oslo"})
     with pytest.raises(errors.UsageError, match="condition is about n rows"):
         trained.sample(np.zeros((1, trained.latent_size)), condition="age>3")
+
+
+def test_new_rows_have_gaps_if_asked_for_as_the_binarys_have() -> None:
+    write("t.csv", rows_of())
+    done = run([*program("binary"), "train", "t.csv", "-epochs", "5", "-quiet", "-nogpu"])
+    assert done.returncode == 0, done.stderr
+    net = dv.Network.load("t.safetensors", device="cpu")
+    assert net.schema is not None
+    rows = net.sample(n=400, seed=4, gaps=True)
+    other = read(run([*program("binary"), "sample", "t.safetensors", "-n", "400", "-seed", "4", "-gaps"]).stdout)
+    assert [np.isnan(x) for x in rows["income"]] == [row["income"] == "" for row in other]
+    assert np.isnan(rows["income"]).any() and not np.isnan(net.sample(n=400, seed=4)["income"]).any()
+    assert np.isnan(net.sample(n=400, seed=4, gaps=True, codes=True)).any()
+    with pytest.raises(errors.UsageError, match="gaps is about n rows"):
+        net.sample(np.zeros((1, net.latent_size)), gaps=True)
+
+
+def test_a_model_without_what_gaps_depend_on_has_them_as_often() -> None:
+    """As files of before are."""
+    data = table_of()
+    net = dv.Network.for_table(data, latent=3, device="cpu")
+    net.train(data, epochs=3)
+    assert net.schema is not None
+    spec = json.loads(net.schema.json)
+    for column in spec["columns"]:
+        for key in ("gaps_by", "gaps_given", "gaps_rows", "gaps_missing"):
+            column.pop(key, None)
+    old = tables.Schema.from_json(json.dumps(spec))
+    old.give(net)
+    rows = net.sample(n=4000, seed=4, gaps=True)
+    rate = next(c for c in old.columns if c.name == "income").missing / len(data["income"])
+    assert 0.8 * rate < np.isnan(rows["income"]).mean() < 1.25 * rate
 
 
 def test_a_condition_that_the_network_is_given_may_be_coded_rows() -> None:

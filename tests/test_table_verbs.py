@@ -516,6 +516,56 @@ def test_arguments_that_are_neither_a_table_nor_a_network_are_refused_as_ever() 
     assert "train needs CFG TRAIN.csv, or TRAIN.csv" in refused("train")
 
 
+# ---- gaps in new rows
+
+
+def gappy(rows: int = 1200) -> list[list[str]]:
+    """b is missing where a is 0, d where c is "x" or b is; e here and there."""
+    rng = np.random.default_rng(5)
+    table = []
+    for i in range(rows):
+        a, c = max(0, int(rng.normal(8, 8))), "xyz"[int(rng.integers(3))]
+        b = "" if a == 0 else f"{a * 2 + rng.normal():.2f}"
+        table.append([str(a), b, c, "" if not b else f"{rng.normal():.3f}", "" if i % 10 == 3 else f"{rng.exponential():.2f}"])
+    return table
+
+
+def sampled(*words: str) -> list[dict[str, str]]:
+    call("sample", "g.safetensors", "-n", "3000", "-seed", "2", "-nogpu", "-output", "s.csv", *words)
+    with open("s.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_gaps_come_back_where_the_table_had_them() -> None:
+    write("g.csv", gappy(), ("a", "b", "c", "d", "e"))
+    call("train", "g.csv", "-epochs", "30", "-quiet", "-nogpu")
+    assert not any(cell == "" for row in sampled() for cell in row.values())
+    rows = sampled("-gaps")
+    zeros = [row for row in rows if row["a"] == "0"]
+    assert 100 < len(zeros) < 900
+    assert all(row["b"] == "" for row in zeros)
+    assert not any(row["b"] == "" for row in rows if row["a"] != "0")
+    assert [row["b"] == "" for row in rows] == [row["d"] == "" for row in rows]
+    assert 0.07 < np.mean([row["e"] == "" for row in rows]) < 0.13
+    full = sampled()
+    assert all(cell in ("", other[name]) for row, other in zip(rows, full, strict=True) for name, cell in row.items())
+    assert sampled("-gaps", "-where", "b>=2,e>0") == sampled("-gaps", "-where", "b>=2,e>0")
+    assert not any(row["b"] == "" or row["e"] == "" for row in sampled("-gaps", "-where", "b>=2,e>0"))
+
+
+def test_the_first_rows_with_gaps_are_those_of_a_smaller_sample() -> None:
+    write("g.csv", gappy(), ("a", "b", "c", "d", "e"))
+    call("train", "g.csv", "-epochs", "2", "-quiet", "-nogpu")
+    long = call("sample", "g.safetensors", "-n", "5000", "-gaps", "-nogpu").stdout
+    assert long.startswith(call("sample", "g.safetensors", "-n", "300", "-gaps", "-nogpu").stdout)
+
+
+def test_gaps_without_rows_of_a_table_to_draw_are_refused(model: str) -> None:
+    number_model()
+    assert "-gaps is about models of tables" in refused("sample", "n.safetensors", "-n", "3", "-gaps")
+    assert "say how many, -n COUNT" in refused("sample", model, "z.csv", "-gaps")
+
+
 # ---- tables in pieces
 
 VERBS = (("encode",), ("score",), ("score", "-top", "2", "-k", "3"), ("reconstruct",), ("predict",))

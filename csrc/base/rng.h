@@ -24,6 +24,7 @@ enum {
     DN_STREAM_MIXTURE_DRAW = 19,
     DN_STREAM_CONDITION = 20, /* columns that a network is told */
     DN_STREAM_IMPUTE = 21,    /* latents of rows whose gaps are filled */
+    DN_STREAM_GAPS = 22,      /* which cells of drawn rows are missing */
     DN_STREAM_INIT = 0x10000,
     DN_STREAM_LAYER = 0x20000,
     DN_STREAM_ROWS = 0x30000 /* + i: of layer i, by row and draw */

@@ -84,7 +84,7 @@ struct cli_args {
     unsigned long long seed;
     double learning_rate, scale, holdout, min_delta, max_seconds, temperature, range, quantile;
     int quiet, json, cpu, no_shuffle, labels, header, no_header, no_latents, random, continues, clear, spherical, draw;
-    int latent, mean, help;
+    int latent, mean, gaps, help;
     char set[CLI_PATH];     /* lines */
     char bundled[CLI_PATH]; /* the cfg's path if it is a bundled one */
 };

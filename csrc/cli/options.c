@@ -50,6 +50,7 @@ const cli_option cli_options[] = {
     {{"n"}, CLI_COUNT, AT(count), CLI_SAMPLE, "n", "decode this many random latent vectors"},
     {{"where"}, CLI_TEXT, AT(where), CLI_SAMPLE, "c=v,..", "of a table: only rows like \"churn=Yes,age>=40\""},
     {{"draw"}, CLI_FLAG, AT(draw), CLI_SAMPLE, NULL, "rows drawn from the likelihood, not its mean"},
+    {{"gaps"}, CLI_FLAG, AT(gaps), CLI_SAMPLE, NULL, "of a table: with missing cells, as the table had them"},
     {{"mean"}, CLI_FLAG, AT(mean), CLI_SAMPLE, NULL, "of a table: the mean of the likelihood, not draws"},
     {{"temperature"}, CLI_AMOUNT, AT(temperature), CLI_SAMPLE, "t", "for -n: multiply the latents' standard deviation"},
     {{"prior"},

@@ -52,6 +52,8 @@ static int sample_check(const cli_args *args) {
     if (args->draw && args->mean) return cli_usage(args, "-draw and -mean: give one of the two");
     if (args->where && !args->count)
         return cli_usage(args, "sample: -where is about rows to draw: say how many, -n COUNT");
+    if (args->gaps && !args->count)
+        return cli_usage(args, "sample: -gaps is about rows of a table to draw: say how many, -n COUNT");
     if (!args->data && args->rows)
         return cli_usage(args, "sample: -N takes the first rows of a CSV; -n %ld draws as many", args->rows);
     if (!args->data && !args->count) return cli_usage(args, "sample: give a CSV of latent vectors, or -n COUNT");
@@ -102,7 +104,8 @@ static int sample_rows(sample_job *j) {
                                .normal = args->prior && !gmm,
                                .mean = args->mean,
                                .prior = gmm ? &j->prior : NULL,
-                               .where = args->where};
+                               .where = args->where,
+                               .gaps = args->gaps};
     if (!code) code = cli_check(args, dn_net_draw_rows(j->net, rows, &options, j->out, &tried));
     if (!code && tried > rows && !args->quiet)
         fprintf(stderr, "%s: %zu rows were drawn to find %zu with %s\n", args->program, tried, rows, args->where);
@@ -116,8 +119,9 @@ int cli_sample(const cli_args *args) {
     if (code) return code;
     code = sample_begin(&j, args);
     int typed = !code && dn_net_schema(j.net);
-    if (!code && args->where && !typed)
-        code = cli_usage(args, "-where is about models of tables: %s does not know any columns", args->cfg);
+    if (!code && (args->where || args->gaps) && !typed)
+        code = cli_usage(args, "-%s is about models of tables: %s does not know any columns",
+                         args->where ? "where" : "gaps", args->cfg);
     if (!code && args->count) code = sample_out(&j, (size_t)args->count); /* fail before the time that drawing takes */
     if (!code && args->count && typed) return sample_end(&j, sample_rows(&j));
     if (!code && args->count)

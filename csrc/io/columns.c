@@ -26,7 +26,7 @@ dn_status dn_columns_create(dn_schema **out, int n) {
     for (int i = 0; i < s->n; i++) {
         columns_column *c = &s->columns[i];
         c->low = c->high = c->mean = c->deviation = c->median = c->spread = (double)NAN;
-        c->coded = -1, c->kind = DN_COLUMN_DROPPED;
+        c->coded = c->gaps.by = -1, c->kind = DN_COLUMN_DROPPED;
     }
     return s->columns && s->coded ? DN_OK : DN_E_MEMORY;
 }
@@ -39,6 +39,7 @@ void dn_schema_free(dn_schema *s) {
         dn_columns_knots_free(&c->knots);
         dn_columns_words_free(&c->words);
         dn_columns_words_free(&c->rare);
+        dn_free(c->gaps.rows), dn_free(c->gaps.missing);
     }
     dn_free(s->columns);
     dn_free(s->coded);

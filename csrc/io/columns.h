@@ -39,6 +39,13 @@ typedef struct columns_knots {
     uint64_t rows; /* with a value */
 } columns_knots;
 
+/* Of which rows the cells are missing, given another column (columns_gaps.c). */
+typedef struct columns_gaps {
+    int by, given;            /* its index, -1: none; 1: whether it has a value, 0: which */
+    int n;                    /* bins of what it has */
+    uint64_t *rows, *missing; /* (n) of those from which it was learned; of them, with a gap */
+} columns_gaps;
+
 typedef struct columns_column {
     char *name;
     int kind, type, decimals, form, condition;
@@ -49,6 +56,7 @@ typedef struct columns_column {
     columns_knots knots;
     columns_words words; /* of codes 0, 1, ... */
     columns_words rare;  /* all together the last code, "other" */
+    columns_gaps gaps;
 } columns_column;
 
 struct dn_schema {
@@ -79,6 +87,18 @@ const char *dn_columns_shown(const char *text, char shown[COLUMNS_SHOWN]);
 /* dn_schema_code of a frame with the rows of a table after so many `before` them, for messages. */
 dn_status dn_schema_code_piece(const dn_schema *schema, const dn_frame *frame, size_t before, float *x,
                                char **warnings);
+
+/* ---- columns_gaps.c ---- */
+
+/* Once the columns are learned and placed. */
+dn_status dn_columns_learn_gaps(dn_schema *schema, const dn_frame *frame);
+/* Is what a file says of a column's gaps something that may have been learned? */
+int dn_columns_gaps_fit(const dn_schema *schema, int index);
+/* Into how many bins a column's values are put, missing ones included. */
+int dn_columns_bins(const columns_column *c);
+/* Take cells out of rows x (rows, coded) as they are missing in the table, but none of columns with full[column] = 1.
+ */
+void dn_columns_draw_gaps(const dn_schema *schema, uint64_t seed, const uint8_t *full, float *x, size_t rows);
 
 /* ---- columns_kinds.c ---- */
 

@@ -48,7 +48,16 @@ static void add_words(dn_text *to, const char *key, const char *counts_key, cons
     add_counts(to, counts_key, w->counts, w->n);
 }
 
-static void add_column(dn_text *to, const columns_column *c) {
+static void add_gaps(dn_text *to, const dn_schema *s, const columns_gaps *g) {
+    if (g->by < 0) return;
+    dn_text_format(to, ",\n   \"gaps_by\": ");
+    add_string(to, s->columns[g->by].name);
+    if (g->given) dn_text_format(to, ", \"gaps_given\": true");
+    add_counts(to, "gaps_rows", g->rows, g->n);
+    add_counts(to, "gaps_missing", g->missing, g->n);
+}
+
+static void add_column(dn_text *to, const dn_schema *s, const columns_column *c) {
     dn_text_add(to, "{\"name\": ", 9);
     add_string(to, c->name);
     dn_text_format(to, ", \"kind\": \"%s\", \"type\": \"%s\", \"decimals\": %d, \"form\": %d",
@@ -70,6 +79,7 @@ static void add_column(dn_text *to, const columns_column *c) {
         add_counts(to, "below", c->knots.below, c->knots.n);
         add_counts(to, "at", c->knots.at, c->knots.n);
     }
+    add_gaps(to, s, &c->gaps);
     dn_text_add(to, "}", 1);
 }
 
@@ -81,7 +91,7 @@ void dn_columns_write(const dn_schema *s, dn_text *to) {
     dn_text_format(to, ", \"columns\": [");
     for (int i = 0; i < s->n; i++) {
         dn_text_format(to, i ? ",\n  " : "\n  ");
-        add_column(to, &s->columns[i]);
+        add_column(to, s, &s->columns[i]);
     }
     dn_text_add(to, "]}", 2);
 }

@@ -133,7 +133,8 @@ static dn_status learn(learning *l) {
     }
     dn_columns_place(l->schema);
     if (!l->schema->n_coded) dn_text_format(&l->schema->warnings, "no column has different values: nothing to model\n");
-    return l->schema->warnings.status;
+    return l->schema->warnings.status == DN_OK ? dn_columns_learn_gaps(l->schema, l->frame)
+                                               : l->schema->warnings.status;
 }
 
 dn_status dn_schema_learn(dn_schema **out, const dn_frame *frame, const dn_schema_options *options) {

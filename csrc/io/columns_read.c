@@ -23,7 +23,8 @@ typedef struct list {
 typedef struct reading {
     dn_json *j;
     columns_column *c;
-    list values, below, knots_at, counts, rare_counts;
+    list values, below, knots_at, counts, rare_counts, gaps_rows, gaps_missing;
+    char *gaps_by;
     dn_text words, rare; /* zero-terminated, one after another */
     int n_words, n_rare;
 } reading;
@@ -139,6 +140,10 @@ static dn_status column_member(reading *r, const dn_json_text *key) {
     if (dn_json_is(key, "values")) return read_list(j, &r->values, 0, COLUMNS_KNOTS);
     if (dn_json_is(key, "below")) return read_list(j, &r->below, 1, COLUMNS_KNOTS);
     if (dn_json_is(key, "at")) return read_list(j, &r->knots_at, 1, COLUMNS_KNOTS);
+    if (dn_json_is(key, "gaps_by")) return read_name(j, &r->gaps_by);
+    if (dn_json_is(key, "gaps_given")) return read_flag(j, &c->gaps.given);
+    if (dn_json_is(key, "gaps_rows")) return read_list(j, &r->gaps_rows, 1, COLUMNS_MOST_CODES);
+    if (dn_json_is(key, "gaps_missing")) return read_list(j, &r->gaps_missing, 1, COLUMNS_MOST_CODES);
     return dn_json_skip(j); /* of a later version */
 }
 
@@ -229,14 +234,26 @@ static dn_status check_column(const reading *r) {
     }
 }
 
+/* Takes the lists; which column it is by is found once all have their names. */
+static dn_status take_gaps(reading *r) {
+    columns_gaps *g = &r->c->gaps;
+    if (!r->gaps_by) return DN_OK;
+    if (r->gaps_rows.n != r->gaps_missing.n) return bad(r, "gaps_rows and gaps_missing are not as many");
+    g->n = r->gaps_rows.n, g->rows = r->gaps_rows.at.counts, g->missing = r->gaps_missing.at.counts;
+    r->gaps_rows.at.any = r->gaps_missing.at.any = NULL;
+    return DN_OK;
+}
+
 static dn_status take_column(reading *r) {
     DN_TRY(take_words(r, &r->c->words, &r->words, r->n_words, &r->counts, 0));
     DN_TRY(take_words(r, &r->c->rare, &r->rare, r->n_rare, &r->rare_counts, 1));
     DN_TRY(take_knots(r));
+    DN_TRY(take_gaps(r));
     return check_column(r);
 }
 
-static dn_status read_column(dn_json *j, columns_column *c) {
+/* *by: NULL, or the name of the column that its gaps depend on, to be freed. */
+static dn_status read_column(dn_json *j, columns_column *c, char **by) {
     reading r = {.j = j, .c = c};
     dn_json_text key;
     int more = 1;
@@ -245,10 +262,11 @@ static dn_status read_column(dn_json *j, columns_column *c) {
     while (status == DN_OK && (status = dn_json_member(j, &key, &more)) == DN_OK && more)
         status = column_member(&r, &key);
     if (status == DN_OK) status = take_column(&r);
-    list *lists[] = {&r.values, &r.below, &r.knots_at, &r.counts, &r.rare_counts};
+    list *lists[] = {&r.values, &r.below, &r.knots_at, &r.counts, &r.rare_counts, &r.gaps_rows, &r.gaps_missing};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) dn_free(lists[i]->at.any);
     dn_text_free(&r.words);
     dn_text_free(&r.rare);
+    *by = r.gaps_by;
     return status;
 }
 
@@ -265,6 +283,26 @@ static dn_status count_columns(dn_json j, int *n) {
     }
 }
 
+static int column_named(const dn_schema *s, const char *name) {
+    for (int i = 0; i < s->n; i++)
+        if (s->columns[i].name && !strcmp(s->columns[i].name, name)) return i;
+    return -1;
+}
+
+/* Which columns gaps depend on, of all columns; by: (n) their names, or NULL. */
+static dn_status take_gaps_by(dn_json *j, dn_schema *s, char *const *by) {
+    char shown[COLUMNS_SHOWN];
+    dn_columns_place(s);
+    for (int i = 0; i < s->n; i++) {
+        if (!by[i]) continue;
+        s->columns[i].gaps.by = column_named(s, by[i]);
+        if (s->columns[i].gaps.by < 0 || !dn_columns_gaps_fit(s, i))
+            return dn_json_fail(j, "column '%s': gaps that do not fit the columns",
+                                dn_columns_shown(s->columns[i].name, shown));
+    }
+    return DN_OK;
+}
+
 static dn_status read_columns(dn_json *j, dn_schema **out) {
     int n, more;
     if (*out) return dn_json_fail(j, "a second list of columns");
@@ -272,11 +310,16 @@ static dn_status read_columns(dn_json *j, dn_schema **out) {
     if (!n) return dn_json_fail(j, "no columns");
     DN_TRY(dn_columns_create(out, n));
     DN_TRY(dn_json_open(j, '['));
-    for (int i = 0; i < n; i++) {
-        DN_TRY(dn_json_more(j, ']', &more));
-        DN_TRY(read_column(j, &(*out)->columns[i]));
+    char **by = dn_alloc((size_t)n, sizeof *by);
+    dn_status status = by ? DN_OK : DN_E_MEMORY;
+    for (int i = 0; i < n && status == DN_OK; i++) {
+        status = dn_json_more(j, ']', &more);
+        if (status == DN_OK) status = read_column(j, &(*out)->columns[i], &by[i]);
     }
-    return dn_json_more(j, ']', &more);
+    if (status == DN_OK) status = take_gaps_by(j, *out, by);
+    for (int i = 0; by && i < n; i++) dn_free(by[i]);
+    dn_free(by);
+    return status == DN_OK ? dn_json_more(j, ']', &more) : status;
 }
 
 typedef struct head {

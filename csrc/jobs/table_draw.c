@@ -1,6 +1,7 @@
 /* New rows of a table: latents from a prior, rows from the likelihood, and of those the ones that are wanted. */
 #include "base/rng.h"
 #include "base/sys.h"
+#include "io/columns.h"
 #include "jobs/jobs.h"
 #include "jobs/table_where.h"
 #include "net/network.h"
@@ -18,7 +19,7 @@ typedef struct draw_job {
     size_t width, latent; /* coded columns, latent numbers */
     size_t tried;
     float *z, *x, *condition; /* a chunk's latents, rows, and what [condition] is told; the last NULL: nothing */
-    uint8_t *kept;
+    uint8_t *kept, *full;     /* rows of a chunk that are as wanted; columns without gaps */
 } draw_job;
 
 /* ---- conditions of the network ---- */
@@ -94,7 +95,9 @@ static dn_status draw_chunk(draw_job *j, uint64_t chunk, size_t rows) {
     DN_TRY(j->options->mean ? dn_net_decode(j->net, &latents, j->x) : dn_net_decode_draw(j->net, &latents, seed, j->x));
     draw_conditions_back(j, rows);
     j->tried += rows;
-    return dn_where_test(&j->where, j->x, rows, j->kept);
+    DN_TRY(dn_where_test(&j->where, j->x, rows, j->kept));
+    if (j->options->gaps) dn_columns_draw_gaps(j->schema, seed, j->full, j->x, rows);
+    return DN_OK;
 }
 
 static dn_status draw_failed(const draw_job *j, size_t found, size_t n) {
@@ -124,6 +127,9 @@ static dn_status draw_begin(draw_job *j) {
     int conditions = 0;
     for (int i = 0; dn_schema_column(j->schema, i, &c); i++) conditions |= c.coded >= 0 && c.condition;
     if (j->options->where) DN_TRY(dn_where_parse(&j->where, j->schema, j->options->where));
+    if (!(j->full = dn_alloc((size_t)dn_schema_columns(j->schema), 1))) return DN_E_MEMORY;
+    for (int i = 0; dn_schema_column(j->schema, i, &c); i++) j->full[i] = (uint8_t)c.condition;
+    for (int i = 0; i < j->where.n; i++) j->full[j->where.terms[i].index] = 1;
     if (!(j->z = dn_alloc(DRAWS_CHUNK, j->latent * sizeof *j->z))) return DN_E_MEMORY;
     if (!(j->x = dn_alloc(DRAWS_CHUNK, j->width * sizeof *j->x))) return DN_E_MEMORY;
     if (conditions && !(j->condition = dn_alloc(DRAWS_CHUNK, j->width * sizeof *j->condition))) return DN_E_MEMORY;
@@ -143,7 +149,7 @@ static dn_status draw_rows(dn_net *net, size_t n, const dn_draw_options *options
     if (status == DN_OK) status = draw_all(&j, n, out);
     if (tried) *tried = j.tried;
     dn_where_free(&j.where);
-    dn_free(j.z), dn_free(j.x), dn_free(j.condition), dn_free(j.kept);
+    dn_free(j.z), dn_free(j.x), dn_free(j.condition), dn_free(j.kept), dn_free(j.full);
     return status;
 }
 

@@ -577,7 +577,7 @@ typedef struct dn_progress {
     double eta_seconds; /* NaN: not known, as the training has an open end */
     double learning_rate;
     dn_report report;    /* of the rows trained so far in this epoch; with epoch_done also scores after it */
-    const char *warning; /* NULL, or one line, valid until the trainer's next call; once for every problem */
+    const char *warning; /* NULL, or lines, valid until the trainer's next call; once for every problem */
     /* Everything as named numbers, as in the log: epoch (number of the running or just finished one), batch (updates
      * since the schedule began), rows (of the epoch), epoch_done, losses and scores of the report; with epoch_done
      * valid_loss and its parts; learning_rate, beta, kl_cost, valid_kl_cost, seconds, rows_per_second */

@@ -743,8 +743,8 @@ class Network:
             for now in run:
                 if offset is None:  # a training that goes on counts its epochs from its own beginning
                     offset = max(before - (now.epoch - now.epoch_done), 0)
-                if now.warning is not None:
-                    warnings.warn(now.warning, stacklevel=3)
+                for line in (now.warning or "").splitlines():
+                    warnings.warn(line, stacklevel=3)
                 shown.show(now)
                 if on_slice is not None:
                     on_slice(now)
@@ -827,7 +827,8 @@ class Network:
                 p.warning = ffi.NULL
                 status = lib.dn_trainer_run(trainer, SLICE_MS, p)
                 if status != lib.DN_OK and p.warning != ffi.NULL:
-                    warnings.warn(text(p.warning), stacklevel=4)
+                    for problem in text(p.warning).splitlines():
+                        warnings.warn(problem, stacklevel=4)
                 check(status, preview)
                 lib.dn_progress_line(p, line, 256)
                 losses = _values(p.report)

@@ -516,6 +516,49 @@ def test_arguments_that_are_neither_a_table_nor_a_network_are_refused_as_ever() 
     assert "train needs CFG TRAIN.csv, or TRAIN.csv" in refused("train")
 
 
+# ---- words that look like numbers or dates
+
+
+@pytest.mark.parametrize(
+    ("cells", "says"),
+    [
+        (["88%", "3%", "12.5%", "7 %"], "are numbers with a percent sign"),
+        (["$19,280", "$3", "-$12.50", "$7"], "are numbers with a currency"),
+        (["19 280 €", "3,5 €", "12 €", "7 EUR"], "are numbers with a currency"),
+        (["01.05.2020", "13.05.2020", "2.6.2021", "03.04.2020"], "'13.05.2020' and all others look like dates with the day first"),
+        (["05/01/2020", "05/13/2020", "6/2/21", "04/03/2020"], "'05/13/2020' and all others look like dates with the month"),
+        (["05/01/2020", "05/11/2020", "06/02/2021"], "the day first (or the month)"),
+        (["2020/05/13", "2020/5/1", "2021/06/02"], "the year first"),
+        (["13.05.2020 10:15", "14.05.2020 11:00", "15.06.2020 09:30"], "the day first"),
+        (["88%", "3%", "12.5", "unknown"], ""), (["a%", "b%", "c%"], ""), (["1.2.3", "1.2.4", "2.0.1", "2.1.12"], ""),
+        (["10.0.0.1", "10.0.0.2", "10.0.0.3"], ""), (["$", "$$", "$$$"], ""), (["32.13.2020", "33.13.2020", "40.14.2020"], ""),
+    ],
+)  # fmt: skip
+def test_words_that_look_like_numbers_or_dates_are_a_warning_with_the_remedy(cells: list[str], says: str) -> None:
+    rng = np.random.default_rng(1)
+    write("t.csv", [[cells[i % len(cells)], f"{rng.normal():.3f}"] for i in range(80)], header=("x", "y"))
+    done = call("init", "t.csv")
+    lines = [line for line in done.stderr.splitlines() if "column 'x'" in line]
+    assert len(lines) == (1 if says else 0), done.stderr
+    assert says in "".join(lines)
+
+
+def test_a_warning_of_the_binary_names_the_binarys_option() -> None:
+    write("t.csv", [[f"c{i}", str(i * i % 91)] for i in range(60)], header=("name", "y"))
+    assert "; -as-category keeps it" in call("init", "t.csv").stderr
+
+
+def test_converting_to_a_weights_file_says_that_the_columns_are_lost(model: str) -> None:
+    done = call("convert", model, "w.weights")
+    assert "w.weights has the parameters, but not what the columns of the table are" in done.stderr
+
+
+def test_a_model_goes_on_with_the_final_beta_if_its_warm_up_is_taken_out(model: str, table: str) -> None:
+    words = ("train", model, table, "-epochs", "1", "-json", "-save", "m2.safetensors", "-nogpu")
+    assert json.loads(call(*words).stdout)["beta"] < 0.5
+    assert json.loads(call(*words, "-set", "sampling.beta_warmup=0").stdout).get("beta", 1) == 1
+
+
 # ---- gaps in new rows
 
 

@@ -25,14 +25,31 @@ static int learn_nothing(const cli_args *args, const char *path, const dn_frame 
     return DN_E_FORMAT;
 }
 
+/* What learning had to say, with the names that options have here: "as_number keeps it". */
+static int learn_warn(const cli_args *args, const char *lines) {
+    static const char key[] = "; as_";
+    size_t n = strlen(lines), size = 0;
+    char *text = malloc(2 * n + 1);
+    if (!text) return fprintf(stderr, "%s: out of memory\n", args->program), DN_E_MEMORY;
+    for (const char *p = lines; *p; p++) {
+        if (!strncmp(p, key, sizeof key - 1))
+            size += (size_t)sprintf(text + size, "; -as-"), p += sizeof key - 2;
+        else
+            text[size++] = *p;
+    }
+    text[size] = 0;
+    cli_warn_lines(args, text);
+    free(text);
+    return 0;
+}
+
 /* What the columns of a table are; warnings say what was left out. */
 static int learn_schema(const cli_args *args, const char *path, const dn_schema_options *options, dn_frame *frame,
                         dn_schema **schema) {
     int code = cli_frame(args, path, frame);
     if (!code) code = cli_check(args, dn_schema_learn(schema, frame, options));
     if (!code && !dn_schema_coded(*schema)) return learn_nothing(args, path, frame);
-    if (!code) cli_warn_lines(args, dn_schema_warnings(*schema));
-    return code;
+    return code ? code : learn_warn(args, dn_schema_warnings(*schema));
 }
 
 /* The text of a cfg for it, to be freed. */

@@ -63,6 +63,9 @@ int cli_convert(const cli_args *args) {
     int code = cli_network(&own, &net);
     if (!code) code = convert_classes(&own, net);
     if (!code) code = cli_check(args, model ? dn_net_save(net, args->data) : dn_net_save_pair(net, args->data));
+    if (!code && !model && dn_net_schema(net))
+        cli_warn(args, "%s has the parameters, but not what the columns of the table are: a model file keeps both",
+                 args->data);
     if (!code && !args->quiet) code = convert_report(args, net, model);
     dn_net_destroy(net);
     return code;

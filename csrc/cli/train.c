@@ -266,7 +266,7 @@ static int train_run(train_job *j) {
         trained = dn_trainer_run(j->trainer, 50, &now);
         if (now.warning) {
             if (terminal && !j->args.quiet && p.rows_done) fputs("\r\033[K", stderr);
-            cli_warn(&j->args, "%s", now.warning);
+            cli_warn_lines(&j->args, now.warning);
         }
         if (trained == DN_OK || trained == DN_E_INTERRUPTED) p = now; /* else the weights are the last epoch's */
         if (now.epoch_done) epoch = now;                              /* even if the preview after it is what failed */

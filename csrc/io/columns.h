@@ -100,6 +100,11 @@ int dn_columns_bins(const columns_column *c);
  */
 void dn_columns_draw_gaps(const dn_schema *schema, uint64_t seed, const uint8_t *full, float *x, size_t rows);
 
+/* ---- columns_hints.c ---- */
+
+/* A line of warning if all words of a column of texts are numbers or dates in a form that is not read. */
+void dn_columns_hint(dn_text *to, const char *name, const columns_words *all);
+
 /* ---- columns_kinds.c ---- */
 
 /* What the options say of a column, as bits. ALL_NUMBERS: if it has numbers, they stay so. */

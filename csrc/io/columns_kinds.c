@@ -153,6 +153,8 @@ static dn_status learn_texts(learned *l) {
              l->f->n_words ? dn_columns_shown(l->f->words, (char[COLUMNS_SHOWN]){0}) : "");
     dn_status status = find_texts(l, &all);
     l->c->distinct = (uint64_t)all.n, l->c->missing = l->rows - l->n;
+    if (status == DN_OK && !(l->says & (COLUMNS_AS_LABEL | COLUMNS_AS_CATEGORY)))
+        dn_columns_hint(&l->schema->warnings, l->c->name, &all);
     if (status == DN_OK && texts_identify(l, l->c->distinct)) {
         snprintf(why, sizeof why, "%d different texts in %zu rows", all.n, l->n);
         status = identifier(l, why);

@@ -115,8 +115,10 @@ static dn_status draw_all(draw_job *j, size_t n, float *out) {
         size_t rows = j->where.left || n - found > DRAWS_CHUNK ? DRAWS_CHUNK : n - found;
         if (j->tried >= most) return draw_failed(j, found, n);
         DN_TRY(draw_chunk(j, chunk, rows));
-        for (size_t r = 0; r < rows && found < n; r++)
+        size_t r = 0;
+        for (; r < rows && found < n; r++)
             if (j->kept[r]) memcpy(out + j->width * found++, j->x + j->width * r, j->width * sizeof *out);
+        j->tried -= rows - r; /* those after the last one count as not drawn */
         DN_TRY(dn_watched());
     }
     return DN_OK;

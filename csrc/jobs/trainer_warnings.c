@@ -20,7 +20,7 @@ void dn_trainer_warn(dn_trainer *t, const char *format, ...) {
     for (int i = 0; i < t->warnings.n_known; i++)
         if (!strcmp(t->warnings.known[i], problem)) return;
     t->warnings.n_known++;
-    snprintf(t->warnings.pending + at, sizeof t->warnings.pending - at, "%s%s", at ? "; " : "", line);
+    snprintf(t->warnings.pending + at, sizeof t->warnings.pending - at, "%s%s", at ? "\n" : "", line);
 }
 
 void dn_trainer_warn_of_idle_epochs(dn_trainer *t) {

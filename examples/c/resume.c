@@ -24,7 +24,7 @@ static dn_status train(dn_net *net, const dn_rows *rows) {
     dn_status status = dn_trainer_create(&trainer, net, rows, &options);
     while (!status && !now.finished && !stop) {
         status = dn_trainer_run(trainer, 50, &now); /* so many milliseconds at most until `stop` is looked at */
-        if (!status && now.warning) fprintf(stderr, "warning: %s\n", now.warning);
+        if (!status && now.warning) fprintf(stderr, "%s\n", now.warning);
         double loss = dn_report_get(&now.record, "valid_loss");
         if (!status && now.epoch_done) printf("epoch %d: %.4f\n", now.epoch, loss);
     }

@@ -1,0 +1,106 @@
+/* Words that stand for numbers or dates in a form that is not read: 88%, $19,280, 13.05.2020, 05/13/2020. A column of
+ * nothing else would be categories, or an identifier, without anybody noticing. */
+#include "io/columns.h"
+#include "io/frame.h"
+#include <stdio.h>
+#include <string.h>
+
+/* What a word may be; of a column, what all of its words may be. */
+enum {
+    HINT_PERCENT = 1,
+    HINT_CURRENCY = 2,
+    HINT_DAY_FIRST = 4,   /* 13.05.2020 */
+    HINT_MONTH_FIRST = 8, /* 05/13/2020 */
+    HINT_YEAR_FIRST = 16, /* 2020/05/13 */
+    HINT_ALL = 31
+};
+enum { HINT_LEAST = 3 }; /* different words */
+
+static int is_digit(char c) { return c >= '0' && c <= '9'; }
+
+static int is_number(const char *p, size_t size) {
+    frame_facts facts = {0, 0};
+    double value;
+    if (!size || !memchr("0123456789", p[size - 1], 10)) return 0;
+    return dn_frame_number(p, size, '.', &value, &facts) || dn_frame_number(p, size, ',', &value, &facts);
+}
+
+/* The length of a currency's sign or code at the beginning; 0: there is none. */
+static size_t currency_before(const char *p) {
+    static const char *const signs[] = {"$",   "\xe2\x82\xac", "\xc2\xa3", "\xc2\xa5", "\xe2\x82\xb9", "US$", "R$",
+                                        "USD", "EUR",          "GBP",      "CHF",      "JPY",          "INR", "CAD"};
+    for (size_t i = 0; i < sizeof signs / sizeof *signs; i++)
+        if (!strncmp(p, signs[i], strlen(signs[i]))) return strlen(signs[i]);
+    return 0;
+}
+
+/* The same of the end of a text. */
+static size_t currency_after(const char *p, size_t size) {
+    for (size_t n = 1; n <= 3 && n < size; n++)
+        if (currency_before(p + size - n) == n) return n;
+    return 0;
+}
+
+/* A number with a sign of percent or of a currency, on either side, and maybe a blank between. */
+static int amount(const char *p, size_t size) {
+    int minus = *p == '-' || *p == '+';
+    size_t n = currency_before(p + minus), end = n || size < 2 ? 0 : p[size - 1] == '%' ? 1 : currency_after(p, size);
+    int found = end && p[size - 1] == '%' ? HINT_PERCENT : HINT_CURRENCY;
+    if (!n && !end) return 0;
+    if (n)
+        p += n + (size_t)minus, size -= n + (size_t)minus;
+    else
+        size -= end;
+    while (size && *p == ' ') p++, size--;
+    while (size && p[size - 1] == ' ') size--;
+    return is_number(p, size) ? found : 0;
+}
+
+/* One or two digits, or four; the separator after them, or the end. */
+static const char *date_part(const char *p, int *value, int *digits) {
+    for (*value = *digits = 0; is_digit(*p) && *digits < 5; p++, ++*digits) *value = *value * 10 + (*p - '0');
+    return *digits == 1 || *digits == 2 || *digits == 4 ? p : NULL;
+}
+
+static int date(const char *p) {
+    int a, b, c, na, nb, nc;
+    char separator;
+    if (!(p = date_part(p, &a, &na)) || !(separator = *p) || !strchr("./-", separator)) return 0;
+    if (!(p = date_part(p + 1, &b, &nb)) || *p != separator || nb == 4) return 0;
+    if (!(p = date_part(p + 1, &c, &nc)) || (*p && *p != ' ' && *p != 'T')) return 0;
+    if (na == 4 && nc <= 2) return b >= 1 && b <= 12 && c >= 1 && c <= 31 ? HINT_YEAR_FIRST : 0;
+    if (na == 4 || nc == 1) return 0;
+    if (!a || !b || a > 31 || b > 31) return 0;
+    return (b <= 12 ? HINT_DAY_FIRST : 0) | (a <= 12 ? HINT_MONTH_FIRST : 0);
+}
+
+/* The word that shows the form best: of dates one whose day is above 12. */
+static const char *example(const columns_words *all) {
+    for (int i = 0; i < all->n; i++) {
+        int found = date(all->at[i]);
+        if (found == HINT_DAY_FIRST || found == HINT_MONTH_FIRST) return all->at[i];
+    }
+    return all->at[0];
+}
+
+void dn_columns_hint(dn_text *to, const char *name, const columns_words *all) {
+    char column[COLUMNS_SHOWN], word[COLUMNS_SHOWN];
+    int may = all->n < HINT_LEAST ? 0 : HINT_ALL;
+    for (int i = 0; i < all->n && may; i++) {
+        const char *p = all->at[i];
+        may &= amount(p, strlen(p)) | date(p);
+    }
+    if (!may) return;
+    dn_columns_shown(name, column);
+    dn_columns_shown(example(all), word);
+    if (may & (HINT_PERCENT | HINT_CURRENCY))
+        dn_text_format(to, "column '%s': '%s' and all others are numbers with a %s, read as words: take the sign off\n",
+                       column, word, may & HINT_PERCENT ? "percent sign" : "currency");
+    else
+        dn_text_format(to, "column '%s': '%s' and all others look like dates with the %s first%s, read as words: %s\n",
+                       column, word,
+                       may & HINT_YEAR_FIRST  ? "year"
+                       : may & HINT_DAY_FIRST ? "day"
+                                              : "month",
+                       may == (HINT_DAY_FIRST | HINT_MONTH_FIRST) ? " (or the month)" : "", "write 2020-05-13");
+}

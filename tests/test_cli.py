@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -588,3 +589,12 @@ def test_a_model_file_in_a_pipe_says_why_it_is_not_read(tmp_path: Path) -> None:
         assert "is a model file: it stands in place of a cfg or weights, by its path, not through a pipe" in done.stderr
     with pytest.raises(dv.errors.UsageError, match=r"other\.cfg is the name of a cfg"):
         dv.Network("net.cfg").save("other.cfg")
+
+
+def test_the_help_lists_the_verbs_that_need_python() -> None:
+    from darknet_vae.cli import VERBS
+
+    listed = re.findall(r"^  ([a-z-]+) +[a-zA-Z]", run([*MODULE, "--help"]).stdout, flags=re.M)
+    assert set(VERBS) <= set(listed)
+    for verb in VERBS:
+        failure([BINARY, verb], 2, f"{verb} needs Python")

@@ -8,8 +8,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -227,29 +225,3 @@ def test_zsh_reads_its_completion() -> None:
 def test_the_package_has_the_header_of_its_library() -> None:
     assert (Path(dv.get_include()) / "darknet.h").read_bytes() == (ROOT / "csrc" / "darknet.h").read_bytes()
     assert list(Path(dv.get_library_dir()).glob("libdarknet.*"))
-
-
-def source_package(python: str) -> Path:
-    script = "import setuptools.build_meta as build, sys; build.build_sdist(sys.argv[1])"
-    checked([python, "-c", script, str(Path.cwd() / "dist")], cwd=ROOT)
-    return next(Path("dist").glob("*.tar.gz"))
-
-
-@pytest.mark.slow
-def test_a_source_package_has_every_file_and_installs_where_there_is_a_c_compiler() -> None:
-    checked([sys.executable, "-m", "venv", "there"])
-    python = str(Path("there/bin/python").absolute())
-    pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    if subprocess.run([*pip, "setuptools>=77", "cffi>=1.17", "numpy"], timeout=600).returncode:
-        pytest.skip("there is no package index")
-    package = source_package(python)
-    if shutil.which("git") and (ROOT / ".git").exists():
-        with tarfile.open(package) as tar:
-            packed = {name.partition("/")[2] for name in tar.getnames()}
-        tracked = set(checked(["git", "ls-files"], cwd=ROOT).splitlines())
-        missing = {name for name in tracked - packed if not name.startswith(".") and (ROOT / name).exists()}
-        assert not missing
-    environment = {**os.environ, "CUDA": "0"}
-    checked([*pip, "--no-deps", "--no-build-isolation", str(package)], env=environment)
-    checked(["there/bin/darknet-vae", "train", "vae_digits.cfg", "digits.csv", "-epochs", "1", "-quiet"], env=environment)
-    assert Path("vae.weights").exists()

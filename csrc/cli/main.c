@@ -79,7 +79,12 @@ const cli_verb cli_verbs[] = {
      "parameters. OUTPUT.weights is a Darknet weights file; the cfg, labels and\n"
      "files that the cfg names are written beside it, where no others are."},
     {"plot", 0, NULL, "PICTURE ...", "pictures of training, latents, manifold, samples", 0, 0, NULL},
+    {"report", 0, NULL, "MODEL", "one HTML page about a model: numbers, pictures, what to do", 0, 0, NULL},
+    {"explore", 0, NULL, "MODEL", "the latent space in the browser", 0, 0, NULL},
+    {"export", 0, NULL, "MODEL -c F.c", "the network for C, ONNX, PyTorch or NumPy", 0, 0, NULL},
+    {"import", 0, NULL, "CFG WEIGHTS -save F", "weights from PyTorch or ONNX", 0, 0, NULL},
     {"dataset", 0, NULL, "NAME -output F.csv", "MNIST, Fashion-MNIST or the digits as CSV", 0, 0, NULL},
+    {"report-synthetic", 0, NULL, "REAL.csv SYNTHETIC.csv", "how much drawn rows are like real ones", 0, 0, NULL},
     {NULL, 0, NULL, NULL, NULL, 0, 0, NULL},
 };
 

@@ -332,7 +332,7 @@ int cli_help(const cli_args *args) {
            "model file, .safetensors, is CFG and weights in one and takes their place.\n\n",
            args->program);
     for (const cli_verb *v = cli_verbs; v->name; v++)
-        if (v->bit || python) printf("  %-13s%s\n", v->name, v->help);
+        if (v->bit || python) printf("  %-12s %s\n", v->name, v->help);
     printf("\n%s VERB --help explains a verb and its options. The words vae and\n"
            "autoencoder may stand before a verb: %s vae train CFG TRAIN.csv\n",
            args->program, args->program);

@@ -260,6 +260,29 @@ def test_the_command_exports_a_trained_model() -> None:
         assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
 
 
+def snippets(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "docs" / "export.md").read_text(), flags=re.S)
+
+
+@pytest.mark.skipif("DARKNET_BINARY" in os.environ, reason="a build with sanitizers is under test")
+def test_the_programs_of_the_page_draw_digits() -> None:
+    net = dv.Network(ROOT / "cfg" / "vae_digits.cfg", seed=1)
+    dv.export.c(net, "digits.c", part="decoder")
+    Path("main.c").write_text(snippets("c")[0])
+    done = run(
+        [os.environ.get("CC", "cc"), "-std=c99", "-Wall", "-Wextra", "-Werror", "main.c", "digits.c", "-o", "digits", "-lm"]
+    )
+    assert done.returncode == 0, done.stderr
+    wanted = 16 * net.sample([[0.5, -1]]).reshape(8, 8)
+    assert run(["./digits"]).stdout.splitlines() == [" ".join(f"{value:3.0f}" for value in row) for row in wanted]
+    pytest.importorskip("onnx", reason="onnx is not installed: no model is written")
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: models are not run")
+    dv.export.onnx(net, "digits.onnx")
+    values: dict[str, Any] = {}
+    exec(snippets("python")[0], values)
+    close(values["images"] / 16, net.sample(values["z"]))
+
+
 CFGS = sorted([*(ROOT / "cfg").glob("*.cfg"), *(ROOT / "cfg" / "recipes").glob("*.cfg")])
 
 

@@ -65,7 +65,7 @@ def test_the_source_package_has_every_file(built: tuple[Path, Path]) -> None:
 @pytest.mark.slow
 def test_the_wheel_is_small_and_has_what_programs_need(built: tuple[Path, Path]) -> None:
     wheel = built[1]
-    assert wheel.stat().st_size < 1.5e6, f"{wheel.stat().st_size} bytes"
+    assert wheel.stat().st_size < 2.3e6, f"{wheel.stat().st_size} bytes"  # library and program each hold the core
     assert "-cp310-abi3-" in wheel.name or sys.version_info < (3, 10)
     with zipfile.ZipFile(wheel) as file:
         names = set(file.namelist())

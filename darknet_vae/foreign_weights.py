@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -194,19 +196,22 @@ def pickled(path: StrPath) -> Mapping[str, Any]:
             f"{name}: a .pt file is read by torch, which is not installed: pip install torch, or where it is, "
             'numpy.savez("x.npz", **{k: v.numpy() for k, v in model.state_dict().items()})'
         ) from None
+    wanted = "torch.save(model.state_dict(), ...) writes one"
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
-    except Exception as reason:  # of pickle, zipfile and torch
-        raise errors.FormatError(
-            f"{name} holds no state dictionary: torch.save(model.state_dict(), ...) writes one ({first_line(reason)})"
-        ) from None
+    except pickle.UnpicklingError:
+        raise errors.FormatError(f"{name} holds objects that could run code, no state dictionary: {wanted}") from None
+    except Exception as reason:  # of zipfile and torch
+        raise errors.FormatError(f"{name} holds no state dictionary: {wanted} ({first_line(reason)})") from None
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
             found = found[key]
     if not isinstance(found, Mapping) or not all(hasattr(value, "detach") for value in found.values()):
-        raise errors.FormatError(f"{name} holds no state dictionary: torch.save(model.state_dict(), ...) writes one")
+        raise errors.FormatError(f"{name} holds no state dictionary: {wanted}")
     return found
 
 

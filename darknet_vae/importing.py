@@ -114,7 +114,9 @@ def place(net: Network, source: Any, mapping: Mapping[int | str, str | Sequence[
 
 
 def misfit(net: Network, about: str, wrong: Sequence[str]) -> errors.UsageError:
-    return errors.UsageError(f"{about} does not fit {net.cfg}: {'; '.join(wrong)}")
+    return errors.UsageError(
+        f"{about} does not fit {net.cfg}: {'; '.join(wrong)} (-map LAYER=NAME, mapping= in Python, says what goes where)"
+    )
 
 
 # ---- the network's side ----

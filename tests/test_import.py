@@ -341,8 +341,11 @@ def onnx_files(torch: Any, model: Any, x: Any, z: Any) -> list[str]:
 def test_a_pickled_module_is_refused_with_what_to_do_instead() -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed: there is no pickle to refuse")
     torch.save(torch.nn.Linear(2, 2), "w.pt")
-    with pytest.raises(errors.FormatError, match=r"torch.save\(model.state_dict\(\)"):
-        dv.import_weights(network(DENSE), "w.pt")
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), "s.pt")
+    for name in ("w.pt", "s.pt"):
+        with pytest.raises(errors.FormatError, match=r"torch.save\(model.state_dict\(\)") as caught:
+            dv.import_weights(network(DENSE), name)
+        assert "\n" not in str(caught.value) and "\x1b" not in str(caught.value)
 
 
 def test_products_and_sums_of_onnx_are_layers() -> None:

@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         made = explore(net, X, labels, output=args.output, port=args.port, browser=not args.no_browser, points=args.points,
                        seed=args.seed, names=names, shape=form, quiet=args.quiet, rows=args.N)  # fmt: skip
     if args.output is not None and args.output != "-" and not args.quiet:
-        size = os.path.getsize(made)
-        large = ": large for a browser; fewer -points make it smaller" if size > LARGE else ""
-        print(f"saved {made}: {size / 1e6:.1f} MB{large}", file=sys.stderr)
+        size, weights = os.path.getsize(made), net.n_params * 4 * 4 / 3
+        parts = f"large for a browser: the network {weights / 1e6:.0f} MB, rows {max(size - weights, 0) / 1e6:.0f} MB (-points)"
+        print(f"saved {made}: {size / 1e6:.1f} MB{f', {parts}' if size > LARGE else ''}", file=sys.stderr)
     return 0

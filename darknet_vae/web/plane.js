@@ -161,7 +161,8 @@ class Plane {
     context.imageSmoothingEnabled = false;
     pictures.forEach((picture, k) => {
       const column = k % across, row = Math.floor(k / across);
-      if (picture) context.drawImage(picture, MARGIN + column * w, MARGIN + row * h, w + 0.5, h + 0.5);
+      // With a gap: images that fill their height would run into each other.
+      if (picture) context.drawImage(picture, MARGIN + column * w, MARGIN + row * h, w - 1.5, h - 1.5);
     });
     if (this.n) {
       context.fillStyle = getComputedStyle(this.box).getPropertyValue("--card");

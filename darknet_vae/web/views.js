@@ -138,7 +138,7 @@ function sideBySide(heads, names, cells, marked, bars = null) {
     cells[i].forEach((text, k) => line.append(element("td", { class: marked(i, k) ? "value marked" : "value" }, ...(text === "" ? ["–"] : breakable(text)))));
     if (bars) {
       const bar = element("span", { class: "bar" });
-      bar.style.width = `${Math.max(0, (50 * bars.values[i]) / most)}%`;
+      bar.style.width = `${Math.max(0, (45 * bars.values[i]) / most)}%`;
       line.append(element("td", { class: "bars" }, bar, Number.isFinite(bars.values[i]) ? bars.values[i].toFixed(2) : ""));
     }
     return line;

@@ -357,11 +357,11 @@ def _functions(model: Model, part: str, name: str) -> dict[str, tuple[str, str]]
     found = {
         "encoder": (
             f"void {name}_encode(const float x[{size_of(model.encoder.inputs)}], float mean[{model.latent}]{log})",
-            f"x is data{scaled}" + ("; NAN is a missing value" if model.encoder.steps[0].op == "expand" else ""),
+            "x is a coded row of the table; NAN is a missing value" if model.columns else f"x is data{scaled}",
         ),
         "decoder": (
             f"void {name}_decode(const float z[{model.latent}]{given}, float out[{model.outputs}])",
-            f"out is the mean of the data{scaled} ([cost] type={model.likelihood})"
+            f"out is the mean of {'the coded row' if model.columns else f'the data{scaled}'} ([cost] type={model.likelihood})"
             + ("; condition is a coded row, of which only the columns that are given are read" if given else ""),
         ),
     }
@@ -407,6 +407,18 @@ def _parameters(declaration: str) -> str:
     return re.sub(r"float (\w+)\[\d+\]", r"float *\1", declaration)
 
 
+def _columns(model: Model) -> str:
+    """What a row of a table holds, as a comment."""
+    if not model.columns:
+        return ""
+    text = "/* A coded row, as darknet_vae.tables.Schema codes and decodes it (numbers too):\n"
+    for i, (name, classes) in enumerate(model.columns):
+        what = {0: "number", 1: "0 or 1"}.get(classes) or f"code, 0 to {classes - 1}"
+        name = re.sub(r"\s", " ", name).replace("*/", "* /").replace("/*", "/ *")
+        text += f" *   [{i}] {name}: {what}\n"
+    return text + " */\n"
+
+
 def header(model: Model, part: str, name: str = "model") -> str:
     """The declarations for it."""
     functions, guard = _functions(model, part, name), name.upper()
@@ -415,5 +427,6 @@ def header(model: Model, part: str, name: str = "model") -> str:
     lines = [f"/* Written by darknet-vae {__version__}; numbers of floats. */", f"#ifndef {guard}_H", f"#define {guard}_H"]
     lines += [f"#define {guard}_{what} {n}" for what, n in sizes.items() if n]
     lines += ["#ifdef __cplusplus", 'extern "C" {', "#endif"]
+    lines += [_columns(model).rstrip("\n")] if model.columns else []
     lines += [f"/* {about}. */\n{_parameters(declaration)};" for declaration, about in functions.values()]
     return "\n".join([*lines, "#ifdef __cplusplus", "}", "#endif", "#endif\n"])

@@ -245,7 +245,8 @@ def encoder(model: Model) -> Any:
         return _model(writer, "encoder", "the code of every row", {"mean": (last, model.latent)})
     n = model.latent
     halves = {"mean": (writer.part(last, n, 2 * n), n), "log_variance": (writer.part(last, 0, n), n)}
-    about = f"Mean and log-variance of q(z|x); x is data divided by {model.data_scale:g}."
+    scaled = f" divided by {model.data_scale:g}" if model.data_scale != 1 else ""
+    about = "Mean and log-variance of q(z|x); x is " + ("a coded row of a table." if model.columns else f"data{scaled}.")
     return _model(writer, "encoder", about, halves)
 
 
@@ -253,5 +254,8 @@ def decoder(model: Model) -> Any:
     """x, the latents (rows, latent), and with a [condition] coded rows, `condition` (rows, inputs) -> data (rows, columns)."""
     writer = _Writer(model.decoder)
     last = writer.shaped(len(model.decoder.steps), (model.outputs,))
-    about = f"The mean of p(x|z) ([cost] type={model.likelihood}), divided by {model.data_scale:g}."
+    scaled = f", divided by {model.data_scale:g}" if model.data_scale != 1 else ""
+    about = f"The mean of p(x|z) ([cost] type={model.likelihood}){scaled}."
+    if model.columns:
+        about += f" Columns, coded by darknet_vae.tables.Schema: {', '.join(name for name, _ in model.columns)}."
     return _model(writer, "decoder", about, {"data": (last, model.outputs)})

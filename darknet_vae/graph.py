@@ -95,6 +95,8 @@ class Model:
     likelihood: str
     """What the decoder's outputs are the mean of, as [cost] type= has it."""
     data_scale: float
+    columns: list[tuple[str, int]] = field(default_factory=list)
+    """Of a table, the coded columns of a row: name, and 0 a number, 1 yes or no, or how many codes."""
 
 
 # ---- the cfg ----
@@ -249,9 +251,14 @@ class _Trace:
         found += [(i, k) for i, n in classes if n > 1 for k in range(n)]
         return np.array(found, np.int64).T
 
+    def names(self) -> list[str]:
+        """Of the coded columns; without names= their numbers."""
+        names, n = cells(self.keys[0].get("names", "")), len(self.classes())
+        return names if len(names) == n else [str(i) for i in range(n)]
+
     def given(self, layer: int) -> list[int]:
         """The columns of a [condition], by name or by number, in its order."""
-        names = cells(self.keys[0].get("names", ""))
+        names = self.names()
         return [names.index(word) if word in names else int(word) for word in cells(self.keys[layer]["columns"])]
 
     def condition(self, layer: int) -> Table:
@@ -415,4 +422,5 @@ def trace(net: Network) -> Model:
         encoder.steps.append(Step("bound_log_variance", (len(encoder.steps),), (2 * net.latent_size,), numbers={"limit": limit}))
     decoder = of.graph(latent + 1, info.output_layer, of.shape(latent))
     likelihood = _mean(of, decoder, info.data_columns)
-    return Model(encoder, decoder, variational, net.latent_size, info.data_columns, likelihood, net.data_scale)
+    columns = list(zip(of.names(), of.classes(), strict=True)) if net.layers[0].type == "columns" else []
+    return Model(encoder, decoder, variational, net.latent_size, info.data_columns, likelihood, net.data_scale, columns)

@@ -132,6 +132,23 @@ def check_c(net: dv.Network, rows: np.ndarray, library: ctypes.CDLL) -> None:
         close(out, data[r])
 
 
+def test_the_header_says_what_a_row_of_a_table_holds() -> None:
+    text = NETWORKS["given"].replace("names=a,", 'names="*/ /* a",').replace("f,g", "f,größe")
+    dv.export.c(dv.Network(cfg_text=text), "t.c")
+    header = Path("t.h").read_text()
+    for line in (
+        "[0] * / / * a: number",
+        "[1] b # c: number",
+        '[2] d, "e": 0 or 1',
+        "[3] f: code, 0 to 2",
+        "[4] größe: code, 0 to 3",
+    ):
+        assert f" *   {line}\n" in header
+    Path("main.c").write_text('#include "t.h"\nint main(void) { return T_OUTPUTS - 5; }\n')
+    done = run([os.environ.get("CC", "cc"), "-std=c99", "-Wall", "-Wextra", "-Werror", "main.c", "t.c", "-o", "t", "-lm"])
+    assert done.returncode == 0 and run(["./t"]).returncode == 0, done.stderr
+
+
 def lines_of_code(path: str) -> int:
     """Besides the weights and tables."""
     return sum(not re.match(r"    [-{]?\d", line) for line in Path(path).read_text().splitlines())

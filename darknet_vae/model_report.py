@@ -86,6 +86,7 @@ def report(
 
     Errors: `MissingPackageError` without matplotlib and jinja2; `FormatError` for a log that is none, and those of reading X.
     What cannot be computed for this network is left out, and the page says why."""
+    from .network import Network
     from .reporting import about, contents, sections
     from .reporting.findings import findings
     from .reporting.model import describe
@@ -95,6 +96,8 @@ def report(
     from .reporting.study import study
 
     need_packages()
+    if not isinstance(net, Network):
+        raise errors.UsageError(f"a report is about a Network, not a {type(net).__name__}; estimators have one as .network_")
     rows = None if X is None else read_rows(net, X, labels, truth, source)
     model = describe(net, shape)
     s = study(net, model, rows, log, seed, k)

@@ -491,6 +491,11 @@ def test_errors_of_the_verb(digits, tmp_path):
     assert "trained parameters" in fails("vae_digits.cfg")
 
 
+def test_what_is_no_network_is_refused_by_name():
+    with pytest.raises(dv.errors.UsageError, match="about a Network, not a str"):
+        dv.report("digits.safetensors")
+
+
 def test_a_cfg_with_weights_and_one_dash(digits):
     net = dv.Network.load(digits / "digits.safetensors")
     net.save(digits / "w.weights")

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import plots
 from .numbers import contributions, latent_table
-from .page import Block, Cells, Section
+from .page import Block, Cells, Section, brief
 from .pictures import pixels, sampled, show
 from .rows import Rows, cell_text, cells_of, shown
 from .study import Study
@@ -19,7 +19,8 @@ _LIKE_PRIOR = (
 _LEARNED = " Here to N(0, 1); the latent loss is to the prior that was learned, a mixture, and so smaller."
 POINTS = 5000  # rows of a scatter
 SHARP_POINTS = 800  # rows up to which a scatter is drawn as lines
-WIDE = 12  # columns of a table of rows
+WIDE = 20  # columns of a table of rows
+EXAMPLES = 4  # rows of it
 
 
 # ---- training ----
@@ -179,27 +180,30 @@ def _beside(s: Study) -> Cells:
     """Rows and what comes back of them, cell by cell."""
     rows, net = s.rows, s.net
     assert rows is not None
-    index = rows.index(max(2000, 5), s.seed)
-    index = index[np.linspace(0, len(index) - 1, min(5, len(index))).round().astype(int)]
+    index = rows.index(2000, s.seed)
+    index = index[np.linspace(0, len(index) - 1, min(EXAMPLES, len(index))).round().astype(int)]
     names = [name for name, _, _ in contributions(s)] or list(rows.names)
     names = [name for name in rows.names if name in set(names[:WIDE])]
     made = net.reconstruct(rows.x[index])
     back = _texts_of(s, made, names)
+    own = [rows.texts(int(row), names) for row in index]
     body, marked = [], set()
-    for at, row in enumerate(index):
-        own = rows.texts(int(row), names)
-        body.append([f"{row}", "row", *own])
-        body.append(["", "reconstructed", *back[at]])
-        for column, name in enumerate(names):
-            if _differs(s, name, own[column], back[at][column], int(row)):
-                marked.add((2 * at + 1, column + 2))
+    for line, name in enumerate(names):
+        cells = [name]
+        for at, row in enumerate(index):
+            cells += [brief(own[at][line], 30), brief(back[at][line], 30)]
+            if _differs(s, name, own[at][line], back[at][line], int(row)):
+                marked.add((line, 2 * at + 2))
+        body.append(cells)
+    head = ["column"]
+    for row in index:
+        head += [f"row {row}", "reconstructed"]
     more = f" {len(names)} of {len(rows.names):,} columns, those with the largest loss." if len(names) < len(rows.names) else ""
     return Cells(
-        ["row", "", *names], body,
+        head, body,
         "Rows (counted from 0) and what comes back of them through the latent space. Marked: another word, or a number that is "
-        "off by "
-        f"more than half of the column's standard deviation.{more}",
-        numbers=frozenset({0}), marked=frozenset(marked),
+        f"off by more than half of the column's standard deviation.{more}",
+        marked=frozenset(marked), named=True,
     )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ class Picture:
 @dataclass(frozen=True)
 class Cells:
     """A table. `numbers`: which columns are numbers; `marked`: cells (row, column) that stand out; `folded`: behind a click;
-    `wraps`: cells are broken into lines where the page ends."""
+    `wraps`: cells are broken into lines where the page ends; `named`: the first column names the lines, and stays in sight."""
 
     head: list[str]
     rows: list[list[str]]
@@ -45,6 +45,7 @@ class Cells:
     marked: frozenset[tuple[int, int]] = frozenset()
     folded: str = ""
     wraps: bool = False
+    named: bool = False
     kind: str = "cells"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import plots
-from .contents import WIDE, as_in_file
+from .contents import EXAMPLES, WIDE, as_in_file
 from .page import Block, Cells, Section, brief
 from .pictures import show, worst_images
 from .rows import cell_text, cells_of
@@ -151,10 +151,11 @@ def _marginals(s: Study) -> list[Block]:
 def _examples(s: Study) -> list[Block]:
     assert s.drawn is not None
     names = list(s.drawn)[:WIDE]
-    cells = as_in_file(s.rows, cells_of({name: s.drawn[name][:5] for name in names}))
-    body = [[cell_text(cells[name], row) for name in names] for row in range(min(5, len(s.drawn[names[0]])))]
+    cells = as_in_file(s.rows, cells_of({name: s.drawn[name][:EXAMPLES] for name in names}))
+    many = min(EXAMPLES, len(s.drawn[names[0]]))
+    body = [[name, *(brief(cell_text(cells[name], row), 30) for row in range(many))] for name in names]
     more = f" The first {len(names)} of {len(s.drawn):,} columns." if len(names) < len(s.drawn) else ""
-    return [Cells(names, body, f"Five drawn rows.{more}")]
+    return [Cells(["column", *(f"drawn row {i + 1}" for i in range(many))], body, f"Drawn rows.{more}", named=True)]
 
 
 # ---- unusual rows ----

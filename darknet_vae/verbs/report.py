@@ -46,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
     if not args.quiet:
         for line in made.warnings:
             print(f"darknet-vae: {line}", file=sys.stderr)
-        print(f"saved {output}", file=sys.stderr)
+        if output != "-":
+            print(f"saved {output}", file=sys.stderr)
     return 0
 
 

@@ -179,6 +179,13 @@ def test_a_mixture_is_fitted_to_draws_from_the_posteriors_of_rows(network: Build
     assert np.array_equal(net.sample(n=4, seed=2, prior=mixture), net.sample(mixture.sample(4, seed=2)))
 
 
+def test_a_mixture_of_many_rows_has_the_same_bits_with_any_number_of_threads(network: Build) -> None:
+    x = rows(3000, seed=2)  # several jobs, the last one not whole
+    one, two = (network(vae(3), threads=n).fit_mixture(x, components=3) for n in (1, 2))
+    assert np.array_equal(one.means, two.means) and np.array_equal(one.covariances, two.covariances)
+    assert np.array_equal(one.weights, two.weights) and one.log_likelihood == two.log_likelihood
+
+
 def test_an_autoencoder_without_a_prior_gets_one_from_its_codes(network: Build) -> None:
     net = network(PLAIN)
     with pytest.raises(errors.UsageError, match="no prior"):

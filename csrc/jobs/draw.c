@@ -135,7 +135,7 @@ static dn_status fit_mixture(dn_net *net, const dn_rows *rows, int components, u
     dn_status status = log_variance ? dn_net_encode(net, rows, mean, log_variance) : DN_E_MEMORY;
     if (status == DN_OK) {
         draw_posterior(seed, rows->n, latent, mean, log_variance);
-        status = dn_mixture_fit(out, mean, rows->n, (int)latent, components, seed);
+        status = dn_job_mixture_fit(net->pool, out, mean, rows->n, (int)latent, components, seed);
     }
     dn_free(mean);
     dn_free(log_variance);

@@ -8,7 +8,11 @@
  *
  * The floor is FLOOR times each column's variance over all rows: without it, a component that shrinks to a few rows
  * would have a density without bound. It begins with the centres of k-means++ (Arthur and Vassilvitskii, SODA 2007) and
- * responsibilities for the nearest centre. */
+ * responsibilities for the nearest centre.
+ *
+ * Threads share blocks of rows in E and components in M; every sum is taken by one of them, in the order of the rows,
+ * so results do not depend on their number. */
+#include "base/pool.h"
 #include "base/rng.h"
 #include "base/sys.h"
 #include "jobs/jobs.h"
@@ -17,9 +21,10 @@
 
 #define FLOOR 1e-4
 #define TOLERANCE 1e-5 /* nats per row: the fit ends when an iteration gains less */
-enum { ITERATIONS = 300, BLOCK = 16 /* rows at a time, side by side in vectors */ };
+enum { ITERATIONS = 300, BLOCK = 16 /* rows at a time, side by side in vectors */, BLOCKS = 64 /* shared in a job */ };
 
 typedef struct fit {
+    dn_pool *pool; /* NULL: one thread */
     const float *x;
     size_t n, d, k;
     uint64_t seed;
@@ -28,7 +33,9 @@ typedef struct fit {
     double *floor;   /* (d) */
     double *factors; /* (k, d, d): L, lower triangles; the diagonal holds 1 / L_jj */
     double *scales;  /* (k): log w - (d log 2 pi + log |S|) / 2 */
-    double *work;    /* (d, BLOCK) */
+    double *work;    /* (BLOCKS, d, BLOCK) */
+    double *centred; /* (k, d): of one row */
+    double *totals;  /* (k): rows that belong to a component */
     dn_mixture *to;
 } fit;
 
@@ -78,17 +85,17 @@ static dn_status factorise(const dn_mixture *m, double *factors, double *scales)
     return DN_OK;
 }
 
-/* For up to BLOCK rows: out (n, step) gets, in its column k, log w_k N(x; m_k, S_k). y (d, BLOCK) is scratch: L y = x -
- * m. */
-static void log_densities(const fit *f, size_t k, const float *x, size_t n, double *out) {
+/* For up to BLOCK rows: out (n, step) gets, in its column k, log w_k N(x; m_k, S_k). work (d, BLOCK) is scratch: L y =
+ * x - m. */
+static void log_densities(const fit *f, size_t k, const float *x, size_t n, double *work, double *out) {
     size_t d = f->d;
     const double *l = f->factors + k * d * d, *m = f->to->means + k * d;
     double distance[BLOCK] = {0};
     for (size_t j = 0; j < d; j++) {
-        double *y = f->work + j * BLOCK;
+        double *y = work + j * BLOCK;
         for (size_t r = 0; r < BLOCK; r++) y[r] = r < n ? x[r * d + j] - m[j] : 0;
         for (size_t c = 0; c < j; c++)
-            for (size_t r = 0; r < BLOCK; r++) y[r] -= l[j * d + c] * f->work[c * BLOCK + r];
+            for (size_t r = 0; r < BLOCK; r++) y[r] -= l[j * d + c] * work[c * BLOCK + r];
         for (size_t r = 0; r < BLOCK; r++) y[r] *= l[j * d + j], distance[r] += y[r] * y[r];
     }
     for (size_t r = 0; r < n; r++) out[r * f->k + k] = f->scales[k] - 0.5 * distance[r];
@@ -104,48 +111,97 @@ static double log_sum(size_t k, double *values) {
     return most + log(sum);
 }
 
+/* Up to BLOCKS blocks of rows from `first` on. */
+typedef struct blocks {
+    const fit *f;
+    size_t first;
+    double *r; /* their responsibilities */
+    double log_p[BLOCKS * BLOCK];
+} blocks;
+
+static void expect_block(void *context, size_t block) {
+    blocks *b = context;
+    const fit *f = b->f;
+    size_t at = block * BLOCK, left = f->n - b->first - at, n = left < BLOCK ? left : BLOCK;
+    double *r = b->r + at * f->k;
+    for (size_t k = 0; k < f->k; k++)
+        log_densities(f, k, f->x + (b->first + at) * f->d, n, f->work + block * f->d * BLOCK, r);
+    for (size_t i = 0; i < n; i++) b->log_p[at + i] = log_sum(f->k, r + i * f->k);
+}
+
 /* Sets the responsibilities; the mean log density goes to *mean. each: NULL, or (n) log densities. */
 static dn_status expect(fit *f, double *mean, double *each) {
+    enum { ROWS = BLOCKS * BLOCK };
     double sum = 0;
     DN_TRY(factorise(f->to, f->factors, f->scales));
-    for (size_t at = 0; at < f->n; at += BLOCK) {
+    for (size_t at = 0, n; at < f->n; at += n) {
+        blocks b = {.f = f, .first = at, .r = each ? f->r : f->r + at * f->k};
+        n = f->n - at < ROWS ? f->n - at : ROWS;
         DN_TRY(dn_watched());
-        size_t n = f->n - at < BLOCK ? f->n - at : BLOCK;
-        double *r = each ? f->r : f->r + at * f->k;
-        for (size_t k = 0; k < f->k; k++) log_densities(f, k, f->x + at * f->d, n, r);
-        for (size_t i = 0; i < n; i++) {
-            double log_p = log_sum(f->k, r + i * f->k);
-            if (each) each[at + i] = log_p;
-            sum += log_p;
-        }
+        dn_pool_run(f->pool, (n + BLOCK - 1) / BLOCK, expect_block, &b);
+        for (size_t i = 0; i < n; i++) sum += b.log_p[i];
+        if (each) memcpy(each + at, b.log_p, n * sizeof *each);
     }
     *mean = sum / (double)f->n;
     return DN_OK;
 }
 
-/* Weight, mean and covariance of component k from its responsibilities. One that no row belongs to stays as it was. */
-static dn_status maximise(fit *f, size_t k) {
+/* Rows [from, to), for all components. */
+typedef struct rows_of {
+    const fit *f;
+    size_t from, to;
+} rows_of;
+
+static int is_empty(const fit *f, size_t k) { return f->totals[k] < 1e-8; }
+
+/* Weight and mean of component k from its responsibilities. One that no row belongs to stays as it was. */
+static void maximise_mean(void *context, size_t k) {
+    const fit *f = ((const rows_of *)context)->f;
     size_t d = f->d;
-    double *m = f->to->means + k * d, *s = f->to->covariances + k * d * d, *centred = f->work, total = 0;
+    double *m = f->to->means + k * d, *s = f->to->covariances + k * d * d, total = 0;
     for (size_t i = 0; i < f->n; i++) total += f->r[i * f->k + k];
-    f->to->weights[k] = fmax(total / (double)f->n, 1e-300);
-    if (total < 1e-8) return DN_OK;
+    f->to->weights[k] = fmax(total / (double)f->n, 1e-300), f->totals[k] = total;
+    if (is_empty(f, k)) return;
     memset(m, 0, d * sizeof *m);
     memset(s, 0, d * d * sizeof *s);
     for (size_t i = 0; i < f->n; i++)
         for (size_t j = 0; j < d; j++) m[j] += f->r[i * f->k + k] * f->x[i * d + j];
     for (size_t j = 0; j < d; j++) m[j] /= total;
-    for (size_t i = 0; i < f->n; i++) {
+}
+
+/* What these rows add to its covariance; all that do not belong to it add nothing. */
+static void maximise_covariance(void *context, size_t k) {
+    const rows_of *rows = context;
+    const fit *f = rows->f;
+    size_t d = f->d;
+    const double *m = f->to->means + k * d;
+    double *s = f->to->covariances + k * d * d, *centred = f->centred + k * d;
+    if (is_empty(f, k)) return;
+    for (size_t i = rows->from; i < rows->to; i++) {
         double r = f->r[i * f->k + k];
-        if (i % 64 == 0) DN_TRY(dn_watched());
         if (r < 1e-12) continue;
         for (size_t j = 0; j < d; j++) centred[j] = f->x[i * d + j] - m[j];
         for (size_t j = 0; j < d; j++)
             for (size_t c = 0; c <= j; c++) s[j * d + c] += r * centred[j] * centred[c];
     }
-    for (size_t j = 0; j < d; j++) {
-        for (size_t c = 0; c <= j; c++) s[c * d + j] = s[j * d + c] = s[j * d + c] / total;
-        s[j * d + j] += f->floor[j];
+}
+
+static dn_status maximise(fit *f) {
+    const double most = 2e7; /* products between two looks at the watch */
+    size_t d = f->d;
+    double by_row = (double)(d * d * f->k);
+    size_t rows = by_row < most / BLOCK ? (size_t)(most / by_row) : BLOCK;
+    dn_pool_run(f->pool, f->k, maximise_mean, &(rows_of){f, 0, f->n});
+    for (size_t at = 0; at < f->n; at += rows) {
+        DN_TRY(dn_watched());
+        dn_pool_run(f->pool, f->k, maximise_covariance, &(rows_of){f, at, f->n - at < rows ? f->n : at + rows});
+    }
+    for (size_t k = 0; k < f->k; k++) {
+        double *s = f->to->covariances + k * d * d;
+        for (size_t j = 0; j < d && !is_empty(f, k); j++) {
+            for (size_t c = 0; c <= j; c++) s[c * d + j] = s[j * d + c] = s[j * d + c] / f->totals[k];
+            s[j * d + j] += f->floor[j];
+        }
     }
     return DN_OK;
 }
@@ -214,7 +270,7 @@ static dn_status iterate(fit *f) {
     double before = -INFINITY;
     DN_TRY(begin(f));
     for (f->to->iterations = 0; f->to->iterations < ITERATIONS;) {
-        for (size_t k = 0; k < f->k; k++) DN_TRY(maximise(f, k));
+        DN_TRY(maximise(f));
         DN_TRY(expect(f, &f->to->log_likelihood, NULL));
         f->to->iterations++;
         DN_CHECK(isfinite(f->to->log_likelihood), DN_E_NUMERIC,
@@ -229,14 +285,17 @@ static dn_status fit_alloc(fit *f, size_t kept_rows) {
     f->r = dn_alloc(kept_rows, f->k * sizeof *f->r);
     f->factors = f->r ? dn_alloc(f->k * f->d, f->d * sizeof *f->factors) : NULL;
     f->scales = f->factors ? dn_alloc(f->k, sizeof *f->scales) : NULL;
-    f->work = f->scales ? dn_alloc(f->d, BLOCK * sizeof *f->work) : NULL;
-    f->floor = f->work ? dn_alloc(f->d, sizeof *f->floor) : NULL;
+    f->work = f->scales ? dn_alloc(f->d, BLOCKS * BLOCK * sizeof *f->work) : NULL;
+    f->centred = f->work ? dn_alloc(f->k, f->d * sizeof *f->centred) : NULL;
+    f->totals = f->centred ? dn_alloc(f->k, sizeof *f->totals) : NULL;
+    f->floor = f->totals ? dn_alloc(f->d, sizeof *f->floor) : NULL;
     f->least = f->floor ? dn_alloc(f->n, sizeof *f->least) : NULL;
     return f->least ? DN_OK : DN_E_MEMORY;
 }
 
 static dn_status fit_end(fit *f, dn_status status) {
-    dn_free(f->r), dn_free(f->factors), dn_free(f->scales), dn_free(f->work), dn_free(f->floor), dn_free(f->least);
+    double *arrays[] = {f->r, f->factors, f->scales, f->work, f->centred, f->totals, f->floor, f->least};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) dn_free(arrays[i]);
     return status;
 }
 
@@ -248,18 +307,23 @@ static dn_status check_finite(const float *x, size_t rows, size_t columns) {
     return DN_OK;
 }
 
-dn_status dn_mixture_fit(dn_mixture *out, const float *x, size_t rows, int columns, int components, uint64_t seed) {
+dn_status dn_job_mixture_fit(dn_pool *pool, dn_mixture *out, const float *x, size_t rows, int columns, int components,
+                             uint64_t seed) {
     *out = (dn_mixture){0};
     DN_CHECK(columns > 0, DN_E_USAGE, "a mixture of vectors of %d values", columns);
     DN_CHECK(components > 0, DN_E_USAGE, "%d components: a mixture has at least 1", components);
     DN_CHECK((size_t)components <= rows, DN_E_USAGE, "%d components are more than the %zu rows that they are fitted to",
              components, rows);
     DN_TRY(check_finite(x, rows, (size_t)columns));
-    fit f = {.x = x, .n = rows, .d = (size_t)columns, .k = (size_t)components, .seed = seed, .to = out};
+    fit f = {.pool = pool, .x = x, .n = rows, .d = (size_t)columns, .k = (size_t)components, .seed = seed, .to = out};
     dn_status status = mixture_alloc(out, components, columns) ? fit_alloc(&f, rows) : DN_E_MEMORY;
     if (status == DN_OK) status = iterate(&f);
     if (status != DN_OK) dn_mixture_free(out);
     return fit_end(&f, status);
+}
+
+dn_status dn_mixture_fit(dn_mixture *out, const float *x, size_t rows, int columns, int components, uint64_t seed) {
+    return dn_job_mixture_fit(NULL, out, x, rows, columns, components, seed);
 }
 
 /* ---- what is done with one ---- */
@@ -268,7 +332,7 @@ dn_status dn_mixture_log_density(const dn_mixture *m, const float *x, size_t row
     double mean;
     fit f = {.x = x, .n = rows, .d = (size_t)m->columns, .k = (size_t)m->components, .to = (dn_mixture *)m};
     DN_TRY(check_finite(x, rows, (size_t)m->columns));
-    dn_status status = fit_alloc(&f, BLOCK);
+    dn_status status = fit_alloc(&f, BLOCKS * BLOCK);
     if (status == DN_OK) status = expect(&f, &mean, out);
     return fit_end(&f, status);
 }

@@ -34,6 +34,9 @@ dn_status dn_job_predict(dn_net *net, const dn_rows *rows, int data, float *out)
 
 /* DN_E_USAGE unless latents alone can be decoded. */
 dn_status dn_job_need_latent(const dn_net *net);
+/* dn_mixture_fit on the threads of a pool; NULL: one. */
+dn_status dn_job_mixture_fit(dn_pool *pool, dn_mixture *out, const float *x, size_t rows, int columns, int components,
+                             uint64_t seed);
 /* A component, drawn with its weight out of n, and the normal numbers of a draw from it, eps (columns): a function of
  * (seed, row). */
 int dn_job_draw_component(uint64_t seed, uint64_t row, const double *weights, int n, double *eps, int columns);

@@ -525,7 +525,7 @@ def test_arguments_that_are_neither_a_table_nor_a_network_are_refused_as_ever() 
         (["88%", "3%", "12.5%", "7 %"], "are numbers with a percent sign"),
         (["$19,280", "$3", "-$12.50", "$7"], "are numbers with a currency"),
         (["19 280 €", "3,5 €", "12 €", "7 EUR"], "are numbers with a currency"),
-        (["01.05.2020", "13.05.2020", "2.6.2021", "03.04.2020"], "'13.05.2020' and all others look like dates with the day first"),
+        (["01.05.2020", "13.05.2020", "2.6.2021", "3.04.2020"], "'13.05.2020' and all others look like dates with the day first"),
         (["05/01/2020", "05/13/2020", "6/2/21", "04/03/2020"], "'05/13/2020' and all others look like dates with the month"),
         (["05/01/2020", "05/11/2020", "06/02/2021"], "the day first (or the month)"),
         (["2020/05/13", "2020/5/1", "2021/06/02"], "the year first"),

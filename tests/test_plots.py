@@ -208,7 +208,7 @@ def test_a_notebook_shows_a_figure() -> None:
     assert plots.latent(np.zeros((3, 2)))._repr_png_()[:4] == b"\x89PNG"  # type: ignore[attr-defined]
 
 
-# Viénot-like simulation for full deuteranopia and protanopia: matrices of Machado et al., doi:10.1109/TVCG.2009.113
+# Full deuteranopia and protanopia, as matrices on linear RGB, of Machado et al., doi:10.1109/TVCG.2009.113
 _DEUTERANOPIA = [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
 _PROTANOPIA = [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
 

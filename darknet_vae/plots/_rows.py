@@ -56,11 +56,11 @@ class Cells(NamedTuple):
         if self.kind == "text":
             return _style.cut(value, most)
         if self.kind == "time":
-            unit = "s" if self.form & 3 else "D"
+            unit = "D" if not self.form & 3 or most < 16 else "m" if most < 19 else "s"
             return str(np.datetime64(round(value * 1e6), "us").astype(f"M8[{unit}]")).replace("T", " ")
         if 0 <= self.decimals <= 6 and abs(value) < 1e9:
             return f"{value:.{self.decimals}f}"
-        return _style.number(value)
+        return f"{value:.3g}" if abs(value) < 1000 else _style.number(value)
 
 
 def cells(table: Any) -> dict[str, Cells]:

@@ -330,6 +330,18 @@ def test_missing_and_constant_labels_are_drawn(strict: None) -> None:
     assert [t.get_text() for t in whole.axes[0].get_legend().get_texts()] == ["1", "2", "missing (10)"]
 
 
+def test_dates_are_labels_on_a_scale() -> None:
+    z = np.random.default_rng(0).normal(size=(30, 2))
+    when = np.datetime64("2021-03-01") + np.arange(30)
+    when[4] = np.datetime64("NaT")
+    figure = plots.latent(z, when, label_name="when")
+    figure.draw_without_rendering()
+    bar = figure.axes[1]
+    assert bar.get_ylabel() == "when" and any("Mar" in t for t in [*ticks(bar, "y"), bar.yaxis.get_offset_text().get_text()])
+    assert [t.get_text() for t in figure.axes[0].get_legend().get_texts()] == ["missing (1)"]
+    plots.png(plots.latent(z[:, :1], when), 40)
+
+
 def test_rows_without_a_latent_are_left_out() -> None:
     z = np.random.default_rng(0).normal(size=(30, 2))
     z[3] = np.nan

@@ -37,6 +37,8 @@ class _Colouring(NamedTuple):
     missing: npt.NDArray[np.intp]
     others: str = ""
     """What the last kind, if it is not one, is called."""
+    dates: bool = False
+    """The numbers are days since 1970."""
 
 
 def _natural(tag: str) -> tuple[int, float, list[tuple[str, float]]]:
@@ -54,9 +56,15 @@ def _as_numbers(tags: list[str | None]) -> Floats | None:
         return None
 
 
+def _vector(labels: Any) -> npt.NDArray[Any]:
+    """Dates as they are, other labels as objects."""
+    given = np.asarray(labels).ravel()
+    return given if given.dtype.kind == "M" else np.asarray(labels, dtype=object).ravel()
+
+
 def _tags(labels: Any, n: int) -> list[str | None]:
     """Labels as texts, None where one is missing."""
-    values = np.asarray(labels, dtype=object).ravel().tolist()
+    values = _vector(labels).tolist()
     if len(values) != n:
         raise errors.UsageError(f"{n} rows, but {len(values)} labels")
     found: list[str | None] = []
@@ -68,6 +76,11 @@ def _tags(labels: Any, n: int) -> list[str | None]:
 
 
 def _colouring(labels: Any, n: int) -> _Colouring:
+    dated = np.asarray(labels)
+    if dated.dtype.kind == "M" and dated.size == n and not np.isnat(dated).all():
+        days = dated.ravel().astype("M8[us]").astype(float) / 86_400e6
+        gone = np.isnat(dated.ravel())
+        return _Colouring(np.where(gone, np.nan, days), [], np.flatnonzero(gone), dates=True)
     tags = _tags(labels, n)
     missing = np.array([i for i, tag in enumerate(tags) if tag is None], np.intp)
     counts = Counter(tag for tag in tags if tag is not None)
@@ -148,6 +161,13 @@ def _legend(figure: Any, axis: Any, colouring: _Colouring, title: str | None, ma
         where = {"ax": axis, "aspect": 30} if inside is None else {"cax": inside.inset_axes((0.3, -0.4, 0.12, 1.3))}
         bar = figure.colorbar(mappable, label=_style.plain(title or "label"), **where)
         bar.solids.set_alpha(1)
+        if colouring.dates:
+            from matplotlib import dates
+
+            dated: Any = dates
+            locator = dated.AutoDateLocator(minticks=3, maxticks=7)
+            bar.ax.yaxis.set_major_locator(locator)
+            bar.ax.yaxis.set_major_formatter(dated.ConciseDateFormatter(locator))
         bar.outline.set_visible(False)
     if entries and mappable is None:
         heading = None if title is None else _style.plain(title, 24)
@@ -231,7 +251,7 @@ def latent(
     label_name: str | None = None,
 ) -> Figure:  # fmt: skip
     """Latent means (rows, latent) as points, coloured by label: words or few numbers with a legend, of more than 20 kinds the
-    19 most frequent and the others in grey; more than 20 numbers on a scale; missing labels in light grey.
+    19 most frequent and the others in grey; more than 20 numbers or dates on a scale; missing labels in light grey.
 
     method: "auto": one latent by label or as a histogram, two as they are, of more the first two principal axes with the
     variance that they explain; "pca"; "pairs": every pair of the five latents that vary most; "umap": a map by umap-learn, if
@@ -248,7 +268,7 @@ def latent(
     known = np.isfinite(z).all(axis=1)
     if not known.all():  # rows without a result
         if labels is not None:
-            colouring = _colouring(np.asarray(labels, dtype=object).ravel()[known], int(known.sum()))
+            colouring = _colouring(_vector(labels)[known], int(known.sum()))
         z = z[known]
     if not len(z):
         raise errors.UsageError("there are no rows to draw")
@@ -299,6 +319,8 @@ def _single(z: Floats, colouring: _Colouring | None, name: str, label_name: str 
         axis = figure.subplots()
         axis.scatter(z, colouring.numbers, color=_style.BLUE, **_points(len(z)))
         axis.set(xlabel=name, ylabel=_style.plain(label_name or "label"))
+        if colouring.dates:
+            axis.yaxis_date()
         return figure
     lines = [*colouring.kinds, *([(f"missing ({len(colouring.missing)})", colouring.missing)] if len(colouring.missing) else [])]
     figure = _style.figure(6.4, 1.3 + 0.36 * max(len(lines), 2), title)

@@ -661,16 +661,17 @@ DN_API void dn_table_free(dn_table *table);
  * standard output. */
 DN_API dn_status dn_csv_save(const char *path, const float *values, size_t rows, size_t columns);
 
-/* Read a table in pieces of about `piece` bytes (0: 2 MiB) and of at least so many rows, except the last one, so that
- * its size does not matter: files, arrays and standard input alike. All pieces have the header; each has the warnings
- * that none had before. path, options, rows and errors as for dn_csv_load. */
+/* A table of numbers that is read in pieces, so that its size does not matter. */
 typedef struct dn_csv_stream dn_csv_stream;
+/* Read a table in pieces of about `piece` bytes (0: 2 MiB) and of at least so many rows, except the last one: files,
+ * arrays and standard input alike. path, options and errors as for dn_csv_load. */
 DN_API dn_status dn_csv_stream_open(dn_csv_stream **stream, const char *path, const dn_csv_options *options,
                                     size_t piece, size_t least);
-/* The next piece, to be freed with dn_table_free; the end has 0 rows. last: NULL, or whether nothing comes after it as
- * far as is known. */
+/* The next piece, to be freed with dn_table_free; the end has 0 rows. All pieces have the header; each has the warnings
+ * that none had before. last: NULL, or whether nothing comes after it as far as is known. */
 DN_API dn_status dn_csv_stream_next(dn_csv_stream *stream, dn_table *piece, int *last);
-DN_API void dn_csv_stream_close(dn_csv_stream *stream); /* NULL: nothing */
+/* Close it; NULL: nothing. */
+DN_API void dn_csv_stream_close(dn_csv_stream *stream);
 
 /* ---- typed tables ---- */
 
@@ -935,10 +936,12 @@ DN_API dn_status dn_net_truth(const dn_net *net, const dn_table *table, const ch
  * back; without names, the class numbers. */
 DN_API dn_status dn_csv_save_picked(const char *path, const dn_classes *classes, const int32_t *picked,
                                     const float *values, size_t rows, size_t columns);
-/* The same, piece by piece (picked NULL: values alone): a file completely or not at all, to pipes and terminals as the
- * pieces come. */
+/* A file of numbers that is written piece by piece. */
 typedef struct dn_csv_writer dn_csv_writer;
+/* Begin one: a file is written completely or not at all, pipes and terminals get pieces as they come. path NULL or "-":
+ * standard output. */
 DN_API dn_status dn_csv_writer_open(dn_csv_writer **writer, const char *path);
+/* Write the rows of a piece as dn_csv_save_picked does; picked NULL: values alone. */
 DN_API dn_status dn_csv_writer_rows(dn_csv_writer *writer, const dn_classes *classes, const int32_t *picked,
                                     const float *values, size_t rows, size_t columns);
 /* Close it, and with DN_OK keep the file, otherwise return `status`. NULL: nothing. */

@@ -54,6 +54,7 @@ static dn_status frame_parts(frame_load *j) {
             struct frame_part *part = &grown[j->n_parts];
             part->facts = dn_alloc(columns, sizeof *part->facts);
             part->fresh = dn_alloc(columns, sizeof *part->fresh);
+            part->n_fresh = columns;
             if (part->facts && part->fresh) continue;
             dn_free(part->facts);
             dn_free(part->fresh);
@@ -232,7 +233,7 @@ void dn_frame_load_free(frame_load *j) {
     }
     for (size_t i = 0; i < j->n_parts; i++) {
         struct frame_part *part = &j->parts[i];
-        for (int c = 0; c < j->plan.columns; c++) dn_frame_words_free(&part->fresh[c]);
+        for (size_t c = 0; c < part->n_fresh; c++) dn_frame_words_free(&part->fresh[c]);
         dn_free(part->facts);
         dn_free(part->fresh);
         dn_text_free(&part->unquoted);

@@ -130,7 +130,8 @@ typedef struct frame_load {
     size_t room; /* rows */
     struct frame_part {
         frame_facts *facts; /* (columns) */
-        frame_words *fresh; /* (columns): words that the columns did not have before this window */
+        frame_words *fresh; /* (n_fresh) columns: words that they did not have before this window */
+        size_t n_fresh;     /* the index, which is left out in the end, included */
         const char *bad;    /* a row with an error */
         long line, comment_line;
         size_t comments;

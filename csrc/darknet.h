@@ -155,6 +155,8 @@ DN_API int dn_net_supervised(const dn_net *net, int own_truth);
 DN_API const char *dn_net_device(const dn_net *net);
 /* [net] label_column as written (name or index), "" when absent. Valid as long as the network. */
 DN_API const char *dn_net_label_column(const dn_net *net);
+/* Likewise [net] row_weight: the column with how much each row counts. */
+DN_API const char *dn_net_row_weight(const dn_net *net);
 /* How many warnings reading the cfg gave. */
 DN_API int dn_net_warning_count(const dn_net *net);
 /* Warning number `index`, from 0, "file:line: ..."; "" if there is none. Valid as long as the network. */
@@ -219,6 +221,9 @@ typedef struct dn_rows {
     const float *truth; /* (n, truths) for losses; NULL: x */
     /* (n, inputs): for decoding latents with a [condition], rows of which only its columns are read; NULL: none */
     const float *condition;
+    /* (n): how much each row counts: training descends, and reports are means of, losses times these; 0: the row does
+     * not count. A training brings them to a mean of 1 over the rows that it trains on. NULL: all alike */
+    const float *weights;
 } dn_rows;
 
 /* Are these rows that the network can be trained and evaluated with? Those functions ask the same; here the message,
@@ -459,15 +464,17 @@ typedef struct dn_model_notes {
     double scale;             /* the data was divided by it; 0: by the cfg's data_scale */
     const char *label_column; /* the column that is no data; NULL: as in the cfg */
     int n_columns;
-    const char *columns; /* (n_columns) names of the inputs, zero-terminated, one after another */
-    dn_classes classes;  /* names of the classes; n = 0: none */
-    dn_report losses;    /* of the epoch whose weights were kept; training sets them */
+    const char *columns;    /* (n_columns) names of the inputs, zero-terminated, one after another */
+    dn_classes classes;     /* names of the classes; n = 0: none */
+    dn_report losses;       /* of the epoch whose weights were kept; training sets them */
+    const char *row_weight; /* the column with the weights of rows; NULL: as in the cfg */
 } dn_model_notes;
 /* The texts belong to the network, until its notes are set or another file is loaded. */
 DN_API dn_status dn_net_notes(const dn_net *net, dn_model_notes *notes);
 /* A copy of the names of the classes, to be freed with dn_classes_free; n = 0: there are none. */
 DN_API dn_status dn_net_classes(const dn_net *net, dn_classes *classes);
-/* Copies them. The scale and the label column count from now on in dn_net_info and dn_net_label_column. */
+/* Copies them. The scale and the two columns count from now on in dn_net_info, dn_net_label_column and
+ * dn_net_row_weight. */
 DN_API dn_status dn_net_set_notes(dn_net *net, const dn_model_notes *notes);
 
 /* Can a file be written there? For use before a long job; the file is neither created nor changed. Anything but a
@@ -626,11 +633,13 @@ typedef struct dn_csv_options {
     /* NULL or "": none; "a,b,-1": columns, as above, that are truth instead of features. A name with a comma or a quote
      * is written like a cell of a CSV file: "\"a,b\",c" */
     const char *targets;
-    double scale;     /* features are divided by it, targets are not; 0: 1 */
-    int64_t max_rows; /* 0: all */
-    int columns;      /* number of features required, 0: any; another width is an error */
-    int header;       /* 1: the first row has the columns' names; -1: it has not; 0: detected */
-    int missing;      /* 1: targets that are empty, or a word such as nan, NA or null, are NaN; 0: an error */
+    double scale;           /* features are divided by it, targets are not; 0: 1 */
+    int64_t max_rows;       /* 0: all */
+    int columns;            /* number of features required, 0: any; another width is an error */
+    int header;             /* 1: the first row has the columns' names; -1: it has not; 0: detected */
+    int missing;            /* 1: targets that are empty, or a word such as nan, NA or null, are NaN; 0: an error */
+    const char *row_weight; /* NULL or "": none; a column that says how much rows count, as above */
+    int weight_optional;    /* 1: a file without that column is read without weights */
 } dn_csv_options;
 
 /* A table of numbers, as dn_csv_load reads it. */
@@ -647,6 +656,7 @@ typedef struct dn_table {
     char *warnings;                  /* doubtful cases, one sentence per line, or NULL */
     char *mapped;                    /* NULL, or a file in memory, of which `values` is a part */
     size_t mapped_size;
+    float *weights; /* (rows): how much each row counts, or NULL. They are not checked here: dn_net_check_rows does */
 } dn_table;
 
 /* Read a table; docs/csv.md has the rules. `path` "-": standard input; a .npy file: an array of NumPy (rows, ...)
@@ -720,6 +730,12 @@ DN_API dn_status dn_frame_load(dn_frame *frame, const char *path, const dn_frame
  * are rounded to its decimals, with decimals -1 they have the fewest digits that read back exactly. path NULL or "-":
  * standard output. DN_E_USAGE: a code without a word. */
 DN_API dn_status dn_frame_save(const char *path, const dn_frame *frame);
+/* The numbers of a column, given by its name or zero-based index (negative: from the end), as weights of the rows
+ * (rows). DN_E_USAGE: no such column; DN_E_FORMAT, with the row: not all are finite numbers of 0 or more, or all are
+ * 0. */
+DN_API dn_status dn_frame_weights(const dn_frame *frame, const char *column, float *weights);
+/* The same to table->weights, of the table that was made of the frame. */
+DN_API dn_status dn_table_weigh(dn_table *table, const dn_frame *frame, const char *column);
 /* Free what is in a frame, which is then empty. */
 DN_API void dn_frame_free(dn_frame *frame);
 
@@ -740,6 +756,9 @@ typedef struct dn_schema_options {
      * (mean and standard deviation) */
     const char *coding;
     int max_categories; /* of a column, the rarest together as "other"; 0: 100 */
+    /* NULL or "": none; a column of numbers that says how much rows count, as label_column: it is no data, and what the
+     * other columns are is learned from the rows that it does not give 0 */
+    const char *row_weight;
 } dn_schema_options;
 
 /* What a column is for a network; docs/tables.md has the rules. */
@@ -751,7 +770,8 @@ typedef enum dn_column_kind {
     DN_COLUMN_CONSTANT,
     DN_COLUMN_IDENTIFIER,
     DN_COLUMN_DROPPED,
-    DN_COLUMN_LABEL
+    DN_COLUMN_LABEL,
+    DN_COLUMN_ROW_WEIGHT
 } dn_column_kind;
 
 /* What a schema knows of a column. */
@@ -863,8 +883,8 @@ DN_API dn_status dn_frame_writer_rows(dn_frame_writer *writer, const dn_frame *p
 /* Close it, and with DN_OK keep the file, otherwise return `status`. NULL: nothing. */
 DN_API dn_status dn_frame_writer_finish(dn_frame_writer *writer, dn_status status);
 /* Learn the schema of a network whose cfg begins with [columns] from a table, as its keys say (names and kinds, coding,
- * drop, and the names in [condition]), and set it. label_column: NULL, or instead of the cfg's. DN_E_USAGE: there are
- * no [columns], or the table's are others. */
+ * drop, the names in [condition], and row_weight in [net] or the notes), and set it. label_column: NULL, or instead of
+ * the cfg's. DN_E_USAGE: there are no [columns], or the table's are others. */
 DN_API dn_status dn_net_learn_schema(dn_net *net, const dn_frame *frame, const char *label_column);
 
 /* How rows of a table are drawn. */

@@ -121,9 +121,11 @@ def pointer(array: Array) -> Any:
     return ffi.cast("float *", array.ctypes.data)
 
 
-def dn_rows(x: Array, truth: Array | None = None) -> Any:
+def dn_rows(x: Array, truth: Array | None = None, weights: Array | None = None) -> Any:
     """The core's `dn_rows` over arrays that outlive it."""
-    return ffi.new("dn_rows *", {"n": len(x), "x": pointer(x), "truth": ffi.NULL if truth is None else pointer(truth)})
+    given = {"truth": truth, "weights": weights}
+    pointers = {name: ffi.NULL if array is None else pointer(array) for name, array in given.items()}
+    return ffi.new("dn_rows *", {"n": len(x), "x": pointer(x), **pointers})
 
 
 def matrix(values: npt.ArrayLike, columns: int, name: str = "X") -> Array:

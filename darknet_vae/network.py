@@ -20,6 +20,7 @@ from ._display import progress_display
 from ._lib import Array, Path, check, dn_rows, ffi, lib, listen, matrix, pointer, real, text, to_bytes, whole
 from .checking import Check
 from .mixture import GaussianMixture
+from .row_weights import RowWeight, known, named_only, rows_and_weights, weights_of, without_known
 from .typed import coded, decoded, draw_rows, imputed, is_table, schema_of
 
 if TYPE_CHECKING:
@@ -292,6 +293,8 @@ class Notes(NamedTuple):
     """Names of the classes, or none."""
     losses: dict[str, float]
     """Of the last epoch."""
+    row_weight: str | None = None
+    """The column with how much each row counts."""
 
 
 def is_model_file(path: Path) -> bool:
@@ -419,7 +422,7 @@ class Network:
 
     @classmethod
     def for_table(
-        cls, data: Any, latent: int | None = None, *, label_column: str | int | None = None,
+        cls, data: Any, latent: int | None = None, *, label_column: str | int | None = None, row_weight: str | None = None,
         drop: str | Iterable[str] | None = None, as_number: str | Iterable[str] | None = None,
         as_category: str | Iterable[str] | None = None, condition: str | Iterable[str] | None = None,
         coding: str = "quantiles", **options: Any,
@@ -430,7 +433,8 @@ class Network:
             net.train(frame)
             new = net.sample(n=1000)
 
-        latent: latent dimensions; None: by the columns. label_column: a column that is no data; drop: columns that are left out;
+        latent: latent dimensions; None: by the columns. label_column: a column that is no data; row_weight: one that says how
+        much each row counts, no data either; drop: columns that are left out;
         as_number, as_category: what columns are, whatever they look like; condition: columns that `sample(condition=...)` asks
         by; coding of numbers: "quantiles", "robust" or "standard". Options as in the constructor."""
         from .tables import Frame, Schema, cfg_for
@@ -440,7 +444,7 @@ class Network:
             value if value is None or isinstance(value, str) else list(value)
             for value in (drop, as_number, as_category, condition)
         )
-        schema = Schema.learn(frame, label_column, drop, as_number, as_category, condition, coding)
+        schema = Schema.learn(frame, label_column, drop, as_number, as_category, condition, coding, row_weight=row_weight)
         if not schema.coded:
             raise errors.FormatError(
                 f"nothing can be learned from {frame.rows} rows of {len(schema.columns)} columns: each has a single value, is an "
@@ -448,7 +452,7 @@ class Network:
             )
         if latent is not None:
             whole("latent", latent, 1, 2**20)
-        net = cls(cfg_text=cfg_for(schema, frame.rows, latent), **options)
+        net = cls(cfg_text=cfg_for(schema, schema.rows, latent), **options)
         schema.give(net)
         net._schema, net._schema_at = schema, lib.dn_net_schema(net._handle)
         return net
@@ -561,7 +565,7 @@ class Network:
         """Rows as the network takes them: numbers, or a table of the columns that it knows."""
         if self.layers[0].type == "columns" and is_table(X):
             return coded(self, X, name, learns)
-        return matrix(X, self.inputs, name)
+        return matrix(without_known(self, X), self.inputs, name)
 
     def _row(self, row: Any, name: str) -> Array:
         """A single one."""
@@ -602,15 +606,16 @@ class Network:
             columns=_names(notes.columns, notes.n_columns),
             classes=_names(notes.classes.names, notes.classes.n),
             losses=_values(ffi.addressof(notes, "losses")),
+            row_weight=None if notes.row_weight == ffi.NULL else text(notes.row_weight),
         )
 
     @_alone
     def note(
         self, *, scale: float | None = None, label_column: str | None = None, columns: Iterable[str] | None = None,
-        classes: Iterable[str] | None = None,
+        classes: Iterable[str] | None = None, row_weight: str | None = None,
     ) -> None:  # fmt: skip
-        """Have model files say how the data was scaled (divided by `scale`), which column is the label, and what columns and
-        classes are called. What is None stays as it is."""
+        """Have model files say how the data was scaled (divided by `scale`), which column is the label, which one says how much
+        rows count, and what columns and classes are called. What is None stays as it is."""
         notes = ffi.new("dn_model_notes *")
         check(lib.dn_net_notes(self._handle, notes))
         kept = []
@@ -619,6 +624,9 @@ class Network:
         if label_column is not None:
             kept.append(ffi.new("char[]", _name(label_column)))
             notes.label_column = kept[-1]
+        if row_weight is not None:
+            kept.append(ffi.new("char[]", _name(row_weight)))
+            notes.row_weight = kept[-1]
         if columns is not None:
             words = [_name(word) for word in columns]
             kept.append(ffi.new("char[]", b"\0".join(words)))
@@ -680,6 +688,7 @@ class Network:
         checkpoint_every: str | None = None,
         checkpoint_keep: int | None = None,
         resume: Path | None = None,
+        row_weight: RowWeight = None,
     ) -> History:
         """Train on the rows of X (n, inputs) towards `truth` (default: X itself) and return the losses per epoch.
 
@@ -692,12 +701,15 @@ class Network:
         - continues: as in Darknet, the learning rate schedule and max_batches count from the first row ever trained, including
           those before the weights were saved and loaded; a UsageError when nothing is left to train.
         - max_seconds: stop at the end of the step in which so many seconds are over.
+        - row_weight: how much each row counts, an array (n,) or the name of a column of X, which then is no data: training
+          descends the losses of rows times these, brought to a mean of 1 over the rows trained on, and reports weighted means. A
+          row with 0 is no part of the training.
 
         Held-out rows, on which the network is evaluated after every epoch (`valid_loss`):
 
         - holdout: the fraction of the rows to hold out, such as 0.2: the last ones of an order drawn from the seed.
-        - valid: other rows instead, a pair (X, truth) or X alone. With a truth and neither of the two, scores are of the training
-          rows.
+        - valid: other rows instead, a pair (X, truth), or X alone, or (X, truth, row_weight). With a truth and neither of holdout
+          and valid, scores are of the training rows.
         - patience: stop after so many epochs in a row in which valid_loss has not fallen by more than `min_delta`; counting
           begins after warm-ups (burn_in).
         - keep: "last" leaves the weights of the last epoch; "best" those of the lowest valid_loss, the first one of equals, with
@@ -737,7 +749,9 @@ class Network:
         for name, path in files.items():
             if path is not None and not path:  # such as a variable that is not set: not a training from the beginning
                 raise errors.UsageError(f"{name}={path!r} is empty")
-        run = self._train(X, epochs, truth, shuffle, learning_rate, valid, holdout, preview, continues, rules, files, history)
+        run = self._train(
+            X, epochs, truth, shuffle, learning_rate, valid, holdout, preview, continues, rules, files, history, row_weight
+        )
         offset: int | None = None
         try:
             for now in run:
@@ -780,12 +794,21 @@ class Network:
         rules: dict[str, Any],
         files: dict[str, Path | None],
         history: History,
+        row_weight: RowWeight,
     ) -> Generator[Progress, None, None]:
+        X, weights = rows_and_weights(self, X, row_weight, learns=True)
         x, y = self._rows_and_truth(X, truth, learns=True)
+        weights = weights_of(weights, len(x))
         pair = valid if isinstance(valid, tuple) else (valid, None)
-        if len(pair) != 2:
-            raise errors.UsageError(f"valid is a pair (X, truth), not {len(pair)} things")
-        held_x, held_y = (None, None) if valid is None else self._rows_and_truth(pair[0], pair[1], "valid ")
+        if len(pair) not in (2, 3):
+            raise errors.UsageError(f"valid is a pair (X, truth), or with the weights of rows three things, not {len(pair)}")
+        held_x = held_y = held_weights = None
+        if valid is not None:
+            held, found = rows_and_weights(
+                self, pair[0], pair[2] if len(pair) > 2 else named_only(row_weight), "valid row_weight"
+            )
+            held_x, held_y = self._rows_and_truth(held, pair[1], "valid ")
+            held_weights = weights_of(found, len(held_x), "valid row_weight")
         if held_x is not None and (held_y is None) != (y is None):
             raise errors.UsageError("valid: training and held-out rows both have a truth, or neither")
         if isinstance(epochs, np.ndarray | list):
@@ -810,9 +833,9 @@ class Network:
             },
         )  # fmt: skip
         if held_x is not None:
-            options.valid = dn_rows(held_x, held_y)[0]
+            options.valid = dn_rows(held_x, held_y, held_weights)[0]
         out = ffi.new("dn_trainer **")
-        created = lib.dn_trainer_create(out, self._handle, dn_rows(x, y), options)
+        created = lib.dn_trainer_create(out, self._handle, dn_rows(x, y, weights), options)
         if created == lib.DN_E_IO:
             check(created, files["resume"])
         self._check(created, X=x, truth=y, valid_X=held_x, valid_truth=held_y)
@@ -853,7 +876,8 @@ class Network:
 
     def held_out(self, rows: int, holdout: float) -> npt.NDArray[np.int64]:
         """Which rows of a table of `rows` rows `train(..., holdout=holdout)` holds out: a function of the network's seed.
-        `evaluate(X[net.held_out(len(X), 0.2)])` is the valid_loss of a training with holdout=0.2."""
+        `evaluate(X[net.held_out(len(X), 0.2)])` is the valid_loss of a training with holdout=0.2. With row_weight a training has
+        only the rows whose weight is above 0."""
         rows = whole("rows", rows, 0, 2**32 - 1)
         held, count = np.empty(rows, np.uint32), ffi.new("size_t *")
         to = ffi.cast("uint32_t *", held.ctypes.data)
@@ -1115,6 +1139,7 @@ class Network:
         k: int | None = None,
         latent: bool = False,
         seed: int = 0,
+        row_weight: RowWeight = None,
     ) -> Evaluation:
         """How good the network is on these rows. image_loss, latent_loss and total_loss are means per row, without noise (z is
         the mean) and with running statistics; with a truth also `accuracy` (losses over classes), or `mse` and `r2`.
@@ -1124,15 +1149,18 @@ class Network:
         functions of (seed, row, draw). samples None: 1, but of a table 4 that are the same for all rows, as for `score_rows`,
         whose mean is then -elbo.
 
-        latent: also every latent dimension, and baselines such as a PCA, see `Evaluation`."""
+        latent: also every latent dimension, and baselines such as a PCA, see `Evaluation`. row_weight, as for `train`: means
+        are weighted, and so are variances and scores."""
+        X, weights = rows_and_weights(self, X, row_weight)
         x = self._matrix(X)
+        weights = weights_of(weights, len(x))
         y = None if truth is None else matrix(truth, self._info().truths, "truth")
         if y is not None and len(y) != len(x):
             raise errors.UsageError(f"X has {len(x)} rows, truth has {len(y)}")
         options = self._evaluate_options(samples, k, seed, self._knows_columns)
         options.latent = bool(latent)
         found = ffi.new("dn_evaluation *")
-        self._check(lib.dn_net_evaluation(self._handle, dn_rows(x, y), options, found), X=x, truth=y)
+        self._check(lib.dn_net_evaluation(self._handle, dn_rows(x, y, weights), options, found), X=x, truth=y)
         self._rows = 0
         from .evaluation import evaluation
 
@@ -1189,17 +1217,23 @@ class Network:
             return scores if values is None else (scores, values)
 
     @_alone
-    def check(self, X: npt.ArrayLike | None = None, truth: npt.ArrayLike | None = None) -> Check:
+    def check(
+        self, X: npt.ArrayLike | None = None, truth: npt.ArrayLike | None = None, *, row_weight: RowWeight = None
+    ) -> Check:  # fmt: skip
         """Is this network computed right? Compares, for the first few rows of X (None: random rows that its losses accept):
         gradients with differences of what training descends, losses and their derivatives with formulas in double precision,
         and steps of plain SGD and of the network's optimiser with theirs. The network is left as it was. The result is a list
         with one Comparison per tensor and term, true if none has failed; `.failed` has those that have, `.summary` is one
-        sentence.
+        sentence. row_weight as for `train`.
 
             assert net.check(X), net.check(X).summary
         """
-        x, y = (None, None) if X is None else self._rows_and_truth(X, truth)
-        rows = ffi.new("dn_rows *") if x is None else dn_rows(x, y)
+        x = y = weights = None
+        if X is not None:
+            X, found = rows_and_weights(self, X, row_weight)
+            x, y = self._rows_and_truth(X, truth)
+            weights = weights_of(found, len(x))
+        rows = ffi.new("dn_rows *") if x is None else dn_rows(x, y, weights)
         checks = ffi.new("dn_checks *")
         self._check(lib.dn_net_check(self._handle, rows, checks), X=x, truth=y)
         self._rows = 0
@@ -1270,13 +1304,18 @@ class Network:
     # ---- one step by hand
 
     @_alone
-    def forward(self, x: npt.ArrayLike, truth: npt.ArrayLike | None = None, train: bool = False) -> Array:
-        """Run x (n, inputs), n <= batch, through all layers and return the output (n, outputs)."""
+    def forward(
+        self, x: npt.ArrayLike, truth: npt.ArrayLike | None = None, train: bool = False, *,
+        row_weight: npt.ArrayLike | None = None,
+    ) -> Array:  # fmt: skip
+        """Run x (n, inputs), n <= batch, through all layers and return the output (n, outputs). row_weight (n,): factors of the
+        losses of rows, as they are."""
         rows = matrix(x, self.inputs, "x")
         y = None if truth is None else matrix(truth, self._info().truths, "truth")
         if y is not None and len(y) != len(rows):
             raise errors.UsageError(f"x has {len(rows)} rows, truth has {len(y)}")
-        self._check(lib.dn_net_forward(self._handle, dn_rows(rows, y), int(train)), truth=y)
+        weights = weights_of(row_weight, len(rows))
+        self._check(lib.dn_net_forward(self._handle, dn_rows(rows, y, weights), int(train)), truth=y)
         self._rows = len(rows)
         out: int = self._info().output_layer
         return self.layers[out].output
@@ -1416,6 +1455,11 @@ class Network:
     def label_column(self) -> str | None:
         """[net] label_column: name or index of a CSV column that is not data."""
         return text(lib.dn_net_label_column(self._handle)) or None
+
+    @property
+    def row_weight(self) -> str | None:
+        """[net] row_weight, or what `train(row_weight=)` said: the column with how much each row counts, which is not data."""
+        return known(self)
 
     @property
     def input_shape(self) -> tuple[int, int, int] | None:

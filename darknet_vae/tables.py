@@ -27,7 +27,7 @@ from .data import _cell, _no_zero
 
 __all__ = ["Column", "Frame", "Schema", "cfg_for"]
 
-KINDS = ("number", "time", "yes_no", "category", "constant", "identifier", "dropped", "label")
+KINDS = ("number", "time", "yes_no", "category", "constant", "identifier", "dropped", "label", "row_weight")
 TYPES = ("number", "time", "text")
 _NUMBER, _TIME, _TEXT = range(3)
 _DATE, _LETTER, _BLANK, _SECONDS, _FRACTIONS = 0, 1, 2, 4, 8
@@ -555,14 +555,22 @@ class Schema:
         condition: str | Sequence[str] | None = None,
         coding: str = "quantiles",
         max_categories: int = 100,
+        row_weight: str | int | None = None,
     ) -> Schema:
         """Learn a table's columns. `data`: as for `Frame`. `label_column` (a name or an index) and the columns of `drop` are not
         coded. Lists are names, or one text "a,b". `as_number="*"`: all numbers stay numbers. `coding` of numbers: "quantiles",
-        "robust" or "standard". Of more than `max_categories` different words the rarest are together "other"."""
+        "robust" or "standard". Of more than `max_categories` different words the rarest are together "other". `row_weight`: the
+        column that says how much each row counts; it is not coded either, and rows to which it gives 0 are not learned from."""
         frame = data if isinstance(data, Frame) else Frame(data)
         label = "" if label_column is None else str(label_column)
         lists = {"drop": drop, "as_number": as_number, "as_category": as_category, "condition": condition}
-        texts = {"label_column": label, "coding": coding, **{key: _names(value) for key, value in lists.items()}}
+        weight = "" if row_weight is None else str(row_weight)
+        texts = {
+            "label_column": label,
+            "row_weight": weight,
+            "coding": coding,
+            **{key: _names(value) for key, value in lists.items()},
+        }
         kept = {key: ffi.new("char[]", _no_zero(value, key).encode()) for key, value in texts.items()}
         out = ffi.new("dn_schema **")
         listen()

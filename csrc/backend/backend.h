@@ -186,12 +186,13 @@ typedef struct dn_dense_pass {
 } dn_dense_pass;
 
 /* The gradient by x = [log-variance | mean] of sum_r weight[r] scale (ln q(z|x) - ln p(z) + the rest), z = mean +
- * sd eps, sd = exp(b/2). dz is the rest's gradient by z, with weight and scale. With u = weight scale:
+ * sd eps, sd = exp(b/2). dz is the rest's gradient by z, with weight and scale. weight is a draw's share, its
+ * importance weight, times the weight of its row, if rows have some. With u = weight scale:
  *
  *   importance weights (Burda et al., arXiv:1509.00519, eq. 13 and 14)
  *     g = dz + u z                          dmean += g,  dlog-variance += b' (g sd eps - u) / 2
  *   doubly reparameterised (Tucker et al., arXiv:1810.04152, eq. 8)
- *     g = weight (dz + u z - u eps / sd)    dmean += g,  dlog-variance += b' g sd eps / 2
+ *     g = share (dz + u z - u eps / sd)     dmean += g,  dlog-variance += b' g sd eps / 2
  *
  * Without normal_prior, u z is not added: dz has the gradient of -ln p(z) already. */
 typedef struct dn_draw_gradient {

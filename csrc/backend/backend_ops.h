@@ -220,19 +220,21 @@ DN_OP(REQUIRED, mixture_kl_gradient,
        float *dx, float *by_z, float *d_means, float *d_log_variances, float *d_logits),
       (shape, means, log_variances, scale, weight, row_weight, x, eps, z, dz, work, dx, by_z, d_means, d_log_variances,
        d_logits))
-/* The forms of a KL with a limit. kl_columns: sums (latent + 1): [j] += the KL of latent value j over all rows,
- * [latent] += rows. kl_cost, of the mean KL of n columns (kl_columns; kl NULL) or of the KL of n rows (columns NULL):
- * *sum += *weight * the cost of all rows; factor (n), set: its derivatives. kl_gradient: dx += that of scale * *weight
- * * the cost, by x as in reparameterise. */
-DN_OP(REQUIRED, kl_columns, (size_t rows, size_t latent, const float *x, double *sums), (rows, latent, x, sums))
+/* The KL with a limit, or of rows with weights: row_weight (rows), NULL: 1. kl_columns: sums (latent + 1): [j] += the
+ * KL of latent value j over all rows, [latent] += rows, each times its weight. kl_cost, of the mean KL of n columns
+ * (kl_columns; kl NULL) or of the KL of n rows (columns NULL): *sum += *weight * the cost of all rows; factor (n), set:
+ * its derivatives, without rows' weights. kl_gradient: dx += that of scale * *weight * the cost, by x as in
+ * reparameterise. */
+DN_OP(REQUIRED, kl_columns, (size_t rows, size_t latent, const float *row_weight, const float *x, double *sums),
+      (rows, latent, row_weight, x, sums))
 DN_OP(REQUIRED, kl_cost,
-      (dn_kl_form form, size_t n, const float *weight, const float *limit, const float *kl, const double *columns,
-       float *factor, double *sum),
-      (form, n, weight, limit, kl, columns, factor, sum))
+      (dn_kl_form form, size_t n, const float *weight, const float *limit, const float *row_weight, const float *kl,
+       const double *columns, float *factor, double *sum),
+      (form, n, weight, limit, row_weight, kl, columns, factor, sum))
 DN_OP(REQUIRED, kl_gradient,
-      (dn_kl_form form, size_t rows, size_t latent, double scale, const float *weight, const float *x,
-       const float *factor, float *dx),
-      (form, rows, latent, scale, weight, x, factor, dx))
+      (dn_kl_form form, size_t rows, size_t latent, double scale, const float *weight, const float *row_weight,
+       const float *x, const float *factor, float *dx),
+      (form, rows, latent, scale, weight, row_weight, x, factor, dx))
 /* log_variance_limit=limit of a latent space: y (rows, 2 latent), set, is x with log-variances that count as those of x
  * do with that limit (net/latent.h); dx += the gradient by x, given dy by y */
 DN_OP(REQUIRED, limit_variances, (size_t rows, size_t latent, float limit, const float *x, float *y),
@@ -264,13 +266,14 @@ DN_OP(REQUIRED, likelihood,
  * where a value takes one parameter. */
 DN_OP(REQUIRED, likelihood_mean, (const dn_head *head, const float *x, size_t out_step, float *out),
       (head, x, out_step, out))
-/* The variance that fits a head best: v is the mean of (truth - x)^2 over all known values, at least 1e-20. *spread
- * (set) is the log-variance that counts as ln v (dn_log_variance), *running the one of the mean of v over the passes,
- * to which v adds 1 / n of its distance. *passes (set) is n, the number of passes with this one, but at most 100.
- * Without a known value, *spread becomes *running, and that is all. */
+/* The variance that fits a head best: v is the mean of (truth - x)^2 over all known values, weighted by row_weight
+ * (rows; NULL: 1), at least 1e-20. *spread (set) is the log-variance that counts as ln v (dn_log_variance), *running
+ * the one of the mean of v over the passes, to which v adds 1 / n of its distance. *passes (set) is n, the number of
+ * passes with this one, but at most 100. Without a known value, *spread becomes *running, and that is all. */
 DN_OP(REQUIRED, optimal_spread,
-      (const dn_head *head, const float *x, const float *truth, float *spread, float *running, float *passes),
-      (head, x, truth, spread, running, passes))
+      (const dn_head *head, const float *row_weight, const float *x, const float *truth, float *spread, float *running,
+       float *passes),
+      (head, row_weight, x, truth, spread, running, passes))
 /* x = DN_MASKED where truth = DN_MASKED */
 DN_OP(REQUIRED, mask, (size_t n, const float *truth, float *x), (n, truth, x))
 DN_OP(REQUIRED, softmax, (const dn_softmax_shape *shape, float temperature, const float *x, float *y),
@@ -305,15 +308,17 @@ DN_OP(REQUIRED, draw,
       (size_t rows, size_t latent, int normal_prior, const float *x, const float *eps, float *z, float *drawn,
        float *kl),
       (rows, latent, normal_prior, x, eps, z, drawn, kl))
-/* The gradient of weight[r] scale `drawn` by x, given that of the rest by z, dz: see dn_draw_gradient in backend.h. */
+/* The gradient of weight[r] scale `drawn` by x, given that of the rest by z, dz: see dn_draw_gradient in backend.h.
+ * share (rows): the importance weights in `weight`; both NULL: 1 */
 DN_OP(REQUIRED, draw_gradient,
-      (const dn_draw_gradient *of, size_t rows, size_t latent, const float *weight, const float *x, const float *eps,
-       const float *z, const float *dz, float *dx),
-      (of, rows, latent, weight, x, eps, z, dz, dx))
-/* loss (rows, draws) = -ln w. weight (rows, draws), set: w of a draw over the sum of its row's; *sum += the rows'
- * -ln(mean of w) */
-DN_OP(REQUIRED, importance, (size_t rows, size_t draws, const float *loss, float *weight, double *sum),
-      (rows, draws, loss, weight, sum))
+      (const dn_draw_gradient *of, size_t rows, size_t latent, const float *weight, const float *share, const float *x,
+       const float *eps, const float *z, const float *dz, float *dx),
+      (of, rows, latent, weight, share, x, eps, z, dz, dx))
+/* loss (rows, draws) = -ln w. share (rows, draws), set: w of a draw over the sum of its row's; *sum += the rows'
+ * -ln(mean of w), times row_weight (rows; NULL: 1) */
+DN_OP(REQUIRED, importance,
+      (size_t rows, size_t draws, const float *row_weight, const float *loss, float *share, double *sum),
+      (rows, draws, row_weight, loss, share, sum))
 
 /* ---- the update ---- */
 

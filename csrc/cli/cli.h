@@ -32,7 +32,8 @@ enum {
     CLI_NETS = CLI_ALL & ~(CLI_INFO | CLI_INIT | CLI_COLUMNS), /* build a network */
     /* read a CSV of rows and need weights */
     CLI_ROWS = CLI_ENCODE | CLI_RECONSTRUCT | CLI_PREDICT | CLI_EVALUATE | CLI_SCORE | CLI_IMPUTE | CLI_WALKS,
-    CLI_LEARNS = CLI_TRAIN | CLI_INIT, /* learn the columns of a table, and a network for it */
+    CLI_WEIGHS = CLI_TRAIN | CLI_EVALUATE | CLI_CHECK, /* rows count as much as their weights say */
+    CLI_LEARNS = CLI_TRAIN | CLI_INIT,                 /* learn the columns of a table, and a network for it */
     CLI_SCHEMAS = CLI_LEARNS | CLI_COLUMNS,
     CLI_TABLES = CLI_TRAIN | CLI_SAMPLE | CLI_ROWS | CLI_CHECK | CLI_INIT | CLI_COLUMNS
 };
@@ -79,6 +80,7 @@ struct cli_args {
     const char *weights, *output, *save, *latents, *label_column, *target, *valid, *precision, *keep, *log;
     const char *checkpoint, *checkpoint_every, *resume, *prior, *pair;
     const char *drop, *as_number, *as_category, *condition, *where, *table; /* of typed tables */
+    const char *row_weight;
     long rows, epochs, threads, batch, count, gpu, patience, log_every, checkpoint_keep, components, steps, dim, row;
     long samples, k, top, latent_size;
     unsigned long long seed;
@@ -267,6 +269,10 @@ int cli_end(cli_job *job, int code);
 int cli_network(cli_args *args, dn_net **net);
 /* The same from the text of a cfg, which messages call by the path in args->cfg. */
 int cli_network_text(cli_args *args, const char *text, dn_net **net);
+/* The column that says how much rows count: of the option, or as the network knows it; "": none. */
+const char *cli_row_weight(const cli_args *args, const dn_net *net);
+/* Make the option's column the one that the network knows, and model files name. */
+int cli_note_row_weight(const cli_args *args, dn_net *net);
 /* How tables of rows for the network, or of latent vectors, are read. */
 dn_csv_options cli_table_options(const cli_args *args, const dn_net *net, int latents);
 /* Warn when the columns are not those that the model was trained on. */

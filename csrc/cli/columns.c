@@ -25,7 +25,8 @@ static int columns_of_model(const cli_args *args, dn_schema **schema) {
 int cli_columns(const cli_args *args) {
     dn_schema *schema = NULL;
     int model = dn_is_model_file(args->cfg);
-    if (model && (args->label_column || args->drop || args->as_number || args->as_category || args->condition))
+    if (model && (args->label_column || args->row_weight || args->drop || args->as_number || args->as_category ||
+                  args->condition))
         return cli_usage(args, "%s is a model, which has learned its columns: options of learning are for tables",
                          args->cfg);
     int code = model ? columns_of_model(args, &schema) : columns_of_table(args, &schema);

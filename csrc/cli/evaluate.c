@@ -6,19 +6,31 @@
 
 enum { SHOWN_UNITS = 10 };
 
-/* Keep of the table only the rows that a training with this seed holds out. */
+/* Move a row of the table to an earlier place. */
+static void evaluate_move(cli_job *j, size_t from, size_t to) {
+    size_t x = (size_t)j->info.inputs, y = (size_t)j->info.truths;
+    memmove(j->table.values + to * x, j->table.values + from * x, x * sizeof(float));
+    if (j->truth) memmove(j->truth + to * y, j->truth + from * y, y * sizeof(float));
+    if (j->table.weights) j->table.weights[to] = j->table.weights[from];
+}
+
+/* Keep of the table only the rows that a training with this seed holds out: of those with a weight above 0, or
+ * sequences with one, which it consists of. */
 static int evaluate_held_out(cli_job *j) {
     dn_table *t = &j->table;
-    const dn_net_info *info = &j->info;
-    size_t count;
+    size_t count, rows = 0;
     uint32_t *held = (uint32_t *)cli_floats(&j->args, t->rows, 1); /* of the same size */
     if (!held) return DN_E_MEMORY;
-    int code = cli_check(&j->args, dn_net_holdout(j->net, t->rows, j->args.holdout, held, t->rows, &count));
-    for (size_t i = 0; !code && i < count; i++) { /* ascending, so that no row is overwritten before it is moved */
-        size_t from = held[i], x = (size_t)info->inputs, y = (size_t)info->truths;
-        memmove(t->values + i * x, t->values + from * x, x * sizeof(float));
-        if (j->truth) memmove(j->truth + i * y, j->truth + from * y, y * sizeof(float));
+    size_t steps = j->info.recurrent ? (size_t)j->info.time_steps : 1;
+    for (size_t r = 0; t->weights && r + steps <= t->rows; r += steps) {
+        int counts = 0;
+        for (size_t k = 0; k < steps; k++) counts |= t->weights[r + k] > 0;
+        for (size_t k = 0; k < steps && counts; k++) evaluate_move(j, r + k, rows++);
     }
+    if (rows) t->rows = rows;
+    int code = cli_check(&j->args, dn_net_holdout(j->net, t->rows, j->args.holdout, held, t->rows, &count));
+    for (size_t i = 0; !code && i < count; i++) /* ascending, so that no row is overwritten before it is moved */
+        evaluate_move(j, held[i], i);
     if (!code) t->rows = count;
     free(held);
     return code;
@@ -184,6 +196,8 @@ int cli_evaluate(const cli_args *args) {
         dn_report_shown(&e.report, &shown);
         /* rows on standard output have it to themselves */
         FILE *to = args->output && !cli_is_file(args->output) ? stderr : stdout;
+        if (j.table.weights && !args->quiet)
+            fprintf(stderr, "%s: means are weighted by column '%s'\n", args->program, cli_row_weight(args, j.net));
         if (args->json) print_json(to, &e, &shown, args->latent);
         if (!args->json) code = cli_print(args, to, &shown);
         if (!code && !args->json) code = print_text(args, to, &e, options.samples);

@@ -88,6 +88,23 @@ int cli_table_columns(const cli_args *args, const dn_net *net, const char *path,
     return 0;
 }
 
+const char *cli_row_weight(const cli_args *args, const dn_net *net) {
+    const dn_schema *schema = dn_net_schema(net);
+    dn_column_info c;
+    if (args->row_weight) return args->row_weight;
+    for (int i = 0; schema && dn_schema_column(schema, i, &c); i++)
+        if (c.kind == DN_COLUMN_ROW_WEIGHT) return c.name;
+    return dn_net_row_weight(net);
+}
+
+int cli_note_row_weight(const cli_args *args, dn_net *net) {
+    dn_model_notes notes;
+    if (!args->row_weight) return 0;
+    int code = cli_check(args, dn_net_notes(net, &notes));
+    notes.row_weight = args->row_weight;
+    return code ? code : cli_check(args, dn_net_set_notes(net, &notes));
+}
+
 dn_csv_options cli_table_options(const cli_args *args, const dn_net *net, int latents) {
     dn_net_info info;
     dn_net_info_get(net, &info);
@@ -105,7 +122,9 @@ dn_csv_options cli_table_options(const cli_args *args, const dn_net *net, int la
                                       : args->no_header ? -1
                                                         : 0,
                             .columns = latents ? info.latent_size : info.inputs,
-                            .missing = info.missing};
+                            .missing = info.missing,
+                            .row_weight = latents ? NULL : cli_row_weight(args, net),
+                            .weight_optional = !args->row_weight};
 }
 
 int cli_table(const cli_args *args, const dn_net *net, const char *path, int latents, dn_table *table) {
@@ -119,11 +138,12 @@ int cli_table(const cli_args *args, const dn_net *net, const char *path, int lat
 }
 
 dn_rows cli_rows(const dn_table *table, const float *truth) {
-    return (dn_rows){.n = table->rows, .x = table->values, .truth = truth};
+    return (dn_rows){.n = table->rows, .x = table->values, .truth = truth, .weights = table->weights};
 }
 
 int cli_rows_fit(const cli_args *args, const dn_net *net, const char *path, const dn_table *table, const float *truth) {
     dn_rows rows = cli_rows(table, truth);
+    if (!(args->verb->bit & CLI_WEIGHS)) rows.weights = NULL;
     return cli_check(args, dn_net_check_rows(net, &rows, strcmp(path, "-") ? path : "standard input"));
 }
 

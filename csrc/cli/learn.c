@@ -10,6 +10,7 @@ int cli_is_table(const cli_args *args) {
 
 dn_schema_options cli_schema_options(const cli_args *args) {
     return (dn_schema_options){.label_column = args->label_column,
+                               .row_weight = args->row_weight,
                                .drop = args->drop,
                                .as_number = args->as_number,
                                .as_category = args->as_category,
@@ -72,7 +73,7 @@ int cli_init(const cli_args *args) {
     char *text = NULL;
     int code = args->output ? cli_writable(args, "output", args->output) : 0;
     if (!code) code = learn_schema(args, args->cfg, &options, &frame, &schema);
-    if (!code) code = learn_cfg(args, schema, frame.rows, &text);
+    if (!code) code = learn_cfg(args, schema, dn_schema_rows(schema), &text);
     if (!code) code = cli_check(args, dn_file_save(args->output ? args->output : "-", text, strlen(text)));
     free(text);
     dn_schema_free(schema);
@@ -85,7 +86,7 @@ int cli_learn(cli_args *args, dn_net **net, dn_frame *frame) {
     dn_schema_options options = cli_schema_options(args);
     char *text = NULL;
     int code = learn_schema(args, args->cfg, &options, frame, &schema);
-    if (!code) code = learn_cfg(args, schema, frame->rows, &text);
+    if (!code) code = learn_cfg(args, schema, dn_schema_rows(schema), &text);
     if (!code) code = cli_network_text(args, text, net);
     if (!code) code = cli_check(args, dn_net_set_schema(*net, schema));
     args->data = args->cfg;

@@ -85,6 +85,7 @@ const cli_option cli_options[] = {
     {{"as-number"}, CLI_TEXT, AT(as_number), CLI_SCHEMAS, "a,b", "of a table: numbers that are no categories"},
     {{"as-category"}, CLI_TEXT, AT(as_category), CLI_SCHEMAS, "a,b", "of a table: numbers that are categories"},
     {{"label-column"}, CLI_TEXT, AT(label_column), CLI_TABLES, "c", "a column that is not data: name, or index from 0"},
+    {{"row-weight"}, CLI_TEXT, AT(row_weight), CLI_TABLES, "c", "a column that says how much each row counts, no data"},
     {{"target", "targets"},
      CLI_TEXT,
      AT(target),

@@ -42,9 +42,12 @@ int cli_coded_options(const cli_args *args) {
 
 int cli_coded_frame(const cli_args *args, const dn_net *net, const char *path, dn_table *table, const dn_frame *frame) {
     const char *name = !strcmp(path, "-") ? "standard input" : path;
+    const char *weight = cli_row_weight(args, net);
     int code = cli_coded_options(args);
     if (!code) code = cli_check(args, dn_schema_table(dn_net_schema(net), frame, name, table));
     if (!code) cli_warn_lines(args, table->warnings);
+    if (!code && *weight && (args->row_weight || cli_column(frame, weight)) && args->verb->bit & CLI_WEIGHS)
+        code = cli_check(args, dn_table_weigh(table, frame, weight));
     return code;
 }
 
@@ -92,7 +95,7 @@ void cli_announce_columns(const dn_schema *schema) {
 
 /* Does the network leave it to the table? */
 static int column_is_kept(const dn_column_info *c) {
-    return c->kind == DN_COLUMN_IDENTIFIER || c->kind == DN_COLUMN_LABEL || c->kind == DN_COLUMN_DROPPED;
+    return c->kind == DN_COLUMN_IDENTIFIER || c->kind >= DN_COLUMN_DROPPED;
 }
 
 int cli_output_data(const cli_args *args, cli_output *out, const dn_net *net, const dn_frame *beside, const float *x,

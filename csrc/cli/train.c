@@ -105,6 +105,8 @@ static int train_data(train_job *j) {
                                 : cli_coded_frame(args, j->net, args->data, &j->table, &j->frame);
     if (!code && j->own_truth) code = cli_truth(args, j->net, args->data, &j->table, &j->classes, &j->truth);
     if (!code) code = cli_rows_fit(args, j->net, args->data, &j->table, j->truth);
+    if (!code && !j->table.weights && *cli_row_weight(args, j->net))
+        cli_warn(args, "%s: no row weight column '%s': all rows count alike", args->data, cli_row_weight(args, j->net));
     if (code || !args->valid) return code;
     code = cli_table(args, j->net, args->valid, 0, &j->valid);
     if (!code && j->own_truth) code = cli_truth(args, j->net, args->valid, &j->valid, &j->classes, &j->valid_truth);
@@ -127,6 +129,7 @@ static void train_announce(const train_job *j) {
         fprintf(stderr, "%zu column%s", t->columns, t->columns == 1 ? "" : "s");
     if (t->truths) fprintf(stderr, ", %zu target%s", t->truths, t->truths == 1 ? "" : "s");
     if (t->labels) fprintf(stderr, ", label '%s'", label);
+    if (t->weights) fprintf(stderr, ", row weight '%s'", cli_row_weight(args, j->net));
     fprintf(stderr, "; %zu parameters, %s%d thread%s\n", j->info.n_params,
             strcmp(dn_net_device(j->net), "cpu") ? "GPU, " : "", j->info.threads, j->info.threads == 1 ? "" : "s");
 }
@@ -298,6 +301,7 @@ int cli_train(const cli_args *args) {
         code = cli_learn(&j.args, &j.net, &j.frame);
     } else {
         code = cli_network(&j.args, &j.net);
+        if (!code) code = cli_note_row_weight(args, j.net);
         if (!code) code = cli_learn_columns(&j.args, j.net, &j.frame);
     }
     if (!code) {

@@ -14,7 +14,7 @@ typedef struct draws_job {
     const dn_step *step;
     uint32_t stream;
     int normal_prior;
-    const float *x, *eps, *dz, *weight;
+    const float *x, *eps, *dz, *weight, *share;
     float *y, *z, *drawn, *kl;
 } draws_job;
 
@@ -111,7 +111,8 @@ static void draw_gradient_range(const void *context, size_t from, size_t to) {
     const draws_job *j = context;
     const dn_draw_gradient *of = j->of;
     for (size_t r = from; r < to; r++) {
-        float weight = j->weight ? j->weight[r] : 1, u = of->scale * weight, prior = of->normal_prior ? u : 0;
+        float weight = j->weight ? j->weight[r] : 1, share = j->share ? j->share[r] : 1;
+        float u = of->scale * weight, prior = of->normal_prior ? u : 0;
         for (size_t at = 0, n; at < j->cols; at += n) {
             float g[VALUES];
             n = j->cols - at < VALUES ? j->cols - at : VALUES;
@@ -120,27 +121,36 @@ static void draw_gradient_range(const void *context, size_t from, size_t to) {
             float *dlv = j->y + r * 2 * j->cols + at;
             for (size_t i = 0; i < n; i++) g[i] = dz[i] + prior * z[i];
             for (size_t i = 0; of->doubly && i < n; i++)
-                g[i] = weight * (g[i] - u * eps[i] * expf(-0.5f * dn_log_variance(lv[i])));
+                g[i] = share * (g[i] - u * eps[i] * expf(-0.5f * dn_log_variance(lv[i])));
             dn_cpu_kernels_get()->reparameterise_gradient(n, 0, lv, lv + j->cols, eps, g, dlv, dlv + j->cols);
             for (size_t i = 0; !of->doubly && i < n; i++) dlv[i] -= 0.5f * u * dn_log_variance_slope(lv[i]);
         }
     }
 }
 void cpu_draw_gradient(dn_pool *pool, const dn_draw_gradient *of, size_t rows, size_t latent, const float *weight,
-                       const float *x, const float *eps, const float *z, const float *dz, float *dx) {
-    draws_job job = {
-        .cols = latent, .of = of, .weight = weight, .x = x, .eps = eps, .z = (float *)z, .dz = dz, .y = dx};
+                       const float *share, const float *x, const float *eps, const float *z, const float *dz,
+                       float *dx) {
+    draws_job job = {.cols = latent,
+                     .of = of,
+                     .weight = weight,
+                     .share = share,
+                     .x = x,
+                     .eps = eps,
+                     .z = (float *)z,
+                     .dz = dz,
+                     .y = dx};
     dn_range_run(pool, rows, dn_grain_of(8 * latent), draw_gradient_range, &job);
 }
 
-void cpu_importance(dn_pool *pool, size_t rows, size_t draws, const float *loss, float *weight, double *sum) {
+void cpu_importance(dn_pool *pool, size_t rows, size_t draws, const float *row_weight, const float *loss, float *share,
+                    double *sum) {
     (void)pool; /* a number per row of a pass */
-    for (size_t r = 0; r < rows; r++, loss += draws, weight += draws) {
+    for (size_t r = 0; r < rows; r++, loss += draws, share += draws) {
         double total = 0;
         float least = loss[0];
         for (size_t d = 1; d < draws; d++) least = loss[d] < least ? loss[d] : least;
         for (size_t d = 0; d < draws; d++) total += exp((double)least - loss[d]);
-        for (size_t d = 0; d < draws; d++) weight[d] = (float)(exp((double)least - loss[d]) / total);
-        *sum += least - log(total / (double)draws);
+        for (size_t d = 0; d < draws; d++) share[d] = (float)(exp((double)least - loss[d]) / total);
+        *sum += (row_weight ? row_weight[r] : 1) * (least - log(total / (double)draws));
     }
 }

@@ -7,7 +7,7 @@ typedef struct kl_job {
     dn_kl_form form;
     size_t rows, latent;
     float weight;
-    const float *x, *factor;
+    const float *row_weight, *x, *factor;
     double *sums;
     float *dx;
 } kl_job;
@@ -16,23 +16,26 @@ static void kl_columns_range(const void *context, size_t from, size_t to) {
     const kl_job *j = context;
     for (size_t r = 0; r < j->rows; r++) {
         const float *lv = j->x + r * 2 * j->latent, *mu = lv + j->latent;
-        for (size_t c = from; c < to; c++) j->sums[c] += dn_latent_kl(lv[c], mu[c]);
+        double w = j->row_weight ? j->row_weight[r] : 1;
+        for (size_t c = from; c < to; c++) j->sums[c] += w * dn_latent_kl(lv[c], mu[c]);
     }
 }
 
-void cpu_kl_columns(dn_pool *pool, size_t rows, size_t latent, const float *x, double *sums) {
-    kl_job job = {.rows = rows, .latent = latent, .x = x, .sums = sums};
+void cpu_kl_columns(dn_pool *pool, size_t rows, size_t latent, const float *row_weight, const float *x, double *sums) {
+    kl_job job = {.rows = rows, .latent = latent, .row_weight = row_weight, .x = x, .sums = sums};
+    double counted = row_weight ? 0 : (double)rows;
     dn_range_run(pool, latent, dn_grain_of(rows), kl_columns_range, &job);
-    sums[latent] += (double)rows;
+    for (size_t r = 0; row_weight && r < rows; r++) counted += row_weight[r];
+    sums[latent] += counted;
 }
 
-void cpu_kl_cost(dn_pool *pool, dn_kl_form form, size_t n, const float *weight, const float *limit, const float *kl,
-                 const double *columns, float *factor, double *sum) {
+void cpu_kl_cost(dn_pool *pool, dn_kl_form form, size_t n, const float *weight, const float *limit,
+                 const float *row_weight, const float *kl, const double *columns, float *factor, double *sum) {
     double cost = 0, rows = form == DN_KL_FREE_COLUMNS ? columns[n] : 1;
     (void)pool;
     for (size_t i = 0; i < n; i++) {
         double one = form == DN_KL_FREE_COLUMNS ? columns[i] / rows : kl[i];
-        cost += dn_kl_cost_one(form, one, *limit, factor + i);
+        cost += (row_weight && kl ? row_weight[i] : 1) * dn_kl_cost_one(form, one, *limit, factor + i);
     }
     *sum += (double)*weight * rows * cost;
 }
@@ -42,8 +45,9 @@ static void kl_gradient_range(const void *context, size_t from, size_t to) {
     for (size_t r = from; r < to; r++) {
         const float *lv = j->x + r * 2 * j->latent, *mu = lv + j->latent;
         float *dlv = j->dx + r * 2 * j->latent, *dmu = dlv + j->latent;
+        float weight = j->row_weight ? j->weight * j->row_weight[r] : j->weight;
         for (size_t c = 0; c < j->latent; c++) {
-            float w = j->weight * j->factor[j->form == DN_KL_FREE_COLUMNS ? c : r];
+            float w = weight * j->factor[j->form == DN_KL_FREE_COLUMNS ? c : r];
             dlv[c] += w * 0.5f * expm1f(dn_log_variance(lv[c])) * dn_log_variance_slope(lv[c]);
             dmu[c] += w * mu[c];
         }
@@ -51,9 +55,14 @@ static void kl_gradient_range(const void *context, size_t from, size_t to) {
 }
 
 void cpu_kl_gradient(dn_pool *pool, dn_kl_form form, size_t rows, size_t latent, double scale, const float *weight,
-                     const float *x, const float *factor, float *dx) {
-    kl_job job = {
-        .form = form, .latent = latent, .weight = (float)(scale * *weight), .x = x, .factor = factor, .dx = dx};
+                     const float *row_weight, const float *x, const float *factor, float *dx) {
+    kl_job job = {.form = form,
+                  .latent = latent,
+                  .weight = (float)(scale * *weight),
+                  .row_weight = row_weight,
+                  .x = x,
+                  .factor = factor,
+                  .dx = dx};
     dn_range_run(pool, rows, dn_grain_of(latent * 8), kl_gradient_range, &job);
 }
 

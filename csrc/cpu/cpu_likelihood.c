@@ -188,7 +188,7 @@ void cpu_likelihood_mean(dn_pool *pool, const dn_head *head, const float *x, siz
 
 typedef struct squares_job {
     const dn_head *head;
-    const float *x, *truth;
+    const float *row_weight, *x, *truth;
 } squares_job;
 
 static double squares_rows(const void *context, size_t from, size_t to) {
@@ -196,9 +196,10 @@ static double squares_rows(const void *context, size_t from, size_t to) {
     double sum = 0;
     for (size_t r = from; r < to; r++) {
         const float *x = j->x + r * j->head->x_step, *truth = j->truth + r * j->head->truth_step;
+        double weight = j->row_weight ? j->row_weight[r] : 1;
         for (size_t c = 0; c < j->head->columns; c++) {
             double d = (double)truth[c] - x[c];
-            sum += isnan(truth[c]) ? 0 : d * d;
+            sum += isnan(truth[c]) ? 0 : weight * (d * d);
         }
     }
     return sum;
@@ -207,14 +208,17 @@ static double squares_rows(const void *context, size_t from, size_t to) {
 static double known_rows(const void *context, size_t from, size_t to) {
     const squares_job *j = context;
     double known = 0;
-    for (size_t r = from; r < to; r++)
-        for (size_t c = 0; c < j->head->columns; c++) known += !isnan(j->truth[r * j->head->truth_step + c]);
+    for (size_t r = from; r < to; r++) {
+        double weight = j->row_weight ? j->row_weight[r] : 1;
+        for (size_t c = 0; c < j->head->columns; c++)
+            known += isnan(j->truth[r * j->head->truth_step + c]) ? 0 : weight;
+    }
     return known;
 }
 
-void cpu_optimal_spread(dn_pool *pool, const dn_head *head, const float *x, const float *truth, float *spread,
-                        float *running, float *passes) {
-    squares_job job = {head, x, truth};
+void cpu_optimal_spread(dn_pool *pool, const dn_head *head, const float *row_weight, const float *x, const float *truth,
+                        float *spread, float *running, float *passes) {
+    squares_job job = {head, row_weight, x, truth};
     size_t grain = dn_grain_of(head->columns);
     double squares = dn_range_sum(pool, head->rows, grain, squares_rows, &job);
     double known = dn_range_sum(pool, head->rows, grain, known_rows, &job);

@@ -64,29 +64,29 @@ extern "C" cudaError_t dn_cuda_draw(const dn_cuda_place *on, size_t rows, size_t
 }
 
 extern "C" cudaError_t dn_cuda_draw_gradient(const dn_cuda_place *on, const dn_draw_gradient *of, size_t rows,
-                                             size_t latent, const float *weight, const float *x, const float *eps,
-                                             const float *z, const float *dz, float *dx) {
+                                             size_t latent, const float *weight, const float *share, const float *x,
+                                             const float *eps, const float *z, const float *dz, float *dx) {
     dn_draw_gradient g = *of;
     dn_split by_latent(rows * latent, latent);
     return dn_each(on, rows * latent, [=] __device__(size_t i) {
         size_t c, r = by_latent.of(i, &c), at = r * 2 * latent + c;
         float a = weight ? weight[r] : 1, u = g.scale * a, lv = x[at], sd = expf(0.5f * dn_log_variance(lv));
         float d = dz[i] + (g.normal_prior ? u * z[i] : 0);
-        if (g.doubly) d = a * (d - u * eps[i] / sd);
+        if (g.doubly) d = (share ? share[r] : 1) * (d - u * eps[i] / sd);
         dx[at] += (d * 0.5f * sd * eps[i] - (g.doubly ? 0 : 0.5f * u)) * dn_log_variance_slope(lv);
         dx[at + latent] += d;
     });
 }
 
-extern "C" cudaError_t dn_cuda_importance(const dn_cuda_place *on, size_t rows, size_t draws, const float *loss,
-                                          float *weight, double *sum) {
+extern "C" cudaError_t dn_cuda_importance(const dn_cuda_place *on, size_t rows, size_t draws, const float *row_weight,
+                                          const float *loss, float *share, double *sum) {
     return dn_each_sum(on, rows, sum, [=] __device__(size_t r) {
         const float *of = loss + r * draws;
         double total = 0;
         float least = of[0];
         for (size_t d = 1; d < draws; d++) least = of[d] < least ? of[d] : least;
         for (size_t d = 0; d < draws; d++) total += exp((double)least - of[d]);
-        for (size_t d = 0; d < draws; d++) weight[r * draws + d] = (float)(exp((double)least - of[d]) / total);
-        return least - log(total / (double)draws);
+        for (size_t d = 0; d < draws; d++) share[r * draws + d] = (float)(exp((double)least - of[d]) / total);
+        return (row_weight ? row_weight[r] : 1) * (least - log(total / (double)draws));
     });
 }

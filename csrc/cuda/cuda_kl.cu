@@ -3,27 +3,27 @@
 #include "cuda/cuda_common.cuh"
 #include "net/latent.h"
 
-extern "C" cudaError_t dn_cuda_kl_columns(const dn_cuda_place *on, size_t rows, size_t latent, const float *x,
-                                          double *sums) {
+extern "C" cudaError_t dn_cuda_kl_columns(const dn_cuda_place *on, size_t rows, size_t latent, const float *row_weight,
+                                          const float *x, double *sums) {
     return dn_each_block(on, latent + 1, [=] __device__(size_t c) {
         double sum = 0;
-        for (size_t r = threadIdx.x; c < latent && r < rows; r += DN_THREADS) {
+        for (size_t r = threadIdx.x; r < rows; r += DN_THREADS) {
             const float *lv = x + r * 2 * latent + c;
-            sum += dn_latent_kl(lv[0], lv[latent]);
+            sum += (row_weight ? (double)row_weight[r] : 1) * (c < latent ? dn_latent_kl(lv[0], lv[latent]) : 1);
         }
         sum = dn_block_sum<DN_THREADS>(sum);
-        if (threadIdx.x == 0) sums[c] += c < latent ? sum : (double)rows;
+        if (threadIdx.x == 0) sums[c] += sum;
     });
 }
 
 extern "C" cudaError_t dn_cuda_kl_cost(const dn_cuda_place *on, dn_kl_form form, size_t n, const float *weight,
-                                       const float *limit, const float *kl, const double *columns, float *factor,
-                                       double *sum) {
+                                       const float *limit, const float *row_weight, const float *kl,
+                                       const double *columns, float *factor, double *sum) {
     return dn_each_block(on, 1, [=] __device__(size_t) {
         double cost = 0, rows = form == DN_KL_FREE_COLUMNS ? columns[n] : 1;
         for (size_t i = threadIdx.x; i < n; i += DN_THREADS) {
             double one = form == DN_KL_FREE_COLUMNS ? columns[i] / rows : kl[i];
-            cost += dn_kl_cost_one(form, one, *limit, factor + i);
+            cost += (row_weight && kl ? row_weight[i] : 1) * dn_kl_cost_one(form, one, *limit, factor + i);
         }
         cost = dn_block_sum<DN_THREADS>(cost);
         if (threadIdx.x == 0) *sum += (double)*weight * rows * cost;
@@ -31,12 +31,13 @@ extern "C" cudaError_t dn_cuda_kl_cost(const dn_cuda_place *on, dn_kl_form form,
 }
 
 extern "C" cudaError_t dn_cuda_kl_gradient(const dn_cuda_place *on, dn_kl_form form, size_t rows, size_t latent,
-                                           double scale, const float *weight, const float *x, const float *factor,
-                                           float *dx) {
+                                           double scale, const float *weight, const float *row_weight, const float *x,
+                                           const float *factor, float *dx) {
     dn_split by_row(rows * latent, latent);
     return dn_each(on, rows * latent, [=] __device__(size_t i) {
         size_t c, r = by_row.of(i, &c), at = r * 2 * latent + c;
-        float w = (float)(scale * *weight) * factor[form == DN_KL_FREE_COLUMNS ? c : r], lv = x[at];
+        float w = (float)(scale * *weight) * (row_weight ? row_weight[r] : 1), lv = x[at];
+        w *= factor[form == DN_KL_FREE_COLUMNS ? c : r];
         dx[at] += w * 0.5f * expm1f(dn_log_variance(lv)) * dn_log_variance_slope(lv);
         dx[at + latent] += w * x[at + latent];
     });

@@ -175,8 +175,9 @@ extern "C" cudaError_t dn_cuda_likelihood_mean(const dn_cuda_place *on, const dn
 
 /* ---- the best variance ---- */
 
-extern "C" cudaError_t dn_cuda_optimal_spread(const dn_cuda_place *on, const dn_head *head, const float *x,
-                                              const float *truth, float *spread, float *running, float *passes) {
+extern "C" cudaError_t dn_cuda_optimal_spread(const dn_cuda_place *on, const dn_head *head, const float *row_weight,
+                                              const float *x, const float *truth, float *spread, float *running,
+                                              float *passes) {
     size_t columns = head->columns, x_step = head->x_step, truth_step = head->truth_step;
     dn_split by_columns(head->rows * columns, columns);
     return dn_channel_sums<2>(
@@ -184,8 +185,8 @@ extern "C" cudaError_t dn_cuda_optimal_spread(const dn_cuda_place *on, const dn_
         [=] __device__(size_t i, size_t, double *sum) {
             size_t c, r = by_columns.of(i, &c);
             float t = truth[r * truth_step + c];
-            double d = (double)t - x[r * x_step + c];
-            if (t == t) sum[0] += d * d, sum[1] += 1;
+            double d = (double)t - x[r * x_step + c], weight = row_weight ? row_weight[r] : 1;
+            if (t == t) sum[0] += weight * (d * d), sum[1] += weight;
         },
         [=] __device__(size_t, const double *sum) { dn_optimal_spread(sum[0], sum[1], spread, running, passes); });
 }

@@ -6,8 +6,8 @@
 #include <string.h>
 
 const char *const dn_columns_codings[] = {"quantiles", "robust", "standard"};
-const char *const dn_columns_kinds[] = {"number",   "time",       "yes_no",  "category",
-                                        "constant", "identifier", "dropped", "label"};
+const char *const dn_columns_kinds[] = {"number",     "time",    "yes_no", "category",  "constant",
+                                        "identifier", "dropped", "label",  "row_weight"};
 const char *const dn_columns_statistics[] = {"low", "high", "mean", "deviation", "median", "spread"};
 const char *const dn_columns_types[] = {"number", "time", "text"};
 

@@ -15,7 +15,7 @@ enum {
 
 typedef enum columns_coding { COLUMNS_QUANTILES, COLUMNS_ROBUST, COLUMNS_STANDARD, COLUMNS_CODINGS } columns_coding;
 extern const char *const dn_columns_codings[COLUMNS_CODINGS];
-enum { COLUMNS_KINDS = DN_COLUMN_LABEL + 1, COLUMNS_TYPES = DN_FRAME_TEXT + 1 };
+enum { COLUMNS_KINDS = DN_COLUMN_ROW_WEIGHT + 1, COLUMNS_TYPES = DN_FRAME_TEXT + 1 };
 extern const char *const dn_columns_kinds[COLUMNS_KINDS];
 extern const char *const dn_columns_types[COLUMNS_TYPES];
 
@@ -105,6 +105,17 @@ void dn_columns_draw_gaps(const dn_schema *schema, uint64_t seed, const uint8_t 
 /* A line of warning if all words of a column of texts are numbers or dates in a form that is not read. */
 void dn_columns_hint(dn_text *to, const char *name, const columns_words *all);
 
+/* ---- columns_weights.c ---- */
+
+/* The column that a name, or else an index, means; -1: none. */
+int dn_frame_find(const dn_frame *frame, const char *name);
+/* DN_E_USAGE: `what` names a column that the frame does not have, or one like it. */
+dn_status dn_columns_no_such(const dn_frame *frame, const char *what, const char *name);
+/* The rows whose number in a column is not 0, with the words that they have, to be freed with dn_columns_rows_free. All
+ * of them: *out is the frame itself. Errors are those of dn_frame_weights. */
+dn_status dn_columns_rows(const dn_frame *frame, int column, dn_frame *out);
+void dn_columns_rows_free(dn_frame *rows, const dn_frame *frame);
+
 /* ---- columns_kinds.c ---- */
 
 /* What the options say of a column, as bits. ALL_NUMBERS: if it has numbers, they stay so. */
@@ -114,7 +125,8 @@ enum {
     COLUMNS_AS_CATEGORY = 4,
     COLUMNS_AS_CONDITION = 8,
     COLUMNS_AS_LABEL = 16,
-    COLUMNS_AS_ALL_NUMBERS = 32
+    COLUMNS_AS_ALL_NUMBERS = 32,
+    COLUMNS_AS_ROW_WEIGHT = 64
 };
 /* Learn column number `index` of the frame, whose name, type and form `c` has; warnings go to the schema's. */
 dn_status dn_columns_learn_one(dn_schema *schema, columns_column *c, const dn_frame *frame, int index, int says,

@@ -25,7 +25,7 @@ static const char *take_text(block *b, const char *text, size_t size) {
     return at;
 }
 
-static int is_decoded(const columns_column *c) { return c->kind != DN_COLUMN_DROPPED && c->kind != DN_COLUMN_LABEL; }
+static int is_decoded(const columns_column *c) { return c->kind < DN_COLUMN_DROPPED; }
 
 static size_t words_size(const columns_words *w) {
     return w->n ? (size_t)(w->at[w->n - 1] - w->text) + strlen(w->at[w->n - 1]) + 1 : 0;

@@ -281,8 +281,8 @@ dn_status dn_columns_learn_one(dn_schema *schema, columns_column *c, const dn_fr
     learned l = {.schema = schema, .c = c, .f = &frame->columns[index], .rows = frame->rows};
     l.says = says, l.most = max_categories;
     DN_TRY(c->type == DN_FRAME_TEXT ? learn_texts(&l) : learn_numbers(&l));
-    if (!(says & COLUMNS_AS_LABEL)) return DN_OK;
-    c->kind = DN_COLUMN_LABEL;
+    if (!(says & (COLUMNS_AS_LABEL | COLUMNS_AS_ROW_WEIGHT))) return DN_OK;
+    c->kind = says & COLUMNS_AS_LABEL ? DN_COLUMN_LABEL : DN_COLUMN_ROW_WEIGHT;
     dn_columns_knots_free(&c->knots);
     dn_columns_words_free(&c->rare);
     return DN_OK;

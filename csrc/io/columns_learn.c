@@ -1,5 +1,4 @@
 /* What is learned of a table: what the options say of its columns, and the columns one by one. */
-#include "base/nearest.h"
 #include "base/sys.h"
 #include "io/columns.h"
 #include <math.h>
@@ -17,22 +16,11 @@ typedef struct learning {
 
 /* ---- options ---- */
 
-static dn_status no_such_column(const learning *l, const char *what, const char *name) {
-    char shown[COLUMNS_SHOWN];
-    dn_nearest near;
-    dn_nearest_begin(&near, name, strlen(name));
-    for (int i = 0; i < l->frame->n; i++)
-        dn_nearest_try(&near, l->frame->columns[i].name, strlen(l->frame->columns[i].name));
-    dn_fail(DN_E_USAGE, "%s '%s': there is no such column among the %d", what, dn_columns_shown(name, shown),
-            l->frame->n);
-    return near.found ? dn_fail(DN_E_USAGE, "%s; did you mean '%s'?", dn_error(), near.found) : DN_E_USAGE;
-}
-
 static dn_status say(learning *l, const char *what, const char *name, int bit) {
     int found = 0;
     for (int i = 0; i < l->frame->n; i++)
         if (!strcmp(l->frame->columns[i].name, name)) l->says[i] |= bit, found++;
-    return found ? DN_OK : no_such_column(l, what, name);
+    return found ? DN_OK : dn_columns_no_such(l->frame, what, name);
 }
 
 /* The next cell of a list to `to`; returns what comes after it. */
@@ -62,16 +50,14 @@ static dn_status say_list(learning *l, const char *what, const char *list, int b
     return status;
 }
 
-static dn_status say_label(learning *l) {
-    const char *name = l->options->label_column;
-    char *end;
+/* Of a column that a name or an index means. */
+static dn_status say_one(learning *l, const char *what, const char *name, int bit) {
     if (!name || !*name) return DN_OK;
     for (int i = 0; i < l->frame->n; i++)
-        if (!strcmp(l->frame->columns[i].name, name)) return say(l, "label column", name, COLUMNS_AS_LABEL);
-    long index = strtol(name, &end, 10);
-    if (index < 0) index += l->frame->n;
-    if (end == name || *end || index < 0 || index >= l->frame->n) return no_such_column(l, "label column", name);
-    l->says[index] |= COLUMNS_AS_LABEL;
+        if (!strcmp(l->frame->columns[i].name, name)) return say(l, what, name, bit);
+    int index = dn_frame_find(l->frame, name);
+    if (index < 0) return dn_columns_no_such(l->frame, what, name);
+    l->says[index] |= bit;
     return DN_OK;
 }
 
@@ -90,7 +76,8 @@ static dn_status read_options(learning *l) {
              o->max_categories, COLUMNS_CATEGORIES);
     l->max_categories = o->max_categories ? o->max_categories : COLUMNS_CATEGORIES;
     DN_TRY(read_coding(l));
-    DN_TRY(say_label(l));
+    DN_TRY(say_one(l, "label column", o->label_column, COLUMNS_AS_LABEL));
+    DN_TRY(say_one(l, "row weight", o->row_weight, COLUMNS_AS_ROW_WEIGHT));
     DN_TRY(say_list(l, "drop", o->drop, COLUMNS_AS_DROPPED));
     DN_TRY(say_list(l, "as_number", all_numbers ? NULL : o->as_number, COLUMNS_AS_NUMBER));
     DN_TRY(say_list(l, "as_category", o->as_category, COLUMNS_AS_CATEGORY));
@@ -117,6 +104,9 @@ static dn_status learn_column(learning *l, int i) {
     DN_TRY(begin_column(l, i));
     DN_CHECK(!(l->says[i] & COLUMNS_AS_LABEL) || !(l->says[i] & COLUMNS_AS_CONDITION), DN_E_USAGE,
              "column '%s' is both the label column and a condition", dn_columns_shown(c->name, shown));
+    DN_CHECK(!(l->says[i] & COLUMNS_AS_ROW_WEIGHT) || !(l->says[i] & (COLUMNS_AS_LABEL | COLUMNS_AS_CONDITION)),
+             DN_E_USAGE, "column '%s' is both the row weight and %s", dn_columns_shown(c->name, shown),
+             l->says[i] & COLUMNS_AS_LABEL ? "the label column" : "a condition");
     if (l->says[i] & COLUMNS_AS_DROPPED) return c->kind = DN_COLUMN_DROPPED, DN_OK;
     DN_TRY(dn_columns_learn_one(l->schema, c, l->frame, i, l->says[i], l->max_categories));
     DN_CHECK(!c->condition || c->kind < DN_COLUMN_CONSTANT, DN_E_USAGE, "condition '%s': that column is %s",
@@ -137,12 +127,8 @@ static dn_status learn(learning *l) {
                                                : l->schema->warnings.status;
 }
 
-dn_status dn_schema_learn(dn_schema **out, const dn_frame *frame, const dn_schema_options *options) {
-    static const dn_schema_options none = {0};
-    learning l = {.frame = frame, .options = options ? options : &none};
-    *out = NULL;
-    DN_CHECK(frame->rows && frame->n > 0, DN_E_USAGE, "a table of %zu rows and %d columns has nothing to learn from",
-             frame->rows, frame->n);
+static dn_status learn_rows(dn_schema **out, const dn_frame *frame, const dn_schema_options *options) {
+    learning l = {.frame = frame, .options = options};
     dn_status status = dn_columns_create(&l.schema, frame->n);
     if (status == DN_OK && !(l.says = dn_alloc((size_t)frame->n, sizeof *l.says))) status = DN_E_MEMORY;
     if (status == DN_OK) {
@@ -154,5 +140,21 @@ dn_status dn_schema_learn(dn_schema **out, const dn_frame *frame, const dn_schem
         *out = l.schema;
     else
         dn_schema_free(l.schema);
+    return status;
+}
+
+dn_status dn_schema_learn(dn_schema **out, const dn_frame *frame, const dn_schema_options *options) {
+    static const dn_schema_options none = {0};
+    if (!options) options = &none;
+    int weighted = options->row_weight && *options->row_weight;
+    int column = weighted ? dn_frame_find(frame, options->row_weight) : -1;
+    *out = NULL;
+    DN_CHECK(frame->rows && frame->n > 0, DN_E_USAGE, "a table of %zu rows and %d columns has nothing to learn from",
+             frame->rows, frame->n);
+    if (column < 0) return learn_rows(out, frame, options); /* which says that there is no such column */
+    dn_frame counted;
+    DN_TRY(dn_columns_rows(frame, column, &counted));
+    dn_status status = learn_rows(out, &counted, options);
+    dn_columns_rows_free(&counted, frame);
     return status;
 }

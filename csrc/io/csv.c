@@ -276,6 +276,7 @@ static dn_status csv_parse(csv_load *j, const dn_csv_options *o, dn_table *t) {
         DN_TRY(dn_csv_load_window(j));
     }
     DN_CHECK(t->rows, DN_E_FORMAT, "%s: a header, but no rows", r->path);
+    DN_TRY(dn_csv_part_weights(&j->plan, t));
     float *fit = dn_realloc(t->values, t->rows * t->columns, sizeof *fit); /* give back the excess */
     if (fit) t->values = fit;
     return dn_csv_warn_comments(r, t, j->comments, j->comment_line);
@@ -305,6 +306,7 @@ void dn_table_free(dn_table *table) {
     dn_free(table->labels);
     dn_free(table->header);
     dn_free(table->truth);
+    dn_free(table->weights);
     dn_free(table->warnings);
     memset(table, 0, sizeof *table);
 }

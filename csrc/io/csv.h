@@ -153,6 +153,7 @@ typedef struct csv_plan {
     size_t *places; /* (columns): offset of each in `names` */
     char *targets;  /* requested ones, zero-terminated texts one after another */
     int n_targets;
+    int weighted;     /* weights of rows are read as one more target, the last one, until all rows are there */
     int missing;      /* a missing target is NaN */
     double scale;     /* of the features */
     int plain;        /* integers of up to seven digits stay finite when divided by it */
@@ -175,6 +176,8 @@ dn_status dn_csv_names(csv_reader *reader, csv_plan *plan, int unnamed_first);
 int dn_csv_counts_rows(const csv_reader *r, const csv_plan *plan);
 /* What each column is: sets plan->roles and plan->runs. */
 dn_status dn_csv_roles(const csv_reader *reader, const dn_csv_options *options, csv_plan *plan, dn_table *table);
+/* Once all rows are there: weights, which were read as a target, to table->weights. */
+dn_status dn_csv_part_weights(const csv_plan *plan, dn_table *table);
 /* The features' names, for the table. */
 dn_status dn_csv_table_header(const csv_plan *plan, dn_table *table);
 

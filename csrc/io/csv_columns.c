@@ -98,14 +98,61 @@ static dn_status csv_label_role(const csv_reader *r, const dn_csv_options *o, cs
     return DN_OK;
 }
 
+static dn_status csv_weight_role(const csv_reader *r, const dn_csv_options *o, csv_plan *plan, dn_table *table,
+                                 int labels) {
+    const char *name = o->row_weight;
+    if (!name || !*name) return DN_OK;
+    DN_TRY(csv_one_of_the_name(r, plan, name));
+    int column = csv_column(plan, name, strlen(name));
+    int index = column >= 0 && (!plan->names || strcmp(plan->names + plan->places[column], name));
+    if (o->weight_optional && index && (size_t)plan->columns == (size_t)o->columns + table->truths + (size_t)labels)
+        column = -1; /* the file has no such column */
+    if (o->weight_optional && column >= 0 && plan->roles[column] != CSV_FEATURE) column = -1;
+    if (column < 0) return o->weight_optional ? DN_OK : dn_csv_no_column(r, plan, "row weight", name, strlen(name));
+    DN_CHECK(plan->roles[column] == CSV_FEATURE, DN_E_USAGE, "%s: column '%s' is the row weight and %s", r->path, name,
+             plan->roles[column] == CSV_LABEL ? "the label" : "a target");
+    plan->roles[column] = (int)table->truths++, plan->weighted = 1;
+    return DN_OK;
+}
+
+dn_status dn_csv_part_weights(const csv_plan *plan, dn_table *t) {
+    if (!plan->weighted) return DN_OK;
+    size_t all = t->truths, truths = all - 1;
+    if (!(t->weights = dn_alloc(t->rows, sizeof *t->weights))) return DN_E_MEMORY;
+    for (size_t r = 0; r < t->rows; r++) {
+        t->weights[r] = t->truth[r * all + truths];
+        for (size_t k = 0; k < truths; k++) t->truth[r * truths + k] = t->truth[r * all + k];
+    }
+    t->truths = truths;
+    if (truths) return DN_OK;
+    dn_free(t->truth);
+    t->truth = NULL;
+    return DN_OK;
+}
+
+/* What there is besides features, for messages. */
+static const char *csv_others(const csv_plan *plan, const dn_table *table, int labels) {
+    static const char *const texts[] = {"",
+                                        "label",
+                                        "targets",
+                                        "label and targets",
+                                        "row weight",
+                                        "label and row weight",
+                                        "targets and row weight",
+                                        "label, targets and row weight"};
+    size_t targets = table->truths - (size_t)plan->weighted;
+    return texts[(labels ? 1 : 0) + (targets ? 2 : 0) + (plan->weighted ? 4 : 0)];
+}
+
 dn_status dn_csv_roles(const csv_reader *r, const dn_csv_options *o, csv_plan *plan, dn_table *table) {
     int labels;
     for (int c = 0; c < plan->columns; c++) plan->roles[c] = CSV_FEATURE;
     DN_TRY(csv_targets(r, plan, table));
     DN_TRY(csv_label_role(r, o, plan, table, &labels));
+    DN_TRY(csv_weight_role(r, o, plan, table, labels));
     size_t others = table->truths + (size_t)labels;
     DN_CHECK((size_t)plan->columns > others, DN_E_FORMAT, "%s:%ld: no columns besides the %s", r->path, r->line,
-             table->truths ? "targets" : "label");
+             csv_others(plan, table, labels));
     table->columns = (size_t)plan->columns - others;
     int one_more = o->columns && table->columns == (size_t)o->columns + 1,
         index = one_more && dn_csv_counts_rows(r, plan);
@@ -118,11 +165,9 @@ dn_status dn_csv_roles(const csv_reader *r, const dn_csv_options *o, csv_plan *p
                        near ? near : "", near ? "'?" : "");
     }
     DN_CHECK(!o->columns || (size_t)o->columns == table->columns, DN_E_FORMAT,
-             "%s:%ld: %zu columns%s, the network takes %d%s", r->path, r->line, table->columns,
-             !others         ? ""
-             : table->truths ? labels ? " besides label and targets" : " besides the targets"
-                             : " besides the label",
-             o->columns,
+             "%s:%ld: %zu columns%s%s%s, the network takes %d%s", r->path, r->line, table->columns,
+             others ? " besides " : "", others > 0 && !(table->truths && labels) ? "the " : "",
+             csv_others(plan, table, labels), o->columns,
              index ? ": the first has no name and counts the rows, as the index of pandas and R (index=False, "
                      "row.names=FALSE)"
                    : "");

@@ -196,6 +196,7 @@ static int csv_asked_for(const csv_plan *plan, const csv_cell *cell, int looks, 
 
 static int csv_named(const csv_plan *plan, const dn_csv_options *o, const csv_cell *cell, int looks) {
     if (o->label_column && csv_asked_for(plan, cell, looks, o->label_column)) return 1;
+    if (o->row_weight && csv_asked_for(plan, cell, looks, o->row_weight)) return 1;
     const char *name = plan->targets;
     for (int i = 0; i < plan->n_targets; i++, name += strlen(name) + 1)
         if (csv_asked_for(plan, cell, looks, name)) return 1;

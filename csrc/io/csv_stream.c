@@ -48,6 +48,7 @@ static dn_status stream_text(dn_csv_stream *s, dn_table *piece) {
         DN_TRY(dn_csv_load_window(j));
     }
     s->left -= piece->rows, s->rows += piece->rows;
+    DN_TRY(dn_csv_part_weights(&j->plan, piece));
     if ((s->ended = !s->left || (r->at_end && r->p == r->end)))
         DN_TRY(dn_csv_warn_comments(r, &s->about, j->comments, j->comment_line));
     DN_CHECK(s->rows || !s->ended, DN_E_FORMAT, "%s: a header, but no rows", r->path);

@@ -272,7 +272,7 @@ dn_status dn_npy_next(npy_file *f, size_t rows, dn_table *t) {
     dn_free(f->labels);
     f->labels = NULL;
     t->rows = rows, f->done += rows;
-    return status;
+    return status == DN_OK ? dn_csv_part_weights(&f->plan, t) : status;
 }
 
 void dn_npy_close(npy_file *f) {

@@ -14,11 +14,14 @@ static const double PCA_WORK = 4e10;
 enum { COLUMN_BAND = 64, BLOCK = 64, TILE = 4 };
 
 typedef struct column_job {
-    const float *x;
+    const float *x, *weights;
+    double count; /* what the rows count together */
     size_t n, columns;
     double *mean, *square; /* (columns): mean; sum of squared distances from it */
     double *entropy;       /* (columns): sum of the entropies of the values; NaN beyond 0 to 1 */
 } column_job;
+
+static double row_count(const column_job *j, size_t r) { return j->weights ? j->weights[r] : 1; }
 
 static double plog(double p) { return p > 0 ? p * log(p) : 0; }
 static double bernoulli_entropy(double p) { return -plog(p) - plog(1 - p); }
@@ -29,14 +32,15 @@ static void column_sums(void *context, size_t band) {
     size_t from = band * COLUMN_BAND, to = from + COLUMN_BAND < j->columns ? from + COLUMN_BAND : j->columns;
     for (size_t c = from; c < to; c++) j->mean[c] = j->square[c] = j->entropy[c] = 0;
     for (size_t r = 0; r < j->n; r++)
-        for (size_t c = from; c < to; c++) j->mean[c] += (double)j->x[r * j->columns + c];
-    for (size_t c = from; c < to; c++) j->mean[c] /= (double)j->n;
+        for (size_t c = from; c < to; c++) j->mean[c] += row_count(j, r) * (double)j->x[r * j->columns + c];
+    for (size_t c = from; c < to; c++) j->mean[c] /= j->count;
     for (size_t r = 0; r < j->n; r++) {
         const float *row = j->x + r * j->columns;
-        for (size_t c = from; c < to; c++) j->square[c] += (row[c] - j->mean[c]) * (row[c] - j->mean[c]);
+        double count = row_count(j, r);
+        for (size_t c = from; c < to; c++) j->square[c] += count * ((row[c] - j->mean[c]) * (row[c] - j->mean[c]));
         for (size_t c = from; c < to; c++)
             if (row[c] != 0 && row[c] != 1) /* log of a negative number is NaN */
-                j->entropy[c] += row[c] > 0 && row[c] < 1 ? bernoulli_entropy((double)row[c]) : NAN;
+                j->entropy[c] += row[c] > 0 && row[c] < 1 ? count * bernoulli_entropy((double)row[c]) : NAN;
     }
 }
 
@@ -56,7 +60,8 @@ static void pca_fill(const pca_job *p) {
     for (size_t k = 0; k < p->n; k++)
         for (size_t i = 0; i < p->width; i++) {
             size_t r = p->by_rows ? i : p->at + k, c = p->by_rows ? p->at + k : i;
-            p->block[k * p->width + i] = t->x[r * t->columns + c] - t->mean[c];
+            double centred = t->x[r * t->columns + c] - t->mean[c];
+            p->block[k * p->width + i] = t->weights ? sqrt((double)t->weights[r]) * centred : centred;
         }
 }
 
@@ -93,7 +98,7 @@ static dn_status pca_matrix(dn_pool *pool, pca_job *p) {
         dn_pool_run(pool, (w + TILE - 1) / TILE, pca_add, p);
     }
     for (size_t i = 0; i < w; i++)
-        for (size_t j = 0; j <= i; j++) p->matrix[j * w + i] = p->matrix[i * w + j] /= (double)t->n;
+        for (size_t j = 0; j <= i; j++) p->matrix[j * w + i] = p->matrix[i * w + j] /= t->count;
     return DN_OK;
 }
 
@@ -126,11 +131,13 @@ static dn_status baselines_pca(dn_pool *pool, const column_job *t, size_t compon
     return status;
 }
 
-dn_status dn_baselines_of(dn_pool *pool, const float *x, size_t n, size_t columns, size_t components,
-                          dn_baselines *out) {
+dn_status dn_baselines_of(dn_pool *pool, const float *x, const float *weights, size_t n, size_t columns,
+                          size_t components, dn_baselines *out) {
     *out = (dn_baselines){.pca_mse = NAN, .pca_log_likelihood = NAN};
     double *sums = dn_alloc(columns, 3 * sizeof *sums), square = 0, rows = (double)n;
-    column_job t = {.x = x, .n = n, .columns = columns, .mean = sums};
+    if (weights) rows = 0;
+    for (size_t r = 0; weights && r < n; r++) rows += weights[r];
+    column_job t = {.x = x, .weights = weights, .count = rows, .n = n, .columns = columns, .mean = sums};
     if (!sums) return DN_E_MEMORY;
     t.square = sums + columns, t.entropy = sums + 2 * columns;
     dn_pool_run(pool, (columns + COLUMN_BAND - 1) / COLUMN_BAND, column_sums, &t);

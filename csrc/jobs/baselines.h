@@ -10,7 +10,8 @@ typedef struct dn_baselines {
     double mean_nats, entropy; /* for values in 0 to 1, see below; NaN otherwise */
 } dn_baselines;
 
-/* For x (n, columns), which is finite, on the host. `components`: of the PCA. NaN for a PCA whose matrix or time would
+/* For x (n, columns), which is finite, on the host. weights (n): how much rows count, NULL: all alike. `components`: of
+ * the PCA. NaN for a PCA whose matrix or time would
  * be too large. All numbers are functions of x alone, whatever the number of threads.
  *
  * PCA: with the eigenvalues v_1 >= v_2 ... of the covariance (divided by n), the error of the first q components is the
@@ -22,6 +23,6 @@ typedef struct dn_baselines {
  * mean_nats: the cross entropy with each column's mean m, sum over columns of -m log m - (1 - m) log(1 - m): what a
  * Bernoulli likelihood has left when its latents say nothing. entropy: the same of every value instead of the mean,
  * which no Bernoulli likelihood goes below. Both in nats per row. */
-dn_status dn_baselines_of(dn_pool *pool, const float *x, size_t n, size_t columns, size_t components,
-                          dn_baselines *out);
+dn_status dn_baselines_of(dn_pool *pool, const float *x, const float *weights, size_t n, size_t columns,
+                          size_t components, dn_baselines *out);
 #endif

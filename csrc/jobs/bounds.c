@@ -114,11 +114,12 @@ dn_status dn_job_evaluate_bound(dn_plan *p, int draws, dn_job_sums *sums, const 
     bounds_noise(p, &(dn_evaluate_options){.seed = p->net->state.seed}, at, 0);
     DN_TRY(dn_job_pass(p, &pass));
     dn_draws_weigh(p);
+    sums->count += dn_job_count(rows);
     if (!rows->truth) return DN_OK;
-    pass.draws = 0, p->run.sums += 2 * p->n_layers; /* where losses do not count */
+    pass.draws = 0, p->run.sums = p->run.scrap;
     dn_status status = dn_job_pass(p, &pass);
     p->run.sums = counted;
-    if (status == DN_OK) dn_scores_add(&sums->scores, p, rows->truth, (int)rows->n);
+    if (status == DN_OK) dn_scores_add(&sums->scores, p, rows);
     return status;
 }
 

@@ -13,6 +13,7 @@ typedef struct dn_checker {
     float *own;        /* (rows, inputs), (rows, truths): rows that were drawn; NULL: the caller's */
     int loose;         /* distributions of the truth drawn do not add up to 1, so it cannot be evaluated */
     float *pass_truth; /* (rows, truths): on the host, in the order of a pass */
+    float *weights;    /* (rows): likewise, 1 where rows have none */
     int from;          /* layers below have no gradient to compare with, and why: */
     const char *from_why;
     int whole;             /* rows as many as a batch has: for kernels of many rows, in fewer comparisons */

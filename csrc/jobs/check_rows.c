@@ -115,7 +115,10 @@ static dn_status rows_given(dn_checker *c, const dn_rows *rows, size_t wanted) {
     if (c->given.n > steps) c->given.n -= c->given.n % steps;
     if (!c->given.truth) c->given.truth = rows->x;
     DN_TRY(dn_job_whole(c->net, c->given.n));
-    return dn_job_check(c->net, "", &(dn_rows){.n = c->given.n, .x = rows->x, .truth = rows->truth}, 0);
+    dn_rows checked = *rows;
+    checked.n = c->given.n;
+    DN_CHECK(dn_job_count(&checked) != 0, DN_E_USAGE, "check: the weights of the first %zu rows are 0", checked.n);
+    return dn_job_check(c->net, "", &checked, 0);
 }
 
 dn_status dn_checker_rows(dn_checker *c, const dn_rows *rows) {
@@ -123,9 +126,13 @@ dn_status dn_checker_rows(dn_checker *c, const dn_rows *rows) {
     size_t wanted = dn_checker_rows_wanted(net, c->whole), truths = (size_t)net->truths;
     DN_TRY(rows->x ? rows_given(c, rows, wanted) : draw_rows(c, wanted));
     size_t n = c->given.n;
-    if (!(c->pass_truth = dn_alloc(n * truths, sizeof *c->pass_truth))) return DN_E_MEMORY;
-    for (size_t i = 0; i < n; i++)
-        memcpy(c->pass_truth + dn_net_place(net, n, i) * truths, c->given.truth + i * truths, truths * sizeof(float));
+    if (!(c->pass_truth = dn_alloc(n * (truths + 1), sizeof *c->pass_truth))) return DN_E_MEMORY;
+    c->weights = c->pass_truth + n * truths;
+    for (size_t i = 0; i < n; i++) {
+        size_t place = dn_net_place(net, n, i);
+        memcpy(c->pass_truth + place * truths, c->given.truth + i * truths, truths * sizeof(float));
+        c->weights[place] = c->given.weights ? c->given.weights[i] : 1;
+    }
     return dn_checker_place(c);
 }
 
@@ -134,8 +141,9 @@ dn_status dn_checker_place(dn_checker *c) {
     size_t n = c->given.n;
     c->rows.n = n;
     for (int k = 0; k < DN_COLUMNS; k++) {
-        const float **to = dn_rows_column(&c->rows, k);
-        dn_job_put(net, *dn_rows_column(&c->given, k), dn_net_width(net, k), n, dn_plan_column(c->plan, k));
+        const float **to = dn_rows_column(&c->rows, k), *from = *dn_rows_column(&c->given, k);
+        if (!from) continue;
+        dn_job_put(net, from, dn_net_width(net, k), n, dn_plan_column(c->plan, k));
         *to = dn_plan_column(c->plan, k);
     }
     return net->ops->finish(net->pool);

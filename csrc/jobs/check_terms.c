@@ -19,12 +19,17 @@ typedef struct term_pass {
     double *wanted;               /* (rows, inputs): gradient by the formula */
     double *kept, *truth;         /* of one unit */
     float *spreads;               /* learned numbers of a head; NULL: none */
+    const float *weights;         /* (rows) */
     double sum, size;             /* of the losses, and of the parts they are made of */
 } term_pass;
 
 static dn_status pass_create(term_pass *p, const dn_checker *c, const dn_layer *l) {
     size_t n = c->rows.n * (size_t)l->inputs, m = c->rows.n * (size_t)l->outputs;
-    *p = (term_pass){.layer = l, .rows = c->rows.n, .inputs = (size_t)l->inputs, .outputs = (size_t)l->outputs};
+    *p = (term_pass){.layer = l,
+                     .rows = c->rows.n,
+                     .inputs = (size_t)l->inputs,
+                     .outputs = (size_t)l->outputs,
+                     .weights = c->weights};
     p->floats = dn_alloc(2 * n + 3 * m, sizeof *p->floats);
     p->wanted = dn_alloc(n + (size_t)l->inputs + (size_t)(l->term.truths > l->inputs ? l->term.truths : l->inputs),
                          sizeof *p->wanted);
@@ -74,16 +79,16 @@ static double unit_slope(const dn_term_look *look, const dn_unit *u, double *x, 
 }
 
 /* One row: adds to sum and size, and sets `wanted` unless NULL; NaN there: not comparable. */
-static void losses_of_row(term_pass *p, const float *x, const float *truth, double *wanted) {
+static void losses_of_row(term_pass *p, double weight, const float *x, const float *truth, double *wanted) {
     dn_term_look look;
     dn_unit u;
     for (int part = 0; p->layer->term.type->look(p->layer, part, &look); part++) {
         look.spreads = p->spreads;
         for (size_t i = 0; dn_formula_unit(p->layer, &look, i, &u); i++) {
-            double size, factor = look.factor * dn_formula_s(&look);
+            double size, factor = weight * look.factor * dn_formula_s(&look);
             for (size_t k = 0; k < u.n; k++) p->kept[k] = x[u.at + k * u.step];
             for (size_t k = 0; k < u.truths; k++) p->truth[k] = truth[u.t_at + k * u.t_step];
-            p->sum += dn_formula_loss(&look, &u, p->kept, p->truth, &size), p->size += size;
+            p->sum += weight * dn_formula_loss(&look, &u, p->kept, p->truth, &size), p->size += weight * size;
             int smooth = !dn_formula_kink(&look, p->kept[0], p->truth[0]);
             for (size_t k = 0; wanted && k < u.n; k++)
                 wanted[u.at + k * u.step] = smooth ? factor * unit_slope(&look, &u, p->kept, p->truth, k) : NAN;
@@ -94,16 +99,15 @@ static void losses_of_row(term_pass *p, const float *x, const float *truth, doub
 /* With sigma=optimal, training takes the mean squared error of the pass as the variance. */
 static void losses_optimal(term_pass *p, const float *truth) {
     dn_term_look look;
-    double squares = 0;
-    size_t n = 0;
+    double squares = 0, n = 0;
     if (!p->layer->term.type->look(p->layer, 0, &look) || !look.optimal) return;
     for (size_t r = 0; r < p->rows; r++)
         for (size_t k = 0; k < look.head.columns; k++) {
             double d = (double)truth[r * (size_t)p->layer->term.truths + look.truth_at + k] -
                        p->x[r * p->inputs + look.x_at + k];
-            if (!isnan(d)) squares += d * d, n++;
+            if (!isnan(d)) squares += p->weights[r] * d * d, n += p->weights[r];
         }
-    p->spreads[0] = n ? (float)log(squares / (double)n) : 0;
+    p->spreads[0] = n > 0 ? (float)log(squares / n) : 0;
 }
 
 static void losses_of_pass(term_pass *p, const float *truth, int slopes) {
@@ -112,7 +116,8 @@ static void losses_of_pass(term_pass *p, const float *truth, int slopes) {
     for (size_t i = 0; i < p->rows * p->inputs; i++) p->wanted[i] = NAN; /* other heads may stand there */
     if (slopes) losses_optimal(p, truth);
     for (size_t r = 0; r < p->rows; r++)
-        losses_of_row(p, p->x + r * p->inputs, truth + r * truths, slopes ? p->wanted + r * p->inputs : NULL);
+        losses_of_row(p, p->weights[r], p->x + r * p->inputs, truth + r * truths,
+                      slopes ? p->wanted + r * p->inputs : NULL);
 }
 
 /* Run the layer alone, forward and backward, with `dz` (NULL: 0) as the gradient of its output. */
@@ -125,6 +130,7 @@ static dn_status term_run(dn_checker *c, term_pass *p, const float *dz, double *
     dn_plan_losses_clear(c->plan);
     if (l->type->set_noise) l->type->set_noise(l, &c->plan->run, p->eps, m);
     DN_TRY(l->type->forward(l, &c->plan->run));
+    dn_plan_weigh(c->plan, l);
     DN_TRY(dn_plan_losses(c->plan, &unused));
     *sum = l->term.sum;
     ops->download(pool, p->z, l->output, m * sizeof *p->z);
@@ -195,10 +201,11 @@ static dn_status term_of_latent(dn_checker *c, term_pass *p, latent_lines *lines
         size_t at = i / n * p->inputs + i % n;
         double lv = p->x[at], mu = p->x[at + n], eps = p->eps[i], dz = p->dz[i], slope;
         double b = dn_formula_log_variance(lv, limit, &slope), part = dn_formula_kl(lv, limit, mu), spread = exp(b / 2);
-        kl += part, size += fabs(part) + 0.01;
+        double weight = p->weights[i / n], own_w = w * weight;
+        kl += weight * part, size += weight * (fabs(part) + 0.01);
         take(&lines->z, p->z[i], mu + spread * eps, fabs(mu) + spread * fabs(eps) + 1e-3);
         if (!c->plan->layers[p->layer->index].dx) continue;
-        double by_mean = w * mu, by_variance = w * 0.5 * (exp(b) - 1) * slope,
+        double by_mean = own_w * mu, by_variance = own_w * 0.5 * (exp(b) - 1) * slope,
                through = dz * 0.5 * spread * eps * slope;
         take(&lines->by_mean, own[at + n], by_mean, fabs(by_mean) + 0.01 * w + 1e-30);
         take(&lines->by_variance, own[at], by_variance, fabs(by_variance) + 0.01 * w * slope + 1e-30);
@@ -266,7 +273,7 @@ static dn_status term_sum(dn_checker *c, term_pass *p, const dn_layer *l, double
     for (size_t i = 0; l->term.type->latent && i < p->rows * p->outputs; i++) {
         size_t at = i / p->outputs * p->inputs + i % p->outputs;
         double kl = dn_formula_kl(p->x[at], l->term.variance_limit, p->x[at + p->outputs]);
-        p->sum += kl, p->size += fabs(kl) + 0.01;
+        p->sum += p->weights[i / p->outputs] * kl, p->size += p->weights[i / p->outputs] * (fabs(kl) + 0.01);
     }
     *sum = p->sum, *size = p->size;
     return DN_OK;
@@ -288,7 +295,7 @@ static dn_status terms_of_evaluation(dn_checker *c) {
     dn_net *net = c->net;
     dn_report report;
     dn_check_line lines[3] = {0};
-    double n = (double)c->rows.n, parts[3] = {0}, sizes[3] = {0};
+    double n = dn_job_count(&c->given), parts[3] = {0}, sizes[3] = {0};
     int plain = 1; /* the total is the sum of the losses times their weights */
     static const char *const names[] = {DN_IMAGE_LOSS, DN_LATENT_LOSS, DN_TOTAL_LOSS};
     DN_TRY(dn_net_evaluate(net, &c->given, &report));

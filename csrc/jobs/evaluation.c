@@ -51,14 +51,14 @@ static void evaluation_squares(evaluation *e, dn_plan *plan, const dn_rows *rows
     e->seen += rows->n;
     dn_job_get(net, y, (size_t)net->data_columns, rows->n, e->data);
     for (size_t i = 0; i < n; i++) {
-        double d = (double)x[i] - e->data[i];
-        e->squares += d * d;
+        double d = (double)x[i] - e->data[i], weight = rows->weights ? rows->weights[i / (size_t)net->data_columns] : 1;
+        e->squares += weight * (d * d);
     }
 }
 
 static dn_status evaluation_see(void *context, dn_plan *plan, const dn_rows *rows) {
     evaluation *e = context;
-    if (e->posterior.units) dn_posterior_add(&e->posterior, plan, rows->n);
+    if (e->posterior.units) dn_posterior_add(&e->posterior, plan, rows);
     if (e->baselines) evaluation_squares(e, plan, rows);
     return DN_OK;
 }
@@ -76,26 +76,35 @@ static dn_status evaluation_pass(evaluation *e) {
 
 /* ---- bounds of the log-likelihood ---- */
 
-static double evaluation_mean(const double *values, size_t n) {
+static double row_weight(const dn_rows *rows, size_t r) { return rows->weights ? rows->weights[r] : 1; }
+
+/* Of a value per row. */
+static double evaluation_mean(const dn_rows *rows, const double *values) {
     double sum = 0;
-    for (size_t r = 0; r < n; r++) sum += values[r];
-    return sum / (double)n;
+    for (size_t r = 0; r < rows->n; r++) sum += row_weight(rows, r) * values[r];
+    return sum / dn_job_count(rows);
 }
 
-/* The standard error of the mean of n values. */
-static double evaluation_error(const double *values, size_t n) {
-    double mean = evaluation_mean(values, n), squares = 0;
-    for (size_t r = 0; r < n; r++) squares += (values[r] - mean) * (values[r] - mean);
-    return n > 1 ? sqrt(squares / (double)(n - 1) / (double)n) : NAN;
+/* The standard error of that mean. With weights w it is sqrt(n / (n - 1) sum of (w (value - mean))^2) / sum of w, over
+ * n rows with a weight. */
+static double evaluation_error(const dn_rows *rows, const double *values) {
+    double mean = evaluation_mean(rows, values), squares = 0, n = 0, count = dn_job_count(rows);
+    for (size_t r = 0; r < rows->n; r++) {
+        double d = row_weight(rows, r) * (values[r] - mean);
+        squares += d * d, n += row_weight(rows, r) > 0;
+    }
+    return n > 1 ? sqrt(squares / (n - 1) * n) / count : NAN;
 }
 
 /* Values of truth that are modelled and not missing, per row. */
 static double evaluation_known(const evaluation *e) {
     const float *truth = e->rows->truth ? e->rows->truth : e->rows->x;
     const dn_coded *coded = e->net->columns;
-    size_t width = (size_t)e->net->truths, n = e->rows->n * width, known = 0;
-    for (size_t i = 0; i < n; i++) known += !isnan(truth[i]) && !(coded && coded->given[i % width]);
-    return (double)known / (double)e->rows->n;
+    size_t width = (size_t)e->net->truths, n = e->rows->n * width;
+    double known = 0;
+    for (size_t i = 0; i < n; i++)
+        if (!isnan(truth[i]) && !(coded && coded->given[i % width])) known += row_weight(e->rows, i / width);
+    return known / dn_job_count(e->rows);
 }
 
 static dn_status evaluation_draw(evaluation *e, const dn_evaluate_options *options, double *values) {
@@ -109,10 +118,10 @@ static dn_status evaluation_draw(evaluation *e, const dn_evaluate_options *optio
         if (isnan(bounds.kl[r])) bounds.kl[r] = drawn[r];
     bounds = (dn_bounds){.log_likelihood = log_likelihood};
     if (options->k) DN_TRY(dn_job_bounds(e->net, e->rows, options->k, options, &bounds));
-    means[0] = evaluation_mean(values, n), means[1] = evaluation_mean(values + n, n);
-    means[2] = -(means[0] + means[1]), means[3] = options->k ? evaluation_mean(log_likelihood, n) : NAN;
+    means[0] = evaluation_mean(e->rows, values), means[1] = evaluation_mean(e->rows, values + n);
+    means[2] = -(means[0] + means[1]), means[3] = options->k ? evaluation_mean(e->rows, log_likelihood) : NAN;
     for (int i = 0; i < 4; i++) dn_report_add(to, names[i], means[i]);
-    dn_report_add(to, "log_likelihood_standard_error", options->k ? evaluation_error(log_likelihood, n) : NAN);
+    dn_report_add(to, "log_likelihood_standard_error", options->k ? evaluation_error(e->rows, log_likelihood) : NAN);
     dn_report_add(to, "bits_per_dimension", -means[options->k ? 3 : 2] / (evaluation_known(e) * log(2)));
     return DN_OK;
 }
@@ -168,9 +177,10 @@ static dn_status evaluation_baselines(evaluation *e) {
     dn_baselines found;
     size_t components = net->latent_layer < 0 ? 0 : (size_t)net->layers[net->latent_layer].outputs;
     if (e->posterior.units) components = e->posterior.units;
-    DN_TRY(dn_baselines_of(net->pool, e->bits ? e->bits : rows->x, rows->n, (size_t)net->inputs, components, &found));
+    const float *x = e->bits ? e->bits : rows->x;
+    DN_TRY(dn_baselines_of(net->pool, x, rows->weights, rows->n, (size_t)net->inputs, components, &found));
     int pca = components > 0, binary = net->truth_kind == DN_TRUTH_BINARY;
-    dn_report_add(to, "network_mse", e->squares / ((double)rows->n * net->inputs));
+    dn_report_add(to, "network_mse", e->squares / (dn_job_count(rows) * net->inputs));
     dn_report_add(to, "pca_mse", pca ? found.pca_mse : NAN);
     dn_report_add(to, "mean_mse", found.mean_mse);
     dn_report_add(to, "pca_log_likelihood", pca && !binary ? found.pca_log_likelihood : NAN);

@@ -33,7 +33,45 @@ void dn_feed_shuffle(dn_feed *f, uint64_t epoch) {
         for (size_t i = 0; i < pass; i++)
             f->order[at + dn_net_place(net, pass, i)] = feed_row(f->sequences, steps, at + i);
     }
+    for (size_t i = 0; f->counts && i < f->n; i++) f->counts[i + 1] = f->counts[i] + f->weights[f->order[i]];
     if (f->uploaded_order) net->ops->upload(net->pool, f->uploaded_order, f->order, f->n * sizeof *f->order);
+}
+
+/* ---- rows with weights ---- */
+
+/* Which sequences have a weight above 0: the others are no part of the training. */
+static dn_status feed_count(dn_feed *f) {
+    size_t steps = (size_t)dn_net_steps(f->net), n = f->all.n / steps;
+    if (!f->all.weights) return DN_OK;
+    if (!(f->counted = dn_alloc(n, sizeof *f->counted))) return DN_E_MEMORY;
+    for (uint32_t i = 0; i < n; i++) {
+        int counts = 0;
+        for (size_t k = 0; k < steps; k++) counts |= f->all.weights[i * steps + k] > 0;
+        if (counts) f->counted[f->n_counted++] = i;
+    }
+    DN_CHECK(f->n_counted, DN_E_USAGE, "the weights of all %zu rows are 0: none is left to train on", f->all.n);
+    if (f->n_counted < n) return DN_OK;
+    dn_free(f->counted);
+    f->counted = NULL, f->n_counted = 0;
+    return DN_OK;
+}
+
+/* Once it is decided which rows are trained on: a mean of 1 over them, so that learning rates keep their meaning. */
+static dn_status feed_weigh(dn_feed *f) {
+    size_t steps = (size_t)dn_net_steps(f->net);
+    double sum = 0;
+    if (!f->all.weights) return DN_OK;
+    f->weights = dn_alloc(f->all.n, sizeof *f->weights);
+    f->counts = dn_alloc(f->n + 1, sizeof *f->counts);
+    if (!f->weights || !f->counts) return DN_E_MEMORY;
+    for (size_t i = 0; i < f->n; i++) {
+        size_t row = f->trained ? f->trained[i / steps] * steps + i % steps : i;
+        sum += f->all.weights[row];
+    }
+    for (size_t r = 0; r < f->all.n; r++) f->weights[r] = (float)(f->all.weights[r] * ((double)f->n / sum));
+    f->all.weights = f->weights;
+    if (f->validation.order) f->validation.rows.weights = f->weights;
+    return DN_OK;
 }
 
 /* How many of n sequences (in networks that are not recurrent, rows) are held out. */
@@ -62,7 +100,8 @@ static unsigned char *feed_is_held(const dn_net *net, size_t n, size_t held) {
 }
 
 static dn_status feed_hold_out(dn_feed *f, double part) {
-    size_t steps = (size_t)dn_net_steps(f->net), n = f->all.n / steps, held = 0, trained = 0, row = 0;
+    size_t steps = (size_t)dn_net_steps(f->net), n = f->counted ? f->n_counted : f->all.n / steps;
+    size_t held = 0, trained = 0, row = 0;
     DN_TRY(feed_held(f->net, n, part, &held));
     unsigned char *is_held = feed_is_held(f->net, n, held);
     f->trained = dn_alloc(n, sizeof *f->trained);
@@ -72,8 +111,9 @@ static dn_status feed_hold_out(dn_feed *f, double part) {
         return DN_E_MEMORY;
     }
     for (uint32_t i = 0; i < n; i++) {
-        if (!is_held[i]) f->trained[trained++] = i;
-        for (size_t k = 0; is_held[i] && k < steps; k++) f->validation.order[row++] = feed_row(&i, steps, k);
+        uint32_t sequence = f->counted ? f->counted[i] : i;
+        if (!is_held[i]) f->trained[trained++] = sequence;
+        for (size_t k = 0; is_held[i] && k < steps; k++) f->validation.order[row++] = feed_row(&sequence, steps, k);
     }
     dn_free(is_held);
     f->n = trained * steps;
@@ -108,6 +148,7 @@ static dn_status feed_validate_on(dn_feed *f, const dn_rows *rows) {
     DN_TRY(dn_job_whole(f->net, rows->n));
     DN_TRY(dn_job_need_truth(f->net, rows));
     DN_TRY(dn_job_check(f->net, "valid ", rows, 0));
+    DN_CHECK(dn_job_count(rows) > 0, DN_E_USAGE, "valid weights: those of all %zu rows are 0", rows->n);
     DN_CHECK(!rows->truth == !f->all.truth, DN_E_USAGE, "training and held-out rows both have a truth, or neither");
     f->validation.rows = *rows;
     f->validation.kind = DN_VALIDATE_HELD_OUT;
@@ -127,12 +168,18 @@ static dn_status feed_plan(dn_feed *f) {
 dn_status dn_feed_create(dn_feed *f, dn_net *net, const dn_rows *rows, const dn_train_options *o) {
     *f = (dn_feed){.net = net, .all = *rows, .n = rows->n, .shuffle = o->shuffle};
     DN_CHECK(!o->holdout || !o->valid.x, DN_E_USAGE, "rows held out and rows for validation: give one of the two");
+    DN_TRY(feed_count(f));
     if (o->holdout)
         DN_TRY(feed_hold_out(f, o->holdout));
     else if (o->valid.x)
         DN_TRY(feed_validate_on(f, &o->valid));
     else if (o->score)
         f->validation.rows = *rows, f->validation.kind = DN_VALIDATE_TRAINED;
+    if (f->counted && !o->holdout) {
+        f->trained = f->counted, f->counted = NULL;
+        f->n = f->n_counted * (size_t)dn_net_steps(net);
+    }
+    DN_TRY(feed_weigh(f));
     DN_TRY(feed_plan(f));
     size_t steps = (size_t)dn_net_steps(net), values = dn_net_widths(net);
     if (f->validation.order &&
@@ -147,7 +194,10 @@ void dn_feed_free(dn_feed *f) {
     const dn_net *net = f->net;
     if (f->uploaded) net->ops->free(net->pool, f->uploaded);
     if (f->uploaded_order) net->ops->free(net->pool, f->uploaded_order);
+    dn_free(f->counted);
     dn_free(f->trained);
+    dn_free(f->weights);
+    dn_free(f->counts);
     dn_free(f->sequences);
     dn_free(f->order);
     dn_free(f->staging);

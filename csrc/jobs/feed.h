@@ -12,9 +12,13 @@ typedef struct dn_feed {
     dn_rows all; /* the caller's rows, borrowed: both those that are trained on and those held out */
     size_t n;    /* rows of an epoch */
     int shuffle;
-    uint32_t *trained;   /* trained sequences (single rows if not recurrent), in the table's order; NULL: all */
+    uint32_t *counted; /* sequences (single rows if not recurrent) with a weight above 0; NULL: all have one */
+    size_t n_counted;
+    uint32_t *trained;   /* trained sequences, in the table's order; NULL: all */
     uint32_t *sequences; /* those of the epoch, in its order; NULL where a row is a sequence */
     uint32_t *order;     /* rows of the epoch as passes take them: step by step in a recurrent network */
+    float *weights;      /* those of `all`, with a mean of 1 over the trained rows; NULL: all rows count alike */
+    double *counts;      /* (n + 1): what the first rows of the order count together; NULL: as many as they are */
     /* Where batches come from. The backend gathers them from `data`: the caller's arrays, or an uploaded copy. If no
      * copy fits on the device, data.x is NULL: batches are gathered in `staging` and uploaded. */
     dn_rows data;
@@ -39,6 +43,10 @@ void dn_feed_free(dn_feed *feed);
 /* Place the rows where the backend can gather batches from them. This is the last allocation of a training, as it may
  * take all device memory that is left. */
 dn_status dn_feed_place(dn_feed *feed);
+/* What the first `at` rows of the epoch count together: their weights, or their number. */
+static inline double dn_feed_count(const dn_feed *feed, size_t at) {
+    return feed->counts ? feed->counts[at] : (double)at;
+}
 /* Set the order of an epoch, whose number counts all epochs ever trained: it depends on the network's seed and that
  * number alone. */
 void dn_feed_shuffle(dn_feed *feed, uint64_t epoch);

@@ -115,6 +115,7 @@ static void info_model(const dn_st *file, const dn_cfg *cfg, const dn_model_note
     info_losses(to, &state->losses);
     if (notes->scale > 0) dn_text_format(to, "data divided by %g\n", notes->scale);
     if (notes->label_column) info_names(to, "label column", notes->label_column, 1);
+    if (notes->row_weight) info_names(to, "row weight", notes->row_weight, 1);
     info_names(to, "columns", notes->columns, notes->n_columns);
     info_names(to, "classes", notes->classes.names, notes->classes.n);
     for (const dn_cfg_file *f = cfg ? cfg->files : NULL; f; f = f->next)

@@ -203,6 +203,8 @@ static void put_net(dn_text *to, const dn_schema *schema, const init_plan *p, si
     dn_text_format(to, "#holdout=0.1\n#early_stopping=%d\n", patience < 5 ? 5 : patience);
     put_those(to, schema, DN_COLUMN_LABEL, "label_column",
               "A column that is no data: it is kept aside, and written beside results.");
+    put_those(to, schema, DN_COLUMN_ROW_WEIGHT, "row_weight",
+              "The column that says how much each row counts. It is no data, and new rows do not need it.");
 }
 
 static void put_table(dn_text *to, const dn_schema *schema, const init_plan *p) {

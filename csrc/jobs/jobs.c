@@ -109,6 +109,9 @@ dn_status dn_job_check(const dn_net *net, const char *prefix, const dn_rows *row
     dn_part_of part = {name, rows->x, rows->n, (size_t)net->inputs, at};
     DN_TRY(dn_check_input(net, &part));
     if (net->bits) DN_TRY(dn_check_probabilities(net, &part));
+    snprintf(name, sizeof name, "%sweights", prefix);
+    if (rows->weights) DN_TRY(dn_check_weights(net, &(dn_part_of){name, rows->weights, rows->n, 1, at}));
+    snprintf(name, sizeof name, "%sx", prefix);
     if (!rows->truth) return dn_check_truth(net, &part, 1);
     snprintf(name, sizeof name, "%struth", prefix);
     return dn_check_truth(net, &(dn_part_of){name, rows->truth, rows->n, (size_t)net->truths, at}, 1);
@@ -165,7 +168,7 @@ dn_status dn_job_run(dn_plan *plan, int first, int last, const dn_rows *rows, in
         if (status != DN_OK) break;
         if (before) dn_job_put(net, part.x, (size_t)before->outputs, part.n, before->output);
         if (before) part.x = NULL;
-        part.truth = NULL;
+        part.truth = part.weights = NULL;
         dn_pass pass = {.first = first, .last = last, .rows = dn_job_place(plan, &part)};
         if (first) status = job_condition(plan, &part, at, &pass.rows);
         if (status != DN_OK) break;
@@ -208,15 +211,23 @@ dn_status dn_job_need_truth(const dn_net *net, const dn_rows *rows) {
     return DN_OK;
 }
 
-/* Reads the losses of the passes since dn_plan_losses_clear. */
-dn_status dn_job_sums_read(dn_job_sums *sums, dn_plan *plan, size_t rows) {
-    sums->rows = (double)rows;
-    return dn_plan_losses(plan, &sums->losses);
+double dn_job_count(const dn_rows *rows) {
+    double sum = 0;
+    for (size_t r = 0; rows->weights && r < rows->n; r++) sum += rows->weights[r];
+    return rows->weights ? sum : (double)rows->n;
 }
+
+void dn_job_sums_clear(dn_job_sums *sums) {
+    sums->count = 0;
+    dn_scores_clear(&sums->scores);
+}
+
+/* Reads the losses of the passes since dn_plan_losses_clear. */
+dn_status dn_job_sums_read(dn_job_sums *sums, dn_plan *plan) { return dn_plan_losses(plan, &sums->losses); }
 
 void dn_job_report(const dn_job_sums *sums, dn_report *report) {
     *report = sums->losses;
-    dn_report_mean(report, sums->rows);
+    dn_report_mean(report, sums->count);
     dn_scores_report(&sums->scores, report);
 }
 
@@ -228,9 +239,10 @@ static dn_status job_loss_pass(dn_plan *plan, const dn_rows *rows, size_t at) {
 
 /* Adds scores if the truth is separate. */
 dn_status dn_job_evaluate(dn_plan *plan, dn_job_sums *sums, const dn_rows *rows, size_t at) {
-    dn_status status = job_loss_pass(plan, rows, at);
-    if (status == DN_OK && rows->truth) dn_scores_add(&sums->scores, plan, rows->truth, (int)rows->n);
-    return status;
+    DN_TRY(job_loss_pass(plan, rows, at));
+    sums->count += dn_job_count(rows);
+    if (rows->truth) dn_scores_add(&sums->scores, plan, rows);
+    return DN_OK;
 }
 
 /* The rows were finite, so either their magnitude or the parameters are to blame. */
@@ -253,6 +265,7 @@ dn_status dn_job_evaluate_all(dn_net *net, const dn_rows *rows, dn_report *repor
     dn_job_sums sums = {0};
     DN_TRY(dn_job_need_truth(net, rows));
     DN_CHECK(rows->n > 0, DN_E_USAGE, "evaluate: no rows");
+    DN_CHECK(dn_job_count(rows) != 0, DN_E_USAGE, "evaluate: the weights of all %zu rows are 0", rows->n);
     DN_TRY(dn_job_whole(net, rows->n));
     dn_plan *plan = dn_net_inference_plan(net, rows->n);
     if (rows->truth) DN_TRY(dn_scores_create(&sums.scores, plan));
@@ -265,7 +278,7 @@ dn_status dn_job_evaluate_all(dn_net *net, const dn_rows *rows, dn_report *repor
         if (status == DN_OK) status = dn_job_evaluate(plan, &sums, &part, at);
         if (status == DN_OK && observer) status = observer->see(observer->context, plan, &part);
     }
-    if (status == DN_OK) status = dn_job_sums_read(&sums, plan, rows->n);
+    if (status == DN_OK) status = dn_job_sums_read(&sums, plan);
     if (status == DN_OK) dn_job_report(&sums, report), report->supervised = dn_net_supervised(net, rows->truth != NULL);
     dn_scores_free(&sums.scores);
     if (status == DN_OK && !isfinite(dn_report_get(report, DN_TOTAL_LOSS)))

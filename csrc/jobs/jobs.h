@@ -48,15 +48,19 @@ dn_status dn_job_need_truth(const dn_net *net, const dn_rows *rows);
 /* DN_E_NUMERIC: `what` of a row, number `at` from 0, is not finite. The row was, so its magnitude or the parameters are
  * to blame. */
 dn_status dn_job_not_finite(const dn_net *net, const dn_rows *row, const char *what, size_t at);
+/* What rows count together: their weights, or their number. */
+double dn_job_count(const dn_rows *rows);
 /* Losses and scores of many rows, accumulated pass by pass. */
 typedef struct dn_job_sums {
     dn_report losses;
-    double rows;
+    double count; /* what the rows count together */
     dn_scores scores;
 } dn_job_sums;
 
+/* None so far; what scores have allocated stays. */
+void dn_job_sums_clear(dn_job_sums *sums);
 /* Read the losses of the passes since dn_plan_losses_clear. */
-dn_status dn_job_sums_read(dn_job_sums *sums, dn_plan *plan, size_t rows);
+dn_status dn_job_sums_read(dn_job_sums *sums, dn_plan *plan);
 /* Means and scores. */
 void dn_job_report(const dn_job_sums *sums, dn_report *report);
 /* A pass over rows on the host, with scores if they have a separate truth; the losses stay on the device. */

@@ -173,7 +173,7 @@ dn_status dn_log_batch(dn_trainer *t) {
         const dn_value *before = dn_report_find(&log->before, means.values[i].name);
         means.values[i].value -= before ? before->value : 0;
     }
-    dn_report_mean(&means, (double)(t->at - log->at));
+    dn_report_mean(&means, dn_feed_count(&t->feed, t->at) - dn_feed_count(&t->feed, log->at));
     log->before = sums, log->at = t->at;
     dn_trainer_record(t, DN_RECORD_PART, &means, &record);
     log_write(t, &record);

@@ -33,36 +33,38 @@ void dn_posterior_free(dn_posterior *p) {
 }
 
 /* One layer's rows of [log-variance | mean], whose units are those from `unit` on. */
-static void posterior_rows(dn_posterior *p, size_t unit, size_t units, float limit, size_t rows) {
+static void posterior_rows(dn_posterior *p, size_t unit, size_t units, float limit, const dn_rows *rows) {
     double *kl = p->sums + unit, *mean = kl + p->units, *square = mean + p->units, *variance = square + p->units;
-    for (size_t r = 0; r < rows; r++) {
+    for (size_t r = 0; r < rows->n; r++) {
         const float *lv = p->inputs + r * 2 * units, *mu = lv + units;
-        if (!p->rows && !r)
+        double count = rows->weights ? rows->weights[r] : 1;
+        if (!p->begun && !r)
             for (size_t k = 0; k < units; k++) p->first[unit + k] = mu[k];
         for (size_t k = 0; k < units; k++) {
             double d = mu[k] - p->first[unit + k];
             float counts = dn_log_variance_limited(limit, lv[k]);
-            kl[k] += dn_latent_kl(counts, mu[k]);
-            mean[k] += d, square[k] += d * d, variance[k] += exp((double)dn_log_variance(counts));
+            kl[k] += count * dn_latent_kl(counts, mu[k]);
+            mean[k] += count * d, square[k] += count * (d * d);
+            variance[k] += count * exp((double)dn_log_variance(counts));
         }
     }
 }
 
-void dn_posterior_add(dn_posterior *p, dn_plan *plan, size_t rows) {
+void dn_posterior_add(dn_posterior *p, dn_plan *plan, const dn_rows *rows) {
     size_t unit = 0;
     for (int i = 0; i < plan->n_layers; i++) {
         const dn_layer *l = &plan->layers[i];
         if (!is_latent(l)) continue;
-        dn_job_get(plan->net, dn_layer_x(l, &plan->run), (size_t)l->inputs, rows, p->inputs);
+        dn_job_get(plan->net, dn_layer_x(l, &plan->run), (size_t)l->inputs, rows->n, p->inputs);
         posterior_rows(p, unit, (size_t)l->outputs, (float)l->term.variance_limit, rows);
         unit += (size_t)l->outputs;
     }
-    p->rows += rows;
+    p->begun = 1, p->count += dn_job_count(rows);
 }
 
 void dn_posterior_report(const dn_posterior *p, double *kl, double *mean, double *variance, double *mean_variance) {
     const double *sums = p->sums;
-    double n = (double)p->rows;
+    double n = p->count;
     for (size_t k = 0; k < p->units; k++) {
         double d = sums[SUM_MEAN * p->units + k] / n;
         kl[k] = sums[SUM_KL * p->units + k] / n;

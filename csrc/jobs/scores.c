@@ -40,41 +40,46 @@ void dn_scores_clear(dn_scores *s) {
     if (s->sums) memset(s->sums, 0, (size_t)s->width * 4 * sizeof *s->sums);
 }
 
-static void scores_classes(dn_scores *s, const float *y, const float *t) {
-    int ones = 0, zeros = 0, known = 0;
+static void scores_classes(dn_scores *s, double count, const float *y, const float *t) {
+    int ones = 0, zeros = 0, known = 0, right = 0;
     for (int k = 0; k < s->width; k++) {
         if (isnan(t[k])) continue; /* missing */
         known++, ones += t[k] == 1, zeros += t[k] == 0;
-        s->right_values += s->kind == DN_TRUTH_CODES ? y[k] == t[k] : (y[k] > (s->logits ? 0 : 0.5f)) == (t[k] > 0.5f);
+        right += s->kind == DN_TRUTH_CODES ? y[k] == t[k] : (y[k] > (s->logits ? 0 : 0.5f)) == (t[k] > 0.5f);
     }
-    s->known_values += known;
+    s->known_values += count * known, s->right_values += count * right;
     if (known < s->width) return;
-    s->known_rows++;
+    s->known_rows += count;
     s->all_one_hot &= s->width > 1 && ones == 1 && ones + zeros == s->width;
-    s->right_rows += dn_row_largest(y, s->width) == dn_row_largest(t, s->width);
+    s->right_rows += dn_row_largest(y, s->width) == dn_row_largest(t, s->width) ? count : 0;
 }
 
-static void scores_values(dn_scores *s, const float *y, const float *t) {
+static void scores_values(dn_scores *s, double count, const float *y, const float *t) {
     double *n = s->sums, *sum = n + s->width, *square = sum + s->width, *error = square + s->width;
     for (int k = 0; k < s->width; k++) {
         if (isnan(t[k]) || (s->kind == DN_TRUTH_MASKED && t[k] == DN_MASKED)) continue;
-        if (n[k]++ == 0) s->first[k] = t[k];
+        if (n[k] == 0) s->first[k] = t[k];
+        n[k] += count;
         double d = (double)t[k] - s->first[k], e = (double)t[k] - y[k];
-        sum[k] += d, square[k] += d * d, error[k] += e * e;
+        sum[k] += count * d, square[k] += count * (d * d), error[k] += count * (e * e);
     }
 }
 
-void dn_scores_add(dn_scores *s, const dn_plan *plan, const float *truth, int rows) {
+void dn_scores_add(dn_scores *s, const dn_plan *plan, const dn_rows *rows) {
     const dn_net *net = plan->net;
     if (!s->width) return;
     int classes = s->kind >= DN_TRUTH_BINARY;
     const float *y = plan->layers[net->output_layer].output;
-    if (!s->logits) y = dn_plan_data(plan, (size_t)rows, y, plan->truth); /* the pass no longer needs its truth */
-    net->ops->download(net->pool, s->out, y, (size_t)rows * s->width * sizeof *s->out);
-    void (*add)(dn_scores *, const float *, const float *) = classes ? scores_classes : scores_values;
-    for (size_t r = 0; r < (size_t)rows; r++)
-        add(s, s->out + dn_net_place(net, (size_t)rows, r) * (size_t)s->width, truth + r * (size_t)s->width);
-    s->rows += rows;
+    if (!s->logits) y = dn_plan_data(plan, rows->n, y, plan->truth); /* the pass no longer needs its truth */
+    net->ops->download(net->pool, s->out, y, rows->n * (size_t)s->width * sizeof *s->out);
+    void (*add)(dn_scores *, double, const float *, const float *) = classes ? scores_classes : scores_values;
+    for (size_t r = 0; r < rows->n; r++) {
+        double count = rows->weights ? rows->weights[r] : 1;
+        if (count > 0)
+            add(s, count, s->out + dn_net_place(net, rows->n, r) * (size_t)s->width,
+                rows->truth + r * (size_t)s->width);
+    }
+    s->rows += (double)rows->n;
 }
 
 void dn_scores_names(const dn_scores *s, dn_report *report) {

@@ -14,9 +14,9 @@ typedef struct dn_scores {
 /* For passes of this plan. A network whose truth differs in size from its output has no scores: width 0. */
 dn_status dn_scores_create(dn_scores *scores, const dn_plan *plan);
 void dn_scores_clear(dn_scores *scores);
-/* Compare the output of the last forward pass with `truth` (rows, width), which is on the host, in the order of the
- * table. */
-void dn_scores_add(dn_scores *scores, const dn_plan *plan, const float *truth, int rows);
+/* Compare the output of the last forward pass with the truth of its rows, which are on the host, in the order of the
+ * table, and count as much as their weights say. */
+void dn_scores_add(dn_scores *scores, const dn_plan *plan, const dn_rows *rows);
 /* Add accuracy, or mse and r2, where they are meaningful. */
 void dn_scores_report(const dn_scores *scores, dn_report *report);
 /* Add the names of what dn_scores_report may add, with unknown values. */

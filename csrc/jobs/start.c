@@ -2,13 +2,18 @@
  * begins its first training, from the rows of that training. */
 #include "base/sys.h"
 #include "jobs/trainer.h"
+#include <string.h>
 
-static void start_sums(const dn_feed *f, const dn_layer *l, double *sums) {
-    size_t steps = (size_t)dn_net_steps(f->net), width = (size_t)f->net->truths;
+/* To sums (2, inputs); one: the same of a single row, which counts as much as its weight says. */
+static void start_sums(const dn_feed *f, const dn_layer *l, double *sums, double *one) {
+    size_t steps = (size_t)dn_net_steps(f->net), width = (size_t)f->net->truths, n = 2 * (size_t)l->inputs;
     const float *truth = f->all.truth ? f->all.truth : f->all.x;
     for (size_t i = 0; i < f->n / steps; i++)
-        for (size_t k = 0, first = (f->trained ? f->trained[i] : i) * steps; k < steps; k++)
-            l->term.type->start_add(l, truth + (first + k) * width, sums);
+        for (size_t k = 0, first = (f->trained ? f->trained[i] : i) * steps; k < steps; k++) {
+            if (f->weights) memset(one, 0, n * sizeof *one);
+            l->term.type->start_add(l, truth + (first + k) * width, f->weights ? one : sums);
+            for (size_t j = 0; f->weights && j < n; j++) sums[j] += f->weights[first + k] * one[j];
+        }
 }
 
 /* Biases other than 0 were set by a weights file or the caller, and stay. */
@@ -17,10 +22,10 @@ static dn_status start_layer(const dn_trainer *t, const dn_layer *l) {
     size_t n = (size_t)l->inputs;
     dn_tensor *to = dn_layer_find(&net->layers[dn_layer_source(l)], "biases");
     float *means = dn_alloc(n, sizeof *means), *biases = dn_alloc(n, sizeof *biases);
-    double *sums = dn_alloc(n, 2 * sizeof *sums);
+    double *sums = dn_alloc(n, 4 * sizeof *sums);
     int ready = means && biases && sums;
     if (ready) {
-        start_sums(&t->feed, l, sums);
+        start_sums(&t->feed, l, sums, sums + 2 * n);
         l->term.type->start_biases(l, sums, means);
         net->ops->download(net->pool, biases, to->value, n * sizeof *biases);
         for (size_t i = 0; i < n; i++)

@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "io/columns.h"
 #include "net/coded.h"
+#include "net/model_file.h"
 #include "net/network.h"
 #include <stdio.h>
 #include <string.h>
@@ -83,10 +84,15 @@ static dn_status learn_schema(dn_net *net, const dn_frame *frame, const char *la
                                  .as_number = numbers.bytes,
                                  .as_category = categories.bytes,
                                  .condition = conditions.bytes,
-                                 .coding = table_key(s, "coding")};
+                                 .coding = table_key(s, "coding"),
+                                 .row_weight = dn_net_row_weight(net)};
     dn_schema *schema = NULL;
     if (status == DN_OK) status = dn_schema_learn(&schema, frame, &options);
     if (status == DN_OK) status = dn_net_set_schema(net, schema);
+    int weight = status == DN_OK ? dn_frame_find(frame, options.row_weight) : -1;
+    dn_model_notes notes = net->notes;
+    if (weight >= 0) notes.row_weight = frame->columns[weight].name; /* which an index may have meant */
+    if (weight >= 0) status = dn_notes_take(net, &notes);
     dn_schema_free(schema);
     dn_text_free(&numbers), dn_text_free(&categories), dn_text_free(&conditions);
     return status;

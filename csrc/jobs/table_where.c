@@ -118,6 +118,7 @@ static dn_status where_add(dn_where *w, const char *text) {
              t->column.kind == DN_COLUMN_CONSTANT     ? "a constant"
              : t->column.kind == DN_COLUMN_IDENTIFIER ? "an identifier"
              : t->column.kind == DN_COLUMN_LABEL      ? "the label"
+             : t->column.kind == DN_COLUMN_ROW_WEIGHT ? "the weight of rows"
                                                       : "left out");
     int number = t->column.kind == DN_COLUMN_NUMBER || t->column.kind == DN_COLUMN_TIME;
     DN_TRY(number ? where_number(w->schema, t, value) : where_words(w->schema, t, value));

@@ -236,13 +236,13 @@ static dn_status trainer_validate(dn_trainer *t, double until) {
             draws ? dn_job_evaluate_bound(plan, draws, sums, &part, *at) : dn_job_evaluate(plan, sums, &part, *at);
         if (status != DN_OK) { /* the sums hold part of a pass, so the validation starts again */
             *at = 0;
-            dn_scores_clear(&sums->scores);
+            dn_job_sums_clear(sums);
             return status;
         }
         *at += part.n;
     } while (*at < rows && dn_now() < until);
     t->validation.running = *at < rows;
-    DN_TRY(dn_job_sums_read(sums, plan, *at));
+    DN_TRY(dn_job_sums_read(sums, plan));
     dn_plan_losses_keep(plan, t->validation.kept);
     return DN_OK;
 }
@@ -274,7 +274,7 @@ static void trainer_report(const dn_trainer *t, int done, dn_progress *p) {
                        .report = t->losses,
                        .seconds = dn_now() - t->clock.started,
                        .learning_rate = dn_net_rate(t->net)};
-    dn_report_mean(&p->report, t->at ? (double)t->at : 1);
+    dn_report_mean(&p->report, t->at ? dn_feed_count(&t->feed, t->at) : 1);
     if (p->finished && !done && !t->at) p->report = t->last_epoch; /* there was nothing left to do */
     dn_trainer_record(t, done ? DN_RECORD_EPOCH : DN_RECORD_PART, &p->report, &p->record);
     p->report.supervised = dn_net_supervised(t->net, t->feed.all.truth != NULL);
@@ -318,7 +318,7 @@ static dn_status trainer_train(dn_trainer *t, double until) {
     trainer_keep_good(t, 0);
     t->validation.running = t->feed.validation.kind != DN_VALIDATE_NOTHING;
     t->validation.at = 0;
-    dn_scores_clear(&t->validation.sums.scores);
+    dn_job_sums_clear(&t->validation.sums);
     return DN_OK;
 }
 

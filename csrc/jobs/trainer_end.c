@@ -28,7 +28,7 @@ double dn_trainer_speed(const dn_trainer *t) {
 static void trainer_observe(dn_trainer *t, double valid_loss, int warming) {
     dn_net *net = t->net;
     int held_out = t->feed.validation.kind == DN_VALIDATE_HELD_OUT;
-    double trained = dn_report_get(&t->losses, DN_TOTAL_LOSS) / (double)t->at;
+    double trained = dn_report_get(&t->losses, DN_TOTAL_LOSS) / dn_feed_count(&t->feed, t->at);
     if (net->schedule.policy != DN_POLICY_PLATEAU) return;
     dn_schedule_observe(&net->schedule, &net->state.plateau, held_out ? valid_loss : trained, warming);
     t->last_good.state.plateau = net->state.plateau; /* it was taken before the validation */

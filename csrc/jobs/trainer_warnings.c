@@ -190,7 +190,7 @@ static double trainer_aim(const dn_trainer *t) {
         const dn_term *term = &t->net->layers[i].term;
         if (term->type) sum += term->share * (term->type->latent ? term->weight : 1) * t->sums[2 * i];
     }
-    return sum / (double)t->at;
+    return sum / dn_feed_count(&t->feed, t->at);
 }
 
 /* Ten times the least loss. The loss of a density may be near 0 or below: then what has been gained since the first

@@ -195,12 +195,12 @@ static dn_status cost_backward(dn_layer *l, const dn_run *run) {
     if (dn_cost_is_head(l)) return dn_likelihood_backward(l, run);
     if (!st->active || dn_layer_at(l, l->index + 1)) dn_cost_pass_down(l, run, NULL, 0);
     if (!st->active) return DN_OK;
-    if (run->row_weights)
-        run->ops->scale_rows(run->pool, (size_t)run->rows, (size_t)l->inputs, run->row_weights, st->gradient);
     if (l->dx && dn_layer_at(l, l->index + 1))
         run->ops->mul_add(run->pool, n, (float)(1 / st->s), l->delta, st->gradient, l->dx);
     run->ops->copy(run->pool, n, st->gradient, l->delta); /* Darknet keeps the unscaled delta here */
-    dn_cost_pass_down(l, run, st->gradient, st->scale);
+    if (run->row_weights)
+        run->ops->scale_rows(run->pool, (size_t)run->rows, (size_t)l->inputs, run->row_weights, l->delta);
+    dn_cost_pass_down(l, run, run->row_weights ? l->delta : st->gradient, st->scale);
     return DN_OK;
 }
 

@@ -77,6 +77,15 @@ static const float *head_spread(const dn_layer *l, const dn_run *run) {
     return st->optimal && run->training ? st->pass_spread : st->spread->value;
 }
 
+/* The factors of rows' gradients: scale=, times the weights of rows; NULL: 1, or there are no gradients. */
+static const float *head_weights(const dn_layer *l, const dn_run *run) {
+    const dn_cost *st = l->state;
+    if (!run->row_weights || !st->row_weight) return st->row_scale;
+    run->ops->copy(run->pool, (size_t)run->rows, run->row_weights, st->row_weight);
+    run->ops->scale(run->pool, (size_t)run->rows, (float)st->scale, st->row_weight);
+    return st->row_weight;
+}
+
 /* Loss and gradients; row weights NULL: 1. */
 static void head_compute(const dn_layer *l, const dn_run *run, const float *row_weight, float *loss) {
     const dn_cost *st = l->state;
@@ -120,10 +129,10 @@ dn_status dn_likelihood_forward(dn_layer *l, const dn_run *run) {
     }
     if (st->optimal && run->training) {
         dn_head head = head_for(l, &st->own, (size_t)run->rows);
-        run->ops->optimal_spread(run->pool, &head, x + st->own.at, run->truth + st->own.first, st->pass_spread,
-                                 st->spread->value, l->tensors[1].value);
+        run->ops->optimal_spread(run->pool, &head, run->row_weights, x + st->own.at, run->truth + st->own.first,
+                                 st->pass_spread, st->spread->value, l->tensors[1].value);
     }
-    head_compute(l, run, st->row_scale, dn_layer_y(l, run));
+    head_compute(l, run, head_weights(l, run), dn_layer_y(l, run));
     run->ops->add_sum(run->pool, (size_t)run->rows, 1, dn_layer_y(l, run), dn_layer_sum(l, run));
     return DN_OK;
 }
@@ -140,17 +149,14 @@ dn_status dn_likelihood_backward(dn_layer *l, const dn_run *run) {
         return DN_OK;
     }
     if (st->elementwise) {
-        if (run->row_weights)
-            run->ops->scale_rows(run->pool, (size_t)run->rows, (size_t)l->inputs, run->row_weights, st->gradient);
         run->ops->copy(run->pool, n, st->gradient, l->delta);
-        dn_cost_pass_down(l, run, st->gradient, st->scale);
+        if (run->row_weights)
+            run->ops->scale_rows(run->pool, (size_t)run->rows, (size_t)l->inputs, run->row_weights, l->delta);
+        dn_cost_pass_down(l, run, run->row_weights ? l->delta : st->gradient, st->scale);
         return DN_OK;
     }
-    if (run->row_weights) {
-        run->ops->copy(run->pool, (size_t)run->rows, run->row_weights, st->row_weight);
-        run->ops->scale(run->pool, (size_t)run->rows, (float)st->scale, st->row_weight);
-        head_compute(l, run, st->row_weight, st->row_loss);
-    }
+    if (run->row_weights && run->draws) /* which forward did not know */
+        head_compute(l, run, head_weights(l, run), st->row_loss);
     if (st->d_spread) run->ops->axpy(run->pool, st->spread->count, 1, st->d_spread, st->spread->grad);
     if (!l->shared) dn_cost_pass_down(l, run, st->gradient, 1);
     return DN_OK;

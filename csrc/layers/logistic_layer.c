@@ -18,6 +18,7 @@ static dn_status logistic_plan(dn_layer *l, const dn_run *run) {
     logistic_state *st = l->state;
     size_t n = (size_t)run->batch * l->inputs;
     DN_TRY(dn_layer_buffer(l, &st->error, n));
+    dn_layer_workspace(l, n);
     return dn_layer_buffer(l, &st->gradient, n);
 }
 static dn_status logistic_forward(dn_layer *l, const dn_run *run) {
@@ -36,9 +37,7 @@ static dn_status logistic_backward(dn_layer *l, const dn_run *run) {
     logistic_state *st = l->state;
     size_t n = (size_t)run->rows * l->inputs;
     run->ops->activate_gradient(run->pool, DN_LOGISTIC, n, l->output, l->delta);
-    if (st->active && run->row_weights)
-        run->ops->scale_rows(run->pool, (size_t)run->rows, (size_t)l->inputs, run->row_weights, st->gradient);
-    if (st->active) run->ops->axpy(run->pool, n, 1, st->gradient, l->delta);
+    if (st->active) run->ops->axpy(run->pool, n, 1, dn_layer_weighted(l, run, st->gradient), l->delta);
     if (l->dx) run->ops->axpy(run->pool, n, 1, l->delta, l->dx);
     return DN_OK;
 }

@@ -8,7 +8,8 @@
  *
  * With another log_variance_limit than 10 the operations get a copy of the input in which it is applied (latent.h).
  *
- * With prior=mixture the KL is that of mixture_prior.h.
+ * With prior=mixture the KL is that of mixture_prior.h. Where rows have weights, what the KL costs is computed as in
+ * forms with a limit.
  *
  * Every layer owns its noise: two of them in one network, or two networks, do not meet. */
 #include "layers/mixture_prior.h"
@@ -20,7 +21,7 @@ typedef struct sampling_state {
     float *kl;    /* (batch): of each row, outside training, or for a limit */
     float *drawn; /* (batch): ln q(z|x) - ln p(z) of each row, in passes with draws */
     int noisy, given, gradient;
-    /* with a limit */
+    /* with a limit, or weights of rows */
     float *none;     /* 0, as a weight */
     float *factor;   /* (Z) or (batch): what the gradient of the KL is multiplied by */
     double *columns; /* (Z + 1): the KL of each latent value in this pass, and rows */
@@ -73,28 +74,34 @@ static const float *sampling_x(const dn_layer *l, const dn_run *run) {
     return st->limited ? st->limited : dn_layer_x(l, run);
 }
 
-/* The KL as it counts in the objective, in forms with a limit: after, and instead of, its weighted sum. */
+/* Is the KL's weighted sum, all rows counting alike, what it adds to the objective? */
+static int sampling_plain(const dn_layer *l, const dn_run *run) {
+    return ((const sampling_state *)l->state)->rule.form == DN_KL_PLAIN && !run->row_weights;
+}
+
+/* The KL as it counts in the objective otherwise: after, and instead of, that sum. */
 static void sampling_cost(const dn_layer *l, const dn_run *run) {
     const sampling_state *st = l->state;
     const float *limit = run->limits + l->index, *weight = run->weights + l->index;
     size_t rows = (size_t)run->rows, z = (size_t)l->outputs;
     int columns = st->rule.form == DN_KL_FREE_COLUMNS;
     if (columns && !run->training) { /* of all rows of a job, so it is known when they are done */
-        run->ops->kl_columns(run->pool, rows, z, sampling_x(l, run), run->columns + l->term.kl_columns_at);
+        run->ops->kl_columns(run->pool, rows, z, run->row_weights, sampling_x(l, run),
+                             run->columns + l->term.kl_columns_at);
         return;
     }
     if (columns) run->ops->fill(run->pool, 2 * (z + 1), 0, (float *)st->columns); /* as floats: 0 has the same bits */
-    if (columns) run->ops->kl_columns(run->pool, rows, z, sampling_x(l, run), st->columns);
-    run->ops->kl_cost(run->pool, st->rule.form, columns ? z : rows, weight, limit, columns ? NULL : st->kl,
-                      columns ? st->columns : NULL, st->factor, dn_layer_sum(l, run) + 1);
+    if (columns) run->ops->kl_columns(run->pool, rows, z, run->row_weights, sampling_x(l, run), st->columns);
+    run->ops->kl_cost(run->pool, st->rule.form, columns ? z : rows, weight, limit, run->row_weights,
+                      columns ? NULL : st->kl, columns ? st->columns : NULL, st->factor, run->sums + 2 * l->index + 1);
 }
 
 static dn_status sampling_plan_limit(dn_layer *l, const dn_run *run) {
     sampling_state *st = l->state;
     size_t z = (size_t)l->outputs, rows = (size_t)run->batch;
-    if (st->rule.form == DN_KL_PLAIN) return DN_OK;
     DN_TRY(dn_layer_buffer(l, &st->none, 1));
     DN_TRY(dn_layer_buffer(l, &st->factor, st->rule.form == DN_KL_FREE_COLUMNS ? z : rows));
+    if (st->rule.form != DN_KL_FREE_COLUMNS) return DN_OK;
     return dn_layer_buffer(l, (float **)(void *)&st->columns, 2 * (z + 1));
 }
 
@@ -155,9 +162,11 @@ static dn_status sampling_forward(dn_layer *l, const dn_run *run) {
     st->given = 0;
     if (st->mixture.on) {
         dn_mixture_prior_forward(l, run, &st->mixture, sampling_x(l, run), st->noisy ? st->eps : NULL, st->kl);
+        if (run->row_weights) sampling_cost(l, run);
         return DN_OK;
     }
-    int plain = st->rule.form == DN_KL_PLAIN, by_row = !run->training || st->rule.form >= DN_KL_FREE_ROWS;
+    int plain = sampling_plain(l, run);
+    int by_row = !run->training || st->rule.form >= DN_KL_FREE_ROWS || run->row_weights;
     run->ops->reparameterise(run->pool, (size_t)run->rows, (size_t)l->outputs,
                              plain ? run->weights + l->index : st->none, sampling_x(l, run), st->noisy ? st->eps : NULL,
                              dn_layer_y(l, run), dn_layer_sum(l, run), by_row ? st->kl : NULL);
@@ -178,13 +187,16 @@ static dn_status sampling_gradient(dn_layer *l, const dn_run *run, float *dx) {
     if (run->draws) {
         const dn_draw_gradient of = {
             .scale = (float)l->term.scale, .normal_prior = !st->mixture.on, .doubly = l->doubly};
-        run->ops->draw_gradient(run->pool, &of, rows, z, run->row_weights, x, st->eps, l->output, l->delta, dx);
+        run->ops->draw_gradient(run->pool, &of, rows, z, run->row_weights, run->shares, x, st->eps, l->output, l->delta,
+                                dx);
         return DN_OK;
     }
-    int plain = st->rule.form == DN_KL_PLAIN;
+    int plain = sampling_plain(l, run);
     run->ops->reparameterise_gradient(run->pool, rows, z, l->term.scale, plain ? weight : st->none, x,
                                       st->noisy ? st->eps : NULL, l->delta, dx);
-    if (!plain) run->ops->kl_gradient(run->pool, st->rule.form, rows, z, l->term.scale, weight, x, st->factor, dx);
+    if (!plain)
+        run->ops->kl_gradient(run->pool, st->rule.form, rows, z, l->term.scale, weight, run->row_weights, x, st->factor,
+                              dx);
     return DN_OK;
 }
 

@@ -50,6 +50,7 @@ static dn_status softmax_plan(dn_layer *l, const dn_run *run) {
     size_t n = (size_t)run->batch * l->inputs;
     if (st->noloss) return DN_OK;
     DN_TRY(dn_layer_buffer(l, &st->error, n));
+    dn_layer_workspace(l, n);
     return dn_layer_buffer(l, &st->gradient, n);
 }
 
@@ -99,8 +100,9 @@ static dn_status softmax_backward(dn_layer *l, const dn_run *run) {
             run->ops->softmax_gradient(run->pool, &shape, (float)st->temperature, l->output + at, l->delta + at,
                                        l->dx + at);
     if (!st->active) return DN_OK;
-    run->ops->axpy(run->pool, n, 1, st->gradient, l->delta);
-    if (l->dx) run->ops->axpy(run->pool, n, 1, st->gradient, l->dx);
+    const float *gradient = dn_layer_weighted(l, run, st->gradient);
+    run->ops->axpy(run->pool, n, 1, gradient, l->delta);
+    if (l->dx) run->ops->axpy(run->pool, n, 1, gradient, l->dx);
     return DN_OK;
 }
 

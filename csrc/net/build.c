@@ -13,7 +13,7 @@
 typedef struct net_keys {
     int batch, subdivisions, time_steps, height, width, channels, inputs, adam, optimizer, bits, early_stopping;
     double momentum, decay, b1, b2, eps, clip_norm, ema, data_scale, noise, holdout;
-    const char *label_column, *bn_epsilon;
+    const char *label_column, *row_weight, *bn_epsilon;
     dn_schedule rate;
 } net_keys;
 
@@ -89,6 +89,9 @@ const dn_key dn_net_keys[] = {
      .help = "standard deviation of normal noise that training adds to its inputs, not to the truth (new)"},
     {"label_column", DN_KEY_TEXT, DN_AT(net_keys, label_column), .shown_type = "name, index",
      .help = "a column of the CSV that is not data, when it is there: the classes of a softmax or logistic loss (new)"},
+    {"row_weight", DN_KEY_TEXT, DN_AT(net_keys, row_weight), .shown_type = "name, index",
+     .help = "a column of the CSV that is not data, when it is there: how much each row counts in training and "
+             "evaluation (new)"},
     {"bn_epsilon", DN_KEY_TEXT, DN_AT(net_keys, bn_epsilon), .shown_type = "float, `legacy`", .shown_fallback = "1e-5",
      .help = "of batch normalisation (new)"},
     {"clip", DN_KEY_UNUSED_WARN, .help = "taken without effect, as on Darknet's CPU, with a warning"},
@@ -188,7 +191,7 @@ dn_status dn_net_parse_header(dn_net *net, dn_net_size size) {
     DN_TRY(net_settle_optimizer(net, s, &k));
     DN_TRY(net_settle_bn_epsilon(net, s, k.bn_epsilon));
     if (k.data_scale == 0) return dn_cfg_error(s, "data_scale", "data_scale=0 cannot divide");
-    net->data_scale = k.data_scale, net->label_column = k.label_column;
+    net->data_scale = k.data_scale, net->label_column = k.label_column, net->row_weight = k.row_weight;
     if (k.noise > FLT_MAX) return dn_cfg_error(s, "noise", "noise=%g is beyond float32", k.noise);
     net->bits = (dn_bits)k.bits, net->noise = (float)k.noise;
     net->holdout = k.holdout, net->early_stopping = k.early_stopping;

@@ -127,6 +127,21 @@ dn_status dn_check_truth(const dn_net *net, const dn_part_of *p, int sums) {
     return DN_OK;
 }
 
+dn_status dn_check_weights(const dn_net *net, const dn_part_of *p) {
+    char text[32];
+    for (int i = 0; i < net->n_layers; i++) {
+        const dn_layer *l = &net->layers[i];
+        DN_CHECK(!l->term.type || l->term.type->rows, DN_E_USAGE,
+                 "%s:%d: rows cannot have weights here: the loss of a [%s] is not known by row", net->cfg->path,
+                 l->line, l->type->name);
+    }
+    for (size_t r = 0; r < p->rows; r++)
+        DN_CHECK(p->values[r] >= 0 && isfinite(p->values[r]), DN_E_USAGE,
+                 "%s: the weight of row %zu (counted from 1) is %s: weights are 0 or more, and finite", p->name,
+                 p->first + r + 1, number_text(p->values[r], text));
+    return DN_OK;
+}
+
 dn_status dn_check_norms(const dn_net *net, size_t rows) {
     size_t batch = (size_t)net->plan->run.batch, pass = rows < batch ? rows : batch, steps = (size_t)dn_net_steps(net);
     for (int i = 0; i < net->n_layers; i++) {

@@ -21,6 +21,8 @@ dn_status dn_check_probabilities(const dn_net *net, const dn_part_of *part);
 /* The same for a truth of the network, and also when a loss does not accept it. For softmaxes, `sums` requires that
  * every distribution adds up to about 1; without it the values are weights. */
 dn_status dn_check_truth(const dn_net *net, const dn_part_of *part, int sums);
+/* The same for weights of rows, which are 0 or more; and when the network has a loss that takes none. */
+dn_status dn_check_weights(const dn_net *net, const dn_part_of *part);
 /* DN_E_USAGE when passes over `rows` rows give some batch normalisation one value per channel, so that it cannot
  * train. */
 dn_status dn_check_norms(const dn_net *net, size_t rows);

@@ -4,7 +4,7 @@
  *
  *   layers 0 .. S-1          n rows            what later layers read of them is repeated k times, the truth too
  *   layers S .. end        k n rows            draws.c: losses of every draw -> weights, bound
- *   backward S .. end      k n rows            with run->row_weights
+ *   backward S .. end      k n rows            with those weights, times those of the rows, as run->row_weights
  *   backward 0 .. S-1        n rows            after the deltas of a row's draws have been added up
  */
 #include "base/sys.h"
@@ -126,7 +126,7 @@ dn_status dn_draws_plan(dn_plan *p) {
 }
 
 size_t dn_draws_activations(const dn_plan *p) {
-    size_t rows = draws_rows(p), n = dn_net_pad(rows * (size_t)p->net->truths) + 3 * dn_net_pad(rows);
+    size_t rows = draws_rows(p), n = dn_net_pad(rows * (size_t)p->net->truths) + 4 * dn_net_pad(rows);
     for (int i = 0; i < p->n_crossings; i++) n += dn_net_pad(rows * draws_width(p, &p->crossings[i]));
     return p->draws ? n : 0;
 }
@@ -136,6 +136,7 @@ void dn_draws_place(dn_plan *p, float *a) {
     if (!p->draws) return;
     p->drawn_truth = a, a += dn_net_pad(rows * (size_t)p->net->truths);
     p->row_loss = a, a += 2 * dn_net_pad(rows);
+    p->shares = a, a += dn_net_pad(rows);
     p->row_weights = a, a += dn_net_pad(rows);
     for (int i = 0; i < p->n_crossings; i++) {
         dn_crossing *c = &p->crossings[i];
@@ -166,7 +167,8 @@ void dn_draws_begin(dn_plan *p, int draws) {
     dn_run *run = &p->drawn;
     *run = p->run;
     run->draws = draws, run->batch *= p->draws, run->rows *= draws;
-    run->sums = p->run.sums + 2 * p->n_layers; /* of no use: dn_draws_weigh adds means over the draws to the plan's */
+    run->sums = p->run.scrap; /* dn_draws_weigh adds means over the draws to the plan's */
+    run->row_weights = run->shares = NULL;
     run->y = NULL;
     if (run->truth) run->truth = p->drawn_truth;
     if (!p->net->sampling_layer) run->x = p->crossings[0].copy;
@@ -222,9 +224,10 @@ void dn_draws_loss(const dn_plan *p, const dn_layer *l, float *loss) {
 void dn_draws_weigh(dn_plan *p) {
     const dn_ops *ops = p->net->ops;
     dn_pool *pool = p->net->pool;
-    size_t n = (size_t)p->drawn.rows;
+    const float *of_rows = p->run.row_weights;
+    size_t n = (size_t)p->drawn.rows, rows = (size_t)p->run.rows, draws = (size_t)p->drawn.draws;
     float *sum = p->row_loss, *one = sum + dn_net_pad(draws_rows(p));
-    double *rest = dn_layer_sum(&p->layers[p->net->sampling_layer], &p->run) + 1; /* what is not a likelihood's */
+    double *rest = p->run.sums + 2 * p->net->sampling_layer + 1; /* what is not a likelihood's */
     double share = 1.0 / p->drawn.draws;
     ops->fill(pool, n, 0, sum);
     for (int i = 0; i < p->n_layers; i++) {
@@ -232,9 +235,14 @@ void dn_draws_weigh(dn_plan *p) {
         if (!l->term.type || (!l->term.type->latent && !p->run.truth)) continue;
         dn_draws_loss(p, l, one);
         ops->axpy(pool, n, 1, one, sum);
-        ops->add_sum(pool, n, share, one, dn_layer_sum(l, &p->run));
+        if (of_rows) ops->scale_rows(pool, rows, draws, of_rows, one);
+        ops->add_sum(pool, n, share, one, p->run.sums + 2 * l->index);
         if (!l->term.type->latent) ops->add_sum(pool, n, -share, one, rest);
     }
-    ops->importance(pool, (size_t)p->run.rows, (size_t)p->drawn.draws, sum, p->row_weights, rest);
+    ops->importance(pool, rows, draws, of_rows, sum, p->shares, rest);
+    p->drawn.row_weights = p->drawn.shares = p->shares;
+    if (!of_rows) return;
+    ops->copy(pool, n, p->shares, p->row_weights);
+    ops->scale_rows(pool, rows, draws, of_rows, p->row_weights);
     p->drawn.row_weights = p->row_weights;
 }

@@ -91,6 +91,13 @@ const char *dn_net_label_column(const dn_net *net) {
     return column;
 }
 
+const char *dn_net_row_weight(const dn_net *net) {
+    dn_net_lock(net);
+    const char *column = net->notes.row_weight ? net->notes.row_weight : net->row_weight;
+    dn_net_unlock(net);
+    return column;
+}
+
 int dn_net_warning_count(const dn_net *net) {
     dn_net_lock(net);
     int n = net->cfg->n_warnings;

@@ -68,9 +68,10 @@ DN_HD float dn_log_variance_limited_slope(float limit, float x) {
 DN_HD float dn_log_rate(float x) { return dn_bounded(x, DN_LOG_RATE_PLAIN, DN_LOG_RATE_START, DN_LOG_RATE_BASE); }
 DN_HD float dn_log_rate_slope(float x) { return dn_bounded_slope(x, DN_LOG_RATE_PLAIN, DN_LOG_RATE_START); }
 
-/* Of one value or row, in the forms with a limit: what its KL costs; the derivative goes to *factor. */
+/* Of one value or row: what its KL costs; the derivative goes to *factor. */
 DN_HD double dn_kl_cost_one(dn_kl_form form, double kl, float limit, float *factor) {
     double above = kl - limit;
+    if (form == DN_KL_PLAIN) return *factor = 1, kl;
     *factor = above > 0 ? 1 : form == DN_KL_CAPACITY && above < 0 ? -1 : 0;
     if (form == DN_KL_CAPACITY) return above < 0 ? -above : above;
     return above <= 0 ? limit : kl; /* NaN stays */

@@ -104,6 +104,14 @@ void dn_layer_workspace(dn_layer *l, size_t count) {
     if (count > l->workspace) l->workspace = count;
 }
 
+const float *dn_layer_weighted(const dn_layer *l, const dn_run *run, const float *gradient) {
+    size_t rows = (size_t)run->rows, inputs = (size_t)l->inputs;
+    if (!run->row_weights) return gradient;
+    run->ops->copy(run->pool, rows * inputs, gradient, run->workspace);
+    run->ops->scale_rows(run->pool, rows, inputs, run->row_weights, run->workspace);
+    return run->workspace;
+}
+
 dn_tensor *dn_layer_find(const dn_layer *l, const char *name) {
     for (int i = 0; i < l->n_tensors; i++)
         if (!strcmp(l->tensors[i].name, name)) return (dn_tensor *)&l->tensors[i];

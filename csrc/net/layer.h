@@ -103,8 +103,8 @@ typedef struct dn_term_type {
     int likelihood;   /* 1: its loss is -log p(truth | x) with all constants, in nats */
     int missing;      /* 1: a truth of NaN is a missing value, which adds nothing */
     int head; /* 1: neighbours share what they read: each takes its part of input and truth, after the one before it */
-    /* The loss of each row of the last forward pass, without any weight, to loss (rows) in the backend's memory. NULL:
-     * not known */
+    /* The loss of each row of the last forward pass, without any weight, to loss (rows) in the backend's memory, for
+     * terms that also apply run->row_weights to their gradients. NULL: not known */
     void (*rows)(const dn_layer *layer, const dn_run *run, float *loss);
     /* Latent: ln q(z|x) - ln p(z) of each row of the last pass, whose z was drawn, to loss (rows) in the backend's
      * memory. NULL: not known */
@@ -247,7 +247,9 @@ struct dn_run {
     int losses_only; /* a training step: of costs their losses and gradients are wanted, not their outputs */
     int draws; /* row r is draw r % draws of row r / draws; z is drawn then, also outside training. 0: no such pass */
     int same_draws;           /* 1: the draws of a row are those of every row, outside training */
-    const float *row_weights; /* in backward, (rows): factors of the gradients of terms; NULL: 1 */
+    const float *row_weights; /* (rows): factors of the terms of rows and of their gradients; NULL: 1. In passes with
+                               * draws, in backward only */
+    const float *shares;      /* with draws, in backward, (rows): the importance weights among those factors */
     int inference;            /* 1: never trains */
     const float *x;           /* (rows, net inputs): what the first layer reads */
     const float *truth;       /* (rows, net truths) or NULL */
@@ -261,6 +263,7 @@ struct dn_run {
     const float *limits;  /* likewise: (layers): the limit in the form of its KL */
     double *columns;      /* likewise: for terms with columns, the sum of each, and the number of rows */
     double *sums;         /* in the backend's memory: (layers, 2): the loss of each layer's term, its weighted sum */
+    double *scrap;        /* likewise, for sums that do not count */
     float bn_eps;         /* < 0: legacy */
     dn_optimizer optimizer;
     float decay;
@@ -276,8 +279,11 @@ static inline const float *dn_layer_x(const dn_layer *layer, const dn_run *run) 
 static inline float *dn_layer_y(const dn_layer *layer, const dn_run *run) {
     return run->y && layer->index == run->last ? run->y : layer->output;
 }
-/* Where the loss of a layer's term is summed, followed by the weighted one; in the backend's memory. */
-static inline double *dn_layer_sum(const dn_layer *layer, const dn_run *run) { return run->sums + 2 * layer->index; }
+/* Where a layer's forward pass sums the loss of its term over rows that all count alike, followed by the weighted one;
+ * in the backend's memory. Where rows have weights, that is no result: pass.c adds up the losses of rows. */
+static inline double *dn_layer_sum(const dn_layer *layer, const dn_run *run) {
+    return (run->row_weights ? run->scrap : run->sums) + 2 * layer->index;
+}
 dn_layer *dn_layer_at(const dn_layer *layer, int index); /* NULL outside the network */
 
 /* For parse: sources other than the layer before, and shapes. */
@@ -300,6 +306,8 @@ void *dn_layer_host_buffer(dn_layer *layer, size_t count, size_t size);
 /* A buffer that only training needs: NULL in a plan for inference. */
 dn_status dn_layer_training_buffer(dn_layer *layer, const dn_run *run, float **where, size_t count);
 void dn_layer_workspace(dn_layer *layer, size_t count);
+/* The gradient (rows, inputs) of a term by its input, times the weights of rows: itself, or in the workspace. */
+const float *dn_layer_weighted(const dn_layer *layer, const dn_run *run, const float *gradient);
 dn_tensor *dn_layer_find(const dn_layer *layer, const char *name);
 /* For init: fill a tensor with scale * U(-1, 1) or scale * N(0, 1), a function of (seed, layer, tensor). */
 void dn_layer_init_uniform(dn_layer *layer, dn_tensor *tensor, float scale);

@@ -7,20 +7,22 @@
 #include "base/sys.h"
 #include "net/network_parts.h"
 
-const dn_links *dn_links_of_step(const dn_plan *plan, int update) {
+const dn_links *dn_links_of_step(const dn_plan *plan, int update, int weighted) {
     const dn_net *net = plan->net;
     /* Gradients must be kept when other passes add to them, when their norm is needed before any is used, and for
      * layers below stopbackward, on which decay alone acts. */
     int kept = !update || net->subdivisions > 1 || net->state.rows_since_update > 0 || net->last_stopped >= 0 ||
                net->clip_norm > 0;
-    return &plan->links[kept ? DN_APART : DN_FUSED];
+    return &plan->links[kept ? DN_APART : weighted ? DN_FUSED_BUT_LOSS : DN_FUSED];
 }
 
 /* Make a link of layer i and, if both agree, the loss after it; returns the number of layers taken, 1 or 2. */
-static int links_take(const dn_plan *plan, int i, int fused, dn_link *link) {
+static int links_take(const dn_plan *plan, int i, int linking, dn_link *link) {
     dn_layer *l = &plan->layers[i], *next = l + 1;
-    *link = (dn_link){.layer = l, .trains = fused && l->can_train};
-    if (!link->trains || i + 2 != plan->n_layers || !next->type->as_fused_loss || plan->draws) return 1;
+    *link = (dn_link){.layer = l, .trains = linking != DN_APART && l->can_train};
+    if (!link->trains || linking == DN_FUSED_BUT_LOSS || i + 2 != plan->n_layers || !next->type->as_fused_loss ||
+        plan->draws)
+        return 1;
     link->with_loss = next->type->as_fused_loss(next, &plan->run, &link->loss);
     return 1 + link->with_loss;
 }
@@ -36,17 +38,17 @@ static void links_update(dn_links *links, const dn_tensor *t, int decays, float 
     last->count = t->offset + dn_net_pad(t->count) - last->offset;
 }
 
-static dn_status links_make(dn_links *links, const dn_plan *plan, int fused) {
+static dn_status links_make(dn_links *links, const dn_plan *plan, int linking) {
     size_t n_tensors = 0;
     for (int i = 0; i < plan->n_layers; i++) n_tensors += (size_t)plan->layers[i].n_tensors;
     links->link = dn_alloc((size_t)plan->n_layers, sizeof *links->link);
     links->ranges = dn_alloc(n_tensors + 1, sizeof *links->ranges);
     if (!links->link || !links->ranges) return DN_E_MEMORY;
-    for (int i = 0; i < plan->n_layers;) i += links_take(plan, i, fused, &links->link[links->n_links++]);
+    for (int i = 0; i < plan->n_layers;) i += links_take(plan, i, linking, &links->link[links->n_links++]);
     for (int kind = DN_WEIGHT; kind <= DN_BIAS; kind++) /* in the order of the block */
         for (int i = 0; i < plan->n_layers; i++) {
             const dn_layer *l = &plan->layers[i];
-            for (int k = 0; k < l->n_tensors && !(fused && l->can_train); k++)
+            for (int k = 0; k < l->n_tensors && !(linking != DN_APART && l->can_train); k++)
                 if ((int)l->tensors[k].kind == kind)
                     links_update(links, &l->tensors[k], dn_decays(&plan->run.optimizer, l->tensors[k].kind),
                                  l->learning_rate);
@@ -55,8 +57,8 @@ static dn_status links_make(dn_links *links, const dn_plan *plan, int fused) {
 }
 
 dn_status dn_plan_link(dn_plan *plan) {
-    DN_TRY(links_make(&plan->links[DN_APART], plan, 0));
-    return links_make(&plan->links[DN_FUSED], plan, 1);
+    for (int i = 0; i < DN_LINKINGS; i++) DN_TRY(links_make(&plan->links[i], plan, i));
+    return DN_OK;
 }
 
 void dn_plan_unlink(dn_plan *plan) {

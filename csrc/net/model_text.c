@@ -25,6 +25,7 @@ static dn_status cfg_with(const dn_net *net, dn_text *text, const dn_model_notes
     if (status == DN_OK && notes->scale > 0) status = dn_cfg_set(&cfg->sections[0], "data_scale", value);
     if (status == DN_OK && notes->label_column)
         status = dn_cfg_set(&cfg->sections[0], "label_column", notes->label_column);
+    if (status == DN_OK && notes->row_weight) status = dn_cfg_set(&cfg->sections[0], "row_weight", notes->row_weight);
     dn_text_free(text);
     if (status == DN_OK) dn_cfg_write(cfg, text);
     dn_cfg_free(cfg);
@@ -47,7 +48,8 @@ dn_status dn_model_write_cfg_noted(const dn_net *net, const dn_model_notes *note
     if (raw.status == DN_OK) dn_utf8_add(to, raw.bytes, raw.size);
     dn_status status = raw.status == DN_OK ? to->status : raw.status;
     dn_text_free(&raw);
-    int differs = notes && (notes->label_column || (notes->scale > 0 && notes->scale != net->data_scale));
+    int differs =
+        notes && (notes->label_column || notes->row_weight || (notes->scale > 0 && notes->scale != net->data_scale));
     return status == DN_OK && (differs || cfg_is_resized(net)) ? cfg_with(net, to, notes ? notes : &none) : status;
 }
 

@@ -29,7 +29,12 @@ typedef struct dn_links {
 /* Rows as bits, drawn with the values as probabilities. */
 typedef enum dn_bits { DN_BITS_NONE, DN_BITS_DYNAMIC /* at every visit */, DN_BITS_STATIC /* once */ } dn_bits;
 
-enum { DN_APART /* every layer separately: gradients are kept */, DN_FUSED, DN_LINKINGS };
+enum {
+    DN_APART, /* every layer separately: gradients are kept */
+    DN_FUSED,
+    DN_FUSED_BUT_LOSS, /* for rows with weights, which losses within other layers do not know */
+    DN_LINKINGS
+};
 
 /* An output from before the sampling layer that layers from it on read, in passes with several draws of a row. While
  * those layers compute, it is exchanged for `copy`, where every row is repeated, and its delta for `delta`. */
@@ -46,6 +51,7 @@ typedef struct dn_plan {
     int n_layers;
     dn_run run;
     float *input, *truth;        /* (batch, inputs), (batch, truths) on the device */
+    float *of_rows, *weighted;   /* (batch): weights of the rows; losses of rows times those */
     float *activations, *deltas; /* blocks of outputs and buffers, and of their gradients */
     size_t n_activations, n_workspace;
     size_t n_deltas, n_added_deltas; /* the first ones are added to, and cleared before backward */
@@ -58,8 +64,8 @@ typedef struct dn_plan {
     int drawing;  /* the pass has draws */
     int crossed;  /* the crossings are exchanged */
     dn_run drawn; /* what the layers from the sampling layer on get in such a pass */
-    float *drawn_truth, *row_loss,
-        *row_weights; /* (batch, draws, ...): the truth, a loss of every draw twice, weights */
+    /* (batch, draws, ...): the truth, a loss of every draw twice, importance weights, and those times rows' weights */
+    float *drawn_truth, *row_loss, *shares, *row_weights;
     dn_crossing *crossings;
     int n_crossings;
 } dn_plan;
@@ -109,7 +115,7 @@ struct dn_net {
     dn_bits bits;
     float noise;           /* standard deviation of what training adds to its inputs */
     double largest_factor; /* among the layers' learning rates */
-    const char *label_column;
+    const char *label_column, *row_weight;
     size_t n_values; /* with padding */
     size_t n_params; /* without padding */
     size_t n_statistics;
@@ -163,12 +169,12 @@ dn_status dn_net_bounds_plan(dn_net *net, size_t rows, int draws, dn_plan **out)
 
 /* The arrays of dn_rows, for what is done with each of them: uploading, gathering, slicing. A new array takes a field
  * there, a line in each of these functions, and a buffer in plan.c. */
-typedef enum dn_column { DN_COLUMN_X, DN_COLUMN_TRUTH, DN_COLUMNS } dn_column;
+typedef enum dn_column { DN_COLUMN_X, DN_COLUMN_TRUTH, DN_COLUMN_WEIGHTS, DN_COLUMNS } dn_column;
 static inline const float **dn_rows_column(dn_rows *rows, int column) {
-    return column == DN_COLUMN_TRUTH ? &rows->truth : &rows->x;
+    return column == DN_COLUMN_TRUTH ? &rows->truth : column == DN_COLUMN_WEIGHTS ? &rows->weights : &rows->x;
 }
 static inline size_t dn_net_width(const dn_net *net, int column) { /* values per row */
-    return (size_t)(column == DN_COLUMN_TRUTH ? net->truths : net->inputs);
+    return column == DN_COLUMN_WEIGHTS ? 1 : (size_t)(column == DN_COLUMN_TRUTH ? net->truths : net->inputs);
 }
 static inline size_t dn_net_widths(const dn_net *net) { /* of all columns together */
     size_t sum = 0;
@@ -176,7 +182,7 @@ static inline size_t dn_net_widths(const dn_net *net) { /* of all columns togeth
     return sum;
 }
 static inline float *dn_plan_column(const dn_plan *plan, int column) { /* (batch, width), in the backend's memory */
-    return column == DN_COLUMN_TRUTH ? plan->truth : plan->input;
+    return column == DN_COLUMN_TRUTH ? plan->truth : column == DN_COLUMN_WEIGHTS ? plan->of_rows : plan->input;
 }
 
 /* ---- memory.c ---- */
@@ -205,8 +211,8 @@ void dn_draws_loss(const dn_plan *plan, const dn_layer *layer, float *loss);
 void dn_draws_weigh(dn_plan *plan);
 /* ---- links.c ---- */
 
-/* The links for a training step; `update`: it ends with one. */
-const dn_links *dn_links_of_step(const dn_plan *plan, int update);
+/* The links for a training step; `update`: it ends with one; `weighted`: its rows have weights. */
+const dn_links *dn_links_of_step(const dn_plan *plan, int update, int weighted);
 
 /* ---- pass.c ---- */
 
@@ -220,6 +226,9 @@ typedef struct dn_pass {
     float *y;     /* (rows, outputs): where the last layer's output goes; NULL: its own buffer */
 } dn_pass;
 
+/* After a layer's forward pass, which plan_forward includes: where rows have weights, the loss of its term times those,
+ * to the sums. */
+void dn_plan_weigh(const dn_plan *plan, const dn_layer *layer);
 /* The watch is asked before every layer; after an interruption, recurrent layers may have advanced by some steps. */
 dn_status dn_plan_forward(dn_plan *plan, const dn_pass *pass);
 /* The output y (rows, outputs) of the output layer as data, (rows, data_columns): y itself if its values are data, else

@@ -11,6 +11,7 @@
 void dn_notes_free(dn_model_notes *notes) {
     dn_free((char *)notes->columns);
     dn_free((char *)notes->label_column);
+    dn_free((char *)notes->row_weight);
     dn_free(notes->classes.names);
     *notes = (dn_model_notes){0};
 }
@@ -34,11 +35,12 @@ static dn_status names_copy(char **to, const char *names, int n) {
 
 static dn_status notes_copy(dn_model_notes *to, const dn_model_notes *from) {
     char *columns, *classes = NULL, *label = from->label_column ? dn_strdup(from->label_column) : NULL;
+    char *weight = from->row_weight ? dn_strdup(from->row_weight) : NULL;
     dn_status status = names_copy(&columns, from->columns, from->n_columns);
     if (status == DN_OK) status = names_copy(&classes, from->classes.names, from->classes.n);
-    if (from->label_column && !label) status = DN_E_MEMORY;
+    if ((from->label_column && !label) || (from->row_weight && !weight)) status = DN_E_MEMORY;
     *to = *from;
-    to->columns = columns, to->label_column = label, to->classes.names = classes;
+    to->columns = columns, to->label_column = label, to->row_weight = weight, to->classes.names = classes;
     if (status != DN_OK) dn_notes_free(to);
     return status;
 }
@@ -103,7 +105,7 @@ static void write_names(dn_text *to, const char *key, const char *names, int n) 
 }
 
 int dn_notes_some(const dn_model_notes *notes) {
-    return notes->scale > 0 || notes->n_columns || notes->classes.n || notes->label_column;
+    return notes->scale > 0 || notes->n_columns || notes->classes.n || notes->label_column || notes->row_weight;
 }
 
 void dn_notes_write(const dn_model_notes *notes, const dn_schema *schema, dn_text *to) {
@@ -113,6 +115,10 @@ void dn_notes_write(const dn_model_notes *notes, const dn_schema *schema, dn_tex
     if (notes->label_column) {
         dn_text_format(to, ",\n \"label_column\": ");
         dn_notes_add_string(to, notes->label_column, strlen(notes->label_column));
+    }
+    if (notes->row_weight) {
+        dn_text_format(to, ",\n \"row_weight\": ");
+        dn_notes_add_string(to, notes->row_weight, strlen(notes->row_weight));
     }
     write_names(to, "names", notes->columns, notes->n_columns);
     write_names(to, "classes", notes->classes.names, notes->classes.n);
@@ -169,6 +175,7 @@ static dn_status notes_member(dn_model_notes *notes, dn_json *j, const dn_json_t
         return notes->scale >= 0 && isfinite(notes->scale) ? DN_OK : dn_json_fail(j, "a scale that is not above 0");
     }
     if (dn_json_is(key, "label_column")) return read_string(j, (char **)&notes->label_column);
+    if (dn_json_is(key, "row_weight")) return read_string(j, (char **)&notes->row_weight);
     if (dn_json_is(key, "names")) return read_names(j, (char **)&notes->columns, &notes->n_columns);
     if (dn_json_is(key, "classes")) return read_names(j, &notes->classes.names, &notes->classes.n);
     return dn_json_skip(j);

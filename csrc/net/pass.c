@@ -12,16 +12,29 @@ static dn_status plan_begin(dn_plan *p, const dn_pass *pass) {
              "%d rows are not whole sequences of time_steps=%d", rows, run->time_steps);
     run->rows = rows, run->training = pass->training, run->losses_only = pass->losses_only, run->last = pass->last;
     run->x = pass->rows.x, run->truth = pass->rows.truth, run->y = pass->y;
+    run->row_weights = pass->rows.weights;
     run->given = pass->first ? pass->rows.condition : pass->rows.x;
     if (!run->training) dn_plan_set_weights(p, 0);
     dn_draws_begin(p, pass->draws);
     return DN_OK;
 }
 
+void dn_plan_weigh(const dn_plan *p, const dn_layer *l) {
+    const dn_run *run = &p->run;
+    const dn_term_type *type = l->term.type;
+    size_t rows = (size_t)run->rows;
+    if (!run->row_weights || !type || (!type->latent && !run->truth)) return;
+    type->rows(l, run, p->weighted);
+    run->ops->scale_rows(run->pool, rows, 1, run->row_weights, p->weighted);
+    run->ops->add_sum(run->pool, rows, 1, p->weighted, run->sums + 2 * l->index);
+}
+
 static dn_status plan_layer_forward(dn_plan *p, dn_layer *l) {
     DN_TRY(dn_watched());
     if (p->drawing && l->index == p->net->sampling_layer) dn_draws_enter(p, 1);
-    return l->type->forward(l, dn_plan_run(p, l));
+    DN_TRY(l->type->forward(l, dn_plan_run(p, l)));
+    if (!p->drawing) dn_plan_weigh(p, l);
+    return DN_OK;
 }
 
 dn_status dn_plan_forward(dn_plan *p, const dn_pass *pass) {
@@ -149,6 +162,7 @@ static dn_status net_forward(dn_net *net, const dn_rows *rows, int training) {
              rows->n, p->run.batch);
     DN_CHECK(!truth || net->truths, DN_E_USAGE, "a truth was given, but the network has no cost layer");
     if (truth) DN_TRY(dn_check_truth(net, &(dn_part_of){"truth", truth, rows->n, (size_t)net->truths, 0}, 0));
+    if (rows->weights) DN_TRY(dn_check_weights(net, &(dn_part_of){"weights", rows->weights, rows->n, 1, 0}));
     dn_rows given = *rows;
     for (int k = 0; k < DN_COLUMNS; k++) {
         const float **values = dn_rows_column(&given, k);
@@ -208,7 +222,7 @@ dn_status dn_net_backward(dn_net *net) { DN_EXCLUSIVE(net, net_backward(net)); }
 
 dn_status dn_net_train_rows(dn_net *net, const dn_rows *rows, int update) {
     dn_plan *p = net->plan;
-    const dn_links *links = dn_links_of_step(p, update);
+    const dn_links *links = dn_links_of_step(p, update, rows->weights != NULL);
     dn_pass pass = {.last = net->n_layers - 1, .training = 1, .losses_only = 1, .draws = p->draws, .rows = *rows};
     DN_TRY(plan_begin(p, &pass));
     dn_status status = DN_OK;

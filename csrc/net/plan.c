@@ -20,9 +20,8 @@ static float *plan_floats(const dn_plan *p, size_t n) {
     return dn_size_mul(&bytes, n, sizeof(float)) == DN_OK ? p->net->ops->alloc(p->net->pool, bytes) : NULL;
 }
 
-static size_t plan_sums_bytes(const dn_plan *p) {
-    return (p->draws ? 4 : 2) * (size_t)p->net->n_layers * sizeof *p->sums;
-}
+/* Those that count, and the scrap. */
+static size_t plan_sums_bytes(const dn_plan *p) { return 4 * (size_t)p->net->n_layers * sizeof *p->sums; }
 /* The run of layer i. */
 static const dn_run *plan_run(const dn_plan *p, int i) {
     return p->draws && i >= p->net->sampling_layer ? &p->drawn : &p->run;
@@ -62,6 +61,7 @@ static dn_status plan_count(dn_plan *p) {
     size_t batch = (size_t)p->run.batch;
     DN_TRY(plan_add(&p->n_activations, batch, (size_t)p->net->inputs));
     DN_TRY(plan_add(&p->n_activations, batch, (size_t)p->net->truths));
+    for (int k = 0; k < 2; k++) DN_TRY(plan_add(&p->n_activations, batch, 1));
     DN_TRY(plan_add(&p->n_activations, dn_draws_activations(p), 1));
     DN_TRY(plan_add(&p->n_deltas, dn_draws_deltas(p), 1));
     for (int i = 0; i < p->n_layers; i++) {
@@ -83,6 +83,7 @@ static dn_status plan_lay_out(dn_plan *p) {
     DN_TRY(plan_count(p));
     p->step = net->ops->alloc(net->pool, sizeof *p->step);
     p->run.sums = net->ops->alloc(net->pool, plan_sums_bytes(p));
+    p->run.scrap = p->run.sums ? p->run.sums + 2 * p->n_layers : NULL;
     if (net->n_columns) p->run.columns = net->ops->alloc(net->pool, net->n_columns * sizeof *p->run.columns);
     p->sums = dn_alloc(dn_plan_sums(p), sizeof *p->sums);
     p->weights = plan_floats(p, 2 * (size_t)p->n_layers);
@@ -96,6 +97,8 @@ static dn_status plan_lay_out(dn_plan *p) {
     float *a = p->activations;
     p->input = a, a += dn_net_pad(batch * net->inputs);
     p->truth = a, a += dn_net_pad(batch * net->truths);
+    p->of_rows = a, a += dn_net_pad(batch);
+    p->weighted = a, a += dn_net_pad(batch);
     for (int i = 0; i < p->n_layers; i++) {
         dn_layer *l = &p->layers[i];
         l->output = a, a += dn_net_pad(plan_rows(p, i) * l->outputs);

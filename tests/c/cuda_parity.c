@@ -584,31 +584,37 @@ static void test_reparameterise(void) {
 static void test_kl_columns(void) {
     for (int k = 0; k < 3; k++) {
         size_t rows = (size_t)whole(1, 700), latent = (size_t)(k == 2 ? 1 : whole(1, 40));
-        array *x = posterior(rows, latent), *sums = sums_of(latent + 1);
-        BOTH(kl_columns(P, rows, latent, V(x), V(sums)), CLOSE);
+        array *x = posterior(rows, latent), *sums = sums_of(latent + 1), *of_rows = floats("of_rows", rows, 0, 3);
+        BOTH(kl_columns(P, rows, latent, k ? V(of_rows) : NULL, V(x), V(sums)), CLOSE);
     }
 }
 static void test_kl_cost(void) {
-    for (int form = DN_KL_FREE_COLUMNS; form <= DN_KL_CAPACITY; form++) {
+    for (int way = 2 * DN_KL_PLAIN; way <= 2 * DN_KL_CAPACITY + 1; way++) {
+        int form = way / 2;
         size_t n = (size_t)whole(1, 600);
+        array *of_rows = floats("of_rows", n, 0, 3);
         array *kl = floats("kl", n, 0, 2), *limit = floats("limit", 1, 0.5f, 1.5f), *sum = sum_of();
         array *weight = floats("weight", 1, 0.1f, 2), *factor = floats("factor", n, -1, 1), *columns = sums_of(n + 1);
         double *c = (double *)(void *)columns->start;
         for (size_t i = 0; i < n; i++) c[i] = 7 * (double)((float *)kl->start)[i];
         c[n] = 7;
         int by_column = form == DN_KL_FREE_COLUMNS;
-        BOTH(kl_cost(P, (dn_kl_form)form, n, V(weight), V(limit), by_column ? NULL : V(kl),
-                     by_column ? V(columns) : NULL, V(factor), V(sum)),
+        BOTH(kl_cost(P, (dn_kl_form)form, n, V(weight), V(limit), way % 2 && !by_column ? V(of_rows) : NULL,
+                     by_column ? NULL : V(kl), by_column ? V(columns) : NULL, V(factor), V(sum)),
              CLOSE);
     }
 }
 static void test_kl_gradient(void) {
-    for (int form = DN_KL_FREE_COLUMNS; form <= DN_KL_CAPACITY; form++) {
+    for (int way = 2 * DN_KL_PLAIN; way <= 2 * DN_KL_CAPACITY + 1; way++) {
+        int form = way / 2;
         size_t rows = (size_t)whole(1, 300), latent = (size_t)whole(1, 40);
         array *x = posterior(rows, latent), *weight = floats("weight", 1, 0.1f, 2);
         array *factor = floats("factor", form == DN_KL_FREE_COLUMNS ? latent : rows, -1, 1);
         array *dx = floats("dx", rows * 2 * latent, -1, 1);
-        BOTH(kl_gradient(P, (dn_kl_form)form, rows, latent, 0.4, V(weight), V(x), V(factor), V(dx)), CLOSE);
+        array *of_rows = floats("of_rows", rows, 0, 3);
+        BOTH(kl_gradient(P, (dn_kl_form)form, rows, latent, 0.4, V(weight), way % 2 ? V(of_rows) : NULL, V(x),
+                         V(factor), V(dx)),
+             CLOSE);
     }
 }
 static void test_reparameterise_gradient(void) {
@@ -687,14 +693,19 @@ static void test_draw_gradient(void) {
         array *x = posterior(rows, latent), *eps = floats("eps", rows * latent, -2, 2);
         array *z = floats("z", rows * latent, -1, 1), *dz = floats("dz", rows * latent, -1, 1);
         array *dx = floats("dx", rows * 2 * latent, -1, 1), *weight = floats("weight", rows, 0, 1);
-        BOTH(draw_gradient(P, &of, rows, latent, way < 4 ? V(weight) : NULL, V(x), V(eps), V(z), V(dz), V(dx)), CLOSE);
+        array *share = floats("share", rows, 0, 1);
+        BOTH(draw_gradient(P, &of, rows, latent, way < 4 ? V(weight) : NULL, way < 4 ? V(share) : NULL, V(x), V(eps),
+                           V(z), V(dz), V(dx)),
+             CLOSE);
     }
 }
 static void test_importance(void) {
-    size_t rows = (size_t)whole(1, 3000), draws = (size_t)whole(1, 60);
-    array *loss = floats("loss", rows * draws, 90, 110), *weight = floats("weight", rows * draws, 0, 1);
-    array *sum = sum_of();
-    BOTH(importance(P, rows, draws, V(loss), V(weight), V(sum)), CLOSE);
+    for (int weighted = 0; weighted < 2; weighted++) {
+        size_t rows = (size_t)whole(1, 3000), draws = (size_t)whole(1, 60);
+        array *loss = floats("loss", rows * draws, 90, 110), *share = floats("share", rows * draws, 0, 1);
+        array *sum = sum_of(), *of_rows = floats("of_rows", rows, 0, 3);
+        BOTH(importance(P, rows, draws, weighted ? V(of_rows) : NULL, V(loss), V(share), V(sum)), CLOSE);
+    }
 }
 static void test_mixture_kl(void) {
     for (int way = 0; way < 6; way++) {
@@ -811,10 +822,11 @@ static void test_optimal_spread(void) {
             h.x_step = h.columns + (size_t)whole(0, 3), h.truth_step = h.columns + (size_t)whole(0, 3);
             array *x = floats("x", h.rows * h.x_step, -3, 3), *truth = floats("truth", h.rows * h.truth_step, -1, 1);
             array *spread = floats("spread", 1, 0, 1), *running = floats("running", 1, -2, 2);
-            array *passes = floats("passes", 1, 0, 0);
+            array *passes = floats("passes", 1, 0, 0), *of_rows = floats("of_rows", h.rows, 0, 3);
             *(float *)passes->start = (float)whole(0, 200);
             for (size_t i = 0; i < truth->n; i += known ? 7 : 1) ((float *)truth->start)[i] = NAN;
-            BOTH(optimal_spread(P, &h, V(x), V(truth), V(spread), V(running), V(passes)), CLOSE);
+            BOTH(optimal_spread(P, &h, large ? V(of_rows) : NULL, V(x), V(truth), V(spread), V(running), V(passes)),
+                 CLOSE);
         }
 }
 static void test_likelihood_mean(void) {

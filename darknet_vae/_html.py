@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -98,7 +99,8 @@ def network(net: Network) -> str:
     head = ["layer", *(["name"] if named else []), "type", "input", "output", "parameters", "MFLOP"]
     latent = f", {net.latent_size:,} latents" if net.latent_size else ""
     return table(
-        head, rows, f"Network {net.cfg}: {net.inputs:,} to {net.outputs:,}{latent}", [0, len(head) - 2, len(head) - 1],
+        head, rows, f"Network {os.path.basename(net.cfg)}: {net.inputs:,} to {net.outputs:,}{latent}",
+        [0, len(head) - 2, len(head) - 1],
         f"{found['parameters']:,} parameters, {found['flops_per_row'] / 1e6:,.3f} MFLOP for a row forward, "
         f"{net.seen:,} rows seen, on {net.device}",
     )  # fmt: skip

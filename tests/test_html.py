@@ -70,6 +70,8 @@ def test_a_network_shows_its_layers(trained):
     text = shown(trained[0])
     for word in ("first", "sampling", "cost (gaussian)", f"{trained[0].n_params:,} parameters", "400 rows seen"):
         assert word in text
+    bundled = dv.Network(dv.bundled("vae_digits.cfg"))._repr_html_()
+    assert "Network vae_digits.cfg: 64 to 64" in bundled and "share" not in bundled  # no folders of this machine
     closed = dv.Network(cfg_text=CFG)
     closed.close()
     assert "closed" in shown(closed)

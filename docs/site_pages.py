@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import ast
 import posixpath
 import re
 from pathlib import Path
@@ -35,16 +36,22 @@ def relink(text: str, file: str, page: str) -> str:
     return LINK.sub(target, text)
 
 
-_SHELL = re.compile(r"(darknet(-vae)?|pip|python3?|make|cc|gcc|cd|\./\S+|sudo|docker|conda|git|zcat|export|tensorboard|jupyter) ")
-_PYTHON = re.compile(r"(import|from|with|for|def|print|net|assert|return)\b|[\w., ()]+ = \S|[\w.]+\(|@\w")
+_SHELL = re.compile(
+    r"(darknet(-vae)?|pip|python3?|make|cc|gcc|cd|\./\S+|sudo|docker|conda|git|zcat|cat|export|tensorboard|jupyter) "
+)
 
 
 def language_of(code: str) -> str:
-    """Of an indented block, by its first line."""
+    """Of an indented block: a command by its first word, Python if it can be read as such and does something."""
     first = code.lstrip("\n").split("\n", 1)[0]
     if _SHELL.match(first):
         return "shell"
-    return "python" if _PYTHON.match(first) and not re.search(r"(^|\n)void ", code) else "text"
+    try:
+        parsed = ast.parse(code)
+    except SyntaxError:
+        return "text"
+    does = any(isinstance(node, ast.Call | ast.Import | ast.ImportFrom | ast.Assert) for node in ast.walk(parsed))
+    return "python" if does else "text"
 
 
 BLOCK = re.compile(r"(?<=\n\n)(?:(?: {4}.*)\n|\n(?= {4}))+")

@@ -97,7 +97,8 @@ def public() -> Iterator[tuple[str, Any]]:
     for name in dir(dv):
         thing = getattr(dv, name)
         if inspect.ismodule(thing):
-            for inner, what in vars(thing).items():
+            names = getattr(thing, "__all__", vars(thing))
+            for inner, what in ((inner, getattr(thing, inner)) for inner in names):
                 ours = str(getattr(what, "__module__", "")).startswith(thing.__name__)
                 if ours and not inner.startswith("_") and callable(what):
                     yield f"{name}.{inner}", what
@@ -161,3 +162,25 @@ def test_links_to_the_web_are_whole() -> None:
     for path in PAGES:
         for target in re.findall(r"\]\((https?:[^)\s]*)\)", path.read_text()):
             assert re.fullmatch(r"https://[\w.-]+\.\w+(/[\w./~#?=&%+:-]*)?", target), f"{path.name}: {target}"
+
+
+# ---- CITATION.cff ----
+
+
+def test_the_citation_has_what_its_format_asks_for() -> None:
+    """Keys and values of https://github.com/citation-file-format/citation-file-format, schema 1.2.0, of what the file uses."""
+    yaml = pytest.importorskip("yaml", reason="CITATION.cff is read with PyYAML")
+    found = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert found["cff-version"] == "1.2.0" and found["type"] == "software" and found["license"] == "MIT"
+    assert {"message", "title", "authors"} <= set(found) and str(found["version"]) == dv.__version__
+    known = {"abstract", "authors", "cff-version", "keywords", "license", "message", "references", "title", "type", "version"}
+    assert set(found) <= known
+    assert all(isinstance(word, str) for word in found["keywords"]) and len(set(found["keywords"])) == len(found["keywords"])
+    for one in [found, *found["references"]]:
+        assert one["title"] and one["authors"] and one["type"] in ("software", "article")
+        for author in one["authors"]:
+            assert set(author) in ({"name"}, {"family-names", "given-names"}, {"alias"})
+    for one in found["references"]:
+        assert set(one) <= {"type", "title", "authors", "year", "identifiers", "url", "repository-code"}
+        assert one["url"].startswith("https://") and isinstance(one.get("year", 1), int)
+        assert all(mark["type"] in ("doi", "url", "swh", "other") and mark["value"] for mark in one.get("identifiers", []))

@@ -4,6 +4,8 @@ A block is fenced or indented. Shell and Python are run; an indented block has t
 directly after a block that was run, in a block of text, is its output: a line `...` stands for any lines, `...` in a line for
 anything, and numbers are compared to the precision that is shown, except times.
 
+`python tests/snippets.py PAGE.md ...` runs pages and writes their outputs anew.
+
     <!-- not run: the reason -->       before a block that cannot run here
     <!-- needs: torch -->              before a block that is run where that package is installed
     <!-- output -->                    before a text that is the output of the last block, with words in between
@@ -176,8 +178,23 @@ def python(code: str, scope: dict[str, Any], name: str) -> str:
     return out.getvalue()
 
 
-def run_page(page: Path, folder: Path) -> int:
-    """Run all blocks of a page in an empty folder with the repository's files to be read; how many there were."""
+def anew(shown: str, said: str) -> str:
+    """What was printed, with the same lines left out: those around a line `...` are counted from both ends, single ones found by
+    their first word."""
+    have = [line.rstrip() for line in said.replace("\r", "\n").split("\n") if line.strip()]
+    have = [line for line in have if not re.match("darknet(-vae)?: using ", line)]
+    want = [line for line in shown.split("\n") if line.strip()]
+    if "..." not in want:
+        return shown if any("..." in line for line in want) else "\n".join(have)
+    at, last = want.index("..."), len(want) - 1 - want[::-1].index("...")
+    middle = [next(line for line in have if line.split()[0] == one.split()[0]) for one in want[at + 1 : last]]
+    tail = have[len(have) - (len(want) - 1 - last) :] if last < len(want) - 1 else []
+    return "\n".join([*have[:at], "...", *middle, *(["..."] if middle or last > at else []), *tail])
+
+
+def run_page(page: Path, folder: Path, write: bool = False) -> int:
+    """Run all blocks of a page in an empty folder with the repository's files to be read; how many there were. write: the outputs
+    that are no longer printed are written anew into the page."""
     for name in ("cfg", "data", "examples", "csrc"):
         (folder / name).symlink_to(ROOT / name)
     assert BINARY, "the darknet binary was not installed"
@@ -186,6 +203,7 @@ def run_page(page: Path, folder: Path) -> int:
     compares = "avx512" in dv.build_info()
     scope: dict[str, Any] = {"__name__": "__main__"}
     count, said, left_out = 0, "", False
+    text = page.read_text()
     for block in blocks(page):
         try:
             if block.language in ("shell", "python"):
@@ -195,7 +213,20 @@ def run_page(page: Path, folder: Path) -> int:
                 count += 1
             elif "output" in block.marks or (block.language == "text" and block.after_block and count and not left_out):
                 problem = differs(block.code, said)
+                if problem and write:
+                    assert text.count(f"\n{block.code}\n") == 1, "this output is in the page twice"
+                    text, problem = text.replace(f"\n{block.code}\n", f"\n{anew(block.code, said)}\n"), ""
                 assert not (problem and compares), problem
         except AssertionError as failure:
             raise AssertionError(f"{block.place}\n{block.code}\n\n{failure}") from None
+    if write:
+        page.write_text(text)
     return count
+
+
+if __name__ == "__main__":
+    import tempfile
+
+    for name in map(os.path.abspath, sys.argv[1:]):
+        with tempfile.TemporaryDirectory() as there, contextlib.chdir(there):
+            print(name, run_page(Path(name), Path(there), write=True))

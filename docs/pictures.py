@@ -1,32 +1,38 @@
-"""Draw the pictures of the documents anew: python docs/pictures.py (needs matplotlib and the installed package).
+"""Draw the pictures of these pages: python docs/pictures.py (needs matplotlib and the installed package).
 
-objectives.png; start-latent.png and start-manifold.png, which docs/start.md makes on the command line; digits.png,
-both beside each other."""
+objectives.png is drawn here. Those of plots.md are what the commands of that page draw, and digits.png is two of these."""
 
+import io
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
 from math import lgamma
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from PIL import Image  # comes with matplotlib
 
 import darknet_vae as dv
 
 DOCS = Path(__file__).resolve().parent
+COLOURS = ((256, Image.Quantize.MEDIANCUT), (128, Image.Quantize.MAXCOVERAGE), (64, Image.Quantize.MAXCOVERAGE))
 
 
 def objectives() -> None:
     d = np.linspace(-6, 6, 601)
     nu = 4
+    student = lgamma(nu / 2) - lgamma((nu + 1) / 2) + 0.5 * np.log(nu * np.pi)
     likelihoods = {
         "gaussian": 0.5 * d**2 + 0.5 * np.log(2 * np.pi),
         "laplace": np.abs(d) + np.log(2),
-        "student_t, nu=4": 0.5 * (nu + 1) * np.log1p(d**2 / nu)
-        + lgamma(nu / 2)
-        - lgamma((nu + 1) / 2)
-        + 0.5 * np.log(nu * np.pi),
+        "student_t, nu=4": 0.5 * (nu + 1) * np.log1p(d**2 / nu) + student,
     }
     epochs = np.linspace(0, 40, 801)
     betas = {
@@ -57,29 +63,50 @@ def objectives() -> None:
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylim(0, 10)
     figure.savefig(DOCS / "objectives.png", dpi=100)
-    plt.close(figure)
 
 
-def digits() -> None:
-    table = dv.load_table(dv.bundled("digits.csv"), label_column="label", scale=16)
-    net = dv.Network(dv.bundled("vae_digits.cfg"), seed=0)
-    net.train(table.X, progress=False)
-    mean, _ = net.encode(table.X)
-    dv.plots.save(dv.plots.latent(mean, table.labels), DOCS / "start-latent.png")
-    dv.plots.save(dv.plots.manifold(net), DOCS / "start-manifold.png")
-    both = [plt.imread(DOCS / f"start-{name}.png") for name in ("latent", "manifold")]
-    heights = [image.shape[0] for image in both]
-    widths = [image.shape[1] * max(heights) / image.shape[0] for image in both]
-    figure, axes = plt.subplots(
-        1, 2, figsize=(11, 11 * max(heights) / sum(widths)), width_ratios=widths, gridspec_kw={"wspace": 0.02}
-    )
-    for axis, image in zip(axes, both, strict=True):
-        axis.imshow(image, interpolation="antialiased", aspect="auto")
-        axis.axis("off")
-    figure.subplots_adjust(0, 0, 1, 1)
-    figure.savefig(DOCS / "digits.png", dpi=110)
-    plt.close(figure)
+def small(picture: Image.Image, path: Path) -> None:
+    """Write a picture with as many colours as fit into 95 KB, made smaller if 64 are too many."""
+    while True:
+        for colours, method in COLOURS:
+            content = io.BytesIO()
+            picture.quantize(colours, method, dither=Image.Dither.NONE).save(content, "png", optimize=True)
+            if content.tell() < 95_000:
+                path.write_bytes(content.getvalue())
+                print(f"{path.relative_to(DOCS)}: {picture.width} x {picture.height}, {content.tell() // 1000} KB")
+                return
+        picture = picture.resize((int(picture.width * 0.92), int(picture.height * 0.92)), Image.Resampling.LANCZOS)
 
 
-objectives()
-digits()
+def beside(figures: list[Any], height: int) -> Image.Image:
+    """Figures side by side on white, each so many pixels high."""
+    parts = []
+    for figure in figures:
+        tall = Image.open(io.BytesIO(dv.plots.png(figure, 100))).height
+        parts.append(Image.open(io.BytesIO(dv.plots.png(figure, 100 * height / tall))).convert("RGB"))
+    page = Image.new("RGB", (sum(part.width for part in parts) + 20, height + 2), "white")
+    page.paste(parts[0], (0, 0))
+    page.paste(parts[1], (parts[0].width + 20, 0))
+    return page
+
+
+def plots() -> None:
+    text = (DOCS / "plots.md").read_text()
+    shown = re.findall(r"\]\(plots/(\w+)\.png\)", text)
+    (DOCS / "plots").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for command in re.findall(r"^    darknet-vae (.*)$", text, re.MULTILINE):
+            subprocess.run([sys.executable, "-m", "darknet_vae", *shlex.split(command), "-quiet"], cwd=folder, check=True)
+        for name in shown:
+            small(Image.open(Path(folder) / f"{name}.png").convert("RGB"), DOCS / "plots" / f"{name}.png")
+        net = dv.Network.load(Path(folder) / "digits.safetensors")
+        table = dv.load_table(dv.bundled("digits.csv"), label_column="label", scale=16)
+        both = [dv.plots.latent(net.encode(table.X)[0], table.labels), dv.plots.manifold(net, 15)]
+        small(beside(both, 560), DOCS / "digits.png")
+        for name, figure in zip(("latent", "manifold"), both, strict=True):  # as docs/start.md draws them
+            small(Image.open(io.BytesIO(dv.plots.png(figure, 100))).convert("RGB"), DOCS / f"start-{name}.png")
+
+
+if __name__ == "__main__":
+    objectives()
+    plots()

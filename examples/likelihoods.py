@@ -5,11 +5,11 @@ import darknet_vae as dv
 digits = dv.load_csv(dv.bundled("digits.csv"), label_column="label", scale=16)
 learn, rest = digits[:1400], digits[1400:]  # log-likelihoods of rows that were not learned
 losses = {
-    "sse": "cost.type=sse\nsampling.beta=0.05",  # squared errors: no likelihood, and beta is a choice
-    "bernoulli": "cost.type=bernoulli\nsampling.beta=1\n9.activation=linear",  # of grey values only nearly one
-    "gaussian": "cost.type=gaussian\ncost.sigma=learned\nsampling.beta=1",  # one deviation for all pixels
-    "gaussian by pixel": "cost.type=gaussian\ncost.sigma=column\nsampling.beta=1",
-    "laplace by pixel": "cost.type=laplace\ncost.sigma=column\nsampling.beta=1",
+    "sse": {"cost.type": "sse", "sampling.beta": 0.05},  # squared errors: no likelihood, and beta is a choice
+    "bernoulli": {"cost.type": "bernoulli", "sampling.beta": 1, "9.activation": "linear"},  # of grey values only nearly one
+    "gaussian": {"cost.type": "gaussian", "cost.sigma": "learned", "sampling.beta": 1},  # one deviation for all pixels
+    "gaussian by pixel": {"cost.type": "gaussian", "cost.sigma": "column", "sampling.beta": 1},
+    "laplace by pixel": {"cost.type": "laplace", "cost.sigma": "column", "sampling.beta": 1},
 }
 print(f"{'loss':18} {'total':>8} {'ELBO':>8} {'log-likelihood':>15} {'squared error':>14}")
 for name, keys in losses.items():

@@ -15,6 +15,7 @@ NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
 # What a script prints or writes; the others are run by tests/test_table_python.py.
 SCRIPTS = {
     "images": ("wrote samples.png", ("curves.png", "reconstructions.png", "samples.png", "traversals.png", "interpolation.png")),
+    "sklearn_pipeline": ("unusual penguins:", ()),
     "likelihoods": ("gaussian by pixel", ()),
     "report_and_explorer": ("written: explorer.html", ("report.html", "explorer.html")),
 }
@@ -23,7 +24,12 @@ SCRIPTS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_script_runs(name: str) -> None:
-    pytest.importorskip("matplotlib"), pytest.importorskip("jinja2", reason="a report needs jinja2: pip install '.[report]'")
+    (
+        pytest.importorskip("sklearn"),
+        pytest.importorskip("pandas"),
+        pytest.importorskip("matplotlib"),
+        pytest.importorskip("jinja2", reason="a report needs jinja2: pip install '.[report]'"),
+    )
     done = run([sys.executable, str(EXAMPLES / f"{name}.py")], env={**os.environ, "MPLBACKEND": "Agg"})
     assert done.returncode == 0, done.stderr
     said, files = SCRIPTS[name]

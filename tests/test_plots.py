@@ -208,7 +208,7 @@ def test_a_notebook_shows_a_figure() -> None:
     assert plots.latent(np.zeros((3, 2)))._repr_png_()[:4] == b"\x89PNG"  # type: ignore[attr-defined]
 
 
-# Viénot-like simulation for full deuteranopia and protanopia: matrices of Machado et al., doi:10.1109/TVCG.2009.113
+# Full deuteranopia and protanopia, as matrices on linear RGB, of Machado et al., doi:10.1109/TVCG.2009.113
 _DEUTERANOPIA = [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
 _PROTANOPIA = [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
 
@@ -328,6 +328,18 @@ def test_missing_and_constant_labels_are_drawn(strict: None) -> None:
     assert [t.get_text() for t in same.axes[0].get_legend().get_texts()] == ["one"]
     whole = plots.latent(z, np.array([1.0, 2.0, np.nan] * 10))
     assert [t.get_text() for t in whole.axes[0].get_legend().get_texts()] == ["1", "2", "missing (10)"]
+
+
+def test_dates_are_labels_on_a_scale() -> None:
+    z = np.random.default_rng(0).normal(size=(30, 2))
+    when = np.datetime64("2021-03-01") + np.arange(30)
+    when[4] = np.datetime64("NaT")
+    figure = plots.latent(z, when, label_name="when")
+    figure.draw_without_rendering()
+    bar = figure.axes[1]
+    assert bar.get_ylabel() == "when" and any("Mar" in t for t in [*ticks(bar, "y"), bar.yaxis.get_offset_text().get_text()])
+    assert [t.get_text() for t in figure.axes[0].get_legend().get_texts()] == ["missing (1)"]
+    plots.png(plots.latent(z[:, :1], when), 40)
 
 
 def test_rows_without_a_latent_are_left_out() -> None:

@@ -101,7 +101,10 @@ def _bars(axis: Any, a: Cells, b: Cells, letters: float) -> None:
     axis.bar(at - 0.2, heights[0], 0.4, color=_style.GREY, label="real")
     axis.bar(at + 0.2, heights[1], 0.4, color=NEW, label="synthetic")
     longest = max((len(name) for name in names), default=0)
-    turned = min(longest, 13) * len(names) > letters
+    numbers = a.kind != "text" and not rest
+    every = max(1, int(np.ceil((longest + 1) * len(names) / letters))) if numbers else 1
+    at, names = at[::every], names[::every]
+    turned = not numbers and min(longest, 13) * len(names) > letters
     axis.set_xticks(at, [_style.plain(name, 13) for name in names], rotation=60 if turned else 0, fontsize=8,
                     ha="right" if turned else "center", rotation_mode="anchor" if turned else "default")  # fmt: skip
 
@@ -178,7 +181,7 @@ def marginals(real: Any, synthetic: Any, columns: Sequence[str] | str | None = N
         axis.tick_params(labelsize=8)
         axis.margins(y=0.12)
         if k % across == 0:
-            axis.set_ylabel("fraction", fontsize=9)
+            axis.set_ylabel("fraction of rows", fontsize=9)
     _under(figure, [(_style.GREY, "real"), (NEW, "synthetic"), ("none", "number above: how alike, 1 is the same distribution")])
     return figure
 
@@ -256,6 +259,11 @@ def associations(table: Table, names: Sequence[str]) -> Floats:
     return found
 
 
+def _short(r: float) -> str:
+    """Without the 0 before the point."""
+    return f"{r:.2f}".replace("-", "\u2212").replace("0.", ".").replace("\u2212.00", ".00")
+
+
 @_style.picture
 def correlations(real: Any, synthetic: Any) -> Figure:
     """How the columns of real and of synthetic rows go together, side by side, and the difference: Pearson's r of numbers and
@@ -297,7 +305,7 @@ def correlations(real: Any, synthetic: Any) -> Figure:
                 for j in range(n):
                     if np.isfinite(values[i, j]):
                         strong = abs(values[i, j]) > 0.6 * limit
-                        axis.text(j, i, f"{values[i, j]:.2f}".replace("-", "\u2212"), ha="center", va="center", fontsize=8,
+                        axis.text(j, i, _short(values[i, j]), ha="center", va="center", fontsize=8,
                                   color="white" if strong else _style.INK)  # fmt: skip
         if heading != "real":
             bar = figure.colorbar(drawn, ax=axis, shrink=0.8, aspect=24, pad=0.02)

@@ -89,17 +89,21 @@ class Wall:
         """Height by width."""
         return float(self.picture.shape[0] / self.picture.shape[1])
 
-    def show(self, axis: Any, black_and_white: tuple[float, float], apart: bool = True, **options: Any) -> None:
-        """Draw it, without ticks; apart: with a thin white line between images."""
+    def show(
+        self, axis: Any, black_and_white: tuple[float, float], line: str = "white", width: float = 1.0, **options: Any
+    ) -> None:  # fmt: skip
+        """Draw it, without ticks, with a thin line between images, so many points wide."""
         from matplotlib import colormaps
 
         grey = colormaps["gray"].with_extremes(bad="white")
         picture = np.nan_to_num(self.picture, nan=1.0) if self.picture.ndim == 3 else self.picture
         axis.imshow(picture, cmap=grey, vmin=black_and_white[0], vmax=black_and_white[1], **options)
-        for x in self.lines[0] if apart else ():
-            axis.axvline(x - 0.5, color="white", linewidth=1)
-        for y in self.lines[1] if apart else ():
-            axis.axhline(y - 0.5, color="white", linewidth=1)
+        left, right, bottom, top = axis.images[-1].get_extent()
+        height, width_of_all = picture.shape[:2]
+        for x in self.lines[0]:
+            axis.axvline(left + x / width_of_all * (right - left), color=line, linewidth=width)
+        for y in self.lines[1]:
+            axis.axhline(top + y / height * (bottom - top), color=line, linewidth=width)
         axis.set(xticks=[], yticks=[])
         _style.bare(axis)
 
@@ -193,6 +197,13 @@ def plane(net: Network, n: int, limit: float, dims: tuple[int, int]) -> tuple[Ar
     return z, half, "" if size == 2 else f"; the other {_style.counted(size - 2, 'latent')} at 0"
 
 
+def _background(picture: Images, form: Shape, black_and_white: tuple[float, float]) -> str:
+    """The colour that images mostly end with: lines of it part images that fill their place, and are not seen otherwise."""
+    edge = picture[:: form[1]].ravel()
+    part = (np.median(edge) - black_and_white[0]) / ((black_and_white[1] - black_and_white[0]) or 1.0)
+    return str(round(float(np.clip(part, 0, 1)), 2))
+
+
 @_style.picture
 def manifold(net: Network, n: int = 20, limit: float = 3.0, shape: Shape | None = None, dims: tuple[int, int] = (0, 1)) -> Figure:
     """What is decoded over the square of two latents, `dims`, from -limit to limit; other latents are 0. Images: n x n of them;
@@ -208,7 +219,9 @@ def manifold(net: Network, n: int = 20, limit: float = 3.0, shape: Shape | None 
     width = min(6.4, 7.5 / aspect)
     figure = _style.figure(width + 0.6, width * aspect + 1.0, f"Images decoded over two latents{rest}")
     axis = figure.subplots()
-    wall.show(axis, limits(wall.picture), False, extent=(-half, half, -half, half), aspect=aspect)
+    black_and_white = limits(wall.picture)
+    line, width = _background(wall.picture, form, black_and_white), min(1.2, 0.06 * 72 * width / n)
+    wall.show(axis, black_and_white, line, width, extent=(-half, half, -half, half), aspect=aspect)
     ticks = [tick for tick in range(-int(limit), int(limit) + 1)] if 1 <= limit <= 6 else [-limit, 0, limit]
     axis.set(xlabel=f"latent {dims[0] + 1}", ylabel=f"latent {dims[1] + 1}", xticks=ticks, yticks=ticks)
     return figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -36,13 +37,16 @@ class _Colouring(NamedTuple):
     missing: npt.NDArray[np.intp]
     others: str = ""
     """What the last kind, if it is not one, is called."""
+    dates: bool = False
+    """The numbers are days since 1970."""
 
 
-def _natural(tag: str) -> tuple[int, float, str]:
+def _natural(tag: str) -> tuple[int, float, list[tuple[str, float]]]:
+    """Numbers by value, then words, with the numbers in them by value: a2 before a10."""
     try:
-        return (0, float(tag), tag)
+        return (0, float(tag), [])
     except ValueError:
-        return (1, 0.0, tag)
+        return (1, 0.0, [(word, float(digits or 0)) for word, digits in re.findall(r"(\D*)(\d*)", tag)])
 
 
 def _as_numbers(tags: list[str | None]) -> Floats | None:
@@ -52,9 +56,15 @@ def _as_numbers(tags: list[str | None]) -> Floats | None:
         return None
 
 
+def _vector(labels: Any) -> npt.NDArray[Any]:
+    """Dates as they are, other labels as objects."""
+    given = np.asarray(labels).ravel()
+    return given if given.dtype.kind == "M" else np.asarray(labels, dtype=object).ravel()
+
+
 def _tags(labels: Any, n: int) -> list[str | None]:
     """Labels as texts, None where one is missing."""
-    values = np.asarray(labels, dtype=object).ravel().tolist()
+    values = _vector(labels).tolist()
     if len(values) != n:
         raise errors.UsageError(f"{n} rows, but {len(values)} labels")
     found: list[str | None] = []
@@ -66,6 +76,11 @@ def _tags(labels: Any, n: int) -> list[str | None]:
 
 
 def _colouring(labels: Any, n: int) -> _Colouring:
+    dated = np.asarray(labels)
+    if dated.dtype.kind == "M" and dated.size == n and not np.isnat(dated).all():
+        days = dated.ravel().astype("M8[us]").astype(float) / 86_400e6
+        gone = np.isnat(dated.ravel())
+        return _Colouring(np.where(gone, np.nan, days), [], np.flatnonzero(gone), dates=True)
     tags = _tags(labels, n)
     missing = np.array([i for i, tag in enumerate(tags) if tag is None], np.intp)
     counts = Counter(tag for tag in tags if tag is not None)
@@ -146,6 +161,13 @@ def _legend(figure: Any, axis: Any, colouring: _Colouring, title: str | None, ma
         where = {"ax": axis, "aspect": 30} if inside is None else {"cax": inside.inset_axes((0.3, -0.4, 0.12, 1.3))}
         bar = figure.colorbar(mappable, label=_style.plain(title or "label"), **where)
         bar.solids.set_alpha(1)
+        if colouring.dates:
+            from matplotlib import dates
+
+            dated: Any = dates
+            locator = dated.AutoDateLocator(minticks=3, maxticks=7)
+            bar.ax.yaxis.set_major_locator(locator)
+            bar.ax.yaxis.set_major_formatter(dated.ConciseDateFormatter(locator))
         bar.outline.set_visible(False)
     if entries and mappable is None:
         heading = None if title is None else _style.plain(title, 24)
@@ -165,13 +187,23 @@ def _dense(x: Floats, y: Floats) -> tuple[float, float]:
     return float(best[0]), float(best[1])
 
 
+def _own(x: Floats, y: Floats, kind: npt.NDArray[np.intp], place: tuple[float, float], k: int) -> float:
+    """The part of the points around a place that are of a kind."""
+    distance = (x - place[0]) ** 2 + (y - place[1]) ** 2
+    near = np.argpartition(distance, min(15, len(x) - 1))[:16]
+    return float((kind[near] == k).mean())
+
+
 def _write_kinds(axis: Any, x: Floats, y: Floats, colouring: _Colouring) -> None:
-    """Each kind's name where its points are densest: readable without colours. Where names would cover one another, a few are
-    left out; where most would, all are."""
+    """Each kind's name where its points are densest: readable without colours. A name needs a place of its own, where most
+    points are of its kind; if fewer than six in ten kinds have one, there are no names."""
     from matplotlib.patheffects import withStroke
 
     kinds = colouring.kinds[:-1] if colouring.others else colouring.kinds
     width, height = (float(np.ptp(v)) or 1.0 for v in (x, y))
+    kind = np.full(len(x), -1)
+    for k, (_, at) in enumerate(colouring.kinds):
+        kind[at] = k
     placed: list[tuple[float, float, int, int]] = []
     for k, (tag, at) in enumerate(kinds):
         a, b = _dense(x[at], y[at])
@@ -179,13 +211,13 @@ def _write_kinds(axis: Any, x: Floats, y: Floats, colouring: _Colouring) -> None
         clear = all(
             abs(a - c) > 0.011 * (letters + others + 1) * width or abs(b - d) > 0.05 * height for c, d, others, _ in placed
         )  # fmt: skip
-        if clear:
+        if clear and _own(x, y, kind, (a, b), k) > 0.5:
             placed.append((a, b, letters, k))
-    if len(placed) < 0.75 * len(kinds):
+    if len(placed) < 0.6 * len(kinds):
         return
     for a, b, _, k in placed:
-        axis.text(a, b, _style.plain(kinds[k][0], 12), color=_colour(colouring, k), fontsize=12, fontweight="bold", ha="center",
-                  va="center", path_effects=[withStroke(linewidth=3, foreground="white")], zorder=4)  # fmt: skip
+        axis.text(a, b, _style.plain(kinds[k][0], 12), fontsize=13, fontweight="bold", ha="center", va="center",
+                  path_effects=[withStroke(linewidth=3.5, foreground="white")], zorder=4)  # fmt: skip
 
 
 def _principal(z: Floats) -> tuple[Floats, Floats]:
@@ -219,7 +251,7 @@ def latent(
     label_name: str | None = None,
 ) -> Figure:  # fmt: skip
     """Latent means (rows, latent) as points, coloured by label: words or few numbers with a legend, of more than 20 kinds the
-    19 most frequent and the others in grey; more than 20 numbers on a scale; missing labels in light grey.
+    19 most frequent and the others in grey; more than 20 numbers or dates on a scale; missing labels in light grey.
 
     method: "auto": one latent by label or as a histogram, two as they are, of more the first two principal axes with the
     variance that they explain; "pca"; "pairs": every pair of the five latents that vary most; "umap": a map by umap-learn, if
@@ -236,7 +268,7 @@ def latent(
     known = np.isfinite(z).all(axis=1)
     if not known.all():  # rows without a result
         if labels is not None:
-            colouring = _colouring(np.asarray(labels, dtype=object).ravel()[known], int(known.sum()))
+            colouring = _colouring(_vector(labels)[known], int(known.sum()))
         z = z[known]
     if not len(z):
         raise errors.UsageError("there are no rows to draw")
@@ -287,6 +319,8 @@ def _single(z: Floats, colouring: _Colouring | None, name: str, label_name: str 
         axis = figure.subplots()
         axis.scatter(z, colouring.numbers, color=_style.BLUE, **_points(len(z)))
         axis.set(xlabel=name, ylabel=_style.plain(label_name or "label"))
+        if colouring.dates:
+            axis.yaxis_date()
         return figure
     lines = [*colouring.kinds, *([(f"missing ({len(colouring.missing)})", colouring.missing)] if len(colouring.missing) else [])]
     figure = _style.figure(6.4, 1.3 + 0.36 * max(len(lines), 2), title)
@@ -374,7 +408,8 @@ def kl(evaluation_or_net: Mapping[str, Any] | Network, X: Any = None) -> Figure:
     colours = [_style.BLUE if on else _style.FAINT for on in active]
     panels[0].bar(range(n), values[order], color=colours, edgecolor=_style.GREY, linewidth=0.5)
     panels[0].set_ylabel("KL to the prior (nats)")
-    panels[0].set_xlim(-0.8, max(n, 5) - 0.2)
+    side = max(0.0, (5 - n) / 2)
+    panels[0].set_xlim(-0.8 - side, n - 0.2 + side)
     if variance is not None:
         floor = min(ACTIVE / 10, float(variance[variance > 0].min(initial=1)))
         for k, v in enumerate(np.maximum(variance[order], floor)):
@@ -384,9 +419,8 @@ def kl(evaluation_or_net: Mapping[str, Any] | Network, X: Any = None) -> Figure:
         panels[1].axhline(ACTIVE, color=_style.ORANGE, linestyle="--", linewidth=1.4)
         _style.logarithmic(panels[1], "y", floor, max(float(variance.max()), 1.0))
         panels[1].set_ylabel("variance\nof the mean")
-        over = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
-        panels[1].text(1.0, ACTIVE, f"active above {ACTIVE}", color=_style.ORANGE, ha="right", va="center", fontsize=9, zorder=5,
-                       transform=panels[1].get_yaxis_transform(), bbox=over)  # fmt: skip
+        panels[1].text(1.01, ACTIVE, f"active\nabove {ACTIVE}", color=_style.ORANGE, va="center", fontsize=9,
+                       transform=panels[1].get_yaxis_transform())  # fmt: skip
         if not active.all():
             _which(panels[0], active)
     every = max(1, -(-n // 32))

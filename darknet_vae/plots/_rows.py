@@ -43,12 +43,11 @@ class Cells(NamedTuple):
         return [self._text(value, gone, most) for value, gone in zip(self.values, self.missing, strict=True)]
 
     def labels(self) -> Values:
-        """Its cells as labels: numbers, and whole texts; None or NaN where one is missing."""
+        """Its cells as labels: numbers, dates, and whole texts; None, NaN or NaT where one is missing."""
         if self.kind != "time":
             return self.values
-        found = np.empty(len(self.values), object)
-        found[:] = [None if gone else word for gone, word in zip(self.missing, self.texts(), strict=True)]
-        return found
+        micros = np.round(np.where(self.missing, 0, self.values) * 1e6).astype(np.int64).astype("M8[us]")
+        return np.where(self.missing, np.datetime64("NaT", "us"), micros)
 
     def _text(self, value: Any, gone: bool, most: int) -> str:
         if gone:
@@ -56,11 +55,11 @@ class Cells(NamedTuple):
         if self.kind == "text":
             return _style.cut(value, most)
         if self.kind == "time":
-            unit = "s" if self.form & 3 else "D"
+            unit = "D" if not self.form & 3 or most < 16 else "m" if most < 19 else "s"
             return str(np.datetime64(round(value * 1e6), "us").astype(f"M8[{unit}]")).replace("T", " ")
         if 0 <= self.decimals <= 6 and abs(value) < 1e9:
             return f"{value:.{self.decimals}f}"
-        return _style.number(value)
+        return f"{value:.3g}" if abs(value) < 1000 else _style.number(value)
 
 
 def cells(table: Any) -> dict[str, Cells]:

@@ -34,7 +34,7 @@ def _histogram(axis: Any, scores: Floats, worst: Floats, left_out: int, unit: st
     if filled.max() / filled.min() > RARE:
         _style.logarithmic(axis, "y", 0.7, float(filled.max()))
         axis.set_ylim(0.7, filled.max() * 2)
-    axis.plot(worst, np.zeros(len(worst)), "|", color=_style.ORANGE, markersize=16, markeredgewidth=2, clip_on=False,
+    axis.plot(worst, np.zeros(len(worst)), marker=2, linestyle="", color=_style.ORANGE, markersize=11, markeredgewidth=2,
               transform=axis.get_xaxis_transform(), label=f"the {len(worst)} highest", zorder=4)  # fmt: skip
     if len(scores) >= 100:
         high = float(np.quantile(scores, 0.99))
@@ -148,8 +148,9 @@ def _with_images(
         if k >= len(at):
             axis.set_visible(False)
             continue
-        _images.Wall(np.stack([above[k], below[k]]), 1).show(axis, limit)
+        wall = _images.Wall(np.stack([above[k], below[k]]), 1)
+        wall.show(axis, limit)
         axis.set_title(f"{names[k]}\n{_style.number(values[at[k]])}", fontsize=9, loc="center")
         if k % columns == 0:
-            axis.set_ylabel("output   input", fontsize=9)
+            axis.set_yticks(wall.rows, ["input", "output"], rotation=90, va="center", fontsize=9)
     return figure

@@ -75,7 +75,8 @@ def draw(
                 axis.add_patch(Rectangle((across[c], down[r]), across[c + 1] - across[c], ends[r] - down[r],
                                          facecolor=colours[r][c], edgecolor="white", linewidth=0.8))  # fmt: skip
             weight = "bold" if bold is not None and bold[r, c] else "normal"
-            axis.text((across[c] + across[c + 1]) / 2, (down[r] + ends[r]) / 2, text, ha="center", va="center", fontsize=9,
+            middle = (across[c] + across[c + 1]) / 2, (down[r] + ends[r]) / 2
+            axis.text(*middle, text, ha="center", va="center_baseline" if "\n" not in text else "center", fontsize=9,
                       fontweight=weight, linespacing=1.05)  # fmt: skip
     for r in groups:
         axis.plot([0, across[-1]], [down[r] - GAP / 2] * 2, color=_style.GREY, linewidth=0.8)

@@ -114,7 +114,12 @@ def _rgb(colour: str) -> Floats:
     return np.array(to_rgb(colour))
 
 
-KEY_OF_SHADES = "numbers: from low (violet) to high (yellow); words: a colour for each"
+def _key() -> list[tuple[Any, str]]:
+    """What the shades mean."""
+    from matplotlib import colormaps
+
+    low, high = (_style.light(colormaps["viridis"](end), 0.45) for end in (0.0, 1.0))
+    return [(low, "low number"), (high, "high number"), ("none", "words: a colour for each")]
 
 
 def traversals(net: Network, lines: list[Array], names: list[str], steps: list[str], title: str, label: str) -> Figure:
@@ -138,7 +143,7 @@ def traversals(net: Network, lines: list[Array], names: list[str], steps: list[s
         side += [f"{heads}    {words[0]}", *words[1:]]
         texts += [cells[c].texts(10) for c in shown]
         colours += _shades(schema, line, shown)
-    return _sheet.figure(title, side, steps, texts, colours, groups=groups[1:], label=label)
+    return _sheet.figure(title, side, steps, texts, colours, groups=groups[1:], label=label, legend=_key())
 
 
 def way(
@@ -167,7 +172,7 @@ def way(
             break
     colours = _shades(schema, np.nan_to_num(coded), shown)
     said = _style.listed(count, len(moves), "columns", "those that change most")
-    return _sheet.figure(title + (f"\n{said}" if said else ""), side, names, texts, colours, label=label)
+    return _sheet.figure(title + (f"\n{said}" if said else ""), side, names, texts, colours, label=label, legend=_key())
 
 
 # ---- plain numbers ----

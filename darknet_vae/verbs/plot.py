@@ -219,7 +219,7 @@ def marginals(args: argparse.Namespace) -> int:
 
     def draw(plots: Any) -> Any:
         with warnings_as_lines(args):
-            return plots.marginals(args.real, args.synthetic, columns)
+            return plots.marginals(found(args.real), found(args.synthetic), columns)
 
     return _save(args, draw)
 
@@ -227,6 +227,6 @@ def marginals(args: argparse.Namespace) -> int:
 def correlations(args: argparse.Namespace) -> int:
     def draw(plots: Any) -> Any:
         with warnings_as_lines(args):
-            return plots.correlations(args.real, args.synthetic)
+            return plots.correlations(found(args.real), found(args.synthetic))
 
     return _save(args, draw)

@@ -33,9 +33,11 @@ nitpick_ignore_regex = [("py:.*", r"(?!darknet_vae).*")]
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
+autodoc_type_aliases = {"npt.ArrayLike": "ArrayLike", "Path": "Path", "Array": "Array"}
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 default_role = "code"
+smartquotes = False  # quotes in text are often those of code
 
 html_theme = "furo"
 html_title = f"darknet-vae {version}"

@@ -99,14 +99,20 @@ def plots() -> None:
             subprocess.run([sys.executable, "-m", "darknet_vae", *shlex.split(command), "-quiet"], cwd=folder, check=True)
         for name in shown:
             small(Image.open(Path(folder) / f"{name}.png").convert("RGB"), DOCS / "plots" / f"{name}.png")
-        net = dv.Network.load(Path(folder) / "digits.safetensors")
-        table = dv.load_table(dv.bundled("digits.csv"), label_column="label", scale=16)
-        both = [dv.plots.latent(net.encode(table.X)[0], table.labels), dv.plots.manifold(net, 15)]
-        small(beside(both, 560), DOCS / "digits.png")
-        for name, figure in zip(("latent", "manifold"), both, strict=True):  # as docs/start.md draws them
-            small(Image.open(io.BytesIO(dv.plots.png(figure, 100))).convert("RGB"), DOCS / f"start-{name}.png")
+
+
+def start() -> None:
+    """The pictures of docs/start.md, of the training that it begins with; both beside each other are the first of all."""
+    table = dv.load_table(dv.bundled("digits.csv"), label_column="label", scale=16)
+    net = dv.Network(dv.bundled("vae_digits.cfg"), seed=0)
+    net.train(table.X, epochs=100, progress=False)
+    both = [dv.plots.latent(net.encode(table.X)[0], table.labels), dv.plots.manifold(net, 11)]
+    small(beside(both, 560), DOCS / "digits.png")
+    for name, figure in zip(("latent", "manifold"), both, strict=True):
+        small(Image.open(io.BytesIO(dv.plots.png(figure, 100))).convert("RGB"), DOCS / f"start-{name}.png")
 
 
 if __name__ == "__main__":
     objectives()
     plots()
+    start()

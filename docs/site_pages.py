@@ -108,6 +108,13 @@ def process_docstring(app: Any, what: str, name: str, thing: Any, options: Any, 
     lines[:] = docstring(lines)
 
 
+def process_signature(app: Any, what: str, name: str, thing: Any, options: Any, signature: str, result: str) -> tuple[str, str]:
+    """Sphinx shows the aliases of conf.py in unions as a class of its own."""
+    plain = [re.sub(r"TypeAliasForwardRef\('(\w+)'\)", r"\1", text) if text else text for text in (signature, result)]
+    return plain[0], plain[1]
+
+
 def setup(app: Any) -> None:
+    app.connect("autodoc-process-signature", process_signature)
     app.connect("source-read", read)
     app.connect("autodoc-process-docstring", process_docstring)

@@ -61,8 +61,8 @@ class Block:
     @property
     def missing(self) -> str:
         """A package that it needs and that is not installed."""
-        name = self.marks.get("needs", "")
-        return name if name and importlib.util.find_spec(name) is None else ""
+        names = [name for name in self.marks.get("needs", "").split(", ") if name]
+        return next((name for name in names if importlib.util.find_spec(name) is None), "")
 
 
 def blocks(page: Path) -> list[Block]:

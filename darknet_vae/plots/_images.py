@@ -220,7 +220,10 @@ def manifold(net: Network, n: int = 20, limit: float = 3.0, shape: Shape | None 
     figure = _style.figure(width + 0.6, width * aspect + 1.0, f"Images decoded over two latents{rest}")
     axis = figure.subplots()
     black_and_white = limits(wall.picture)
-    line, width = _background(wall.picture, form, black_and_white), min(1.2, 0.06 * 72 * width / n)
+    cell = 72 * width / n  # points
+    # A hair between images; between small ones, which fill their place, half of one of their pixels.
+    width = 0.5 * cell / form[2] if max(form[1:]) <= 16 else min(1.2, 0.06 * cell)
+    line = _background(wall.picture, form, black_and_white)
     wall.show(axis, black_and_white, line, width, extent=(-half, half, -half, half), aspect=aspect)
     ticks = [tick for tick in range(-int(limit), int(limit) + 1)] if 1 <= limit <= 6 else [-limit, 0, limit]
     axis.set(xlabel=f"latent {dims[0] + 1}", ylabel=f"latent {dims[1] + 1}", xticks=ticks, yticks=ticks)

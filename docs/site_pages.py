@@ -83,8 +83,18 @@ def _inline(line: str) -> str:
 def docstring(lines: list[str]) -> list[str]:
     """A docstring as reStructuredText."""
     out: list[str] = []
-    blank, block = True, False
-    for line in lines:
+    blank, block, section = True, False, False
+    for line, after in zip(lines, [*lines[1:], ""], strict=True):
+        if re.fullmatch("-{3,}", after) or re.fullmatch("-{3,}", line):
+            # A section of scikit-learn's documents, with a list of definitions: `name : type`, and indented what it is.
+            section = True
+            out += [f".. rubric:: {line}", ""] if not line.startswith("---") else []
+            continue
+        if section and line.strip():
+            indent = " " * (len(line) - len(line.lstrip()))
+            name, colon, kind = line.partition(" : ")
+            out.append(f"``{name}`` : {_inline(kind)}" if colon and not indent else indent + _inline(line.lstrip()))
+            continue
         if not line.strip():
             out.append("")
             blank = True

@@ -47,7 +47,7 @@ def test_every_script_is_run_by_some_test() -> None:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_in_a_kernel_of_its_own(path: Path) -> None:
     for name in ("nbclient", "nbformat", "ipykernel", "matplotlib", "pandas"):
-        pytest.importorskip(name, reason=f"notebooks are run with {name}: pip install '.[test]'")
+        pytest.importorskip(name, reason=f"notebooks are run with {name}: pip install '.[notebooks]'")
     import nbformat
     from nbclient import NotebookClient
 

@@ -18,12 +18,13 @@ from ._lib import Array, Path, check, ffi, lib, listen, pointer, real, text, to_
 
 class Table(NamedTuple):
     """A CSV file: `X` (rows, columns) float32; `labels` (rows,) as text or None; `names` of the columns or None;
-    `truth` (rows, targets), the target columns, or None."""
+    `truth` (rows, targets), the target columns, or None; `weights` (rows,), how much each row counts, or None."""
 
     X: Array
     labels: npt.NDArray[np.str_] | None
     names: list[str] | None
     truth: Array | None = None
+    weights: Array | None = None
 
 
 def _texts(cdata: Any, size: int) -> list[str]:
@@ -64,6 +65,8 @@ def _load(
     targets: str | int | Sequence[str | int] | None,
     header: bool | None,
     missing: bool,
+    row_weight: str | int | None = None,
+    weight_optional: bool = False,
 ) -> Table:
     scale = real("scale", scale)
     if not (math.isfinite(scale) and scale != 0):
@@ -77,11 +80,13 @@ def _load(
         raise errors.UsageError(f"header={header!r} is none of True, False and None")
     label = ffi.new("char[]", _no_zero("" if label_column is None else str(label_column), "label_column").encode())
     target = ffi.new("char[]", _no_zero(listed, "targets").encode())
+    weight = ffi.new("char[]", _no_zero("" if row_weight is None else str(row_weight), "row_weight").encode())
     options = ffi.new(
         "dn_csv_options *",
         {"label_column": label, "scale": scale, "max_rows": rows or 0, "columns": columns or 0,
          "label_optional": int(label_optional), "targets": target,
-         "header": 0 if header is None else 1 if header else -1, "missing": int(missing)},
+         "header": 0 if header is None else 1 if header else -1, "missing": int(missing),
+         "row_weight": weight, "weight_optional": int(weight_optional)},
     )  # fmt: skip
     table = ffi.new("dn_table *")
     listen()
@@ -96,9 +101,12 @@ def _load(
     if table.truth:
         size = (shape[0], int(table.truths))
         truth = np.frombuffer(ffi.buffer(table.truth, 4 * size[0] * size[1]), dtype=np.float32).reshape(size).copy()
+    weights = None
+    if table.weights:
+        weights = np.frombuffer(ffi.buffer(table.weights, 4 * shape[0]), dtype=np.float32).copy()
     for sentence in text(table.warnings).splitlines() if table.warnings else []:
         warnings.warn(sentence, stacklevel=3)
-    return Table(X, labels, names, truth)
+    return Table(X, labels, names, truth, weights)
 
 
 def load_table(
@@ -111,6 +119,8 @@ def load_table(
     targets: str | int | Sequence[str | int] | None = None,
     header: bool | None = None,
     missing: bool = False,
+    row_weight: str | int | None = None,
+    weight_optional: bool = False,
 ) -> Table:
     """Read a CSV file with its labels and column names; "-" is standard input. docs/csv.md has the rules.
 
@@ -120,8 +130,10 @@ def load_table(
     file's units. Features are divided by `scale`; only the first `rows` rows are read; `columns` requires that many features.
     Anything that is not a finite number is a `FormatError` with file, line, column and value; with missing=True, targets that are
     empty or a word such as nan, NA or null are NaN, which the likelihoods of [cost] take as missing.
+    `row_weight` is a column, as above, that says how much each row counts and is not data; it becomes `weights`, for
+    `net.train(table.X, row_weight=table.weights)`. With `label_optional` and `weight_optional` a file may lack these columns.
     """
-    return _load(path, label_column, scale, rows, columns, label_optional, targets, header, missing)
+    return _load(path, label_column, scale, rows, columns, label_optional, targets, header, missing, row_weight, weight_optional)
 
 
 def load_csv(

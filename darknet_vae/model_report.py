@@ -134,6 +134,8 @@ def _numbers_intro(s: Study) -> str:
     rows = s.rows
     assert rows is not None
     where = f"Means over the {len(rows):,} rows of {rows.source}" if len(rows) > 1 else f"Of the one row of {rows.source}"
+    if rows.weights is not None:
+        where += f", weighted by column '{s.net.row_weight}'"
     return (
         f"{where}, with the finished network. A nat is 1.44 bits. If the network was trained on these rows, new rows fare worse."
     )

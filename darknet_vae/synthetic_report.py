@@ -86,7 +86,9 @@ def _matching(real: Table, other: Table, what: str, names: list[str]) -> Table:
     found: Table = {}
     for name in names:
         if name not in other:
-            raise errors.FormatError(f"the {what} rows have no column '{name}', which the real rows have")
+            raise errors.FormatError(
+                f"the {what} rows have no column '{name}', which the real rows have; leave out there what was not learned"
+            )
         column, mine = other[name], real[name]
         if column.is_text and not mine.is_text:
             known = [value for value in column.values if value is not None]

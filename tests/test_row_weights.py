@@ -338,3 +338,64 @@ def test_a_matrix_with_a_header_leaves_the_column_out_later() -> None:
     net = dv.Network("n.cfg", seed=0)
     net.train(pd.read_csv("t.csv"), epochs=2, row_weight="w")
     assert net.encode(pd.read_csv("t.csv"))[0].shape == net.encode(X)[0].shape
+
+
+@pytest.fixture
+def weighted_wine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dv.Network:
+    monkeypatch.chdir(tmp_path)
+    wine = pd.read_csv(dv.bundled("wine.csv"))
+    wine["w"] = np.arange(len(wine)) % 4
+    wine.to_csv("w.csv", index=False)
+    ran = run([*program("binary"), "train", dv.bundled("wine_2.cfg"), "w.csv", "-row-weight", "w", "-epochs", "3", "-save",
+               "w.safetensors"])  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    return dv.Network.load("w.safetensors")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["explore", "w.safetensors", "-data", "w.csv", "-output", "w.html"], ["plot", "latent", "w.safetensors", "w.csv"],
+     ["plot", "scores", "w.safetensors", "w.csv"], ["report", "w.safetensors", "-data", "w.csv"]],
+    ids=lambda words: " ".join(words[:2]),
+)  # fmt: skip
+def test_pages_and_pictures_read_the_table_with_weights_that_a_network_of_numbers_was_trained_on(
+    weighted_wine: dv.Network, words: list[str]
+) -> None:
+    for module in ("matplotlib", "jinja2"):
+        pytest.importorskip(module, reason="pages and pictures need it")
+    ran = run([*program("python"), *words])
+    assert ran.returncode == 0 and "columns besides" not in ran.stderr, ran.stderr
+
+
+def test_a_table_of_numbers_has_its_weights_beside_it(weighted_wine: dv.Network) -> None:
+    table = dv.load_table("w.csv", "class", row_weight="w")
+    assert table.weights is not None and table.X.shape == (178, 13) and table.names is not None and "w" not in table.names
+    np.testing.assert_array_equal(table.weights, np.arange(178) % 4)
+    plain = dv.load_table(dv.bundled("wine.csv"), "class", row_weight="w", weight_optional=True)
+    assert plain.weights is None and np.array_equal(plain.X, table.X)
+    with pytest.raises(dv.errors.UsageError, match="'w'"):
+        dv.load_table(dv.bundled("wine.csv"), "class", row_weight="w")
+
+
+@pytest.mark.parametrize("kind", ["numbers", "table"])
+@pytest.mark.filterwarnings("ignore:the warm-up", "ignore:the last batch")
+def test_a_report_has_the_weighted_means_that_evaluate_has(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    for module in ("matplotlib", "jinja2"):
+        pytest.importorskip(module, reason="reports need it")
+    if kind == "numbers":
+        net, path = request.getfixturevalue("weighted_wine"), "w.csv"
+        table = dv.load_table(path, "class", row_weight="w")
+        X, weights = table.X, table.weights
+    else:
+        path = str(tmp_path / "p.csv")
+        table = pd.read_csv(dv.bundled("penguins.csv"))
+        table["weight"] = np.where(table.species == "Chinstrap", 8.0, 1.0)
+        table.to_csv(path, index=False)
+        net = dv.Network.for_table(table, row_weight="weight", seed=0)
+        net.train(table, epochs=3)
+        X, weights = table.drop(columns="weight"), table.weight.to_numpy()
+    numbers = {name: value for name, value, *_ in dv.report(net, path).numbers}
+    said = float(numbers["Total loss"])
+    assert said == pytest.approx(net.evaluate(X, row_weight=weights)["total_loss"], rel=1e-4)
+    assert said != pytest.approx(net.evaluate(X)["total_loss"], rel=1e-3)
+    assert "weighted by column" in dv.report(net, path)._repr_html_()

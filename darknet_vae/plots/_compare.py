@@ -42,7 +42,8 @@ def _both(real: Any, synthetic: Any, columns: Sequence[str] | str | None) -> tup
     for name in names:
         for table, what in ((a, "real"), (b, "synthetic")):
             if name not in table:
-                raise errors.UsageError(f"the {what} rows have no column '{name}': {', '.join(list(table)[:8])}")
+                others = "" if columns is not None else "; -columns (columns=) says which to compare"
+                raise errors.UsageError(f"the {what} rows have no column '{name}': {', '.join(list(table)[:8])}{others}")
         if a[name].kind != b[name].kind:
             a[name], b[name] = _as_words(a[name]), _as_words(b[name])
     if not names:

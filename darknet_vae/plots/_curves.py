@@ -114,6 +114,7 @@ def _scaled(axis: Any, values: Floats, schedule: bool) -> None:
         said = f"\u2191 up to {_style.number(high)} at first"
         axis.text(0.98, 0.97, said, transform=axis.transAxes, ha="right", va="top", fontsize=9, color=_style.GREY)
     elif schedule:
+        axis.ticklabel_format(axis="y", useOffset=False)  # rates themselves, not their distance to one of them
         span = (high - low) or abs(high) or 1.0
         axis.set_ylim(low - 0.1 * span if low < 0 or high > low else 0, high + 0.12 * span)
 

@@ -102,7 +102,8 @@ def _numbers(net: Network, X: Any) -> Array:
     if isinstance(X, str | os.PathLike):
         from ..data import load_table
 
-        X = load_table(X, net.label_column, net.data_scale, None, net.inputs, label_optional=True).X
+        X = load_table(X, net.label_column, net.data_scale, None, net.inputs, label_optional=True,
+                       row_weight=net.row_weight, weight_optional=True).X  # fmt: skip
     return net._matrix(X)
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from .. import errors
 from .._lib import Array, matrix
+from ..row_weights import rows_and_weights, weights_of
 from ..tables import Frame, _as_numpy, _Decoded, _take
 from ..typed import coded, is_table
 
@@ -26,7 +27,8 @@ _TIME, _TEXT = 1, 2  # of a _Decoded
 @dataclass
 class Rows:
     """`x`: (rows, inputs) as the network takes them. `names`: of its columns. `cells`: the columns of a table as they were
-    written, also those that are not in `x`; None: rows are plain numbers, which were divided by `scale`."""
+    written, also those that are not in `x`; None: rows are plain numbers, which were divided by `scale`. `weights`: how much
+    each row counts in means, by the column that the network knows as such."""
 
     x: Array
     names: list[str]
@@ -37,6 +39,7 @@ class Rows:
     truth: Array | None = None
     scale: float = 1.0
     cells: dict[str, _Decoded] | None = None
+    weights: Array | None = None
     notes: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -141,6 +144,7 @@ def _take_rows(rows: Rows, index: npt.NDArray[Any]) -> Rows:
     rows.x = rows.x[index]
     rows.labels = None if rows.labels is None else rows.labels[index]
     rows.truth = None if rows.truth is None else rows.truth[index]
+    rows.weights = None if rows.weights is None else rows.weights[index]
     if rows.cells is not None:
         rows.cells = {name: _some(column, index) for name, column in rows.cells.items()}
     return rows
@@ -195,7 +199,8 @@ def _table(net: Network, data: Any) -> Rows:
     names = list(schema.coded) if schema is not None else [str(i) for i in range(net.inputs)]
     cells = cells_of(frame) if frame is not None else {}
     label = next((c.name for c in schema.columns if c.kind == "label"), None) if schema is not None else None
-    rows = Rows(x, names, _source(data), _print(data, x), cells=cells)
+    weights = None if frame is None else rows_and_weights(net, frame, None)[1]
+    rows = Rows(x, names, _source(data), _print(data, x), cells=cells, weights=weights_of(weights, len(x)))
     if label in cells:
         rows.labels = np.array([cell_text(cells[label], row) or "missing" for row in range(len(x))])
         rows.label_name = label
@@ -221,18 +226,21 @@ def _plain(net: Network, data: Any, reading: dict[str, Any]) -> Rows:
     label = wanted or notes.label_column or net.label_column
     source = data
     if isinstance(data, str | os.PathLike):
-        data = load_table(data, label, scale, columns=net.inputs, label_optional=not wanted, **reading)
+        data = load_table(data, label, scale, columns=net.inputs, label_optional=not wanted,
+                          row_weight=net.row_weight, weight_optional=True, **reading)  # fmt: skip
     else:
         scale = 1.0
-    labels = truth = None
+    labels = truth = weights = None
     if hasattr(data, "X") and hasattr(data, "labels"):
         x, labels, header, truth = data.X, data.labels, data.names, data.truth
+        weights = getattr(data, "weights", None)
     else:
+        data, weights = rows_and_weights(net, data, None)
         x, labels, header = _split(net, data, label)
     x = matrix(x, net.inputs, "data")
     known = header if header and len(header) == net.inputs else notes.columns
     names = _unique(known) if len(known) == net.inputs else [str(i) for i in range(net.inputs)]
-    rows = Rows(x, names, _source(source), _print(source, x), scale=scale)
+    rows = Rows(x, names, _source(source), _print(source, x), scale=scale, weights=weights_of(weights, len(x)))
     if labels is not None:
         rows.labels, rows.label_name = np.asarray(labels).astype(str), str(label or "label")
     rows.truth = None if truth is None else matrix(truth, int(net.truths), "truth")

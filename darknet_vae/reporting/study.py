@@ -89,7 +89,7 @@ def _whole_epochs(log: Columns) -> Columns:
 
 def _rebuilt(s: Study, rows: Rows) -> None:
     net = s.net
-    s.evaluation = s.attempt("the losses", lambda: net.evaluate(rows.x, k=s.k, latent=True, seed=s.seed))
+    s.evaluation = s.attempt("the losses", lambda: net.evaluate(rows.x, k=s.k, latent=True, seed=s.seed, row_weight=rows.weights))
     if net.latent_size:
         s.mean = s.attempt("the latent space", lambda: net.encode(rows.x)[0])
     found = s.attempt("scores", lambda: net.score_rows(rows.x, contributions=True, seed=s.seed))
@@ -113,7 +113,7 @@ def _supervised(s: Study, rows: Rows) -> None:
             s.left_out.append(f"how well predictions match: the rows have {where}")
         return
     truth = rows.truth
-    s.evaluation = s.attempt("the losses", lambda: net.evaluate(rows.x, truth))
+    s.evaluation = s.attempt("the losses", lambda: net.evaluate(rows.x, truth, row_weight=rows.weights))
     losses = s.attempt("the losses of rows", lambda: net.row_losses(rows.x, truth))
     s.scores = None if losses is None else losses["total_loss"].astype(np.float64)
 

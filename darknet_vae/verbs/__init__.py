@@ -125,7 +125,8 @@ def table(args: argparse.Namespace, net: Network) -> Table:
     header = True if args.header else False if args.no_header else None
     with warnings_as_lines(args):
         return load_table(found(args.data), args.label_column or net.label_column, scale, args.N, net.inputs,
-                           label_optional=not args.label_column, header=header)  # fmt: skip
+                           label_optional=not args.label_column, header=header, row_weight=net.row_weight,
+                           weight_optional=True)  # fmt: skip
 
 
 def shape(args: argparse.Namespace) -> Any:

@@ -214,6 +214,9 @@ class Plane {
       const far = middle(members.map((i) => Math.hypot(...this.pixel(this.x[i], this.y[i]).map((value, k) => value - at[k]))));
       if (far > 0.2 * this.width) continue; // all over the plane: no place is theirs
       const shown = name.length > 18 ? `${name.slice(0, 17)}…` : name;
+      const half = context.measureText(shown).width / 2 + 4;
+      at[0] = Math.max(half, Math.min(this.width - half, at[0])); // a name at the edge stays whole
+      if (members.length < 3) at[1] += at[1] < 40 ? 16 : -16; // it would hide the point
       context.lineWidth = 4;
       context.strokeStyle = paper;
       context.strokeText(shown, ...at);

@@ -135,7 +135,8 @@ def option_table(options: list[Option]) -> str:
 
 
 def write_verbs() -> str:
-    rows = [[f"[`{verb}`](#{verb})", f"`{page(verb).usage.removesuffix(' [options]')}`", what] for verb, what in verbs().items()]
+    usages = {verb: page(verb).usage.removesuffix(" [options]").replace("|", r"\|") for verb in verbs()}  # | would end the cell
+    rows = [[f"[`{verb}`](#{verb})", f"`{usages[verb]}`", what] for verb, what in verbs().items()]
     return table(["verb", "command", "what it does"], rows)
 
 

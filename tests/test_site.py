@@ -51,6 +51,14 @@ def test_the_site_is_built_without_a_warning(site: Path) -> None:
         assert '<html class="no-js" lang="en"' in (site / page).read_text(), page
 
 
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_code_in_a_table_ends_in_its_cell(path: Path) -> None:
+    for line in path.read_text().splitlines():
+        if line.startswith("|"):
+            for cell in re.split(r"(?<!\\)\|", line):
+                assert cell.count("`") % 2 == 0, f"write \\| for | within a cell: {line}"
+
+
 @pytest.mark.slow
 def test_every_page_is_in_the_table_of_contents(site: Path) -> None:
     index = (site / "index.html").read_text()

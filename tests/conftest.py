@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,6 +45,20 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
     table = dv.load_table(ROOT / "data" / "digits.csv", label_column="label", scale=16)
     assert table.labels is not None
     return table.X, table.labels.astype(int)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium without a window. Of a module only: while it runs there is an event loop, in which others cannot start theirs."""
+    driver = pytest.importorskip("playwright.sync_api", reason="pages are opened with playwright, which is not installed")
+    programs = filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
+    program = next(programs, None)
+    if program is None:
+        pytest.skip("there is no Chromium to open pages with")
+    with driver.sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield found
+        found.close()
 
 
 @pytest.fixture

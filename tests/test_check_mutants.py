@@ -63,10 +63,10 @@ class Mutant:
 
 KERNELS = "cpu/isa_kernels.c"
 KL_GRADIENT = "reparameterise_gradient(run->pool, rows, z, l->term.scale,"
-BCE = ("*gradient = select(x < 0, e, one) / (e + 1) - t;", "return select(x > 0, x, zero) - x * t + vec_log1p(e);")
+BCE = ("*gradient = choose(x < 0, e, one) / (e + 1) - t;", "return choose(x > 0, x, zero) - x * t + vec_log1p(e);")
 BCE_MEAN = (
-    "*gradient = (select(x < 0, e, one) / (e + 1) - t) / 6;",
-    "return (select(x > 0, x, zero) - x * t + vec_log1p(e)) / 6;",
+    "*gradient = (choose(x < 0, e, one) / (e + 1) - t) / 6;",
+    "return (choose(x > 0, x, zero) - x * t + vec_log1p(e)) / 6;",
 )
 GAUSSIAN = "type=gaussian\nsigma=0.7"
 MUTANTS = {

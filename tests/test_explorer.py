@@ -22,7 +22,6 @@ from helpers import MODULE, ROOT, program, run
 import darknet_vae as dv
 from darknet_vae import explorer
 
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
 READY = "document.documentElement.dataset.ready"
 # ruff: noqa: E501 - a cfg is a line
 HEAD = "[net]\nbatch=4\ninputs=20\n"
@@ -50,17 +49,6 @@ NETWORKS = {
 
 
 # ---- the browser ----
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: the explorer's page is not opened")
-    if not CHROMIUM:
-        pytest.skip("there is no chromium: the explorer's page is not opened")
-    with sync.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 class Window:

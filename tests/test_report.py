@@ -540,28 +540,14 @@ def test_importing_the_package_loads_neither_jinja_nor_matplotlib(tmp_path):
 # ---- in a browser ----
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    sync = pytest.importorskip("playwright.sync_api", reason="pages are looked at with playwright")
-    import shutil
-
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no Chromium to look at pages with")
-    with sync.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-def test_a_browser_shows_it_on_phones_and_screens_in_light_and_dark_and_on_paper(digits, chromium, tmp_path):
+def test_a_browser_shows_it_on_phones_and_screens_in_light_and_dark_and_on_paper(digits, browser, tmp_path):
     net = dv.Network.load(digits / "digits.safetensors")
     table = dv.load_table(dv.bundled("digits.csv"), label_column="label", scale=16)
     path = dv.report(net, table, log=digits / "log.csv").save(tmp_path / "page.html")
     grounds = {}
     for width in (360, 800, 1400):
         for scheme in ("light", "dark"):
-            page = chromium.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+            page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
             asked, complaints = [], []
             page.on("request", lambda request, asked=asked: asked.append(request.url))
             page.on("console", lambda message, complaints=complaints: complaints.append(message.text))

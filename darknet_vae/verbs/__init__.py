@@ -25,10 +25,10 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"darknet-vae: {message} ({self.prog} --help explains)\n")
 
 
-def count(word: str) -> int:
-    """The type of an option that counts: 1 to 10,000."""
-    if not word.isdecimal() or not 0 < int(word) <= 10_000:
-        raise argparse.ArgumentTypeError(f"'{word}' must be a whole number from 1 to 10000")
+def count(word: str, most: int = 10_000) -> int:
+    """The type of an option that counts, from 1 on."""
+    if not word.isdecimal() or not 0 < int(word) <= most:
+        raise argparse.ArgumentTypeError(f"'{word}' must be a whole number from 1 to {most}")
     return int(word)
 
 

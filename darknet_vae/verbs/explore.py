@@ -5,15 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from functools import partial
 from typing import Any
 
-from . import common, found, network, option, refuse_to_overwrite, shape, table, warnings_as_lines
-
-
-def _points(word: str) -> int:
-    if not word.isdecimal() or not 0 < int(word) <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"'{word}' must be a whole number from 1 to 1000000")
-    return int(word)
+from . import common, count, found, network, option, refuse_to_overwrite, shape, table, warnings_as_lines
 
 
 def _port(word: str) -> int:
@@ -29,7 +24,8 @@ def add(verbs: Any) -> None:
     common(sub, data=True, weights=True)
     option(sub, "data", metavar="ROWS.csv", help="the rows that are shown as points")
     option(sub, "output", "o", metavar="F.html", help="write the page to this file instead; it works without a server")
-    option(sub, "points", type=_points, default=10_000, metavar="n", help="rows at most; of more, so many at random (10000)")
+    option(sub, "points", type=partial(count, most=1_000_000), default=10_000, metavar="n",
+           help="rows at most; of more, so many at random (10000)")  # fmt: skip
     option(sub, "port", type=_port, default=0, metavar="n", help="of the local server (default: a free one)")
     option(sub, "no-browser", action="store_true", help="only print the address")
     option(sub, "shape", metavar="CxHxW", help="shape of an image, if the cfg does not give it")

@@ -25,7 +25,7 @@ class Scaling:
     first = ""
     """What the cfg's layers begin with."""
 
-    def __init__(self, kind: str | None, X: Matrix, divisor: float = 1.0) -> None:
+    def __init__(self, kind: str | None, X: Matrix, divisor: float = 1.0, weights: Matrix | None = None) -> None:
         self.inputs = self.outputs = X.shape[1]
         self.dtype = X.dtype
         self.centre = np.zeros(self.inputs)
@@ -33,6 +33,9 @@ class Scaling:
         # What lies further out says nothing more, and would overflow in float32.
         self.cut = 10.0 if kind == "robust" else 1e6
         if kind is None:
+            return
+        if weights is not None:
+            self._weighted(kind, X, weights)
             return
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # of columns without a value
@@ -48,9 +51,28 @@ class Scaling:
                 spread = np.where(inner > 0, inner, spread)
             else:
                 self.centre = (np.nanmean if gaps else np.mean)(X, axis=0, dtype=np.float64)
-        self.centre = np.nan_to_num(self.centre)
+        self._set(self.centre, spread)
+
+    def _set(self, centre: Matrix, spread: Matrix) -> None:
+        self.centre = np.nan_to_num(centre)
         # A constant column's deviation is what rounding left of it.
         self.scale = np.where(spread > 1e-12 * np.abs(self.centre), spread, 1.0)
+
+    def _weighted(self, kind: str, X: Matrix, weights: Matrix) -> None:
+        """The same of rows that count `weights`."""
+        centre, spread = np.zeros(self.inputs), np.zeros(self.inputs)
+        for j in range(self.inputs):
+            there = ~np.isnan(X[:, j])
+            x, w = np.asarray(X[there, j], np.float64), weights[there]
+            unit = np.abs(x).max(initial=0) or 1.0  # whose square might overflow
+            if not w.any():
+                continue
+            mean = np.average(x / unit, weights=w)
+            centre[j], spread[j] = mean * unit, np.sqrt(np.average((x / unit - mean) ** 2, weights=w)) * unit
+            if kind == "robust":
+                low, centre[j], high = quantiles(x, [25, 50, 75], w)
+                spread[j] = (high - low) / 1.349 or spread[j]
+        self._set(centre, spread)
 
     def rows(self, X: Matrix) -> tuple[Array, Array | None]:
         """The network's rows, missing cells at the centre, and the truth if that is another: with NaN where cells are missing."""
@@ -156,6 +178,31 @@ def library_of(X: Any) -> str | None:
     if type(X).__name__ == "LazyFrame":
         raise errors.UsageError("a LazyFrame has no rows yet: give frame.collect()")
     return "pyarrow" if hasattr(X, "__arrow_c_stream__") and hasattr(X, "schema") else None
+
+
+def count_rows(X: Any) -> int:
+    """Rows of an array, of a data frame or of a dict of columns."""
+    return len(next(iter(X.values())) if isinstance(X, dict) else X)
+
+
+def take_rows(X: Any, index: npt.NDArray[np.intp]) -> Any:
+    """The rows of an array, of a data frame or of a dict of columns with these numbers."""
+    if isinstance(X, dict):
+        return {name: values[index] for name, values in X.items()}
+    return X.iloc[index] if hasattr(X, "iloc") else X.take(index) if hasattr(X, "column_names") else X[index]
+
+
+def quantiles(x: Matrix, percent: Any, weights: Matrix | None = None) -> Any:
+    """np.percentile, of values that count `weights`. With (k - 1) w_k + (n - 1) (w_1 + ... + w_{k-1}) as the place of the kth
+    value, on the way to that of the last, equal weights give what none give."""
+    if weights is None:
+        return np.percentile(x, percent)
+    order = np.argsort(x, kind="stable")
+    x, w = x[order], weights[order]
+    n = len(x)
+    before = np.cumsum(w) - w
+    places = np.arange(n) * w + (n - 1) * before
+    return np.interp(np.asarray(percent) / 100, places / (places[-1] or 1.0), x)
 
 
 def first_gap(X: Any) -> str | None:

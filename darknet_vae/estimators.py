@@ -6,10 +6,11 @@ import math
 import numbers
 import os
 import secrets
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,14 +20,14 @@ from . import errors
 try:
     from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, OutlierMixin, TransformerMixin
     from sklearn.utils._param_validation import Interval, StrOptions
-    from sklearn.utils.validation import check_is_fitted, validate_data
+    from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 except ImportError as reason:
     raise errors.MissingPackageError(
         f"the estimators need scikit-learn 1.6 or later ({reason}): pip install 'darknet-vae[sklearn]'"
     ) from None
 
 from ._lib import Array, Path, matrix
-from .codings import Columns, Matrix, Scaling, are_numbers, first_gap, library_of
+from .codings import Columns, Matrix, Scaling, are_numbers, count_rows, first_gap, library_of, quantiles, take_rows
 from .network import History, Network
 from .tables import Frame, Schema
 
@@ -36,6 +37,8 @@ RandomState = int | np.random.RandomState | np.random.Generator | None
 
 PART = 256
 """Rows that are computed at a time."""
+REPEATED = 10_000
+"""As many rows are made of copies, where weights are whole numbers; with more, the losses of rows are weighted."""
 _CONTINUOUS = ("gaussian", "laplace", "student_t")
 """Likelihoods that are densities, whose value depends on the unit of a column."""
 # Adam moves the logarithm of a spread by no more than the rate in an update: at the network's own, that of a well-explained
@@ -86,6 +89,14 @@ def _in_parts(network: Network, call: Callable[..., Matrix], *arrays: Matrix | N
 
 def _sizes(hidden: int | Sequence[int]) -> list[int]:
     return [int(hidden)] if isinstance(hidden, numbers.Integral) else [int(size) for size in cast(Sequence[int], hidden)]
+
+
+class _Counted(NamedTuple):
+    """Rows to be trained on. weights: how much each counts, None: all the same. once: the rows before any was repeated."""
+
+    X: Any
+    weights: npt.NDArray[np.float64] | None
+    once: Any
 
 
 def _connected(output: int, activation: str) -> str:
@@ -329,18 +340,48 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
                 options["set"]["sampling.beta_warmup"] = 0
         return Network._from_model(old._bytes(training=False), options)
 
-    def _start(self, X: Any, held: float) -> tuple[Any, int]:
+    def _count(self, X: Any, sample_weight: Any, network: Network | None, held: float) -> _Counted:
+        """The rows of X that count, and how much: rows without weight are left out. Whole weights are copies of rows, so a
+        fit with them is one of repeated rows. Rows that fit in one batch are sorted: their order decides nothing."""
+        rows = count_rows(X)
+        recurrent = network is not None and network._info().recurrent  # whose rows are steps, in their order
+        weights, once = None, X
+        if sample_weight is not None:
+            weights = _check_sample_weight(sample_weight, np.empty((rows, 1)), dtype=np.float64)
+            if (weights < 0).any():
+                row = int(np.argmax(weights < 0))
+                raise ValueError(f"Negative values in sample_weight: {weights[row]:g} at row {row}; a row counts 0 or more")
+            if not weights.any():
+                raise ValueError(f"sample_weight: the weights of all {rows} rows are 0")
+            index = np.arange(rows) if recurrent else np.flatnonzero(weights)
+            if len(index) < rows:
+                X = once = take_rows(X, index)
+            weights = weights[index]
+            copies = not (recurrent or held) and weights.sum() <= REPEATED and bool((weights == np.floor(weights)).all())
+            if copies and (weights > 1).any():  # with rows held out, copies of them would be trained on
+                X = take_rows(X, np.repeat(np.arange(len(index)), weights.astype(np.intp)))
+            if copies or (weights == weights[0]).all():
+                weights = None
+        batch = (self.batch_size or self._of_matrices.batch[0]) if network is None else network.batch
+        if isinstance(X, np.ndarray) and len(X) <= batch and not recurrent:
+            order = np.lexsort(X.T[::-1])
+            X, weights = X[order], None if weights is None else weights[order]
+        return _Counted(X, weights, once)
+
+    def _start(self, X: Any, sample_weight: Any, held: float) -> tuple[_Counted, int]:
         """Learn how X is coded, and build the network: X as it is read, and how many rows are held out of the training."""
         network = None if self.cfg is None else self._given()
         table = self._is_table(X) if network is None else network.layers[0].type == "columns"
         X = self._table(X, reset=True) if table else self._matrix(X, reset=True)
-        rows = len(next(iter(X.values())) if isinstance(X, dict) else X)
+        counted = self._count(X, sample_weight, network, held)
+        X, weights, once = counted
+        rows = count_rows(X)
         held_rows = math.floor(rows * held)
         if held and not held_rows:
             raise ValueError(f"early_stopping: validation_fraction={held} of {rows} rows is less than one row")
         if table:
             frame = Frame(X)
-            self._coding: Scaling | Columns = self._columns(X, frame, network)
+            self._coding: Scaling | Columns = self._columns(X, frame, network, None if once is X else Frame(once))
             X = frame
         else:
             scaling, divisor = self.scaling, 1.0
@@ -348,7 +389,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
                 scaling, divisor = None, network.data_scale
             elif scaling == "auto":
                 scaling = None if self.likelihood == "bernoulli" else self._of_matrices.scaling
-            self._coding = Scaling(scaling, X, divisor)
+            self._coding = Scaling(scaling, X, divisor, weights)
         if network is None:
             network = self._built(rows - held_rows, not table and bool(np.isnan(X).any()))
         if network.inputs != self._coding.inputs:
@@ -357,30 +398,37 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
                 f"X has {self.n_features_in_} features, but the cfg of {name} is expecting {inputs} features as input"
             )
         self.network_, self.history_ = network, History()
-        return X, held_rows
+        return _Counted(X, weights, once), held_rows
 
-    def _columns(self, X: Any, frame: Frame, network: Network | None) -> Columns:
+    def _columns(self, X: Any, frame: Frame, network: Network | None, once: Frame | None) -> Columns:
+        """once: the rows without their copies, which alone show that a column is different in every row."""
         if network is not None:
             from .typed import learn
 
             learn(network, frame)
             return Columns(cast(Schema, network.schema), X)
         numbers_ = "*" if self._numbers_are_a_matrix else None
+        if once is not None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                found = Schema.learn(once, as_number=numbers_, coding=self._of_tables.scaling)
+            if any(column.kind == "identifier" for column in found.columns):
+                frame = once
         return Columns(Schema.learn(frame, as_number=numbers_, coding=self._of_tables.scaling), X)
 
-    def _fit(self, X: Any, X_valid: Any) -> Any:
-        """Train, and return X as it is read."""
+    def _fit(self, X: Any, X_valid: Any, sample_weight: Any = None) -> tuple[Any, npt.NDArray[np.float64] | None]:
+        """Train, and return X as it is read, of the rows that count, and how much each does (None: the same)."""
         self._validate_params()
         held = self.validation_fraction if self.early_stopping and X_valid is None else 0.0
         if self.warm_start and hasattr(self, "network_"):
-            X = self._read(X)
+            X, weights, _ = self._count(self._read(X), sample_weight, self.network_, held)
             x, truth = self._coding.rows(X)
             held_rows = math.floor(len(x) * held)
             self.network_ = self._again(len(x) - held_rows)
         else:
-            X, held_rows = self._start(X, held)
+            (X, weights, _), held_rows = self._start(X, sample_weight, held)
             x, truth = self._coding.rows(X)
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {} if weights is None else {"row_weight": weights}
         if X_valid is not None:
             valid, valid_truth = self._coding.rows(self._read(X_valid))
             if truth is not None or valid_truth is not None:
@@ -397,7 +445,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         finally:  # after Ctrl-C too: what was learned stays
             self.n_iter_ = len(self.history_.total_loss)
             self.loss_curve_ = list(self.history_.total_loss)
-        return X
+        return X, weights
 
     # ---- scores
 
@@ -425,9 +473,10 @@ class _Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Estimator
     def _n_features_out(self) -> int:
         return self.network_.latent_size
 
-    def fit(self, X: Any, y: Any = None, X_valid: Any = None) -> Any:
-        """Train on the rows of X; y is ignored. X_valid: rows for early_stopping, instead of validation_fraction of X."""
-        self._fit(X, X_valid)
+    def fit(self, X: Any, y: Any = None, X_valid: Any = None, sample_weight: Any = None) -> Any:
+        """Train on the rows of X; y is ignored. X_valid: rows for early_stopping, instead of validation_fraction of X.
+        sample_weight (rows,): how much each row counts, 0 or more; a whole number is so many copies of the row."""
+        self._fit(X, X_valid, sample_weight)
         return self
 
     def transform(self, X: Any) -> Matrix:
@@ -649,11 +698,14 @@ class Autoencoder(_Transformer):
         )  # fmt: skip
         del self.beta, self.prior
 
-    def _fit(self, X: Any, X_valid: Any) -> Any:
-        X = super()._fit(X, X_valid)
+    def _fit(self, X: Any, X_valid: Any, sample_weight: Any = None) -> tuple[Any, npt.NDArray[np.float64] | None]:
+        X, weights = super()._fit(X, X_valid, sample_weight)
         x, _ = self._coding.rows(X)
+        if weights is not None:  # as many rows, each about as often as it counts
+            reached = np.cumsum(weights) / np.sum(weights)
+            x = x[np.searchsorted(reached, (np.arange(len(x)) + 0.5) / len(x))]
         self.mixture_ = self.network_.fit_mixture(x, min(10, len(x)), seed=self.network_.seed)  # a prior to draw from
-        return X
+        return X, weights
 
 
 class VAEDetector(OutlierMixin, _Estimator):  # type: ignore[misc]
@@ -749,15 +801,17 @@ class VAEDetector(OutlierMixin, _Estimator):  # type: ignore[misc]
         )  # fmt: skip
         self.contamination = contamination
 
-    def fit(self, X: Any, y: Any = None, X_valid: Any = None) -> VAEDetector:
-        """Train on the rows of X; y is ignored. X_valid: rows for early_stopping, instead of validation_fraction of X."""
-        X = self._fit(X, X_valid)
+    def fit(self, X: Any, y: Any = None, X_valid: Any = None, sample_weight: Any = None) -> VAEDetector:
+        """Train on the rows of X; y is ignored. X_valid: rows for early_stopping, instead of validation_fraction of X.
+        sample_weight (rows,): how much each row counts, 0 or more, in `offset_` too; a whole number is so many copies of the
+        row."""
+        X, weights = self._fit(X, X_valid, sample_weight)
         scores = -self._losses(X)
         if self.contamination == "auto":
-            low, high = np.percentile(scores, [25, 75])
+            low, high = quantiles(scores, [25, 75], weights)
             self.offset_ = float(low - 1.5 * (high - low))
         else:
-            self.offset_ = float(np.percentile(scores, 100 * float(self.contamination)))
+            self.offset_ = float(quantiles(scores, 100 * float(self.contamination), weights))
         return self
 
     def score_samples(self, X: Any) -> npt.NDArray[np.float64]:

@@ -243,6 +243,63 @@ def test_a_cfg_is_a_path_or_a_text() -> None:
         dv.VAE(latent=3, cfg=path).fit(X)
 
 
+# ---- rows that count more
+
+
+@pytest.mark.parametrize("kind", [dv.VAE, dv.Autoencoder, dv.VAEDetector])
+def test_whole_weights_are_copies_of_rows_in_arrays_and_tables(kind: Any, X: np.ndarray) -> None:
+    weights = np.random.default_rng(0).integers(0, 4, 100)
+    frame = table(100).drop(columns="when")
+    quick = {**QUICK, "max_epochs": 1}
+    for rows, copies in ((X[:100], X[:100].repeat(weights, axis=0)), (frame, frame.loc[frame.index.repeat(weights)])):
+        one, other = kind(**quick).fit(rows, sample_weight=weights), kind(**quick).fit(copies)
+        assert np.array_equal(one.score_samples(rows), other.score_samples(rows))
+        assert getattr(one, "offset_", 0) == getattr(other, "offset_", 0)
+    # in one batch, whatever the order
+    few, order = slice(12), np.random.default_rng(1).permutation(12)
+    one = kind(**quick).fit(X[few][order], sample_weight=weights[few][order])
+    assert np.array_equal(one.score_samples(X), kind(**quick).fit(X[few].repeat(weights[few], axis=0)).score_samples(X))
+
+
+def test_other_weights_count_in_scaling_training_mixture_and_offset() -> None:
+    rng = np.random.default_rng(0)
+    groups = np.concatenate([rng.normal(size=(300, 3)), rng.normal(size=(300, 3)) + 6])
+    weights = np.repeat([0.1, 0.9], 300)
+    for kind in (dv.VAE, dv.Autoencoder):
+        model = kind(latent=1, random_state=0, max_epochs=60).fit(groups, sample_weight=weights)
+        assert (model.sample(2000, random_state=0)[:, 0] > 3).mean() == pytest.approx(0.9, abs=0.03)
+    detector = dv.VAEDetector(random_state=0).fit(groups, sample_weight=weights)
+    found = detector.predict(groups) == -1
+    assert np.average(found, weights=weights) == pytest.approx(0.1, abs=0.01) and found[:300].mean() > 0.5
+    # equal weights are none, and a column of copies has the quantiles of weights up to what lies between two values
+    scores = [kind(**QUICK).fit(groups, sample_weight=w).score_samples(groups) for w in (None, np.full(600, 0.3))]
+    assert np.array_equal(*scores)
+    from darknet_vae.codings import quantiles
+
+    x, w = rng.normal(size=50), rng.integers(1, 5, 50)
+    assert np.allclose(quantiles(x, [0, 10, 50, 100], np.full(50, 3.0)), np.percentile(x, [0, 10, 50, 100]))
+    places = [abs((x.repeat(w) <= q).mean() - p / 100) for p, q in zip((25, 50), quantiles(x, [25, 50], w), strict=True)]
+    assert max(places) <= 4 / w.sum()
+
+
+def test_an_identifier_stays_one_when_rows_count_twice() -> None:
+    frame = table(60).assign(key=[f"r{i}" for i in range(60)])
+    with pytest.warns(UserWarning, match="'key' is left out as an identifier"):
+        model = dv.VAE(**{**QUICK, "max_epochs": 1}).fit(frame, sample_weight=np.full(60, 2))
+    assert "key" not in model.network_.schema.coded
+
+
+def test_weights_go_through_pipelines_and_wrong_ones_are_named(X: np.ndarray) -> None:
+    pipe = make_pipeline(StandardScaler(), dv.VAE(**QUICK)).fit(X, vae__sample_weight=np.ones(400))
+    assert np.array_equal(pipe.transform(X), make_pipeline(StandardScaler(), dv.VAE(**QUICK)).fit(X).transform(X))
+    for wrong, message in (
+        (np.full(400, -1.0), "Negative values in sample_weight: -1 at row 0"), (np.zeros(400), "non-zero|are 0"),
+        (np.ones(5), "sample_weight"), (np.full(400, np.nan), "NaN"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            dv.VAE(**QUICK).fit(X, sample_weight=wrong)
+
+
 def test_wrong_arguments_are_named(X: np.ndarray) -> None:
     for wrong in ({"latent": 0}, {"beta": -1}, {"likelihood": "normal"}, {"max_epochs": 2.5}, {"tol": "x"}):
         name = next(iter(wrong))

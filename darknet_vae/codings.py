@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +23,12 @@ class Scaling:
     """The numbers of a matrix: (x - centre) / scale, cut at `cut` on both sides. In double precision, so that columns of large
     numbers keep their digits."""
 
-    first = ""
-    """What the cfg's layers begin with."""
+    first = told = ""
+    """What the cfg's layers begin with; what comes after [sampling]."""
+    conditions: tuple[str, ...] = ()
 
     def __init__(self, kind: str | None, X: Matrix, divisor: float = 1.0, weights: Matrix | None = None) -> None:
-        self.inputs = self.outputs = X.shape[1]
+        self.inputs = self.outputs = self.modelled = X.shape[1]
         self.dtype = X.dtype
         self.centre = np.zeros(self.inputs)
         self.scale = np.full(self.inputs, divisor)
@@ -85,6 +87,10 @@ class Scaling:
     def decode(self, x: Array, dtype: Any = None) -> Matrix:
         return np.ascontiguousarray(x * self.scale + self.centre, dtype or self.dtype)
 
+    def given(self, condition: Any, rows: int) -> None:
+        if condition is not None:
+            raise ValueError("condition= is about the columns of a table, and this was fitted on a matrix")
+
     def nats(self, X: Matrix) -> npt.NDArray[np.float64]:
         """(rows,): what the log density of a row loses when it is one of X instead of one of the coded row."""
         return np.asarray(~np.isnan(X) @ np.log(self.scale), np.float64)
@@ -118,11 +124,19 @@ class Columns:
         if not coded:
             raise ValueError("no column of this table says anything: all are constant, identifiers or left out")
         self.inputs = len(coded)
+        self.conditions = tuple(column.name for column in schema.columns if column.condition)
+        """Those that the decoder is told, instead of modelling them."""
+        modelled = [column for column in coded if not column.condition]
+        if not modelled:
+            raise ValueError("condition names all columns that say something: none is left to model")
+        self.modelled = len(modelled)
         numbers = [column for column in coded if column.kind in ("number", "time")]
-        self.outputs = len(coded) + sum(column.classes - 1 for column in coded if column.kind == "category")
+        self.outputs = len(modelled) + sum(column.classes - 1 for column in modelled if column.kind == "category")
         kinds = {"number": "number", "time": "number", "yes_no": "yes_no"}
         listed = ",".join(kinds.get(column.kind, f"category:{column.classes}") for column in coded)
-        names = ",".join(_quoted("".join(" " if c < " " else c for c in column.name)) for column in coded)
+        names = ",".join(_named(column.name) for column in coded)
+        told = ",".join(_named(name) for name in self.conditions)
+        self.told = f"\n[condition]\ncolumns={told}\n" if told else ""
         gaps = int(any(column.missing for column in numbers))
         self.first = f"[columns]\nnames={names}\nkinds={listed}\nmissing={gaps}\ncoding={schema.coding}\n"
 
@@ -131,6 +145,33 @@ class Columns:
 
     def decode(self, x: Array, dtype: Any = None) -> Any:
         return self.table(self.schema.decode(x))
+
+    def given(self, condition: Any, rows: int) -> Array | None:
+        """Coded rows (rows, columns) of which the decoder is told some: of {"plan": "pro"}, for all, or of a table of `rows`
+        rows or one; None: it is told nothing."""
+        if condition is None and not self.conditions:
+            return None
+        told = f"this was fitted with condition={list(self.conditions)!r}"
+        if condition is None:
+            raise ValueError(f"{told}: condition= is missing, what these are, such as {{{self.conditions[0]!r}: ...}}")
+        if not self.conditions:
+            raise ValueError("condition=: the model is told no columns; fit VAE(condition=[...])")
+        if isinstance(condition, str):
+            raise ValueError(f"condition={condition!r}: give a dict or a table")
+        values = _columns_of(condition)
+        for name in values:
+            if name not in self.conditions:
+                raise ValueError(f"condition: the model is not told column {name!r}; {told}")
+        for name in self.conditions:
+            if name not in values:
+                raise ValueError(f"condition: column {name!r} is missing; {told}")
+        x = np.full((rows, self.inputs), np.nan, np.float32)
+        places = {name: place for place, name in enumerate(self.schema.coded)}
+        for name, cells in values.items():
+            if len(cells) not in (1, rows):
+                raise ValueError(f"condition has {len(cells)} rows; wanted is {rows}, or one for all")
+            x[:, places[name]] = self.schema.cells(name, cells)
+        return x
 
     def table(self, made: Any) -> Any:
         """A dict of columns as a table like that of the training rows."""
@@ -141,6 +182,31 @@ class Columns:
 
     def impute(self, network: Network, X: Any, reconstruct: Any) -> Any:
         return self.table(network.impute(X))
+
+
+def is_rows(condition: Any) -> bool:
+    """Has it columns with a value for each row, rather than being a value for each column, or a text?"""
+    if isinstance(condition, Mapping):
+        return bool(condition) and all(isinstance(value, list | tuple | np.ndarray) for value in condition.values())
+    return library_of(condition) is not None
+
+
+def _columns_of(condition: Any) -> dict[str, list[Any]]:
+    """What {"plan": "pro"}, a dict of lists or a table says of its columns."""
+    if isinstance(condition, Mapping):
+        lists = {str(name): value for name, value in condition.items()}
+        return {name: list(v) if isinstance(v, list | tuple | np.ndarray) else [v] for name, v in lists.items()}
+    if library_of(condition) is None:
+        raise ValueError(f"condition is a {type(condition).__name__}; wanted is a dict or a table")
+    names = condition.column_names if hasattr(condition, "column_names") else condition.columns
+    return {str(name): getattr(condition[name], _LISTS[cast(str, library_of(condition))])() for name in names}
+
+
+_LISTS = {"pandas": "tolist", "polars": "to_list", "pyarrow": "to_pylist"}
+
+
+def _named(name: str) -> str:
+    return _quoted("".join(" " if c < " " else c for c in name))
 
 
 def _quoted(name: str) -> str:
@@ -182,7 +248,7 @@ def library_of(X: Any) -> str | None:
 
 def count_rows(X: Any) -> int:
     """Rows of an array, of a data frame or of a dict of columns."""
-    return len(next(iter(X.values())) if isinstance(X, dict) else X)
+    return len(next(iter(X.values())) if isinstance(X, Mapping) else X)
 
 
 def take_rows(X: Any, index: npt.NDArray[np.intp]) -> Any:

@@ -27,7 +27,7 @@ except ImportError as reason:
     ) from None
 
 from ._lib import Array, Path, matrix
-from .codings import Columns, Matrix, Scaling, are_numbers, count_rows, first_gap, library_of, quantiles, take_rows
+from .codings import Columns, Matrix, Scaling, are_numbers, count_rows, first_gap, is_rows, library_of, quantiles, take_rows
 from .network import History, Network
 from .tables import Frame, Schema
 
@@ -206,6 +206,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         """Are the columns of X to be learned by a schema, rather than being those of a matrix?"""
         if library_of(X) is None:
             return False
+        if self._conditions() is not None and (self.likelihood is not None or self.scaling != "auto"):
+            raise ValueError("condition= is for tables whose columns are learned: leave likelihood and scaling out")
         simple = self._numbers_are_a_matrix or self.likelihood is not None or self.scaling != "auto" or self.cfg is not None
         if not simple or not are_numbers(X):
             for name, usual in (("likelihood", None), ("scaling", "auto")):
@@ -270,7 +272,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
 
     def _layers(self, likelihood: str, updates: int) -> str:
         usual = self._usual
-        activation, latent = self.activation or usual.activation, self.latent or self._default_latent(self._coding.inputs)
+        activation, latent = self.activation or usual.activation, self.latent or self._default_latent(self._coding.modelled)
         there = [_connected(size, activation) for size in self._hidden()]
         back = [_connected(size, activation) for size in reversed(self._hidden())]
         middle = _connected(latent, "linear")
@@ -279,6 +281,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             warmup, prior = int(usual.warmup * updates), self.prior or usual.prior
             middle = _connected(2 * latent, "linear") + f"\n[sampling]\nbeta={beta!r}\n"
             middle += f"beta_warmup={warmup}\n" * (warmup > 0) + "prior=mixture\ncomponents=10\n" * (prior == "mixture")
+            middle += self._coding.told
         cost = f"[cost]\n{_COSTS[likelihood]}\n"
         return "\n".join([self._coding.first, *there, middle, *back, _connected(self._coding.outputs, "linear"), cost])
 
@@ -313,7 +316,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
 
     def _given(self) -> Network:
         """The network of the cfg."""
-        for name in ("latent", "hidden", "activation", "likelihood", "prior"):
+        for name in ("latent", "hidden", "activation", "likelihood", "prior", "condition"):
             if getattr(self, name, None) is not None:
                 raise ValueError(f"{name}={getattr(self, name)!r} beside cfg=: the cfg says that; leave {name} out")
         given = {"net.learning_rate": self.learning_rate, "sampling.beta": getattr(self, "beta", None)}
@@ -372,6 +375,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         """Learn how X is coded, and build the network: X as it is read, and how many rows are held out of the training."""
         network = None if self.cfg is None else self._given()
         table = self._is_table(X) if network is None else network.layers[0].type == "columns"
+        if not table and self._conditions() is not None:
+            raise ValueError(f"condition={self._conditions()!r} names columns of a data frame, and X is a matrix")
         X = self._table(X, reset=True) if table else self._matrix(X, reset=True)
         counted = self._count(X, sample_weight, network, held)
         X, weights, once = counted
@@ -407,14 +412,20 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
 
             learn(network, frame)
             return Columns(cast(Schema, network.schema), X)
-        numbers_ = "*" if self._numbers_are_a_matrix else None
+        options: dict[str, Any] = {"coding": self._of_tables.scaling, "condition": self._conditions()}
+        options["as_number"] = "*" if self._numbers_are_a_matrix else None
         if once is not None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                found = Schema.learn(once, as_number=numbers_, coding=self._of_tables.scaling)
+                found = Schema.learn(once, **options)
             if any(column.kind == "identifier" for column in found.columns):
                 frame = once
-        return Columns(Schema.learn(frame, as_number=numbers_, coding=self._of_tables.scaling), X)
+        return Columns(Schema.learn(frame, **options), X)
+
+    def _conditions(self) -> list[str] | None:
+        """The columns that `condition` names."""
+        names = getattr(self, "condition", None)
+        return names if names is None else [names] if isinstance(names, str) else [str(name) for name in names] or None
 
     def _fit(self, X: Any, X_valid: Any, sample_weight: Any = None) -> tuple[Any, npt.NDArray[np.float64] | None]:
         """Train, and return X as it is read, of the rows that count, and how much each does (None: the same)."""
@@ -487,32 +498,59 @@ class _Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Estimator
         dtype = np.float32 if isinstance(self._coding, Columns) else X.dtype
         return np.asarray(_in_parts(self.network_, lambda part: self.network_.encode(part)[0], x), dtype)
 
-    def inverse_transform(self, X: Any) -> Any:
+    def inverse_transform(self, X: Any, condition: Any = None) -> Any:
         """Latent vectors (rows, latent) -> the rows that the decoder expects from them, in the units of the training rows: an
-        array (rows, columns), or a table like that of `fit`."""
+        array (rows, columns), or a table like that of `fit`. condition: what a VAE(condition=...) is told, {"plan": "pro"} for
+        all rows, or a table with those columns and a row for each."""
         check_is_fitted(self)
         z = np.asarray(X)
         dtype = np.float32 if z.dtype == np.float32 else np.float64
-        return self._coding.decode(_in_parts(self.network_, self._decode, matrix(z, self._n_features_out)), dtype)
+        z = matrix(z, self._n_features_out)
+        return self._coding.decode(self._decode(z, self._coding.given(condition, len(z))), dtype)
 
-    def _decode(self, z: Array) -> Array:
-        return cast(Array, self.network_.sample(z, np.empty((len(z), self._coding.inputs), np.float32), draw=False))
+    def _decode(self, z: Array, given: Array | None) -> Array:
+        def decode(part: Array, condition: Array | None) -> Array:
+            to = np.empty((len(part), self._coding.inputs), np.float32)
+            return cast(Array, self.network_.sample(part, to, draw=False, condition=condition))
+
+        return _in_parts(self.network_, decode, z, given)
 
     def _reconstruct(self, x: Array) -> Array:
         return _in_parts(self.network_, self.network_.reconstruct, x)
 
     def reconstruct(self, X: Any) -> Any:
-        """`inverse_transform(transform(X))`: an array (rows, columns), or a table."""
-        return self.inverse_transform(self.transform(X))
+        """`inverse_transform(transform(X))`: an array (rows, columns), or a table. The columns of `condition` are those of X."""
+        if not self._told():
+            return self.inverse_transform(self.transform(X))
+        x, _ = self._coding.rows(self._read(X))
+        z = _in_parts(self.network_, lambda part: self.network_.encode(part)[0], x)
+        return self._coding.decode(self._decode(z, x))
+
+    def _told(self) -> tuple[str, ...]:
+        """The columns that the decoder is told."""
+        check_is_fitted(self)
+        return self._coding.conditions
 
     def sample(
         self, n_samples: int = 1, random_state: RandomState = None, condition: Any = None, gaps: bool = False
     ) -> Any:  # fmt: skip
         """New rows, drawn from the latents' distribution and the likelihood: an array (n_samples, columns), or a table like that
-        of `fit`. condition: only rows of a table that are so, {"churn": "Yes"} or "churn=Yes,age>=40". gaps: with missing
-        cells, as the table of `fit` had them."""
+        of `fit`. condition: only rows of a table that are so, {"churn": "Yes"} or "churn=Yes,age>=40"; to a VAE(condition=...)
+        also a table of the columns that it is told, and a row is drawn for each of its rows. gaps: with missing cells, as the
+        table of `fit` had them."""
         check_is_fitted(self)
         seed, mixture = _seed(random_state), getattr(self, "mixture_", None)
+        if isinstance(self._coding, Columns) and condition is not None and is_rows(condition):
+            if gaps:
+                raise ValueError("gaps=True beside a table as condition: its rows are drawn without missing cells")
+            rows = count_rows(condition)
+            if n_samples not in (1, rows) and rows != 1:
+                raise ValueError(f"condition has {rows} rows, and n_samples={n_samples}: a row is drawn for each; leave it out")
+            n = n_samples if rows == 1 else rows
+            given = self._coding.given(condition, n)
+            return self._coding.decode(
+                self.network_.sample(n=n, seed=seed, prior=mixture, condition=cast(Any, given), codes=True)
+            )
         if isinstance(self._coding, Columns):
             x = self.network_.sample(n=n_samples, seed=seed, prior=mixture, condition=condition, codes=True, gaps=gaps)
             return self._coding.decode(x)
@@ -559,6 +597,9 @@ class VAE(_Transformer):
         Sizes of the encoder's hidden layers; the decoder has them in reverse. None: (128, 64), for tables (128, 128).
     activation : str, default=None
         Of the hidden layers, any that docs/cfg.md names. None: "relu".
+    condition : list of str, default=None
+        Columns of a table that encoder and decoder are told and that no loss models: the network then is one of the others given
+        these, and `sample(n, condition={"churn": "Yes"})` needs no rejected rows.
     beta : float, default=None
         Weight of the KL. None: 1.
     prior : {"normal", "mixture"}, default=None
@@ -606,8 +647,28 @@ class VAE(_Transformer):
     n_features_in_, feature_names_in_
         Number of columns, and their names if `fit` saw a data frame.
 
-    References: Kingma and Welling, arXiv:1312.6114; Rezende, Mohamed and Wierstra, arXiv:1401.4082.
+    References: Kingma and Welling, arXiv:1312.6114; Rezende, Mohamed and Wierstra, arXiv:1401.4082; with `condition`, Sohn, Lee
+    and Yan, Learning structured output representation using deep conditional generative models, NIPS 2015.
     """
+
+    _parameter_constraints = {**_Estimator._parameter_constraints, "condition": ["array-like", str, None]}  # noqa: RUF012
+
+    def __init__(
+        self, latent: int | None = None, *, condition: str | Sequence[str] | None = None,
+        hidden: int | Sequence[int] | None = None, activation: str | None = None, beta: float | None = None,
+        prior: str | None = None, likelihood: str | None = None, scaling: str | None = "auto", batch_size: int | None = None,
+        learning_rate: float | None = None, max_epochs: int | None = None, early_stopping: bool = False,
+        validation_fraction: float = 0.1, n_iter_no_change: int = 10, tol: float = 1e-4, warm_start: bool = False,
+        missing: str | bool = "auto", cfg: Path | None = None, device: str = "auto", threads: int | None = None,
+        verbose: bool = False, random_state: RandomState = None,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            latent, hidden=hidden, activation=activation, beta=beta, prior=prior, likelihood=likelihood, scaling=scaling,
+            batch_size=batch_size, learning_rate=learning_rate, max_epochs=max_epochs, early_stopping=early_stopping,
+            validation_fraction=validation_fraction, n_iter_no_change=n_iter_no_change, tol=tol, warm_start=warm_start,
+            missing=missing, cfg=cfg, device=device, threads=threads, verbose=verbose, random_state=random_state,
+        )  # fmt: skip
+        self.condition = condition
 
 
 class Autoencoder(_Transformer):

@@ -15,7 +15,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -665,13 +665,19 @@ class Schema:
 
     def cell(self, column: str, value: Any) -> float:
         """The code of one value of a column; NaN for a missing one."""
+        return float(self.cells(column, [value])[0])
+
+    def cells(self, column: str, values: Iterable[Any]) -> Array:
+        """The codes (n,) of n values of a column; NaN for missing ones."""
         index = next((i for i, c in enumerate(self.columns) if c.name == column), None)
         if index is None:
             raise errors.UsageError(f"there is no column {column!r}")
-        code = ffi.new("float *")
-        word = "" if _is_missing(value) else str(value)
-        check(lib.dn_schema_cell(self._handle, index, _no_zero(word, "value").encode(), code))
-        return float(code[0])
+        code, codes = ffi.new("float *"), dict[str, float]()
+        words = ["" if _is_missing(value) else str(value) for value in values]
+        for word in set(words):
+            check(lib.dn_schema_cell(self._handle, index, _no_zero(word, "value").encode(), code))
+            codes[word] = float(code[0])
+        return np.array([codes[word] for word in words], np.float32)
 
     def decode(self, x: npt.ArrayLike, like: Any = None) -> Any:
         """Coded rows (rows, coded), reconstructed or drawn, as a table with the original columns: a pandas DataFrame with its

@@ -408,6 +408,40 @@ def test_latents_of_a_table_and_back(fitted: Any) -> None:
     assert list(named.columns) == [f"vae{i}" for i in range(7)] and named.index.equals(frame.index)
 
 
+def test_a_vae_is_told_columns_and_rows_are_decoded_for_others() -> None:
+    frame = table()
+    model = dv.VAE(condition=["kind", "when", "word"], random_state=0, max_epochs=15).fit(frame)
+    z = model.transform(frame)
+    assert z.shape == (600, 4)
+    drawn = model.sample(100, random_state=0, condition={"kind": "high", "word": "yes"})
+    assert set(drawn["kind"]) == {"high"} and set(drawn["word"]) == {"yes"} and drawn["count"].mean() > 80
+    given = frame[["word", "when", "kind"]].fillna({"word": "no"})
+    many = model.sample(condition=given, random_state=0)
+    assert many[list(given)].equals(given) and many.dtypes.equals(frame.dtypes)
+    assert np.corrcoef(many["count"], frame["count"])[0, 1] > 0.6
+    for other in (given.to_dict("list"), pytest.importorskip("polars").from_pandas(given.astype({"kind": str}))):
+        assert model.sample(condition=other, random_state=0).equals(many)
+    back = model.reconstruct(frame.fillna({"word": "no"}))
+    assert back[list(given)].equals(given)
+    low = model.inverse_transform(z, condition={"kind": "low", "word": "no", "when": "2024-02-03"})
+    assert low["count"].mean() < 15 < back["count"].mean()
+    assert np.array_equal(pickle.loads(pickle.dumps(model)).score_samples(frame), model.score_samples(frame))
+    for call, message in (
+        (lambda: model.inverse_transform(z), r"condition=\['kind', 'when', 'word'\]: condition= is missing"),
+        (lambda: model.inverse_transform(z, condition={"kind": "low"}), "column 'when' is missing"),
+        (lambda: model.inverse_transform(z, condition=given[:5]), "5 rows; wanted is 600"),
+        (lambda: model.sample(5, condition={"kind": "hgh"}), "did you mean 'high'"),
+        (lambda: model.sample(5, condition={"kind": ["hgh"]}), "column 'when' is missing"),
+        (lambda: model.sample(condition=frame), "not told column 'amount'"),
+        (lambda: dv.VAE(condition=["knd"]).fit(frame), "condition 'knd': there is no such column.*did you mean 'kind'"),
+        (lambda: dv.VAE(condition="kind").fit(np.eye(4)), "X is a matrix"),
+        (lambda: dv.VAE(condition=list(frame)).fit(frame), "none is left to model"),
+        (lambda: dv.VAE(condition="kind", cfg=dv.bundled("vae_digits.cfg")).fit(frame), "leave condition out"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
 def test_gaps_of_a_table_are_filled_and_other_cells_stay(fitted: Any) -> None:
     frame = table(seed=1).dropna().reset_index(drop=True)
     gaps = frame.copy()

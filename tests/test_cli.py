@@ -151,8 +151,8 @@ def test_an_interrupt_saves_what_was_learned(kind: str, number: signal.Signals) 
     assert dv.Network.load(CFG, "w.weights").seen > 0
 
 
-def on_a_terminal(words: list[str], columns: int) -> bytes:
-    """What a terminal of this width gets from standard error."""
+def on_a_terminal(words: list[str], columns: int, both: bool = False) -> bytes:
+    """What a terminal of this width gets from standard error; `both`: and from standard output."""
     import fcntl
     import pty
     import struct
@@ -160,7 +160,8 @@ def on_a_terminal(words: list[str], columns: int) -> bytes:
 
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    process = subprocess.Popen(words, stderr=follower, stdout=subprocess.DEVNULL, env={**os.environ, "TERM": "xterm"})
+    stdout = follower if both else subprocess.DEVNULL
+    process = subprocess.Popen(words, stderr=follower, stdout=stdout, env={**os.environ, "TERM": "xterm"})
     os.close(follower)
     text = b""
     try:
@@ -186,6 +187,31 @@ def test_a_terminal_shows_one_line_that_is_rewritten_and_fits(kind: str, columns
     assert (b"rows/s" in lines[-1], b"latent" in lines[-1], b"took" in lines[-1]) == {
         200: (True, True, True), 80: (True, True, True), 60: (False, False, True), 40: (False, False, True)
     }[columns]  # fmt: skip
+
+
+@BOTH
+def test_long_lines_are_folded_at_words_and_fields_on_a_terminal_and_whole_in_a_pipe(kind: str) -> None:
+    names = [f"a_rather_long_name_of_a_column_{i}" for i in range(40)]
+    np.savetxt("wide.csv", np.random.default_rng(0).normal(size=(30, 40)), header=",".join(names), comments="", delimiter=",")
+    train = [*program(kind), "train", "wide.csv", "-holdout", "0.2", "-seed", "1", "-epochs", "1", "-no-latents"]
+    assert re.search(r"warning: the warm-up of .*\n  .*beta ends at", shown(train, 80))
+    assert max(map(len, run(train).stderr.splitlines())) > 80
+    verbs = [["info", "wide.safetensors"], ["inspect", "wide.safetensors"], ["inspect", str(ROOT / "cfg" / "vae_conv.cfg")],
+             ["check", "wide.safetensors", "-N", "3"], ["info", "a name with blanks, " * 5 + ".safetensors"]]  # fmt: skip
+    for words in [train, *([*program(kind), *verb] for verb in verbs)]:
+        done, text = run(words), shown(words, 80)
+        assert max(map(len, text.split("\n"))) <= 80, text
+        if words is not train:  # which takes different times
+            assert text.split() == (done.stdout + done.stderr).split()
+    lines = shown([*program(kind), "info", "wide.safetensors"], 80).split("\n")
+    assert next(line for line in lines if line.startswith("losses: ")).count("  ") >= 2
+    assert all(len(line.split()) % 2 == 0 for line in lines if line.startswith("  total_loss "))  # a name stays with its value
+    assert "darknet" in shown([*program(kind), "info", "x" * 100], 20)  # a word that is wider than the terminal
+
+
+def shown(words: list[str], columns: int) -> str:
+    text = on_a_terminal(words, columns, both=True).decode().replace("\r\n", "\n")
+    return "\n".join(line.split("\r\x1b[K")[-1] for line in text.split("\n"))
 
 
 def test_a_negative_number_is_the_cpu_for_the_gpu_only() -> None:

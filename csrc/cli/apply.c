@@ -78,10 +78,13 @@ int cli_inspect(const cli_args *args) {
     char *text = malloc(size);
     if (text) {
         write(j.net, text, size);
-        fputs(text, stdout);
+        if (args->json)
+            fputs(text, stdout);
+        else
+            cli_put(stdout, text);
         code = cli_flush(args);
     } else {
-        fprintf(stderr, "%s: out of memory: %zu bytes wanted\n", args->program, size);
+        cli_say(args, "out of memory: %zu bytes wanted", size);
         code = DN_E_MEMORY;
     }
     free(text);

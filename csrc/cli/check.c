@@ -57,7 +57,7 @@ static void check_table(const dn_checks *checks) {
         if (!l->ok)
             printf("%8s%.9g, expected %.9g; the relative error may be %.0e\n", "", l->found, l->expected, l->tolerance);
     }
-    puts(checks->summary);
+    cli_put(stdout, checks->summary);
 }
 
 /* The rows and their truth, if there is a table. */

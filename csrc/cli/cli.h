@@ -116,6 +116,8 @@ int cli_completion(const cli_args *args, const char *shell);
 
 /* Prints "program: message" on standard error; returns the exit code. Prints nothing for DN_OK. */
 int cli_check(const cli_args *args, dn_status status);
+/* The same with a text, also if the program was asked to be quiet; returns nothing. */
+void cli_say(const cli_args *args, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int cli_usage(const cli_args *args, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void cli_warn(const cli_args *args, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Print named values: "name value  name value", or JSON, where values that are not finite are null. */
@@ -134,6 +136,9 @@ int cli_interrupted(void); /* the signal's number, or 0 */
  * reader, so a signal that comes from now on does end it. */
 void cli_no_interrupt(int may_wait);
 int cli_is_terminal(void);
+/* A text of whole lines; on a terminal, long ones go on, indented, where a word or a field begins. Elsewhere a line is
+ * a line. */
+void cli_put(FILE *to, const char *text);
 void cli_progress(const cli_args *args, const dn_progress *progress, int terminal);
 
 /* ---- files.c ---- */

@@ -16,9 +16,8 @@ static int columns_of_table(const cli_args *args, dn_schema **schema) {
 static int columns_of_model(const cli_args *args, dn_schema **schema) {
     int code = cli_check(args, dn_schema_load(schema, args->cfg));
     if (code || *schema) return code;
-    fprintf(stderr,
-            "%s: %s: a model without a schema of columns: it was trained on a matrix of numbers; info %s shows it\n",
-            args->program, args->cfg, args->cfg);
+    cli_say(args, "%s: a model without a schema of columns: it was trained on a matrix of numbers; info %s shows it",
+            args->cfg, args->cfg);
     return DN_E_FORMAT;
 }
 
@@ -38,7 +37,7 @@ int cli_columns(const cli_args *args) {
         write(schema, text, size);
         fputs(text, stdout);
     } else {
-        fprintf(stderr, "%s: out of memory: %zu bytes wanted\n", args->program, size);
+        cli_say(args, "out of memory: %zu bytes wanted", size);
         code = DN_E_MEMORY;
     }
     free(text);

@@ -99,7 +99,7 @@ static int by_kl(const void *a, const void *b) {
 /* Each latent dimension, those with the largest KL first. */
 static int print_units(const cli_args *args, FILE *to, const dn_evaluation *e) {
     ranked *order = malloc(e->units * sizeof *order);
-    if (!order) return fprintf(stderr, "%s: out of memory\n", args->program), DN_E_MEMORY;
+    if (!order) return cli_say(args, "out of memory"), DN_E_MEMORY;
     for (size_t k = 0; k < e->units; k++) order[k] = (ranked){e->kl[k], k};
     qsort(order, e->units, sizeof *order, by_kl);
     fprintf(to, "\n%9s  %10s  %10s  %10s  %12s\n", "dimension", "KL", "mean", "variance", "var. of mean");
@@ -197,7 +197,7 @@ int cli_evaluate(const cli_args *args) {
         /* rows on standard output have it to themselves */
         FILE *to = args->output && !cli_is_file(args->output) ? stderr : stdout;
         if (j.table.weights && !args->quiet)
-            fprintf(stderr, "%s: means are weighted by column '%s'\n", args->program, cli_row_weight(args, j.net));
+            cli_say(args, "means are weighted by column '%s'", cli_row_weight(args, j.net));
         if (args->json) print_json(to, &e, &shown, args->latent);
         if (!args->json) code = cli_print(args, to, &shown);
         if (!code && !args->json) code = print_text(args, to, &e, options.samples);

@@ -10,7 +10,7 @@ static int network_missing(const cli_args *args) {
     const char *like = cli_bundled_like(args->cfg, text);
     if (like)
         return cli_usage(args, "there is no file %s; did you mean %s, which came with the program?", args->cfg, like);
-    fprintf(stderr, "%s: %s\n", args->program, dn_error());
+    cli_say(args, "%s", dn_error());
     return DN_E_IO;
 }
 
@@ -30,8 +30,7 @@ static dn_net_options network_options(const cli_args *args, char device[32]) {
 /* Say what there is to say of a network that was just built, and load its weights. */
 static int network_ready(cli_args *args, dn_net **net) {
     for (int i = 0; i < dn_net_warning_count(*net); i++) cli_warn(args, "%s", dn_net_warning(*net, i));
-    if (!args->quiet && strcmp(dn_net_device(*net), "cpu"))
-        fprintf(stderr, "%s: computing on %s\n", args->program, dn_net_device(*net));
+    if (!args->quiet && strcmp(dn_net_device(*net), "cpu")) cli_say(args, "computing on %s", dn_net_device(*net));
     dn_net_info info;
     dn_net_info_get(*net, &info);
     int code = 0;
@@ -63,7 +62,7 @@ int cli_network(cli_args *args, dn_net **net) {
         return cli_usage(args, "%s is a table, no network: darknet train %s makes a model of it, which stands first",
                          path, path);
     if (status != DN_OK) return cli_check(args, status);
-    if (path != args->cfg && !args->quiet) fprintf(stderr, "%s: using %s\n", args->program, path);
+    if (path != args->cfg && !args->quiet) cli_say(args, "using %s", path);
     args->cfg = path;
     return network_ready(args, net);
 }
@@ -154,7 +153,7 @@ float *cli_floats(const cli_args *args, size_t rows, size_t width) {
     size_t most = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : PTRDIFF_MAX;
     int fits = !__builtin_mul_overflow(rows, width, &bytes) && !__builtin_mul_overflow(bytes, sizeof(float), &bytes);
     float *values = fits && bytes <= most ? malloc(bytes ? bytes : 1) : NULL;
-    if (!values) fprintf(stderr, "%s: out of memory for %zu rows\n", args->program, rows);
+    if (!values) cli_say(args, "out of memory for %zu rows", rows);
     return values;
 }
 

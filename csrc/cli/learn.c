@@ -18,11 +18,10 @@ dn_schema_options cli_schema_options(const cli_args *args) {
 }
 
 static int learn_nothing(const cli_args *args, const char *path, const dn_frame *frame) {
-    fprintf(stderr, "%s: %s: nothing can be learned from %zu row%s of %d column%s: ", args->program, path, frame->rows,
-            frame->rows == 1 ? "" : "s", frame->n, frame->n == 1 ? "" : "s");
-    fputs(frame->rows == 1 ? "more rows are wanted\n"
-                           : "each column has a single value, is an identifier or the label, or is dropped\n",
-          stderr);
+    cli_say(args, "%s: nothing can be learned from %zu row%s of %d column%s: %s", path, frame->rows,
+            frame->rows == 1 ? "" : "s", frame->n, frame->n == 1 ? "" : "s",
+            frame->rows == 1 ? "more rows are wanted"
+                             : "each column has a single value, is an identifier or the label, or is dropped");
     return DN_E_FORMAT;
 }
 
@@ -31,7 +30,7 @@ static int learn_warn(const cli_args *args, const char *lines) {
     static const char key[] = "; as_";
     size_t n = strlen(lines), size = 0;
     char *text = malloc(2 * n + 1);
-    if (!text) return fprintf(stderr, "%s: out of memory\n", args->program), DN_E_MEMORY;
+    if (!text) return cli_say(args, "out of memory"), DN_E_MEMORY;
     for (const char *p = lines; *p; p++) {
         if (!strncmp(p, key, sizeof key - 1))
             size += (size_t)sprintf(text + size, "; -as-"), p += sizeof key - 2;
@@ -59,7 +58,7 @@ static int learn_cfg(const cli_args *args, const dn_schema *schema, size_t rows,
                                .table = strcmp(args->cfg, "-") ? args->cfg : "table.csv"};
     size_t size = dn_schema_cfg(schema, rows, &options, NULL, 0) + 1;
     if (size == 1 || !(*text = malloc(size))) {
-        fprintf(stderr, "%s: out of memory\n", args->program);
+        cli_say(args, "out of memory");
         return DN_E_MEMORY;
     }
     dn_schema_cfg(schema, rows, &options, *text, size);

@@ -21,18 +21,25 @@ static void end_of_pipe(void) {
     raise(SIGPIPE);
 }
 
+static void print_line(const cli_args *args, const char *kind, const char *format, va_list list, const char *end) {
+    char text[4096], line[4096], all[4096 + 256];
+    vsnprintf(text, sizeof text, format, list);
+    dn_printable(text, line, sizeof line);
+    snprintf(all, sizeof all, "%s: %s%s%s", args->program, kind, line, end);
+    cli_put(stderr, all);
+}
+
+void cli_say(const cli_args *args, const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    print_line(args, "", format, list, "");
+    va_end(list);
+}
+
 int cli_check(const cli_args *args, dn_status status) {
     if (status == DN_OK) return 0;
     if (status == DN_E_IO && strstr(dn_error(), strerror(EPIPE)) && output_is_closed()) end_of_pipe();
-    fprintf(stderr, "%s: %s\n", args->program, dn_error());
-    return (int)status;
-}
-
-static void print_line(const cli_args *args, const char *kind, const char *format, va_list list, const char *end) {
-    char text[4096], line[4096];
-    vsnprintf(text, sizeof text, format, list);
-    dn_printable(text, line, sizeof line);
-    fprintf(stderr, "%s: %s%s%s\n", args->program, kind, line, end);
+    return cli_say(args, "%s", dn_error()), (int)status;
 }
 
 int cli_usage(const cli_args *args, const char *format, ...) {
@@ -54,18 +61,32 @@ void cli_warn(const cli_args *args, const char *format, ...) {
     va_end(list);
 }
 
-int cli_print_with(const cli_args *args, FILE *to, const dn_report *report, const char *name, const char *word) {
+static void print_values(FILE *to, const dn_report *report) {
+    enum { VALUES = sizeof report->values / sizeof *report->values, ROOM = sizeof report->values->name + 32 };
+    char line[VALUES * ROOM];
+    size_t n = 0;
+    for (int i = 0; i < report->n; i++)
+        n += (size_t)snprintf(line + n, sizeof line - n, "%s%s %.7g", i ? "  " : "", report->values[i].name,
+                              report->values[i].value);
+    line[n] = 0;
+    cli_put(to, line);
+}
+
+static void print_json(FILE *to, const dn_report *report, const char *name, const char *word) {
     for (int i = 0; i < report->n; i++) {
         const dn_value *v = &report->values[i];
-        if (!args->json)
-            fprintf(to, "%s%s %.7g", i ? "  " : "", v->name, v->value);
-        else if (isfinite(v->value))
-            fprintf(to, "%s\"%s\": %.9g", i ? ", " : "{", v->name, v->value);
-        else
-            fprintf(to, "%s\"%s\": null", i ? ", " : "{", v->name);
+        fprintf(to, "%s\"%s\": ", i ? ", " : "{", v->name);
+        fprintf(to, isfinite(v->value) ? "%.9g" : "null", v->value);
     }
-    if (args->json && word) fprintf(to, ", \"%s\": \"%s\"", name, word);
-    fputs(args->json ? "}\n" : "\n", to);
+    if (word) fprintf(to, ", \"%s\": \"%s\"", name, word);
+    fputs("}\n", to);
+}
+
+int cli_print_with(const cli_args *args, FILE *to, const dn_report *report, const char *name, const char *word) {
+    if (args->json)
+        print_json(to, report, name, word);
+    else
+        print_values(to, report);
     return to == stdout ? cli_flush(args) : 0;
 }
 
@@ -76,6 +97,6 @@ int cli_print(const cli_args *args, FILE *to, const dn_report *report) {
 int cli_flush(const cli_args *args) {
     if (!fflush(stdout) && !ferror(stdout)) return 0;
     if (output_is_closed()) end_of_pipe();
-    fprintf(stderr, "%s: cannot write to standard output\n", args->program);
+    cli_say(args, "cannot write to standard output");
     return DN_E_IO;
 }

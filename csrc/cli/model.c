@@ -13,11 +13,12 @@ int cli_info(const cli_args *args) {
     if (code) return code;
     char *text = malloc(length + 1);
     if (!text) {
-        fprintf(stderr, "%s: out of memory: %zu bytes wanted\n", args->program, length);
+        cli_say(args, "out of memory: %zu bytes wanted", length);
         return DN_E_MEMORY;
     }
     code = cli_check(args, dn_model_info(path, args->json, text, length + 1, &length));
-    if (!code) fputs(text, stdout);
+    if (!code && args->json) fputs(text, stdout);
+    if (!code && !args->json) cli_put(stdout, text);
     free(text);
     return code ? code : cli_flush(args);
 }

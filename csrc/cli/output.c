@@ -81,7 +81,7 @@ double cli_few_digits(double value) {
 }
 
 static int output_failed(const cli_args *args, const cli_output *o) {
-    if (o->failed) fprintf(stderr, "%s: out of memory\n", args->program);
+    if (o->failed) cli_say(args, "out of memory");
     return o->failed ? DN_E_MEMORY : 0;
 }
 

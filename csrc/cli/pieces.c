@@ -92,7 +92,7 @@ static int piece_make(pieces *p, int ends, cli_output *out) {
 
 static int piece_write(pieces *p, const cli_output *o) {
     const cli_args *args = &p->j->args;
-    if (o->failed) return fprintf(stderr, "%s: out of memory\n", args->program), DN_E_MEMORY;
+    if (o->failed) return cli_say(args, "out of memory"), DN_E_MEMORY;
     dn_status status = DN_OK;
     if (o->values) {
         if (!p->numbers) status = dn_csv_writer_open(&p->numbers, args->output);

@@ -108,7 +108,7 @@ static int sample_rows(sample_job *j) {
                                .gaps = args->gaps};
     if (!code) code = cli_check(args, dn_net_draw_rows(j->net, rows, &options, j->out, &tried));
     if (!code && tried > rows && !args->quiet)
-        fprintf(stderr, "%s: %zu rows were drawn to find %zu with %s\n", args->program, tried, rows, args->where);
+        cli_say(args, "%zu rows were drawn to find %zu with %s", tried, rows, args->where);
     return code ? code : sample_save(j, rows);
 }
 

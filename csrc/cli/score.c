@@ -24,7 +24,7 @@ static int score_names(score_job *j) {
     if (!name && (size_t)j->notes.n_columns == j->width) name = j->notes.columns;
     if (!name) return 0;
     if (!(j->names = malloc(j->width * sizeof *j->names))) {
-        fprintf(stderr, "%s: out of memory\n", j->job.args.program);
+        cli_say(&j->job.args, "out of memory");
         return DN_E_MEMORY;
     }
     for (size_t c = 0; c < j->width; c++, name += strlen(name) + 1) j->names[c] = name;
@@ -113,7 +113,7 @@ static int score_save(const score_job *j) {
     if (to) failed = (ferror(to) != 0) | (fclose(to) != 0);
     int code = DN_E_MEMORY;
     if (failed)
-        fprintf(stderr, "%s: out of memory\n", args->program);
+        cli_say(args, "out of memory");
     else
         code = cli_check(args, dn_file_save(args->output ? args->output : "-", text, size));
     free(text);
@@ -198,8 +198,8 @@ static int score_threshold(score_job *j) {
     if (!code) j->threshold = quantile(scores, n, args->quantile);
     for (size_t r = 0; !code && r < j->job.table.rows; r++) above += j->scores.score[r] > j->threshold;
     if (!code && !args->quiet)
-        fprintf(stderr, "%s: %zu of %zu rows score above %.6g, the %g quantile of %s\n", args->program, above,
-                j->job.table.rows, j->threshold, args->quantile, args->table ? args->table : args->data);
+        cli_say(args, "%zu of %zu rows score above %.6g, the %g quantile of %s", above, j->job.table.rows, j->threshold,
+                args->quantile, args->table ? args->table : args->data);
     free(scores);
     dn_table_free(&table);
     return code;

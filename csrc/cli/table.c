@@ -21,7 +21,7 @@ dn_frame_options cli_frame_options(const cli_args *args) {
 
 const char *cli_found(const cli_args *args, const char *path, char text[CLI_PATH]) {
     const char *found = cli_find(path, text);
-    if (found != path && !args->quiet) fprintf(stderr, "%s: using %s\n", args->program, found);
+    if (found != path && !args->quiet) cli_say(args, "using %s", found);
     return found;
 }
 
@@ -160,8 +160,7 @@ int cli_impute(const cli_args *args) {
             cli_check(args, dn_net_impute_file(j.net, cli_find(args->data, bundled), &options, 0, args->output, &done));
     if (!code) cli_warn_lines(args, done.warnings);
     if (!code && !args->quiet)
-        fprintf(stderr, "%s: filled %zu cell%s of %zu rows\n", args->program, done.filled, done.filled == 1 ? "" : "s",
-                done.rows);
+        cli_say(args, "filled %zu cell%s of %zu rows", done.filled, done.filled == 1 ? "" : "s", done.rows);
     if (!code && done.left)
         cli_warn(args, "%zu cells stay missing: of columns that the model does not make", done.left);
     dn_bytes_free(done.warnings);

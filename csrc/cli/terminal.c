@@ -1,4 +1,4 @@
-/* Signals, and the progress line of a training. */
+/* Signals, lines that fit a terminal, and the progress line of a training. */
 #include "cli/cli.h"
 #include <signal.h>
 #include <stdlib.h>
@@ -59,15 +59,45 @@ int cli_is_terminal(void) {
     return isatty(STDERR_FILENO) && !(term && !strcmp(term, "dumb"));
 }
 
-static size_t terminal_width(void) {
+static size_t terminal_width(int fd) {
     struct winsize size;
-    return !ioctl(STDERR_FILENO, TIOCGWINSZ, &size) && size.ws_col > 0 ? size.ws_col : 80;
+    return !ioctl(fd, TIOCGWINSZ, &size) && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+/* How much of a line goes on a terminal's line of that width: up to blanks, and where fields are separated by several,
+ * up to those. At a word that is too long by itself, all of it. */
+static size_t line_part(const char *line, size_t length, size_t width) {
+    size_t one = 0, several = 0, used = 0; /* used: characters, not bytes, before i */
+    if (length <= width) return length;
+    for (size_t i = 0; i < length; i++) {
+        int end = line[i] == ' ' && i && line[i - 1] != ' ';
+        if (used > width && one) break;
+        if (end && (used <= width || !one)) one = i;
+        if (end && used <= width && i + 1 < length && line[i + 1] == ' ') several = i;
+        used += (line[i] & 0xC0) != 0x80;
+    }
+    return used <= width || !one ? length : several > width / 2 ? several : one;
+}
+
+void cli_put(FILE *to, const char *text) {
+    size_t width = isatty(fileno(to)) ? terminal_width(fileno(to)) : 0;
+    for (const char *line = text; *line;) {
+        size_t length = strcspn(line, "\n"), indent = 0;
+        for (size_t part; width > 8 && (part = line_part(line, length, width - indent)) < length; indent = 2) {
+            fprintf(to, "%*s%.*s\n", (int)indent, "", (int)part, line);
+            line += part, length -= part;
+            while (*line == ' ') line++, length--;
+        }
+        fprintf(to, "%*s%.*s\n", (int)indent, "", (int)length, line);
+        line += length + (line[length] == '\n');
+    }
 }
 
 void cli_progress(const cli_args *args, const dn_progress *p, int terminal) {
     char line[256];
     if (args->quiet || (!terminal && !p->epoch_done)) return;
-    size_t width = terminal ? terminal_width() : sizeof line; /* counts the final zero: the last column stays free */
+    size_t width =
+        terminal ? terminal_width(STDERR_FILENO) : sizeof line; /* counts the final zero: the last column stays free */
     dn_progress_line(p, line, width < sizeof line ? width : sizeof line);
     fprintf(stderr, terminal ? "\r\033[K%s%s" : "%s%s", line, terminal && !p->finished ? "" : "\n");
 }

@@ -181,7 +181,7 @@ static void train_rescue(const train_job *j) {
     if (n >= CLI_PATH || !cli_is_file(j->save) || !mkdtemp(path)) return;
     snprintf(path + n, sizeof path - (size_t)n, "/%s", slash ? slash + 1 : j->save);
     if (dn_net_save(j->net, path) == DN_OK) {
-        fprintf(stderr, "%s: the weights are in %s instead\n", j->args.program, path);
+        cli_say(&j->args, "the weights are in %s instead", path);
         return;
     }
     path[n] = 0;
@@ -247,14 +247,14 @@ static void train_announce_resume(const train_job *j) {
 static int train_finish(const train_job *j) {
     char line[256];
     int code = cli_check(&j->args, dn_trainer_finish(j->trainer));
-    if (!code && !j->args.quiet && dn_trainer_outcome(j->trainer, line, sizeof line)) fprintf(stderr, "%s\n", line);
+    if (!code && !j->args.quiet && dn_trainer_outcome(j->trainer, line, sizeof line)) cli_put(stderr, line);
     return code;
 }
 
 /* A failure of the training; `saves`: what it leaves is saved. */
 static int train_failed(const train_job *j, dn_status status, int saves) {
     if (status != DN_E_NUMERIC || !saves) return cli_check(&j->args, status);
-    fprintf(stderr, "%s: %s, and saved in %s\n", j->args.program, dn_error(), j->save);
+    cli_say(&j->args, "%s, and saved in %s", dn_error(), j->save);
     return (int)status;
 }
 

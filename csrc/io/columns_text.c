@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { WIDTH = 80, NAME_LEAST = 6, NAME_MOST = 21, VALUES = 320 };
+enum { WIDTH = 78, NAME_LEAST = 6, NAME_MOST = 21, VALUES = 320 };
 
 /* ---- values ---- */
 

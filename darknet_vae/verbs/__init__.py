@@ -25,6 +25,17 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"darknet-vae: {message} ({self.prog} --help explains)\n")
 
 
+def say(text: str) -> None:
+    """A line on standard error; on a terminal, a long one goes on, indented, where a word begins."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        import shutil
+        import textwrap
+
+        width = shutil.get_terminal_size().columns
+        text = textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    print(text, file=sys.stderr)
+
+
 def count(word: str, most: int = 10_000) -> int:
     """The type of an option that counts, from 1 on."""
     if not word.isdecimal() or not 0 < int(word) <= most:
@@ -82,7 +93,7 @@ def warnings_as_lines(args: argparse.Namespace) -> Iterator[None]:
         warnings.simplefilter("always")
         yield
     for warning in met if not args.quiet else ():
-        print(f"darknet-vae: warning: {warning.message}", file=sys.stderr)
+        say(f"darknet-vae: warning: {warning.message}")
 
 
 def keys(words: list[str]) -> dict[str, str]:
@@ -106,7 +117,7 @@ def network(args: argparse.Namespace, weights_wanted: bool = True) -> Network:
         net = Network(file, seed=args.seed, device=device, batch=args.batch, threads=args.threads,
                       precision=args.precision, set=keys(args.set or []))  # fmt: skip
     if not args.quiet and net.device != "cpu":
-        print(f"darknet-vae: computing on {net.device}", file=sys.stderr)
+        say(f"darknet-vae: computing on {net.device}")
     if not weights_wanted:
         return net
     if args.weights:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
-from . import option
+from . import option, say
 
 
 def add(verbs: Any) -> None:
@@ -25,5 +24,5 @@ def run(args: argparse.Namespace) -> int:
 
     rows = write_csv(args.name, args.output, args.rows, args.split, getattr(args, "from"))
     if not args.quiet:
-        print(f"saved {args.output}: {rows} rows", file=sys.stderr)
+        say(f"saved {args.output}: {rows} rows")
     return 0

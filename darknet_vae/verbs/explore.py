@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from functools import partial
 from typing import Any
 
-from . import common, count, found, network, option, refuse_to_overwrite, shape, table, warnings_as_lines
+from . import common, count, found, network, option, refuse_to_overwrite, say, shape, table, warnings_as_lines
 
 
 def _port(word: str) -> int:
@@ -61,5 +60,5 @@ def run(args: argparse.Namespace) -> int:
     if args.output is not None and args.output != "-" and not args.quiet:
         size, weights = os.path.getsize(made), net.n_params * 4 * 4 / 3
         parts = f"large for a browser: the network {weights / 1e6:.0f} MB, rows {max(size - weights, 0) / 1e6:.0f} MB (-points)"
-        print(f"saved {made}: {size / 1e6:.1f} MB{f', {parts}' if size > LARGE else ''}", file=sys.stderr)
+        say(f"saved {made}: {size / 1e6:.1f} MB{f', {parts}' if size > LARGE else ''}")
     return 0

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
-from . import common, network, option, refuse_to_overwrite
+from . import common, network, option, refuse_to_overwrite, say
 
 
 def add(verbs: Any) -> None:
@@ -33,5 +32,5 @@ def run(args: argparse.Namespace) -> int:
     net = network(args)
     written = forms.c(net, path, args.part) if form == "c" else getattr(forms, form)(net, path)
     if not args.quiet:
-        print(f"saved {', '.join(written)}", file=sys.stderr)
+        say(f"saved {', '.join(written)}")
     return 0

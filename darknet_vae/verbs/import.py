@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
-from . import common, network, option, refuse_to_overwrite
+from . import common, network, option, refuse_to_overwrite, say
 
 
 def add(verbs: Any) -> None:
@@ -40,5 +39,5 @@ def run(args: argparse.Namespace) -> int:
     net.save(args.save)
     if not args.quiet:
         print("\n".join(lines))
-        print(f"saved {args.save}", file=sys.stderr)
+        say(f"saved {args.save}")
     return 0

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import Parser, common, count, found, network, option, refuse_to_overwrite, shape, table, warnings_as_lines
+from . import Parser, common, count, found, network, option, refuse_to_overwrite, say, shape, table, warnings_as_lines
 
 if TYPE_CHECKING:
     from ..network import Network
@@ -84,8 +84,6 @@ def add(verbs: Any) -> None:
 
 def _save(args: argparse.Namespace, draw: Callable[[Any], Any]) -> int:
     """Draw a picture and save it; refuses to overwrite an input."""
-    import sys
-
     from .. import plots
 
     path = args.picture if args.output is None else args.output
@@ -96,7 +94,7 @@ def _save(args: argparse.Namespace, draw: Callable[[Any], Any]) -> int:
         plots.set_title(figure, args.title)
     path = plots.save(figure, path)
     if not args.quiet:
-        print(f"saved {path}", file=sys.stderr)
+        say(f"saved {path}")
     return 0
 
 

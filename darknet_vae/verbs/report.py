@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from typing import Any
 
-from . import common, found, network, option, refuse_to_overwrite, shape, warnings_as_lines
+from . import common, found, network, option, refuse_to_overwrite, say, shape, warnings_as_lines
 
 
 def add(verbs: Any) -> None:
@@ -45,9 +44,9 @@ def run(args: argparse.Namespace) -> int:
     output = made.save(output)
     if not args.quiet:
         for line in made.warnings:
-            print(f"darknet-vae: {line}", file=sys.stderr)
+            say(f"darknet-vae: {line}")
         if output != "-":
-            print(f"saved {output}", file=sys.stderr)
+            say(f"saved {output}")
     return 0
 
 

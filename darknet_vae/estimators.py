@@ -29,6 +29,7 @@ except ImportError as reason:
 from ._lib import Array, Path, matrix
 from .codings import Columns, Matrix, Scaling, are_numbers, count_rows, first_gap, is_rows, library_of, quantiles, take_rows
 from .network import History, Network
+from .row_weights import as_often
 from .tables import Frame, Schema
 
 __all__ = ["VAE", "Autoencoder", "VAEDetector"]
@@ -762,9 +763,8 @@ class Autoencoder(_Transformer):
     def _fit(self, X: Any, X_valid: Any, sample_weight: Any = None) -> tuple[Any, npt.NDArray[np.float64] | None]:
         X, weights = super()._fit(X, X_valid, sample_weight)
         x, _ = self._coding.rows(X)
-        if weights is not None:  # as many rows, each about as often as it counts
-            reached = np.cumsum(weights) / np.sum(weights)
-            x = x[np.searchsorted(reached, (np.arange(len(x)) + 0.5) / len(x))]
+        if weights is not None:
+            x = x[as_often(weights)]
         self.mixture_ = self.network_.fit_mixture(x, min(10, len(x)), seed=self.network_.seed)  # a prior to draw from
         return X, weights
 

@@ -43,6 +43,27 @@ def weights_of(values: RowWeight, rows: int, name: str = "row_weight") -> Array 
     return narrow
 
 
+def column_of(frame: Any, column: str) -> Array:
+    """The column of a `Frame` that says how much each row counts."""
+    found = np.empty(frame.rows, np.float32)
+    check(lib.dn_frame_weights(frame.handle, ffi.new("char[]", column.encode()), pointer(found)))
+    return found
+
+
+MOST_COPIES = 100_000
+
+
+def as_often(weights: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """Row numbers, each as often as the row counts: exactly, where weights are whole numbers that do not add up to too many;
+    otherwise in at least 10,000 rows, as nearly as that goes."""
+    weights = np.asarray(weights, np.float64)
+    if weights.sum() <= max(MOST_COPIES, len(weights)) and (weights == np.floor(weights)).all():
+        return np.repeat(np.arange(len(weights)), weights.astype(np.intp))
+    n, reached = max(len(weights), 10_000), np.cumsum(weights)
+    found: npt.NDArray[np.intp] = np.searchsorted(reached, (np.arange(n) + 0.5) / n * reached[-1])
+    return found
+
+
 def named_only(row_weight: RowWeight) -> RowWeight:
     """What it says of another table: the name of a column, or nothing."""
     return row_weight if isinstance(row_weight, str) else None
@@ -110,9 +131,7 @@ def rows_and_weights(
     if not table:
         raise errors.UsageError(f"{name}={row_weight!r} names a column, but X is no table: give an array, a weight per row")
     frame = data if isinstance(data, Frame) else Frame(data)
-    found = np.empty(frame.rows, np.float32)
-    check(lib.dn_frame_weights(frame.handle, ffi.new("char[]", row_weight.encode()), pointer(found)))
-    return frame, found
+    return frame, column_of(frame, row_weight)
 
 
 def known(net: Network) -> str | None:

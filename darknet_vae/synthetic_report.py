@@ -22,12 +22,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from . import errors
+from .row_weights import as_often, column_of
 from .tables import Frame, Schema, _take
 
 __all__ = ["SyntheticReport", "report_synthetic"]
@@ -73,6 +74,22 @@ def _rows(table: Table) -> int:
     return len(next(iter(table.values())).values) if table else 0
 
 
+def _picked(table: Table, rows: npt.NDArray[Any]) -> Table:
+    """Some rows of a table, by their numbers or a mask."""
+    return {name: _Column(name, c.is_text, c.values[rows]) for name, c in table.items()}
+
+
+def _weighed(data: Any, row_weight: str | None) -> tuple[Table, Floats | None]:
+    """The rows that count, without the column that says how much each does, and how much that is."""
+    frame = data if isinstance(data, Frame) else Frame(data)
+    table = _columns(frame)
+    if row_weight is None:
+        return table, None
+    weights = column_of(frame, row_weight).astype(np.float64)
+    table.pop(row_weight, None)
+    return _picked(table, weights > 0), weights[weights > 0]
+
+
 def _as_text(column: _Column) -> _Column:
     """Numbers as the texts that a column of words with numbers among them has."""
     words = [None if np.isnan(v) else str(int(v)) if v == int(v) else repr(float(v)) for v in column.values]
@@ -87,7 +104,8 @@ def _matching(real: Table, other: Table, what: str, names: list[str]) -> Table:
     for name in names:
         if name not in other:
             raise errors.FormatError(
-                f"the {what} rows have no column '{name}', which the real rows have; leave out there what was not learned"
+                f"the {what} rows have no column '{name}', which the real rows have; leave out there what was not learned, and "
+                "name a column with how much each row counts by -row-weight (row_weight=)"
             )
         column, mine = other[name], real[name]
         if column.is_text and not mine.is_text:
@@ -212,8 +230,7 @@ def _some(table: Table, rows: int, seed: int) -> Table:
     n = _rows(table)
     if n <= rows:
         return table
-    take = np.sort(np.random.default_rng(seed).permutation(n)[:rows])
-    return {name: _Column(name, c.is_text, c.values[take]) for name, c in table.items()}
+    return _picked(table, np.sort(np.random.default_rng(seed).permutation(n)[:rows]))
 
 
 def _ranges(real: Table, names: list[str]) -> dict[str, float]:
@@ -322,42 +339,57 @@ def _encoded(tables: list[Table], names: list[str]) -> list[Floats]:
     return found
 
 
-def _known_rows(table: Table, target: str) -> Table:
-    known = table[target].known
-    return {name: _Column(name, c.is_text, c.values[known]) for name, c in table.items()}
+class _Weighed(NamedTuple):
+    """A table, and how much each of its rows counts; None: the same."""
+
+    table: Table
+    weights: Floats | None
+
+    def picked(self, rows: npt.NDArray[Any]) -> _Weighed:
+        return _Weighed(_picked(self.table, rows), None if self.weights is None else self.weights[rows])
+
+    def known(self, target: str) -> _Weighed:
+        return self.picked(self.table[target].known)
 
 
-def _score(train: Floats, y: npt.NDArray[Any], test: Floats, truth: npt.NDArray[Any], measure: str) -> float:
+def _score(
+    train: Floats, y: npt.NDArray[Any], counts: Floats | None, test: Floats, truth: npt.NDArray[Any], w: Floats | None,
+    measure: str,
+) -> float:  # fmt: skip
+    """Of a model that is trained on rows that count `counts`, on test rows that count `w`."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
     from sklearn.metrics import accuracy_score, r2_score, roc_auc_score
 
     if measure == "R squared":
-        return float(r2_score(truth, HistGradientBoostingRegressor(random_state=0).fit(train, y).predict(test)))
+        return float(
+            r2_score(truth, HistGradientBoostingRegressor(random_state=0).fit(train, y, counts).predict(test), sample_weight=w)
+        )
     classes = np.unique(y)
     if len(classes) == 1:  # nothing to learn: every row is predicted the same
-        return 0.5 if measure == "ROC AUC" else float(np.mean(truth == classes[0]))
-    model = HistGradientBoostingClassifier(random_state=0).fit(train, y)
+        return 0.5 if measure == "ROC AUC" else float(np.average(truth == classes[0], weights=w))
+    model = HistGradientBoostingClassifier(random_state=0).fit(train, y, counts)
     if measure == "accuracy":
-        return float(accuracy_score(truth, model.predict(test)))
+        return float(accuracy_score(truth, model.predict(test), sample_weight=w))
     last = np.unique(truth)[-1]
     column = list(model.classes_).index(last) if last in model.classes_ else None
-    return 0.5 if column is None else float(roc_auc_score(truth == last, model.predict_proba(test)[:, column]))
+    if column is None:
+        return 0.5
+    return float(roc_auc_score(truth == last, model.predict_proba(test)[:, column], sample_weight=w))
 
 
-def _usefulness(real: Table, other: Table, holdout: Table | None, target: str, names: list[str], seed: int) -> Usefulness:
-    real, other = _known_rows(real, target), _known_rows(other, target)
+def _usefulness(
+    real: _Weighed, synthetic: Table, holdout: _Weighed | None, target: str, names: list[str], seed: int
+) -> Usefulness:  # fmt: skip
+    real, other = real.known(target), _Weighed(synthetic, None).known(target).table
     if holdout is None:  # the model may have learned from the test's rows, which the report says
-        order = np.random.default_rng(seed).permutation(_rows(real))
+        order = np.random.default_rng(seed).permutation(_rows(real.table))
         cut = int(0.7 * len(order))
-        parts = [
-            {name: _Column(name, c.is_text, c.values[take]) for name, c in real.items()} for take in (order[:cut], order[cut:])
-        ]
-        train, test = parts
+        (train, counts), (test, w) = real.picked(order[:cut]), real.picked(order[cut:])
     else:
-        train, test = real, _known_rows(holdout, target)
-    number = not real[target].is_text
+        (train, counts), (test, w) = real, holdout.known(target)
+    number = not real.table[target].is_text
     if number:
-        values = np.unique(real[target].values)
+        values = np.unique(real.table[target].values)
         number = len(values) > 20 or bool((values != np.rint(values)).any())
     truth = test[target].values
     measure = "R squared" if number else "ROC AUC" if len(np.unique(truth)) == 2 else "accuracy"
@@ -365,7 +397,8 @@ def _usefulness(real: Table, other: Table, holdout: Table | None, target: str, n
         raise errors.UsageError(f"target '{target}': there are not two different values in the rows to test with")
     inputs = [name for name in names if name != target]
     a, s, b = _encoded([train, other, test], inputs)
-    scores = [_score(x, y, b, truth, measure) for x, y in ((s, other[target].values), (a, train[target].values))]
+    learned = ((s, other[target].values, None), (a, train[target].values, counts))
+    scores = [_score(x, y, weights, b, truth, w, measure) for x, y, weights in learned]
     return Usefulness(target, measure, scores[0], scores[1], len(b), holdout is not None)
 
 
@@ -509,16 +542,18 @@ def _has(module: str) -> bool:
 
 def _modelled(schema: Schema, notes: list[str]) -> list[str]:
     """Columns that say something about a row: without identifiers and constants."""
-    names = [column.name for column in schema.columns if column.kind not in ("identifier", "constant", "dropped")]
-    out = [f"{c.name} ({c.kind})" for c in schema.columns if c.name not in names]
+    names = [c.name for c in schema.columns if c.kind not in ("identifier", "constant", "dropped", "row_weight")]
+    out = [f"{c.name} ({c.kind})" for c in schema.columns if c.name not in names and c.kind != "row_weight"]
+    notes += [f"real rows count as column '{c.name}' says" for c in schema.columns if c.kind == "row_weight"]
     if out:
         notes.append(f"left out: {', '.join(out)}")
     return names
 
 
 def report_synthetic(
-    real: Any, synthetic: Any, holdout: Any = None, target: str | None = None, *, seed: int = 0, sdmetrics: bool | None = None
-) -> SyntheticReport:
+    real: Any, synthetic: Any, holdout: Any = None, target: str | None = None, *, seed: int = 0, sdmetrics: bool | None = None,
+    row_weight: str | None = None,
+) -> SyntheticReport:  # fmt: skip
     """Compare synthetic rows with the real rows that they were learned from. Tables are whatever `darknet_vae.tables.Frame`
     takes: DataFrames, dicts of arrays, Arrow tables, or paths of CSV files.
 
@@ -527,6 +562,9 @@ def report_synthetic(
     - target: a column to predict from the others, once by a model that was trained on the synthetic rows and once by one trained
       on the real ones: ROC AUC (two classes), accuracy (more), or R squared (numbers). Needs scikit-learn.
     - seed: of the rows that are drawn from large tables for distances (3,000 of each).
+    - row_weight: the column of the real rows, and of the held-out ones if they have it, that says how much each row counts, as
+      the training was told. It is not compared; shapes, trends and missing cells are those of the real rows as often as they
+      count, models are trained and tested with it, and rows with 0 are left out.
     - sdmetrics: None: shapes and trends from sdmetrics if it and pandas are installed; False: own numbers.
 
     Errors: `FormatError` for a column that the synthetic or held-out rows lack or have with another type; `UsageError` for an
@@ -540,8 +578,8 @@ def report_synthetic(
         frame = Frame(real)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        names = _modelled(Schema.learn(frame), notes)
-    a = _columns(frame)
+        names = _modelled(Schema.learn(frame, row_weight=row_weight), notes)
+    a, weights = _weighed(frame, row_weight)
     if target is not None and target not in a:
         raise errors.UsageError(f"target '{target}' is no column of the real rows: {', '.join(list(a)[:8])}")
     if target is not None and target not in names:
@@ -551,19 +589,23 @@ def report_synthetic(
     with _quiet(notes, "synthetic rows"):
         s = _matching(a, _columns(synthetic), "synthetic", names)
     h: Table | None = None
+    held_weights = None
     if holdout is not None:
         with _quiet(notes, "held-out rows"):
-            h = _matching(a, _columns(holdout), "held-out", names)
+            held = Frame(holdout)
+            h, held_weights = _weighed(held, row_weight if row_weight in held.names else None)
+            h = _matching(a, h, "held-out", names)
     a = {name: a[name] for name in names}
+    counted = a if weights is None else _picked(a, as_often(weights))
     if sdmetrics is None:
         sdmetrics = _has("sdmetrics") and _has("pandas")
     if sdmetrics:
         import sdmetrics as package
 
-        shapes, trends, means = _sdmetrics_quality(a, s, names)
+        shapes, trends, means = _sdmetrics_quality(counted, s, names)
         by = f"sdmetrics {package.__version__}"
     else:
-        shapes, trends = _own_quality(a, s, names)
+        shapes, trends = _own_quality(counted, s, names)
         means = (_mean(shapes.values), _mean(trends.values))
         by = "darknet_vae"
     return SyntheticReport(
@@ -572,10 +614,12 @@ def report_synthetic(
         trends=trends,
         column_shapes=means[0],
         pair_trends=means[1],
-        missing={name: (float(1 - a[name].known.mean()), float(1 - s[name].known.mean())) for name in names},
+        missing={name: (float(1 - counted[name].known.mean()), float(1 - s[name].known.mean())) for name in names},
         kinds={name: "text" if a[name].is_text else "number" for name in names},
         privacy=_privacy(a, s, h, names, seed),
-        usefulness=None if target is None else _usefulness(a, s, h, target, names, seed),
+        usefulness=None
+        if target is None
+        else _usefulness(_Weighed(a, weights), s, None if h is None else _Weighed(h, held_weights), target, names, seed),
         by=by,
         notes=notes,
     )

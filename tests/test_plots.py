@@ -809,6 +809,9 @@ def test_marginals_show_each_column_as_fractions() -> None:
     assert [t.get_text() for t in figure.legends[0].get_texts()][:2] == ["real", "synthetic"]
     assert title(figure) == "400 real rows and 100 synthetic ones"
     assert len(plots.marginals(real, drawn, columns="word").axes) == 1
+    weighted = plots.marginals({**real, "w": np.where(real["word"] == "a", 3, 1)}, drawn, row_weight="w")
+    np.testing.assert_allclose([bar.get_height() for bar in weighted.axes[1].patches], 0.5)
+    assert title(weighted) == "400 real rows, weighted by w, and 100 synthetic ones" and len(weighted.axes) == 3
 
 
 def test_marginals_of_many_columns_and_words_are_the_least_alike_and_the_rest_is_one(strict: None) -> None:

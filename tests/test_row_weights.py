@@ -398,4 +398,5 @@ def test_a_report_has_the_weighted_means_that_evaluate_has(kind: str, tmp_path: 
     said = float(numbers["Total loss"])
     assert said == pytest.approx(net.evaluate(X, row_weight=weights)["total_loss"], rel=1e-4)
     assert said != pytest.approx(net.evaluate(X)["total_loss"], rel=1e-3)
-    assert "weighted by column" in dv.report(net, path)._repr_html_()
+    page = dv.report(net, path)._repr_html_()
+    assert "weighted by column" in page and f"-row-weight {net.row_weight}" in page

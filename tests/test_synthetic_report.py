@@ -172,3 +172,33 @@ def test_the_verb_prints_the_report_or_json(tmp_path: Path) -> None:
     assert found["privacy"]["nearer_to_real_than_to_holdout"] == 0  # every synthetic row is a held-out one
     absent = package("report-synthetic", real, tmp_path / "none.csv")
     assert absent.returncode == 4 and len(absent.stderr.splitlines()) == 1
+
+
+def test_a_column_of_weights_counts_real_rows_and_is_not_compared(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    real = table(300)
+    real["count"] = np.where(real["word"] == "up", 3, 1)
+    often = np.repeat(np.arange(300), real["count"])
+    drawn = {name: values[often] for name, values in real.items() if name != "count"}
+    with pytest.raises(dv.errors.FormatError, match=r"no column 'count'.*-row-weight"):
+        own(real, drawn)
+    weighted, plain = own(real, drawn, row_weight="count"), own({n: v for n, v in real.items() if n != "count"}, drawn)
+    assert weighted.column_shapes == weighted.pair_trends == 1 > plain.column_shapes
+    assert "count" not in weighted.shapes and weighted.rows == (300, len(often), None)
+    # fractions: as nearly as that goes; rows with 0 are not there
+    parts = {**real, "count": np.where(real["word"] == "up", 0.3, 0.1)}
+    assert own(parts, drawn, row_weight="count").column_shapes == pytest.approx(1, abs=0.002)
+    gone = {**real, "count": (rng.random(300) < 0.5).astype(int)}
+    kept = {name: values[gone["count"] == 1] for name, values in real.items() if name != "count"}
+    assert own(gone, drawn, row_weight="count").to_dict() == {
+        **own(kept, drawn).to_dict(),
+        "notes": ["real rows count as column 'count' says"],
+    }
+    pytest.importorskip("sklearn")
+    tested = own(real, drawn, real, target="word", row_weight="count").usefulness
+    assert tested is not None and tested.rows == 300 and tested.real > 0.9
+    paths = [csv(tmp_path / "real.csv", real), csv(tmp_path / "drawn.csv", drawn)]
+    found = package("report-synthetic", *paths, "-row-weight", "count", "-json")
+    assert found.returncode == 0 and json.loads(found.stdout)["rows"]["real"] == 300
+    wrong = package("report-synthetic", *paths, "-row-weight", "cuont")
+    assert wrong.returncode and "did you mean 'count'" in wrong.stderr

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import errors
+from ..row_weights import as_often, column_of
 from ..synthetic_report import ks_complement, tv_complement
 from ..tables import Frame, Schema
 from . import _rows, _style
@@ -28,13 +29,21 @@ Floats = npt.NDArray[np.float64]
 Table = dict[str, Cells]
 
 
-def _both(real: Any, synthetic: Any, columns: Sequence[str] | str | None) -> tuple[Table, Table, list[str], set[str]]:
-    """The two tables, the columns to compare, and those of them that are words or few values."""
+def _both(
+    real: Any, synthetic: Any, columns: Sequence[str] | str | None, row_weight: str | None
+) -> tuple[Table, Table, list[str], set[str], int]:
+    """The two tables, the columns to compare, those of them that are words or few values, and how many real rows there are: with
+    weights, those that count, which the table has as often as they do."""
     frame = real if isinstance(real, Frame) else Frame(real)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        kinds = {column.name: column.kind for column in Schema.learn(frame).columns}
+        kinds = {column.name: column.kind for column in Schema.learn(frame, row_weight=row_weight).columns}
     a, b = _rows.cells(frame), _rows.cells(synthetic)
+    n = frame.rows
+    if row_weight is not None:
+        weights = column_of(frame, row_weight)
+        n, often = int(np.count_nonzero(weights)), as_often(weights)
+        a = {name: column._replace(values=column.values[often]) for name, column in a.items() if name != row_weight}
     if columns is None:
         names = [name for name in a if kinds.get(name) not in ("identifier", "constant")]
     else:
@@ -42,7 +51,7 @@ def _both(real: Any, synthetic: Any, columns: Sequence[str] | str | None) -> tup
     for name in names:
         for table, what in ((a, "real"), (b, "synthetic")):
             if name not in table:
-                others = "" if columns is not None else "; -columns (columns=) says which to compare"
+                others = "" if columns is not None else "; -row-weight (row_weight=) names a column with how much each row counts"
                 raise errors.UsageError(f"the {what} rows have no column '{name}': {', '.join(list(table)[:8])}{others}")
         if a[name].kind != b[name].kind:
             a[name], b[name] = _as_words(a[name]), _as_words(b[name])
@@ -54,7 +63,7 @@ def _both(real: Any, synthetic: Any, columns: Sequence[str] | str | None) -> tup
     words = {
         name for name in names if a[name].kind == "text" or (kinds.get(name) in ("category", "yes_no", "label") and _few(a[name]))
     }
-    return a, b, names, words
+    return a, b, names, words, n
 
 
 def _few(column: Cells) -> bool:
@@ -151,18 +160,21 @@ def _histogram(axis: Any, a: Cells, b: Cells) -> None:
 
 
 @_style.picture
-def marginals(real: Any, synthetic: Any, columns: Sequence[str] | str | None = None) -> Figure:
+def marginals(
+    real: Any, synthetic: Any, columns: Sequence[str] | str | None = None, row_weight: str | None = None
+) -> Figure:  # fmt: skip
     """Each column of real and synthetic rows: histograms of numbers and dates, bars of words, as fractions of the rows that have
     a value. Tables are DataFrames, dicts of arrays, Arrow tables or paths of CSV files. columns: these; without them all that
     are no identifiers, and of more than 20 the least alike. The number over each is how alike the two are (1: equal), as
-    `report-synthetic` computes it."""
-    a, b, names, words = _both(real, synthetic, columns)
+    `report-synthetic` computes it. row_weight: the column of the real rows that says how much each counts, as the training was
+    told."""
+    a, b, names, words, n = _both(real, synthetic, columns, row_weight)
     alike = {name: _alike(a[name], b[name], a[name].kind == "text") for name in names}
     shown = set(sorted(names, key=lambda name: alike[name])[:MOST_PANELS])
     said = _style.listed(len(shown), len(names), "columns", "the least alike")
     rows, across = _style.grid(len(shown), 4 if len(shown) > 4 else len(shown))
-    sizes = [len(table[names[0]].values) for table in (a, b)]
-    title = f"{sizes[0]:,} real rows and {sizes[1]:,} synthetic ones" + (f"\n{said}" if said else "")
+    weighted = f", weighted by {_style.plain(row_weight, 20)}," if row_weight else ""
+    title = f"{n:,} real rows{weighted} and {len(b[names[0]].values):,} synthetic ones" + (f"\n{said}" if said else "")
     figure = _style.figure(max(2.7 * across + 0.3, 6.0), 2.35 * rows + 1.0, title)
     panels = figure.subplots(rows, across, squeeze=False)
     drawn = [name for name in names if name in shown]
@@ -266,11 +278,11 @@ def _short(r: float) -> str:
 
 
 @_style.picture
-def correlations(real: Any, synthetic: Any) -> Figure:
+def correlations(real: Any, synthetic: Any, row_weight: str | None = None) -> Figure:
     """How the columns of real and of synthetic rows go together, side by side, and the difference: Pearson's r of numbers and
     dates, the correlation ratio (0 to 1) of words and a number, Cramer's V (0 to 1) of words. Tables as for `marginals`; of more
     than 24 columns those with the largest differences."""
-    a, b, names, _ = _both(real, synthetic, None)
+    a, b, names, _, _ = _both(real, synthetic, None, row_weight)
     if len(names) < 2:
         raise errors.FormatError(f"correlations take two columns at least; '{names[0]}' is the only one")
     x, y = associations(a, names), associations(b, names)

@@ -177,6 +177,8 @@ def _training_command(s: Study) -> str:
         words += ["-epochs", str(s.net.seen // len(s.rows))]
     if s.rows is not None and s.rows.label_name and s.rows.labels is not None and not s.net.label_column:
         words += ["-label-column", s.rows.label_name]
+    if s.net.row_weight:
+        words += ["-row-weight", s.net.row_weight]
     words += ["-save", f"{stem}.safetensors"]
     return shlex.join(words)
 

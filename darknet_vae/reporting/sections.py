@@ -128,11 +128,11 @@ def _least_alike(s: Study, most: int) -> list[str]:
 
 def _marginals(s: Study) -> list[Block]:
     assert s.real is not None and s.drawn is not None
-    real, drawn = s.real, s.drawn
+    real, drawn, weight = s.real, s.drawn, next(iter(s.counts), None)
     names = _least_alike(s, MARGINALS)
     more = f" The {len(names)} of {len(real):,} columns that are least alike." if len(names) < len(real) else ""
     found = show(
-        s, "marginals", lambda: plots.marginals(real, drawn, columns=names),
+        s, "marginals", lambda: plots.marginals({**real, **s.counts}, drawn, names, weight),
         "Distributions of the columns, real and drawn rows", f"Each column's distribution in real and in drawn rows.{more}",
         photo=len(names) > 6,
     )  # fmt: skip
@@ -142,7 +142,9 @@ def _marginals(s: Study) -> list[Block]:
     more = f" The {len(pairs)} of {len(real):,} columns that are least alike." if len(pairs) < len(real) else ""
     return found + show(
         s, "correlations",
-        lambda: plots.correlations({name: real[name] for name in pairs}, {name: drawn[name] for name in pairs}),
+        lambda: plots.correlations(
+            {name: real[name] for name in pairs} | s.counts, {name: drawn[name] for name in pairs}, weight
+        ),
         "Correlations of the columns, real and drawn rows", f"How columns hang together in real and in drawn rows.{more}",
         photo=len(pairs) > 8,
     )  # fmt: skip

@@ -45,6 +45,7 @@ class Study:
     classes: list[str] = field(default_factory=list)
     drawn: dict[str, Any] | None = None
     real: dict[str, Any] | None = None
+    counts: dict[str, Any] = field(default_factory=dict)  # a column with how much each of these rows counts, if that differs
     synthetic: SyntheticReport | None = None
     left_out: list[str] = field(default_factory=list)
 
@@ -175,7 +176,10 @@ def _new_rows(s: Study, rows: Rows | None) -> None:
     if rows is None or not len(rows):
         return
     names = [name for name in _modelled(s, rows) if name in drawn]
-    s.real = rows.columns(names, rows.index(n, s.seed))
+    index = rows.index(n, s.seed)
+    s.real = rows.columns(names, index)
+    if rows.weights is not None and rows.weights[index].any():
+        s.counts = {"weight of the row": rows.weights[index]}
     s.drawn = {name: drawn[name] for name in names}
     if len(rows) < 10:
         s.left_out.append(f"the comparison of drawn and real rows: {len(rows)} row{'s are' if len(rows) != 1 else ' is'} too few")
@@ -184,7 +188,8 @@ def _new_rows(s: Study, rows: Rows | None) -> None:
     def compare() -> Any:
         from ..synthetic_report import report_synthetic
 
-        return report_synthetic(s.real, s.drawn, seed=s.seed, sdmetrics=False)
+        real = {**(s.real or {}), **s.counts}
+        return report_synthetic(real, s.drawn, seed=s.seed, sdmetrics=False, row_weight=next(iter(s.counts), None))
 
     s.synthetic = s.attempt("the comparison of drawn and real rows", compare)
 

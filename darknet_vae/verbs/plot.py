@@ -77,6 +77,7 @@ def add(verbs: Any) -> None:
         sub = picture(name, run, text)
         sub.add_argument("real", metavar="REAL.csv", help="the rows that a model learned from")
         sub.add_argument("synthetic", metavar="SYNTHETIC.csv", help="the rows that it drew")
+        option(sub, "row-weight", metavar="C", help="the column of REAL.csv that says how much each row counts")
         option(sub, "quiet", "q", action="store_true", help="no warnings")
         if name == "marginals":
             option(sub, "columns", metavar="a,b", help="only these columns")
@@ -217,7 +218,7 @@ def marginals(args: argparse.Namespace) -> int:
 
     def draw(plots: Any) -> Any:
         with warnings_as_lines(args):
-            return plots.marginals(found(args.real), found(args.synthetic), columns)
+            return plots.marginals(found(args.real), found(args.synthetic), columns, row_weight=args.row_weight)
 
     return _save(args, draw)
 
@@ -225,6 +226,6 @@ def marginals(args: argparse.Namespace) -> int:
 def correlations(args: argparse.Namespace) -> int:
     def draw(plots: Any) -> Any:
         with warnings_as_lines(args):
-            return plots.correlations(found(args.real), found(args.synthetic))
+            return plots.correlations(found(args.real), found(args.synthetic), row_weight=args.row_weight)
 
     return _save(args, draw)

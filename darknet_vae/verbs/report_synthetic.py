@@ -16,6 +16,7 @@ def add(verbs: Any) -> None:
     sub.add_argument("synthetic", metavar="SYNTHETIC.csv", help="the rows that it drew")
     option(sub, "holdout", metavar="HOLDOUT.csv", help="real rows that it did not learn from")
     option(sub, "target", metavar="C", help="a column to predict by models trained on either (extra: sklearn)")
+    option(sub, "row-weight", metavar="C", help="the column of REAL.csv that says how much each row counts")
     option(sub, "json", action="store_true", help="all numbers as JSON")
     option(sub, "seed", type=int, default=0, help="of the rows whose distances are computed, of large tables (0)")
 
@@ -25,6 +26,6 @@ def run(args: argparse.Namespace) -> int:
 
     from ..synthetic_report import report_synthetic
 
-    report = report_synthetic(args.real, args.synthetic, args.holdout, args.target, seed=args.seed)
+    report = report_synthetic(args.real, args.synthetic, args.holdout, args.target, seed=args.seed, row_weight=args.row_weight)
     print(json.dumps(report.to_dict(), indent=1, allow_nan=False) if args.json else report)
     return 0

@@ -162,6 +162,37 @@ def test_doubtful_thousands_are_decided_by_the_table_with_a_warning(
     assert found.warnings == ([f"x.csv: column 'a': numbers like {cells[0][:2]}234 are read as {word}"] if word else [])
 
 
+def test_bare_cells_below_a_decimal_comma_in_quotes_are_cells_of_their_own() -> None:
+    for cell, value in (('"1,5"', 1.5), ("1.234.567", 1234567), ('"1.234,5"', 1234.5)):
+        for late in (0, 3000):  # beyond the rows that are looked at first
+            found = table("a,b\n" + "7,8\n" * (25 + late) + f"{cell},2\n3,4\n")
+            np.testing.assert_array_equal(found["a"][-3:], [7, value, 3])
+            np.testing.assert_array_equal(found["b"][-3:], [8, 2, 4])
+
+
+@pytest.mark.parametrize(
+    "cells", ["7  7 1e5 1E+5 +3 -0 .5 5. 5.e3 1e-400 0.1e1 12345678901234567", "NA N/A n/a nan NaN null NULL None <NA> #N/A"]
+)
+def test_cells_that_pandas_and_this_reader_take_alike(cells: str) -> None:
+    pd = pytest.importorskip("pandas")
+    for cell in cells.split(" "):
+        for written in (cell, f'"{cell}"', f" {cell}  " if cell else ""):
+            text = f"a,b\n1,2.5\n{written},3\n4,1\n"
+            theirs = pd.read_csv(io.StringIO(text), skipinitialspace=True)["a"]
+            if written.endswith(" ") and cell[:1] not in "0123456789+-.":
+                continue  # a word with blanks after it is another word for pandas
+            ours = table(text)["a"]
+            if cell == "12345678901234567":
+                assert ours == ["1", cell, "4"] and theirs.dtype == np.int64
+            else:
+                np.testing.assert_array_equal(ours, theirs.to_numpy(float), repr(written))
+
+
+@pytest.mark.parametrize("cell", ["1_000", "1'234", "0x10", "1d5", "50%", "$5", "1/2", "--", "none", "missing"])
+def test_cells_that_are_texts_for_pandas_too(cell: str) -> None:
+    assert table(f"a,b\n1,2.5\n{cell},3\n4,1\n")["a"] == ["1", cell, "4"]
+
+
 def test_numbers_are_the_doubles_nearest_to_their_text() -> None:
     draw = random.Random(1)
     texts = [repr(draw.uniform(-1, 1) * 10.0 ** draw.randint(-30, 30)) for _ in range(3000)]

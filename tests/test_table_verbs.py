@@ -523,6 +523,8 @@ def test_arguments_that_are_neither_a_table_nor_a_network_are_refused_as_ever() 
     ("cells", "says"),
     [
         (["88%", "3%", "12.5%", "7 %"], "are numbers with a percent sign"),
+        (["999", "1'234", "2'500.5", "-31'000"], "'-31'000' and all others are numbers with marked thousands"),
+        (["999", "1_234", "1_234_567", "5"], "'1_234' and all others are numbers with marked thousands"),
         (["$19,280", "$3", "-$12.50", "$7"], "are numbers with a currency"),
         (["19 280 €", "3,5 €", "12 €", "7 EUR"], "are numbers with a currency"),
         (["01.05.2020", "13.05.2020", "2.6.2021", "3.04.2020"], "'13.05.2020' and all others look like dates with the day first"),

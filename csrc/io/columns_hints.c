@@ -1,5 +1,5 @@
-/* Words that stand for numbers or dates in a form that is not read: 88%, $19,280, 13.05.2020, 05/13/2020. A column of
- * nothing else would be categories, or an identifier, without anybody noticing. */
+/* Words that stand for numbers or dates in a form that is not read: 88%, $19,280, 1'234, 13.05.2020, 05/13/2020. A
+ * column of nothing else would be categories, or an identifier, without anybody noticing. */
 #include "io/columns.h"
 #include "io/frame.h"
 #include <stdio.h>
@@ -12,7 +12,8 @@ enum {
     HINT_DAY_FIRST = 4,   /* 13.05.2020 */
     HINT_MONTH_FIRST = 8, /* 05/13/2020 */
     HINT_YEAR_FIRST = 16, /* 2020/05/13 */
-    HINT_ALL = 31
+    HINT_THOUSANDS = 32,  /* 1'234, 1_234 */
+    HINT_ALL = 63
 };
 enum { HINT_LEAST = 3 }; /* different words */
 
@@ -56,6 +57,27 @@ static int amount(const char *p, size_t size) {
     return is_number(p, size) ? found : 0;
 }
 
+/* The length of a separator of thousands that is not read. */
+static size_t thousands_mark(const char *p) {
+    return *p == '\'' || *p == '_' ? 1 : !strncmp(p, "\xe2\x80\x99", 3) ? 3 : 0;
+}
+
+/* 1'234'567.8, or a number below 1000. */
+static int thousands(const char *p) {
+    size_t digits = 0, mark;
+    p += *p == '-' || *p == '+';
+    if (*p == '0' && is_digit(p[1])) return 0;
+    for (; is_digit(*p); p++) digits++;
+    if (digits < 1 || digits > 3) return 0;
+    while ((mark = thousands_mark(p))) {
+        if (!is_digit(p[mark]) || !is_digit(p[mark + 1]) || !is_digit(p[mark + 2])) return 0;
+        p += mark + 3;
+    }
+    if (*p == '.')
+        while (is_digit(*++p));
+    return *p ? 0 : HINT_THOUSANDS;
+}
+
 /* One or two digits, or four; the separator after them, or the end. */
 static const char *date_part(const char *p, int *value, int *digits) {
     for (*value = *digits = 0; is_digit(*p) && *digits < 5; p++, ++*digits) *value = *value * 10 + (*p - '0');
@@ -75,7 +97,11 @@ static int date(const char *p) {
 }
 
 /* The word that shows the form best: of dates one whose day is above 12. */
-static const char *example(const columns_words *all) {
+static const char *example(const columns_words *all, int may) {
+    for (int i = 0; may & HINT_THOUSANDS && i < all->n; i++)
+        for (const char *p = all->at[i]; *p; p++)
+            if (thousands_mark(p)) return all->at[i];
+    if (may & HINT_THOUSANDS) return NULL;
     for (int i = 0; i < all->n; i++) {
         int found = date(all->at[i]);
         if (found == HINT_DAY_FIRST || found == HINT_MONTH_FIRST) return all->at[i];
@@ -88,12 +114,18 @@ void dn_columns_hint(dn_text *to, const char *name, const columns_words *all) {
     int may = all->n < HINT_LEAST ? 0 : HINT_ALL;
     for (int i = 0; i < all->n && may; i++) {
         const char *p = all->at[i];
-        may &= amount(p, strlen(p)) | date(p);
+        may &= amount(p, strlen(p)) | date(p) | thousands(p);
     }
-    if (!may) return;
+    const char *shown = may ? example(all, may) : NULL;
+    if (!shown) return;
     dn_columns_shown(name, column);
-    dn_columns_shown(example(all), word);
-    if (may & (HINT_PERCENT | HINT_CURRENCY))
+    dn_columns_shown(shown, word);
+    if (may & HINT_THOUSANDS)
+        dn_text_format(to,
+                       "column '%s': '%s' and all others are numbers with marked thousands, read as words: take the "
+                       "marks out\n",
+                       column, word);
+    else if (may & (HINT_PERCENT | HINT_CURRENCY))
         dn_text_format(to, "column '%s': '%s' and all others are numbers with a %s, read as words: take the sign off\n",
                        column, word, may & HINT_PERCENT ? "percent sign" : "currency");
     else

@@ -74,7 +74,7 @@ static inline const char *plain_number(const char *p, char separator, char point
     }
     end = plain_digits(p, &m);
     size_t whole = (size_t)(end - from), digits = whole;
-    if (*end == point) {
+    if (*end == point && point != separator) { /* "1,5" in quotes above 3,4, which are two cells */
         p = end + 1;
         end = plain_digits(p, &m);
         decimals = (size_t)(end - p), digits += decimals;

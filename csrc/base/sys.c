@@ -51,7 +51,7 @@ static int sys_too_much(size_t bytes) {
     return bytes > PTRDIFF_MAX || (most && bytes > most);
 }
 
-enum { LARGE = 4 << 20, LARGE_PAGE = 2 << 20 };
+enum { LARGE = 1 << 20, LARGE_PAGE = 2 << 20 };
 
 void dn_memory_expect(void *p, size_t bytes) {
 #ifdef MADV_HUGEPAGE
@@ -63,18 +63,25 @@ void dn_memory_expect(void *p, size_t bytes) {
 }
 
 /* Large blocks are asked for in large pages: the system then fills in a block of 100 MB four times as fast, and passes
- * down the columns of a large matrix do not miss the processor's table of pages. */
-void *dn_alloc(size_t n, size_t size) {
-    size_t bytes;
-    if (dn_size_mul(&bytes, n ? n : 1, size) != DN_OK) return NULL;
+ * down the columns of a large matrix do not miss the processor's table of pages. A page of which half is wanted is
+ * taken whole. */
+void *dn_alloc_unset(size_t bytes) {
     void *p = NULL;
+    size_t last = bytes % LARGE_PAGE, rest = bytes >= LARGE && last >= LARGE_PAGE / 2 ? LARGE_PAGE - last : 0;
     size_t alignment = bytes >= LARGE ? LARGE_PAGE : 64;
-    if (sys_too_much(bytes) || dn_sys_must_fail() || posix_memalign(&p, alignment, bytes)) {
+    if (sys_too_much(bytes) || dn_sys_must_fail() || posix_memalign(&p, alignment, bytes + rest)) {
         dn_fail(DN_E_MEMORY, "out of memory: %zu bytes wanted", bytes);
         return NULL;
     }
-    dn_memory_expect(p, bytes);
-    memset(p, 0, bytes);
+    dn_memory_expect(p, bytes + rest);
+    return p;
+}
+
+void *dn_alloc(size_t n, size_t size) {
+    size_t bytes;
+    if (dn_size_mul(&bytes, n ? n : 1, size) != DN_OK) return NULL;
+    void *p = dn_alloc_unset(bytes);
+    if (p) memset(p, 0, bytes);
     return p;
 }
 

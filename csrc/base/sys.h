@@ -8,6 +8,8 @@
 /* 64-byte aligned and zeroed; NULL with a message when n * size overflows or memory runs out. n = 0 allocates one
  * element. */
 void *dn_alloc(size_t n, size_t size);
+/* The same, not zeroed. */
+void *dn_alloc_unset(size_t bytes);
 void *dn_realloc(void *old, size_t n, size_t size); /* for growing plain arrays; only for memory from dn_realloc */
 void dn_free(void *p);
 /* Announce that memory (however allocated) is about to be filled for the first time: asks for large pages where the

@@ -40,9 +40,23 @@ static double sum_squares(size_t n, const float *x) {
     return lanes(&s);
 }
 
-/* to[c] += sum over rows of x[r][c] */
+/* to[c] += sum over rows of x[r][c]; several vectors of columns at a time, so that what is read of a row is together.
+ */
 static void column_sums(size_t rows, size_t cols, size_t ld, const float *x, float *to) {
-    EACH_VECTOR(c, cols, left) {
+    enum { TOGETHER = 4 };
+    size_t from = 0;
+    for (; from + TOGETHER * VL <= cols; from += TOGETHER * VL) {
+        dvec s[TOGETHER];
+        UNROLL for (int j = 0; j < TOGETHER; j++) s[j] = (dvec){{0}, {0}};
+        for (size_t r = 0; r < rows; r++)
+            UNROLL for (int j = 0; j < TOGETHER; j++) add(&s[j], widen(load(x + r * ld + from + j * VL)));
+        UNROLL for (int j = 0; j < TOGETHER; j++) {
+            float *at = to + from + j * VL;
+            store(at, load(at) + narrow(s[j]));
+        }
+    }
+    x += from, to += from;
+    EACH_VECTOR(c, cols - from, left) {
         dvec s = {{0}, {0}};
         for (size_t r = 0; r < rows; r++) add(&s, widen(load_n(x + r * ld + c, left)));
         store_n(to + c, load_n(to + c, left) + narrow(s), left);

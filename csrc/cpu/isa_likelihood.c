@@ -146,10 +146,14 @@ INLINE scale_vecs scales_at(const dn_values *of, size_t i, size_t left) {
 
 /* The first n <= VL lanes, zeros after them. */
 INLINE vec first_lanes(vec v, size_t n) {
-    vec kept = {0};
     if (n >= VL) return v;
+#if VL == 16
+    return (vec)_mm512_maskz_mov_ps((__mmask16)((1u << n) - 1), (__m512)v);
+#else
+    vec kept = {0};
     memcpy(&kept, &v, n * sizeof(float));
     return kept;
+#endif
 }
 
 INLINE double values_of(const dn_loss kind, const dn_values *of, size_t n, const float *x, const float *truth,

@@ -21,8 +21,8 @@
 #else
 #define VL 4
 #endif
-#if VL == 16
-#include <immintrin.h> /* loads and stores of some of the lanes */
+#if VL >= 8
+#include <immintrin.h> /* for what compilers make poor code of: some of the lanes, float to double and back, choices */
 #endif
 typedef float vec __attribute__((vector_size(VL * 4)));
 typedef float vec_u __attribute__((vector_size(VL * 4), aligned(4), may_alias));

@@ -42,9 +42,10 @@ typedef struct fill_job {
     const dn_frame *given, *made;
     const dn_frame_column **from; /* (columns of the text): what fills it; NULL: nothing */
     const dn_frame_column **old;  /* and what it has, NULL: the index that is no column */
-    const char *copied;           /* the text before it is in `to` */
+    const char *copied;           /* the text before it is written */
     size_t filled;
-    dn_text to;
+    dn_text cell; /* what fills one */
+    dn_writer *to;
 } fill_job;
 
 static int fill_is_missing(const dn_frame_column *c, size_t row) {
@@ -65,19 +66,23 @@ static dn_status fill_columns(fill_job *j) {
 }
 
 /* The row at the reader's p, number `row` of the table. */
-static void fill_row(fill_job *j, size_t row) {
+static dn_status fill_row(fill_job *j, size_t row) {
     csv_cell cell;
     int last = 0;
     for (int c = 0; c < j->plan.columns && !last; c++) {
         dn_csv_cell(&j->reader, &cell, &last);
         if (!j->from[c] || !fill_is_missing(j->old[c], row) || fill_is_missing(j->from[c], row)) continue;
-        dn_text_add(&j->to, j->copied, (size_t)(cell.text - cell.quoted - j->copied));
+        DN_TRY(dn_writer_write(j->to, j->copied, (size_t)(cell.text - cell.quoted - j->copied)));
         dn_frame_column as = *j->from[c];
         if (as.type == j->old[c]->type) as.form = j->old[c]->form;
-        dn_frame_put(&j->to, &as, row, j->reader.separator);
+        j->cell.size = 0;
+        dn_frame_put(&j->cell, &as, row, j->reader.separator);
+        if (j->cell.status != DN_OK) return j->cell.status;
+        DN_TRY(dn_writer_write(j->to, j->cell.bytes, j->cell.size));
         j->copied = cell.text + cell.size + cell.quoted;
         j->filled++;
     }
+    return DN_OK;
 }
 
 static dn_status fill_rows(fill_job *j) {
@@ -86,15 +91,14 @@ static dn_status fill_rows(fill_job *j) {
     int header = j->plan.names != NULL;
     while (r->p < r->end && row < j->given->rows) {
         int kind = csv_kind(r, r->p, r->end);
-        if (kind == CSV_ROW && !header) fill_row(j, row++);
+        if (kind == CSV_ROW && !header) DN_TRY(fill_row(j, row++));
         r->p = kind == CSV_ROW ? dn_csv_row_end(r, r->p, r->end) : csv_line_end(r->p, r->end);
         if (kind == CSV_ROW) header = 0;
         r->p = csv_over_line_end(r->p, r->end);
         DN_TRY(dn_watched());
     }
     DN_CHECK(row == j->given->rows, DN_E_FORMAT, "%s: changed while it was read", r->path);
-    dn_text_add(&j->to, j->copied, (size_t)(r->p - j->copied));
-    return j->to.status;
+    return dn_writer_write(j->to, j->copied, (size_t)(r->p - j->copied));
 }
 
 /* Separator, width, header. */
@@ -111,26 +115,26 @@ static dn_status fill_look(fill_job *j, const dn_text *text, const dn_frame_opti
     return status;
 }
 
-static dn_status fill_all(fill_job *j, frame_source *source, const dn_frame_options *options, dn_text *text) {
+static dn_status fill_begin(fill_job *j, frame_source *source, const dn_frame_options *options, dn_text *text) {
     DN_TRY(dn_frame_source_rewind(source));
     DN_TRY(fill_read(source, j->reader.path, text));
     DN_TRY(fill_look(j, text, options));
     j->copied = j->reader.p = text->bytes, j->reader.end = j->reader.whole = text->bytes + text->size;
     if (text->size >= 3 && !memcmp(text->bytes, "\xEF\xBB\xBF", 3)) j->reader.p += 3;
-    DN_TRY(fill_columns(j));
-    return fill_rows(j);
+    return fill_columns(j);
 }
 
 dn_status dn_frame_fill(frame_source *source, const char *name, const dn_frame_options *options, const dn_frame *given,
                         const dn_frame *made, const char *output, size_t *filled) {
     fill_job j = {.reader = {.path = name, .line = 1, .at_end = 1, .fd = -1}, .given = given, .made = made};
     dn_text text = {0};
-    dn_status status = fill_all(&j, source, options, &text);
-    if (status == DN_OK) status = dn_file_save(output ? output : "-", j.to.bytes ? j.to.bytes : "", j.to.size);
+    dn_status status = fill_begin(&j, source, options, &text);
+    if (status == DN_OK) status = dn_writer_open(&j.to, output ? output : "-");
+    if (status == DN_OK) status = dn_writer_finish(j.to, fill_rows(&j));
     *filled = j.filled;
     dn_free(j.from);
     dn_csv_plan_free(&j.plan);
-    dn_text_free(&j.to);
+    dn_text_free(&j.cell);
     dn_text_free(&text);
     return status;
 }

@@ -57,6 +57,7 @@ static dn_status file_run(file_job *j, frame_source *source, const char *name, c
     DN_TRY(file_warnings(j));
     DN_TRY(dn_net_impute(j->net, j->table.values, j->table.rows, rounds, j->table.values));
     DN_TRY(dn_schema_decode(schema, j->table.values, j->table.rows, &j->made));
+    dn_table_free(&j->table);
     file_columns(j, schema);
     j->out->rows = j->given.rows;
     DN_TRY(dn_frame_fill(source, name, options, &j->given, &j->made, output, &j->out->filled));

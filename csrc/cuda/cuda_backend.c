@@ -14,10 +14,14 @@ typedef struct cuda_context {
     int device;
     dn_cuda_place on;
     dn_cuda_blas blas;
+    dn_small small;
     cudaError_t error;  /* the first since the last finish */
     const char *failed; /* the operation that failed */
     char description[400];
 } cuda_context;
+
+/* Sums, then tickets. */
+enum { CUDA_SUMS_BYTES = DN_CUDA_SUMS * sizeof(double) + DN_CUDA_TICKETS * sizeof(unsigned) };
 
 /* The core's functions, set when the core asks for the table. Every caller passes the same ones. */
 static const dn_plugin_host *host;
@@ -34,6 +38,19 @@ static void cuda_keep(cuda_context *c, cudaError_t error, const char *operation)
     if (error == cudaSuccess) return;
     cudaGetLastError(); /* the runtime keeps a copy of the error */
     if (c->error == cudaSuccess) c->error = error, c->failed = operation;
+}
+
+/* Errors of small operations that were launched since the last look. */
+static void cuda_keep_small(cuda_context *c) {
+    cuda_keep(c, c->small.error, "small operations");
+    c->small.error = cudaSuccess;
+}
+
+/* The stream, with everything in it that was asked for. */
+static cudaStream_t cuda_stream(cuda_context *c) {
+    dn_cuda_flush(&c->on);
+    cuda_keep_small(c);
+    return c->on.stream;
 }
 
 /* ---- devices ---- */
@@ -73,15 +90,16 @@ static void cuda_close(dn_pool *pool) {
 
 static size_t cuda_own_bytes(dn_pool *pool) {
     const cuda_context *c = *host->pool_slot(pool);
-    return DN_CUDA_SUMS * sizeof *c->on.sums + DN_CUDA_SCRATCH * sizeof *c->on.scratch +
-           (c->blas.workspace ? DN_CUDA_BLAS_WORKSPACE : 0);
+    return CUDA_SUMS_BYTES + DN_CUDA_SCRATCH * sizeof *c->on.scratch + (c->blas.workspace ? DN_CUDA_BLAS_WORKSPACE : 0);
 }
 
 static cudaError_t cuda_prepare(cuda_context *c, struct cudaDeviceProp *properties) {
     cudaError_t error = cudaSetDevice(c->device);
     if (error == cudaSuccess) error = cudaGetDeviceProperties(properties, c->device);
     if (error == cudaSuccess) error = cudaStreamCreateWithFlags(&c->on.stream, cudaStreamNonBlocking);
-    if (error == cudaSuccess) error = cudaMalloc((void **)&c->on.sums, DN_CUDA_SUMS * sizeof *c->on.sums);
+    if (error == cudaSuccess) error = cudaMalloc((void **)&c->on.sums, CUDA_SUMS_BYTES);
+    if (error == cudaSuccess) error = cudaMemsetAsync(c->on.sums, 0, CUDA_SUMS_BYTES, c->on.stream);
+    if (error == cudaSuccess) c->on.tickets = (unsigned *)(void *)(c->on.sums + DN_CUDA_SUMS);
     if (error == cudaSuccess) error = cudaMalloc((void **)&c->on.scratch, DN_CUDA_SCRATCH * sizeof *c->on.scratch);
     /* once, to check that this plugin has kernels for this device */
     if (error == cudaSuccess) error = dn_cuda_fill(&c->on, 1, 0, c->on.scratch);
@@ -103,7 +121,7 @@ static dn_status cuda_open(dn_pool *pool, int index, dn_precision precision) {
         status = host->fail(error == cudaErrorMemoryAllocation ? DN_E_MEMORY : DN_E_DEVICE,
                             "device 'cuda:%d' cannot be opened: %s", index, cudaGetErrorString(error));
     } else {
-        c->on.processors = properties.multiProcessorCount, c->on.blas = &c->blas;
+        c->on.processors = properties.multiProcessorCount, c->on.blas = &c->blas, c->on.small = &c->small;
         int capability = properties.major * 10 + properties.minor;
         status = dn_cuda_blas_open(&c->blas, c->on.stream, precision, capability, why, sizeof why);
         if (status != DN_OK) host->fail(status, "device 'cuda:%d' cannot be opened: %s", index, why);
@@ -124,7 +142,7 @@ static const char *cuda_describe(dn_pool *pool) { return ((cuda_context *)*host-
 
 static dn_status cuda_finish(dn_pool *pool) {
     cuda_context *c = cuda_enter(pool);
-    cuda_keep(c, cudaStreamSynchronize(c->on.stream), "finish");
+    cuda_keep(c, cudaStreamSynchronize(cuda_stream(c)), "finish");
     cudaError_t error = c->error;
     c->error = cudaSuccess;
     if (error == cudaSuccess) return DN_OK;
@@ -141,7 +159,7 @@ static void *cuda_alloc(dn_pool *pool, size_t bytes) {
     cuda_context *c = cuda_enter(pool);
     void *memory = NULL;
     cudaError_t error = cudaMalloc(&memory, bytes ? bytes : 1);
-    if (error == cudaSuccess) error = cudaMemsetAsync(memory, 0, bytes, c->on.stream);
+    if (error == cudaSuccess) error = cudaMemsetAsync(memory, 0, bytes, cuda_stream(c));
     if (error == cudaSuccess) return memory;
     cudaGetLastError();
     if (memory) cudaFree(memory);
@@ -155,6 +173,7 @@ static void *cuda_alloc(dn_pool *pool, size_t bytes) {
 
 static void cuda_free(dn_pool *pool, void *memory) {
     cuda_context *c = cuda_enter(pool);
+    cuda_stream(c); /* what waits may be about this memory */
     cuda_keep(c, cudaFree(memory), "free");
 }
 
@@ -164,7 +183,7 @@ static void cuda_transfer(dn_pool *pool, void *to, const void *from, size_t byte
                           const char *name) {
     cuda_context *c = cuda_enter(pool);
     if (!bytes || c->error != cudaSuccess) return;
-    cuda_keep(c, cudaMemcpyAsync(to, from, bytes, kind, c->on.stream), name);
+    cuda_keep(c, cudaMemcpyAsync(to, from, bytes, kind, cuda_stream(c)), name);
     if (c->error == cudaSuccess) cuda_keep(c, cudaStreamSynchronize(c->on.stream), name);
 }
 static void cuda_upload(dn_pool *pool, void *to, const void *from_host, size_t bytes) {
@@ -179,7 +198,7 @@ static void cuda_download(dn_pool *pool, void *to_host, const void *from, size_t
 static dn_status cuda_record_begin(dn_pool *pool) {
     cuda_context *c = cuda_enter(pool);
     if (c->error == cudaSuccess)
-        cuda_keep(c, cudaStreamBeginCapture(c->on.stream, cudaStreamCaptureModeThreadLocal), "record");
+        cuda_keep(c, cudaStreamBeginCapture(cuda_stream(c), cudaStreamCaptureModeThreadLocal), "record");
     return c->error == cudaSuccess ? DN_OK : cuda_finish(pool);
 }
 
@@ -188,7 +207,7 @@ static dn_status cuda_record_end(dn_pool *pool, void **recording) {
     cudaGraph_t graph = NULL;
     cudaGraphExec_t ready = NULL;
     *recording = NULL;
-    cuda_keep(c, cudaStreamEndCapture(c->on.stream, &graph), "record");
+    cuda_keep(c, cudaStreamEndCapture(cuda_stream(c), &graph), "record");
     if (c->error == cudaSuccess) cuda_keep(c, cudaGraphInstantiateWithFlags(&ready, graph, 0), "record");
     if (graph) cudaGraphDestroy(graph);
     if (c->error != cudaSuccess) return cuda_finish(pool);
@@ -198,7 +217,7 @@ static dn_status cuda_record_end(dn_pool *pool, void **recording) {
 
 static void cuda_replay(dn_pool *pool, void *recording) {
     cuda_context *c = cuda_enter(pool);
-    if (c->error == cudaSuccess) cuda_keep(c, cudaGraphLaunch(recording, c->on.stream), "replay");
+    if (c->error == cudaSuccess) cuda_keep(c, cudaGraphLaunch(recording, cuda_stream(c)), "replay");
 }
 
 static void cuda_record_free(dn_pool *pool, void *recording) {
@@ -213,6 +232,7 @@ static void cuda_record_free(dn_pool *pool, void *recording) {
     static void cuda_##name(dn_pool *pool, DN_LIST parameters) {                                                       \
         cuda_context *context = cuda_enter(pool);                                                                      \
         if (context->error == cudaSuccess) cuda_keep(context, dn_cuda_##name(&context->on, DN_LIST arguments), #name); \
+        cuda_keep_small(context);                                                                                      \
     }
 #define DN_QUERY(group, type, name, parameters, arguments)
 #include "backend/backend_ops.h"

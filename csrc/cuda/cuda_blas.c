@@ -121,7 +121,9 @@ cudaError_t dn_cuda_blas_gemm(const dn_cuda_blas *blas, int trans_a, int trans_b
 cudaError_t dn_cuda_gemm(const dn_cuda_place *on, int trans_a, int trans_b, int m, int n, int k, float alpha,
                          const float *a, int lda, const float *b, int ldb, float beta, float *c, int ldc) {
     if (m <= 0 || n <= 0) return cudaSuccess;
-    if (on->blas->handle && k > 0)
+    if (on->blas->handle && k > 0) {
+        dn_cuda_flush(on);
         return dn_cuda_blas_gemm(on->blas, trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+    }
     return dn_cuda_own_gemm(on, trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }

@@ -59,6 +59,25 @@ __global__ void map_sums_kernel(dn_chunks_of s, double *partial, Body body, Fini
     for (int k = 0; k < N && s.chunks > 1; k++) partial[(chunk * N + k) * s.channels + c] = sums[k];
 }
 
+/* The chunks' sums added: 32 channels by a block, whose eight warps share the chunks. */
+template <int N, class Finish> __global__ void chunk_sums_kernel(dn_chunks_of s, const double *partial, Finish finish) {
+    constexpr int WARPS = DN_THREADS / 32;
+    __shared__ double part[N][WARPS][32];
+    int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32;
+    size_t c = (size_t)blockIdx.x * 32 + (size_t)lane;
+    double sums[N] = {};
+    if (c < s.channels)
+#pragma unroll 4
+        for (unsigned chunk = (unsigned)warp; chunk < s.chunks; chunk += WARPS)
+            for (int k = 0; k < N; k++) sums[k] += partial[((size_t)chunk * N + k) * s.channels + c];
+    for (int k = 0; k < N; k++) part[k][warp][lane] = sums[k];
+    __syncthreads();
+    if (warp != 0 || c >= s.channels) return;
+    for (int k = 0; k < N; k++)
+        for (int i = 1; i < WARPS; i++) sums[k] += part[k][i][lane];
+    finish(c, sums);
+}
+
 /* body(i, channel, sums) adds the contribution of value i to N sums; then one thread per channel calls finish(channel,
  * sums). `scratch` holds `room` doubles. */
 template <int N, class Body, class Finish>
@@ -68,7 +87,7 @@ cudaError_t dn_channel_sums(const dn_cuda_place *on, double *scratch, size_t roo
     size_t across = spatial == 1 ? (channels + 31) / 32 : channels;
     size_t least = spatial == 1 ? 64 : (2048 + spatial - 1) / spatial;
     size_t most = spatial == 1 ? rows : ((size_t)1 << 30) / spatial + 1; /* indexes within a chunk of maps are ints */
-    size_t chunks = 4 * (size_t)on->processors / across;                 /* about this many blocks per multiprocessor */
+    size_t chunks = 8 * (size_t)on->processors / across; /* as many blocks as multiprocessors have room for */
     if (chunks > rows / least) chunks = rows / least;
     if (chunks > room / (N * channels)) chunks = room / (N * channels);
     if (chunks < (rows + most - 1) / most) chunks = (rows + most - 1) / most;
@@ -81,17 +100,14 @@ cudaError_t dn_channel_sums(const dn_cuda_place *on, double *scratch, size_t roo
     auto maps = map_sums_kernel<N, Body, Finish>;
     unsigned blocks = (unsigned)(chunks * across);
     if (spatial == 1)
-        DN_LAUNCH_SYNC(vectors, blocks, DN_THREADS, on->stream, s, scratch, body, finish);
+        DN_LAUNCH_SYNC(vectors, blocks, DN_THREADS, dn_stream(on), s, scratch, body, finish);
     else
-        DN_LAUNCH_SYNC(maps, blocks, DN_THREADS, on->stream, s, scratch, body, finish);
+        DN_LAUNCH_SYNC(maps, blocks, DN_THREADS, dn_stream(on), s, scratch, body, finish);
     cudaError_t error = cudaGetLastError();
     if (error != cudaSuccess || chunks == 1) return error;
-    return dn_each(on, channels, [=] __device__(size_t c) {
-        double sums[N] = {};
-        for (size_t chunk = 0; chunk < chunks; chunk++)
-            for (int k = 0; k < N; k++) sums[k] += scratch[(chunk * N + k) * channels + c];
-        finish(c, sums);
-    });
+    auto add = chunk_sums_kernel<N, Finish>;
+    DN_LAUNCH_SYNC(add, (unsigned)((channels + 31) / 32), DN_THREADS, dn_stream(on), s, scratch, finish);
+    return cudaGetLastError();
 }
 
 /* Using all of the scratch memory. */

@@ -1,12 +1,13 @@
 /* What the kernels share: launching, loops over vectors, sums in a fixed order.
  *
  * Kernels are launched with DN_LAUNCH, or with DN_LAUNCH_SYNC when their threads wait for each other; with nvcc both
- * are <<<>>>. The same files also compile as C++ against tests/cuda_emulation, where the two differ. No atomics: every
- * sum has a fixed order, so runs repeat bit for bit. */
+ * are <<<>>>. The same files also compile as C++ against tests/cuda_emulation, where the two differ. No atomic
+ * sums: every sum has a fixed order, so runs repeat bit for bit. */
 #ifndef DN_CUDA_COMMON_CUH
 #define DN_CUDA_COMMON_CUH
 #include "cuda/cuda_ops.h"
 #include <cuda_runtime.h>
+#include <string.h>
 #ifndef DN_LAUNCH
 #define DN_LAUNCH(kernel, blocks, threads, stream, ...) kernel<<<blocks, threads, 0, stream>>>(__VA_ARGS__)
 #define DN_LAUNCH_SYNC DN_LAUNCH
@@ -14,6 +15,9 @@
 #endif
 
 static constexpr int DN_THREADS = 256;
+#ifndef DN_SMALL_THREADS
+#define DN_SMALL_THREADS 1024
+#endif
 static constexpr size_t DN_MOST_BLOCKS = 1 << 20;
 
 /* Division by a number known at launch: a multiplication and a shift (Granlund and Montgomery, Division by invariant
@@ -47,6 +51,25 @@ struct dn_split {
     }
 };
 
+/* N values that lie side by side, from an address that is a multiple of their size: one access to memory. */
+template <int N> struct alignas(N * sizeof(float)) dn_beside {
+    float at[N];
+};
+template <int N> static inline __device__ dn_beside<N> dn_load(const float *from) {
+    return *(const dn_beside<N> *)(const void *)from;
+}
+template <int N> static inline __device__ void dn_store(float *to, const dn_beside<N> &values) {
+    *(dn_beside<N> *)(void *)to = values;
+}
+/* May rows of `cols` values that begin at `x` be read four values at a time? */
+static inline bool dn_by_four(const void *x, int cols) { return cols % 4 == 0 && (uintptr_t)x % 16 == 0; }
+
+/* The stream, after the small operations that wait: every launch comes here for it, but that of those. */
+static inline cudaStream_t dn_stream(const dn_cuda_place *on) {
+    dn_cuda_flush(on);
+    return on->stream;
+}
+
 static inline unsigned dn_blocks(size_t n, size_t most) {
     size_t blocks = (n + DN_THREADS - 1) / DN_THREADS;
     return (unsigned)(blocks < most ? blocks : most);
@@ -60,7 +83,7 @@ template <class Body> __global__ void each_kernel(size_t n, Body body) {
 
 template <class Body> cudaError_t dn_each(const dn_cuda_place *on, size_t n, Body body) {
     if (!n) return cudaSuccess;
-    DN_LAUNCH(each_kernel, dn_blocks(n, DN_MOST_BLOCKS), DN_THREADS, on->stream, n, body);
+    DN_LAUNCH(each_kernel, dn_blocks(n, DN_MOST_BLOCKS), DN_THREADS, dn_stream(on), n, body);
     return cudaGetLastError();
 }
 
@@ -92,7 +115,7 @@ template <class Body> __global__ void each_block_kernel(size_t n, Body body) {
 /* body(i) by all DN_THREADS threads of a block together, for i < n; the body may call dn_block_sum */
 template <class Body> cudaError_t dn_each_block(const dn_cuda_place *on, size_t n, Body body) {
     if (!n) return cudaSuccess;
-    DN_LAUNCH_SYNC(each_block_kernel, (unsigned)(n < DN_MOST_BLOCKS ? n : DN_MOST_BLOCKS), DN_THREADS, on->stream, n,
+    DN_LAUNCH_SYNC(each_block_kernel, (unsigned)(n < DN_MOST_BLOCKS ? n : DN_MOST_BLOCKS), DN_THREADS, dn_stream(on), n,
                    body);
     return cudaGetLastError();
 }
@@ -133,7 +156,7 @@ static __global__ void sum_add_kernel(int n, const double *sums, dn_sum_to to) {
 
 /* n of on->sums to their place */
 static inline cudaError_t dn_sums_add(const dn_cuda_place *on, int n, dn_sum_to to) {
-    DN_LAUNCH_SYNC(sum_add_kernel, 1, DN_THREADS, on->stream, n, on->sums, to);
+    DN_LAUNCH_SYNC(sum_add_kernel, 1, DN_THREADS, dn_stream(on), n, on->sums, to);
     return cudaGetLastError();
 }
 
@@ -142,7 +165,7 @@ static inline cudaError_t dn_sums_add(const dn_cuda_place *on, int n, dn_sum_to 
 template <class Body> cudaError_t dn_each_sum(const dn_cuda_place *on, size_t n, dn_sum_to to, Body body) {
     if (!n) return cudaSuccess;
     unsigned blocks = n <= 8 * DN_THREADS ? 1 : dn_blocks(n, DN_CUDA_SUMS);
-    DN_LAUNCH_SYNC(sum_kernel, blocks, DN_THREADS, on->stream, n, on->sums, to, body);
+    DN_LAUNCH_SYNC(sum_kernel, blocks, DN_THREADS, dn_stream(on), n, on->sums, to, body);
     cudaError_t error = cudaGetLastError();
     return error != cudaSuccess || blocks == 1 ? error : dn_sums_add(on, (int)blocks, to);
 }

@@ -12,28 +12,19 @@
  * is a problem (slice) of its own, with size/stride taps per side.
  *
  * Tiles would be nearly empty for layers with up to FEW filters (or channels): there a thread per pixel computes all of
- * them, and a block per weight sums its gradient. */
+ * them, and a block per weight sums its gradient (cuda_conv_few.cuh). */
+#include "cuda/cuda_conv_few.cuh"
 #include "cuda/cuda_tile.cuh"
 
-static constexpr int FEW = 4;
-
-struct conv_geometry {
-    dn_conv_shape s;
-    int filters, groups, taps, pixels; /* filters of a group */
-    dn_divisor by_square, by_size, by_pixels, by_width;
-    explicit conv_geometry(const dn_conv_layer *l)
-        : s(l->group), filters(l->filters), groups(l->groups), taps(s.channels * s.size * s.size),
-          pixels(s.out_height * s.out_width), by_square(s.size * s.size), by_size(s.size), by_pixels(pixels),
-          by_width(s.out_width) {}
-    __device__ size_t image(int row, int group) const {
-        return ((size_t)row * groups + group) * s.channels * s.height * s.width;
-    }
-    __device__ size_t map(int row, int group, int filter) const {
-        return (((size_t)row * groups + group) * filters + filter) * pixels;
-    }
-    size_t image_row() const { return (size_t)groups * s.channels * s.height * s.width; }
-    size_t map_row() const { return (size_t)groups * filters * pixels; }
-};
+/* A product with m filters or channels: tiles that are not half empty. A thread has 8 rows or columns in one direction,
+ * so that there are nearly three multiplications for each number it reads from shared memory. */
+template <class A, class B, class C>
+static cudaError_t conv_tile(const dn_cuda_place *on, int m, int n, int k, int slices, const A &a, const B &b,
+                             const C &c) {
+    if (m <= 32 && n <= 32) return dn_tile_launch<32, 32, 16, 4, 4>(on, m, n, k, slices, a, b, c);
+    if (m <= 32) return dn_tile_launch<32, 128, 16, 4, 8>(on, m, n, k, slices, a, b, c);
+    return dn_tile_launch<64, 64, 16, 8, 4>(on, m, n, k, slices, a, b, c);
+}
 
 /* Calls body(rows, image offset, map offset) for as many rows at a time as keep pixel indexes below 2^30. */
 template <class Body> static cudaError_t conv_rows(const conv_geometry &g, size_t rows, Body body) {
@@ -50,12 +41,14 @@ template <class Body> static cudaError_t conv_rows(const conv_geometry &g, size_
 struct conv_filter_rows {
     static constexpr bool along_k = true;
     typedef const float *Place;
+    typedef int Depth;
     conv_geometry g;
     const float *w;
     __device__ Place place(int group, int i) const {
         return i < g.filters ? w + ((size_t)group * g.filters + i) * g.taps : nullptr;
     }
-    __device__ float at(Place row, int p) const { return row ? row[p] : 0; }
+    __device__ Depth depth(int p) const { return p; }
+    __device__ float at(Place row, Depth p) const { return row ? row[p] : 0; }
 };
 
 /* The columns of the image: row j is a pixel of the map, p a tap. */
@@ -63,23 +56,30 @@ struct conv_window_rows {
     static constexpr bool along_k = false;
     struct Place {
         const float *image;
-        int y, x; /* of its first tap */
+        int y, x, first; /* of its first tap; where that is, or would be */
+    };
+    struct Depth {
+        int ky, kx, offset; /* from the first tap */
     };
     conv_geometry g;
     const float *images;
     int n;
     __device__ Place place(int group, int j) const {
-        Place at = {images, -(1 << 29), 0};
+        Place at = {images, -(1 << 29), 0, 0};
         if (j >= n) return at; /* no tap inside */
         int pixel, ox, row = g.by_pixels.of(j, &pixel), oy = g.by_width.of(pixel, &ox);
         at.image = images + g.image(row, group);
         at.y = oy * g.s.stride - g.s.padding, at.x = ox * g.s.stride - g.s.padding;
+        at.first = at.y * g.s.width + at.x;
         return at;
     }
-    __device__ float at(const Place &from, int p) const {
-        int tap, kx, c = g.by_square.of(p, &tap), ky = g.by_size.of(tap, &kx), y = from.y + ky, x = from.x + kx;
-        int inside = y >= 0 && y < g.s.height && x >= 0 && x < g.s.width;
-        return inside ? from.image[((size_t)c * g.s.height + y) * g.s.width + x] : 0;
+    __device__ Depth depth(int p) const {
+        int tap, kx, c = g.by_square.of(p, &tap), ky = g.by_size.of(tap, &kx);
+        return Depth{ky, kx, (c * g.s.height + ky) * g.s.width + kx};
+    }
+    __device__ float at(const Place &from, const Depth &tap) const {
+        bool inside = dn_within(from.y + tap.ky, g.s.height) && dn_within(from.x + tap.kx, g.s.width);
+        return inside ? from.image[from.first + tap.offset] : 0;
     }
 };
 
@@ -94,41 +94,6 @@ struct conv_map_result {
     }
 };
 
-/* Is a thread per pixel, along k values, faster than tiles of `across` rows? */
-static bool conv_few(int across, size_t pixels, size_t k) { return across <= FEW && (pixels >= 16384 || k <= 256); }
-
-static cudaError_t conv_forward_few(const dn_cuda_place *on, const conv_geometry &g, size_t rows, int add,
-                                    const float *x, const float *w, float *y) {
-    size_t n = rows * (size_t)g.groups * (size_t)g.pixels;
-    dn_split by_pixels(n, (size_t)g.pixels), by_groups(n, (size_t)g.groups);
-    return dn_each(on, n, [=] __device__(size_t i) {
-        size_t pixel, group, image = by_pixels.of(i, &pixel);
-        by_groups.of(image, &group);
-        int ox, oy = g.by_width.of((int)pixel, &ox);
-        int y0 = oy * g.s.stride - g.s.padding, x0 = ox * g.s.stride - g.s.padding;
-        const float *from = x + image * (size_t)g.s.channels * g.s.height * g.s.width;
-        const float *weights = w + group * (size_t)g.filters * g.taps;
-        float sums[FEW] = {};
-        for (int c = 0; c < g.s.channels; c++)
-            for (int ky = 0; ky < g.s.size; ky++)
-                for (int kx = 0; kx < g.s.size; kx++) {
-                    int py = y0 + ky, px = x0 + kx;
-                    if (py < 0 || py >= g.s.height || px < 0 || px >= g.s.width) continue;
-                    float v = from[((size_t)c * g.s.height + py) * g.s.width + px];
-#pragma unroll
-                    for (int f = 0; f < FEW; f++)
-                        if (f < g.filters)
-                            sums[f] += v * weights[(size_t)f * g.taps + (c * g.s.size + ky) * g.s.size + kx];
-                }
-#pragma unroll
-        for (int f = 0; f < FEW; f++)
-            if (f < g.filters) {
-                float *to = y + (image * (size_t)g.filters + f) * g.pixels + pixel;
-                *to = add ? *to + sums[f] : sums[f];
-            }
-    });
-}
-
 extern "C" cudaError_t dn_cuda_conv_forward(const dn_cuda_place *on, const dn_conv_layer *layer, size_t rows, int add,
                                             const float *x, const float *w, float *y, float *workspace) {
     (void)workspace;
@@ -137,8 +102,8 @@ extern "C" cudaError_t dn_cuda_conv_forward(const dn_cuda_place *on, const dn_co
         return conv_forward_few(on, g, rows, add, x, w, y);
     return conv_rows(g, rows, [&](int n_rows, size_t images, size_t maps) {
         int n = n_rows * g.pixels;
-        return dn_tile_small(on, g.filters, n, g.taps, g.groups, conv_filter_rows{g, w},
-                             conv_window_rows{g, x + images, n}, conv_map_result{g, add, y + maps});
+        return conv_tile(on, g.filters, n, g.taps, g.groups, conv_filter_rows{g, w}, conv_window_rows{g, x + images, n},
+                         conv_map_result{g, add, y + maps});
     });
 }
 
@@ -170,6 +135,10 @@ struct conv_channel_rows {
         const float *w;
         int rest_y, rest_x;
     };
+    struct Depth {
+        size_t filter;
+        int ky, kx;
+    };
     conv_geometry g;
     conv_phases h;
     const float *w;
@@ -179,11 +148,13 @@ struct conv_channel_rows {
         if (i < g.s.channels) at.w = w + (size_t)group * g.filters * g.taps + (size_t)i * g.s.size * g.s.size;
         return at;
     }
-    __device__ float at(const Place &from, int p) const {
+    __device__ Depth depth(int p) const {
         int tap, kx, f = h.by_side2.of(p, &tap), ky = h.by_side.of(tap, &kx);
-        ky = from.rest_y + ky * g.s.stride, kx = from.rest_x + kx * g.s.stride;
-        if (!from.w || ky >= g.s.size || kx >= g.s.size) return 0;
-        return from.w[(size_t)f * g.taps + ky * g.s.size + kx];
+        return Depth{(size_t)f * g.taps, ky * g.s.stride, kx * g.s.stride};
+    }
+    __device__ float at(const Place &from, const Depth &tap) const {
+        int ky = from.rest_y + tap.ky, kx = from.rest_x + tap.kx;
+        return from.w && ky < g.s.size && kx < g.s.size ? from.w[tap.filter + (size_t)(ky * g.s.size + kx)] : 0;
     }
 };
 
@@ -192,28 +163,38 @@ struct conv_reach_rows {
     static constexpr bool along_k = false;
     struct Place {
         const float *map;
-        int y, x, rest_y, rest_x; /* the map's pixel that meets tap (rest_y, rest_x) */
+        int y, x, first;    /* the map's pixel that meets the first tap; where that is, or would be */
+        int taps_y, taps_x; /* taps from there on with these remainders */
+    };
+    struct Depth {
+        int ky, kx, offset;
     };
     conv_geometry g;
     conv_phases h;
     const float *maps;
     int n;
     __device__ Place place(int slice, int j) const {
-        Place at = {maps, -1, -1, 0, 0};
-        int group = h.open(slice, &at.rest_y, &at.rest_x);
-        if (j >= n) return at;
+        Place at = {maps, -1, -1, 0, 0, 0};
+        int rest_y, rest_x, group = h.open(slice, &rest_y, &rest_x);
+        if (j >= n) return at; /* no taps */
         int pixel, sx, row = h.by_area.of(j, &pixel), sy = h.by_wide.of(pixel, &sx), stride = g.s.stride;
-        int y = sy * stride + h.first(at.rest_y, g.s.padding, stride),
-            x = sx * stride + h.first(at.rest_x, g.s.padding, stride);
+        int y = sy * stride + h.first(rest_y, g.s.padding, stride),
+            x = sx * stride + h.first(rest_x, g.s.padding, stride);
         at.map = maps + g.map(row, group, 0);
-        at.y = (y + g.s.padding - at.rest_y) / stride, at.x = (x + g.s.padding - at.rest_x) / stride;
+        at.y = h.by_stride.of(y + g.s.padding - rest_y), at.x = h.by_stride.of(x + g.s.padding - rest_x);
+        at.first = at.y * g.s.out_width + at.x;
+        at.taps_y = h.by_stride.of(g.s.size - rest_y + stride - 1),
+        at.taps_x = h.by_stride.of(g.s.size - rest_x + stride - 1);
         return at;
     }
-    __device__ float at(const Place &from, int p) const {
-        int tap, kx, f = h.by_side2.of(p, &tap), ky = h.by_side.of(tap, &kx), y = from.y - ky, x = from.x - kx;
-        if (y < 0 || y >= g.s.out_height || x < 0 || x >= g.s.out_width) return 0;
-        if (from.rest_y + ky * g.s.stride >= g.s.size || from.rest_x + kx * g.s.stride >= g.s.size) return 0;
-        return from.map[(size_t)f * g.pixels + y * g.s.out_width + x];
+    __device__ Depth depth(int p) const {
+        int tap, kx, f = h.by_side2.of(p, &tap), ky = h.by_side.of(tap, &kx);
+        return Depth{ky, kx, f * g.pixels - ky * g.s.out_width - kx};
+    }
+    __device__ float at(const Place &from, const Depth &tap) const {
+        bool met = tap.ky < from.taps_y && tap.kx < from.taps_x && dn_within(from.y - tap.ky, g.s.out_height) &&
+                   dn_within(from.x - tap.kx, g.s.out_width);
+        return met ? from.map[from.first + tap.offset] : 0;
     }
 };
 
@@ -233,51 +214,25 @@ struct conv_image_result {
     }
 };
 
-static cudaError_t conv_data_few(const dn_cuda_place *on, const conv_geometry &g, size_t rows, int add, const float *dy,
-                                 const float *w, float *dx) {
-    size_t area = (size_t)g.s.height * (size_t)g.s.width, n = rows * (size_t)g.groups * area;
-    dn_split by_area(n, area), by_groups(n, (size_t)g.groups);
-    dn_divisor by_wide(g.s.width), by_stride(g.s.stride);
-    return dn_each(on, n, [=] __device__(size_t i) {
-        size_t pixel, group, image = by_area.of(i, &pixel);
-        by_groups.of(image, &group);
-        int px, py = by_wide.of((int)pixel, &px), rest_y, rest_x;
-        int oy = by_stride.of(py + g.s.padding, &rest_y), ox = by_stride.of(px + g.s.padding, &rest_x);
-        const float *from = dy + image * (size_t)g.filters * g.pixels;
-        const float *weights = w + group * (size_t)g.filters * g.taps;
-        float sums[FEW] = {};
-        for (int f = 0; f < g.filters; f++)
-            for (int ky = rest_y, sy = oy; ky < g.s.size && sy >= 0; ky += g.s.stride, sy--)
-                for (int kx = rest_x, sx = ox; kx < g.s.size && sx >= 0; kx += g.s.stride, sx--) {
-                    if (sy >= g.s.out_height || sx >= g.s.out_width) continue;
-                    float v = from[(size_t)f * g.pixels + sy * g.s.out_width + sx];
-#pragma unroll
-                    for (int c = 0; c < FEW; c++)
-                        if (c < g.s.channels)
-                            sums[c] += v * weights[(size_t)f * g.taps + (c * g.s.size + ky) * g.s.size + kx];
-                }
-#pragma unroll
-        for (int c = 0; c < FEW; c++)
-            if (c < g.s.channels) {
-                float *to = dx + (image * (size_t)g.s.channels + c) * area + pixel;
-                *to = add ? *to + sums[c] : sums[c];
-            }
-    });
-}
-
 extern "C" cudaError_t dn_cuda_conv_backward_data(const dn_cuda_place *on, const dn_conv_layer *layer, size_t rows,
                                                   int add, const float *dy, const float *w, float *dx,
                                                   float *workspace) {
     (void)workspace;
     conv_geometry g(layer);
-    if (conv_few(g.s.channels, rows * (size_t)g.groups * (size_t)(g.s.height * g.s.width), (size_t)g.filters * g.taps))
-        return conv_data_few(on, g, rows, add, dy, w, dx);
+    bool few =
+        conv_few(g.s.channels, rows * (size_t)g.groups * (size_t)(g.s.height * g.s.width), (size_t)g.filters * g.taps);
+    if (few && g.s.stride <= 2) {
+        auto pass = g.s.stride == 1     ? g.s.channels == 1 ? conv_data_few<1, 1> : conv_data_few<1, FEW>
+                    : g.s.channels == 1 ? conv_data_few<2, 1>
+                                        : conv_data_few<2, FEW>;
+        return pass(on, g, rows, add, dy, w, dx);
+    }
     conv_phases h(&layer->group);
     int slices = g.groups * g.s.stride * g.s.stride, k = g.filters * h.side * h.side;
     return conv_rows(g, rows, [&](int n_rows, size_t images, size_t maps) {
         int n = n_rows * h.high * h.wide;
-        return dn_tile_small(on, g.s.channels, n, k, slices, conv_channel_rows{g, h, w},
-                             conv_reach_rows{g, h, dy + maps, n}, conv_image_result{g, h, add, dx + images});
+        return conv_tile(on, g.s.channels, n, k, slices, conv_channel_rows{g, h, w},
+                         conv_reach_rows{g, h, dy + maps, n}, conv_image_result{g, h, add, dx + images});
     });
 }
 
@@ -287,13 +242,15 @@ extern "C" cudaError_t dn_cuda_conv_backward_data(const dn_cuda_place *on, const
 struct conv_map_rows {
     static constexpr bool along_k = true;
     typedef const float *Place;
+    typedef size_t Depth;
     conv_geometry g;
     const float *maps;
     __device__ Place place(int group, int i) const { return i < g.filters ? maps + g.map(0, group, i) : nullptr; }
-    __device__ float at(Place map, int p) const {
+    __device__ Depth depth(int p) const {
         int pixel, row = g.by_pixels.of(p, &pixel);
-        return map ? map[(size_t)row * g.groups * g.filters * g.pixels + pixel] : 0;
+        return (size_t)row * g.groups * g.filters * g.pixels + (size_t)pixel;
     }
+    __device__ float at(Place map, Depth pixel) const { return map ? map[pixel] : 0; }
 };
 
 /* Row j is tap j of the windows of all pixels of all rows. */
@@ -301,23 +258,31 @@ struct conv_tap_rows {
     static constexpr bool along_k = true;
     struct Place {
         const float *channel;
-        int y, x;
+        int y, x, first; /* of the tap in the window of pixel 0; where that is, or would be */
+    };
+    struct Depth {
+        size_t row;
+        int y, x, offset; /* of the pixel's window */
     };
     conv_geometry g;
     const float *images;
     __device__ Place place(int group, int j) const {
-        Place at = {images, -(1 << 29), 0};
+        Place at = {images, -(1 << 29), 0, 0};
         if (j >= g.taps) return at;
         int tap, kx, c = g.by_square.of(j, &tap), ky = g.by_size.of(tap, &kx);
         at.channel = images + g.image(0, group) + (size_t)c * g.s.height * g.s.width;
         at.y = ky - g.s.padding, at.x = kx - g.s.padding;
+        at.first = at.y * g.s.width + at.x;
         return at;
     }
-    __device__ float at(const Place &from, int p) const {
+    __device__ Depth depth(int p) const {
         int pixel, ox, row = g.by_pixels.of(p, &pixel), oy = g.by_width.of(pixel, &ox);
-        int y = oy * g.s.stride + from.y, x = ox * g.s.stride + from.x;
-        int inside = y >= 0 && y < g.s.height && x >= 0 && x < g.s.width;
-        return inside ? from.channel[g.image(row, 0) + (size_t)y * g.s.width + x] : 0;
+        int y = oy * g.s.stride, x = ox * g.s.stride;
+        return Depth{g.image(row, 0), y, x, y * g.s.width + x};
+    }
+    __device__ float at(const Place &from, const Depth &of) const {
+        bool inside = dn_within(of.y + from.y, g.s.height) && dn_within(of.x + from.x, g.s.width);
+        return inside ? from.channel[of.row + (size_t)(from.first + of.offset)] : 0;
     }
 };
 
@@ -329,25 +294,6 @@ struct conv_weight_result {
     }
 };
 
-static cudaError_t conv_weights_few(const dn_cuda_place *on, const conv_geometry &g, int rows, const float *x,
-                                    const float *dy, float *dw) {
-    int n = rows * g.pixels;
-    return dn_each_block(on, (size_t)g.groups * (size_t)g.filters * (size_t)g.taps, [=] __device__(size_t weight) {
-        int tap = (int)(weight % g.taps), kx, rest, c = g.by_square.of(tap, &rest), ky = g.by_size.of(rest, &kx);
-        size_t filter = weight / g.taps, group = filter / g.filters;
-        float sum = 0;
-        for (int i = (int)threadIdx.x; i < n; i += DN_THREADS) {
-            int pixel, ox, row = g.by_pixels.of(i, &pixel), oy = g.by_width.of(pixel, &ox);
-            int py = oy * g.s.stride - g.s.padding + ky, px = ox * g.s.stride - g.s.padding + kx;
-            if (py < 0 || py >= g.s.height || px < 0 || px >= g.s.width) continue;
-            sum += x[g.image(row, (int)group) + ((size_t)c * g.s.height + py) * g.s.width + px] *
-                   dy[g.map(row, 0, 0) + filter * g.pixels + pixel];
-        }
-        sum = dn_block_sum<DN_THREADS>(sum);
-        if (threadIdx.x == 0) dw[weight] += sum;
-    });
-}
-
 extern "C" cudaError_t dn_cuda_conv_backward_weights(const dn_cuda_place *on, const dn_conv_layer *layer, size_t rows,
                                                      const float *x, const float *dy, float *dw, float *workspace) {
     (void)workspace;
@@ -355,7 +301,7 @@ extern "C" cudaError_t dn_cuda_conv_backward_weights(const dn_cuda_place *on, co
     return conv_rows(g, rows, [&](int n_rows, size_t images, size_t maps) {
         if (g.filters * g.taps <= 256 && g.groups * g.filters * g.taps >= 2 * on->processors)
             return conv_weights_few(on, g, n_rows, x + images, dy + maps, dw);
-        return dn_tile_small(on, g.filters, g.taps, n_rows * g.pixels, g.groups, conv_map_rows{g, dy + maps},
-                             conv_tap_rows{g, x + images}, conv_weight_result{g, dw});
+        return conv_tile(on, g.filters, g.taps, n_rows * g.pixels, g.groups, conv_map_rows{g, dy + maps},
+                         conv_tap_rows{g, x + images}, conv_weight_result{g, dw});
     });
 }

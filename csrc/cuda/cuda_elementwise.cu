@@ -1,13 +1,14 @@
 /* Vectors, biases, activations and dropout. One thread per value. */
 #include "cuda/cuda_channels.cuh"
+#include "cuda/cuda_small.cuh"
 #include "cuda/cuda_values.cuh"
 
 extern "C" cudaError_t dn_cuda_fill(const dn_cuda_place *on, size_t n, float value, float *x) {
-    return dn_each(on, n, [=] __device__(size_t i) { x[i] = value; });
+    return dn_each_or_later(on, n, fill_body{value, x});
 }
 
 extern "C" cudaError_t dn_cuda_copy(const dn_cuda_place *on, size_t n, const float *x, float *y) {
-    return !n ? cudaSuccess : cudaMemcpyAsync(y, x, n * sizeof *y, cudaMemcpyDeviceToDevice, on->stream);
+    return !n ? cudaSuccess : cudaMemcpyAsync(y, x, n * sizeof *y, cudaMemcpyDeviceToDevice, dn_stream(on));
 }
 
 extern "C" cudaError_t dn_cuda_scale(const dn_cuda_place *on, size_t n, float a, float *x) {
@@ -25,20 +26,12 @@ extern "C" cudaError_t dn_cuda_mul_add(const dn_cuda_place *on, size_t n, float 
 
 extern "C" cudaError_t dn_cuda_copy_rows(const dn_cuda_place *on, size_t rows, size_t cols, const float *x, size_t ldx,
                                          float *y, size_t ldy) {
-    dn_split by_cols(rows * cols, cols);
-    return dn_each(on, rows * cols, [=] __device__(size_t i) {
-        size_t c, r = by_cols.of(i, &c);
-        y[r * ldy + c] = x[r * ldx + c];
-    });
+    return dn_each_or_later(on, rows * cols, rows_body<false>{dn_split(rows * cols, cols), x, ldx, y, ldy});
 }
 
 extern "C" cudaError_t dn_cuda_add_rows(const dn_cuda_place *on, size_t rows, size_t cols, const float *x, size_t ldx,
                                         float *y, size_t ldy) {
-    dn_split by_cols(rows * cols, cols);
-    return dn_each(on, rows * cols, [=] __device__(size_t i) {
-        size_t c, r = by_cols.of(i, &c);
-        y[r * ldy + c] += x[r * ldx + c];
-    });
+    return dn_each_or_later(on, rows * cols, rows_body<true>{dn_split(rows * cols, cols), x, ldx, y, ldy});
 }
 
 extern "C" cudaError_t dn_cuda_row_sums(const dn_cuda_place *on, size_t rows, size_t n, const float *x, float *sums) {

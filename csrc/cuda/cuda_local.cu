@@ -28,12 +28,14 @@ struct local_geometry {
 struct local_filter_rows {
     static constexpr bool along_k = true;
     typedef const float *Place;
+    typedef int Depth;
     local_geometry g;
     const float *w;
     __device__ Place place(int pixel, int i) const {
         return i < g.filters ? w + ((size_t)pixel * g.filters + i) * g.taps : nullptr;
     }
-    __device__ float at(Place row, int p) const { return row ? row[p] : 0; }
+    __device__ Depth depth(int p) const { return p; }
+    __device__ float at(Place row, Depth p) const { return row ? row[p] : 0; }
 };
 
 /* Row j is the window in row j of the batch, p a tap. */
@@ -42,6 +44,9 @@ struct local_window_rows {
     struct Place {
         const float *image;
         int y, x;
+    };
+    struct Depth {
+        int c, ky, kx;
     };
     local_geometry g;
     const float *images;
@@ -52,10 +57,15 @@ struct local_window_rows {
         if (j >= rows) at.image = nullptr;
         return at;
     }
-    __device__ float at(const Place &from, int p) const {
-        int ky, kx, c = g.channel(p, &ky, &kx), y = from.y + ky, x = from.x + kx;
+    __device__ Depth depth(int p) const {
+        Depth at;
+        at.c = g.channel(p, &at.ky, &at.kx);
+        return at;
+    }
+    __device__ float at(const Place &from, const Depth &tap) const {
+        int y = from.y + tap.ky, x = from.x + tap.kx;
         int inside = from.image && y >= 0 && y < g.s.height && x >= 0 && x < g.s.width;
-        return inside ? from.image[((size_t)c * g.s.height + y) * g.s.width + x] : 0;
+        return inside ? from.image[((size_t)tap.c * g.s.height + y) * g.s.width + x] : 0;
     }
 };
 
@@ -78,18 +88,21 @@ extern "C" cudaError_t dn_cuda_local_forward(const dn_cuda_place *on, const dn_c
 struct local_map_rows {
     static constexpr bool along_k = false;
     typedef const float *Place;
+    typedef size_t Depth;
     local_geometry g;
     const float *dy;
     __device__ Place place(int pixel, int i) const {
         return i < g.filters ? dy + (size_t)i * g.pixels + pixel : nullptr;
     }
-    __device__ float at(Place map, int p) const { return map ? map[(size_t)p * g.map()] : 0; }
+    __device__ Depth depth(int p) const { return (size_t)p * g.map(); }
+    __device__ float at(Place map, Depth row) const { return map ? map[row] : 0; }
 };
 
 /* Row j is tap j of the windows of all rows of the batch. */
 struct local_tap_rows {
     static constexpr bool along_k = false;
     typedef const float *Place;
+    typedef size_t Depth;
     local_geometry g;
     const float *images;
     __device__ Place place(int pixel, int j) const {
@@ -99,7 +112,8 @@ struct local_tap_rows {
         int inside = y >= 0 && y < g.s.height && x >= 0 && x < g.s.width;
         return inside ? images + ((size_t)c * g.s.height + y) * g.s.width + x : nullptr;
     }
-    __device__ float at(Place value, int p) const { return value ? value[(size_t)p * g.image()] : 0; }
+    __device__ Depth depth(int p) const { return (size_t)p * g.image(); }
+    __device__ float at(Place value, Depth row) const { return value ? value[row] : 0; }
 };
 
 struct local_weight_result {

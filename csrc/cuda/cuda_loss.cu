@@ -1,21 +1,15 @@
 /* Losses, the reparameterisation, random numbers, steps and optimisers. */
-#include "base/rng.h"
+#include "cuda/cuda_small.cuh"
 #include "cuda/cuda_values.cuh"
-#include "net/latent.h"
 
 /* By value: the host's struct may be gone when the kernel runs. */
 extern "C" cudaError_t dn_cuda_set_step(const dn_cuda_place *on, dn_step *to, const dn_step *value) {
-    dn_step step = *value;
-    return dn_each(on, 1, [=] __device__(size_t) { *to = step; });
+    return dn_each_or_later(on, 1, step_body{to, *value});
 }
 
 extern "C" cudaError_t dn_cuda_gather_rows(const dn_cuda_place *on, const dn_step *step, size_t rows, size_t cols,
                                            const float *data, const uint32_t *order, float *to) {
-    dn_split by_cols(rows * cols, cols);
-    return dn_each(on, rows * cols, [=] __device__(size_t i) {
-        size_t c, r = by_cols.of(i, &c);
-        to[i] = data[(size_t)order[step->at + r] * cols + c];
-    });
+    return dn_each_or_later(on, rows * cols, gather_body{step, dn_split(rows * cols, cols), cols, data, order, to});
 }
 
 extern "C" cudaError_t dn_cuda_loss(const dn_cuda_place *on, const dn_likelihood *likelihood, size_t n, const float *x,
@@ -33,12 +27,9 @@ extern "C" cudaError_t dn_cuda_mask(const dn_cuda_place *on, size_t n, const flo
 
 extern "C" cudaError_t dn_cuda_reparameterise(const dn_cuda_place *on, size_t rows, size_t latent, const float *weight,
                                               const float *x, const float *eps, float *z, double *sums, float *kl) {
-    cudaError_t error = dn_each_sum(on, rows * latent, dn_sum_to(sums, weight), [=] __device__(size_t i) {
-        size_t at = i / latent * 2 * latent + i % latent;
-        float lv = x[at], mu = x[at + latent], e = eps ? eps[i] : 0;
-        z[i] = mu + expf(0.5f * dn_log_variance(lv)) * e;
-        return dn_latent_kl(lv, mu);
-    });
+    size_t n = rows * latent;
+    reparameterise_body body = {dn_split(n, latent), latent, x, eps, z, dn_sum_to(sums, weight)};
+    cudaError_t error = n && dn_small_take(on, n, body) ? cudaSuccess : dn_each_sum(on, n, body.to, body);
     if (error != cudaSuccess || !kl) return error;
     return dn_each_block(on, rows, [=] __device__(size_t r) {
         const float *lv = x + r * 2 * latent, *mu = lv + latent;
@@ -52,24 +43,14 @@ extern "C" cudaError_t dn_cuda_reparameterise(const dn_cuda_place *on, size_t ro
 extern "C" cudaError_t dn_cuda_reparameterise_gradient(const dn_cuda_place *on, size_t rows, size_t latent,
                                                        double scale, const float *weight, const float *x,
                                                        const float *eps, const float *dz, float *dx) {
-    return dn_each(on, rows * latent, [=] __device__(size_t i) {
-        float kl_weight = (float)(scale * *weight);
-        size_t at = i / latent * 2 * latent + i % latent;
-        float lv = x[at], mu = x[at + latent], d = dz[i], e = eps ? eps[i] : 0, b = dn_log_variance(lv);
-        float through_z = d * 0.5f * expf(0.5f * b) * e, through_kl = kl_weight * 0.5f * expm1f(b);
-        dx[at] += (through_z + through_kl) * dn_log_variance_slope(lv);
-        dx[at + latent] += d + kl_weight * mu;
-    });
+    return dn_each_or_later(
+        on, rows * latent,
+        reparameterise_gradient_body{dn_split(rows * latent, latent), latent, scale, weight, x, eps, dz, dx});
 }
 
-/* Four numbers of one Philox block a thread. */
 extern "C" cudaError_t dn_cuda_normals(const dn_cuda_place *on, const dn_step *step, uint32_t number, size_t n,
                                        float *eps) {
-    return dn_each(on, (n + 3) / 4, [=] __device__(size_t block) {
-        float four[4];
-        dn_normal4(step->seed, number, step->pass, (uint32_t)block, four);
-        for (size_t k = 0; k < 4 && 4 * block + k < n; k++) eps[4 * block + k] = four[k];
-    });
+    return dn_each_or_later(on, (n + 3) / 4, normals_body{step, number, n, eps});
 }
 
 extern "C" cudaError_t dn_cuda_uniforms(const dn_cuda_place *on, const dn_step *step, uint32_t number, size_t n,
@@ -102,10 +83,10 @@ static __global__ void __launch_bounds__(DN_THREADS)
 extern "C" cudaError_t dn_cuda_clip(const dn_cuda_place *on, const dn_step *step, float norm, size_t n, const float *g,
                                     float *factor) {
     unsigned blocks = n ? dn_blocks(n, DN_CUDA_SUMS) : 1;
-    DN_LAUNCH_SYNC(squares_kernel, blocks, DN_THREADS, on->stream, n, g, on->sums);
+    DN_LAUNCH_SYNC(squares_kernel, blocks, DN_THREADS, dn_stream(on), n, g, on->sums);
     cudaError_t error = cudaGetLastError();
     if (error != cudaSuccess) return error;
-    DN_LAUNCH_SYNC(clip_kernel, 1, DN_THREADS, on->stream, (int)blocks, on->sums, step, norm, factor);
+    DN_LAUNCH_SYNC(clip_kernel, 1, DN_THREADS, dn_stream(on), (int)blocks, on->sums, step, norm, factor);
     return cudaGetLastError();
 }
 

@@ -142,7 +142,7 @@ extern "C" cudaError_t dn_cuda_softmax(const dn_cuda_place *on, const dn_softmax
                                        const float *x, float *y) {
     unsigned blocks = soft_blocks(shape, DN_MOST_BLOCKS);
     if (!blocks) return cudaSuccess;
-    DN_LAUNCH_SYNC(softmax_kernel, blocks, SOFT, on->stream, *shape, temperature, x, y);
+    DN_LAUNCH_SYNC(softmax_kernel, blocks, SOFT, dn_stream(on), *shape, temperature, x, y);
     return cudaGetLastError();
 }
 
@@ -150,7 +150,7 @@ extern "C" cudaError_t dn_cuda_softmax_gradient(const dn_cuda_place *on, const d
                                                 float temperature, const float *y, const float *dy, float *dx) {
     unsigned blocks = soft_blocks(shape, DN_MOST_BLOCKS);
     if (!blocks) return cudaSuccess;
-    DN_LAUNCH_SYNC(softmax_gradient_kernel, blocks, SOFT, on->stream, *shape, temperature, y, dy, dx);
+    DN_LAUNCH_SYNC(softmax_gradient_kernel, blocks, SOFT, dn_stream(on), *shape, temperature, y, dy, dx);
     return cudaGetLastError();
 }
 
@@ -159,7 +159,7 @@ extern "C" cudaError_t dn_cuda_softmax_loss(const dn_cuda_place *on, const dn_so
                                             double *sum) {
     unsigned blocks = soft_blocks(shape, DN_CUDA_SUMS);
     if (!blocks) return cudaSuccess;
-    DN_LAUNCH_SYNC(softmax_loss_kernel, blocks, SOFT, on->stream, *shape, temperature, y, truth, error, gradient,
+    DN_LAUNCH_SYNC(softmax_loss_kernel, blocks, SOFT, dn_stream(on), *shape, temperature, y, truth, error, gradient,
                    on->sums);
     cudaError_t e = cudaGetLastError();
     return e != cudaSuccess ? e : dn_sums_add(on, (int)blocks, sum);

@@ -89,25 +89,29 @@ struct dn_updater {
     const dn_step *step;
     float factor, decay;
     float *w, *m, *v;
-    __device__ void at(size_t i, float g) const {
-        float before = w[i];
-        if (step->clip != 1) g *= step->clip;
+    /* The parameter after `before`, with gradient g, and its moments: of SGD only the first. */
+    __device__ float next(const dn_step &now, float before, float g, float *m_one, float *v_one) const {
+        if (now.clip != 1) g *= now.clip;
         if (o.rule == DN_SGD) {
-            float moved = m[i] = o.momentum * m[i] + (g / step->rows + decay * before);
-            w[i] = before - step->rate * factor * moved;
-        } else {
-            float b1 = (float)o.b1, b2 = (float)o.b2, kept = before, d;
-            if (o.rule == DN_ADAM_OF_SUM)
-                d = g + decay * step->rows * before;
-            else if (o.rule == DN_ADAM)
-                d = g / step->rows + decay * before;
-            else
-                d = g / step->rows, kept = (1 - step->rate * factor * decay) * before;
-            float first = m[i] = b1 * m[i] + (1 - b1) * d;
-            float second = v[i] = b2 * v[i] + (1 - b2) * d * d;
-            w[i] =
-                kept - step->rate * factor * (first / step->correction1) / (sqrtf(second / step->correction2) + o.eps);
+            *m_one = o.momentum * *m_one + (g / now.rows + decay * before);
+            return before - now.rate * factor * *m_one;
         }
+        float b1 = (float)o.b1, b2 = (float)o.b2, kept = before, d;
+        if (o.rule == DN_ADAM_OF_SUM)
+            d = g + decay * now.rows * before;
+        else if (o.rule == DN_ADAM)
+            d = g / now.rows + decay * before;
+        else
+            d = g / now.rows, kept = (1 - now.rate * factor * decay) * before;
+        *m_one = b1 * *m_one + (1 - b1) * d;
+        *v_one = b2 * *v_one + (1 - b2) * d * d;
+        return kept - now.rate * factor * (*m_one / now.correction1) / (sqrtf(*v_one / now.correction2) + o.eps);
+    }
+    __device__ void at(size_t i, float g) const {
+        float first = m[i], second = o.rule == DN_SGD ? 0 : v[i];
+        w[i] = next(*step, w[i], g, &first, &second);
+        m[i] = first;
+        if (o.rule != DN_SGD) v[i] = second;
     }
 };
 #endif

@@ -67,11 +67,11 @@ void dn_conv_forward(const dn_run *run, dn_conv *p, int step, int rows, const fl
 }
 
 void dn_conv_backward(const dn_run *run, dn_conv *p, int step, int rows, const float *x, const float *y, float *dy,
-                      float *dx) {
+                      float *dx, int set_dx) {
     dn_norm_backward(run, &p->norm, step, rows, y, dy);
     dn_conv_run_backward_weights(run->ops, run->pool, &p->whole, (size_t)rows, x, dy, p->weights->grad, run->workspace);
     if (dx)
-        dn_conv_run_backward_data(run->ops, run->pool, &p->whole, (size_t)rows, 1, dy, p->weights->value, dx,
+        dn_conv_run_backward_data(run->ops, run->pool, &p->whole, (size_t)rows, !set_dx, dy, p->weights->value, dx,
                                   run->workspace);
 }
 

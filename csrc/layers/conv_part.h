@@ -25,8 +25,8 @@ dn_status dn_conv_plan(dn_layer *layer, const dn_run *run, dn_conv *part, int st
 /* Weights sqrt(2 / (size^2 channels/groups)) N(0, 1) (He et al. 2015). */
 void dn_conv_init(dn_layer *layer, dn_conv *part);
 void dn_conv_forward(const dn_run *run, dn_conv *part, int step, int rows, const float *x, float *y);
-/* dy is overwritten; dx may be NULL. */
+/* dy is overwritten; dx, which may be NULL, is added to, or set if set_dx. */
 void dn_conv_backward(const dn_run *run, dn_conv *part, int step, int rows, const float *x, const float *y, float *dy,
-                      float *dx);
+                      float *dx, int set_dx);
 double dn_conv_flops(const dn_conv *part);
 #endif

@@ -50,7 +50,7 @@ static dn_status conv_forward(dn_layer *l, const dn_run *run) {
 }
 
 static dn_status conv_backward(dn_layer *l, const dn_run *run) {
-    dn_conv_backward(run, l->state, 0, run->rows, dn_layer_x(l, run), l->output, l->delta, l->dx);
+    dn_conv_backward(run, l->state, 0, run->rows, dn_layer_x(l, run), l->output, l->delta, l->dx, l->sets_dx);
     return DN_OK;
 }
 
@@ -67,6 +67,7 @@ const dn_layer_type dn_convolutional_layer = {
     .init = conv_init,
     .forward = conv_forward,
     .backward = conv_backward,
+    .can_set_dx = 1,
     .flops = conv_flops,
     .file_keys = DN_NUMLOAD | DN_DONTLOADSCALES,
 };

@@ -17,7 +17,7 @@ static void crnn_part_forward(dn_layer *l, const dn_run *run, void *part, int st
 static void crnn_part_backward(dn_layer *l, const dn_run *run, void *part, int step, int rows, const float *x,
                                const float *y, float *dy, float *dx) {
     (void)l;
-    dn_conv_backward(run, part, step, rows, x, y, dy, dx);
+    dn_conv_backward(run, part, step, rows, x, y, dy, dx, 0);
 }
 
 static const dn_key keys[] = {

@@ -91,8 +91,8 @@ static dn_status deconv_backward(dn_layer *l, const dn_run *run) {
     dn_conv_run_backward_weights(run->ops, run->pool, &st->whole, (size_t)run->rows, l->delta, dn_layer_x(l, run),
                                  st->weights->grad, run->workspace);
     if (l->dx)
-        dn_conv_run_forward(run->ops, run->pool, &st->whole, (size_t)run->rows, 1, l->delta, st->weights->value, l->dx,
-                            run->workspace);
+        dn_conv_run_forward(run->ops, run->pool, &st->whole, (size_t)run->rows, !l->sets_dx, l->delta,
+                            st->weights->value, l->dx, run->workspace);
     return DN_OK;
 }
 
@@ -112,6 +112,7 @@ const dn_layer_type dn_deconvolutional_layer = {
     .init = deconv_init,
     .forward = deconv_forward,
     .backward = deconv_backward,
+    .can_set_dx = 1,
     .flops = deconv_flops,
     .file_keys = DN_DONTLOADSCALES,
 };

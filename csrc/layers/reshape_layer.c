@@ -21,7 +21,11 @@ static dn_status reshape_forward(dn_layer *l, const dn_run *run) {
     return DN_OK;
 }
 static dn_status reshape_backward(dn_layer *l, const dn_run *run) {
-    if (l->dx) run->ops->axpy(run->pool, (size_t)run->rows * l->outputs, 1, l->delta, l->dx);
+    size_t n = (size_t)run->rows * l->outputs;
+    if (l->dx && l->sets_dx)
+        run->ops->copy(run->pool, n, l->delta, l->dx);
+    else if (l->dx)
+        run->ops->axpy(run->pool, n, 1, l->delta, l->dx);
     return DN_OK;
 }
 const dn_layer_type dn_reshape_layer = {
@@ -30,4 +34,5 @@ const dn_layer_type dn_reshape_layer = {
     .parse = reshape_parse,
     .forward = reshape_forward,
     .backward = reshape_backward,
+    .can_set_dx = 1,
 };

@@ -13,7 +13,8 @@
 #define __device__
 #define __host__
 #define __forceinline__ inline
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
+#define DN_SMALL_THREADS 64 /* fewer fibers, and loops that go round more than once */
 #define DN_NOINLINE __attribute__((noinline))
 #define __shared__ static thread_local
 
@@ -71,5 +72,13 @@ static inline float __shfl_xor_sync(unsigned, float value, int distance) {
     emulation::barrier();
     return other;
 }
+/* Blocks run one after the other. */
+static inline unsigned atomicAdd(unsigned *to, unsigned value) {
+    unsigned before = *to;
+    *to = before + value;
+    return before;
+}
+static inline void __threadfence() {}
+static inline float __ldcg(const float *from) { return *from; }
 static inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)((uint64_t)a * b >> 32); }
 #endif

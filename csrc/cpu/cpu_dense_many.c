@@ -25,10 +25,7 @@ static void outputs_forward(const dn_dense_shape *s, int rows, int from, int to,
     size_t n = (size_t)(to - from);
     dn_cpu_gemm_kernel()->gemm(0, 1, rows, to - from, s->inputs, 1, x, s->inputs, w + (size_t)from * s->inputs,
                                s->inputs, 0, y + from, s->outputs);
-    for (int r = 0; r < rows; r++, y += s->outputs) {
-        dn_cpu_kernels_get()->axpy(n, 1, b + from, y + from);
-        dn_cpu_kernels_get()->activate(s->activation, n, y + from);
-    }
+    dn_cpu_kernels_get()->bias_activate(s->activation, (size_t)rows, n, (size_t)s->outputs, b + from, y + from);
 }
 
 /* Their gradients before the activation, for all rows, and the update of their biases; returns the loss. */
@@ -40,7 +37,9 @@ static double outputs_gradients(const dn_dense_pass *p, int from, int to) {
     double sum = 0;
     for (size_t n; from < to; from += (int)n) {
         n = (size_t)least(to - from, MOST);
-        for (int r = 0; r < s->rows; r++) {
+        int whole = !p->likelihood && n == (size_t)s->outputs; /* rows then lie one after the other */
+        if (whole) kernels->activate_gradient(s->activation, (size_t)s->rows * n, p->y, p->dy);
+        for (int r = 0; r < s->rows && !whole; r++) {
             size_t at = (size_t)r * s->outputs + from;
             if (p->likelihood) sum += kernels->loss(p->likelihood, n, p->y + at, p->truth + at, errors, p->dy + at);
             kernels->activate_gradient(s->activation, n, p->y + at, p->dy + at);
@@ -139,7 +138,7 @@ typedef struct outputs_job {
     float *y;
     const dn_dense_pass *pass; /* backward; */
     int owned;                 /* with dx and the update of the weights */
-    dn_dense_parts parts;
+    dn_dense_parts *parts;
 } outputs_job;
 
 /* A power of two, so that 2, 4 or 8 threads have equal shares; chunks are fewer than the work would allow, as every one
@@ -187,10 +186,10 @@ static void weights_train(const outputs_job *j, size_t chunk, int from, int to) 
     const dn_dense_pass *p = j->pass;
     const dn_dense_shape *s = &p->shape;
     const dn_gemm_kernel *kernel = dn_cpu_gemm_kernel();
-    float *dx = j->parts.dx ? j->parts.dx + chunk * j->parts.size : p->dx;
+    float *dx = j->parts->dx ? j->parts->dx + chunk * j->parts->size : p->dx;
     if (dx)
         kernel->gemm(0, 0, s->rows, s->inputs, to - from, 1, p->dy + from, s->outputs, p->w + (size_t)from * s->inputs,
-                     s->inputs, j->parts.dx || p->set_dx ? 0 : 1, dx, s->inputs);
+                     s->inputs, j->parts->dx || p->set_dx ? 0 : 1, dx, s->inputs);
     for (int left = 0, part = tile_inputs(s); left < s->inputs; left += part)
         for (int o = from; o < to; o += kernel->tile_rows)
             tile_train(p, o, least(o + kernel->tile_rows, to), left, least(left + part, s->inputs));
@@ -204,7 +203,7 @@ static void train_chunk(void *context, size_t chunk) {
     if (p->likelihood && !dn_cpu_blas()) outputs_forward(s, s->rows, from, to, p->x, p->w, p->b, p->y);
     double sum = outputs_gradients(p, from, to);
     if (j->owned) weights_train(j, chunk, from, to);
-    dn_dense_parts_add(&j->parts, chunk, sum);
+    dn_dense_parts_add(j->parts, chunk, sum);
 }
 
 /* ---- backward and update ---- */
@@ -221,17 +220,17 @@ size_t dn_dense_scratch_many(const dn_dense_shape *s) { /* parts of dx, or gradi
 static int train_outputs(dn_pool *pool, const dn_dense_pass *p) {
     const dn_dense_shape *s = &p->shape;
     size_t chunks = output_chunks(s), size = (size_t)s->rows * (size_t)s->inputs;
-    outputs_job j = {.shape = s, .chunks = chunks, .pass = p, .owned = is_owned(s)};
-    j.parts = (dn_dense_parts){.chunks = chunks, .size = size};
-    if (j.owned && p->dx && chunks > 1) j.parts.dx = p->scratch;
+    dn_dense_parts parts = {.chunks = chunks, .size = size};
+    outputs_job j = {.shape = s, .chunks = chunks, .pass = p, .owned = is_owned(s), .parts = &parts};
+    if (j.owned && p->dx && chunks > 1) parts.dx = p->scratch;
     dn_pool_run(pool, chunks, train_chunk, &j);
-    if (p->likelihood) *p->sum += dn_dense_parts_sum(&j.parts);
-    if (!j.parts.dx) return j.owned;
-    const float *second = j.parts.dx + dn_dense_parts_half(&j.parts) * size;
+    if (p->likelihood) *p->sum += dn_dense_parts_sum(&parts);
+    if (!parts.dx) return j.owned;
+    const float *second = parts.dx + dn_dense_parts_half(&parts) * size;
     if (p->set_dx) {
-        dn_cpu_kernels_get()->add(size, j.parts.dx, second, p->dx);
+        dn_cpu_kernels_get()->add(size, parts.dx, second, p->dx);
     } else {
-        dn_cpu_kernels_get()->axpy(size, 1, j.parts.dx, p->dx);
+        dn_cpu_kernels_get()->axpy(size, 1, parts.dx, p->dx);
         dn_cpu_kernels_get()->axpy(size, 1, second, p->dx);
     }
     return 1;

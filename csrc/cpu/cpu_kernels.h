@@ -36,6 +36,8 @@ typedef struct dn_cpu_kernels {
     double (*sum)(size_t n, const float *x);
     double (*sum_squares)(size_t n, const float *x);
     void (*column_sums)(size_t rows, size_t cols, size_t ld, const float *x, float *to); /* added to `to` */
+    /* rows of n values, `step` apart: y = act(y + b) */
+    void (*bias_activate)(dn_activation a, size_t rows, size_t n, size_t step, const float *b, float *y);
     void (*activate)(dn_activation a, size_t n, float *x);
     void (*activate_gradient)(dn_activation a, size_t n, const float *y, float *dy);
     double (*loss)(const dn_likelihood *likelihood, size_t n, const float *x, const float *truth, float *error,

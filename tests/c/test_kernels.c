@@ -414,6 +414,20 @@ static void test_softmax(void) {
     printf("softmax: right\n");
 }
 
+/* Bias and activation in one call are the bits of both one after the other; nothing is written between the rows. */
+static void check_bias_activate(size_t rows, size_t cols, size_t apart, const float *bias) {
+    size_t step = cols + apart, n = rows * step;
+    float *y = random_vector(n, -4, 4), *wanted = vector(n);
+    memcpy(wanted, y, n * sizeof *y);
+    for (size_t r = 0; r < rows; r++) {
+        cpu_bias_add(NULL, 1, cols, 1, bias, wanted + r * step);
+        cpu_activate(NULL, DN_TANH, cols, wanted + r * step);
+    }
+    dn_cpu_kernels_get()->bias_activate(DN_TANH, rows, cols, step, bias, y);
+    same_bits("bias_activate", wanted, y, n);
+    dn_free(y), dn_free(wanted);
+}
+
 static void test_biases(void) {
     static const size_t shapes[][3] = {{1, 1, 1},  {3, 5, 1},     {250, 784, 1}, {64, 130, 1},
                                        {7, 3, 10}, {64, 32, 196}, {2, 1, 40000}};
@@ -421,6 +435,7 @@ static void test_biases(void) {
         size_t rows = shapes[s][0], channels = shapes[s][1], spatial = shapes[s][2], n = rows * channels * spatial;
         float *bias = random_vector(channels, -1, 1), *x = random_vector(n, -1, 1), *y[POOLS], *db[POOLS];
         double *sums = doubles(channels), *wanted = doubles(n);
+        for (size_t apart = 0; apart < 4; apart += 3) check_bias_activate(rows, channels, apart, bias);
         for (int t = 0; t < POOLS; t++) {
             y[t] = vector(n), db[t] = vector(channels);
             memcpy(y[t], x, n * sizeof *x), memcpy(db[t], bias, channels * sizeof *bias);

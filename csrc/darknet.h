@@ -873,15 +873,6 @@ DN_API dn_status dn_frame_stream_open(dn_frame_stream **stream, const char *path
 /* The next piece, to be freed with dn_frame_free, with the warnings that no piece had before; the end has 0 rows. */
 DN_API dn_status dn_frame_stream_next(dn_frame_stream *stream, dn_frame *piece);
 DN_API void dn_frame_stream_close(dn_frame_stream *stream); /* NULL: nothing */
-/* A table that is written in pieces. */
-typedef struct dn_frame_writer dn_frame_writer;
-/* Write a table in pieces with the same columns, of which the first has the header: a file completely or not at all, to
- * pipes and terminals piece by piece. Otherwise as dn_frame_save. */
-DN_API dn_status dn_frame_writer_open(dn_frame_writer **writer, const char *path);
-/* Write the rows of a piece. */
-DN_API dn_status dn_frame_writer_rows(dn_frame_writer *writer, const dn_frame *piece);
-/* Close it, and with DN_OK keep the file, otherwise return `status`. NULL: nothing. */
-DN_API dn_status dn_frame_writer_finish(dn_frame_writer *writer, dn_status status);
 /* Learn the schema of a network whose cfg begins with [columns] from a table, as its keys say (names and kinds, coding,
  * drop, the names in [condition], and row_weight in [net] or the notes), and set it. label_column: NULL, or instead of
  * the cfg's. DN_E_USAGE: there are no [columns], or the table's are others. */
@@ -956,7 +947,7 @@ DN_API dn_status dn_net_truth(const dn_net *net, const dn_table *table, const ch
  * back; without names, the class numbers. */
 DN_API dn_status dn_csv_save_picked(const char *path, const dn_classes *classes, const int32_t *picked,
                                     const float *values, size_t rows, size_t columns);
-/* A file of numbers that is written piece by piece. */
+/* A CSV file that is written piece by piece. */
 typedef struct dn_csv_writer dn_csv_writer;
 /* Begin one: a file is written completely or not at all, pipes and terminals get pieces as they come. path NULL or "-":
  * standard output. */
@@ -964,6 +955,9 @@ DN_API dn_status dn_csv_writer_open(dn_csv_writer **writer, const char *path);
 /* Write the rows of a piece as dn_csv_save_picked does; picked NULL: values alone. */
 DN_API dn_status dn_csv_writer_rows(dn_csv_writer *writer, const dn_classes *classes, const int32_t *picked,
                                     const float *values, size_t rows, size_t columns);
+/* Write the rows of a piece as dn_frame_save does, before the first one the header. All pieces have the same columns.
+ */
+DN_API dn_status dn_csv_writer_frame(dn_csv_writer *writer, const dn_frame *piece);
 /* Close it, and with DN_OK keep the file, otherwise return `status`. NULL: nothing. */
 DN_API dn_status dn_csv_writer_finish(dn_csv_writer *writer, dn_status status);
 

@@ -249,16 +249,21 @@ class Frame:
 
     `data`: a pandas DataFrame; a mapping of names to arrays; anything with `__arrow_c_stream__` or `__arrow_c_array__` (polars,
     pyarrow, ...); an array (rows, columns); or the path of a file: CSV text, also compressed, or Parquet, Feather and Arrow
-    through pyarrow or polars.
+    through pyarrow or polars. `header`, of CSV text: the first row names the columns (True), is data (False), or is looked at
+    (None). `rows`: only the first so many.
     """
 
-    def __init__(self, data: Any) -> None:
+    def __init__(self, data: Any, header: bool | None = None, rows: int | None = None) -> None:
+        if rows is not None and rows < 1:
+            raise errors.UsageError(f"rows={rows} must be 1 or more")
         self.is_pandas = False
         self.types: dict[str, _Types] = {}
         self._kept: list[Any] = []
-        table = self._file(data) if isinstance(data, str | os.PathLike) else data
+        table = self._file(data, header, rows) if isinstance(data, str | os.PathLike) else data
         if table is not None or data is None:
             self._build(self._columns(table))
+        if rows is not None:
+            self.handle.rows = min(rows, self.rows)
 
     @property
     def rows(self) -> int:
@@ -270,14 +275,15 @@ class Frame:
         """The names of the columns, in their order."""
         return [text(self.handle.columns[i].name) for i in range(self.handle.n)]
 
-    def _file(self, path: Path) -> Any:
+    def _file(self, path: Path, header: bool | None, rows: int | None) -> Any:
         """What is in the file as a table of another library; None: the core has read it."""
         ending = os.path.splitext(os.fspath(path))[1].lower()
         if ending in (".parquet", ".feather", ".arrow", ".ipc"):
             return _columnar(path, ending)
         handle = ffi.new("dn_frame *")
         listen()
-        check(lib.dn_frame_load(handle, to_bytes(path), ffi.NULL), None if path == "-" else path)
+        options = {"header": 0 if header is None else 1 if header else -1, "max_rows": rows or 0}
+        check(lib.dn_frame_load(handle, to_bytes(path), ffi.new("dn_frame_options *", options)), None if path == "-" else path)
         self.handle = ffi.gc(handle, lib.dn_frame_free)
         for sentence in text(handle.warnings).splitlines() if handle.warnings else []:
             warnings.warn(sentence, stacklevel=4)
@@ -427,6 +433,12 @@ def _take(frame: Any) -> list[_Decoded]:
             values = np.frombuffer(ffi.buffer(c.numbers, 8 * frame.rows)) if frame.rows else np.zeros(0)
         found.append(_Decoded(text(c.name), c.type, values.copy(), words, c.decimals, c.form))
     return found
+
+
+def decoded_columns(table: Any) -> dict[str, _Decoded]:
+    """Copies of the columns of whatever `Frame` takes, by name."""
+    frame = table if isinstance(table, Frame) else Frame(table)
+    return {column.name: column for column in _take(frame.handle)}
 
 
 def _whole(column: _Decoded, dtype: Any) -> Values:

@@ -512,10 +512,9 @@ def test_a_table_is_read_as_the_model_knows_it(tmp_path):
     assert done.returncode == 0, done.stderr
     page = checked(dv.Report((tmp_path / "p.html").read_text(encoding="utf-8"), []))
     assert "coloured by species" in page.text and "Biscoe" in page.text and "100 rows of 7 values" in page.text
-    assert (
-        "-scale is about rows of plain numbers"
-        in cli("report", "p.safetensors", "-data", "penguins.csv", "-scale", "2", cwd=tmp_path).stderr
-    )
+    for verb in (["report"], ["explore"], ["plot", "kl"]):
+        data = ["penguins.csv"] if verb[0] == "plot" else ["-data", "penguins.csv"]
+        assert "-scale is about rows of plain numbers" in cli(*verb, "p.safetensors", *data, "-scale", "2", cwd=tmp_path).stderr
 
 
 def test_without_the_extra_the_error_says_what_to_install(tmp_path):

@@ -263,3 +263,15 @@ def test_an_example_runs(name: str) -> None:
     if name == "imputation":
         error, guess = (float(part.split()[-1]) for part in done.stdout.split(" g")[:2])
         assert error < 0.6 * guess
+
+
+def test_a_file_is_read_with_a_header_or_without_and_only_its_first_rows() -> None:
+    write("t.csv", [["x", "y"], ["1", "2"]], header=("a", "b"))
+    assert tables.Frame("t.csv").names == ["a", "b"]
+    whole = tables.decoded_columns(tables.Frame("t.csv", header=False))
+    assert [len(column.values) for column in whole.values()] == [3, 3]
+    first = tables.decoded_columns(tables.Frame("t.csv", header=True, rows=1))
+    assert [column.objects().tolist() for column in first.values()] == [["x"], ["y"]]
+    assert tables.Frame({"a": np.arange(5.0)}, rows=2).rows == 2
+    with pytest.raises(errors.UsageError, match="rows=0 must be 1 or more"):
+        tables.Frame("t.csv", rows=0)

@@ -110,7 +110,8 @@ static int print_units(const cli_args *args, FILE *to, const dn_evaluation *e) {
     }
     if (e->units > SHOWN_UNITS) fprintf(to, "%9s  %zu more (-json has all)\n", "...", e->units - SHOWN_UNITS);
     fputs("KL to N(0, 1), nats. mean, variance: of the aggregated posterior; N(0, 1): 0, 1\n"
-          "var. of mean: of the posterior mean over the rows; above 0.01, a unit is active\n",
+          "var. of mean: of the posterior mean over the rows; above 0.01, a unit is active\n"
+          "dimensions count from 0; pictures call the first latent 1, encode calls it z1\n",
           to);
     fprintf(to, "active_units %g\n", dn_report_get(&e->measures, "active_units"));
     free(order);

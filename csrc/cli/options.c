@@ -63,7 +63,7 @@ const cli_option cli_options[] = {
     {{"components"}, CLI_COUNT, AT(components), CLI_SAMPLE, "k", "for -prior gmm: number of Gaussians (default: 10)"},
     {{"rows"}, CLI_TEXT, AT(pair), CLI_INTERPOLATE, "a,b", "the two rows, counted from 0 (default: 0,1)"},
     {{"spherical"}, CLI_FLAG, AT(spherical), CLI_INTERPOLATE, NULL, "along an arc instead of a line (slerp)"},
-    {{"dim"}, CLI_WHOLE, AT(dim), CLI_TRAVERSE, "j", "the latent dimension, counted from 0"},
+    {{"dim"}, CLI_WHOLE, AT(dim), CLI_TRAVERSE, "j", "the latent dimension, counted from 0 (encode's z1)"},
     {{"row"}, CLI_WHOLE, AT(row), CLI_TRAVERSE, "i", "around row i of ROWS.csv, counted from 0 (default: 0)"},
     {{"range"}, CLI_NUMBER, AT(range), CLI_TRAVERSE, "r", "from -r to r (default: 3)"},
     {{"steps"}, CLI_COUNT, AT(steps), CLI_WALKS, "n", "number of rows, both ends included (default: 11)"},

@@ -58,8 +58,7 @@ typedef struct pieces {
     size_t before; /* rows of the table before this piece */
     pieces_said said;
     pieces_last last;
-    dn_frame_writer *frames; /* what is written: a table with a header, */
-    dn_csv_writer *numbers;  /* or numbers alone */
+    dn_csv_writer *to; /* opened by the first piece */
 } pieces;
 
 static int pieces_keep(const cli_args *args, pieces_last *last, const dn_table *t) {
@@ -93,15 +92,10 @@ static int piece_make(pieces *p, int ends, cli_output *out) {
 static int piece_write(pieces *p, const cli_output *o) {
     const cli_args *args = &p->j->args;
     if (o->failed) return cli_say(args, "out of memory"), DN_E_MEMORY;
-    dn_status status = DN_OK;
-    if (o->values) {
-        if (!p->numbers) status = dn_csv_writer_open(&p->numbers, args->output);
-        if (status == DN_OK)
-            status = dn_csv_writer_rows(p->numbers, &p->j->classes, o->picked, o->values, o->rows, o->width);
-    } else {
-        if (!p->frames) status = dn_frame_writer_open(&p->frames, args->output);
-        if (status == DN_OK) status = dn_frame_writer_rows(p->frames, &o->frame);
-    }
+    dn_status status = p->to ? DN_OK : dn_csv_writer_open(&p->to, args->output);
+    if (status != DN_OK) return cli_check(args, status);
+    if (o->values) status = dn_csv_writer_rows(p->to, &p->j->classes, o->picked, o->values, o->rows, o->width);
+    if (!o->values) status = dn_csv_writer_frame(p->to, &o->frame);
     return cli_check(args, status);
 }
 
@@ -188,7 +182,6 @@ int cli_pieces(cli_job *j, int at_once, cli_piece_fn fn, void *context) {
     const char *found = cli_found(args, args->data, bundled);
     int code = dn_net_schema(j->net) ? pieces_frames(&p, found, least) : pieces_tables(&p, found, least);
     free(p.said.text), free(p.last.rows);
-    dn_status status = dn_frame_writer_finish(p.frames, (dn_status)code);
-    status = dn_csv_writer_finish(p.numbers, status);
+    dn_status status = dn_csv_writer_finish(p.to, (dn_status)code);
     return code ? code : cli_check(args, status);
 }

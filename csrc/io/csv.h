@@ -263,4 +263,11 @@ dn_status dn_csv_no_column(const csv_reader *reader, const csv_plan *plan, const
 
 /* Does a text need quotes to be read back as one cell? */
 int dn_csv_needs_quotes(const char *text, size_t size);
+/* ---- writing in pieces ---- */
+
+struct dn_csv_writer {
+    dn_writer *to;
+    int has_header; /* of a table with names */
+};
+
 #endif

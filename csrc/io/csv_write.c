@@ -87,10 +87,6 @@ dn_status dn_csv_save(const char *path, const float *values, size_t rows, size_t
 
 /* ---- in pieces ---- */
 
-struct dn_csv_writer {
-    dn_writer *to;
-};
-
 dn_status dn_csv_writer_open(dn_csv_writer **out, const char *path) {
     dn_csv_writer *w = *out = dn_alloc(1, sizeof *w);
     if (!w) return DN_E_MEMORY;

@@ -293,33 +293,9 @@ dn_status dn_frame_save(const char *path, const dn_frame *frame) {
     return dn_writer_finish(w, out_frame(w, frame, 1));
 }
 
-/* ---- in pieces ---- */
-
-struct dn_frame_writer {
-    dn_writer *to;
-    int begun;
-};
-
-dn_status dn_frame_writer_open(dn_frame_writer **out, const char *path) {
-    dn_frame_writer *w = *out = dn_alloc(1, sizeof *w);
-    if (!w) return DN_E_MEMORY;
-    dn_status status = dn_writer_open(&w->to, path);
-    if (status == DN_OK) return DN_OK;
-    dn_free(w);
-    *out = NULL;
-    return status;
-}
-
-dn_status dn_frame_writer_rows(dn_frame_writer *w, const dn_frame *piece) {
+dn_status dn_csv_writer_frame(dn_csv_writer *w, const dn_frame *piece) {
     DN_CHECK(piece->n > 0, DN_E_USAGE, "a table without columns cannot be written");
-    DN_TRY(out_frame(w->to, piece, !w->begun));
-    w->begun = 1;
+    DN_TRY(out_frame(w->to, piece, !w->has_header));
+    w->has_header = 1;
     return dn_writer_pass_on(w->to);
-}
-
-dn_status dn_frame_writer_finish(dn_frame_writer *w, dn_status status) {
-    if (!w) return status;
-    status = dn_writer_finish(w->to, status);
-    dn_free(w);
-    return status;
 }

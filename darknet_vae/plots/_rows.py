@@ -64,11 +64,10 @@ class Cells(NamedTuple):
 
 def cells(table: Any) -> dict[str, Cells]:
     """The columns of a table (whatever `darknet_vae.tables.Frame` takes), by name."""
-    from ..tables import Frame, _take
+    from ..tables import decoded_columns
 
-    frame = table if isinstance(table, Frame) else Frame(table)
     found = {}
-    for column in _take(frame.handle):
+    for column in decoded_columns(table).values():
         kind = ("number", "time", "text")[column.type]
         values = column.objects() if kind == "text" else column.values
         found[column.name] = Cells(column.name, kind, values, column.decimals, column.form)

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from .. import plots
+from ..tables import decoded_columns
 from .numbers import contributions, latent_table
 from .page import Block, Cells, Section, brief
 from .pictures import pixels, sampled, show
-from .rows import Rows, cell_text, cells_of, shown
+from .rows import Rows, cell_text, shown
 from .study import Study
 
 _LIKE_PRIOR = (
@@ -215,7 +216,7 @@ def _texts_of(s: Study, values: Any, names: list[str]) -> list[list[str]]:
     if schema is None or rows.cells is None:
         made = Rows(values, rows.names, "", "", scale=rows.scale)
         return [made.texts(row, names) for row in range(len(values))]
-    cells = as_in_file(rows, cells_of(schema.decode(values)))
+    cells = as_in_file(rows, decoded_columns(schema.decode(values)))
     return [[cell_text(cells[name], row) if name in cells else "" for name in names] for row in range(len(values))]
 
 

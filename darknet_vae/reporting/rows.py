@@ -15,7 +15,7 @@ import numpy.typing as npt
 from .. import errors
 from .._lib import Array, matrix
 from ..row_weights import rows_and_weights, weights_of
-from ..tables import Frame, _as_numpy, _Decoded, _take
+from ..tables import Frame, _as_numpy, _Decoded, decoded_columns
 from ..typed import coded, is_table
 
 if TYPE_CHECKING:
@@ -88,12 +88,6 @@ def shown(value: float) -> str:
     return text.rstrip("0").rstrip(".") if decimals else text
 
 
-def cells_of(table: Any) -> dict[str, _Decoded]:
-    """The columns of whatever `Frame` takes, by name."""
-    frame = table if isinstance(table, Frame) else Frame(table)
-    return {column.name: column for column in _take(frame.handle)}  # the frame owns what is copied here
-
-
 def cell_text(column: _Decoded, row: int) -> str:
     value = column.values[row]
     if column.type == _TEXT:
@@ -108,15 +102,15 @@ def cell_text(column: _Decoded, row: int) -> str:
 
 def read_rows(
     net: Network, data: Any, labels: npt.ArrayLike | None = None, truth: npt.ArrayLike | None = None,
-    source: str | None = None, most: int | None = None, reading: dict[str, Any] | None = None,
+    source: str | None = None, reading: dict[str, Any] | None = None,
 ) -> Rows:  # fmt: skip
-    """Rows from what users have: an array, a Table of `load_table`, a DataFrame, a dict, the path of a CSV file, which plain
-    networks read with the options `reading` of `load_table`, beyond what the network notes."""
+    """Rows from what users have: an array, a Table of `load_table`, a DataFrame, a dict, the path of a CSV file, which is
+    read with the options `reading`: those of `load_table`, beyond what the network notes, of `Frame` where it knows columns."""
     if isinstance(data, Rows):
         return data
     with warnings.catch_warnings(record=True) as met:
         warnings.simplefilter("always")
-        rows = _table(net, data) if net.layers[0].type == "columns" else _plain(net, data, reading or {})
+        rows = (_table if net.layers[0].type == "columns" else _plain)(net, data, reading or {})
     rows.notes += list(dict.fromkeys(_sentence(str(warning.message)) for warning in met))
     if source is not None:
         rows.source = source
@@ -127,17 +121,13 @@ def read_rows(
     for what, values in (("labels", rows.labels), ("truth", rows.truth)):
         if values is not None and len(values) != len(rows.x):
             raise errors.UsageError(f"{len(rows.x)} rows, but {what} for {len(values)}")
-    return _without_gaps(net, _first(rows, most))
+    return _without_gaps(net, rows)
 
 
 def _sentence(message: str) -> str:
     """Without the folder of the file that it names: the page is for others too."""
     head, colon, rest = message.partition(": ")
     return os.path.basename(head) + colon + rest if os.sep in head and " " not in head else message
-
-
-def _first(rows: Rows, most: int | None) -> Rows:
-    return rows if most is None or len(rows) <= most else _take_rows(rows, np.arange(most))
 
 
 def _take_rows(rows: Rows, index: npt.NDArray[Any]) -> Rows:
@@ -185,19 +175,19 @@ def _source(data: Any) -> str:
     return "an array" if isinstance(data, np.ndarray) else f"a {type(data).__name__}"
 
 
-def _table(net: Network, data: Any) -> Rows:
+def _table(net: Network, data: Any, reading: dict[str, Any]) -> Rows:
     """Rows of a network that has learned the columns of a table."""
     schema = net.schema
     if hasattr(data, "X") and hasattr(data, "labels"):
         raise errors.UsageError("the network knows the columns of a table: give the table itself (a path, a DataFrame, a dict)")
     if is_table(data):
-        frame: Frame | None = Frame(data)
+        frame: Frame | None = Frame(data, **reading)
         x = coded(net, frame, "data")
     else:
         x = matrix(data, net.inputs, "data")
         frame = None if schema is None else Frame(schema.decode(x))
     names = list(schema.coded) if schema is not None else [str(i) for i in range(net.inputs)]
-    cells = cells_of(frame) if frame is not None else {}
+    cells = decoded_columns(frame) if frame is not None else {}
     label = next((c.name for c in schema.columns if c.kind == "label"), None) if schema is not None else None
     weights = None if frame is None else rows_and_weights(net, frame, None)[1]
     rows = Rows(x, names, _source(data), _print(data, x), cells=cells, weights=weights_of(weights, len(x)))

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from .. import plots
+from ..tables import decoded_columns
 from .contents import EXAMPLES, WIDE, as_in_file
 from .page import Block, Cells, Section, brief
 from .pictures import show, worst_images
-from .rows import cell_text, cells_of
+from .rows import cell_text
 from .study import Study
 
 UNUSUAL = 10
@@ -153,7 +154,7 @@ def _marginals(s: Study) -> list[Block]:
 def _examples(s: Study) -> list[Block]:
     assert s.drawn is not None
     names = list(s.drawn)[:WIDE]
-    cells = as_in_file(s.rows, cells_of({name: s.drawn[name][:EXAMPLES] for name in names}))
+    cells = as_in_file(s.rows, decoded_columns({name: s.drawn[name][:EXAMPLES] for name in names}))
     many = min(EXAMPLES, len(s.drawn[names[0]]))
     body = [[name, *(brief(cell_text(cells[name], row), 30) for row in range(many))] for name in names]
     more = f" The first {len(names)} of {len(s.drawn):,} columns." if len(names) < len(s.drawn) else ""

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:  # numpy and the core are imported where they are needed
-    from ..data import Table
     from ..network import Network
 
 NAMES: set[str] = set()
@@ -129,15 +128,8 @@ def network(args: argparse.Namespace, weights_wanted: bool = True) -> Network:
     return net
 
 
-def table(args: argparse.Namespace, net: Network) -> Table:
-    from ..data import load_table
-
-    scale = args.scale if args.scale is not None else net.data_scale
-    header = True if args.header else False if args.no_header else None
-    with warnings_as_lines(args):
-        return load_table(found(args.data), args.label_column or net.label_column, scale, args.N, net.inputs,
-                           label_optional=not args.label_column, header=header, row_weight=net.row_weight,
-                           weight_optional=True)  # fmt: skip
+def shape_option(parser: argparse._ActionsContainer) -> None:
+    option(parser, "shape", metavar="CxHxW", help="shape of an image, if the cfg does not give it")
 
 
 def shape(args: argparse.Namespace) -> Any:

@@ -7,7 +7,8 @@ import os
 from functools import partial
 from typing import Any
 
-from . import common, count, found, network, option, refuse_to_overwrite, say, shape, table, warnings_as_lines
+from . import common, count, network, option, refuse_to_overwrite, say, shape, shape_option, warnings_as_lines
+from ._rows import Given, rows
 
 
 def _port(word: str) -> int:
@@ -27,36 +28,20 @@ def add(verbs: Any) -> None:
            help="rows at most; of more, so many at random (10000)")  # fmt: skip
     option(sub, "port", type=_port, default=0, metavar="n", help="of the local server (default: a free one)")
     option(sub, "no-browser", action="store_true", help="only print the address")
-    option(sub, "shape", metavar="CxHxW", help="shape of an image, if the cfg does not give it")
-
-
-def rows(args: argparse.Namespace, net: Any) -> tuple[Any, Any, Any]:
-    """The rows of -data: themselves, their labels, the names of their columns."""
-    if args.data is None:
-        return None, None, None
-    if net.schema is None:
-        plain = table(args, net)
-        return plain.X, plain.labels, plain.names
-    from ..tables import Frame
-
-    with warnings_as_lines(args):
-        return Frame(found(args.data)), None, None
+    shape_option(sub)
 
 
 def run(args: argparse.Namespace) -> int:
-    from .. import errors
     from ..explorer import LARGE, explore
 
     if args.output is not None:
         refuse_to_overwrite("-output", args.output, args.cfg, args.data, args.weights)
     form = shape(args)
     net = network(args)
-    if net.schema is not None and args.label_column:
-        raise errors.UsageError("-label-column: a model of a table knows its columns")
-    X, labels, names = rows(args, net)
+    given = Given(None) if args.data is None else rows(args, net)
     with warnings_as_lines(args):
-        made = explore(net, X, labels, output=args.output, port=args.port, browser=not args.no_browser, points=args.points,
-                       seed=args.seed, names=names, shape=form, quiet=args.quiet, rows=args.N)  # fmt: skip
+        made = explore(net, given.X, given.labels, output=args.output, port=args.port, browser=not args.no_browser,
+                       points=args.points, seed=args.seed, names=given.names, shape=form, quiet=args.quiet)  # fmt: skip
     if args.output is not None and args.output != "-" and not args.quiet:
         size, weights = os.path.getsize(made), net.n_params * 4 * 4 / 3
         parts = f"large for a browser: the network {weights / 1e6:.0f} MB, rows {max(size - weights, 0) / 1e6:.0f} MB (-points)"

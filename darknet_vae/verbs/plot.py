@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import Parser, common, count, found, network, option, refuse_to_overwrite, say, shape, table, warnings_as_lines
+from . import Parser, common, count, found, network, option, refuse_to_overwrite, say, shape, shape_option, warnings_as_lines
+from ._rows import rows
 
 if TYPE_CHECKING:
     from ..network import Network
@@ -30,7 +31,7 @@ def add(verbs: Any) -> None:
     def of_network(name: str, run: Draw, text: str, data: bool = False, weights: bool = True) -> argparse.ArgumentParser:
         sub = picture(name, run, text)
         common(sub, data, weights)
-        option(sub, "shape", metavar="CxHxW", help="shape of an image, if the cfg does not give it")
+        shape_option(sub)
         return sub
 
     def of_rows(name: str, run: Draw, text: str, optional: bool = False) -> argparse.ArgumentParser:
@@ -53,7 +54,7 @@ def add(verbs: Any) -> None:
     sub = of_network("manifold", manifold, "what is decoded over two latents, from -3 to 3")
     option(sub, "n", type=count, default=20, help="images, or points, along each side (20)")
     option(sub, "limit", type=float, default=3.0, metavar="x", help="from -x to x (3)")
-    option(sub, "dims", metavar="a,b", default="0,1", help="which latents, from 0 on; others are 0 (0,1)")
+    option(sub, "dims", metavar="a,b", default="0,1", help="which latents, from 0 on (in pictures from 1); others are 0 (0,1)")
     sub = of_network("samples", samples, "images drawn from the prior")
     option(sub, "n", type=count, default=64, help="how many (64)")
     sub = of_rows("reconstructions", reconstructions, "rows beside what the network makes of them")
@@ -62,7 +63,7 @@ def add(verbs: Any) -> None:
     option(
         sub, "row", type=int, default=0, metavar="r", help="around this row of ROWS.csv, from 0 on (0); without rows, around 0"
     )
-    option(sub, "dims", metavar="a,b,...", help="which latents, from 0 on (all, sorted by KL)")
+    option(sub, "dims", metavar="a,b,...", help="which latents, counted from 0 (default: all, sorted by KL)")
     option(sub, "steps", type=count, default=9, metavar="n", help="how many images of each (9)")
     option(sub, "span", type=float, default=3.0, metavar="x", help="from -x to x (3)")
     sub = of_rows("interpolation", interpolation, "what is decoded between two rows")
@@ -107,22 +108,15 @@ class _Data(NamedTuple):
 
 def _rows(args: argparse.Namespace, net: Network, by: str | None = None) -> _Data:
     """The rows of the verb: numbers, or of a network that knows columns a table; and their labels, or the column `by`."""
-    if net.schema is None:
-        if by is not None:
-            args.label_column = by
-        read = table(args, net)
-        name = None if read.labels is None else args.label_column or net.label_column
-        return _Data(read.X, read.labels, None if name is None or name.lstrip("-").isdecimal() else name)
     from .. import errors
     from ..plots import cells
-    from ..tables import Frame
 
-    with warnings_as_lines(args):
-        frame = Frame(found(args.data))
-    if args.N is not None:
-        if args.N < 1:
-            raise errors.UsageError(f"-N {args.N} must be 1 or more")
-        frame.handle.rows = min(args.N, frame.rows)
+    if net.schema is None:
+        args.label_column = by or args.label_column
+        read = rows(args, net)
+        name = None if read.labels is None else args.label_column or net.label_column
+        return _Data(read.X, read.labels, None if name is None or name.lstrip("-").isdecimal() else name)
+    frame = rows(args, net, label=True).X
     given = by or args.label_column or next((column.name for column in net.schema.columns if column.kind == "label"), None)
     if given is None:
         return _Data(frame, None, None)

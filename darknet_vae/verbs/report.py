@@ -6,7 +6,8 @@ import argparse
 import os
 from typing import Any
 
-from . import common, found, network, option, refuse_to_overwrite, say, shape, warnings_as_lines
+from . import common, found, network, option, refuse_to_overwrite, say, shape, shape_option, warnings_as_lines
+from ._rows import reading
 
 
 def add(verbs: Any) -> None:
@@ -19,7 +20,7 @@ def add(verbs: Any) -> None:
     option(sub, "output", "o", metavar="F.html", help="the page (default: the model's name with .html)")
     option(sub, "k", type=int, metavar="n", help="also the log-likelihood, from n draws of z per row")
     option(sub, "target", "targets", metavar="a,b", help="columns that were predicted, not data: names or indexes")
-    option(sub, "shape", metavar="CxHxW", help="shape of an image, if the cfg does not give it")
+    shape_option(sub)
     option(sub, "title", metavar="T", help="title of the page (the model's name)")
 
 
@@ -51,16 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _rows(args: argparse.Namespace, net: Any) -> Any:
-    from .. import errors
     from ..reporting.rows import read_rows
 
-    path, source = found(args.data), "standard input" if args.data == "-" else os.path.basename(args.data)
-    if net.layers[0].type == "columns":
-        given = {"-scale": args.scale, "-target": args.target, "-header": args.header, "-no-header": args.no_header,
-                 "-label-column": args.label_column}  # fmt: skip
-        if wrong := [name for name, value in given.items() if value]:
-            raise errors.UsageError(f"{wrong[0]} is about rows of plain numbers; the model knows the columns of its table")
-        return read_rows(net, path, source=source, most=args.N)
-    reading = {"scale": args.scale, "label_column": args.label_column, "rows": args.N, "targets": args.target,
-               "header": True if args.header else False if args.no_header else None}  # fmt: skip
-    return read_rows(net, path, source=source, reading=reading)
+    source = "standard input" if args.data == "-" else os.path.basename(args.data)
+    return read_rows(net, found(args.data), source=source, reading=reading(args, net))

@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from distutils.command.build_scripts import build_scripts  # setuptools provides distutils
 from pathlib import Path
 
 from setuptools import setup
@@ -36,7 +35,8 @@ class BuildExt(build_ext):
 
     def finalize_options(self) -> None:
         super().finalize_options()
-        self.make_folder = Path(self.build_temp).resolve() / "make"
+        # DARKNET_BUILD names a folder of objects to share with other builds
+        self.make_folder = Path(os.environ.get("DARKNET_BUILD") or Path(self.build_temp) / "make").resolve()
         self.library_dirs.append(str(self.make_folder))
         self.force = True  # a module left in the build folder may be for another darknet.h
 
@@ -46,8 +46,9 @@ class BuildExt(build_ext):
         return Path(self.build_lib) / "darknet_vae"
 
     def run(self) -> None:
-        make(self.make_folder, "lib", "bin", "cuda")  # side by side; build_scripts finds the program made
+        make(self.make_folder, "lib", "program", "cuda")  # side by side
         self.put(self.make_folder / LIBRARY, "lib")
+        self.put(self.make_folder / "package" / "darknet", "lib")
         if os.environ.get("CUDA") != "0" and (self.make_folder / PLUGIN).exists():
             self.put(self.make_folder / PLUGIN, "lib")
         self.put(ROOT / "csrc" / "darknet.h", "include")
@@ -64,27 +65,10 @@ class BuildExt(build_ext):
         return super().get_outputs() + [str(p) for f in FOLDERS for p in (self.target_folder() / f).glob("*")]
 
 
-class BuildScripts(build_scripts):
-    """The stock command reads scripts as Python text; ours is a binary."""
-
-    def copy_scripts(self) -> tuple[list[str], list[str]]:
-        build = Path(self.get_finalized_command("build_ext").build_temp).resolve() / "make"
-        make(build, "bin")
-        target = Path(self.build_dir) / "darknet"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(build / "darknet", target)
-        target.chmod(0o755)
-        return [str(target)], [str(target)]
-
-    def get_source_files(self) -> list[str]:
-        return []
-
-
 # cffi has no limited API on free-threaded builds of Python
 options = {} if sysconfig.get_config_var("Py_GIL_DISABLED") else {"bdist_wheel": {"py_limited_api": "cp310"}}
 setup(
     cffi_modules=["darknet_vae/_build.py:ffi"],
-    cmdclass={"build_ext": BuildExt, "build_scripts": BuildScripts},
-    scripts=["darknet"],
+    cmdclass={"build_ext": BuildExt},
     options=options,
 )

@@ -1,6 +1,6 @@
 """The command line `darknet-vae`: what needs Python is in the modules of `verbs`; the native binary does all else.
 
-`darknet-vae train ...` becomes the program `darknet` that was installed with the package (os.execv), so both have the same
+`darknet-vae train ...` becomes the program `darknet` of the package (os.execv), so both have the same
 options, messages, signals and exit codes.
 """
 
@@ -10,7 +10,6 @@ import argparse
 import importlib
 import os
 import sys
-import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,17 +30,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def binary() -> str | None:
-    """The program `darknet` that was installed with this package, or None."""
-    package = Path(__file__).resolve().parent
-    folders = [sysconfig.get_path("scripts")]
-    if user := sysconfig.get_preferred_scheme("user"):  # pip install --user
-        folders.append(sysconfig.get_path("scripts", user))
-    folders += [os.path.dirname(os.path.abspath(sys.argv[0])), str(package.parent / "bin")]  # --prefix, --target
-    for folder in folders:
-        path = os.path.join(folder, "darknet")
-        if os.path.isfile(path) and os.access(path, os.X_OK):
-            return path
-    return None
+    """The program `darknet` of this package, or None."""
+    path = Path(__file__).resolve().parent / "lib" / "darknet"
+    return str(path) if os.access(path, os.X_OK) else None
 
 
 def _native(words: list[str]) -> int:
@@ -50,7 +41,6 @@ def _native(words: list[str]) -> int:
         print("darknet-vae: the program darknet, which is installed with the package, is missing: pip install it anew",
               file=sys.stderr)  # fmt: skip
         return 4
-    os.environ.setdefault("DARKNET_SHARE", str(Path(__file__).resolve().parent / "share"))
     if sys.stdout is not None:  # it is None when it was closed
         sys.stdout.flush()
     try:

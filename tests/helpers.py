@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import functools
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,9 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from darknet_vae import cli
+
 ROOT = Path(__file__).resolve().parent.parent
-_SCRIPTS = os.path.dirname(sys.executable)
-BINARY = os.environ.get("DARKNET_BINARY") or shutil.which("darknet", path=_SCRIPTS) or shutil.which("darknet")
+BINARY = os.environ.get("DARKNET_BINARY") or cli.binary()
+"""The program; the command `darknet`, which becomes it, is tested in test_packages.py."""
 MODULE = [sys.executable, "-m", "darknet_vae"]
 
 
@@ -37,8 +38,6 @@ def run(words: list[str], **options: object) -> subprocess.CompletedProcess[str]
 def only_of_one_build() -> None:
     """Skip a test of bits when programs and library are not one build: under sanitizers those that were installed are
     compiled otherwise than those that are tested, and round otherwise."""
-    from darknet_vae import cli
-
     installed = cli.binary()
     if installed is None or not BINARY or Path(installed).read_bytes() != Path(BINARY).read_bytes():
         pytest.skip("the binary is another build than the installed one, which may round differently")

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
 from pathlib import Path
 
 import pytest
-from helpers import ROOT
+from helpers import BINARY, BUILD, ROOT, building
 
 import darknet_vae as dv
 
 RECIPE = ROOT / "packaging" / "conda" / "recipe" / "recipe.yaml"
+
+
+SHARED = {**os.environ, "CUDA": "0", "DARKNET_BUILD": BUILD}
 
 
 def checked(words: list[str], **options: object) -> str:
@@ -51,7 +57,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         (folder / "checkout" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, folder / "checkout" / name)
     words = [python, "-m", "build", "--no-isolation", "--outdir", str(folder / "dist")]
-    checked(words, cwd=folder / "checkout", env={**os.environ, "CUDA": "0"})
+    with building():  # what is older than its object there is not compiled again; what lacks is missed all the same
+        checked(words, cwd=folder / "checkout", env=SHARED)
     return next((folder / "dist").glob("*.tar.gz")), next((folder / "dist").glob("*.whl"))
 
 
@@ -65,7 +72,7 @@ def test_the_source_package_has_every_file(built: tuple[Path, Path]) -> None:
 @pytest.mark.slow
 def test_the_wheel_is_small_and_has_what_programs_need(built: tuple[Path, Path]) -> None:
     wheel = built[1]
-    assert wheel.stat().st_size < 2.3e6, f"{wheel.stat().st_size} bytes"  # library and program each hold the core
+    assert wheel.stat().st_size < 1.5e6, f"{wheel.stat().st_size} bytes"
     assert "-cp310-abi3-" in wheel.name or sys.version_info < (3, 10)
     with zipfile.ZipFile(wheel) as file:
         names = set(file.namelist())
@@ -73,7 +80,7 @@ def test_the_wheel_is_small_and_has_what_programs_need(built: tuple[Path, Path])
     wanted |= {"darknet_vae/include/darknet.h", "darknet_vae/share/vae_digits.cfg", "darknet_vae/share/digits.csv"}
     assert not wanted - names and {"darknet_vae/py.typed", "darknet_vae/web/base.css"} <= names
     assert any(re.fullmatch(r"darknet_vae/lib/libdarknet\.\w+", name) for name in names)
-    assert any(name.endswith(".data/scripts/darknet") for name in names)
+    assert {"darknet_vae/lib/darknet", "_darknet_program.py"} <= names
     assert not [name for name in names if "cuda" in name or name.startswith(("tests", "csrc", "bench"))]
 
 
@@ -91,6 +98,44 @@ def test_the_wheel_works_in_an_environment_of_numpy_and_cffi(built: tuple[Path, 
         "import darknet_vae as dv; dv.Network.load(dv.bundled('vae_digits.cfg'), 'vae.weights').sample(n=2); print(dv.__file__)"
     )
     assert str(tmp_path / "there") in checked([python, "-c", script], env=clean, cwd=tmp_path)
+
+
+# ---- the command `darknet`
+
+COMMAND = Path(sys.executable).parent / "darknet"
+installed = pytest.mark.skipif(not COMMAND.exists() or "DARKNET_BINARY" in os.environ, reason="this is no environment with it")
+
+
+@installed
+@pytest.mark.parametrize("words", [["--version"], ["inspect", "vae_digits.cfg"], ["nothing"], ["train", "nothere.cfg", "x.csv"]])
+def test_the_command_says_what_the_program_says(words: list[str]) -> None:
+    found = [subprocess.run([str(path), *words], capture_output=True) for path in (COMMAND, BINARY)]
+    assert found[0].returncode == found[1].returncode
+    assert (found[0].stdout, found[0].stderr) == (found[1].stdout, found[1].stderr)
+
+
+@installed
+def test_the_command_becomes_the_program_and_ends_as_it_does() -> None:
+    """With its process, pipes and signals: no Python is left between them."""
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    words = [str(COMMAND), "train", "vae_digits.cfg", "digits.csv", "-epochs", "100000", "-log", "log.csv"]
+    child = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=heed)
+    try:
+        for _ in range(1000):
+            if Path("log.csv").exists():
+                break
+            time.sleep(0.02)
+        assert BINARY and (sys.platform != "linux" or os.path.samefile(f"/proc/{child.pid}/exe", BINARY))
+        child.send_signal(signal.SIGINT)
+        assert child.wait(timeout=30) == 130
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_the_command_starts_without_the_package() -> None:
+    script = "import sys, _darknet_program; print(*{'numpy', 'darknet_vae', 'signal', 'subprocess'} & set(sys.modules))"
+    assert checked([sys.executable, "-c", script]).strip() == ""
 
 
 # ---- containers and other package managers
@@ -135,7 +180,8 @@ def test_the_commands_of_the_container_build_and_install(tmp_path: Path) -> None
     for line in commands:
         command = re.sub(r"^RUN (--mount=\S+ )*", "", line).partition(" && useradd")[0]
         command = command.replace("/wheels", str(tmp_path / "wheels")).replace("python -m", f"{shlex.quote(python)} -m")
-        checked(["bash", "-ec", command], cwd=tmp_path / "src", env={**os.environ, "EXTRAS": ""})
+        with building():
+            checked(["bash", "-ec", command], cwd=tmp_path / "src", env={**SHARED, "EXTRAS": ""})
     assert checked([str(tmp_path / "there" / "bin" / "darknet-vae"), "--version"]).startswith("darknet-vae ")
 
 

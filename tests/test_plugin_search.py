@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import BINARY, ROOT
+from helpers import BINARY, ROOT, made
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the plugin is for Linux")
 NAME = "libdarknet_cuda.so"
@@ -32,13 +32,12 @@ def marker_plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Place:
-    """A program in a folder of its own."""
+    """The stand-alone program in a folder of its own."""
 
     def __init__(self, folder: Path, plugin: Path) -> None:
         self.bin, self.plugin, self.mark = folder / "own" / "bin", plugin, folder / "mark"
         self.bin.mkdir(parents=True)
-        assert BINARY
-        shutil.copy(BINARY, self.bin / "darknet")
+        shutil.copy(os.environ.get("DARKNET_BINARY") or made("bin", "darknet"), self.bin / "darknet")
 
     def put(self, path: Path, mode: int = 0o644, folder_mode: int = 0o755) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,6 +67,15 @@ def test_a_plugin_of_ones_own_is_found_beside_the_program(where: str, place: Pla
     place.put(place.bin / where)
     opened, said = place.run("-i", "0")
     assert opened and "is no plugin of darknet-vae" in said
+
+
+@pytest.mark.skipif("DARKNET_BINARY" in os.environ, reason="a build with sanitizers is under test")
+def test_a_plugin_in_the_package_is_found_beside_its_library(place: Place) -> None:
+    assert BINARY
+    for name in ("darknet", "libdarknet.so"):
+        shutil.copy(Path(BINARY).parent / name, place.bin / name)
+    place.put(place.bin / NAME)
+    assert place.run("-i", "0")[0]
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,8 @@
 
 /* ---- bundled files ----
  *
- * The networks and the digits are in one of several places: where DARKNET_SHARE says (Python's command line sets it),
- * beside the binary in a source tree, in PREFIX/share/darknet-vae, or in the Python package of the environment whose
- * `bin` holds the binary. */
+ * The networks and the digits are in one of several places: where DARKNET_SHARE says, beside the
+ * binary in a source tree, in PREFIX/share/darknet-vae, or in the Python package whose `lib` holds the binary. */
 
 static int program_name(char text[CLI_PATH]) {
 #ifdef __APPLE__
@@ -45,30 +44,15 @@ static int is_folder(const char *path) {
     return !stat(path, &info) && S_ISDIR(info.st_mode);
 }
 
-/* lib/python3.x/site-packages of the environment that the folder belongs to */
-static int package_folder(const char *bin, char text[CLI_PATH]) {
-    char lib[CLI_PATH];
-    int found = 0;
-    if (snprintf(lib, sizeof lib, "%s/../lib", bin) >= (int)sizeof lib) return 0;
-    DIR *dir = opendir(lib);
-    for (struct dirent *e; dir && !found && (e = readdir(dir));)
-        found = !strncmp(e->d_name, "python3", 7) &&
-                snprintf(text, CLI_PATH, "%s/%s/site-packages/darknet_vae/share", lib, e->d_name) < CLI_PATH &&
-                is_folder(text);
-    if (dir) closedir(dir);
-    return found;
-}
-
 /* The index-th place, 0, 1, ...; returns 0 after the last. An empty text is a place that does not exist. */
 static int place(int index, char text[CLI_PATH]) {
-    static const char *const beside[] = {"cfg", "data", "../share/darknet-vae"};
+    static const char *const beside[] = {"cfg", "data", "../share/darknet-vae", "../../darknet_vae/share"};
     char folder[CLI_PATH];
     const char *share = getenv("DARKNET_SHARE");
     *text = 0;
     if (index == 0 && share) snprintf(text, CLI_PATH, "%s", share);
     if (index == 0 || !program_folder(folder)) return index == 0;
-    if (index <= 3 && snprintf(text, CLI_PATH, "%s/%s", folder, beside[index - 1]) >= CLI_PATH) *text = 0;
-    if (index == 4 && !package_folder(folder, text)) *text = 0;
+    if (index <= 4 && snprintf(text, CLI_PATH, "%s/%s", folder, beside[index - 1]) >= CLI_PATH) *text = 0;
     if (!is_folder(text)) *text = 0;
     return index <= 4;
 }

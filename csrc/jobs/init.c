@@ -1,5 +1,6 @@
 /* A cfg for a table, as a teacher would write it: what was found in the table, then every key with what it is for. */
 #include "base/text.h"
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,14 +13,16 @@ enum {
     HIDDEN_WIDE = 256, /* from so many values of the expanded row on: */
     WIDE = 500,
     LATENT = 16,
-    BATCH = 128,
-    BATCH_SHORT = 64, /* of fewer rows than */
-    SHORT = 500,
-    STEPS = 5000,
-    STEPS_MOST = 20000, /* so that rows are seen about */
-    EPOCHS = 30,        /* times */
-    STEPS_TINY = 1500,  /* of fewer rows than */
-    TINY = 500,
+    BATCH = 64,
+    BATCH_LONG = 128, /* of more rows than */
+    LONG = 16000,
+    STEPS = 1500,    /* at least, and for each value of the decoded row */
+    STEPS_VALUE = 5, /* so many more, up to */
+    STEPS_WIDE = 2500,
+    EPOCHS = 70,          /* More rows than that takes are seen so often, until there have been */
+    STEPS_ENOUGH = 12500, /* updates, and then */
+    EPOCHS_LONG = 30,     /* times, but not in more updates than */
+    STEPS_MOST = 20000,
     COMPONENTS = 10
 };
 
@@ -47,15 +50,20 @@ static init_plan init_count(const dn_schema *schema) {
     return p;
 }
 
+/* A row with more values takes longer to learn, and many rows need not be seen as often as few. */
+static int init_steps(int outputs, double epoch) {
+    double least = fmin(STEPS + STEPS_VALUE * (double)outputs, STEPS_WIDE), usual = fmin(EPOCHS * epoch, STEPS_ENOUGH);
+    return (int)fmax(fmax(least, usual), fmin(EPOCHS_LONG * epoch, STEPS_MOST));
+}
+
 static init_plan init_choose(const dn_schema *schema, size_t rows, int latent) {
     init_plan p = init_count(schema);
     p.latent = latent > 0 ? latent : p.coded >= LATENT ? LATENT : p.coded > 2 ? p.coded : 2;
     p.hidden = p.outputs > WIDE ? HIDDEN_WIDE : HIDDEN;
-    p.batch = rows < SHORT ? BATCH_SHORT : BATCH;
+    p.batch = rows > LONG ? BATCH_LONG : BATCH;
     while (p.batch > 8 && (size_t)p.batch > rows) p.batch /= 2;
-    double steps = (double)EPOCHS * (double)rows / p.batch;
-    p.steps = rows < TINY ? STEPS_TINY : steps < STEPS ? STEPS : steps > STEPS_MOST ? STEPS_MOST : (int)steps;
-    p.warm_up = p.steps * 3 / 10;
+    p.steps = init_steps(p.outputs, (double)rows / p.batch);
+    p.warm_up = p.steps * 4 / 10;
     return p;
 }
 
@@ -188,7 +196,7 @@ static void put_net(dn_text *to, const dn_schema *schema, const init_plan *p, si
     note(to, "Weights are not pulled towards 0.");
     dn_text_format(to, "decay=0\n");
     note(to, "The size of the first steps. If the loss jumps about, try half of it.");
-    dn_text_format(to, "learning_rate=0.002\n");
+    dn_text_format(to, "learning_rate=0.004\n");
     note(to, "Steps become smaller along half a cosine wave, to 0 at the end.");
     dn_text_format(to, "policy=cosine\n");
     double epochs = rows ? (double)p->steps * p->batch / (double)rows : 0;
@@ -199,7 +207,7 @@ static void put_net(dn_text *to, const dn_schema *schema, const init_plan *p, si
          "Early stopping, without the # before the keys: a tenth of the rows is held out, and the training ends when "
          "their loss has not fallen for so many passes; the best weights are kept. It helps when a small table is "
          "learned by heart.");
-    int patience = rows ? (int)(STEPS_TINY / 5 / ((double)rows / p->batch + 1)) : 0;
+    int patience = rows ? (int)(STEPS / 5 / ((double)rows / p->batch + 1)) : 0;
     dn_text_format(to, "#holdout=0.1\n#early_stopping=%d\n", patience < 5 ? 5 : patience);
     put_those(to, schema, DN_COLUMN_LABEL, "label_column",
               "A column that is no data: it is kept aside, and written beside results.");
@@ -284,7 +292,6 @@ size_t dn_schema_cfg(const dn_schema *schema, size_t rows, const dn_init_options
     put_table(&to, schema, &p);
     put_hidden(&to, p.hidden,
                "Hidden values. More of them can learn finer structure, and take more rows and time to learn it.");
-    put_hidden(&to, p.hidden, NULL);
     put_latent(&to, &p);
     put_decoder(&to, schema, &p);
     size_t length = to.status == DN_OK ? to.size : 0;

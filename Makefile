@@ -181,7 +181,7 @@ $(B)/test_keep: tests/c/test_keep.c $(OBJECTS)
 $(B)/fuzz_%: fuzz/%.c fuzz/standalone.c $(OBJECTS)
 	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $(filter %.c %.o,$^) -o $@ $(LIBS)
 
-$(B)/test_pool: tests/c/test_pool.c $(addprefix $(B)/base/,pool.o pace.o machine.o sys.o status.o)
+$(B)/test_pool: tests/c/test_pool.c $(addprefix $(B)/base/,pool.o pace.o machine.o sys.o status.o printable.o)
 	@echo '  LD  $@'; $(CC) $(FLAGS) $(LDFLAGS) -MMD -MP $(filter %.c %.o,$^) -o $@ $(LIBS)
 
 $(B)/test_pace: tests/c/test_pace.c $(B)/base/pace.o

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -198,10 +198,11 @@ def _columns_of(condition: Any) -> dict[str, list[Any]]:
     if isinstance(condition, Mapping):
         lists = {str(name): value for name, value in condition.items()}
         return {name: list(v) if isinstance(v, list | tuple | np.ndarray) else [v] for name, v in lists.items()}
-    if library_of(condition) is None:
+    library = library_of(condition)
+    if library is None:
         raise ValueError(f"condition is a {type(condition).__name__}; wanted is a dict or a table")
     names = condition.column_names if hasattr(condition, "column_names") else condition.columns
-    return {str(name): getattr(condition[name], _LISTS[cast(str, library_of(condition))])() for name in names}
+    return {str(name): getattr(condition[name], _LISTS[library])() for name in names}
 
 
 _LISTS = {"pandas": "tolist", "polars": "to_list", "pyarrow": "to_pylist"}

@@ -51,15 +51,15 @@ static int place(int index, char text[CLI_PATH]) {
     const char *share = getenv("DARKNET_SHARE");
     *text = 0;
     if (index == 0 && share) snprintf(text, CLI_PATH, "%s", share);
-    if (index == 0 || !program_folder(folder)) return index == 0;
-    const char *below = index <= 4 ? beside[index - 1] : "";
+    if (index == 0) return 1;
+    if (index > (int)(sizeof beside / sizeof *beside) || !program_folder(folder)) return 0;
+    const char *below = beside[index - 1];
     for (; !strncmp(below, "../", 3); below += 3) { /* the folder's name is shown, and has no links */
         char *slash = strrchr(folder, '/');
         if (slash) *slash = 0;
     }
-    if (index <= 4 && snprintf(text, CLI_PATH, "%s/%s", folder, below) >= CLI_PATH) *text = 0;
-    if (!is_folder(text)) *text = 0;
-    return index <= 4;
+    if (snprintf(text, CLI_PATH, "%s/%s", folder, below) >= CLI_PATH || !is_folder(text)) *text = 0;
+    return 1;
 }
 
 const char *cli_find(const char *name, char text[CLI_PATH]) {

@@ -11,8 +11,8 @@ MAKEFLAGS += --no-builtin-rules
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' darknet_vae/_version.py)
 CC ?= cc
 B ?= build/make
-# Kernels are made as fast as can be; what only calls others is not, which costs the compiler a quarter less time. An OPT of
-# one's own is for all files.
+# Kernels are made as fast as can be, and what reads tables; what only calls others is not, which costs the compiler half the
+# time. An OPT of one's own is for all files.
 ifeq ($(origin OPT),undefined)
 FLOATS := $(if $(DEBUG),-g) -fno-math-errno -fno-trapping-math -fno-asynchronous-unwind-tables
 OPT := -O2 $(FLOATS)
@@ -29,7 +29,8 @@ ISAS := base
 ifneq (,$(filter x86_64%,$(MACHINE)))
 ISAS += avx2 avx512
 endif
-LEVEL = $(if $(filter $(B)/cpu/%,$@),$(OPT_KERNELS))$(if $(filter $(foreach d,backend cli fence net,$(B)/$(d)/%),$@),$(OPT_LIGHT))
+LEVEL = $(if $(filter $(B)/cpu/% $(B)/units/cpu.o,$@),$(OPT_KERNELS))$(if $(filter $(LIGHT:%=$(B)/units/%.o),$@),$(OPT_LIGHT))
+LIGHT := cli io jobs layers net seam
 # What is linked is stripped, unless the flags ask for debug information.
 STRIP = $(if $(filter -g%,$(OPT) $(CFLAGS)),,$(STRIP_FLAGS))
 ISA_base :=
@@ -49,12 +50,20 @@ BESIDE := -Wl,-rpath,'$$ORIGIN'
 SHARED := -shared -Wl,-soname,libdarknet.so -Wl,-z,defs
 endif
 
-SOURCES := $(wildcard $(foreach d,base io net layers jobs backend fence,csrc/$(d)/*.c) csrc/cpu/cpu_*.c)
 # Every csrc/cpu/isa_*.c is compiled once per instruction set.
 PER_ISA := $(patsubst csrc/cpu/%.c,%,$(wildcard csrc/cpu/isa_*.c))
-# The kernels first, as they take longest.
-OBJECTS := $(foreach k,$(PER_ISA),$(ISAS:%=$(B)/cpu/$(k)@%.o)) $(SOURCES:csrc/%.c=$(B)/%.o)
-CLI := $(patsubst csrc/%.c,$(B)/%.o,$(wildcard csrc/cli/*.c))
+# All other files of a folder are one unit, a file that includes them: to start a compiler and to read headers took longer than
+# to compile most of them. So what is static in a folder has a name of its own there.
+UNITS := jobs tables io layers cpu net base seam
+FILES_tables := $(wildcard csrc/io/csv*.c csrc/io/frame*.c)
+FILES_io := $(filter-out $(FILES_tables),$(wildcard csrc/io/*.c))
+FILES_seam := $(wildcard csrc/backend/*.c csrc/fence/*.c)
+ALONE := cpu/cpu_conv cpu/cpu_dense cpu/cpu_dense_many cpu/cpu_gemm
+FILES_cpu := $(filter-out $(ALONE:%=csrc/%.c),$(wildcard csrc/cpu/cpu_*.c))
+UNIT_FILES = $(sort $(or $(FILES_$*),$(wildcard csrc/$*/*.c)))
+# What takes longest first.
+OBJECTS := $(foreach k,$(PER_ISA),$(ISAS:%=$(B)/cpu/$(k)@%.o)) $(UNITS:%=$(B)/units/%.o) $(ALONE:%=$(B)/%.o)
+CLI := $(B)/units/cli.o
 
 all: bin lib cuda
 bin: $(B)/darknet
@@ -67,12 +76,17 @@ $(B)/flags: FORCE
 FORCE:
 
 $(B)/%.o: csrc/%.c $(B)/flags
-	@mkdir -p $(@D)
-	@echo '  CC  $<'; $(CC) $(FLAGS) $(LEVEL) -MMD -MP -c $< -o $@
+	@mkdir -p $(@D); echo '  CC  $<'; $(CC) $(FLAGS) $(LEVEL) -MMD -MP -c $< -o $@
+HASH := \#
+UNIT_TEXT = printf '%s\n' '$(HASH)define _GNU_SOURCE' $(UNIT_FILES:csrc/%='$(HASH)include "%"')
+$(B)/units/%.c: FORCE
+	@mkdir -p $(@D); $(UNIT_TEXT) | cmp -s - $@ || $(UNIT_TEXT) > $@
+$(B)/units/%.o: $(B)/units/%.c $(B)/flags
+	@echo '  CC  $(UNIT_FILES)'; $(CC) $(FLAGS) $(LEVEL) -MMD -MP -c $< -o $@
+.SECONDARY: $(UNITS:%=$(B)/units/%.c) $(B)/units/cli.c
 define ISA_RULE
 $(B)/cpu/%@$(1).o: csrc/cpu/%.c $(B)/flags
-	@mkdir -p $$(@D)
-	@echo '  CC  $$< ($(1))'; $(CC) $(FLAGS) $$(LEVEL) $(ISA_$(1)) $(ISA_FLAGS) -DDN_ISA=$(1) -MMD -MP -c $$< -o $$@
+	@mkdir -p $$(@D); echo '  CC  $$< ($(1))'; $(CC) $(FLAGS) $$(LEVEL) $(ISA_$(1)) $(ISA_FLAGS) -DDN_ISA=$(1) -MMD -MP -c $$< -o $$@
 endef
 $(foreach i,$(ISAS),$(eval $(call ISA_RULE,$(i))))
 $(B)/libdarknet.$(SO): $(OBJECTS)

@@ -46,7 +46,7 @@ class BuildExt(build_ext):
         return Path(self.build_lib) / "darknet_vae"
 
     def run(self) -> None:
-        make(self.make_folder, "lib", "program", "cuda")  # side by side
+        make(self.make_folder, "program", "lib", "cuda")  # side by side
         self.put(self.make_folder / LIBRARY, "lib")
         self.put(self.make_folder / "package" / "darknet", "lib")
         if os.environ.get("CUDA") != "0" and (self.make_folder / PLUGIN).exists():

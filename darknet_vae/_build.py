@@ -34,7 +34,7 @@ ffi.set_source(
     include_dirs=[str(ROOT / "csrc")],
     libraries=["darknet"],
     # calls of the library, which need no optimising
-    extra_compile_args=["-O1", "-g" if os.environ.get("DEBUG") else "-g0"],
+    extra_compile_args=["-O0", "-U_FORTIFY_SOURCE", "-g" if os.environ.get("DEBUG") else "-g0"],
     extra_link_args=["-Wl,-rpath,@loader_path/lib" if sys.platform == "darwin" else "-Wl,-rpath,$ORIGIN/lib"]
     + ([] if os.environ.get("DEBUG") else ["-Wl,-x"] if sys.platform == "darwin" else ["-s"]),
     py_limited_api=True,

@@ -72,7 +72,7 @@ static void print_values(FILE *to, const dn_report *report) {
     cli_put(to, line);
 }
 
-static void print_json(FILE *to, const dn_report *report, const char *name, const char *word) {
+static void print_report_json(FILE *to, const dn_report *report, const char *name, const char *word) {
     for (int i = 0; i < report->n; i++) {
         const dn_value *v = &report->values[i];
         fprintf(to, "%s\"%s\": ", i ? ", " : "{", v->name);
@@ -84,7 +84,7 @@ static void print_json(FILE *to, const dn_report *report, const char *name, cons
 
 int cli_print_with(const cli_args *args, FILE *to, const dn_report *report, const char *name, const char *word) {
     if (args->json)
-        print_json(to, report, name, word);
+        print_report_json(to, report, name, word);
     else
         print_values(to, report);
     return to == stdout ? cli_flush(args) : 0;

@@ -146,14 +146,15 @@ INLINE scale_vecs scales_at(const dn_values *of, size_t i, size_t left) {
 
 /* The first n <= VL lanes, zeros after them. */
 INLINE vec first_lanes(vec v, size_t n) {
-    if (n >= VL) return v;
+    vec kept = v;
+    if (n >= VL) return kept;
 #if VL == 16
-    return (vec)_mm512_maskz_mov_ps((__mmask16)((1u << n) - 1), (__m512)v);
+    __asm__("vmovaps %1, %0%{%2%}%{z%}" : "=v"(kept) : "v"(v), "Yk"(MASK(n)));
 #else
-    vec kept = {0};
+    kept = (vec){0};
     memcpy(&kept, &v, n * sizeof(float));
-    return kept;
 #endif
+    return kept;
 }
 
 INLINE double values_of(const dn_loss kind, const dn_values *of, size_t n, const float *x, const float *truth,

@@ -21,9 +21,6 @@
 #else
 #define VL 4
 #endif
-#if VL >= 8
-#include <immintrin.h> /* for what compilers make poor code of: some of the lanes, float to double and back, choices */
-#endif
 typedef float vec __attribute__((vector_size(VL * 4)));
 typedef float vec_u __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 typedef int32_t ivec __attribute__((vector_size(VL * 4)));
@@ -49,23 +46,29 @@ INLINE vec load(const float *p) { return *(const vec_u *)p; }
 INLINE void store(float *p, vec v) { *(vec_u *)p = v; }
 INLINE vec splat(float x) { return x - (vec){0}; }
 
+/* Of some of the lanes compilers make poor code. One instruction each is written here: <immintrin.h>, which has names
+ * for them, takes as long to compile as the kernels of a file. MASK: the first n < VL lanes. */
+#if VL == 16
+#define MASK(n) ((uint16_t)((1u << (n)) - 1))
+#endif
+
 /* The first n <= VL values, followed by zeros. */
 INLINE vec load_n(const float *p, size_t n) {
     if (n >= VL) return load(p);
-#if VL == 16
-    return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
-#else
     vec v = {0};
+#if VL == 16
+    __asm__("vmovups %1, %0%{%2%}%{z%}" : "=v"(v) : "m"(*(const vec_u *)p), "Yk"(MASK(n)));
+#else
     memcpy(&v, p, n * sizeof *p);
-    return v;
 #endif
+    return v;
 }
 INLINE void store_n(float *p, vec v, size_t n) {
     if (n >= VL)
         store(p, v);
     else
 #if VL == 16
-        _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+        __asm__("vmovups %1, %0%{%2%}" : "+m"(*(vec_u *)p) : "v"(v), "Yk"(MASK(n)));
 #else
         memcpy(p, &v, n * sizeof *p);
 #endif

@@ -10,16 +10,17 @@ typedef double half_dvec __attribute__((vector_size(VL * 4)));
 typedef struct dvec {
     half_dvec low, high;
 } dvec;
-#if VL == 16
-INLINE half_dvec widen_half(half_vec x) { return (half_dvec)_mm512_cvtps_pd((__m256)x); }
-INLINE half_vec narrow_half(half_dvec x) { return (half_vec)_mm512_cvtpd_ps((__m512d)x); }
-#elif VL == 8
-INLINE half_dvec widen_half(half_vec x) { return (half_dvec)_mm256_cvtps_pd((__m128)x); }
-INLINE half_vec narrow_half(half_dvec x) { return (half_vec)_mm256_cvtpd_ps((__m256d)x); }
+/* One instruction, where compilers may convert halves and put them together. */
+INLINE half_dvec widen_half(half_vec x) {
+#if VL >= 8
+    half_dvec d;
+    __asm__("vcvtps2pd %1, %0" : "=v"(d) : "v"(x));
+    return d;
 #else
-INLINE half_dvec widen_half(half_vec x) { return __builtin_convertvector(x, half_dvec); }
-INLINE half_vec narrow_half(half_dvec x) { return __builtin_convertvector(x, half_vec); }
+    return __builtin_convertvector(x, half_dvec);
 #endif
+}
+INLINE half_vec narrow_half(half_dvec x) { return __builtin_convertvector(x, half_vec); }
 INLINE dvec widen(vec x) {
     half_vec halves[2];
     memcpy(halves, &x, sizeof x);

@@ -113,7 +113,7 @@ typedef struct column {
     size_t infinite;
 } column;
 
-static const char *frame_word(const dn_frame_column *f, int32_t code) {
+static const char *word_of_code(const dn_frame_column *f, int32_t code) {
     const char *p = f->words;
     for (int32_t i = 0; i < code; i++) p += strlen(p) + 1;
     return p;
@@ -145,7 +145,7 @@ static dn_status not_a_number(const column *t, int32_t code) {
     while (t->f->codes[row] != code) row++;
     return dn_fail(DN_E_FORMAT, "column '%s', row %zu: '%s' is not a %s, as the model's column has them",
                    dn_columns_shown(t->c->name, name), t->before + row + 1,
-                   dn_columns_shown(frame_word(t->f, code), word), t->c->type == DN_FRAME_TIME ? "date" : "number");
+                   dn_columns_shown(word_of_code(t->f, code), word), t->c->type == DN_FRAME_TIME ? "date" : "number");
 }
 
 /* The code of a word; `bad`: the column has numbers, and it is none. */
@@ -178,7 +178,7 @@ static dn_status code_text_rows(column *t, const float *codes, const char *state
         t->x[i * t->stride] = code < 0 ? NAN : codes[code];
         if (code < 0 || !state[code]) continue;
         if (state[code] == 2) return not_a_number(t, code);
-        if (!t->unknown++) t->word = frame_word(t->f, code);
+        if (!t->unknown++) t->word = word_of_code(t->f, code);
     }
     return DN_OK;
 }

@@ -58,11 +58,11 @@ int dn_columns_gaps_fit(const dn_schema *s, int index) {
 
 /* ---- learning ---- */
 
-typedef struct learning {
+typedef struct gap_learning {
     dn_schema *schema;
     size_t rows;
     uint8_t *bins; /* (coded, rows) */
-} learning;
+} gap_learning;
 
 static double log_likelihood(uint64_t missing, uint64_t rows) {
     if (!missing || missing == rows) return 0;
@@ -70,7 +70,7 @@ static double log_likelihood(uint64_t missing, uint64_t rows) {
     return (double)missing * log(p) + (double)(rows - missing) * log1p(-p);
 }
 
-static void count(const learning *l, int i, int k, int given, uint64_t *rows, uint64_t *missing) {
+static void count(const gap_learning *l, int i, int k, int given, uint64_t *rows, uint64_t *missing) {
     const uint8_t *mine = l->bins + (size_t)l->schema->columns[i].coded * l->rows,
                   *other = l->bins + (size_t)l->schema->columns[k].coded * l->rows;
     memset(rows, 0, GAPS_MOST * sizeof *rows);
@@ -82,7 +82,7 @@ static void count(const learning *l, int i, int k, int given, uint64_t *rows, ui
 }
 
 /* How much it says, less what it takes. */
-static double gain(const learning *l, int i, int k, int given) {
+static double gain(const gap_learning *l, int i, int k, int given) {
     uint64_t rows[GAPS_MOST], missing[GAPS_MOST], all = 0;
     double sum = 0;
     int used = 0, there = 0, bins = given ? 2 : dn_columns_bins(&l->schema->columns[k]);
@@ -94,7 +94,7 @@ static double gain(const learning *l, int i, int k, int given) {
     return sum - log_likelihood(all, l->rows) - (0.5 * log((double)l->rows) + log(bins)) * (used - (used == there));
 }
 
-static dn_status learn_one(const learning *l, int i) {
+static dn_status learn_one(const gap_learning *l, int i) {
     columns_gaps *g = &l->schema->columns[i].gaps;
     double best = 0;
     for (int k = 0; k < l->schema->n; k++)
@@ -141,7 +141,7 @@ static void some_free(dn_frame *some) {
     dn_free(some->columns);
 }
 
-static dn_status learn(learning *l, const dn_frame *some, float *x) {
+static dn_status learn_gaps(gap_learning *l, const dn_frame *some, float *x) {
     const dn_schema *s = l->schema;
     DN_TRY(dn_schema_code(s, some, x, NULL));
     for (int k = 0; k < s->n_coded; k++) {
@@ -161,13 +161,13 @@ dn_status dn_columns_learn_gaps(dn_schema *s, const dn_frame *frame) {
     int some_missing = 0;
     for (int i = 0; i < s->n; i++) some_missing |= has_gaps(&s->columns[i]);
     if (!some_missing || !frame->rows) return DN_OK;
-    learning l = {.schema = s, .rows = frame->rows < GAPS_ROWS ? frame->rows : GAPS_ROWS};
+    gap_learning l = {.schema = s, .rows = frame->rows < GAPS_ROWS ? frame->rows : GAPS_ROWS};
     size_t width = (size_t)s->n_coded;
     dn_frame some = {0};
     float *x = dn_alloc(l.rows, width * sizeof *x);
     dn_status status = x && (l.bins = dn_alloc(l.rows, width)) ? DN_OK : DN_E_MEMORY;
     if (status == DN_OK) status = some_rows(frame, l.rows, &some);
-    if (status == DN_OK) status = learn(&l, &some, x);
+    if (status == DN_OK) status = learn_gaps(&l, &some, x);
     some_free(&some);
     dn_free(l.bins), dn_free(x);
     return status;

@@ -17,7 +17,7 @@ enum {
 };
 enum { HINT_LEAST = 3 }; /* different words */
 
-static int is_digit(char c) { return c >= '0' && c <= '9'; }
+static int hint_digit(char c) { return c >= '0' && c <= '9'; }
 
 static int is_number(const char *p, size_t size) {
     frame_facts facts = {0, 0};
@@ -66,21 +66,21 @@ static size_t thousands_mark(const char *p) {
 static int thousands(const char *p) {
     size_t digits = 0, mark;
     p += *p == '-' || *p == '+';
-    if (*p == '0' && is_digit(p[1])) return 0;
-    for (; is_digit(*p); p++) digits++;
+    if (*p == '0' && hint_digit(p[1])) return 0;
+    for (; hint_digit(*p); p++) digits++;
     if (digits < 1 || digits > 3) return 0;
     while ((mark = thousands_mark(p))) {
-        if (!is_digit(p[mark]) || !is_digit(p[mark + 1]) || !is_digit(p[mark + 2])) return 0;
+        if (!hint_digit(p[mark]) || !hint_digit(p[mark + 1]) || !hint_digit(p[mark + 2])) return 0;
         p += mark + 3;
     }
     if (*p == '.')
-        while (is_digit(*++p));
+        while (hint_digit(*++p));
     return *p ? 0 : HINT_THOUSANDS;
 }
 
 /* One or two digits, or four; the separator after them, or the end. */
 static const char *date_part(const char *p, int *value, int *digits) {
-    for (*value = *digits = 0; is_digit(*p) && *digits < 5; p++, ++*digits) *value = *value * 10 + (*p - '0');
+    for (*value = *digits = 0; hint_digit(*p) && *digits < 5; p++, ++*digits) *value = *value * 10 + (*p - '0');
     return *digits == 1 || *digits == 2 || *digits == 4 ? p : NULL;
 }
 

@@ -156,8 +156,8 @@ static dn_status bad(const reading *r, const char *what) {
 }
 
 /* Words and their counts; numbers as words are ascending. */
-static dn_status take_words(const reading *r, columns_words *w, const dn_text *text, int n, const list *counts,
-                            uint64_t least) {
+static dn_status take_read_words(const reading *r, columns_words *w, const dn_text *text, int n, const list *counts,
+                                 uint64_t least) {
     const columns_column *c = r->c;
     if (counts->n != n) return bad(r, "not as many counts as words");
     if (!n) return DN_OK;
@@ -245,8 +245,8 @@ static dn_status take_gaps(reading *r) {
 }
 
 static dn_status take_column(reading *r) {
-    DN_TRY(take_words(r, &r->c->words, &r->words, r->n_words, &r->counts, 0));
-    DN_TRY(take_words(r, &r->c->rare, &r->rare, r->n_rare, &r->rare_counts, 1));
+    DN_TRY(take_read_words(r, &r->c->words, &r->words, r->n_words, &r->counts, 0));
+    DN_TRY(take_read_words(r, &r->c->rare, &r->rare, r->n_rare, &r->rare_counts, 1));
     DN_TRY(take_knots(r));
     DN_TRY(take_gaps(r));
     return check_column(r);

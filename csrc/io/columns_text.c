@@ -207,7 +207,7 @@ static void add_row(dn_text *to, int name_width, const char *name, const char *k
     dn_text_format(to, "  %-10s %7s  %-9s  %s\n", kind, missing, coding, values);
 }
 
-static void add_column(dn_text *to, const dn_schema *s, int index, int name_width) {
+static void column_line(dn_text *to, const dn_schema *s, int index, int name_width) {
     const columns_column *c = &s->columns[index];
     char values[VALUES], shown[VALUES], coding[32], missing[24];
     int width = WIDTH - name_width - 33;
@@ -228,7 +228,7 @@ static void write_table(dn_text *to, const dn_schema *s) {
     dn_text_format(to, "%llu row%s, %d column%s, %d of them coded\n", (unsigned long long)s->rows,
                    s->rows == 1 ? "" : "s", s->n, s->n == 1 ? "" : "s", s->n_coded);
     add_row(to, width, "column", "kind", "missing", "coding", "values");
-    for (int i = 0; i < s->n; i++) add_column(to, s, i, width);
+    for (int i = 0; i < s->n; i++) column_line(to, s, i, width);
 }
 
 size_t dn_schema_text(const dn_schema *s, char *text, size_t size) {

@@ -3,11 +3,11 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { SHOWN = 40, FEW = 5 }; /* characters of a name in a message; warnings of a kind */
+enum { NAME_SHOWN = 40, WARNINGS = 5 }; /* characters of a name in a message; warnings of a kind */
 
 static int shown(const char *name) {
     size_t n = strlen(name);
-    return n < SHOWN ? (int)n : SHOWN;
+    return n < NAME_SHOWN ? (int)n : NAME_SHOWN;
 }
 
 /* ---- names ---- */
@@ -75,7 +75,7 @@ static dn_status names_all(frame_names *x, const frame_load *j) {
         DN_TRY(names_new(x, name, c));
         const char *got = x->text.bytes + x->places[c];
         dn_text_add(&x->text, "", 1);
-        if (!plan->names || (*name ? x->renamed++ : 0) >= FEW) continue;
+        if (!plan->names || (*name ? x->renamed++ : 0) >= WARNINGS) continue;
         got = x->text.bytes + x->places[c];
         if (*name)
             DN_TRY(dn_csv_warn(about, "%s: several columns are called '%.*s': column %d is '%.*s' from here on", path,
@@ -84,9 +84,9 @@ static dn_status names_all(frame_names *x, const frame_load *j) {
             DN_TRY(dn_csv_warn(about, "%s: column %d has no name: it is '%.*s' from here on", path, c + 1, shown(got),
                                got));
     }
-    if (x->renamed > FEW)
-        DN_TRY(
-            dn_csv_warn(about, "%s: so are %zu further columns with names that others have", path, x->renamed - FEW));
+    if (x->renamed > WARNINGS)
+        DN_TRY(dn_csv_warn(about, "%s: so are %zu further columns with names that others have", path,
+                           x->renamed - WARNINGS));
     return x->text.status;
 }
 

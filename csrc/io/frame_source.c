@@ -3,7 +3,7 @@
 #include "base/inflate.h"
 #include "io/frame.h"
 
-enum { PIECE = 1 << 16, WAIT_MS = 50 };
+enum { SOURCE_PIECE = 1 << 16, SOURCE_WAIT_MS = 50 };
 
 struct frame_source {
     csv_source hook;
@@ -14,10 +14,10 @@ struct frame_source {
     char *kept;                                    /* what a pipe has given */
     size_t kept_size, kept_room, kept_at;
     dn_inflate *inflate;
-    char *packed; /* (PIECE), for gzip */
+    char *packed; /* (SOURCE_PIECE), for gzip */
     size_t packed_at, packed_size;
     int packed_end, ended;
-    char *wide_text; /* (PIECE) of UTF-16, or the first bytes */
+    char *wide_text; /* (SOURCE_PIECE) of UTF-16, or the first bytes */
     size_t wide_at, wide_size;
     int wide_end;
 };
@@ -26,7 +26,7 @@ struct frame_source {
 
 static dn_status source_keep(frame_source *s, const char *p, size_t size) {
     if (s->kept_size + size > s->kept_room) {
-        size_t room = s->kept_room + s->kept_room / 2 + size + PIECE;
+        size_t room = s->kept_room + s->kept_room / 2 + size + SOURCE_PIECE;
         char *grown = dn_realloc(s->kept, room, 1);
         if (!grown) return DN_E_MEMORY;
         s->kept = grown, s->kept_room = room;
@@ -69,7 +69,7 @@ static dn_status source_unpack(frame_source *s, char *to, size_t room, int ms, s
         s->packed_size -= s->packed_at;
         memmove(s->packed, s->packed + s->packed_at, s->packed_size);
         s->packed_at = 0;
-        DN_TRY(source_raw(s, s->packed + s->packed_size, PIECE - s->packed_size, ms, &more, &s->packed_end));
+        DN_TRY(source_raw(s, s->packed + s->packed_size, SOURCE_PIECE - s->packed_size, ms, &more, &s->packed_end));
         s->packed_size += more;
         if (!more && !s->packed_end) return DN_OK; /* nothing there yet */
     }
@@ -114,7 +114,7 @@ static dn_status source_refill(frame_source *s, int ms, size_t *more) {
     memmove(s->wide_text, s->wide_text + s->wide_at, s->wide_size);
     s->wide_at = 0, *more = 0;
     if (s->wide_end) return DN_OK;
-    DN_TRY(source_bytes(s, s->wide_text + s->wide_size, PIECE - s->wide_size, ms, more, &s->wide_end));
+    DN_TRY(source_bytes(s, s->wide_text + s->wide_size, SOURCE_PIECE - s->wide_size, ms, more, &s->wide_end));
     s->wide_size += *more;
     return DN_OK;
 }
@@ -160,7 +160,7 @@ static dn_status source_peek(frame_source *s, char *head, size_t room, size_t *s
     while (*size < room && !end) {
         size_t got;
         DN_TRY(dn_watched());
-        DN_TRY(source_raw(s, head + *size, room - *size, WAIT_MS, &got, &end));
+        DN_TRY(source_raw(s, head + *size, room - *size, SOURCE_WAIT_MS, &got, &end));
         *size += got;
     }
     return DN_OK;
@@ -182,10 +182,10 @@ static dn_status source_begin(frame_source *s) {
     s->gzip = size >= 2 && !memcmp(head, "\x1f\x8b", 2);
     s->hooked = !s->seekable || s->gzip || source_wide(head, size);
     if (s->gzip) {
-        if (!(s->packed = dn_alloc(PIECE, 1))) return DN_E_MEMORY;
+        if (!(s->packed = dn_alloc(SOURCE_PIECE, 1))) return DN_E_MEMORY;
         DN_TRY(dn_inflate_open(&s->inflate, s->name));
     }
-    if (s->hooked && !(s->wide_text = dn_alloc(PIECE, 1))) return DN_E_MEMORY;
+    if (s->hooked && !(s->wide_text = dn_alloc(SOURCE_PIECE, 1))) return DN_E_MEMORY;
     return dn_frame_source_rewind(s);
 }
 

@@ -310,7 +310,7 @@ dn_status dn_frame_stream_next(dn_frame_stream *s, dn_frame *piece) {
 
 /* ---- opening ---- */
 
-static dn_status stream_open(dn_frame_stream *s, const char *path) {
+static dn_status frame_stream_open(dn_frame_stream *s, const char *path) {
     if (!(s->name = dn_strdup(strcmp(path, "-") ? path : "standard input"))) return DN_E_MEMORY;
     DN_TRY(dn_frame_source_open(&s->source, path, s->name));
     if ((s->whole = s->least == SIZE_MAX)) return DN_OK;
@@ -331,7 +331,7 @@ dn_status dn_frame_stream_open(dn_frame_stream **out, const char *path, const dn
     dn_frame_stream *s = dn_alloc(1, sizeof *s);
     if (!s) return DN_E_MEMORY;
     s->schema = schema, s->options = o, s->piece = piece, s->least = least;
-    dn_status status = stream_open(s, path);
+    dn_status status = frame_stream_open(s, path);
     if (status == DN_OK)
         *out = s;
     else

@@ -44,9 +44,9 @@ NPY_READ(i2, int16_t)
 NPY_READ(i4, int32_t)
 NPY_READ(i8, int64_t)
 
-static const npy_type types[] = {{"f4", 4, read_f4}, {"f8", 8, read_f8}, {"u1", 1, read_u1}, {"b1", 1, read_u1},
-                                 {"u2", 2, read_u2}, {"u4", 4, read_u4}, {"u8", 8, read_u8}, {"i1", 1, read_i1},
-                                 {"i2", 2, read_i2}, {"i4", 4, read_i4}, {"i8", 8, read_i8}};
+static const npy_type npy_types[] = {{"f4", 4, read_f4}, {"f8", 8, read_f8}, {"u1", 1, read_u1}, {"b1", 1, read_u1},
+                                     {"u2", 2, read_u2}, {"u4", 4, read_u4}, {"u8", 8, read_u8}, {"i1", 1, read_i1},
+                                     {"i2", 2, read_i2}, {"i4", 4, read_i4}, {"i8", 8, read_i8}};
 
 dn_status dn_npy_is(int fd, const char *path, int *is) {
     char begin[6];
@@ -82,8 +82,8 @@ static dn_status npy_descr(npy_file *f, const char *header) {
     DN_CHECK(order == '<' || order == '|' || order == '=', DN_E_FORMAT,
              "%s: values of type %.*s are not read: save it with astype('float32')", f->path, (int)(end - at - 1),
              at + 1);
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (end - at == 4 && !memcmp(at + 2, types[i].name, 2)) f->type = types[i];
+    for (size_t i = 0; i < sizeof npy_types / sizeof *npy_types; i++)
+        if (end - at == 4 && !memcmp(at + 2, npy_types[i].name, 2)) f->type = npy_types[i];
     DN_CHECK(f->type.name, DN_E_FORMAT, "%s: values of type %.*s are not read: save it with astype('float32')", f->path,
              (int)(end - at - 1), at + 1);
     return DN_OK;

@@ -9,7 +9,7 @@
 #include <math.h>
 #include <stdio.h>
 
-static const double TOLERANCE = 1e-3, LOSS_TOLERANCE = 2e-5;
+static const double UPDATE_TOLERANCE = 1e-3, LOSS_TOLERANCE = 2e-5;
 
 /* The largest size among `count` values. */
 static double most(const float *values, size_t count) {
@@ -67,7 +67,7 @@ static dn_status update_of_tensor(dn_checker *c, const dn_layer *l, const dn_ten
     const float *g = c->grads + t->offset;
     double rate = s->rate * l->learning_rate, rows = (double)c->rows.n, scale = 0, size,
            decay = dn_decays(&s->optimizer, t->kind) ? s->decay : 0;
-    dn_check_line line = {.tolerance = TOLERANCE};
+    dn_check_line line = {.tolerance = UPDATE_TOLERANCE};
     snprintf(line.what, sizeof line.what, "%s", t->name);
     snprintf(line.against, sizeof line.against, "%s", with);
     for (size_t i = 0; i < t->count; i++)
@@ -77,7 +77,7 @@ static dn_status update_of_tensor(dn_checker *c, const dn_layer *l, const dn_ten
                wanted = step_wanted(s, rate, decay, rows, t->offset + i, g[i], &size),
                rounding = 2.4e-7 * (fabs(s->before[t->offset + i]) + size),
                error = fmax(fabs(moved - wanted) - rounding, 0) / (scale + 1e-30);
-        if (rounding > 0.1 * scale && !(error > TOLERANCE)) continue; /* hidden by the value's own rounding */
+        if (rounding > 0.1 * scale && !(error > UPDATE_TOLERANCE)) continue; /* hidden by the value's own rounding */
         if (!line.values || !(error <= line.error)) line.error = error, line.found = moved, line.expected = wanted;
         line.values++;
     }

@@ -20,8 +20,12 @@
 #include <string.h>
 
 #define FLOOR 1e-4
-#define TOLERANCE 1e-5 /* nats per row: the fit ends when an iteration gains less */
-enum { ITERATIONS = 300, BLOCK = 16 /* rows at a time, side by side in vectors */, BLOCKS = 64 /* shared in a job */ };
+#define FIT_TOLERANCE 1e-5 /* nats per row: the fit ends when an iteration gains less */
+enum {
+    ITERATIONS = 300,
+    FIT_BLOCK = 16 /* rows at a time, side by side in vectors */,
+    BLOCKS = 64 /* shared in a job */
+};
 
 typedef struct fit {
     dn_pool *pool; /* NULL: one thread */
@@ -33,7 +37,7 @@ typedef struct fit {
     double *floor;   /* (d) */
     double *factors; /* (k, d, d): L, lower triangles; the diagonal holds 1 / L_jj */
     double *scales;  /* (k): log w - (d log 2 pi + log |S|) / 2 */
-    double *work;    /* (BLOCKS, d, BLOCK) */
+    double *work;    /* (BLOCKS, d, FIT_BLOCK) */
     double *centred; /* (k, d): of one row */
     double *totals;  /* (k): rows that belong to a component */
     dn_mixture *to;
@@ -85,24 +89,24 @@ static dn_status factorise(const dn_mixture *m, double *factors, double *scales)
     return DN_OK;
 }
 
-/* For up to BLOCK rows: out (n, step) gets, in its column k, log w_k N(x; m_k, S_k). work (d, BLOCK) is scratch: L y =
- * x - m. */
+/* For up to FIT_BLOCK rows: out (n, step) gets, in its column k, log w_k N(x; m_k, S_k). work (d, FIT_BLOCK) is
+ * scratch: L y = x - m. */
 static void log_densities(const fit *f, size_t k, const float *x, size_t n, double *work, double *out) {
     size_t d = f->d;
     const double *l = f->factors + k * d * d, *m = f->to->means + k * d;
-    double distance[BLOCK] = {0};
+    double distance[FIT_BLOCK] = {0};
     for (size_t j = 0; j < d; j++) {
-        double *y = work + j * BLOCK;
-        for (size_t r = 0; r < BLOCK; r++) y[r] = r < n ? x[r * d + j] - m[j] : 0;
+        double *y = work + j * FIT_BLOCK;
+        for (size_t r = 0; r < FIT_BLOCK; r++) y[r] = r < n ? x[r * d + j] - m[j] : 0;
         for (size_t c = 0; c < j; c++)
-            for (size_t r = 0; r < BLOCK; r++) y[r] -= l[j * d + c] * work[c * BLOCK + r];
-        for (size_t r = 0; r < BLOCK; r++) y[r] *= l[j * d + j], distance[r] += y[r] * y[r];
+            for (size_t r = 0; r < FIT_BLOCK; r++) y[r] -= l[j * d + c] * work[c * FIT_BLOCK + r];
+        for (size_t r = 0; r < FIT_BLOCK; r++) y[r] *= l[j * d + j], distance[r] += y[r] * y[r];
     }
     for (size_t r = 0; r < n; r++) out[r * f->k + k] = f->scales[k] - 0.5 * distance[r];
 }
 
 /* The log of the sum of exp of k numbers; they become their shares of the sum. */
-static double log_sum(size_t k, double *values) {
+static double log_sum_in_place(size_t k, double *values) {
     double most = -INFINITY, sum = 0;
     for (size_t i = 0; i < k; i++) most = fmax(most, values[i]);
     if (!isfinite(most)) return most;
@@ -116,29 +120,29 @@ typedef struct blocks {
     const fit *f;
     size_t first;
     double *r; /* their responsibilities */
-    double log_p[BLOCKS * BLOCK];
+    double log_p[BLOCKS * FIT_BLOCK];
 } blocks;
 
 static void expect_block(void *context, size_t block) {
     blocks *b = context;
     const fit *f = b->f;
-    size_t at = block * BLOCK, left = f->n - b->first - at, n = left < BLOCK ? left : BLOCK;
+    size_t at = block * FIT_BLOCK, left = f->n - b->first - at, n = left < FIT_BLOCK ? left : FIT_BLOCK;
     double *r = b->r + at * f->k;
     for (size_t k = 0; k < f->k; k++)
-        log_densities(f, k, f->x + (b->first + at) * f->d, n, f->work + block * f->d * BLOCK, r);
-    for (size_t i = 0; i < n; i++) b->log_p[at + i] = log_sum(f->k, r + i * f->k);
+        log_densities(f, k, f->x + (b->first + at) * f->d, n, f->work + block * f->d * FIT_BLOCK, r);
+    for (size_t i = 0; i < n; i++) b->log_p[at + i] = log_sum_in_place(f->k, r + i * f->k);
 }
 
 /* Sets the responsibilities; the mean log density goes to *mean. each: NULL, or (n) log densities. */
 static dn_status expect(fit *f, double *mean, double *each) {
-    enum { ROWS = BLOCKS * BLOCK };
+    enum { ROWS = BLOCKS * FIT_BLOCK };
     double sum = 0;
     DN_TRY(factorise(f->to, f->factors, f->scales));
     for (size_t at = 0, n; at < f->n; at += n) {
         blocks b = {.f = f, .first = at, .r = each ? f->r : f->r + at * f->k};
         n = f->n - at < ROWS ? f->n - at : ROWS;
         DN_TRY(dn_watched());
-        dn_pool_run(f->pool, (n + BLOCK - 1) / BLOCK, expect_block, &b);
+        dn_pool_run(f->pool, (n + FIT_BLOCK - 1) / FIT_BLOCK, expect_block, &b);
         for (size_t i = 0; i < n; i++) sum += b.log_p[i];
         if (each) memcpy(each + at, b.log_p, n * sizeof *each);
     }
@@ -190,7 +194,7 @@ static dn_status maximise(fit *f) {
     const double most = 2e7; /* products between two looks at the watch */
     size_t d = f->d;
     double by_row = (double)(d * d * f->k);
-    size_t rows = by_row < most / BLOCK ? (size_t)(most / by_row) : BLOCK;
+    size_t rows = by_row < most / FIT_BLOCK ? (size_t)(most / by_row) : FIT_BLOCK;
     dn_pool_run(f->pool, f->k, maximise_mean, &(rows_of){f, 0, f->n});
     for (size_t at = 0; at < f->n; at += rows) {
         DN_TRY(dn_watched());
@@ -275,7 +279,7 @@ static dn_status iterate(fit *f) {
         f->to->iterations++;
         DN_CHECK(isfinite(f->to->log_likelihood), DN_E_NUMERIC,
                  "the log-likelihood of the mixture is %g in iteration %d", f->to->log_likelihood, f->to->iterations);
-        if (f->to->log_likelihood - before < TOLERANCE) break;
+        if (f->to->log_likelihood - before < FIT_TOLERANCE) break;
         before = f->to->log_likelihood;
     }
     return DN_OK;
@@ -285,7 +289,7 @@ static dn_status fit_alloc(fit *f, size_t kept_rows) {
     f->r = dn_alloc(kept_rows, f->k * sizeof *f->r);
     f->factors = f->r ? dn_alloc(f->k * f->d, f->d * sizeof *f->factors) : NULL;
     f->scales = f->factors ? dn_alloc(f->k, sizeof *f->scales) : NULL;
-    f->work = f->scales ? dn_alloc(f->d, BLOCKS * BLOCK * sizeof *f->work) : NULL;
+    f->work = f->scales ? dn_alloc(f->d, BLOCKS * FIT_BLOCK * sizeof *f->work) : NULL;
     f->centred = f->work ? dn_alloc(f->k, f->d * sizeof *f->centred) : NULL;
     f->totals = f->centred ? dn_alloc(f->k, sizeof *f->totals) : NULL;
     f->floor = f->totals ? dn_alloc(f->d, sizeof *f->floor) : NULL;
@@ -332,7 +336,7 @@ dn_status dn_mixture_log_density(const dn_mixture *m, const float *x, size_t row
     double mean;
     fit f = {.x = x, .n = rows, .d = (size_t)m->columns, .k = (size_t)m->components, .to = (dn_mixture *)m};
     DN_TRY(check_finite(x, rows, (size_t)m->columns));
-    dn_status status = fit_alloc(&f, BLOCKS * BLOCK);
+    dn_status status = fit_alloc(&f, BLOCKS * FIT_BLOCK);
     if (status == DN_OK) status = expect(&f, &mean, out);
     return fit_end(&f, status);
 }

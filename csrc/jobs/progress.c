@@ -28,7 +28,7 @@ typedef enum line_form {
     LINE_FORMS
 } line_form;
 
-static int line_add(char *line, int size, int at, line_form form, const char *name, double value) {
+static int line_value(char *line, int size, int at, line_form form, const char *name, double value) {
     int n = (int)strlen(name), cut = form > LINE_WHOLE && n > 5 && !strcmp(name + n - 5, "_loss") ? n - 5 : n;
     int added =
         at < size ? snprintf(line + at, (size_t)(size - at), "%s%.*s %.5g", at ? "  " : "", cut, name, value) : 0;
@@ -45,7 +45,7 @@ static void line_losses(const dn_report *report, line_form form, char *text, int
         if (form >= LINE_NO_PARTS && !single && (!strcmp(v->name, DN_IMAGE_LOSS) || !strcmp(v->name, DN_LATENT_LOSS)))
             continue;
         if (form >= LINE_ONE_LOSS && (at || (!single && strcmp(v->name, DN_TOTAL_LOSS)))) continue;
-        at = line_add(text, size, at, form, v->name, v->value);
+        at = line_value(text, size, at, form, v->name, v->value);
     }
 }
 

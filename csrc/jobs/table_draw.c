@@ -79,7 +79,7 @@ static void draw_conditions_back(draw_job *j, size_t rows) {
 
 /* ---- rows ---- */
 
-static dn_status draw_latents(draw_job *j, uint64_t seed, size_t rows) {
+static dn_status draw_table_latents(draw_job *j, uint64_t seed, size_t rows) {
     const dn_draw_options *o = j->options;
     if (o->prior) return dn_mixture_draw(o->prior, seed, rows, o->temperature, j->z);
     if (o->normal) return dn_prior_draw(seed, rows, (int)j->latent, o->temperature, j->z);
@@ -89,7 +89,7 @@ static dn_status draw_latents(draw_job *j, uint64_t seed, size_t rows) {
 /* Chunk number `chunk` of rows that are drawn, all of them. */
 static dn_status draw_chunk(draw_job *j, uint64_t chunk, size_t rows) {
     uint64_t seed = j->options->seed + chunk * 0x9E3779B97F4A7C15u; /* the first one's is the caller's */
-    DN_TRY(draw_latents(j, seed, rows));
+    DN_TRY(draw_table_latents(j, seed, rows));
     draw_conditions(j, seed, rows);
     dn_rows latents = {.n = rows, .x = j->z, .condition = j->condition};
     DN_TRY(j->options->mean ? dn_net_decode(j->net, &latents, j->x) : dn_net_decode_draw(j->net, &latents, seed, j->x));
@@ -138,7 +138,7 @@ static dn_status draw_begin(draw_job *j) {
     return (j->kept = dn_alloc(DRAWS_CHUNK, 1)) ? DN_OK : DN_E_MEMORY;
 }
 
-static dn_status draw_rows(dn_net *net, size_t n, const dn_draw_options *options, float *out, size_t *tried) {
+static dn_status draw_table_rows(dn_net *net, size_t n, const dn_draw_options *options, float *out, size_t *tried) {
     DN_TRY(dn_job_need_latent(net));
     draw_job j = {.net = net, .schema = dn_net_schema(net), .options = options, .where.schema = dn_net_schema(net)};
     DN_CHECK(j.schema, DN_E_USAGE, "%s: rows of a table are drawn from a model of one: this network has no columns",
@@ -157,5 +157,5 @@ static dn_status draw_rows(dn_net *net, size_t n, const dn_draw_options *options
 
 dn_status dn_net_draw_rows(dn_net *net, size_t n, const dn_draw_options *options, float *out, size_t *tried) {
     static const dn_draw_options usual = {.temperature = 1};
-    DN_EXCLUSIVE(net, draw_rows(net, n, options ? options : &usual, out, tried));
+    DN_EXCLUSIVE(net, draw_table_rows(net, n, options ? options : &usual, out, tried));
 }

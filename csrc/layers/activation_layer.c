@@ -5,7 +5,7 @@ typedef struct activation_state {
     dn_activation activation;
 } activation_state;
 
-static const dn_key keys[] = {
+static const dn_key activation_keys[] = {
     DN_ACTIVATION_KEY(activation_state, activation, DN_LINEAR, ""),
     {0},
 };
@@ -34,7 +34,7 @@ static dn_status activation_backward(dn_layer *l, const dn_run *run) {
 const dn_layer_type dn_activation_layer = {
     .name = "activation",
     .state_size = sizeof(activation_state),
-    .keys = keys,
+    .keys = activation_keys,
     .parse = activation_parse,
     .forward = activation_forward,
     .backward = activation_backward,

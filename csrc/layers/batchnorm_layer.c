@@ -33,7 +33,7 @@ static dn_status batchnorm_backward(dn_layer *l, const dn_run *run) {
     if (l->dx) run->ops->axpy(run->pool, (size_t)run->rows * l->outputs, 1, l->delta, l->dx);
     return DN_OK;
 }
-static const char *const order_025[] = {"biases", "scales", "rolling_mean", "rolling_variance", NULL};
+static const char *const batchnorm_order_025[] = {"biases", "scales", "rolling_mean", "rolling_variance", NULL};
 
 const dn_layer_type dn_batchnorm_layer = {
     .name = "batchnorm",
@@ -44,5 +44,5 @@ const dn_layer_type dn_batchnorm_layer = {
     .init = batchnorm_init,
     .forward = batchnorm_forward,
     .backward = batchnorm_backward,
-    .order_025 = order_025,
+    .order_025 = batchnorm_order_025,
 };

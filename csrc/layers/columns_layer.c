@@ -11,7 +11,7 @@ typedef struct columns_state {
     float *column, *as; /* (outputs) ints each */
 } columns_state;
 
-static const dn_key keys[] = {
+static const dn_key columns_keys[] = {
     {"kinds", DN_KEY_TEXT, DN_AT(columns_state, kinds), .shown_type = "list", .shown_fallback = "needed",
      .help = "what each column of the rows is: number, yes_no (0 or 1) or category:N (codes from 0 to N - 1); nan is a "
              "missing value in all of them"},
@@ -84,7 +84,7 @@ static void columns_destroy(dn_layer *l) { dn_coded_free(&((columns_state *)l->s
 const dn_layer_type dn_columns_layer = {
     .name = "columns",
     .state_size = sizeof(columns_state),
-    .keys = keys,
+    .keys = columns_keys,
     .parse = columns_parse,
     .plan = columns_plan,
     .constants = columns_constants,

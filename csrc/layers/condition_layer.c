@@ -15,7 +15,7 @@ typedef struct condition_state {
     float *index, *values; /* the same in the backend's memory, (n) ints; (batch, n) */
 } condition_state;
 
-static const dn_key keys[] = {
+static const dn_key condition_keys[] = {
     {"columns", DN_KEY_TEXT, DN_AT(condition_state, columns), .shown_type = "list", .shown_fallback = "needed",
      .help = "which of the columns of [columns], by name or by number from 0 on"},
     {0},
@@ -95,7 +95,7 @@ static void condition_destroy(dn_layer *l) { dn_free(((condition_state *)l->stat
 const dn_layer_type dn_condition_layer = {
     .name = "condition",
     .state_size = sizeof(condition_state),
-    .keys = keys,
+    .keys = condition_keys,
     .parse = condition_parse,
     .plan = condition_plan,
     .constants = condition_constants,

@@ -3,7 +3,7 @@
 #include <limits.h>
 
 static const char *const inits[] = {"glorot", "he", NULL};
-static const dn_key keys[] = {
+static const dn_key connected_keys[] = {
     {"output", DN_KEY_INT, DN_AT(dn_dense, outputs), .fallback = 1, .low = 1, .high = INT_MAX, .help = "values"},
     DN_NORMALIZE_KEY(dn_dense, norm, "1: batch normalisation, in place of a plain bias"),
     DN_ACTIVATION_KEY(dn_dense, norm.activation, DN_LOGISTIC, ""),
@@ -58,7 +58,7 @@ const dn_layer_type dn_connected_layer = {
     .name = "connected",
     .aliases = {"conn"},
     .state_size = sizeof(dn_dense),
-    .keys = keys,
+    .keys = connected_keys,
     .parse = connected_parse,
     .tensors = connected_tensors,
     .plan = connected_plan,

@@ -3,7 +3,7 @@
 #include "net/network.h"
 #include <limits.h>
 
-static const dn_key keys[] = {
+static const dn_key convolutional_keys[] = {
     DN_WINDOW_KEYS(1 << 15, "of the window"),
     {"pad", DN_KEY_INT, DN_AT(dn_conv, pad), .low = INT_MIN, .high = INT_MAX, .shown_type = "0, 1",
      .help = "1: padding = size / 2"},
@@ -60,7 +60,7 @@ const dn_layer_type dn_convolutional_layer = {
     .name = "convolutional",
     .aliases = {"conv"},
     .state_size = sizeof(dn_conv),
-    .keys = keys,
+    .keys = convolutional_keys,
     .parse = conv_parse,
     .tensors = conv_tensors,
     .plan = conv_plan,

@@ -56,7 +56,7 @@ static const struct { /* of the types above */
                   {DN_LOSS_CATEGORICAL, 1, DN_TRUTH_VALUES, &likelihood_term},
                   {DN_LOSS_GAUSSIAN, 1, DN_TRUTH_VALUES, &likelihood_term}}; /* of its numbers */
 
-static const dn_key keys[] = {
+static const dn_key cost_keys[] = {
     {"type", DN_KEY_WORD, DN_AT(dn_cost, type), .words = type_names,
      .help = "sse, masked, L1, smooth, bce (new: Bernoulli on logits), seg, wgan; new, likelihoods in nats: bernoulli, "
              "gaussian, laplace, student_t, poisson, negative_binomial, categorical; columns: of all columns of "
@@ -292,7 +292,7 @@ static const dn_term_type likelihood_term = {.name = DN_IMAGE_LOSS,
 const dn_layer_type dn_cost_layer = {
     .name = "cost",
     .state_size = sizeof(dn_cost),
-    .keys = keys,
+    .keys = cost_keys,
     .parse = cost_parse,
     .settle = cost_settle,
     .tensors = cost_tensors,

@@ -20,7 +20,7 @@ static void crnn_part_backward(dn_layer *l, const dn_run *run, void *part, int s
     dn_conv_backward(run, part, step, rows, x, y, dy, dx, 0);
 }
 
-static const dn_key keys[] = {
+static const dn_key crnn_keys[] = {
     {"output_filters", DN_KEY_INT, DN_AT_LAYER(filters), .fallback = 1, .low = 1, .high = 1 << 24,
      .help = "channels of the output and of the state"},
     {"hidden_filters", DN_KEY_INT, DN_AT(crnn_state, hidden), .fallback = 1, .low = 1, .high = 1 << 24},
@@ -92,7 +92,7 @@ static double crnn_flops(const dn_layer *l) {
 const dn_layer_type dn_crnn_layer = {
     .name = "crnn",
     .state_size = sizeof(crnn_state),
-    .keys = keys,
+    .keys = crnn_keys,
     .parse = crnn_parse,
     .tensors = crnn_tensors,
     .plan = crnn_plan,

@@ -10,7 +10,7 @@ typedef struct crop_state {
     float *index;   /* the same on the device, as ints */
 } crop_state;
 
-static const dn_key keys[] = {
+static const dn_key crop_keys[] = {
     {"crop_height", DN_KEY_INT, DN_AT_LAYER(out_height), .fallback = 1, .low = 1, .high = 1 << 20,
      .help = "the window: drawn in training, else the middle"},
     {"crop_width", DN_KEY_INT, DN_AT_LAYER(out_width), .fallback = 1, .low = 1, .high = 1 << 20},
@@ -86,7 +86,7 @@ static void crop_set_noise(dn_layer *l, const dn_run *run, const float *values, 
 const dn_layer_type dn_crop_layer = {
     .name = "crop",
     .state_size = sizeof(crop_state),
-    .keys = keys,
+    .keys = crop_keys,
     .parse = crop_parse,
     .plan = crop_plan,
     .forward = crop_forward,

@@ -16,7 +16,7 @@ typedef struct deconv_state {
     dn_conv_layer whole; /* image side: the output; filters and out_height x out_width: those of the input */
 } deconv_state;
 
-static const dn_key keys[] = {
+static const dn_key deconvolutional_keys[] = {
     DN_WINDOW_KEYS(1 << 12, "of the window; output (in - 1) stride + size - 2 padding"),
     {"pad", DN_KEY_INT, DN_AT(deconv_state, pad), .low = INT_MIN, .high = INT_MAX, .shown_type = "0, 1",
      .help = "1: padding = size / 2"},
@@ -105,7 +105,7 @@ const dn_layer_type dn_deconvolutional_layer = {
     .name = "deconvolutional",
     .aliases = {"deconv"},
     .state_size = sizeof(deconv_state),
-    .keys = keys,
+    .keys = deconvolutional_keys,
     .parse = deconv_parse,
     .tensors = deconv_tensors,
     .plan = deconv_plan,

@@ -24,7 +24,7 @@ typedef struct detection_state {
     double coord_scale, object_scale, noobject_scale, class_scale;
 } detection_state;
 
-static const dn_key keys[] = {
+static const dn_key detection_keys[] = {
     {"side", DN_KEY_INT, DN_AT(detection_state, side), .fallback = 7, .low = 1, .high = 1 << 12,
      .help = "side x side cells"},
     {"num", DN_KEY_INT, DN_AT(detection_state, n), .fallback = 1, .low = 1, .high = 1 << 16, .help = "boxes per cell"},
@@ -201,7 +201,7 @@ static const dn_term_type detection_term = {.name = DN_IMAGE_LOSS, .row_fault = 
 const dn_layer_type dn_detection_layer = {
     .name = "detection",
     .state_size = sizeof(detection_state),
-    .keys = keys,
+    .keys = detection_keys,
     .parse = detection_parse,
     .plan = detection_plan,
     .forward = detection_forward,

@@ -8,7 +8,7 @@ typedef struct dropout_state {
     int active, given;
 } dropout_state;
 
-static const dn_key keys[] = {
+static const dn_key dropout_keys[] = {
     {"probability", DN_KEY_FLOAT, DN_AT(dropout_state, probability), .fallback = 0.5, .range = DN_FROM_0_BELOW_1,
      .help = "of dropping a value in training"},
     {0},
@@ -56,7 +56,7 @@ static void dropout_set_noise(dn_layer *l, const dn_run *run, const float *u, si
 const dn_layer_type dn_dropout_layer = {
     .name = "dropout",
     .state_size = sizeof(dropout_state),
-    .keys = keys,
+    .keys = dropout_keys,
     .parse = dropout_parse,
     .plan = dropout_plan,
     .forward = dropout_forward,

@@ -8,8 +8,8 @@
 #include <limits.h>
 
 enum { WZ, WR, WH, UZ, UR, UH, PARTS };
-static const char *const prefixes[PARTS] = {"wz.", "wr.", "wh.", "uz.", "ur.", "uh."};
-static const char *const order_025[] = {"uz.", "ur.", "uh.", "wz.", "wr.", "wh.", NULL};
+static const char *const gru_prefixes[PARTS] = {"wz.", "wr.", "wh.", "uz.", "ur.", "uh."};
+static const char *const gru_order_025[] = {"uz.", "ur.", "uh.", "wz.", "wr.", "wh.", NULL};
 
 typedef struct gru_state {
     dn_dense parts[PARTS];
@@ -20,7 +20,7 @@ typedef struct gru_state {
     float *one, *two, *drh, *dz; /* (streams, outputs) */
 } gru_state;
 
-static const dn_key keys[] = {
+static const dn_key gru_keys[] = {
     {"output", DN_KEY_INT, DN_AT(gru_state, parts[0].outputs), .fallback = 1, .low = 1, .high = INT_MAX,
      .help = "values of the state, which is the output"},
     DN_NORMALIZE_KEY(gru_state, parts[0].norm, "of the six parts"),
@@ -38,7 +38,7 @@ static dn_status gru_parse(dn_layer *l, dn_section *s) {
     for (int i = 0; i < PARTS; i++)
         st->parts[i] = (dn_dense){.inputs = i < UZ ? outputs : l->inputs,
                                   .outputs = outputs,
-                                  .norm = {.prefix = prefixes[i], .on = on, .activation = DN_LINEAR}};
+                                  .norm = {.prefix = gru_prefixes[i], .on = on, .activation = DN_LINEAR}};
     dn_layer_vector_out(l, outputs);
     return DN_OK;
 }
@@ -153,7 +153,7 @@ static double gru_flops(const dn_layer *l) { return 6.0 * l->outputs * ((double)
 const dn_layer_type dn_gru_layer = {
     .name = "gru",
     .state_size = sizeof(gru_state),
-    .keys = keys,
+    .keys = gru_keys,
     .parse = gru_parse,
     .tensors = gru_tensors,
     .plan = gru_plan,
@@ -163,5 +163,5 @@ const dn_layer_type dn_gru_layer = {
     .flops = gru_flops,
     .recurrent = 1,
     .reset = gru_reset,
-    .order_025 = order_025,
+    .order_025 = gru_order_025,
 };

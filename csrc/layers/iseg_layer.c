@@ -21,7 +21,7 @@ typedef struct iseg_state {
     int counts[ISEG_INSTANCES];
 } iseg_state;
 
-static const dn_key keys[] = {
+static const dn_key iseg_keys[] = {
     {"classes", DN_KEY_INT, DN_AT(iseg_state, classes), .fallback = 20, .low = 1, .high = 1 << 20, .help = ""},
     {"ids", DN_KEY_INT, DN_AT(iseg_state, ids), .fallback = 32, .low = 1, .high = 1 << 20,
      .help = "components of the embedding"},
@@ -139,7 +139,7 @@ static const dn_term_type iseg_term = {.name = DN_IMAGE_LOSS, .row_fault = iseg_
 const dn_layer_type dn_iseg_layer = {
     .name = "iseg",
     .state_size = sizeof(iseg_state),
-    .keys = keys,
+    .keys = iseg_keys,
     .parse = iseg_parse,
     .plan = iseg_plan,
     .forward = iseg_forward,

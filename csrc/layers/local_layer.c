@@ -13,7 +13,7 @@ typedef struct local_state {
     dn_tensor *weights, *biases;
 } local_state;
 
-static const dn_key keys[] = {
+static const dn_key local_keys[] = {
     DN_WINDOW_KEYS(1 << 15, "of the window"),
     {"pad", DN_KEY_INT, DN_AT(local_state, pad), .high = 1 << 15, .shown_type = "0, 1",
      .help = "1, or the same number of pixels: padding = size / 2"},
@@ -132,7 +132,7 @@ static double local_flops(const dn_layer *l) { return 2.0 * l->outputs * l->size
 const dn_layer_type dn_local_layer = {
     .name = "local",
     .state_size = sizeof(local_state),
-    .keys = keys,
+    .keys = local_keys,
     .parse = local_parse,
     .tensors = local_tensors,
     .plan = local_plan,

@@ -12,8 +12,8 @@
 #include <limits.h>
 
 enum { GATE_I, GATE_F, GATE_O, GATE_G, GATES };
-static const char *const prefixes[2 * GATES] = {"wi.", "wf.", "wo.", "wg.", "ui.", "uf.", "uo.", "ug."};
-static const char *const order_025[] = {"wf.", "wi.", "wg.", "wo.", "uf.", "ui.", "ug.", "uo.", NULL};
+static const char *const lstm_prefixes[2 * GATES] = {"wi.", "wf.", "wo.", "wg.", "ui.", "uf.", "uo.", "ug."};
+static const char *const lstm_order_025[] = {"wf.", "wi.", "wg.", "wo.", "uf.", "ui.", "ug.", "uo.", NULL};
 static const dn_activation activations[GATES] = {DN_LOGISTIC, DN_LOGISTIC, DN_LOGISTIC, DN_TANH};
 
 typedef struct lstm_state {
@@ -25,7 +25,7 @@ typedef struct lstm_state {
     float *biases;               /* (GATES outputs): sums of the parts' biases, then their gradients */
 } lstm_state;
 
-static const dn_key keys[] = {
+static const dn_key lstm_keys[] = {
     {"output", DN_KEY_INT, DN_AT(lstm_state, w[0].outputs), .fallback = 1, .low = 1, .high = INT_MAX,
      .help = "values of the state, which is the output"},
     DN_NORMALIZE_KEY(lstm_state, w[0].norm, "of the eight parts"),
@@ -39,11 +39,12 @@ static dn_status lstm_parse(dn_layer *l, dn_section *s) {
     DN_TRY(
         dn_layer_size(s, &n, (size_t)outputs, (size_t)(outputs > l->inputs ? outputs : l->inputs), sizeof(float), 1));
     for (int k = 0; k < GATES; k++) {
-        st->w[k] = (dn_dense){
-            .inputs = outputs, .outputs = outputs, .norm = {.prefix = prefixes[k], .on = on, .activation = DN_LINEAR}};
+        st->w[k] = (dn_dense){.inputs = outputs,
+                              .outputs = outputs,
+                              .norm = {.prefix = lstm_prefixes[k], .on = on, .activation = DN_LINEAR}};
         st->u[k] = (dn_dense){.inputs = l->inputs,
                               .outputs = outputs,
-                              .norm = {.prefix = prefixes[GATES + k], .on = on, .activation = DN_LINEAR}};
+                              .norm = {.prefix = lstm_prefixes[GATES + k], .on = on, .activation = DN_LINEAR}};
     }
     dn_layer_vector_out(l, outputs);
     return DN_OK;
@@ -279,7 +280,7 @@ static double lstm_flops(const dn_layer *l) { return 8.0 * l->outputs * ((double
 const dn_layer_type dn_lstm_layer = {
     .name = "lstm",
     .state_size = sizeof(lstm_state),
-    .keys = keys,
+    .keys = lstm_keys,
     .parse = lstm_parse,
     .tensors = lstm_tensors,
     .plan = lstm_plan,
@@ -289,5 +290,5 @@ const dn_layer_type dn_lstm_layer = {
     .flops = lstm_flops,
     .recurrent = 1,
     .reset = lstm_reset,
-    .order_025 = order_025,
+    .order_025 = lstm_order_025,
 };

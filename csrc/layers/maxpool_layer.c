@@ -7,7 +7,7 @@ typedef struct maxpool_state {
     float *index; /* (batch, outputs) ints: the winner in each window */
 } maxpool_state;
 
-static const dn_key keys[] = {
+static const dn_key maxpool_keys[] = {
     {"stride", DN_KEY_INT, DN_AT_LAYER(stride), .fallback = 1, .low = 1, .high = 1 << 15, .help = ""},
     {"size", DN_KEY_INT, DN_AT_LAYER(size), .fallback = 0, .low = 1, .high = 1 << 15, .help = "",
      .shown_fallback = "stride"},
@@ -51,7 +51,7 @@ const dn_layer_type dn_maxpool_layer = {
     .name = "maxpool",
     .aliases = {"max"},
     .state_size = sizeof(maxpool_state),
-    .keys = keys,
+    .keys = maxpool_keys,
     .parse = maxpool_parse,
     .plan = maxpool_plan,
     .forward = maxpool_forward,

@@ -8,7 +8,7 @@ typedef struct lrn_state {
     float *norms; /* (batch, inputs) */
 } lrn_state;
 
-static const dn_key keys[] = {
+static const dn_key normalization_keys[] = {
     {"alpha", DN_KEY_FLOAT, DN_AT(lrn_state, alpha), .fallback = 0.0001,
      .help = "x (kappa + alpha sum of squares)^-beta"},
     {"beta", DN_KEY_FLOAT, DN_AT(lrn_state, beta), .fallback = 0.75},
@@ -48,7 +48,7 @@ const dn_layer_type dn_normalization_layer = {
     .name = "normalization",
     .aliases = {"lrn"},
     .state_size = sizeof(lrn_state),
-    .keys = keys,
+    .keys = normalization_keys,
     .parse = lrn_parse,
     .plan = lrn_plan,
     .forward = lrn_forward,

@@ -28,7 +28,7 @@ typedef struct region_state {
     int softmax, background, rescore, bias_match;
 } region_state;
 
-static const dn_key keys[] = {
+static const dn_key region_keys[] = {
     {"anchors", DN_KEY_FLOATS, DN_AT_LIST(region_state, grid.anchors, grid.n_anchors), .shown_fallback = "all 0.5",
      .help = "width, height of the num anchors in cells"},
     {"num", DN_KEY_INT, DN_AT(region_state, grid.total), .fallback = 1, .low = 1, .high = 1 << 16, .help = "anchors"},
@@ -274,7 +274,7 @@ static const dn_term_type region_term = {.name = DN_IMAGE_LOSS, .row_fault = reg
 const dn_layer_type dn_region_layer = {
     .name = "region",
     .state_size = sizeof(region_state),
-    .keys = keys,
+    .keys = region_keys,
     .parse = region_parse,
     .plan = region_plan,
     .forward = region_forward,

@@ -15,7 +15,7 @@ typedef struct reorg_state {
     float *index; /* (outputs) ints: the source of each output */
 } reorg_state;
 
-static const dn_key keys[] = {
+static const dn_key reorg_keys[] = {
     {"stride", DN_KEY_INT, DN_AT_LAYER(stride), .fallback = 1, .low = 1, .high = 1 << 12, .help = ""},
     {"reverse", DN_KEY_FLAG, DN_AT(reorg_state, reverse), .help = "depth to space; else Darknet's historic order"},
     {"flatten", DN_KEY_FLAG, DN_AT(reorg_state, flatten),
@@ -99,7 +99,7 @@ static dn_status reorg_backward(dn_layer *l, const dn_run *run) {
 const dn_layer_type dn_reorg_layer = {
     .name = "reorg",
     .state_size = sizeof(reorg_state),
-    .keys = keys,
+    .keys = reorg_keys,
     .parse = reorg_parse,
     .plan = reorg_plan,
     .constants = reorg_constants,

@@ -1,7 +1,7 @@
 /* [reshape]: the same values as a channels x height x width image, so that a dense decoder can feed convolutions. */
 #include "net/layer.h"
 
-static const dn_key keys[] = {
+static const dn_key reshape_keys[] = {
     {"height", DN_KEY_INT, DN_AT_LAYER(out_height), .fallback = 1, .low = 1, .high = 1 << 20,
      .help = "the values seen as an image of this shape"},
     {"width", DN_KEY_INT, DN_AT_LAYER(out_width), .fallback = 1, .low = 1, .high = 1 << 20},
@@ -30,7 +30,7 @@ static dn_status reshape_backward(dn_layer *l, const dn_run *run) {
 }
 const dn_layer_type dn_reshape_layer = {
     .name = "reshape",
-    .keys = keys,
+    .keys = reshape_keys,
     .parse = reshape_parse,
     .forward = reshape_forward,
     .backward = reshape_backward,

@@ -17,7 +17,7 @@ static void rnn_part_backward(dn_layer *l, const dn_run *run, void *part, int st
     dn_dense_backward(l, run, part, step, rows, x, y, dy, dx);
 }
 
-static const dn_key keys[] = {
+static const dn_key rnn_keys[] = {
     {"output", DN_KEY_INT, DN_AT(rnn_state, input.outputs), .fallback = 1, .low = 1, .high = INT_MAX,
      .help = "values of the state and of the output"},
     DN_ACTIVATION_KEY(rnn_state, input.norm.activation, DN_LOGISTIC, "of all three parts"),
@@ -77,7 +77,7 @@ static double rnn_flops(const dn_layer *l) { return 2.0 * l->outputs * (l->input
 const dn_layer_type dn_rnn_layer = {
     .name = "rnn",
     .state_size = sizeof(rnn_state),
-    .keys = keys,
+    .keys = rnn_keys,
     .parse = rnn_parse,
     .tensors = rnn_tensors,
     .plan = rnn_plan,

@@ -21,7 +21,7 @@ static void route_sizes_differ(dn_layer *l, const dn_layer *a, const dn_layer *b
         snprintf(l->no_image, sizeof l->no_image, "joins layer %d, which %.90s", blamed->index, blamed->no_image);
 }
 
-static const dn_key keys[] = {
+static const dn_key route_keys[] = {
     {"layers", DN_KEY_INTS, DN_AT_LIST(route_state, sources, n), .shown_fallback = "needed",
      .help = "whose outputs stand side by side, in this order"},
     {0},
@@ -80,7 +80,7 @@ static void route_destroy(dn_layer *l) { dn_free(((route_state *)l->state)->sour
 const dn_layer_type dn_route_layer = {
     .name = "route",
     .state_size = sizeof(route_state),
-    .keys = keys,
+    .keys = route_keys,
     .parse = route_parse,
     .forward = route_forward,
     .backward = route_backward,

@@ -31,7 +31,7 @@ typedef struct sampling_state {
 } sampling_state;
 
 static const char *const gradients[] = {"iwae", "dreg", NULL};
-static const dn_key keys[] = {
+static const dn_key sampling_keys[] = {
     {"beta", DN_KEY_FLOAT, DN_AT_LAYER(term.weight), .fallback = 0.5, .range = DN_NOT_NEGATIVE,
      .help = "weight of the latent loss"},
     DN_KL_RULE_KEYS(sampling_state, rule),
@@ -237,7 +237,7 @@ static const dn_term_type kl_term = {
 const dn_layer_type dn_sampling_layer = {
     .name = "sampling",
     .state_size = sizeof(sampling_state),
-    .keys = keys,
+    .keys = sampling_keys,
     .parse = sampling_parse,
     .tensors = sampling_tensors,
     .init = sampling_init,

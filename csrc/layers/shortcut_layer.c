@@ -12,7 +12,7 @@ typedef struct shortcut_state {
     dn_shortcut_shape shape;
 } shortcut_state;
 
-static const dn_key keys[] = {
+static const dn_key shortcut_keys[] = {
     {"from", DN_KEY_TEXT, DN_AT(shortcut_state, list), .shown_type = "int", .shown_fallback = "needed",
      .help = "the layer that is added"},
     {"alpha", DN_KEY_FLOAT, DN_AT(shortcut_state, alpha), .fallback = 1,
@@ -79,7 +79,7 @@ static dn_status shortcut_backward(dn_layer *l, const dn_run *run) {
 const dn_layer_type dn_shortcut_layer = {
     .name = "shortcut",
     .state_size = sizeof(shortcut_state),
-    .keys = keys,
+    .keys = shortcut_keys,
     .parse = shortcut_parse,
     .forward = shortcut_forward,
     .backward = shortcut_backward,

@@ -14,7 +14,7 @@ typedef struct softmax_state {
     float *error, *gradient; /* (batch, inputs) */
 } softmax_state;
 
-static const dn_key keys[] = {
+static const dn_key softmax_keys[] = {
     {"groups", DN_KEY_INT, DN_AT(softmax_state, groups), .fallback = 1, .low = 1, .high = 1 << 24,
      .help = "equal parts of a row, each a distribution"},
     {"temperature", DN_KEY_FLOAT, DN_AT(softmax_state, temperature), .fallback = 1, .range = DN_ABOVE_ZERO,
@@ -167,7 +167,7 @@ const dn_layer_type dn_softmax_layer = {
     .name = "softmax",
     .aliases = {"soft"},
     .state_size = sizeof(softmax_state),
-    .keys = keys,
+    .keys = softmax_keys,
     .parse = softmax_parse,
     .plan = softmax_plan,
     .forward = softmax_forward,

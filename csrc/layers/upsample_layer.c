@@ -8,7 +8,7 @@ typedef struct upsample_state {
     int stride, down;
 } upsample_state;
 
-static const dn_key keys[] = {
+static const dn_key upsample_keys[] = {
     {"stride", DN_KEY_INT, DN_AT_LAYER(stride), .fallback = 2, .low = -(1 << 15), .high = 1 << 15,
      .help = "factor; negative: sums of blocks, smaller by it"},
     {"scale", DN_KEY_FLOAT, DN_AT(upsample_state, scale), .fallback = 1, .help = "factor of the values"},
@@ -49,7 +49,7 @@ static dn_status upsample_backward(dn_layer *l, const dn_run *run) {
 const dn_layer_type dn_upsample_layer = {
     .name = "upsample",
     .state_size = sizeof(upsample_state),
-    .keys = keys,
+    .keys = upsample_keys,
     .parse = upsample_parse,
     .forward = upsample_forward,
     .backward = upsample_backward,

@@ -15,7 +15,7 @@ typedef struct yolo_state {
     double ignore_thresh, truth_thresh;
 } yolo_state;
 
-static const dn_key keys[] = {
+static const dn_key yolo_keys[] = {
     {"anchors", DN_KEY_FLOATS, DN_AT_LIST(yolo_state, grid.anchors, grid.n_anchors), .shown_fallback = "all 0.5",
      .help = "width, height of all num anchors in pixels of the network's input"},
     {"num", DN_KEY_INT, DN_AT(yolo_state, grid.total), .fallback = 1, .low = 1, .high = 1 << 16,
@@ -161,7 +161,7 @@ static const dn_term_type yolo_term = {.name = DN_IMAGE_LOSS, .row_fault = yolo_
 const dn_layer_type dn_yolo_layer = {
     .name = "yolo",
     .state_size = sizeof(yolo_state),
-    .keys = keys,
+    .keys = yolo_keys,
     .parse = yolo_parse,
     .plan = yolo_plan,
     .forward = yolo_forward,

@@ -29,6 +29,7 @@ activation=linear
 [cost]
 {cost}
 """
+LATENT = CFG.format(batch=8, width=6, net="learning_rate=0.05", cost="type=bce").replace("beta=0.8", "beta=1\n{}")
 TABLE = """[net]
 batch={batch}
 {net}
@@ -133,6 +134,16 @@ MUTANTS = {
     "a flag where a number is known": Mutant(
         "net/coded.c", "as[c->numbers + at] = DN_EXPAND_MISSING;", "as[c->numbers + at] = DN_EXPAND_NUMBER;", "values", cfg=TABLE
     ),
+    "free bits of the whole pass in place of each row's": Mutant(
+        "cpu/cpu_kl.c", "(double)*weight * rows * cost", "(double)*weight * cost", "kl_cost", cfg=LATENT.format("free_bits=2")
+    ),
+    "a bound of the sum of the weights, not of their mean": Mutant(
+        "cpu/cpu_draws.c", "log(total / (double)draws)", "log(total)", "bound of 5 draws", cfg=LATENT.format("samples=5")
+    ),
+    "a mixture whose weights do not add up to 1": Mutant(
+        "cpu/cpu_mixture.c", "- most - log(sum) -", "- most -", "KL", cfg=LATENT.format("prior=mixture")
+    ),
+    "a log-likelihood of the sum of the draws": Mutant("jobs/bounds.c", "log(r->sum / draws)", "log(r->sum)", "log_likelihood"),
 }
 
 

@@ -18,6 +18,7 @@ from test_gradients import DENSE, LOSSES, NETWORKS, SEVERAL_COSTS, SINGLE, SSE, 
 import darknet_vae as dv
 
 Build = Callable[..., dv.Network]
+REPORTED = ("image_loss", "latent_loss", "kl_cost", "total_loss", "reconstruction", "kl", "elbo", "log_likelihood")
 CFGS = sorted(path.name for path in (ROOT / "cfg").glob("*.cfg"))
 
 
@@ -101,8 +102,15 @@ def test_every_part_of_a_variational_autoencoder_is_compared(network: Build) -> 
     latent = {"KL", "KL by mean", "KL by log-variance", "z", "z by mean", "z by log-variance"}
     assert {(1, what, "formula") for what in latent} <= named
     assert {(3, "loss", "formula"), (3, "loss by input", "formula"), (3, "loss in training", "separate pass")} <= named
-    assert {(None, f"{name} of evaluate", "formula") for name in ("image_loss", "latent_loss", "total_loss")} <= named
+    assert {(None, f"{name} of evaluate", "formula") for name in REPORTED} <= named
     assert all(one.ok for one in found)
+
+
+@pytest.mark.parametrize("key", ["free_bits=2", "free_bits_total=2", "capacity=1", "prior=mixture", "samples=3"])
+def test_what_an_objective_costs_is_compared(key: str, network: Build) -> None:
+    net = network(VAE.replace("beta=0.8", f"beta=1\n{key}") + "[cost]\ntype=bce\n")
+    compared = {(one.layer, one.what) for one in passes(net) if one.compared_with == "formula"}
+    assert ((None, "bound of 3 draws") if "samples" in key else (1, "kl_cost")) in compared
 
 
 @pytest.mark.parametrize("kind", NETWORKS)

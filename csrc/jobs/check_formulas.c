@@ -161,6 +161,24 @@ double dn_formula_loss(const dn_term_look *look, const dn_unit *unit, const doub
     return loss;
 }
 
+double dn_formula_row(const dn_layer *l, const float *spreads, const float *x, const float *truth, double *work,
+                      double *size) {
+    dn_term_look look;
+    dn_unit u;
+    double loss = 0, *t = work + l->inputs;
+    *size = 0;
+    for (int part = 0; l->term.type->look(l, part, &look); part++) {
+        look.spreads = spreads;
+        for (size_t i = 0; dn_formula_unit(l, &look, i, &u); i++) {
+            double one;
+            for (size_t k = 0; k < u.n; k++) work[k] = x[u.at + k * u.step];
+            for (size_t k = 0; k < u.truths; k++) t[k] = truth[u.t_at + k * u.t_step];
+            loss += dn_formula_loss(&look, &u, work, t, &one), *size += one;
+        }
+    }
+    return loss;
+}
+
 double dn_formula_s(const dn_term_look *look) {
     dn_loss kind = look->head.likelihood.kind;
     if (look->formula != DN_FORMULA_LOSS) return 1;
@@ -172,4 +190,67 @@ double dn_formula_s(const dn_term_look *look) {
 double dn_formula_kl(double lv, double limit, double mu) {
     double unused, b = dn_formula_log_variance(lv, limit, &unused);
     return -0.5 * (1 + b - mu * mu - exp(b));
+}
+
+/* ln N(z; mean, exp(b)) */
+static double log_normal(double z, double mean, double b) {
+    double d = z - mean;
+    return -0.5 * (log(2 * PI) + b + d * d / exp(b));
+}
+
+static double log_prior(const dn_formula_prior *p, const double *z) {
+    double most = -INFINITY, sum = 0, shares = 0, unused, log_p = 0;
+    for (size_t i = 0; i < p->n; i++) log_p += log_normal(z[i], 0, 0);
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t k = 0; k < p->components; k++) {
+            double one = p->logits[k];
+            for (size_t i = k * p->n; i < (k + 1) * p->n; i++)
+                one += log_normal(z[i % p->n], p->means[i], dn_formula_log_variance(p->log_variances[i], 10, &unused));
+            if (pass) sum += exp(one - most), shares += exp((double)p->logits[k]);
+            if (!pass && one > most) most = one;
+        }
+    return p->components ? most + log(sum) - log(shares) : log_p;
+}
+
+double dn_formula_log_ratio(const dn_formula_prior *p, double limit, const float *x, const double *z, double *size) {
+    const double rounding = 6e-8, tolerance = 1e-5; /* of float32; of sums */
+    double log_q = 0, log_p = log_prior(p, z), unused;
+    *size = 1;
+    for (size_t i = 0; i < p->n; i++) {
+        double b = dn_formula_log_variance(x[i], limit, &unused), mean = x[i + p->n], one = log_normal(z[i], mean, b);
+        double eps = fabs(z[i] - mean) / exp(b / 2), off = rounding * (fabs(z[i]) + fabs(mean)) / exp(b / 2);
+        log_q += one, *size += fabs(one) + z[i] * z[i] + eps * off / tolerance;
+    }
+    *size += fabs(log_p);
+    return log_q - log_p;
+}
+
+double dn_formula_row_kl(const dn_formula_prior *p, double limit, const float *x, double *z, double *size) {
+    double kl = 0, log_p = 0, entropy = 0, unused;
+    *size = 0.01;
+    for (size_t i = 0; i < p->n; i++) {
+        double one = dn_formula_kl(x[i], limit, x[i + p->n]), b = dn_formula_log_variance(x[i], limit, &unused);
+        kl += one, *size += fabs(one) + 0.01, z[i] = x[i + p->n], entropy += 0.5 * (log(2 * PI) + 1 + b);
+    }
+    if (!p->components) return kl;
+    for (size_t i = 0; i < 2 * p->n; i++) {
+        double b = dn_formula_log_variance(x[i / 2], limit, &unused), far = sqrt((double)p->n) * exp(b / 2);
+        z[i / 2] += i % 2 ? far : -far;
+        log_p += log_prior(p, z) / (double)(2 * p->n);
+        z[i / 2] = x[i / 2 + p->n];
+    }
+    *size += fabs(entropy) + fabs(log_p);
+    return -entropy - log_p;
+}
+
+double dn_formula_kl_cost(const dn_term *term, size_t rows, size_t n, const double *kl, const float *weights,
+                          const double *columns) {
+    dn_kl_form form = term->rule ? term->rule->form : DN_KL_PLAIN;
+    double limit = term->rule ? term->rule->limit : 0, cost = 0, count = 0, by_column = 0;
+    for (size_t r = 0; r < rows; r++) {
+        double one = form == DN_KL_CAPACITY ? fabs(kl[r] - limit) : form == DN_KL_PLAIN ? kl[r] : fmax(kl[r], limit);
+        cost += weights[r] * one, count += weights[r];
+    }
+    for (size_t i = 0; i < n; i++) by_column += fmax(columns[i], count * limit);
+    return form == DN_KL_FREE_COLUMNS ? by_column : cost;
 }

@@ -263,6 +263,7 @@ static dn_status checker_run(dn_checker *c) {
     DN_TRY(dn_checker_columns(c));
     DN_TRY(dn_checker_gradients(c));
     if (!c->whole) DN_TRY(dn_checker_terms(c));
+    if (!c->whole) DN_TRY(dn_checker_objective(c));
     DN_TRY(dn_checker_place(c));
     return dn_checker_update(c);
 }

@@ -71,9 +71,18 @@ dn_status dn_checker_gradients(dn_checker *c);
 
 /* ---- check_terms.c ---- */
 
-/* Loss and derivative of every term in double precision, at the values of the pass and at random ones; what `evaluate`
- * reports. */
+/* Loss and derivative of every term in double precision, at the values of the pass and at random ones. */
 dn_status dn_checker_terms(dn_checker *c);
+/* Take a value into a line of comparisons whose differences count relative to `scale`. */
+void dn_checker_take(dn_check_line *line, double found, double expected, double scale);
+/* The line of a sum against its formula. */
+dn_status dn_checker_add_sum(dn_checker *c, const dn_layer *layer, const char *what, dn_check_line line);
+
+/* ---- check_objective.c ---- */
+
+/* In double precision, from the values of their passes: what a KL with a limit or to a mixture costs, a bound from
+ * several draws, and what `evaluate` reports. Nothing where the formula of a term is not known. */
+dn_status dn_checker_objective(dn_checker *c);
 
 /* ---- check_update.c ---- */
 

@@ -1,5 +1,5 @@
-/* Terms against formulas: the sums of a pass, each term's own gradient, and what `evaluate` reports. A layer with a
- * term is run alone, on its input of the pass and on random values, which reach further than a fresh network does. */
+/* Terms against formulas: the sums of a pass and each term's own gradient. A layer with a term is run alone, on its
+ * input of the pass and on random values, which reach further than a fresh network does. */
 #include "base/sys.h"
 #include "jobs/check_formulas.h"
 #include "jobs/check_net.h"
@@ -50,7 +50,7 @@ static void pass_free(term_pass *p) {
     dn_free(p->spreads);
 }
 
-static void take(dn_check_line *line, double found, double expected, double scale) {
+void dn_checker_take(dn_check_line *line, double found, double expected, double scale) {
     double error = fabs(found - expected) / scale;
     if (found == expected) error = 0;
     if (!line->values || !(error <= line->error)) line->error = error, line->found = found, line->expected = expected;
@@ -62,6 +62,10 @@ static dn_status term_add(dn_checker *c, const dn_layer *l, const char *what, do
     snprintf(line.against, sizeof line.against, "formula");
     line.tolerance = tolerance, line.ok = line.error <= tolerance;
     return dn_checker_add(c, l, line);
+}
+
+dn_status dn_checker_add_sum(dn_checker *c, const dn_layer *l, const char *what, dn_check_line line) {
+    return term_add(c, l, what, SUM_TOLERANCE, line);
 }
 
 /* ---- losses ---- */
@@ -78,7 +82,7 @@ static double unit_slope(const dn_term_look *look, const dn_unit *u, double *x, 
     return (8 * (f[0] - f[1]) - (f[2] - f[3])) / (12 * h);
 }
 
-/* One row: adds to sum and size, and sets `wanted` unless NULL; NaN there: not comparable. */
+/* One row: adds to sum and size, and sets `wanted`; NaN there: not comparable. */
 static void losses_of_row(term_pass *p, double weight, const float *x, const float *truth, double *wanted) {
     dn_term_look look;
     dn_unit u;
@@ -90,7 +94,7 @@ static void losses_of_row(term_pass *p, double weight, const float *x, const flo
             for (size_t k = 0; k < u.truths; k++) p->truth[k] = truth[u.t_at + k * u.t_step];
             p->sum += weight * dn_formula_loss(&look, &u, p->kept, p->truth, &size), p->size += weight * size;
             int smooth = !dn_formula_kink(&look, p->kept[0], p->truth[0]);
-            for (size_t k = 0; wanted && k < u.n; k++)
+            for (size_t k = 0; k < u.n; k++)
                 wanted[u.at + k * u.step] = smooth ? factor * unit_slope(&look, &u, p->kept, p->truth, k) : NAN;
         }
     }
@@ -110,14 +114,13 @@ static void losses_optimal(term_pass *p, const float *truth) {
     p->spreads[0] = n > 0 ? (float)log(squares / n) : 0;
 }
 
-static void losses_of_pass(term_pass *p, const float *truth, int slopes) {
+static void losses_of_pass(term_pass *p, const float *truth) {
     size_t truths = (size_t)p->layer->term.truths;
     p->sum = p->size = 0;
     for (size_t i = 0; i < p->rows * p->inputs; i++) p->wanted[i] = NAN; /* other heads may stand there */
-    if (slopes) losses_optimal(p, truth);
+    losses_optimal(p, truth);
     for (size_t r = 0; r < p->rows; r++)
-        losses_of_row(p, p->weights[r], p->x + r * p->inputs, truth + r * truths,
-                      slopes ? p->wanted + r * p->inputs : NULL);
+        losses_of_row(p, p->weights[r], p->x + r * p->inputs, truth + r * truths, p->wanted + r * p->inputs);
 }
 
 /* Run the layer alone, forward and backward, with `dz` (NULL: 0) as the gradient of its output. */
@@ -154,14 +157,14 @@ static double root_mean_square(const double *values, size_t n) {
 static void compare_slopes(dn_check_line *line, const float *found, const double *wanted, size_t n) {
     double usual = root_mean_square(wanted, n) + 1e-30;
     for (size_t i = 0; i < n; i++)
-        if (!isnan(wanted[i])) take(line, found[i], wanted[i], fabs(wanted[i]) + usual);
+        if (!isnan(wanted[i])) dn_checker_take(line, found[i], wanted[i], fabs(wanted[i]) + usual);
 }
 
 static dn_status term_of_likelihood(dn_checker *c, term_pass *p, dn_check_line *loss, dn_check_line *slope) {
     double sum;
     DN_TRY(term_run(c, p, NULL, &sum));
-    losses_of_pass(p, c->pass_truth, 1);
-    take(loss, sum, p->sum, p->size);
+    losses_of_pass(p, c->pass_truth);
+    dn_checker_take(loss, sum, p->sum, p->size);
     if (c->plan->layers[p->layer->index - p->layer->shared].dx)
         compare_slopes(slope, p->dx, p->wanted, p->rows * p->inputs);
     return DN_OK;
@@ -203,17 +206,18 @@ static dn_status term_of_latent(dn_checker *c, term_pass *p, latent_lines *lines
         double b = dn_formula_log_variance(lv, limit, &slope), part = dn_formula_kl(lv, limit, mu), spread = exp(b / 2);
         double weight = p->weights[i / n], own_w = w * weight;
         kl += weight * part, size += weight * (fabs(part) + 0.01);
-        take(&lines->z, p->z[i], mu + spread * eps, fabs(mu) + spread * fabs(eps) + 1e-3);
+        dn_checker_take(&lines->z, p->z[i], mu + spread * eps, fabs(mu) + spread * fabs(eps) + 1e-3);
         if (!c->plan->layers[p->layer->index].dx) continue;
         double by_mean = own_w * mu, by_variance = own_w * 0.5 * (exp(b) - 1) * slope,
                through = dz * 0.5 * spread * eps * slope;
-        take(&lines->by_mean, own[at + n], by_mean, fabs(by_mean) + 0.01 * w + 1e-30);
-        take(&lines->by_variance, own[at], by_variance, fabs(by_variance) + 0.01 * w * slope + 1e-30);
-        take(&lines->z_by_mean, (double)p->dx[at + n] - own[at + n], dz, fabs(dz) + 0.01 + 0.1 * fabs(by_mean));
-        take(&lines->z_by_variance, (double)p->dx[at] - own[at], through,
-             fabs(through) + 0.01 * slope + 0.1 * fabs(by_variance));
+        dn_checker_take(&lines->by_mean, own[at + n], by_mean, fabs(by_mean) + 0.01 * w + 1e-30);
+        dn_checker_take(&lines->by_variance, own[at], by_variance, fabs(by_variance) + 0.01 * w * slope + 1e-30);
+        dn_checker_take(&lines->z_by_mean, (double)p->dx[at + n] - own[at + n], dz,
+                        fabs(dz) + 0.01 + 0.1 * fabs(by_mean));
+        dn_checker_take(&lines->z_by_variance, (double)p->dx[at] - own[at], through,
+                        fabs(through) + 0.01 * slope + 0.1 * fabs(by_variance));
     }
-    if (status == DN_OK) take(&lines->kl, sum, kl, size);
+    if (status == DN_OK) dn_checker_take(&lines->kl, sum, kl, size);
     dn_free(own);
     return status;
 }
@@ -265,66 +269,6 @@ static dn_status term_check(dn_checker *c, term_pass *p) {
     return term_add(c, l, "loss by input", SLOPE_TOLERANCE, slope);
 }
 
-/* Only the loss, of the values that the layer reads now. */
-static dn_status term_sum(dn_checker *c, term_pass *p, const dn_layer *l, double *sum, double *size) {
-    DN_TRY(pass_create(p, c, l));
-    c->net->ops->download(c->net->pool, p->x, dn_checker_input(c, l), p->rows * p->inputs * sizeof *p->x);
-    if (!l->term.type->latent) losses_of_pass(p, c->pass_truth, 0);
-    for (size_t i = 0; l->term.type->latent && i < p->rows * p->outputs; i++) {
-        size_t at = i / p->outputs * p->inputs + i % p->outputs;
-        double kl = dn_formula_kl(p->x[at], l->term.variance_limit, p->x[at + p->outputs]);
-        p->sum += p->weights[i / p->outputs] * kl, p->size += p->weights[i / p->outputs] * (fabs(kl) + 0.01);
-    }
-    *sum = p->sum, *size = p->size;
-    return DN_OK;
-}
-
-/* ---- what is reported ---- */
-
-static double share_of(const dn_checker *c, const dn_layer *l) {
-    int likelihoods = 0;
-    for (int i = 0; i < c->net->n_layers; i++) {
-        const dn_term_type *type = c->net->layers[i].term.type;
-        likelihoods += type && !type->latent;
-    }
-    return likelihoods == 1 || l->term.type->latent ? 1 : l->term.share;
-}
-
-/* Means over the rows, by evaluate. Layers keep the values of that pass. */
-static dn_status terms_of_evaluation(dn_checker *c) {
-    dn_net *net = c->net;
-    dn_report report;
-    dn_check_line lines[3] = {0};
-    double n = dn_job_count(&c->given), parts[3] = {0}, sizes[3] = {0};
-    int plain = 1; /* the total is the sum of the losses times their weights */
-    static const char *const names[] = {DN_IMAGE_LOSS, DN_LATENT_LOSS, DN_TOTAL_LOSS};
-    DN_TRY(dn_net_evaluate(net, &c->given, &report));
-    for (int i = 0; i < net->n_layers; i++) {
-        const dn_layer *l = &c->plan->layers[i];
-        term_pass p = {0};
-        double sum, size;
-        if (!l->term.type) continue;
-        dn_term_look look;
-        if (!l->term.type->look || !l->term.type->look(l, 0, &look)) return DN_OK; /* not all of it is known */
-        dn_status status = term_sum(c, &p, l, &sum, &size);
-        pass_free(&p);
-        DN_TRY(status);
-        int latent = l->term.type->latent;
-        plain &= !l->term.rule || l->term.rule->form == DN_KL_PLAIN;
-        double share = share_of(c, l), weight = latent ? l->term.weight : 1;
-        parts[latent] += share * sum / n, parts[2] += weight * share * sum / n;
-        sizes[latent] += fabs(share) * size / n, sizes[2] += weight * fabs(share) * size / n;
-    }
-    for (int k = 0; k < 3; k++) {
-        char what[64];
-        if ((k == 1 && net->sampling_layer < 0) || (k == 2 && !plain)) continue;
-        snprintf(what, sizeof what, "%s of evaluate", names[k]);
-        take(&lines[k], dn_report_get(&report, names[k]), parts[k], sizes[k] + 1e-30);
-        DN_TRY(term_add(c, NULL, what, SUM_TOLERANCE, lines[k]));
-    }
-    return DN_OK;
-}
-
 dn_status dn_checker_terms(dn_checker *c) {
     double objective;
     for (int i = 0; i < c->net->n_layers; i++) {
@@ -332,12 +276,12 @@ dn_status dn_checker_terms(dn_checker *c) {
         term_pass p = {0};
         dn_term_look look;
         if (!l->term.type || !l->term.type->look || !l->term.type->look(l, 0, &look)) continue;
+        if (look.formula == DN_FORMULA_MIXTURE) continue;
         dn_status status = pass_create(&p, c, l);
         if (status == DN_OK) status = term_check(c, &p);
         pass_free(&p);
         if (status == DN_OK) status = dn_checker_forward(c, 0, &objective); /* random inputs are overwritten */
         DN_TRY(status);
     }
-    /* `evaluate` draws bits of its own */
-    return c->loose || c->net->bits ? DN_OK : terms_of_evaluation(c);
+    return DN_OK;
 }

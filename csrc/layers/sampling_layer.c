@@ -227,8 +227,10 @@ static void sampling_drawn(const dn_layer *l, const dn_run *run, float *loss) {
 }
 
 static int sampling_look(const dn_layer *l, int part, dn_term_look *look) {
-    *look = (dn_term_look){.formula = DN_FORMULA_KL, .factor = 1};
-    return part == 0 && !((const sampling_state *)l->state)->mixture.on; /* to a mixture there is no closed form */
+    int mixture = ((const sampling_state *)l->state)->mixture.on;
+    *look = (dn_term_look){
+        .formula = mixture ? DN_FORMULA_MIXTURE : DN_FORMULA_KL, .factor = 1, .mixture = mixture ? l->tensors : NULL};
+    return part == 0;
 }
 
 static const dn_term_type kl_term = {

@@ -80,7 +80,8 @@ typedef enum dn_formula {
     DN_FORMULA_LOSS,    /* `head.likelihood` of every value of x against its truth */
     DN_FORMULA_HEAD,    /* `head`: the parameters begin at x[x_at], its columns at truth[truth_at] */
     DN_FORMULA_SOFTMAX, /* cross entropy of `softmax`, from x[x_at] on, after the softmax of x / temperature */
-    DN_FORMULA_KL       /* of a sampling layer to N(0, 1) */
+    DN_FORMULA_KL,      /* of a sampling layer to N(0, 1) */
+    DN_FORMULA_MIXTURE  /* of a sampling layer to the mixture of `mixture` */
 } dn_formula;
 typedef struct dn_term_look {
     dn_formula formula;
@@ -88,11 +89,12 @@ typedef struct dn_term_look {
     dn_softmax_shape softmax;
     size_t x_at, truth_at;
     double temperature;
-    double factor;           /* scale= of the gradient; 1 */
-    const dn_tensor *spread; /* of the layer: its learned numbers; NULL: it has none */
-    size_t spread_at;        /* the head's first one */
-    int optimal;             /* gaussian: the variance is the mean squared error of the pass */
-    const float *spreads;    /* the tensor's values on the host, by who looks */
+    double factor;            /* scale= of the gradient; 1 */
+    const dn_tensor *spread;  /* of the layer: its learned numbers; NULL: it has none */
+    size_t spread_at;         /* the head's first one */
+    int optimal;              /* gaussian: the variance is the mean squared error of the pass */
+    const float *spreads;     /* the tensor's values on the host, by who looks */
+    const dn_tensor *mixture; /* its means, log-variances (components, latent) and logits (components) */
 } dn_term_look;
 
 /* A term of the objective: a likelihood, which is a loss of the layer's input against the truth, or a latent loss. */

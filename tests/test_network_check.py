@@ -113,6 +113,17 @@ def test_what_an_objective_costs_is_compared(key: str, network: Build) -> None:
     assert ((None, "bound of 3 draws") if "samples" in key else (1, "kl_cost")) in compared
 
 
+def test_averages_of_parameters_pass_after_a_training(network: Build) -> None:
+    net = network(VAE.replace("[net]", "[net]\nema=0.9") + "[cost]\ntype=bce\n")
+    net.train(np.random.default_rng(0).uniform(size=(20, net.inputs)), epochs=3)
+    passes(net)
+
+
+def test_a_first_layer_with_several_draws_passes(network: Build) -> None:
+    layers = "[sampling]\nsamples=3\n\n[connected]\noutput=4\nactivation=linear\n\n[cost]\ntype=bce\n"
+    passes(network(f"[net]\nbatch=4\ninputs=4\n\n{layers}"))
+
+
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_every_layer_type_passes(kind: str, network: Build) -> None:
     net = network(NETWORKS[kind], device="cpu")

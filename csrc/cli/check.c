@@ -42,14 +42,13 @@ static void check_json(const dn_checks *checks) {
 }
 
 static void check_table(const dn_checks *checks) {
-    printf("layer  type           what                       compared with values    error\n");
+    printf("layer  type           what                     compared with values    error\n");
     for (int i = 0; i < checks->n; i++) {
         const dn_check_line *l = &checks->lines[i];
-        if (l->layer < 0)
-            printf("%5s", "");
+        if (l->layer < 0) /* of the whole network: `what` takes the place of the type too */
+            printf("%7s%-40s%-13s", "", l->what, l->against);
         else
-            printf("%5d", l->layer);
-        printf("  %-13.13s  %-26s %-13s", l->type, l->what, l->against);
+            printf("%5d  %-13.13s  %-25s%-13s", l->layer, l->type, l->what, l->against);
         if (l->ok < 0)
             printf("   not comparable\n");
         else

@@ -172,7 +172,8 @@ static dn_status checker_allocate(dn_checker *c) {
         if ((i && !split) || (!i && net->columns)) continue; /* codes have no gradient */
         if (!(c->inputs[i] = dn_alloc(c->rows.n * (size_t)l->inputs, sizeof(float)))) return DN_E_MEMORY;
     }
-    if (net->last_stopped < 0) c->plan->layers[0].dx = c->dx;
+    /* that of a first layer with several draws of a row is not asked for: it would be one row for each draw */
+    if (net->last_stopped < 0 && !(c->plan->draws && !net->sampling_layer)) c->plan->layers[0].dx = c->dx;
     return DN_OK;
 }
 

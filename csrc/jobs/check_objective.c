@@ -203,6 +203,14 @@ static dn_status terms_read(const dn_checker *c, const dn_plan *p, size_t draws,
     return DN_OK;
 }
 
+/* After a job, which computes with the averages where the network keeps some. */
+static dn_status terms_read_of_results(const dn_checker *c, const dn_plan *p, size_t draws, seen_layer *seen) {
+    dn_net_use_results(c->net, 1);
+    dn_status status = terms_read(c, p, draws, seen);
+    dn_net_use_results(c->net, 0);
+    return status;
+}
+
 static void terms_free(seen_layer *seen, int n) {
     for (int i = 0; i < n; i++) seen_free(&seen[i]), seen[i] = (seen_layer){0};
 }
@@ -235,7 +243,7 @@ static dn_status losses_evaluated(dn_checker *c, seen_layer *seen, int n) {
     double wanted[4] = {0}, sizes[4] = {0}, count = dn_job_count(&c->given);
     dn_report report;
     DN_TRY(dn_net_evaluate(c->net, &c->given, &report));
-    DN_TRY(terms_read(c, c->plan, 1, seen));
+    DN_TRY(terms_read_of_results(c, c->plan, 1, seen));
     for (int i = 0; i < n; i++) {
         const seen_layer *s = &seen[i];
         int latent = s->layer->term.type->latent;
@@ -271,7 +279,7 @@ static dn_status bounds_evaluated(dn_checker *c, seen_layer *seen, int n) {
     DN_TRY(dn_net_evaluation(net, &c->given, &options, &found));
     dn_status status = DN_OK;
     if (net->bounds && net->bounds->draws == EVALUATED_DRAWS && (size_t)net->bounds->run.rows == c->rows.n) {
-        status = terms_read(c, net->bounds, EVALUATED_DRAWS, seen);
+        status = terms_read_of_results(c, net->bounds, EVALUATED_DRAWS, seen);
         if (status == DN_OK) status = evaluated_bound(c, seen, n, &found.measures);
     }
     dn_evaluation_free(&found);

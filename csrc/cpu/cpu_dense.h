@@ -30,11 +30,12 @@ typedef struct dn_dense_kernels {
 
 const dn_dense_kernels *dn_cpu_dense_kernels(void);
 
-/* Gradient and update of the weights (isa_train.c) for outputs [from, to) and inputs [left, right), whose numbers are
- * multiples of `rows` and of `cols`; dy is before the activation. */
+enum { DN_TRAIN_ROWS = 256 };
+/* Gradient and update of the weights (isa_train.c), of up to DN_TRAIN_ROWS rows, for outputs [from, to) and inputs
+ * [left, right), whose numbers are multiples of `rows` and of `cols`; dy is before the activation. */
 typedef struct dn_train_kernel {
     void (*train)(const dn_dense_pass *pass, const dn_update *update, int from, int to, int left, int right);
-    int rows, cols;
+    int rows, cols, tile_cols; /* tile_cols: inputs of a call are about so many */
 } dn_train_kernel;
 const dn_train_kernel *dn_cpu_train_kernel(void);
 

@@ -9,8 +9,9 @@
 
 enum {
     OWNED_ROWS = 64,
-    TOGETHER_ROWS = 256, /* of a chunk of the forward pass, and of losses and gradients beside each other */
-    LINE = 16,           /* floats */
+    OWNED_INPUTS = 4096,           /* a tile's, few enough for plain_train of the last outputs */
+    TOGETHER_ROWS = DN_TRAIN_ROWS, /* of a chunk of the forward pass, and of losses and gradients beside each other */
+    LINE = 16,                     /* floats */
     STRIP = 48,
     UNIT = 8 /* outputs */
 };
@@ -55,10 +56,17 @@ static double outputs_gradients(const dn_dense_pass *p, int from, int to) {
 
 /* ---- the gradient of the weights, tile by tile, each used up while it is in the cache ---- */
 
+/* Up to so many rows, products and updates take turns (isa_train.c). Of more rows, products alone have larger tiles and
+ * are what takes time; of more inputs, a strip's rows of x lie on more pages than the processor keeps in mind. */
+static int is_mixed(const dn_dense_shape *s) {
+    return s->rows <= OWNED_ROWS || (s->rows <= TOGETHER_ROWS && s->inputs <= 1024 && s->outputs <= 1024);
+}
+
 /* Inputs of a tile: equal parts, but for rounding. */
 static int tile_inputs(const dn_dense_shape *s) {
     const dn_gemm_kernel *kernel = dn_cpu_gemm_kernel();
-    int parts = (s->inputs + kernel->tile_cols - 1) / kernel->tile_cols, part = (s->inputs + parts - 1) / parts;
+    int most = is_mixed(s) ? dn_cpu_train_kernel()->tile_cols : kernel->tile_cols;
+    int parts = (s->inputs + most - 1) / most, part = (s->inputs + parts - 1) / parts;
     return (part + kernel->tile_unit - 1) / kernel->tile_unit * kernel->tile_unit;
 }
 
@@ -89,12 +97,6 @@ static void plain_train(const dn_dense_pass *p, int from, int to, int left, int 
         if (from + AHEAD < to) tile_fetch(p, at + AHEAD * (size_t)s->inputs, n);
         dn_update_run(&update, (size_t)n, p->w + at, p->w_m + at, p->w_v ? p->w_v + at : NULL, gradient);
     }
-}
-
-/* Up to so many rows, products and updates take turns (isa_train.c). Of more rows, products alone have larger tiles and
- * are what takes time; of more inputs, a strip's rows of x lie on more pages than the processor keeps in mind. */
-static int is_mixed(const dn_dense_shape *s) {
-    return s->rows <= OWNED_ROWS || (s->rows <= TOGETHER_ROWS && s->inputs <= 1024 && s->outputs <= 1024);
 }
 
 /* The same with both at a time, as far as whole vectors go. */
@@ -190,7 +192,7 @@ static void weights_train(const outputs_job *j, size_t chunk, int from, int to) 
     if (dx)
         kernel->gemm(0, 0, s->rows, s->inputs, to - from, 1, p->dy + from, s->outputs, p->w + (size_t)from * s->inputs,
                      s->inputs, j->parts->dx || p->set_dx ? 0 : 1, dx, s->inputs);
-    for (int left = 0, part = tile_inputs(s); left < s->inputs; left += part)
+    for (int left = 0, part = OWNED_INPUTS; left < s->inputs; left += part)
         for (int o = from; o < to; o += kernel->tile_rows)
             tile_train(p, o, least(o + kernel->tile_rows, to), left, least(left + part, s->inputs));
 }

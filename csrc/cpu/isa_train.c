@@ -101,7 +101,7 @@ INLINE void strip(const dn_dense_pass *p, operands *packed, const weights *weigh
     const size_t inputs = (size_t)p->shape.inputs, x_step = pack ? (size_t)cols * VL : inputs;
     const size_t dy_step = PACKED ? ROWS : (size_t)p->shape.outputs;
     const float *first = pack ? packed->x : p->x + k, *panel = PACKED ? packed->dy : p->dy + from;
-    const int rows = p->shape.rows, n = ROWS * cols, pace = rows > n ? rows / n : 1;
+    const int rows = p->shape.rows, n = ROWS * cols;
     vec before[TILE] = {{0}};
     size_t at = (size_t)from * inputs + (size_t)k;
     if (pack) pack_x(p, cols, k, packed->x);
@@ -109,18 +109,16 @@ INLINE void strip(const dn_dense_pass *p, operands *packed, const weights *weigh
         const float *x = first, *dy = panel;
         vec g[TILE];
         UNROLL for (int i = 0; i < n; i++) g[i] = (vec){0};
-        int left = rows;
         const vec *next = before;
+        int due = 0; /* n-ths of a row: between two updates as many rows as between any other two */
         size_t line = at;
         for (int i = 0; i < ROWS; i++, line += inputs)
             for (int j = 0; j < cols; j++, next++) {
                 size_t place = line + (size_t)(j * VL);
                 if (o > from) update_vector(&of, rule, place - ROWS * inputs, j + 1 < cols ? VL : last, *next);
                 fetch_vector(&of, rule, place + ROWS * inputs);
-                for (int some = least(pace, left); some > 0; some--, left--, x += x_step, dy += dy_step)
-                    add_row(cols, last, x, dy, g);
+                for (due += rows; due >= n; due -= n, x += x_step, dy += dy_step) add_row(cols, last, x, dy, g);
             }
-        for (; left > 0; left--, x += x_step, dy += dy_step) add_row(cols, last, x, dy, g);
         UNROLL for (int i = 0; i < n; i++) before[i] = g[i];
     }
     at -= ROWS * inputs;

@@ -18,6 +18,7 @@ FLOATS := $(if $(DEBUG),-g) -fno-math-errno -fno-trapping-math -fno-asynchronous
 OPT := -O2 $(FLOATS)
 OPT_LIGHT := -O1
 OPT_KERNELS := -O3
+OPT_SPARE := -O1
 endif
 WARN := -Wall -Wextra $(if $(WERROR),-Werror)
 FLAGS = -std=gnu11 $(OPT) $(WARN) $(CFLAGS) -fPIC -fvisibility=hidden -pthread -Icsrc -DDN_ABI=$(ABI) \
@@ -33,7 +34,8 @@ LEVEL = $(if $(filter $(B)/cpu/% $(B)/units/cpu.o,$@),$(OPT_KERNELS))$(if $(filt
 LIGHT := cli io jobs layers net seam
 # What is linked is stripped, unless the flags ask for debug information.
 STRIP = $(if $(filter -g%,$(OPT) $(CFLAGS)),,$(STRIP_FLAGS))
-ISA_base :=
+# Hardly a processor has no more than this on x86: there its kernels but for products are compiled fast.
+ISA_base = $(if $(and $(OPT_SPARE),$(filter x86_64%,$(MACHINE)),$(filter-out %/isa_gemm@base.o,$@)),$(OPT_SPARE))
 ISA_avx2 := -mavx2 -mfma
 ISA_avx512 := -mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma -mprefer-vector-width=512
 LIBS := -lm -ldl
@@ -82,11 +84,11 @@ UNIT_TEXT = printf '%s\n' '$(HASH)define _GNU_SOURCE' $(UNIT_FILES:csrc/%='$(HAS
 $(B)/units/%.c: FORCE
 	@mkdir -p $(@D); $(UNIT_TEXT) | cmp -s - $@ || $(UNIT_TEXT) > $@
 $(B)/units/%.o: $(B)/units/%.c $(B)/flags
-	@echo '  CC  $(UNIT_FILES)'; $(CC) $(FLAGS) $(LEVEL) -MMD -MP -c $< -o $@
+	@echo '  CC  csrc/$* ($(words $(UNIT_FILES)) files)'; $(CC) $(FLAGS) $(LEVEL) -MMD -MP -c $< -o $@
 .SECONDARY: $(UNITS:%=$(B)/units/%.c) $(B)/units/cli.c
 define ISA_RULE
 $(B)/cpu/%@$(1).o: csrc/cpu/%.c $(B)/flags
-	@mkdir -p $$(@D); echo '  CC  $$< ($(1))'; $(CC) $(FLAGS) $$(LEVEL) $(ISA_$(1)) $(ISA_FLAGS) -DDN_ISA=$(1) -MMD -MP -c $$< -o $$@
+	@mkdir -p $$(@D); echo '  CC  $$< ($(1))'; $(CC) $(FLAGS) $$(LEVEL) $$(ISA_$(1)) $(ISA_FLAGS) -DDN_ISA=$(1) -MMD -MP -c $$< -o $$@
 endef
 $(foreach i,$(ISAS),$(eval $(call ISA_RULE,$(i))))
 $(B)/libdarknet.$(SO): $(OBJECTS)

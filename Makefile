@@ -83,7 +83,8 @@ HASH := \#
 UNIT_TEXT = printf '%s\n' '$(HASH)define _GNU_SOURCE' $(UNIT_FILES:csrc/%='$(HASH)include "%"')
 $(B)/units/%.c: FORCE
 	@mkdir -p $(@D); $(UNIT_TEXT) | cmp -s - $@ || $(UNIT_TEXT) > $@
-$(B)/units/%.o: $(B)/units/%.c $(B)/flags
+.SECONDEXPANSION:
+$(B)/units/%.o: $(B)/units/%.c $$(UNIT_FILES) $(B)/flags
 	@echo '  CC  csrc/$* ($(words $(UNIT_FILES)) files)'; $(CC) $(FLAGS) $(LEVEL) -MMD -MP -c $< -o $@
 .SECONDARY: $(UNITS:%=$(B)/units/%.c) $(B)/units/cli.c
 define ISA_RULE

@@ -11,14 +11,9 @@ MAKEFLAGS += --no-builtin-rules
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' darknet_vae/_version.py)
 CC ?= cc
 B ?= build/make
-# Kernels are made as fast as can be, and what reads tables; what only calls others is not, which costs the compiler half the
-# time. An OPT of one's own is for all files.
+# An OPT of one's own is for all files.
 ifeq ($(origin OPT),undefined)
-FLOATS := $(if $(DEBUG),-g) -fno-math-errno -fno-trapping-math -fno-asynchronous-unwind-tables
-OPT := -O2 $(FLOATS)
-OPT_LIGHT := -O1
-OPT_KERNELS := -O3
-OPT_SPARE := -O1
+OPT = $(LEVEL) $(if $(DEBUG),-g) -fno-math-errno -fno-trapping-math -fno-asynchronous-unwind-tables
 endif
 WARN := -Wall -Wextra $(if $(WERROR),-Werror)
 FLAGS = -std=gnu11 $(OPT) $(WARN) $(CFLAGS) -fPIC -fvisibility=hidden -pthread -Icsrc -DDN_ABI=$(ABI) \
@@ -30,12 +25,13 @@ ISAS := base
 ifneq (,$(filter x86_64%,$(MACHINE)))
 ISAS += avx2 avx512
 endif
-LEVEL = $(if $(filter $(B)/cpu/% $(B)/units/cpu.o,$@),$(OPT_KERNELS))$(if $(filter $(LIGHT:%=$(B)/units/%.o),$@),$(OPT_LIGHT))
-LIGHT := cli io jobs layers net seam
+# Kernels are made as fast as can be. What only calls others is not, which costs the compiler half the time; nor are, but for
+# products, the kernels for x86 processors without AVX2, of which there are hardly any.
+LEVEL = $(if $(filter $(LIGHT) $(SPARE),$@),-O1,$(if $(filter $(B)/cpu/% $(B)/units/cpu.o,$@),-O3,-O2))
+LIGHT := $(patsubst %,$(B)/units/%.o,cli io jobs layers net seam)
+SPARE = $(if $(filter avx2,$(ISAS)),$(patsubst %,$(B)/cpu/%@base.o,$(filter-out isa_gemm,$(PER_ISA))))
 # What is linked is stripped, unless the flags ask for debug information.
 STRIP = $(if $(filter -g%,$(OPT) $(CFLAGS)),,$(STRIP_FLAGS))
-# Hardly a processor has no more than this on x86: there its kernels but for products are compiled fast.
-ISA_base = $(if $(and $(OPT_SPARE),$(filter x86_64%,$(MACHINE)),$(filter-out %/isa_gemm@base.o,$@)),$(OPT_SPARE))
 ISA_avx2 := -mavx2 -mfma
 ISA_avx512 := -mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma -mprefer-vector-width=512
 LIBS := -lm -ldl
@@ -56,9 +52,12 @@ endif
 PER_ISA := $(patsubst csrc/cpu/%.c,%,$(wildcard csrc/cpu/isa_*.c))
 # All other files of a folder are one unit, a file that includes them: to start a compiler and to read headers took longer than
 # to compile most of them. So what is static in a folder has a name of its own there.
-UNITS := jobs tables io layers cpu net base seam
+# What the library and the package's program both hold, as the library does not export it, is a unit, too.
+UNITS := jobs tables io layers cpu net base both seam
 FILES_tables := $(wildcard csrc/io/csv*.c csrc/io/frame*.c)
 FILES_io := $(filter-out $(FILES_tables),$(wildcard csrc/io/*.c))
+FILES_both := $(addprefix csrc/base/,nearest.c printable.c)
+FILES_base := $(filter-out $(FILES_both),$(wildcard csrc/base/*.c))
 FILES_seam := $(wildcard csrc/backend/*.c csrc/fence/*.c)
 ALONE := cpu/cpu_conv cpu/cpu_dense cpu/cpu_dense_many cpu/cpu_gemm
 FILES_cpu := $(filter-out $(ALONE:%=csrc/%.c),$(wildcard csrc/cpu/cpu_*.c))
@@ -78,18 +77,18 @@ $(B)/flags: FORCE
 FORCE:
 
 $(B)/%.o: csrc/%.c $(B)/flags
-	@mkdir -p $(@D); echo '  CC  $<'; $(CC) $(FLAGS) $(LEVEL) -MMD -MP -c $< -o $@
+	@mkdir -p $(@D); echo '  CC  $<'; $(CC) $(FLAGS) -MMD -MP -c $< -o $@
 HASH := \#
 UNIT_TEXT = printf '%s\n' '$(HASH)define _GNU_SOURCE' $(UNIT_FILES:csrc/%='$(HASH)include "%"')
 $(B)/units/%.c: FORCE
 	@mkdir -p $(@D); $(UNIT_TEXT) | cmp -s - $@ || $(UNIT_TEXT) > $@
 .SECONDEXPANSION:
 $(B)/units/%.o: $(B)/units/%.c $$(UNIT_FILES) $(B)/flags
-	@echo '  CC  csrc/$* ($(words $(UNIT_FILES)) files)'; $(CC) $(FLAGS) $(LEVEL) -MMD -MP -c $< -o $@
+	@echo '  CC  csrc/$* ($(words $(UNIT_FILES)) files)'; $(CC) $(FLAGS) -MMD -MP -c $< -o $@
 .SECONDARY: $(UNITS:%=$(B)/units/%.c) $(B)/units/cli.c
 define ISA_RULE
 $(B)/cpu/%@$(1).o: csrc/cpu/%.c $(B)/flags
-	@mkdir -p $$(@D); echo '  CC  $$< ($(1))'; $(CC) $(FLAGS) $$(LEVEL) $$(ISA_$(1)) $(ISA_FLAGS) -DDN_ISA=$(1) -MMD -MP -c $$< -o $$@
+	@mkdir -p $$(@D); echo '  CC  $$< ($(1))'; $(CC) $$(FLAGS) $(ISA_$(1)) $(ISA_FLAGS) -DDN_ISA=$(1) -MMD -MP -c $$< -o $$@
 endef
 $(foreach i,$(ISAS),$(eval $(call ISA_RULE,$(i))))
 $(B)/libdarknet.$(SO): $(OBJECTS)
@@ -98,7 +97,7 @@ $(B)/darknet: $(OBJECTS) $(CLI)
 	@echo '  LD  $@'; $(CC) $(STRIP) $(LDFLAGS) -pthread $^ -o $@ $(LIBS)
 # For the Python package: a program that needs the library beside it, so that a wheel holds the core once.
 program: $(B)/package/darknet
-$(B)/package/darknet: $(CLI) $(B)/base/nearest.o $(B)/base/printable.o $(B)/libdarknet.$(SO)
+$(B)/package/darknet: $(CLI) $(B)/units/both.o $(B)/libdarknet.$(SO)
 	@mkdir -p $(@D)
 	@echo '  LD  $@'; $(CC) $(STRIP) $(LDFLAGS) -pthread $^ -o $@ $(BESIDE) $(LIBS)
 

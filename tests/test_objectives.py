@@ -218,6 +218,42 @@ def test_reports_of_both_programs_have_the_cost_of_the_kl(kind: str) -> None:
     assert found["image_loss"] + found["kl_cost"] == pytest.approx(found["total_loss"], rel=1e-6)
 
 
+def lines_of(path: str) -> list[dict[str, float]]:
+    return table(path) if path.endswith(".csv") else [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+@pytest.mark.parametrize(("kind", "log"), [("binary", "log.csv"), ("python", "log.jsonl")])
+def test_parts_of_large_losses_add_up_in_all_that_programs_read(kind: str, log: str) -> None:
+    """784 columns, as those of MNIST: losses of hundreds, of which a float's nine digits are not enough."""
+
+    def done(verb: str, *words: str) -> str:
+        done = subprocess.run([*program(kind), verb, *words], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    columns = 784
+    Path("net.cfg").write_text(vae("beta_warmup=3e").replace("=6", f"={columns}") + "type=gaussian\n")
+    X = rows_of(50, columns).round(3)
+    np.savetxt("x.csv", X, fmt="%.3f", delimiter=",")
+    words = ["net.cfg", "x.csv", "-epochs", "4", "-lr", "1e-4", "-holdout", "0.2", "-log", log, "-log-every", "1"]
+    trained = json.loads(done("train", *words, "-save", "w.weights", "-no-latents", "-quiet", "-json"))
+    logged = lines_of(log)
+    assert len(logged) == 24 and len({row["beta"] for row in logged}) > 10
+    words = ["net.cfg", "x.csv", "-weights", "w.weights", "-json"]
+    found = json.loads(done("evaluate", *words, "-k", "3"))
+    for report in [trained, *logged, found]:
+        assert report["total_loss"] > 100 and report["kl_cost"] > 0
+        assert report["image_loss"] + report["kl_cost"] == pytest.approx(report["total_loss"], rel=0, abs=1e-6)
+    for report in (row for row in logged if row["epoch_done"]):
+        parts = report["valid_image_loss"] + report["valid_kl_cost"]
+        assert parts == pytest.approx(report["valid_loss"], rel=0, abs=1e-6)
+    assert found["reconstruction"] + found["kl"] == pytest.approx(-found["elbo"], rel=0, abs=1e-6)
+    for row in map(json.loads, done("score", *words).splitlines()):
+        assert row["reconstruction"] + row["kl"] == pytest.approx(row["score"], rel=0, abs=1e-6)
+    exact = dv.Network.load("net.cfg", "w.weights").evaluate(X, k=3)
+    assert {name: found[name] for name in exact} == exact  # the same numbers, not about the same
+
+
 def test_without_a_latent_loss_there_is_no_kl_cost(network: Build) -> None:
     net = network("[net]\ninputs=6\nbatch=8\n[connected]\noutput=6\nactivation=linear\n[cost]\n")
     history = net.train(rows_of(16), 1, log="log.csv", holdout=0.25)

@@ -27,6 +27,7 @@ MAY_INCLUDE = {
 }
 BESIDES = {
     ("cli", "base/nearest.h"),  # "did you mean"
+    ("cli", "base/number.h"),  # numbers in JSON
     ("cli", "base/status.h"),  # dn_printable
     ("cpu", "net/convolution.h"),  # the composed passes, for strides that the kernels do not cover
     ("cpu", "net/latent.h"),  # formulas alone

@@ -322,6 +322,12 @@ size_t dn_number_write(double value, char text[DN_NUMBER_DOUBLE]) {
     return strlen(text);
 }
 
+size_t dn_number_json(double value, char text[DN_NUMBER_DOUBLE]) {
+    if (isfinite(value)) return dn_number_write(value, text);
+    memcpy(text, "null", sizeof "null");
+    return strlen("null");
+}
+
 size_t dn_number_fixed(double value, int decimals, char *text, size_t room) {
     char point[16];
     number_point(point);

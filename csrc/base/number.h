@@ -20,6 +20,8 @@ int dn_number_format(float value, char *text);
  */
 enum { DN_NUMBER_DOUBLE = 40 };
 size_t dn_number_write(double value, char text[DN_NUMBER_DOUBLE]);
+/* The same for JSON: null if it is not finite. */
+size_t dn_number_json(double value, char text[DN_NUMBER_DOUBLE]);
 /* The same with that many digits after the point. A text longer than the room is cut. */
 size_t dn_number_fixed(double value, int decimals, char *text, size_t room);
 /* The double nearest to a number as above, of less than 64 characters. */

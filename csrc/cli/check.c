@@ -1,24 +1,11 @@
 /* check: is the user's network computed right? */
 #include "cli/cli.h"
-#include <math.h>
 #include <stdlib.h>
 
-static void check_number(const char *name, double value, const char *end) {
-    if (isfinite(value))
-        printf("\"%s\": %.9g%s", name, value, end);
-    else
-        printf("\"%s\": null%s", name, end);
-}
-
-/* A text in JSON: names of layers and tensors, and paths. */
-static void check_text(const char *text) {
-    putchar('"');
-    for (; *text; text++)
-        if ((unsigned char)*text < 32)
-            printf("\\u%04x", (unsigned)(unsigned char)*text);
-        else
-            printf(*text == '"' || *text == '\\' ? "\\%c" : "%c", *text);
-    putchar('"');
+static void check_number(const char *name, double value) {
+    printf("\"%s\": ", name);
+    cli_json_number(stdout, value);
+    printf(", ");
 }
 
 static void check_json(const dn_checks *checks) {
@@ -28,16 +15,16 @@ static void check_json(const dn_checks *checks) {
         printf("%s\n  {\"layer\": ", i ? "," : "");
         printf(l->layer < 0 ? "null" : "%d", l->layer);
         printf(", \"type\": \"%s\", \"what\": ", l->type);
-        check_text(l->what);
+        cli_json_text(stdout, l->what);
         printf(", \"with\": \"%s\", \"values\": %zu, ", l->against, l->values);
-        check_number("error", l->error, ", ");
-        check_number("tolerance", l->tolerance, ", ");
-        check_number("found", l->found, ", ");
-        check_number("expected", l->expected, ", ");
+        check_number("error", l->error);
+        check_number("tolerance", l->tolerance);
+        check_number("found", l->found);
+        check_number("expected", l->expected);
         printf("\"ok\": %s}", l->ok < 0 ? "null" : l->ok ? "true" : "false");
     }
     printf("], \"summary\": ");
-    check_text(checks->summary);
+    cli_json_text(stdout, checks->summary);
     printf("}\n");
 }
 

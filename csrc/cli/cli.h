@@ -124,6 +124,10 @@ void cli_warn(const cli_args *args, const char *format, ...) __attribute__((form
 int cli_print(const cli_args *args, FILE *to, const dn_report *report);
 /* The same; with JSON also a word under a name. */
 int cli_print_with(const cli_args *args, FILE *to, const dn_report *report, const char *name, const char *word);
+/* JSON: a text, a number with all its digits (null: not finite), and the members of an object. */
+void cli_json_text(FILE *to, const char *text);
+void cli_json_number(FILE *to, double value);
+void cli_json_report(FILE *to, const dn_report *report);
 /* Flush standard output and report failures. If the reader is gone, the program ends silently. */
 int cli_flush(const cli_args *args);
 

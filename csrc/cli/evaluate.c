@@ -47,36 +47,27 @@ static int evaluate_rows(cli_job *j, const dn_rows *rows) {
 
 /* ---- JSON ---- */
 
-static void json_number(FILE *to, double value) { fprintf(to, isfinite(value) ? "%.9g" : "null", value); }
-
-static void json_report(FILE *to, const dn_report *report) {
-    for (int i = 0; i < report->n; i++) {
-        fprintf(to, "%s\"%s\": ", i ? ", " : "", report->values[i].name);
-        json_number(to, report->values[i].value);
-    }
-}
-
 static void json_list(FILE *to, const char *name, const double *values, size_t n) {
     fprintf(to, ", \"%s\": [", name);
     for (size_t k = 0; k < n; k++) {
         if (k) fputs(", ", to);
-        json_number(to, values[k]);
+        cli_json_number(to, values[k]);
     }
     putc(']', to);
 }
 
 static void print_json(FILE *to, const dn_evaluation *e, const dn_report *shown, int latent) {
     putc('{', to);
-    json_report(to, shown);
+    cli_json_report(to, shown);
     fputs(", ", to);
-    json_report(to, &e->measures);
+    cli_json_report(to, &e->measures);
     if (latent) {
         json_list(to, "latent_kl", e->kl, e->units);
         json_list(to, "latent_mean", e->mean, e->units);
         json_list(to, "latent_variance", e->variance, e->units);
         json_list(to, "latent_mean_variance", e->mean_variance, e->units);
         fputs(", \"baselines\": {", to);
-        json_report(to, &e->baselines);
+        cli_json_report(to, &e->baselines);
         putc('}', to);
         if (*e->diagnosis) fprintf(to, ", \"diagnosis\": \"%s\"", e->diagnosis); /* of letters and numbers only */
         if (!*e->diagnosis) fputs(", \"diagnosis\": null", to);

@@ -1,8 +1,8 @@
 /* What the binary prints. */
+#include "base/number.h"
 #include "base/status.h"
 #include "cli/cli.h"
 #include <errno.h>
-#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -72,12 +72,32 @@ static void print_values(FILE *to, const dn_report *report) {
     cli_put(to, line);
 }
 
-static void print_report_json(FILE *to, const dn_report *report, const char *name, const char *word) {
+void cli_json_text(FILE *to, const char *text) {
+    putc('"', to);
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++)
+        if (*c < 0x20 || *c == 0x7f)
+            fprintf(to, "\\u%04x", *c);
+        else
+            fprintf(to, *c == '"' || *c == '\\' ? "\\%c" : "%c", *c);
+    putc('"', to);
+}
+
+void cli_json_number(FILE *to, double value) {
+    char text[DN_NUMBER_DOUBLE];
+    dn_number_json(value, text);
+    fputs(text, to);
+}
+
+void cli_json_report(FILE *to, const dn_report *report) {
     for (int i = 0; i < report->n; i++) {
-        const dn_value *v = &report->values[i];
-        fprintf(to, "%s\"%s\": ", i ? ", " : "{", v->name);
-        fprintf(to, isfinite(v->value) ? "%.9g" : "null", v->value);
+        fprintf(to, "%s\"%s\": ", i ? ", " : "", report->values[i].name);
+        cli_json_number(to, report->values[i].value);
     }
+}
+
+static void print_report_json(FILE *to, const dn_report *report, const char *name, const char *word) {
+    putc('{', to);
+    cli_json_report(to, report);
     if (word) fprintf(to, ", \"%s\": \"%s\"", name, word);
     fputs("}\n", to);
 }

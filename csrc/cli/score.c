@@ -42,16 +42,6 @@ static void put_cell(FILE *to, const char *text) {
     if (quoted) putc('"', to);
 }
 
-static void put_json(FILE *to, const char *text) {
-    putc('"', to);
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++)
-        if (*c < 0x20 || *c == 0x7f)
-            fprintf(to, "\\u%04x", *c);
-        else
-            fprintf(to, *c == '"' || *c == '\\' ? "\\%c" : "%c", *c);
-    putc('"', to);
-}
-
 /* ---- rows ---- */
 
 /* The columns with the largest values of a row, in that order; the same value: in the order of the columns. */
@@ -71,17 +61,28 @@ static void put_column(const score_job *j, FILE *to, size_t column) {
     if (!j->names)
         fprintf(to, "%zu", column);
     else
-        (j->job.args.json ? put_json : put_cell)(to, j->names[column]);
+        (j->job.args.json ? cli_json_text : put_cell)(to, j->names[column]);
+}
+
+/* In JSON with all digits: in a float's, those of reconstruction and KL may not add up to the score. */
+static void put_scores(FILE *to, int json, const double *parts) {
+    static const char *const names[] = {"score", "reconstruction", "kl"};
+    for (int i = 0; i < 3; i++) {
+        fprintf(to, json ? ", \"%s\": " : ",", names[i]);
+        if (json)
+            cli_json_number(to, parts[i]);
+        else
+            fprintf(to, "%.9g", parts[i]);
+    }
 }
 
 static void put_row(const score_job *j, FILE *to, size_t row, const size_t *found) {
     const dn_row_scores *s = &j->scores;
     const float *values = s->values ? s->values + row * j->width : NULL;
     int json = j->job.args.json;
-    fprintf(to,
-            json ? "{\"row\": %zu, \"score\": %.9g, \"reconstruction\": %.9g, \"kl\": %.9g, \"columns\": ["
-                 : "%zu,%.9g,%.9g,%.9g",
-            row, s->score[row], s->reconstruction[row], s->kl[row]);
+    fprintf(to, json ? "{\"row\": %zu" : "%zu", row);
+    put_scores(to, json, (const double[]){s->score[row], s->reconstruction[row], s->kl[row]});
+    if (json) fputs(", \"columns\": [", to);
     for (size_t i = 0; i < j->top; i++) {
         fputs(json ? i ? ", {\"column\": " : "{\"column\": " : ",", to);
         put_column(j, to, found[i]);

@@ -205,10 +205,7 @@ dn_status dn_json_number(dn_json *j, double *value) {
 
 void dn_json_add_number(dn_text *to, double value) {
     char text[DN_NUMBER_DOUBLE];
-    if (isfinite(value))
-        dn_text_add(to, text, dn_number_write(value, text));
-    else
-        dn_text_add(to, "null", 4);
+    dn_text_add(to, text, dn_number_json(value, text));
 }
 
 static dn_status json_skip_members(dn_json *j, char bracket) {

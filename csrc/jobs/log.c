@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { LOG_LINE = 4096, LOG_WHOLE = 4 /* the first columns are whole numbers: epoch, batch, rows, epoch_done */ };
+enum { LOG_LINE = 4096 };
 
 typedef struct log_line {
     char text[LOG_LINE];
@@ -26,15 +26,15 @@ static void line_add(log_line *line, const char *text) {
     line->size += n;
 }
 
-/* With a decimal point in every locale. */
-static void line_number(log_line *line, int whole, double value, const char *unknown) {
-    char text[DN_NUMBER_ROOM + 8];
-    if (whole)
-        snprintf(text, sizeof text, "%.0f", value);
-    else if (isfinite((float)value))
-        text[dn_number_format((float)value, text)] = 0;
+/* Losses with all their digits: with those of a float, parts of 100 and more no longer add up to their total. */
+static void line_number(log_line *line, double value, int json) {
+    char text[DN_NUMBER_DOUBLE];
+    if (json)
+        dn_number_json(value, text);
+    else if (isfinite(value))
+        dn_number_write(value, text);
     else
-        snprintf(text, sizeof text, "%s", unknown ? unknown : isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
+        snprintf(text, sizeof text, "%s", isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
     line_add(line, text);
 }
 
@@ -45,7 +45,7 @@ static void line_csv(log_line *line, const dn_log *log, const dn_report *record)
         if (!record)
             line_add(line, log->columns.values[i].name);
         else if (found)
-            line_number(line, i < LOG_WHOLE, found->value, NULL);
+            line_number(line, found->value, 0);
     }
     line_add(line, "\n");
 }
@@ -58,7 +58,7 @@ static void line_json(log_line *line, const dn_log *log, const dn_report *record
         line_add(line, between), between = ", \"";
         line_add(line, log->columns.values[i].name);
         line_add(line, "\": ");
-        line_number(line, i < LOG_WHOLE, found->value, "null");
+        line_number(line, found->value, 1);
     }
     line_add(line, "}\n");
 }

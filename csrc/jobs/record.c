@@ -52,6 +52,9 @@ static void record_move_last(dn_report *record, const char *name) {
     record->values[record->n - 1] = value;
 }
 
+/* Clocks are not as exact as a double, whose digits a log has. */
+static double record_rounded(double value, double per_unit) { return floor(value * per_unit + 0.5) / per_unit; }
+
 void dn_trainer_record(const dn_trainer *t, dn_record_kind kind, const dn_report *means, dn_report *record) {
     const dn_net *net = t->net;
     int epoch_done = kind == DN_RECORD_EPOCH, supervised = dn_net_supervised(net, t->feed.all.truth != NULL);
@@ -74,6 +77,6 @@ void dn_trainer_record(const dn_trainer *t, dn_record_kind kind, const dn_report
     dn_record_weights(net, record);
     record_move_last(record, DN_KL_COST);
     record_move_last(record, "valid_" DN_KL_COST);
-    dn_report_add(record, "seconds", dn_now() - t->clock.started);
-    dn_report_add(record, "rows_per_second", dn_trainer_speed(t));
+    dn_report_add(record, "seconds", record_rounded(dn_now() - t->clock.started, 1e6));
+    dn_report_add(record, "rows_per_second", record_rounded(dn_trainer_speed(t), 1e3));
 }

@@ -1,4 +1,5 @@
 #include "jobs/check_formulas.h"
+#include "jobs/check_net.h"
 #include <math.h>
 
 static const double PI = 3.14159265358979323846;
@@ -213,13 +214,13 @@ static double log_prior(const dn_formula_prior *p, const double *z) {
 }
 
 double dn_formula_log_ratio(const dn_formula_prior *p, double limit, const float *x, const double *z, double *size) {
-    const double rounding = 6e-8, tolerance = 1e-5; /* of float32; of sums */
+    const double rounding = 6e-8; /* of float32 */
     double log_q = 0, log_p = log_prior(p, z), unused;
     *size = 1;
     for (size_t i = 0; i < p->n; i++) {
         double b = dn_formula_log_variance(x[i], limit, &unused), mean = x[i + p->n], one = log_normal(z[i], mean, b);
         double eps = fabs(z[i] - mean) / exp(b / 2), off = rounding * (fabs(z[i]) + fabs(mean)) / exp(b / 2);
-        log_q += one, *size += fabs(one) + z[i] * z[i] + eps * off / tolerance;
+        log_q += one, *size += fabs(one) + z[i] * z[i] + eps * off / DN_CHECK_SUM;
     }
     *size += fabs(log_p);
     return log_q - log_p;

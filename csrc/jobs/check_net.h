@@ -75,8 +75,11 @@ dn_status dn_checker_gradients(dn_checker *c);
 dn_status dn_checker_terms(dn_checker *c);
 /* Take a value into a line of comparisons whose differences count relative to `scale`. */
 void dn_checker_take(dn_check_line *line, double found, double expected, double scale);
-/* The line of a sum against its formula. */
-dn_status dn_checker_add_sum(dn_checker *c, const dn_layer *layer, const char *what, dn_check_line line);
+/* The line of something against its formula: a sum, or derivatives. */
+#define DN_CHECK_SUM 1e-5
+#define DN_CHECK_SLOPE 2e-4
+dn_status dn_checker_add_formula(dn_checker *c, const dn_layer *layer, const char *what, double tolerance,
+                                 dn_check_line line);
 
 /* ---- check_objective.c ---- */
 

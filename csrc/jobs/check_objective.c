@@ -106,8 +106,8 @@ static dn_status objective_cost(dn_checker *c, const seen_layer *s) {
     DN_TRY(latent_sums_of(c, s, 0, &sums));
     dn_checker_take(&kl, planned->sum, sums.kl, sums.size);
     dn_checker_take(&cost, planned->weighted, beta * sums.cost, beta * (sums.size + fabs(sums.cost)) + 1e-30);
-    if (s->prior.components) DN_TRY(dn_checker_add_sum(c, s->layer, "KL", kl));
-    return dn_checker_add_sum(c, s->layer, "kl_cost", cost);
+    if (s->prior.components) DN_TRY(dn_checker_add_formula(c, s->layer, "KL", DN_CHECK_SUM, kl));
+    return dn_checker_add_formula(c, s->layer, "kl_cost", DN_CHECK_SUM, cost);
 }
 
 /* ---- bounds ---- */
@@ -164,7 +164,7 @@ static dn_status objective_bound(dn_checker *c, const seen_layer *seen, int n, d
     DN_TRY(bound_of_rows(c, seen, n, (size_t)c->plan->draws, &bound));
     dn_checker_take(&line, objective, -bound.log_likelihood, bound.size);
     snprintf(what, sizeof what, "bound of %d draws", c->plan->draws);
-    return dn_checker_add_sum(c, NULL, what, line);
+    return dn_checker_add_formula(c, NULL, what, DN_CHECK_SUM, line);
 }
 
 static dn_status evaluated_bound(dn_checker *c, const seen_layer *seen, int n, const dn_report *found) {
@@ -178,7 +178,7 @@ static dn_status evaluated_bound(dn_checker *c, const seen_layer *seen, int n, c
         char what[48];
         snprintf(what, sizeof what, "%s of evaluate", names[i]);
         dn_checker_take(&line, dn_report_get(found, names[i]), wanted[i] / count, bound.size / count);
-        DN_TRY(dn_checker_add_sum(c, NULL, what, line));
+        DN_TRY(dn_checker_add_formula(c, NULL, what, DN_CHECK_SUM, line));
     }
     return DN_OK;
 }
@@ -265,7 +265,7 @@ static dn_status losses_evaluated(dn_checker *c, seen_layer *seen, int n) {
         if ((i == 1 || i == 2) && c->net->sampling_layer < 0) continue;
         snprintf(what, sizeof what, "%s of evaluate", names[i]);
         dn_checker_take(&line, dn_report_get(&report, names[i]), wanted[i] / count, sizes[i] / count + 1e-30);
-        DN_TRY(dn_checker_add_sum(c, NULL, what, line));
+        DN_TRY(dn_checker_add_formula(c, NULL, what, DN_CHECK_SUM, line));
     }
     return DN_OK;
 }

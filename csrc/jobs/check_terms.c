@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const double SUM_TOLERANCE = 1e-5, SLOPE_TOLERANCE = 2e-4;
-
 /* A layer's values in a pass, on the host. */
 typedef struct term_pass {
     const dn_layer *layer;
@@ -57,15 +55,12 @@ void dn_checker_take(dn_check_line *line, double found, double expected, double 
     line->values++;
 }
 
-static dn_status term_add(dn_checker *c, const dn_layer *l, const char *what, double tolerance, dn_check_line line) {
+dn_status dn_checker_add_formula(dn_checker *c, const dn_layer *l, const char *what, double tolerance,
+                                 dn_check_line line) {
     snprintf(line.what, sizeof line.what, "%s", what);
     snprintf(line.against, sizeof line.against, "formula");
     line.tolerance = tolerance, line.ok = line.error <= tolerance;
     return dn_checker_add(c, l, line);
-}
-
-dn_status dn_checker_add_sum(dn_checker *c, const dn_layer *l, const char *what, dn_check_line line) {
-    return term_add(c, l, what, SUM_TOLERANCE, line);
 }
 
 /* ---- losses ---- */
@@ -231,7 +226,7 @@ static dn_status latent_add(dn_checker *c, const dn_layer *l, const latent_lines
     int plain = !l->term.rule || l->term.rule->form == DN_KL_PLAIN; /* else its gradient has factors */
     for (int i = 0; i < 6; i++)
         if (plain || (i != 1 && i != 2))
-            DN_TRY(term_add(c, l, all[i].what, i == 0 ? SUM_TOLERANCE : SLOPE_TOLERANCE, *all[i].line));
+            DN_TRY(dn_checker_add_formula(c, l, all[i].what, i == 0 ? DN_CHECK_SUM : DN_CHECK_SLOPE, *all[i].line));
     return DN_OK;
 }
 
@@ -265,8 +260,8 @@ static dn_status term_check(dn_checker *c, term_pass *p) {
         DN_TRY(latent ? term_of_latent(c, p, &lines) : term_of_likelihood(c, p, &loss, &slope));
     }
     if (latent) return latent_add(c, l, &lines);
-    DN_TRY(term_add(c, l, "loss", SUM_TOLERANCE, loss));
-    return term_add(c, l, "loss by input", SLOPE_TOLERANCE, slope);
+    DN_TRY(dn_checker_add_formula(c, l, "loss", DN_CHECK_SUM, loss));
+    return dn_checker_add_formula(c, l, "loss by input", DN_CHECK_SLOPE, slope);
 }
 
 dn_status dn_checker_terms(dn_checker *c) {

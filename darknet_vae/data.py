@@ -7,13 +7,16 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path as FilePath
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from . import errors
 from ._lib import Array, Path, check, ffi, lib, listen, pointer, real, text, to_bytes, whole
+
+if TYPE_CHECKING:
+    from .network import Network
 
 
 class Table(NamedTuple):
@@ -134,6 +137,17 @@ def load_table(
     `net.train(table.X, row_weight=table.weights)`. With `label_optional` and `weight_optional` a file may lack these columns.
     """
     return _load(path, label_column, scale, rows, columns, label_optional, targets, header, missing, row_weight, weight_optional)
+
+
+def load_known(
+    net: Network, path: Path, label_column: str | int | None = None, scale: float | None = None, **reading: Any
+) -> Table:  # fmt: skip
+    """The rows of a network of plain numbers: with the columns of labels and weights, and the scale, that it knows, or those
+    given; further options are those of `load_table`."""
+    return load_table(
+        path, net.label_column if label_column is None else label_column, net.data_scale if scale is None else scale,
+        columns=net.inputs, label_optional=label_column is None, row_weight=net.row_weight, weight_optional=True, **reading,
+    )  # fmt: skip
 
 
 def load_csv(

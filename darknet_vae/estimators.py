@@ -29,7 +29,7 @@ except ImportError as reason:
 from ._lib import Array, Path, matrix
 from .codings import Columns, Matrix, Scaling, are_numbers, count_rows, first_gap, is_rows, library_of, quantiles, take_rows
 from .network import History, Network
-from .row_weights import as_often
+from .row_weights import as_often, copies
 from .tables import Frame, Schema
 
 __all__ = ["VAE", "Autoencoder", "VAEDetector"]
@@ -38,8 +38,6 @@ RandomState = int | np.random.RandomState | np.random.Generator | None
 
 PART = 256
 """Rows that are computed at a time."""
-REPEATED = 10_000
-"""As many rows are made of copies, where weights are whole numbers; with more, the losses of rows are weighted."""
 _CONTINUOUS = ("gaussian", "laplace", "student_t")
 """Likelihoods that are densities, whose value depends on the unit of a column."""
 # Adam moves the logarithm of a spread by no more than the rate in an update: at the network's own, that of a well-explained
@@ -361,10 +359,10 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             if len(index) < rows:
                 X = once = take_rows(X, index)
             weights = weights[index]
-            copies = not (recurrent or held) and weights.sum() <= REPEATED and bool((weights == np.floor(weights)).all())
-            if copies and (weights > 1).any():  # with rows held out, copies of them would be trained on
-                X = take_rows(X, np.repeat(np.arange(len(index)), weights.astype(np.intp)))
-            if copies or (weights == weights[0]).all():
+            often = None if recurrent or held else copies(weights)  # of rows held out, copies would be trained on
+            if often is not None and len(often) > len(index):
+                X = take_rows(X, often)
+            if often is not None or (weights == weights[0]).all():
                 weights = None
         batch = (self.batch_size or self._of_matrices.batch[0]) if network is None else network.batch
         if isinstance(X, np.ndarray) and len(X) <= batch and not recurrent:

@@ -14,6 +14,7 @@ from .typed import is_table, learn, schema_of
 
 if TYPE_CHECKING:
     from .network import Network
+    from .tables import _Decoded
 
 RowWeight: TypeAlias = "npt.ArrayLike | str | None"
 
@@ -50,16 +51,38 @@ def column_of(frame: Any, column: str) -> Array:
     return found
 
 
-MOST_COPIES = 100_000
+def counted_columns(table: Any, row_weight: str | None) -> tuple[dict[str, _Decoded], npt.NDArray[np.float64] | None]:
+    """The columns of a table without the one that says how much each row counts, of the rows that do; and how much that is."""
+    from .tables import Frame, decoded_columns
+
+    frame = table if isinstance(table, Frame) else Frame(table)
+    columns = decoded_columns(frame)
+    if row_weight is None:
+        return columns, None
+    weights = column_of(frame, row_weight).astype(np.float64)
+    columns.pop(row_weight, None)
+    counts = weights > 0
+    return {name: column._replace(values=column.values[counts]) for name, column in columns.items()}, weights[counts]
+
+
+MOST_COPIES = 10_000
+"""As many rows are made of copies, where weights are whole numbers."""
+
+
+def copies(weights: npt.NDArray[Any]) -> npt.NDArray[np.intp] | None:
+    """Row numbers, each as often as the row counts; None: weights are fractions, or add up to too many."""
+    weights = np.asarray(weights, np.float64)
+    if weights.sum() > max(MOST_COPIES, len(weights)) or (weights != np.floor(weights)).any():
+        return None
+    return np.repeat(np.arange(len(weights)), weights.astype(np.intp))
 
 
 def as_often(weights: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-    """Row numbers, each as often as the row counts: exactly, where weights are whole numbers that do not add up to too many;
-    otherwise in at least 10,000 rows, as nearly as that goes."""
-    weights = np.asarray(weights, np.float64)
-    if weights.sum() <= max(MOST_COPIES, len(weights)) and (weights == np.floor(weights)).all():
-        return np.repeat(np.arange(len(weights)), weights.astype(np.intp))
-    n, reached = max(len(weights), 10_000), np.cumsum(weights)
+    """Row numbers, each as often as the row counts: by copies, or else in at least that many rows, as nearly as that goes."""
+    exact = copies(weights)
+    if exact is not None:
+        return exact
+    n, reached = max(len(weights), MOST_COPIES), np.cumsum(weights, dtype=np.float64)
     found: npt.NDArray[np.intp] = np.searchsorted(reached, (np.arange(n) + 0.5) / n * reached[-1])
     return found
 

@@ -19,7 +19,7 @@ With `sdmetrics` installed, shapes and trends are its quality report's; the repo
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -28,8 +28,8 @@ import numpy as np
 import numpy.typing as npt
 
 from . import errors
-from .row_weights import as_often, column_of
-from .tables import Frame, Schema, _take
+from .row_weights import as_often, counted_columns
+from .tables import Frame, Schema, _Decoded, decoded_columns
 
 __all__ = ["SyntheticReport", "report_synthetic"]
 
@@ -61,10 +61,9 @@ Table = dict[str, _Column]
 # ---- reading ----
 
 
-def _columns(data: Any) -> Table:
-    frame = data if isinstance(data, Frame) else Frame(data)
+def _columns(decoded: Mapping[str, _Decoded]) -> Table:
     found: Table = {}
-    for column in _take(frame.handle):
+    for column in decoded.values():
         is_text = column.type == 2
         found[column.name] = _Column(column.name, is_text, column.objects() if is_text else column.values)
     return found
@@ -77,17 +76,6 @@ def _rows(table: Table) -> int:
 def _picked(table: Table, rows: npt.NDArray[Any]) -> Table:
     """Some rows of a table, by their numbers or a mask."""
     return {name: _Column(name, c.is_text, c.values[rows]) for name, c in table.items()}
-
-
-def _weighed(data: Any, row_weight: str | None) -> tuple[Table, Floats | None]:
-    """The rows that count, without the column that says how much each does, and how much that is."""
-    frame = data if isinstance(data, Frame) else Frame(data)
-    table = _columns(frame)
-    if row_weight is None:
-        return table, None
-    weights = column_of(frame, row_weight).astype(np.float64)
-    table.pop(row_weight, None)
-    return _picked(table, weights > 0), weights[weights > 0]
 
 
 def _as_text(column: _Column) -> _Column:
@@ -579,7 +567,8 @@ def report_synthetic(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         names = _modelled(Schema.learn(frame, row_weight=row_weight), notes)
-    a, weights = _weighed(frame, row_weight)
+    real_columns, weights = counted_columns(frame, row_weight)
+    a = _columns(real_columns)
     if target is not None and target not in a:
         raise errors.UsageError(f"target '{target}' is no column of the real rows: {', '.join(list(a)[:8])}")
     if target is not None and target not in names:
@@ -587,14 +576,14 @@ def report_synthetic(
     if not names or not _rows(a):
         raise errors.FormatError("the real rows have no column to compare: all are identifiers or constants")
     with _quiet(notes, "synthetic rows"):
-        s = _matching(a, _columns(synthetic), "synthetic", names)
+        s = _matching(a, _columns(decoded_columns(synthetic)), "synthetic", names)
     h: Table | None = None
     held_weights = None
     if holdout is not None:
         with _quiet(notes, "held-out rows"):
             held = Frame(holdout)
-            h, held_weights = _weighed(held, row_weight if row_weight in held.names else None)
-            h = _matching(a, h, "held-out", names)
+            held_columns, held_weights = counted_columns(held, row_weight if row_weight in held.names else None)
+            h = _matching(a, _columns(held_columns), "held-out", names)
     a = {name: a[name] for name in names}
     counted = a if weights is None else _picked(a, as_often(weights))
     if sdmetrics is None:

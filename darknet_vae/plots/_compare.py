@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import errors
-from ..row_weights import as_often, column_of
+from ..row_weights import as_often, counted_columns
 from ..synthetic_report import ks_complement, tv_complement
 from ..tables import Frame, Schema
 from . import _rows, _style
@@ -38,12 +38,11 @@ def _both(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         kinds = {column.name: column.kind for column in Schema.learn(frame, row_weight=row_weight).columns}
-    a, b = _rows.cells(frame), _rows.cells(synthetic)
-    n = frame.rows
-    if row_weight is not None:
-        weights = column_of(frame, row_weight)
-        n, often = int(np.count_nonzero(weights)), as_often(weights)
-        a = {name: column._replace(values=column.values[often]) for name, column in a.items() if name != row_weight}
+    given, weights = counted_columns(frame, row_weight)
+    a, b, n = _rows.cells_of(given), _rows.cells(synthetic), frame.rows
+    if weights is not None:
+        n, often = len(weights), as_often(weights)
+        a = {name: column._replace(values=column.values[often]) for name, column in a.items()}
     if columns is None:
         names = [name for name in a if kinds.get(name) not in ("identifier", "constant")]
     else:

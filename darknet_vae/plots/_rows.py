@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from . import _style
 
 if TYPE_CHECKING:
     from ..network import Network
-    from ..tables import Schema
+    from ..tables import Schema, _Decoded
 
 Values = npt.NDArray[Any]
 
@@ -66,8 +66,12 @@ def cells(table: Any) -> dict[str, Cells]:
     """The columns of a table (whatever `darknet_vae.tables.Frame` takes), by name."""
     from ..tables import decoded_columns
 
+    return cells_of(decoded_columns(table))
+
+
+def cells_of(columns: Mapping[str, _Decoded]) -> dict[str, Cells]:
     found = {}
-    for column in decoded_columns(table).values():
+    for column in columns.values():
         kind = ("number", "time", "text")[column.type]
         values = column.objects() if kind == "text" else column.values
         found[column.name] = Cells(column.name, kind, values, column.decimals, column.form)
@@ -99,10 +103,9 @@ def rows(net: Network, X: Any) -> Rows:
 
 def _numbers(net: Network, X: Any) -> Array:
     if isinstance(X, str | os.PathLike):
-        from ..data import load_table
+        from ..data import load_known
 
-        X = load_table(X, net.label_column, net.data_scale, None, net.inputs, label_optional=True,
-                       row_weight=net.row_weight, weight_optional=True).X  # fmt: skip
+        X = load_known(net, X).X
     return net._matrix(X)
 
 

@@ -208,18 +208,13 @@ def _unique(names: Sequence[str]) -> list[str]:
 
 
 def _plain(net: Network, data: Any, reading: dict[str, Any]) -> Rows:
-    from ..data import load_table
+    from ..data import load_known
 
-    notes = net.notes
-    scale = reading.pop("scale", None) or notes.scale or net.data_scale or 1.0
-    wanted = reading.pop("label_column", None)
-    label = wanted or notes.label_column or net.label_column
-    source = data
+    label, scale, source = reading.get("label_column"), 1.0, data
+    label = net.label_column if label is None else label
     if isinstance(data, str | os.PathLike):
-        data = load_table(data, label, scale, columns=net.inputs, label_optional=not wanted,
-                          row_weight=net.row_weight, weight_optional=True, **reading)  # fmt: skip
-    else:
-        scale = 1.0
+        scale = net.data_scale if reading.get("scale") is None else reading["scale"]
+        data = load_known(net, data, **reading)
     labels = truth = weights = None
     if hasattr(data, "X") and hasattr(data, "labels"):
         x, labels, header, truth = data.X, data.labels, data.names, data.truth
@@ -228,7 +223,7 @@ def _plain(net: Network, data: Any, reading: dict[str, Any]) -> Rows:
         data, weights = rows_and_weights(net, data, None)
         x, labels, header = _split(net, data, label)
     x = matrix(x, net.inputs, "data")
-    known = header if header and len(header) == net.inputs else notes.columns
+    known = header if header and len(header) == net.inputs else net.columns
     names = _unique(known) if len(known) == net.inputs else [str(i) for i in range(net.inputs)]
     rows = Rows(x, names, _source(source), _print(source, x), scale=scale, weights=weights_of(weights, len(x)))
     if labels is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import found, warnings_as_lines
+from . import found, option, warnings_as_lines
 
 if TYPE_CHECKING:
     from ..network import Network
@@ -17,6 +17,13 @@ class Given(NamedTuple):
     X: Any
     labels: Any = None
     names: list[str] | None = None
+
+
+def pair(parser: argparse.ArgumentParser) -> None:
+    """The two tables that a verb compares."""
+    parser.add_argument("real", metavar="REAL.csv", help="the rows that a model learned from")
+    parser.add_argument("synthetic", metavar="SYNTHETIC.csv", help="the rows that it drew")
+    option(parser, "row-weight", metavar="C", help="the column of REAL.csv that says how much each row counts")
 
 
 def reading(args: argparse.Namespace, net: Network, label: bool = False) -> dict[str, Any]:
@@ -38,16 +45,12 @@ def reading(args: argparse.Namespace, net: Network, label: bool = False) -> dict
 
 def rows(args: argparse.Namespace, net: Network, label: bool = False) -> Given:
     """The rows of the verb's file."""
-    from ..data import load_table
+    from ..data import load_known
     from ..tables import Frame
 
     options, path = reading(args, net, label), found(args.data)
     with warnings_as_lines(args):
         if net.schema is not None:
             return Given(Frame(path, **options))
-        if options.get("scale") is None:
-            options["scale"] = net.data_scale
-        options["label_column"] = args.label_column or net.label_column
-        table = load_table(path, columns=net.inputs, label_optional=not args.label_column, row_weight=net.row_weight,
-                           weight_optional=True, **options)  # fmt: skip
+        table = load_known(net, path, **options)
     return Given(table.X, table.labels, table.names)

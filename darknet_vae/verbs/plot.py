@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import Parser, common, count, found, network, option, refuse_to_overwrite, say, shape, shape_option, warnings_as_lines
-from ._rows import rows
+from ._rows import pair, rows
 
 if TYPE_CHECKING:
     from ..network import Network
@@ -76,9 +76,7 @@ def add(verbs: Any) -> None:
     for name, run, text in (("marginals", marginals, "columns of real and synthetic rows, one by one"),
                             ("correlations", correlations, "how columns go together in real and in synthetic rows")):  # fmt: skip
         sub = picture(name, run, text)
-        sub.add_argument("real", metavar="REAL.csv", help="the rows that a model learned from")
-        sub.add_argument("synthetic", metavar="SYNTHETIC.csv", help="the rows that it drew")
-        option(sub, "row-weight", metavar="C", help="the column of REAL.csv that says how much each row counts")
+        pair(sub)
         option(sub, "quiet", "q", action="store_true", help="no warnings")
         if name == "marginals":
             option(sub, "columns", metavar="a,b", help="only these columns")

@@ -6,17 +6,16 @@ import argparse
 from typing import Any
 
 from . import option
+from ._rows import pair
 
 
 def add(verbs: Any) -> None:
     text = "how much synthetic rows are like real ones, and whether they are copies"
     sub = verbs.add_parser("report-synthetic", help=text, description=text)
     sub.set_defaults(run=run)
-    sub.add_argument("real", metavar="REAL.csv", help="the rows that a model learned from")
-    sub.add_argument("synthetic", metavar="SYNTHETIC.csv", help="the rows that it drew")
+    pair(sub)
     option(sub, "holdout", metavar="HOLDOUT.csv", help="real rows that it did not learn from")
     option(sub, "target", metavar="C", help="a column to predict by models trained on either (extra: sklearn)")
-    option(sub, "row-weight", metavar="C", help="the column of REAL.csv that says how much each row counts")
     option(sub, "json", action="store_true", help="all numbers as JSON")
     option(sub, "seed", type=int, default=0, help="of the rows whose distances are computed, of large tables (0)")
 

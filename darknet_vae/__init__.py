@@ -48,19 +48,22 @@ if TYPE_CHECKING:
     from .estimators import VAE as VAE
     from .estimators import Autoencoder as Autoencoder
     from .estimators import VAEDetector as VAEDetector
-    from .evaluation import Evaluation
+    from .evaluation import Evaluation, Losses
     from .explorer import explore
     from .importing import import_weights
+    from .layer import Layer
     from .mixture import GaussianMixture
     from .model_report import Report, report
-    from .network import History, Layer, Losses, Network, Notes, Progress, build_info, layer_types, sample_prior
+    from .network import Network, build_info, layer_types, sample_prior
+    from .notes import Notes
     from .synthetic_report import SyntheticReport, report_synthetic
     from .tensorboard import TensorBoard
+    from .training import History, Progress
 
 # Loaded on first use, so that `import darknet_vae` and `darknet-vae --version` stay fast.
 _HOMES = {
-    "Network": "network", "Layer": "network", "History": "network", "Progress": "network", "Losses": "network",
-    "Notes": "network", "sample_prior": "network", "build_info": "network", "layer_types": "network",
+    "Network": "network", "Layer": "layer", "History": "training", "Progress": "training", "Losses": "evaluation",
+    "Notes": "notes", "sample_prior": "network", "build_info": "network", "layer_types": "network",
     "load_csv": "data", "load_table": "data", "save_csv": "data", "bundled": "data",
     "one_hot": "data",
     "GaussianMixture": "mixture", "import_weights": "importing",

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .network import Progress
+    from .training import Progress
 
 _INTERVAL = 0.1  # seconds between two changes: notebooks keep everything that is written
 
@@ -90,10 +90,14 @@ def _tqdm() -> Any:
             from tqdm.notebook import tqdm as widget
         except ImportError:
             return tqdm
-        from .network import _in_notebook
-
-        return widget if _in_notebook() else tqdm
+        return widget if in_notebook() else tqdm
     return tqdm
+
+
+def in_notebook() -> bool:
+    """Does this run in the kernel of a notebook? Then IPython is loaded, so nothing needs to be imported."""
+    get = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return get is not None and type(get()).__name__ == "ZMQInteractiveShell"
 
 
 def progress_display(on: bool) -> Quiet:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .checking import Check
     from .detection import Detections
-    from .network import History, Network
+    from .network import Network
     from .synthetic_report import SyntheticReport
     from .tables import Schema
+    from .training import History
 
 MOST = 60  # rows of a table
 

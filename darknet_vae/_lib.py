@@ -30,6 +30,7 @@ __all__ = [
     "matrix",
     "pointer",
     "real",
+    "report_values",
     "save_bytes",
     "text",
     "to_bytes",
@@ -65,6 +66,11 @@ listen()
 
 def text(cdata: Any) -> str:
     return str(ffi.string(cdata).decode(errors="replace"))
+
+
+def report_values(report: Any) -> dict[str, float]:
+    """A report of the core."""
+    return {text(value.name): float(value.value) for value in report.values[0 : report.n]}
 
 
 def to_bytes(path: Path) -> bytes:

@@ -28,9 +28,10 @@ except ImportError as reason:
 
 from ._lib import Array, Path, matrix
 from .codings import Columns, Matrix, Scaling, are_numbers, count_rows, first_gap, is_rows, library_of, quantiles, take_rows
-from .network import History, Network
+from .network import Network
 from .row_weights import as_often, copies
 from .tables import Frame, Schema
+from .training import History
 
 __all__ = ["VAE", "Autoencoder", "VAEDetector"]
 

@@ -1,18 +1,34 @@
-"""What `Network.evaluate` returns."""
+"""What `Network.evaluate` returns: the losses, and more."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from ._lib import ffi, lib, text
-from .network import Losses
 
 if TYPE_CHECKING:
     from typing_extensions import NotRequired
+
+
+class Losses(TypedDict):
+    """Per row, summed over the features; total = image + kl_cost. With a truth other than the rows themselves, also how well the
+    outputs match it, where that is meaningful."""
+
+    image_loss: float
+    latent_loss: float
+    total_loss: float
+    kl_cost: NotRequired[float]
+    """What the latent terms add to the total: beta * latent, unless [sampling] says more; only with a sampling layer."""
+    accuracy: NotRequired[float]
+    """softmax: fraction of rows whose largest output is the true class; logistic, bce: of values on the right side of 1/2."""
+    mse: NotRequired[float]
+    """Other losses: squared error, mean over rows and targets."""
+    r2: NotRequired[float]
+    """1 - squared error / variance of the truth, mean over the targets."""
 
 
 class Evaluation(Losses):

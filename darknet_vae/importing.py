@@ -15,7 +15,8 @@ from .foreign_weights import Found, Norm, Unit, Values, found_in, joined
 from .graph import sections
 
 if TYPE_CHECKING:
-    from .network import Layer, Network
+    from .layer import Layer
+    from .network import Network
 
 KINDS = ("connected", "convolutional", "deconvolutional")
 PASSING = ("dropout", "reshape", "activation", "batchnorm")

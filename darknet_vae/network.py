@@ -5,37 +5,37 @@ from __future__ import annotations
 import functools
 import json
 import os
-import sys
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, Concatenate, Literal, NamedTuple, ParamSpec, TypedDict, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, Concatenate, Literal, ParamSpec, TypeVar, cast, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from . import errors
-from ._display import progress_display
-from ._lib import Array, Path, check, dn_rows, ffi, lib, listen, matrix, pointer, real, text, to_bytes, whole
+from ._display import in_notebook
+from ._lib import Array, Path, check, dn_rows, ffi, lib, listen, matrix, pointer, real, report_values, text, to_bytes, whole
 from .checking import Check
+from .evaluation import Evaluation, Losses, evaluation
+from .layer import Layer
 from .mixture import GaussianMixture
-from .row_weights import RowWeight, known, named_only, rows_and_weights, weights_of, without_known
+from .notes import Notes, read_notes, write_notes
+from .row_weights import RowWeight, known, rows_and_weights, weights_of, without_known
+from .training import Callback, History, Progress, files_of, follow, rules_of, steps
 from .typed import coded, decoded, draw_rows, imputed, is_table, schema_of
 
 if TYPE_CHECKING:
-    from typing_extensions import NotRequired
-
     from .detection import Detections
-    from .evaluation import Evaluation
     from .tables import Schema
 
-_LOSSES = ("image_loss", "latent_loss", "total_loss")
-SLICE_MS = 50  # of work in C between checks for Ctrl-C
+__all__ = [
+    "Callback", "History", "Layer", "Losses", "Network", "Notes", "Progress", "build_info", "is_model_file", "layer_types",
+    "sample_prior",
+]  # fmt: skip
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Callback = Callable[["Progress"], "bool | None"]
 
 
 def _alone(method: Callable[Concatenate[Network, P], R]) -> Callable[Concatenate[Network, P], R]:
@@ -49,272 +49,9 @@ def _alone(method: Callable[Concatenate[Network, P], R]) -> Callable[Concatenate
     return call
 
 
-class Losses(TypedDict):
-    """Per row, summed over the features; total = image + kl_cost. With a truth other than the rows themselves, also how well the
-    outputs match it, where that is meaningful."""
-
-    image_loss: float
-    latent_loss: float
-    total_loss: float
-    kl_cost: NotRequired[float]
-    """What the latent terms add to the total: beta * latent, unless [sampling] says more; only with a sampling layer."""
-    accuracy: NotRequired[float]
-    """softmax: fraction of rows whose largest output is the true class; logistic, bce: of values on the right side of 1/2."""
-    mse: NotRequired[float]
-    """Other losses: squared error, mean over rows and targets."""
-    r2: NotRequired[float]
-    """1 - squared error / variance of the truth, mean over the targets."""
-
-
-@dataclass
-class Progress:
-    """The progress of a training. Losses are means per row, so far in this epoch."""
-
-    epoch: int
-    """Finished epochs."""
-    epochs: int
-    """Planned epochs."""
-    epoch_done: bool
-    """The values are those of a whole epoch."""
-    finished: bool
-    rows_done: int
-    rows_total: int
-    image_loss: float
-    latent_loss: float
-    total_loss: float
-    rows_per_second: float
-    seconds: float
-    eta_seconds: float
-    """NaN: not known, as the training has an open end."""
-    learning_rate: float
-    line: str
-    """All of it as one line, as the command line shows it."""
-    values: dict[str, float] = field(default_factory=dict)
-    """The losses and scores in the line, by name; those of held-out rows begin with `valid_`."""
-    warning: str | None = None
-    """A problem that did not end the training, reported once; `train` also passes it to `warnings.warn`."""
-    stopped: str | None = None
-    """Once finished, why: "epochs", "max_batches", "patience" or "max_seconds"."""
-    kept_epoch: int = 0
-    """The epoch whose weights remain if the training ends now; 0: none is finished."""
-    record: dict[str, float] = field(default_factory=dict)
-    """Everything as numbers by name, as in a line of the log: epoch, batch, rows, epoch_done, losses, valid_loss and its parts,
-    learning_rate, beta, kl_cost, seconds, rows_per_second."""
-
-
-class History(Mapping[str, list[float]]):
-    """One value per finished epoch, by name: means per row, taken while training, and the scores of the progress line. The usual
-    ones are attributes too."""
-
-    def __init__(self) -> None:
-        self._values: dict[str, list[float]] = {name: [] for name in _LOSSES}
-        self.seconds = 0.0
-        self.stopped: str | None = None
-        """Why the last training ended: "epochs", "max_batches", "patience", "max_seconds", "callback", "interrupted" or
-        "failed"; None: it has not."""
-        self.kept_epoch = 0
-        """The epoch whose weights the network holds, counted from 1 over all trainings in this history; 0: none."""
-        self.records: list[dict[str, float]] = []
-        """For every epoch what its line in a log holds: losses, valid_loss and its parts, learning_rate, beta, seconds, ..."""
-        self.outcome = ""
-        """One sentence on both, unless the training ended as planned with its last epoch."""
-
-    def __getitem__(self, name: str) -> list[float]:
-        return self._values[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __repr__(self) -> str:
-        """One line: all values are in the mapping, and a notebook shows what `train` returns."""
-        epochs = len(self.total_loss)
-        last = ", ".join(f"{name} {values[-1]:.5g}" for name, values in self._values.items() if values)
-        why = f", stopped by {self.stopped}" if self.stopped not in (None, "epochs", "max_batches") else ""
-        kept = f", kept epoch {self.kept_epoch}" if self.kept_epoch != epochs else ""
-        return f"<History: {epochs} epochs, {self.seconds:.3g} s{why}{kept}{'; last: ' * bool(last)}{last}>"
-
-    def _repr_html_(self) -> str:
-        """In notebooks: first, lowest and last values, and their course."""
-        from . import _html
-
-        return _html.history(self)
-
-    def _of(self, *names: str) -> list[float]:
-        return next((self._values[name] for name in names if name in self._values), [])
-
-    @property
-    def image_loss(self) -> list[float]:
-        """What the losses of [cost] come to: the reconstruction, per row."""
-        return self._values["image_loss"]
-
-    @property
-    def latent_loss(self) -> list[float]:
-        """The KL to the prior per row, before beta; 0 without a sampling layer."""
-        return self._values["latent_loss"]
-
-    @property
-    def total_loss(self) -> list[float]:
-        """What training descends, per row: image_loss + kl_cost."""
-        return self._values["total_loss"]
-
-    @property
-    def kl_cost(self) -> list[float]:
-        """What the latent terms added to the total, with the beta of every batch: image_loss + kl_cost = total_loss. Empty
-        without a sampling layer."""
-        return self._of("kl_cost")
-
-    @property
-    def beta(self) -> list[float]:
-        """The weight of the latent loss in the last batch of every epoch; empty without a sampling layer."""
-        return [record["beta"] for record in self.records if "beta" in record]
-
-    @property
-    def accuracy(self) -> list[float]:
-        """For classes, after every epoch: on held-out rows if there are any, otherwise on the training rows."""
-        return self._of("valid_accuracy", "accuracy")
-
-    @property
-    def mse(self) -> list[float]:
-        """Likewise, for other truths."""
-        return self._of("valid_mse", "mse")
-
-    @property
-    def valid_loss(self) -> list[float]:
-        """Loss of held-out rows after every epoch."""
-        return self._of("valid_loss")
-
-    def add(self, progress: Progress) -> None:
-        """Take over the values of a finished epoch."""
-        losses = {name: getattr(progress, name) for name in _LOSSES}
-        for name, value in {**progress.values, **losses}.items():
-            self._values.setdefault(name, []).append(value)
-        self.records.append(dict(progress.record))
-        self.seconds = progress.seconds
-
-
-class _Tensors(Mapping[str, Array]):
-    """Parameters or gradients of a layer by name; each access copies them out of the core."""
-
-    def __init__(self, layer: Layer, fetch: Any, shapes: dict[str, tuple[int, ...]]) -> None:
-        self._layer, self._fetch, self._shapes = layer, fetch, shapes
-
-    def __getitem__(self, name: str) -> Array:
-        out = np.empty(self._shapes[name], np.float32)
-        check(self._fetch(self._layer._net._handle, self._layer.index, name.encode(), pointer(out), out.size))
-        return out
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._shapes)
-
-    def __len__(self) -> int:
-        return len(self._shapes)
-
-    def __repr__(self) -> str:
-        return "{" + ", ".join(f"{name}: {shape}" for name, shape in self._shapes.items()) + "}"
-
-
-class Layer:
-    """One layer of a network: a view, valid as long as the network."""
-
-    def __init__(self, net: Network, index: int) -> None:
-        self._net = net
-        self.index = index
-        self._read()
-
-    def _read(self) -> None:
-        """Read the layer's properties; resizing changes its shapes."""
-        net, index = self._net, self.index
-        info = ffi.new("dn_layer_info *")
-        check(lib.dn_layer_info_get(net._handle, index, info))
-        self.type = text(info.type)
-        self.name = text(info.name)
-        self.inputs = int(info.inputs)
-        self.outputs = int(info.outputs)
-        image = (int(info.out_channels), int(info.out_height), int(info.out_width))
-        self.shape: tuple[int, ...] = image if image[1] * image[2] > 1 else (self.outputs,)
-        """The shape of one output row: (channels, height, width), or (outputs,) for a vector."""
-        every: dict[str, tuple[int, ...]] = {}
-        trained: dict[str, tuple[int, ...]] = {}
-        for k in range(info.n_tensors):
-            tensor = ffi.new("dn_tensor_info *")
-            check(lib.dn_tensor_info_get(net._handle, index, k, tensor))
-            shape = tuple(tensor.dims[d] for d in range(tensor.n_dims))
-            every[text(tensor.name)] = shape
-            if tensor.trained:
-                trained[text(tensor.name)] = shape
-        self.params: Mapping[str, Array] = _Tensors(self, lib.dn_tensor_get, every)
-        """weights, biases, scales, rolling_mean, rolling_variance; those of inner parts as "self.weights". Copies; see `set`."""
-        self.grads: Mapping[str, Array] = _Tensors(self, lib.dn_gradient_get, trained)
-        """In Darknet's sign, minus the gradient of what is descended, summed over the rows since the last `update`."""
-
-    def set(self, name: str, values: npt.ArrayLike) -> None:
-        """Replace a parameter: any shape with the right number of values, in the layout of `params`."""
-        array = np.ascontiguousarray(values, np.float32)
-        check(lib.dn_tensor_set(self._net._handle, self.index, name.encode(), pointer(array), array.size))
-
-    def _rows(self, fetch: Any) -> Array:
-        if not self._net._rows:
-            raise errors.UsageError(
-                f"layer {self.index} [{self.type}]: outputs and deltas are those of a forward(x), and there was none "
-                "since the network was made, resized or given a table"
-            )
-        out = np.empty((lib.dn_layer_rows(self._net._handle, self.index), self.outputs), np.float32)
-        check(fetch(self._net._handle, self.index, pointer(out), out.size))
-        return out
-
-    @property
-    def output(self) -> Array:
-        """(rows, outputs) of the last forward pass. With samples=k in training, the sampling layer and those after it have k
-        rows for each row, one after another."""
-        return self._rows(lib.dn_layer_output)
-
-    @property
-    def delta(self) -> Array:
-        """(rows, outputs): minus the gradient with respect to the output, after `backward`."""
-        return self._rows(lib.dn_layer_delta)
-
-    def __repr__(self) -> str:
-        name = f" '{self.name}'" if self.name else ""
-        return f"<layer {self.index} [{self.type}]{name} {self.inputs} -> {self.shape}>"
-
-
-class Notes(NamedTuple):
-    """What a model file says besides the network."""
-
-    scale: float | None
-    """The data was divided by it; None: by the cfg's data_scale."""
-    label_column: str | None
-    columns: list[str]
-    """Names of the inputs, or none."""
-    classes: list[str]
-    """Names of the classes, or none."""
-    losses: dict[str, float]
-    """Of the last epoch."""
-    row_weight: str | None = None
-    """The column with how much each row counts."""
-
-
 def is_model_file(path: Path) -> bool:
     """A model file, by its name or by its first bytes?"""
     return bool(lib.dn_is_model_file(to_bytes(path)))
-
-
-def _name(word: str) -> bytes:
-    if not isinstance(word, str) or "\0" in word:
-        raise errors.UsageError(f"{word!r} is no name")
-    return word.encode()
-
-
-def _names(names: Any, n: int) -> list[str]:
-    """n texts, one after another."""
-    words = []
-    for _ in range(n):
-        words.append(text(names))
-        names += len(ffi.string(names)) + 1
-    return words
 
 
 def _lines(given: Mapping[str, object] | None) -> str:
@@ -598,16 +335,7 @@ class Network:
     @_alone
     def notes(self) -> Notes:
         """What is known of the data and of the training, as model files keep it."""
-        notes = ffi.new("dn_model_notes *")
-        check(lib.dn_net_notes(self._handle, notes))
-        return Notes(
-            scale=float(notes.scale) or None,
-            label_column=None if notes.label_column == ffi.NULL else text(notes.label_column),
-            columns=_names(notes.columns, notes.n_columns),
-            classes=_names(notes.classes.names, notes.classes.n),
-            losses=_values(ffi.addressof(notes, "losses")),
-            row_weight=None if notes.row_weight == ffi.NULL else text(notes.row_weight),
-        )
+        return read_notes(self)
 
     @_alone
     def note(
@@ -616,26 +344,7 @@ class Network:
     ) -> None:  # fmt: skip
         """Have model files say how the data was scaled (divided by `scale`), which column is the label, which one says how much
         rows count, and what columns and classes are called. What is None stays as it is."""
-        notes = ffi.new("dn_model_notes *")
-        check(lib.dn_net_notes(self._handle, notes))
-        kept = []
-        if scale is not None:
-            notes.scale = real("scale", scale)
-        if label_column is not None:
-            kept.append(ffi.new("char[]", _name(label_column)))
-            notes.label_column = kept[-1]
-        if row_weight is not None:
-            kept.append(ffi.new("char[]", _name(row_weight)))
-            notes.row_weight = kept[-1]
-        if columns is not None:
-            words = [_name(word) for word in columns]
-            kept.append(ffi.new("char[]", b"\0".join(words)))
-            notes.columns, notes.n_columns = kept[-1], len(words)
-        if classes is not None:
-            words = [_name(word) for word in classes]
-            kept.append(ffi.new("char[]", b"\0".join(words)))
-            notes.classes.names, notes.classes.n = kept[-1], len(words)
-        check(lib.dn_net_set_notes(self._handle, notes))
+        write_notes(self, scale, label_column, columns, classes, row_weight)
 
     def resize(self, height: int | None = None, width: int | None = None, batch: int | None = None) -> None:
         """Change the size of the input image, or the rows per pass. Parameters, the optimiser's moments, running statistics
@@ -736,143 +445,13 @@ class Network:
         both, keep="best" leaves the best epoch, if there is one.
         """
         history = History() if history is None else history
-        before, why = len(history.total_loss), "failed"
-        history.stopped, history.kept_epoch, history.outcome = None, before, ""
-        callbacks = [] if callback is None else [callback] if callable(callback) else list(callback)
-        shown = progress_display(_in_notebook() if progress is None else progress)
-        rules = _end_options(patience, min_delta, keep, max_seconds)
-        if checkpoint_every is not None and not isinstance(checkpoint_every, str):
-            raise errors.UsageError(f'checkpoint_every={checkpoint_every!r}: give seconds or epochs as text: "60s", "1e"')
-        rules["log_every"] = 0 if log_every is None else whole("log_every", log_every, 1, 2**31 - 1)
-        rules["checkpoint_keep"] = 0 if checkpoint_keep is None else whole("checkpoint_keep", checkpoint_keep, 1, 1 << 20)
-        files = {"log": log, "checkpoint": checkpoint, "checkpoint_every": checkpoint_every, "resume": resume}
-        for name, path in files.items():
-            if path is not None and not path:  # such as a variable that is not set: not a training from the beginning
-                raise errors.UsageError(f"{name}={path!r} is empty")
-        run = self._train(
-            X, epochs, truth, shuffle, learning_rate, valid, holdout, preview, continues, rules, files, history, row_weight
+        rules = rules_of(patience, min_delta, keep, max_seconds, log_every, checkpoint_keep)
+        files = files_of(log, checkpoint, checkpoint_every, resume)
+        run = steps(
+            self, X, epochs, truth, shuffle, learning_rate, valid, holdout, preview, continues, rules, files, history, row_weight
         )
-        offset: int | None = None
-        try:
-            for now in run:
-                if offset is None:  # a training that goes on counts its epochs from its own beginning
-                    offset = max(before - (now.epoch - now.epoch_done), 0)
-                for line in (now.warning or "").splitlines():
-                    warnings.warn(line, stacklevel=3)
-                shown.show(now)
-                if on_slice is not None:
-                    on_slice(now)
-                if now.epoch_done or now.finished:
-                    history.kept_epoch = offset + now.kept_epoch
-                    why = now.stopped or "failed"
-                if now.epoch_done:
-                    history.add(now)
-                    answers = [call(now) for call in callbacks]
-                    if any(isinstance(answer, bool | np.bool_) and answer for answer in answers):
-                        why = now.stopped or "callback"
-                        break
-        except KeyboardInterrupt:
-            why = "interrupted"
-            raise
-        finally:
-            history.stopped = why
-            run.close()
-            shown.end(history.outcome)
+        follow(run, history, callback, on_slice, in_notebook() if progress is None else progress)
         return history
-
-    def _train(
-        self,
-        X: npt.ArrayLike,
-        epochs: int | None,
-        truth: npt.ArrayLike | None,
-        shuffle: bool,
-        learning_rate: float | None,
-        valid: Any,
-        holdout: float,
-        preview: Path | None,
-        continues: bool,
-        rules: dict[str, Any],
-        files: dict[str, Path | None],
-        history: History,
-        row_weight: RowWeight,
-    ) -> Generator[Progress, None, None]:
-        X, weights = rows_and_weights(self, X, row_weight, learns=True)
-        x, y = self._rows_and_truth(X, truth, learns=True)
-        weights = weights_of(weights, len(x))
-        pair = valid if isinstance(valid, tuple) else (valid, None)
-        if len(pair) not in (2, 3):
-            raise errors.UsageError(f"valid is a pair (X, truth), or with the weights of rows three things, not {len(pair)}")
-        held_x = held_y = held_weights = None
-        if valid is not None:
-            held, found = rows_and_weights(
-                self, pair[0], pair[2] if len(pair) > 2 else named_only(row_weight), "valid row_weight"
-            )
-            held_x, held_y = self._rows_and_truth(held, pair[1], "valid ")
-            held_weights = weights_of(found, len(held_x), "valid row_weight")
-        if held_x is not None and (held_y is None) != (y is None):
-            raise errors.UsageError("valid: training and held-out rows both have a truth, or neither")
-        if isinstance(epochs, np.ndarray | list):
-            raise errors.UsageError(
-                "epochs is an array: a truth is given by name, train(X, truth=Y), and an autoencoder has none"
-            )
-        if epochs is not None:
-            epochs = whole("epochs", epochs, 1, 2**31 - 1)
-        if not isinstance(shuffle, bool | np.bool_ | int):
-            raise errors.UsageError(f"shuffle={shuffle!r} is neither True nor False")
-        holdout = real("holdout", holdout)
-        if learning_rate is not None and not real("learning_rate", learning_rate) > 0:
-            raise errors.UsageError(f"learning_rate={learning_rate} is not above 0")
-        given = {"preview_path": preview, **files}
-        paths = {name: ffi.NULL if path is None else ffi.new("char[]", to_bytes(path)) for name, path in given.items()}
-        options = ffi.new(
-            "dn_train_options *",
-            {
-                "epochs": epochs or 0, "shuffle": int(shuffle), "learning_rate": learning_rate or 0,
-                "holdout": holdout, "score": int(y is not None), "continues": int(continues),
-                **rules, **paths,
-            },
-        )  # fmt: skip
-        if held_x is not None:
-            options.valid = dn_rows(held_x, held_y, held_weights)[0]
-        out = ffi.new("dn_trainer **")
-        created = lib.dn_trainer_create(out, self._handle, dn_rows(x, y, weights), options)
-        if created == lib.DN_E_IO:
-            check(created, files["resume"])
-        self._check(created, X=x, truth=y, valid_X=held_x, valid_truth=held_y)
-        trainer = ffi.gc(out[0], lib.dn_trainer_destroy)
-        self._training = True
-        p = ffi.new("dn_progress *")
-        line = ffi.new("char[256]")
-        status = lib.DN_OK
-        try:
-            while not p.finished:
-                self._rows = 0
-                p.warning = ffi.NULL
-                status = lib.dn_trainer_run(trainer, SLICE_MS, p)
-                if status != lib.DN_OK and p.warning != ffi.NULL:
-                    for problem in text(p.warning).splitlines():
-                        warnings.warn(problem, stacklevel=4)
-                check(status, preview)
-                lib.dn_progress_line(p, line, 256)
-                losses = _values(p.report)
-                yield Progress(
-                    p.epoch, p.epochs, bool(p.epoch_done), bool(p.finished), p.rows_done, p.rows_total,
-                    losses["image_loss"],
-                    losses["latent_loss"], losses["total_loss"], p.rows_per_second, p.seconds, p.eta_seconds, p.learning_rate,
-                    text(line), _shown(p.report), None if p.warning == ffi.NULL else text(p.warning),
-                    text(lib.dn_stop_name(p.stopped)) if p.finished else None, p.kept_epoch, _values(p.record),
-                )  # fmt: skip
-        finally:
-            ended = status in (lib.DN_OK, lib.DN_E_INTERRUPTED)
-            if ended and lib.dn_trainer_checkpoint(trainer) != lib.DN_OK:
-                warnings.warn(text(lib.dn_error()), stacklevel=4)
-            status = lib.dn_trainer_finish(trainer)
-            lib.dn_trainer_outcome(trainer, line, 256)
-            history.outcome = text(line)
-            self._training = False
-            ffi.release(trainer)
-            if sys.exc_info()[0] in (None, GeneratorExit):  # otherwise that exception is the one to hear of
-                check(status)
 
     def held_out(self, rows: int, holdout: float) -> npt.NDArray[np.int64]:
         """Which rows of a table of `rows` rows `train(..., holdout=holdout)` holds out: a function of the network's seed.
@@ -1162,9 +741,7 @@ class Network:
         found = ffi.new("dn_evaluation *")
         self._check(lib.dn_net_evaluation(self._handle, dn_rows(x, y, weights), options, found), X=x, truth=y)
         self._rows = 0
-        from .evaluation import evaluation
-
-        return evaluation(found, _values(found.report), latent)
+        return evaluation(found, report_values(found.report), latent)
 
     def _evaluate_options(self, samples: int | None, k: int | None, seed: int, same_draws: bool = False) -> Any:
         if k is not None:
@@ -1497,41 +1074,6 @@ def _not_finite(array: Array) -> npt.NDArray[np.bool_]:
     """Which rows have a value that is not a finite number. In parts: a mask of all values takes a quarter of their memory."""
     parts = [~np.isfinite(array[at : at + 4096]).all(axis=1) for at in range(0, len(array), 4096)]
     return np.concatenate(parts) if parts else np.zeros(0, np.bool_)
-
-
-def _in_notebook() -> bool:
-    """Does this run in the kernel of a notebook? Then IPython is loaded, so nothing needs to be imported."""
-    get = getattr(sys.modules.get("IPython"), "get_ipython", None)
-    return get is not None and type(get()).__name__ == "ZMQInteractiveShell"
-
-
-_KEEP = {None: "DN_KEEP_DEFAULT", "last": "DN_KEEP_LAST", "best": "DN_KEEP_BEST"}
-
-
-def _end_options(patience: Any, min_delta: Any, keep: Any, max_seconds: Any) -> dict[str, Any]:
-    """The fields of dn_train_options that say when a training ends and which epoch remains."""
-    if keep not in _KEEP:
-        raise errors.UsageError(f'keep={keep!r} is neither "last" nor "best"')
-    if max_seconds is not None and not real("max_seconds", max_seconds) > 0:
-        raise errors.UsageError(f"max_seconds={max_seconds} is not above 0")
-    return {
-        "patience": 0 if patience is None else whole("patience", patience, 1, 2**31 - 1),
-        "min_delta": real("min_delta", min_delta),
-        "keep": getattr(lib, _KEEP[keep]),
-        "max_seconds": 0.0 if max_seconds is None else float(max_seconds),
-    }
-
-
-def _values(report: Any) -> dict[str, float]:
-    """A report of the core."""
-    return {text(value.name): float(value.value) for value in report.values[0 : report.n]}
-
-
-def _shown(report: Any) -> dict[str, float]:
-    """What programs print of it."""
-    shown = ffi.new("dn_report *")
-    lib.dn_report_shown(ffi.addressof(report), shown)
-    return _values(shown)
 
 
 def sample_prior(n: int, latent_size: int, seed: int = 0) -> Array:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import errors
 
 if TYPE_CHECKING:
-    from .network import Progress
+    from .training import Progress
 
 _PLACE = ("epoch", "batch", "rows", "epoch_done")  # where a record is, not what was measured
 _RATES = ("learning_rate", "beta", "seconds", "rows_per_second")

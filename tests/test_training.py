@@ -19,7 +19,7 @@ from test_kernels import c_test
 import darknet_vae as dv
 from darknet_vae import errors
 from darknet_vae._lib import _heard, check, dn_rows, ffi, lib
-from darknet_vae.network import _shown
+from darknet_vae.training import _shown
 
 Build = Callable[..., dv.Network]
 AUTOENCODER = """[net]

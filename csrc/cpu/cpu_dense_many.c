@@ -13,7 +13,8 @@ enum {
     TOGETHER_ROWS = DN_TRAIN_ROWS, /* of a chunk of the forward pass, and of losses and gradients beside each other */
     LINE = 16,                     /* floats */
     STRIP = 48,
-    UNIT = 8 /* outputs */
+    UNIT = 8,            /* outputs */
+    ROWS_FLOPS = 1000000 /* of a forward pass for too few outputs, which is cut by rows */
 };
 static inline int least(int a, int b) { return a < b ? a : b; }
 static int part_from(int all, size_t n, size_t i, int unit) { return dn_part_from(all, (int)n, (int)i, unit); }
@@ -24,6 +25,7 @@ static int part_from(int all, size_t n, size_t i, int unit) { return dn_part_fro
 static void outputs_forward(const dn_dense_shape *s, int rows, int from, int to, const float *x, const float *w,
                             const float *b, float *y) {
     size_t n = (size_t)(to - from);
+    if (rows <= 0 || from >= to) return;
     dn_cpu_gemm_kernel()->gemm(0, 1, rows, to - from, s->inputs, 1, x, s->inputs, w + (size_t)from * s->inputs,
                                s->inputs, 0, y + from, s->outputs);
     dn_cpu_kernels_get()->bias_activate(s->activation, (size_t)rows, n, (size_t)s->outputs, b + from, y + from);
@@ -165,10 +167,13 @@ static void forward_chunk(void *context, size_t chunk) {
     const outputs_job *j = context;
     const dn_dense_shape *s = j->shape;
     size_t across = chunk % j->chunks; /* those beside each other share rows of x, which stay in the cache */
-    int first = (int)(chunk / j->chunks) * TOGETHER_ROWS;
-    outputs_forward(s, least(s->rows - first, TOGETHER_ROWS), output_from(s, j->chunks, across),
-                    output_from(s, j->chunks, across + 1), j->x + (size_t)first * s->inputs, j->w, j->b,
-                    j->y + (size_t)first * s->outputs);
+    size_t first = chunk / j->chunks * TOGETHER_ROWS, top;
+    int rows = least(s->rows - (int)first, TOGETHER_ROWS);
+    dn_gemm_part part = dn_gemm_part_of(rows, s->outputs, (int)j->chunks, (int)across, LINE);
+    outputs_forward(s, rows, part.left, part.right, j->x + first * s->inputs, j->w, j->b, j->y + first * s->outputs);
+    top = first + (size_t)part.top;
+    outputs_forward(s, part.bottom - part.top, part.rest, s->outputs, j->x + top * s->inputs, j->w, j->b,
+                    j->y + top * s->outputs);
 }
 
 void dn_dense_forward_many(dn_pool *pool, const dn_dense_shape *s, const float *x, const float *w, const float *b,
@@ -180,6 +185,7 @@ void dn_dense_forward_many(dn_pool *pool, const dn_dense_shape *s, const float *
         return;
     }
     outputs_job j = {.shape = s, .chunks = output_chunks(s), .x = x, .w = w, .b = b, .y = y};
+    if (j.chunks == 1 && 2.0 * least(s->rows, TOGETHER_ROWS) * s->inputs * s->outputs > ROWS_FLOPS) j.chunks = 2;
     dn_pool_run(pool, j.chunks * dn_chunks((size_t)s->rows, TOGETHER_ROWS), forward_chunk, &j);
 }
 

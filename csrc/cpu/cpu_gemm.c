@@ -22,14 +22,32 @@ typedef struct gemm_job {
 
 enum { FINE = 16 /* a block's columns are a multiple of it, and its rows of half of it */ };
 
+dn_gemm_part dn_gemm_part_of(int m, int n, int parts, int i, int unit) {
+    enum { LEAST_ROWS = 16 };
+    int strip = dn_cpu_gemm_kernel()->strip, each = n / (strip * parts) * strip, rest = each * parts;
+    int by_rows = m >= LEAST_ROWS * parts && (each ? n - rest <= strip : parts == 2);
+    if (!by_rows) return (dn_gemm_part){dn_part_from(n, parts, i, unit), dn_part_from(n, parts, i + 1, unit), n, 0, 0};
+    return (dn_gemm_part){i * each, (i + 1) * each, rest, dn_part_from(m, parts, i, 1),
+                          dn_part_from(m, parts, i + 1, 1)};
+}
+
+static void gemm_block(const gemm_job *j, ptrdiff_t top, int bottom, ptrdiff_t left, int right) {
+    int m = bottom - (int)top, n = right - (int)left;
+    if (m <= 0 || n <= 0) return;
+    j->kernel->gemm(j->trans_a, j->trans_b, m, n, j->k, j->alpha, j->a + (j->trans_a ? top : top * j->lda), j->lda,
+                    j->b + (j->trans_b ? left * j->ldb : left), j->ldb, j->beta, j->c + top * j->ldc + left, j->ldc);
+}
+
 static void gemm_chunk(void *context, size_t chunk) {
     const gemm_job *j = context;
     int row = (int)chunk % j->down, col = (int)chunk / j->down;
-    ptrdiff_t i = dn_part_from(j->m, j->down, row, 8), at = dn_part_from(j->n, j->across, col, FINE);
-    int m = dn_part_from(j->m, j->down, row + 1, 8) - (int)i,
-        n = dn_part_from(j->n, j->across, col + 1, FINE) - (int)at;
-    j->kernel->gemm(j->trans_a, j->trans_b, m, n, j->k, j->alpha, j->a + (j->trans_a ? i : i * j->lda), j->lda,
-                    j->b + (j->trans_b ? at * j->ldb : at), j->ldb, j->beta, j->c + i * j->ldc + at, j->ldc);
+    if (j->down == 1) {
+        dn_gemm_part part = dn_gemm_part_of(j->m, j->n, j->across, col, FINE);
+        gemm_block(j, 0, j->m, part.left, part.right);
+        gemm_block(j, part.top, part.bottom, part.rest, j->n);
+    } else
+        gemm_block(j, dn_part_from(j->m, j->down, row, 8), dn_part_from(j->m, j->down, row + 1, 8),
+                   dn_part_from(j->n, j->across, col, FINE), dn_part_from(j->n, j->across, col + 1, FINE));
 }
 
 /* How many parts of about `part` make up `all`: one, or an even number, or one of two threads would wait for the other.
@@ -57,6 +75,7 @@ static void gemm_cut(gemm_job *j) {
     double cols = block / area / (j->m / j->down), narrowest = j->trans_a ? j->kernel->least_cols_turned : UNIT;
     if (j->down > 1 && wide > narrowest) narrowest = wide;
     j->across = even_parts(j->n, cols < narrowest ? narrowest : cols);
+    if (j->down == 1 && j->across == 1 && work > 1.2 * block && !j->trans_a) j->across = 2; /* by rows */
 }
 
 void cpu_gemm(dn_pool *pool, int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a, int lda,

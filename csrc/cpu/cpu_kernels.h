@@ -70,9 +70,20 @@ typedef struct dn_gemm_kernel {
                  const float *b, ptrdiff_t ldb, float beta, float *c, ptrdiff_t ldc);
     int least_rows, least_cols_turned, widen;
     int tile_rows, tile_cols, tile_unit; /* rows x cols <= DN_GEMM_TILE */
+    int strip;                           /* columns of C that are computed together */
 } dn_gemm_kernel;
 enum { DN_GEMM_TILE = 128 * 144 };
 const dn_gemm_kernel *dn_cpu_gemm_kernel(void);
+
+/* A part of C (m, n): its columns [left, right) of all rows, and of the last columns, from `rest` on, its rows
+ * [top, bottom). */
+typedef struct dn_gemm_part {
+    int left, right, rest, top, bottom;
+} dn_gemm_part;
+/* Part i of `parts` that take equally long: the same number of whole strips each and, of columns that are left over,
+ * a part of the rows. Where they are too many for that, or rows too few, parts are of columns alone, multiples of
+ * `unit` as far as possible. */
+dn_gemm_part dn_gemm_part_of(int m, int n, int parts, int i, int unit);
 
 /* The widest instruction set that this processor supports, or the one that DARKNET_ISA names: an index into the tables
  * below. */

@@ -70,6 +70,8 @@ static void gemm_thin(const gemm_args *g) {
 static void pack_rows(int kc, int n, const float *b, ptrdiff_t brs, float *block) {
     for (int p = 0; p < kc; p++, b += brs) {
         float *strip = block;
+        if (p + AHEAD < kc)
+            for (int j = 0; j < n; j += LINE) __builtin_prefetch(b + AHEAD * brs + j);
         for (int j = 0, cols; j < n; j += cols) {
             cols = strip_cols(n - j);
             int width = whole(cols), v = 0;
@@ -189,7 +191,7 @@ static void gemm_direct(const gemm_args *g) {
         for (int i = 0; i < g->m; i += MR) {
             int mr = least(MR, g->m - i), cols;
             for (int j = 0; j < g->n; j += cols) {
-                cols = mr <= 2 && g->n - j >= WIDE * VL ? WIDE * VL : least(NR, g->n - j);
+                cols = mr <= 2 && g->n - j >= WIDE * VL ? WIDE * VL : strip_cols(g->n - j);
                 if (i == 0 && values >= DIRECT_FAR) prefetch_rows(next, cols, b + kc * g->brs + j, g->brs);
                 tiles[cols / VL][mr](kc, g->alpha, g->a + i * g->ars + p0 * g->acs, g->ars, g->acs, b + j, g->brs,
                                      p0 ? 1 : g->beta, g->c + i * g->ldc + j, g->ldc);
@@ -263,9 +265,21 @@ static void gemm(int trans_a, int trans_b, int m, int n, int k, float alpha, con
 }
 
 #if VL == 16
-const dn_gemm_kernel CAT(dn_gemm_kernel, DN_ISA) = {
-    gemm, .least_rows = 64, .least_cols_turned = 48, .widen = 4, .tile_rows = 32, .tile_cols = 512, .tile_unit = 16};
+const dn_gemm_kernel CAT(dn_gemm_kernel, DN_ISA) = {gemm,
+                                                    .least_rows = 64,
+                                                    .least_cols_turned = 48,
+                                                    .widen = 4,
+                                                    .tile_rows = 32,
+                                                    .tile_cols = 512,
+                                                    .tile_unit = 16,
+                                                    .strip = NR};
 #else
-const dn_gemm_kernel CAT(dn_gemm_kernel, DN_ISA) = {
-    gemm, .least_rows = 128, .least_cols_turned = 144, .widen = 1, .tile_rows = 128, .tile_cols = 144, .tile_unit = 48};
+const dn_gemm_kernel CAT(dn_gemm_kernel, DN_ISA) = {gemm,
+                                                    .least_rows = 128,
+                                                    .least_cols_turned = 144,
+                                                    .widen = 1,
+                                                    .tile_rows = 128,
+                                                    .tile_cols = 144,
+                                                    .tile_unit = 48,
+                                                    .strip = NR};
 #endif

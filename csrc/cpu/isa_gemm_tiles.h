@@ -2,6 +2,9 @@
 #ifndef DN_ISA_GEMM_TILES_H
 #define DN_ISA_GEMM_TILES_H
 #include "cpu/isa_simd.h"
+#if VL == 8
+#include "cpu/isa_tile_avx2.h"
+#endif
 
 /* Tiles of MR x NV vectors; BLOCK floats of packed B, which MC rows of A use strip by strip before the next MC.
  *
@@ -29,6 +32,17 @@ INLINE void tile(const int mr, const int nv, TILE_ARGS) {
         UNROLL for (int i = 0; i < mr; i++, to += ldc) UNROLL for (int j = 0; j < nv * VL; j += 16)
             __builtin_prefetch(to + j, 1);
     }
+#if VL == 8
+    if (mr == MR && nv == NV && ldb == NR && (acs == 1 || (acs == MR && ars == 1))) {
+        vec sums[MR * NV];
+        UNROLL for (int i = 0; i < MR * NV; i++) sums[i] = (vec){0};
+        if (acs == 1)
+            for (; k >= 4; k -= 4, a += 4, b += 4 * NR) tile_add_4_rows(a, ars * (ptrdiff_t)sizeof *a, b, sums);
+        else
+            for (; k >= 4; k -= 4, a += 4 * MR, b += 4 * NR) tile_add_4(a, b, sums);
+        UNROLL for (int i = 0; i < MR * NV; i++) acc[i / NV][i % NV] = sums[i];
+    }
+#endif
     for (int p = 0; p < k; p++, a += acs, b += ldb) {
         if (nv <= NV) { /* more rows than vectors: these are held, and every x passes through a register */
             vec row[NV];
@@ -109,9 +123,11 @@ INLINE float scaled(float beta, float c) { return beta == 0 ? 0 : beta * c; }
 static inline int least(int a, int b) { return a < b ? a : b; }
 /* n rounded up to vectors, or to half of one */
 static inline int whole(int n) { return VL == 16 && n <= VL / 2 ? VL / 2 : (n + VL - 1) / VL * VL; }
-/* Columns of the next strip, of `left` ones: a rest that fits into half a vector is a strip of its own. */
+/* Columns of the next strip, of `left` ones: a rest that fits into half a vector is a strip of its own; of four narrow
+ * vectors two and two are faster than three and one, whose sums wait for each other. */
 static inline int strip_cols(int left) {
     int rest = left % VL;
+    if (VL == 8 && left > NR && left <= NR + VL) return 2 * VL;
     if (left >= NR) return NR;
     return VL == 16 && left > VL && rest && rest <= VL / 2 ? left - rest : left;
 }

@@ -40,7 +40,7 @@ static void gemm_block(const gemm_job *j, ptrdiff_t top, int bottom, ptrdiff_t l
 
 static void gemm_chunk(void *context, size_t chunk) {
     const gemm_job *j = context;
-    int row = (int)chunk % j->down, col = (int)chunk / j->down;
+    int row = (int)chunk / j->across, col = (int)chunk % j->across;
     if (j->down == 1) {
         dn_gemm_part part = dn_gemm_part_of(j->m, j->n, j->across, col, FINE);
         gemm_block(j, 0, j->m, part.left, part.right);

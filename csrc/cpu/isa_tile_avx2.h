@@ -30,10 +30,13 @@
         [c10] "+x"(sums[10]), [c11] "+x"(sums[11])
 
 /* Four steps, added to the sums. */
+typedef float tile_a[4 * 4], tile_b[4 * 24];
 INLINE void tile_add_4(const float *a, const float *b, vec sums[12]) {
+    const tile_a *all_a = (const void *)a;
+    const tile_b *all_b = (const void *)b;
     __asm__(TILE_4_STEPS(TILE_STEP_PACKED)
             : TILE_SUMS
-            : [a] "r"(a), [b] "r"(b), "m"(*(const float(*)[4 * 4]) a), "m"(*(const float(*)[4 * 24]) b)
+            : [a] "r"(a), [b] "r"(b), "m"(*all_a), "m"(*all_b)
             : TILE_CLOBBERED);
 }
 INLINE void tile_add_4_rows(const float *a, ptrdiff_t row, const float *b, vec sums[12]) {

@@ -157,10 +157,13 @@ static size_t output_chunks(const dn_dense_shape *s) {
     return chunks;
 }
 
-/* The first output of a chunk. */
-static int output_from(const dn_dense_shape *s, size_t chunks, size_t chunk) {
+/* The first output of a chunk is a multiple of it. */
+static int output_unit(const dn_dense_shape *s, size_t chunks) {
     int wide = (size_t)s->outputs >= (STRIP + LINE) * chunks || s->rows > OWNED_ROWS;
-    return part_from(s->outputs, chunks, chunk, wide && chunks > 1 ? LINE : UNIT);
+    return wide && chunks > 1 ? LINE : UNIT;
+}
+static int output_from(const dn_dense_shape *s, size_t chunks, size_t chunk) {
+    return part_from(s->outputs, chunks, chunk, output_unit(s, chunks));
 }
 
 static void forward_chunk(void *context, size_t chunk) {
@@ -169,7 +172,7 @@ static void forward_chunk(void *context, size_t chunk) {
     size_t across = chunk % j->chunks; /* those beside each other share rows of x, which stay in the cache */
     size_t first = chunk / j->chunks * TOGETHER_ROWS, top;
     int rows = least(s->rows - (int)first, TOGETHER_ROWS);
-    dn_gemm_part part = dn_gemm_part_of(rows, s->outputs, (int)j->chunks, (int)across, LINE);
+    dn_gemm_part part = dn_gemm_part_of(rows, s->outputs, (int)j->chunks, (int)across, output_unit(s, j->chunks));
     outputs_forward(s, rows, part.left, part.right, j->x + first * s->inputs, j->w, j->b, j->y + first * s->outputs);
     top = first + (size_t)part.top;
     outputs_forward(s, part.bottom - part.top, part.rest, s->outputs, j->x + top * s->inputs, j->w, j->b,

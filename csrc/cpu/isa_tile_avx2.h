@@ -1,4 +1,4 @@
-/* Products for a tile of 4 x 3 vectors of AVX2, C(i, j) += A(i) B(j) a few times over, with all sums in registers. In
+/* Products for a tile of 4 x 3 vectors of AVX2, C(i, j) += A(i) B(j) four times over, with all sums in registers. In
  * this order, which compilers do not keep: theirs add to every pointer for every product or, told to unroll, move sums
  * between registers. Where two threads share a core that took 1.1 times as long (Zen 3), elsewhere 1.03. */
 #ifndef DN_ISA_TILE_AVX2_H

@@ -7,9 +7,6 @@
 #include "cpu/cpu_dense.h"
 #include "cpu/cpu_kernels.h"
 #include "cpu/isa_math.h"
-#if VL == 8
-#include "cpu/isa_tile_avx2.h"
-#endif
 
 /* Three columns leave AVX2 four registers, enough for operands while there are products and for an update between them;
  * SSE needs one more. dy is packed for so many OUTPUTS at once, x only if there are X_OUTPUTS to use it. */
@@ -120,12 +117,7 @@ INLINE void strip(const dn_dense_pass *p, operands *packed, const weights *weigh
                 size_t place = line + (size_t)(j * VL);
                 if (o > from) update_vector(&of, rule, place - ROWS * inputs, j + 1 < cols ? VL : last, *next);
                 fetch_vector(&of, rule, place + ROWS * inputs);
-                due += rows;
-#if VL == 8
-                for (; cols == COLS && pack && due >= 4 * n; due -= 4 * n, x += 4 * COLS * VL, dy += 4 * ROWS)
-                    tile_add_4(dy, x, g);
-#endif
-                for (; due >= n; due -= n, x += x_step, dy += dy_step) add_row(cols, last, x, dy, g);
+                for (due += rows; due >= n; due -= n, x += x_step, dy += dy_step) add_row(cols, last, x, dy, g);
             }
         UNROLL for (int i = 0; i < n; i++) before[i] = g[i];
     }

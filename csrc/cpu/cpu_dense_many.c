@@ -170,11 +170,11 @@ static void forward_chunk(void *context, size_t chunk) {
     const outputs_job *j = context;
     const dn_dense_shape *s = j->shape;
     size_t across = chunk % j->chunks; /* those beside each other share rows of x, which stay in the cache */
-    size_t first = chunk / j->chunks * TOGETHER_ROWS, top;
+    size_t first = chunk / j->chunks * TOGETHER_ROWS;
     int rows = least(s->rows - (int)first, TOGETHER_ROWS);
     dn_gemm_part part = dn_gemm_part_of(rows, s->outputs, (int)j->chunks, (int)across, output_unit(s, j->chunks));
     outputs_forward(s, rows, part.left, part.right, j->x + first * s->inputs, j->w, j->b, j->y + first * s->outputs);
-    top = first + (size_t)part.top;
+    size_t top = first + (size_t)part.top;
     outputs_forward(s, part.bottom - part.top, part.rest, s->outputs, j->x + top * s->inputs, j->w, j->b,
                     j->y + top * s->outputs);
 }

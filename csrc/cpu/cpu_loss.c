@@ -132,7 +132,7 @@ static void latent_backward(const void *context, size_t from, size_t to) {
 void cpu_reparameterise_gradient(dn_pool *pool, size_t rows, size_t latent, double scale, const float *weight,
                                  const float *x, const float *eps, const float *dz, float *dx) {
     latent_job job = {.latent = latent, .w = (float)(scale * *weight), .x = x, .eps = eps, .dz = dz, .dx = dx};
-    dn_range_run(pool, rows * latent, LATENT_GRAIN / 4, latent_backward, &job);
+    dn_range_run(pool, rows * latent, LATENT_GRAIN, latent_backward, &job);
 }
 
 typedef struct gather_job {
@@ -171,7 +171,7 @@ static void random_range(const void *context, size_t from, size_t to) { /* in bl
                                  j->to + from * 4);
 }
 static void random_run(dn_pool *pool, random_job job) {
-    dn_range_run(pool, (job.n + 3) / 4, LATENT_GRAIN / 16, random_range, &job);
+    dn_range_run(pool, (job.n + 3) / 4, LATENT_GRAIN / 4, random_range, &job);
 }
 void cpu_normals(dn_pool *pool, const dn_step *step, uint32_t stream, size_t n, float *eps) {
     random_run(pool, (random_job){1, step, stream, n, eps});

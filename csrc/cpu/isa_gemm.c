@@ -66,12 +66,15 @@ static void gemm_thin(const gemm_args *g) {
 
 /* ---- packing: strip after strip, each (kc, width) with width NR or, in the last, n rounded up to vectors ---- */
 
+static inline void prefetch_row(int n, const float *x) {
+    for (int i = 0; i < n; i += LINE) __builtin_prefetch(x + i);
+}
+
 /* block = rows of B, B(p, j) = b[p brs + j]; row by row, as they lie in memory */
 static void pack_rows(int kc, int n, const float *b, ptrdiff_t brs, float *block) {
     for (int p = 0; p < kc; p++, b += brs) {
         float *strip = block;
-        if (p + AHEAD < kc)
-            for (int j = 0; j < n; j += LINE) __builtin_prefetch(b + AHEAD * brs + j);
+        if (p + AHEAD < kc) prefetch_row(n, b + AHEAD * brs);
         for (int j = 0, cols; j < n; j += cols) {
             cols = strip_cols(n - j);
             int width = whole(cols), v = 0;
@@ -127,8 +130,7 @@ static void pack_a(int m, int kc, const float *a, ptrdiff_t acs, float *panels) 
     int all = m / MR * MR, rest = m - all;
     for (int p = 0; p < kc; p++, a += acs) {
         float *to = panels + p * MR;
-        if (p + AHEAD < kc)
-            for (int i = 0; i < m; i += LINE) __builtin_prefetch(a + AHEAD * acs + i);
+        if (p + AHEAD < kc) prefetch_row(m, a + AHEAD * acs);
         for (int i = 0; i < all; i += MR, to += kc * MR + LINE) memcpy(to, a + i, MR * sizeof *a);
         for (int i = 0; i < rest; i++) to[i] = a[all + i];
     }
@@ -264,22 +266,11 @@ static void gemm(int trans_a, int trans_b, int m, int n, int k, float alpha, con
         gemm_packed(&g);
 }
 
-#if VL == 16
 const dn_gemm_kernel CAT(dn_gemm_kernel, DN_ISA) = {gemm,
-                                                    .least_rows = 64,
-                                                    .least_cols_turned = 48,
-                                                    .widen = 4,
-                                                    .tile_rows = 32,
-                                                    .tile_cols = 512,
-                                                    .tile_unit = 16,
+                                                    .least_rows = VL == 16 ? 64 : 128,
+                                                    .least_cols_turned = VL == 16 ? 48 : 144,
+                                                    .widen = VL == 16 ? 4 : 1,
+                                                    .tile_rows = VL == 16 ? 32 : 128,
+                                                    .tile_cols = VL == 16 ? 512 : 144,
+                                                    .tile_unit = VL == 16 ? 16 : 48,
                                                     .strip = NR};
-#else
-const dn_gemm_kernel CAT(dn_gemm_kernel, DN_ISA) = {gemm,
-                                                    .least_rows = 128,
-                                                    .least_cols_turned = 144,
-                                                    .widen = 1,
-                                                    .tile_rows = 128,
-                                                    .tile_cols = 144,
-                                                    .tile_unit = 48,
-                                                    .strip = NR};
-#endif

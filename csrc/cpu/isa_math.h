@@ -9,21 +9,19 @@
 
 typedef uint32_t uvec __attribute__((vector_size(VL * 4)));
 
-#if VL == 8 /* compilers do not make one instruction of these formulas, which are those of the masks of AVX-512 */
-INLINE vec choose(ivec mask, vec yes, vec no) { return __builtin_ia32_blendvps256(no, yes, (vec)mask); }
-#else
-INLINE vec choose(ivec mask, vec yes, vec no) { return (vec)((mask & (ivec)yes) | (~mask & (ivec)no)); }
-#endif
-INLINE vec vec_abs(vec x) { return (vec)((ivec)x & 0x7fffffff); }
-INLINE vec with_sign(vec size, vec sign) { return (vec)(((ivec)size & 0x7fffffff) | ((ivec)sign & INT32_MIN)); }
-/* NaN stays NaN: comparisons with it are false */
+/* In at_most and at_least NaN stays NaN: comparisons with it are false, and an instruction returns its second operand.
+ * AVX2 has one for each of the three, which compilers do not find. */
 #if VL == 8
+INLINE vec choose(ivec mask, vec yes, vec no) { return __builtin_ia32_blendvps256(no, yes, (vec)mask); }
 INLINE vec at_most(vec x, float limit) { return __builtin_ia32_minps256(splat(limit), x); }
 INLINE vec at_least(vec x, float limit) { return __builtin_ia32_maxps256(splat(limit), x); }
 #else
+INLINE vec choose(ivec mask, vec yes, vec no) { return (vec)((mask & (ivec)yes) | (~mask & (ivec)no)); }
 INLINE vec at_most(vec x, float limit) { return choose(x > limit, splat(limit), x); }
 INLINE vec at_least(vec x, float limit) { return choose(x < limit, splat(limit), x); }
 #endif
+INLINE vec vec_abs(vec x) { return (vec)((ivec)x & 0x7fffffff); }
+INLINE vec with_sign(vec size, vec sign) { return (vec)(((ivec)size & 0x7fffffff) | ((ivec)sign & INT32_MIN)); }
 
 /* sqrt: lane by lane in the source, one instruction when compiled */
 INLINE vec vec_sqrt(vec x) {

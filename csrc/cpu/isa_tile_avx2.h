@@ -23,26 +23,20 @@
               "4 * " #p "(%[a], %[row3])")
 #define TILE_4_STEPS(step) step(0) step(1) step(2) step(3)
 
-#define TILE_CLOBBERED "xmm0", "xmm1", "xmm2", "xmm3"
+#define TILE_CLOBBERED "xmm0", "xmm1", "xmm2", "xmm3", "memory"
 #define TILE_SUMS                                                                                           \
     [c0] "+x"(sums[0]), [c1] "+x"(sums[1]), [c2] "+x"(sums[2]), [c3] "+x"(sums[3]), [c4] "+x"(sums[4]),     \
         [c5] "+x"(sums[5]), [c6] "+x"(sums[6]), [c7] "+x"(sums[7]), [c8] "+x"(sums[8]), [c9] "+x"(sums[9]), \
         [c10] "+x"(sums[10]), [c11] "+x"(sums[11])
 
 /* Four steps, added to the sums. */
-typedef float tile_a[4 * 4], tile_b[4 * 24];
 INLINE void tile_add_4(const float *a, const float *b, vec sums[12]) {
-    const tile_a *all_a = (const void *)a;
-    const tile_b *all_b = (const void *)b;
-    __asm__(TILE_4_STEPS(TILE_STEP_PACKED)
-            : TILE_SUMS
-            : [a] "r"(a), [b] "r"(b), "m"(*all_a), "m"(*all_b)
-            : TILE_CLOBBERED);
+    __asm__(TILE_4_STEPS(TILE_STEP_PACKED) : TILE_SUMS : [a] "r"(a), [b] "r"(b) : TILE_CLOBBERED);
 }
 INLINE void tile_add_4_rows(const float *a, ptrdiff_t row, const float *b, vec sums[12]) {
     __asm__(TILE_4_STEPS(TILE_STEP_ROWS)
             : TILE_SUMS
             : [a] "r"(a), [b] "r"(b), [row] "r"(row), [row3] "r"(3 * row)
-            : TILE_CLOBBERED, "memory");
+            : TILE_CLOBBERED);
 }
 #endif

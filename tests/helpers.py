@@ -7,7 +7,8 @@ import functools
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,22 @@ def has_isa(isa: str) -> bool:
 
 ON_A_GPU = bool(os.environ.get("DARKNET_TEST_GPU"))
 """The tests of the device `cuda` use this machine's GPU and the installed plugin, not the emulation."""
+
+
+def slowness() -> float:
+    """How many times as long as on a quiet Zen 3 this machine takes now, at least 1: limits in milliseconds are for that one, and
+    on a shared machine minutes differ by a factor of two. Of an interpreter's work and of memory that is new, the worse."""
+    works: list[tuple[Callable[[], object], float]] = [
+        (lambda: sum(i * i for i in range(100_000)), 5.5e-3),
+        (lambda: b"x" * (16 << 20), 1e-3),
+    ]
+
+    def takes(work: Callable[[], object]) -> float:
+        began = time.perf_counter()
+        work()
+        return time.perf_counter() - began
+
+    return max([1.0, *(min(takes(work) for _ in range(7)) / there for work, there in works)])
 
 
 BUILD = os.environ.get("DARKNET_TEST_BUILD", str(ROOT / "build" / "make"))

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from helpers import BUILD, ROOT, has_isa, made
 
+import darknet_vae as dv
+
 ISAS = ["base", "avx2", "avx512"]
 
 
@@ -47,10 +49,12 @@ def test_kernels_equal_plain_loops_on_any_number_of_threads(name: str, isa: str)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("isa", ["base", "avx2"])  # the suite itself runs with the widest
+@pytest.mark.parametrize("isa", ["base", "avx2"])
 def test_gradients_and_golden_numbers_hold_in_every_instruction_set(isa: str) -> None:
     if not has_isa(isa):
         pytest.skip(f"this processor has no {isa}")
+    if f" cpu kernels {isa}" in dv.build_info():
+        pytest.skip(f"the suite itself runs with {isa}")
     # the emulated GPU computes without these kernels
     words = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-k", "not cuda"]
     done = subprocess.run(

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
-from helpers import ROOT, program, run
+from helpers import ROOT, program, run, slowness
 from safetensors import safe_open
 from test_kernels import c_test
 from test_safetensors import crc32c, sealed
@@ -586,7 +586,7 @@ def test_a_model_of_800_000_parameters_loads_in_5_ms() -> None:
         start = time.perf_counter()
         dv.Network.load("m.safetensors", threads=1).close()
         times.append(time.perf_counter() - start)
-    assert min(times) < 0.005, times
+    assert min(times) < 0.005 * slowness(), times
 
 
 # ---- Python

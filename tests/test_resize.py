@@ -199,3 +199,18 @@ def test_the_predicted_memory_is_what_the_process_takes() -> None:
     )
     ratio = float(subprocess.check_output([sys.executable, "-c", code], text=True))
     assert 0.9 < ratio < 1.15
+
+
+@pytest.mark.timing
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not promise memory that is zero")
+def test_a_first_epoch_keeps_a_copy_of_parameters_but_not_of_moments_which_are_zero() -> None:
+    """Of 40 MB each: parameters, their copy to go back to, two moments. Gradients are used up tile by tile."""
+    Path("net.cfg").write_text(
+        "[net]\nbatch=4\ninputs=5000\nadam=1\n[connected]\noutput=1000\n[connected]\noutput=5000\n[cost]\n"
+    )
+    code = (
+        "import darknet_vae as dv, numpy as np; use = lambda: 4096 * int(open('/proc/self/statm').read().split()[1]);"
+        "x = np.ones((8, 5000), np.float32); before = use(); net = dv.Network('net.cfg', threads=1);"
+        "net.train(x, epochs=1, progress=False, callback=lambda _: print((use() - before) / (4 * net.n_params)))"
+    )
+    assert 3.9 < float(subprocess.check_output([sys.executable, "-c", code], text=True)) < 4.5

@@ -86,10 +86,18 @@ def gradients(text: str, X: Any, weights: Any, device: str = "cpu") -> Any:
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_the_gradient_of_weighted_rows_is_that_of_differences(name: str, device: str) -> None:
+@pytest.mark.parametrize("memory", ["cpu", "fence"])
+def test_the_gradient_of_weighted_rows_is_that_of_differences(name: str, memory: str) -> None:
     X, weights = rows()
-    found = dv.Network(cfg_text=NETS[name], seed=1, device=device).check(X, row_weight=weights)
+    found = dv.Network(cfg_text=NETS[name], seed=1, device=memory).check(X, row_weight=weights)
     assert found, found.summary
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_gpu_has_the_gradient_of_weighted_rows_of_the_cpu(name: str, cuda: str) -> None:
+    X, weights = rows()
+    wanted = gradients(NETS[name], X, weights)
+    np.testing.assert_allclose(gradients(NETS[name], X, weights, cuda), wanted, atol=1e-4 * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize("name", [name for name in NETS if name not in NOT_LINEAR | {"batch normalisation"}])

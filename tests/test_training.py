@@ -695,6 +695,19 @@ def test_a_training_that_does_not_begin_leaves_the_schedule(network: Build) -> N
     assert net.learning_rate == pytest.approx(0.05)
 
 
+def test_gradients_that_were_made_by_hand_do_not_enter_a_training(network: Build) -> None:
+    x = np.random.default_rng(0).uniform(size=(8, 6)).astype(np.float32)
+    found = []
+    for by_hand in (False, True):
+        net = ae(network)
+        if by_hand:
+            net.forward(x[:2], train=True)
+            net.backward()
+        net.train(x, epochs=1, shuffle=False)
+        found.append(net.layers[0].params["weights"])
+    np.testing.assert_array_equal(*found)
+
+
 @pytest.mark.parametrize("status", [lib.DN_OK, lib.DN_E_NUMERIC, lib.DN_E_INTERRUPTED])
 def test_ctrl_c_is_raised_whatever_else_came_of_the_call(status: int) -> None:
     """A handler that raised while the core was at work is not heard again."""

@@ -51,7 +51,7 @@ static int sys_too_much(size_t bytes) {
     return bytes > PTRDIFF_MAX || (most && bytes > most);
 }
 
-enum { LARGE = 1 << 20, LARGE_PAGE = 2 << 20 };
+enum { LARGE = 1 << 20, LARGE_PAGE = 2 << 20, OF_ITS_OWN = 32 << 20 };
 
 void dn_memory_expect(void *p, size_t bytes) {
 #ifdef MADV_HUGEPAGE
@@ -77,11 +77,26 @@ void *dn_alloc_unset(size_t bytes) {
     return p;
 }
 
+/* glibc maps blocks from OF_ITS_OWN on by themselves, whatever was freed before (mallopt(3), M_MMAP_THRESHOLD), so they
+ * come without pages. What says that they read as zeros is madvise(2), of MADV_DONTNEED on private memory: other
+ * systems promise less. */
+int dn_memory_zeros(void *p, size_t bytes) {
+#if defined __linux__ && defined MADV_DONTNEED
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), whole = bytes / page * page;
+    if (bytes < OF_ITS_OWN || (uintptr_t)p % page || madvise(p, whole, MADV_DONTNEED)) return 0;
+    memset((char *)p + whole, 0, bytes - whole);
+    return 1;
+#else
+    (void)p, (void)bytes;
+    return 0;
+#endif
+}
+
 void *dn_alloc(size_t n, size_t size) {
     size_t bytes;
     if (dn_size_mul(&bytes, n ? n : 1, size) != DN_OK) return NULL;
     void *p = dn_alloc_unset(bytes);
-    if (p) memset(p, 0, bytes);
+    if (p && !dn_memory_zeros(p, bytes)) memset(p, 0, bytes);
     return p;
 }
 

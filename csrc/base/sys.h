@@ -10,6 +10,10 @@
 void *dn_alloc(size_t n, size_t size);
 /* The same, not zeroed. */
 void *dn_alloc_unset(size_t bytes);
+/* Zero memory from dn_alloc_unset that nothing has used yet, for nothing: a large block of the system's has pages of
+ * zeros until they are written, and those that never are take no memory. Returns 0 where that cannot be done, with
+ * nothing changed. */
+int dn_memory_zeros(void *p, size_t bytes);
 void *dn_realloc(void *old, size_t n, size_t size); /* for growing plain arrays; only for memory from dn_realloc */
 void dn_free(void *p);
 /* Announce that memory (however allocated) is about to be filled for the first time: asks for large pages where the

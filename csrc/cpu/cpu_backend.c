@@ -106,11 +106,11 @@ static void clear_chunk(void *context, size_t chunk) {
     memset(j->p + from, 0, left < CLEAR_PART ? left : CLEAR_PART);
 }
 
-/* Zeroed by all threads: the system gives the pages of a new block, and clears them, to whoever touches them first,
- * which takes several times as long as writing them. */
+/* Zeroed by all threads, unless that can be left to the system: it gives the pages of a new block, and clears them, to
+ * whoever touches them first, which takes several times as long as writing them. */
 static void *cpu_alloc(dn_pool *pool, size_t bytes) {
     clear_job job = {.p = dn_alloc_unset(bytes ? bytes : 1), .bytes = bytes};
-    if (job.p) dn_pool_run(pool, dn_chunks(bytes, CLEAR_PART), clear_chunk, &job);
+    if (job.p && !dn_memory_zeros(job.p, bytes)) dn_pool_run(pool, dn_chunks(bytes, CLEAR_PART), clear_chunk, &job);
     return job.p;
 }
 static void cpu_free(dn_pool *pool, void *memory) {

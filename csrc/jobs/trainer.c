@@ -80,11 +80,12 @@ static dn_status trainer_losses(dn_trainer *t) {
 /* Has the epoch had its last step? The last epoch of a training may end at max_batches, before its rows do. */
 static int trainer_trained(const dn_trainer *t) { return t->at == t->feed.n || t->finished; }
 
-static dn_status trainer_begin(dn_trainer *t) {
+/* waiting: gradients that were made by hand wait for an update. */
+static dn_status trainer_begin(dn_trainer *t, int waiting) {
     dn_net *net = t->net;
     if (t->options.learning_rate > 0) net->state.learning_rate = t->options.learning_rate;
     net->state.rows_since_update = 0;
-    net->ops->fill(net->pool, net->n_values, 0, net->grads);
+    if (waiting) net->ops->fill(net->pool, net->n_values, 0, net->grads);
     DN_TRY(dn_trainer_start_at_means(t));
     t->preview_due = !t->at;
     t->planned = dn_trainer_planned(t);
@@ -131,9 +132,10 @@ static dn_status trainer_create(dn_trainer **out, dn_net *net, const dn_rows *ro
                       .options = *options,
                       .layout = net->layout,
                       .rate_before = net->state.learning_rate};
+    int waiting = net->state.rows_since_update > 0;
     dn_status status = trainer_prepare(t, rows, options);
     if (status == DN_OK) status = dn_log_open(t, options);
-    if (status == DN_OK) status = trainer_begin(t);
+    if (status == DN_OK) status = trainer_begin(t, waiting);
     if (status != DN_OK) {
         trainer_free(t);
         return status;
@@ -315,7 +317,7 @@ static dn_status trainer_train(dn_trainer *t, double until) {
         dn_trainer_stop(t, DN_STOP_EPOCHS);
     if (!trainer_trained(t)) return DN_OK;
     if (t->at < t->feed.n) dn_checkpoint_slice(t, DN_AT_THE_END);
-    trainer_keep_good(t, 0);
+    if (!t->finished) trainer_keep_good(t, 0); /* nothing goes back to the end */
     t->validation.running = t->feed.validation.kind != DN_VALIDATE_NOTHING;
     t->validation.at = 0;
     dn_job_sums_clear(&t->validation.sums);

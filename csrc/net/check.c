@@ -1,29 +1,17 @@
 #include "net/check.h"
+#include "base/scan.h"
 #include "net/coded.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { BLOCK = 4096 }; /* values checked at once: compilers vectorise a loop without exits */
+enum { BLOCK = 4096 }; /* values looked over at once */
 
-static int block_finite(const float *values, size_t n) {
-    uint32_t bad = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, values + i, sizeof bits);
-        bad |= (bits & 0x7f800000u) == 0x7f800000u;
-    }
-    return !bad;
+static int all_within_one(const void *values, size_t n) { /* tolerates a scaler's rounding */
+    return dn_all_within(values, n, -1e-5f, 1 + 1e-5f);
 }
 
-static int block_within_one(const float *values, size_t n) { /* tolerates a scaler's rounding */
-    const float low = -1e-5f, high = 1 + 1e-5f;
-    int bad = 0;
-    for (size_t i = 0; i < n; i++) bad |= !(values[i] >= low) | !(values[i] <= high);
-    return !bad;
-}
-
-static size_t first_beyond(const float *values, size_t n, int (*good)(const float *, size_t)) {
+static size_t first_beyond(const float *values, size_t n, int (*good)(const void *, size_t)) {
     for (size_t at = 0; at < n; at += BLOCK) {
         size_t end = n - at < BLOCK ? n : at + BLOCK;
         if (good(values + at, end - at)) continue;
@@ -34,7 +22,7 @@ static size_t first_beyond(const float *values, size_t n, int (*good)(const floa
 }
 
 int dn_fault_beyond_one(const float *values, size_t n, dn_truth_fault *fault) {
-    fault->at = first_beyond(values, n, block_within_one);
+    fault->at = first_beyond(values, n, all_within_one);
     if (fault->at == n) return 0;
     fault->wanted =
         values[fault->at] > 1
@@ -49,7 +37,7 @@ static const char *number_text(double value, char text[32]) { /* one spelling of
 }
 
 dn_status dn_check_finite(const dn_part_of *p) {
-    size_t n = p->rows * p->columns, at = first_beyond(p->values, n, block_finite);
+    size_t n = p->rows * p->columns, at = first_beyond(p->values, n, dn_all_finite);
     char text[32];
     DN_CHECK(at == n, DN_E_USAGE, "%s is %s at row %zu, column %zu (counted from 1): not a finite number", p->name,
              number_text(p->values[at], text), p->first + at / p->columns + 1, at % p->columns + 1);
@@ -160,10 +148,10 @@ dn_status dn_check_norms(const dn_net *net, size_t rows) {
 
 float dn_reach(const float *values, size_t rows, size_t columns, size_t *column) {
     float most = -1;
-    for (size_t r = 0; r < rows; r++)
-        for (size_t c = 0; c < columns; c++) {
-            float size = fabsf(values[r * columns + c]);
-            if (size > most) most = size, *column = c;
-        }
+    for (size_t r = 0; r < rows; r++, values += columns) {
+        if (dn_all_within(values, columns, -most, most)) continue;
+        for (size_t c = 0; c < columns; c++)
+            if (fabsf(values[c]) > most) most = fabsf(values[c]), *column = c;
+    }
     return most;
 }

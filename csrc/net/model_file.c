@@ -1,5 +1,6 @@
 /* The tensors of model files, and model files as a whole: from a network to a file or bytes, and back. */
 #include "net/model_file.h"
+#include "base/scan.h"
 #include "base/sys.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,18 +21,6 @@ static void shape_text(int n_dims, const uint64_t *dims, char *text, size_t size
         at += (size_t)snprintf(text + at, size - at, "%s%llu", i ? " x " : "", (unsigned long long)dims[i]);
 }
 
-/* Are all values finite? Exponents of all ones mean infinities and NaNs. */
-static int all_finite(const char *values, size_t n) {
-    const uint32_t exponent = 0x7f800000;
-    uint32_t bad = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, values + 4 * i, sizeof bits);
-        bad |= (bits & exponent) == exponent;
-    }
-    return !bad;
-}
-
 static dn_status tensor_check(const dn_st *file, const dn_st_tensor *s, const dn_layer *l, const dn_tensor *t) {
     uint64_t wanted[6];
     char has[128], needs[128];
@@ -43,8 +32,8 @@ static dn_status tensor_check(const dn_st *file, const dn_st_tensor *s, const dn
              s->name, has, l->index, l->type->name, needs);
     DN_CHECK(s->dtype == DN_ST_F32, DN_E_FORMAT, "%s: '%s' is of dtype %s; parameters are F32", dn_st_label(file),
              s->name, s->type);
-    DN_CHECK(all_finite(s->data, s->count), DN_E_FORMAT, "%s: '%s' has a value that is not finite", dn_st_label(file),
-             s->name);
+    DN_CHECK(dn_all_finite(s->data, s->count), DN_E_FORMAT, "%s: '%s' has a value that is not finite",
+             dn_st_label(file), s->name);
     return DN_OK;
 }
 

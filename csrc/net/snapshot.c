@@ -33,11 +33,16 @@ void dn_snapshot_free(dn_snapshot *s, const dn_net *net) {
     s->floats = NULL, s->taken = 0;
 }
 
+/* Moments that no update has changed are zero, as a new snapshot is: that is not written, since large memory which is
+ * never written is not taken from the machine. */
 void dn_snapshot_take(dn_snapshot *s, const dn_net *net) {
     dn_block from[DN_SNAPSHOT_BLOCKS], to[DN_SNAPSHOT_BLOCKS];
-    int n = dn_snapshot_blocks(NULL, net, from);
+    int n = dn_snapshot_blocks(NULL, net, from), all_new = !s->taken && !net->state.updates;
     dn_snapshot_blocks(s, net, to);
-    for (int i = 0; i < n; i++) net->ops->copy(net->pool, from[i].n, from[i].floats, to[i].floats);
+    for (int i = 0; i < n; i++) {
+        int moments = from[i].floats == net->moment1 || from[i].floats == net->moment2;
+        if (!(all_new && moments)) net->ops->copy(net->pool, from[i].n, from[i].floats, to[i].floats);
+    }
     s->state = net->state, s->taken = 1;
 }
 

@@ -100,7 +100,7 @@ dn_rows dn_job_place_losses(dn_plan *plan, const dn_rows *rows, size_t at) {
 
 dn_status dn_job_finite(const dn_net *net, int first, const dn_rows *rows, size_t at) {
     dn_part_of part = {first ? "z" : "x", rows->x, rows->n, job_columns(net, first), at};
-    return first ? dn_check_finite(&part) : dn_check_input(net, &part);
+    return first ? dn_check_finite(net->pool, &part) : dn_check_input(net, &part);
 }
 
 dn_status dn_job_check(const dn_net *net, const char *prefix, const dn_rows *rows, size_t at) {

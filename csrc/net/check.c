@@ -2,27 +2,44 @@
 #include "base/scan.h"
 #include "net/coded.h"
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { BLOCK = 4096 }; /* values looked over at once */
+enum { PART = 1 << 15 }; /* values looked over at once */
+
+typedef struct look {
+    int (*good)(const void *values, size_t n);
+    const float *values;
+    size_t n;
+    atomic_size_t first; /* part with a value that is not good */
+} look;
+
+static size_t look_values(const look *j, size_t part) { return j->n - part * PART < PART ? j->n - part * PART : PART; }
+
+static void look_over(void *context, size_t part) {
+    look *j = context;
+    size_t first = atomic_load(&j->first);
+    if (part >= first || j->good(j->values + part * PART, look_values(j, part))) return;
+    while (part < first && !atomic_compare_exchange_weak(&j->first, &first, part)) {
+    }
+}
+
+/* The first value that is not good, or n. */
+static size_t first_beyond(dn_pool *pool, const float *values, size_t n, int (*good)(const void *, size_t)) {
+    look job = {.good = good, .values = values, .n = n, .first = (n + PART - 1) / PART};
+    dn_pool_run(pool, job.first, look_over, &job);
+    size_t at = job.first * PART;
+    while (at < n && good(values + at, 1)) at++;
+    return at < n ? at : n;
+}
 
 static int all_within_one(const void *values, size_t n) { /* tolerates a scaler's rounding */
     return dn_all_within(values, n, -1e-5f, 1 + 1e-5f);
 }
 
-static size_t first_beyond(const float *values, size_t n, int (*good)(const void *, size_t)) {
-    for (size_t at = 0; at < n; at += BLOCK) {
-        size_t end = n - at < BLOCK ? n : at + BLOCK;
-        if (good(values + at, end - at)) continue;
-        while (good(values + at, 1)) at++;
-        return at;
-    }
-    return n;
-}
-
 int dn_fault_beyond_one(const float *values, size_t n, dn_truth_fault *fault) {
-    fault->at = first_beyond(values, n, all_within_one);
+    fault->at = first_beyond(NULL, values, n, all_within_one);
     if (fault->at == n) return 0;
     fault->wanted =
         values[fault->at] > 1
@@ -36,8 +53,8 @@ static const char *number_text(double value, char text[32]) { /* one spelling of
     return isnan(value) ? "nan" : text;
 }
 
-dn_status dn_check_finite(const dn_part_of *p) {
-    size_t n = p->rows * p->columns, at = first_beyond(p->values, n, dn_all_finite);
+dn_status dn_check_finite(dn_pool *pool, const dn_part_of *p) {
+    size_t n = p->rows * p->columns, at = first_beyond(pool, p->values, n, dn_all_finite);
     char text[32];
     DN_CHECK(at == n, DN_E_USAGE, "%s is %s at row %zu, column %zu (counted from 1): not a finite number", p->name,
              number_text(p->values[at], text), p->first + at / p->columns + 1, at % p->columns + 1);
@@ -87,7 +104,7 @@ static dn_status check_columns(const dn_net *net, const dn_part_of *p, int given
 }
 
 dn_status dn_check_input(const dn_net *net, const dn_part_of *p) {
-    return net->columns ? check_columns(net, p, 0) : dn_check_finite(p);
+    return net->columns ? check_columns(net, p, 0) : dn_check_finite(net->pool, p);
 }
 
 dn_status dn_check_condition(const dn_net *net, const dn_part_of *p) { return check_columns(net, p, 1); }
@@ -108,7 +125,7 @@ dn_status dn_check_truth(const dn_net *net, const dn_part_of *p, int sums) {
         dn_truth_fault fault = {.at = p->rows * p->columns};
         const dn_term_type *term = l->term.type;
         if (!term || !l->term.truths) continue;
-        if (!term->missing) DN_TRY(term->row_fault ? check_rows(net, l, p) : dn_check_finite(p));
+        if (!term->missing) DN_TRY(term->row_fault ? check_rows(net, l, p) : dn_check_finite(net->pool, p));
         if (term->truth_fault && term->truth_fault(l, p->values, p->rows, sums, &fault))
             return check_fault(net, l, p, &fault);
     }

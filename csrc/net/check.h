@@ -11,7 +11,7 @@ typedef struct dn_part_of {
 } dn_part_of;
 
 /* DN_E_USAGE, with row, column and value, when something is not a finite number. */
-dn_status dn_check_finite(const dn_part_of *part);
+dn_status dn_check_finite(dn_pool *pool, const dn_part_of *part);
 /* The same for rows that a network reads: of [columns], values that their columns can have, or NaN. */
 dn_status dn_check_input(const dn_net *net, const dn_part_of *part);
 /* Rows whose columns of conditions are read, and no others. */

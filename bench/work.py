@@ -46,7 +46,7 @@ WORK = {
         "wide", 8, 512, 1, 1.5, 1.5,
     ),
     "wide128": Work(
-        "A table of 20,000 columns, batch 128", "The same at batch 128.", "wide", 128, 1024, 1, 1, 1,
+        "A table of 20,000 columns, batch 128", "The same at batch 128.", "wide", 128, 1024, 4, 1, 1,
     ),
     "narrow": Work(
         "A table of 30 columns, batch 32",

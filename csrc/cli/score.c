@@ -111,7 +111,8 @@ static int score_save(const score_job *j) {
         if (j->top) row_top(j->scores.values + r * j->width, j->width, j->top, found);
         put_row(j, to, r, found);
     }
-    if (to) failed = (ferror(to) != 0) | (fclose(to) != 0);
+    if (to && ferror(to)) failed = 1;
+    if (to && fclose(to)) failed = 1;
     int code = DN_E_MEMORY;
     if (failed)
         cli_say(args, "out of memory");

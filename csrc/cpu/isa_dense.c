@@ -198,9 +198,9 @@ INLINE vec factor(const factors *f, const int with_dx, int r, int i) {
 
 /* One vector of columns, `cols` of them real, of n weight rows that are `inputs` apart; rows of x and dx are `step`
  * apart. */
-INLINE void column(const rule *o, const int adam, const int n, const int with_dx, const int first, const int cols,
-                   int rows, size_t inputs, size_t step, const factors *f, const float *x, float *dx, float *w,
-                   float *m, float *v) {
+INLINE void column(const rule *o, const int adam, const int n, const int with_dx, const int cols, int rows,
+                   size_t inputs, size_t step, const factors *f, const float *x, float *dx, float *w, float *m,
+                   float *v) {
     vec ws[BLOCK], g[BLOCK];
     for (int i = 0; i < n; i++) {
         ws[i] = load_part(w + (size_t)i * inputs, cols);
@@ -210,7 +210,7 @@ INLINE void column(const rule *o, const int adam, const int n, const int with_dx
         vec xs = load_part(x, cols);
         for (int i = 0; i < n; i++) g[i] += factor(f, with_dx, r, i) * xs;
         if (!with_dx) continue;
-        vec e = first ? (vec){0} : load_part(dx, cols);
+        vec e = load_part(dx, cols);
         for (int i = 0; i < n; i++) e += factor(f, with_dx, r, i) * ws[i];
         store_part(dx, e, cols);
     }
@@ -223,8 +223,17 @@ INLINE void column(const rule *o, const int adam, const int n, const int with_dx
     }
 }
 
-INLINE void columns(const dn_dense_job *j, const rule *rule, const int adam, const int n, const int with_dx,
-                    const int first, const int rows, const float *dy, size_t at, float *dx) {
+/* What whole blocks and whole vectors leave over, in one copy of the code: it is little, and took the compiler as long
+ * as all the rest. */
+static __attribute__((noinline, noclone)) void column_rest(const rule *o, int n, int with_dx, int cols, int rows,
+                                                           size_t inputs, size_t step, const factors *f, const float *x,
+                                                           float *dx, float *w, float *m, float *v) {
+    column(o, o->adam, n, with_dx, cols, rows, inputs, step, f, x, dx, w, m, v);
+}
+
+/* n weight rows from output `at` on; BLOCK or PART of them are `whole`. */
+INLINE void columns(const dn_dense_job *j, const rule *rule, const int adam, const int whole, const int n,
+                    const int with_dx, const int rows, const float *dy, size_t at, float *dx) {
     const dn_dense_pass *p = j->pass;
     size_t inputs = (size_t)p->shape.inputs, step = j->step, k = 0, middle = inputs / VL / 2 * VL;
     const float *x = j->x;
@@ -234,8 +243,8 @@ INLINE void columns(const dn_dense_job *j, const rule *rule, const int adam, con
     f.dy = dy;
     if (is_spread(with_dx)) factors_spread(&f, n, rows);
     if (!with_dx) dx = w; /* not touched */
-    for (; k + VL <= inputs; k += VL) {
-        column(&o, adam, n, with_dx, first, VL, rows, inputs, step, &f, x + k, dx + k, w + k, m + k, v + k);
+    for (; whole && k + VL <= inputs; k += VL) {
+        column(&o, adam, n, with_dx, VL, rows, inputs, step, &f, x + k, dx + k, w + k, m + k, v + k);
         for (int i = 0; k == middle && i < n; i++) {
             size_t next = (size_t)(n + i) * inputs;
             PREFETCH_HEAD(w + next);
@@ -243,29 +252,26 @@ INLINE void columns(const dn_dense_job *j, const rule *rule, const int adam, con
             if (adam) PREFETCH_HEAD(v + next);
         }
     }
-    if (k < inputs)
-        column(&o, adam, n, with_dx, first, (int)(inputs - k), rows, inputs, step, &f, x + k, dx + k, w + k, m + k,
-               v + k);
+    for (; k < inputs; k += VL)
+        column_rest(rule, n, with_dx, k + VL <= inputs ? VL : (int)(inputs - k), rows, inputs, step, &f, x + k, dx + k,
+                    w + k, m + k, v + k);
 }
 
 /* The published networks train with four rows: then everything that is known stays in registers. */
-INLINE void columns_rows(const dn_dense_job *j, const rule *o, const int adam, const int n, const int with_dx,
-                         const int first, const float *dy, size_t at, float *dx) {
-    if (j->pass->shape.rows == 4 && n == PART)
-        columns(j, o, adam, n, with_dx, first, 4, dy, at, dx);
+INLINE void columns_rows(const dn_dense_job *j, const rule *o, const int adam, const int with_dx, const float *dy,
+                         size_t at, float *dx) {
+    if (j->pass->shape.rows == 4)
+        columns(j, o, adam, 1, PART, with_dx, 4, dy, at, dx);
     else
-        columns(j, o, adam, n, with_dx, first, j->pass->shape.rows, dy, at, dx);
+        columns(j, o, adam, 1, PART, with_dx, j->pass->shape.rows, dy, at, dx);
 }
 
-INLINE void columns_any(const dn_dense_job *j, const rule *o, const int n, const float *dy, size_t at, float *dx,
-                        int first) {
-    switch (o->adam * 4 + (dx ? 2 + first : 0)) {
-    case 0: columns_rows(j, o, 0, n, 0, 0, dy, at, dx); break;
-    case 2: columns_rows(j, o, 0, n, 1, 0, dy, at, dx); break;
-    case 3: columns_rows(j, o, 0, n, 1, 1, dy, at, dx); break;
-    case 4: columns_rows(j, o, 1, n, 0, 0, dy, at, dx); break;
-    case 6: columns_rows(j, o, 1, n, 1, 0, dy, at, dx); break;
-    default: columns_rows(j, o, 1, n, 1, 1, dy, at, dx); break;
+static void columns_part(const dn_dense_job *j, const rule *o, const float *dy, size_t at, float *dx) {
+    switch (o->adam * 2 + (dx != NULL)) {
+    case 0: columns_rows(j, o, 0, 0, dy, at, dx); break;
+    case 1: columns_rows(j, o, 0, 1, dy, at, dx); break;
+    case 2: columns_rows(j, o, 1, 0, dy, at, dx); break;
+    default: columns_rows(j, o, 1, 1, dy, at, dx); break;
     }
 }
 
@@ -353,7 +359,6 @@ static void narrow_end(const narrow *t, const dn_dense_job *j, float *dx) {
     const int inputs = j->pass->shape.inputs;
     for (int r = 0; r < j->pass->shape.rows; r++) {
         float *to = dx + (size_t)r * j->step;
-        memset(to, 0, (size_t)inputs * sizeof *to);
         for (int i = 0; i < inputs; i++)
             for (int l = 0; l < VL; l++) to[(i * VL + l) % inputs] += t->parts[r][i][l];
     }
@@ -367,6 +372,7 @@ static void train(const dn_dense_job *j, int from, int to, float *dx, double *su
     const int shared = PART < BLOCK && !dx && !o.adam && p->shape.rows > SHARED_ROWS;
     narrow turned;
     if (few_inputs) narrow_begin(&turned, j);
+    for (int r = 0; dx && r < p->shape.rows; r++) memset(dx + r * j->step, 0, (size_t)p->shape.inputs * sizeof *dx);
     for (int at = from; at < to; at += STRIP) {
         int n = strip_size(at, to), i = 0;
         strip_gradient(j, &o, n, at, dy, sum);
@@ -377,9 +383,9 @@ static void train(const dn_dense_job *j, int from, int to, float *dx, double *su
         }
         if (shared)
             for (; i + BLOCK <= n; i += BLOCK)
-                columns(j, &o, 0, BLOCK, 0, 0, p->shape.rows, dy[0] + i, (size_t)(at + i), NULL);
-        for (; i + PART <= n; i += PART) columns_any(j, &o, PART, dy[0] + i, (size_t)(at + i), dx, at + i == from);
-        for (; i < n; i++) columns_any(j, &o, 1, dy[0] + i, (size_t)(at + i), dx, at + i == from);
+                columns(j, &o, 0, 1, BLOCK, 0, p->shape.rows, dy[0] + i, (size_t)(at + i), NULL);
+        for (; i + PART <= n; i += PART) columns_part(j, &o, dy[0] + i, (size_t)(at + i), dx);
+        if (i < n) columns(j, &o, o.adam, 0, n - i, dx != NULL, p->shape.rows, dy[0] + i, (size_t)(at + i), dx);
     }
     if (few_inputs && dx) narrow_end(&turned, j, dx);
 }

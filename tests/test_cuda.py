@@ -500,6 +500,7 @@ REQUIRED = """
 #define DN_WHEN_THERE_REQUIRED(name) THERE(name),
 #define DN_WHEN_THERE_CONV(name)
 #define DN_WHEN_THERE_LOCAL(name)
+#define DN_WHEN_THERE_LSTM(name)
 #define DN_WHEN_THERE_DENSE(name)
 #define DN_WHEN_THERE_BIAS_ACTIVATE(name)
 #define DN_OP(group, name, ...) DN_WHEN_THERE_##group(name)

@@ -166,6 +166,13 @@ typedef struct dn_dense_shape {
     dn_activation activation;
 } dn_dense_shape;
 
+/* One step of an LSTM: its state, h and c, is (rows, outputs); weights of the state, of the gates i, f, o and g, are
+ * (4 outputs, outputs). */
+enum { DN_LSTM_GATES = 4 };
+typedef struct dn_lstm_shape {
+    int rows, outputs;
+} dn_lstm_shape;
+
 /* Backward pass and update of a dense layer in one. */
 typedef struct dn_dense_pass {
     dn_dense_shape shape;

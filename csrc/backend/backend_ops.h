@@ -85,6 +85,24 @@ DN_OP(DENSE, dense_forward, (const dn_dense_shape *shape, const float *x, const 
 DN_OP(DENSE, dense_train, (const dn_dense_pass *pass), (pass))
 DN_QUERY(DENSE, size_t, dense_scratch, (const dn_dense_shape *shape), (shape))
 
+/* LSTM: a step of a recurrence (layers/lstm_layer.c), whose gates lie side by side. Without them layers compose gemm,
+ * activate and the like.
+ *
+ * lstm_forward: gates (rows, 4 outputs) += h w^T, which become i, f, o = logistic of them and g = tanh. next_c = f c +
+ * i g, tanh_c = tanh(next_c), next_h = y = o tanh_c, all set.
+ *
+ * lstm_backward: gates become the gradients of what they were before the activation. later: what they have become in
+ * the step after this one, NULL: there is none. dy: the gradient by y; dh (rows, outputs), set: dy + later w. dc: the
+ * gradient by next_c from later steps, which becomes that by c. */
+DN_OP(LSTM, lstm_forward,
+      (const dn_lstm_shape *shape, const float *w, const float *h, const float *c, float *gates, float *tanh_c,
+       float *next_c, float *next_h, float *y),
+      (shape, w, h, c, gates, tanh_c, next_c, next_h, y))
+DN_OP(LSTM, lstm_backward,
+      (const dn_lstm_shape *shape, const float *w, const float *later, const float *dy, const float *c,
+       const float *tanh_c, float *gates, float *dh, float *dc),
+      (shape, w, later, dy, c, tanh_c, gates, dh, dc))
+
 /* ---- biases and activations ---- */
 
 /* y (rows, channels, spatial) += bias[channel]; db[channel] += sums of dy */

@@ -55,6 +55,12 @@ typedef struct dn_cpu_kernels {
                        float *y);
     void (*norm_gradient)(size_t rows, size_t channels, size_t spatial, size_t from, size_t to, const float *a,
                           const float *b, const float *d, const float *xhat, float *dy);
+    /* what follows the products of a step of an LSTM, of n of its outputs: rows are `outputs` values apart, those of
+     * gates four times as many; see backend_ops.h */
+    void (*lstm)(size_t rows, size_t n, size_t outputs, const float *c, float *gates, float *tanh_c, float *next_c,
+                 float *next_h, float *y);
+    void (*lstm_gradient)(size_t rows, size_t n, size_t outputs, const float *dh, const float *c, const float *tanh_c,
+                          float *gates, float *dc);
     void (*sgd)(size_t n, const dn_update *update, float *w, float *m, const float *g);
     void (*adam)(size_t n, const dn_update *update, float *w, float *m, float *v, const float *g);
     void (*function)(int which, size_t n, const float *x, float *y); /* a dn_math, for tests */

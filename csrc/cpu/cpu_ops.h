@@ -8,6 +8,7 @@
 #define CPU_REQUIRED 1
 #define CPU_CONV 1
 #define CPU_DENSE 1
+#define CPU_LSTM 1
 #define CPU_LOCAL 0
 #define CPU_BIAS_ACTIVATE 0
 

@@ -150,6 +150,42 @@ static void activate_gradient(dn_activation a, size_t n, const float *y, float *
     }
 }
 
+/* ---- the gates of an LSTM, side by side: i, f, o, g ---- */
+
+static void lstm(size_t rows, size_t n, size_t outputs, const float *c, float *gates, float *tanh_c, float *next_c,
+                 float *next_h, float *y) {
+    for (size_t r = 0; r < rows; r++, gates += DN_LSTM_GATES * outputs) {
+        float *is = gates, *fs = is + outputs, *os = fs + outputs, *gs = os + outputs;
+        EACH_VECTOR(k, n, left) {
+            size_t at = r * outputs + k;
+            vec i = vec_logistic(load_n(is + k, left)), f = vec_logistic(load_n(fs + k, left));
+            vec o = vec_logistic(load_n(os + k, left)), g = vec_tanh(load_n(gs + k, left));
+            vec next = f * load_n(c + at, left) + i * g, bounded = vec_tanh(next), h = o * bounded;
+            store_n(is + k, i, left), store_n(fs + k, f, left), store_n(os + k, o, left), store_n(gs + k, g, left);
+            store_n(next_c + at, next, left), store_n(tanh_c + at, bounded, left);
+            store_n(next_h + at, h, left), store_n(y + at, h, left);
+        }
+    }
+}
+
+static void lstm_gradient(size_t rows, size_t n, size_t outputs, const float *dh, const float *c, const float *tanh_c,
+                          float *gates, float *dc) {
+    for (size_t r = 0; r < rows; r++, gates += DN_LSTM_GATES * outputs) {
+        float *is = gates, *fs = is + outputs, *os = fs + outputs, *gs = os + outputs;
+        EACH_VECTOR(k, n, left) {
+            size_t at = r * outputs + k;
+            vec i = load_n(is + k, left), f = load_n(fs + k, left), o = load_n(os + k, left), g = load_n(gs + k, left);
+            vec d = load_n(dh + at, left), bounded = load_n(tanh_c + at, left);
+            vec next = load_n(dc + at, left) + d * o * slope(DN_TANH, bounded);
+            store_n(is + k, next * g * slope(DN_LOGISTIC, i), left);
+            store_n(fs + k, next * load_n(c + at, left) * slope(DN_LOGISTIC, f), left);
+            store_n(os + k, d * bounded * slope(DN_LOGISTIC, o), left);
+            store_n(gs + k, next * i * slope(DN_TANH, g), left);
+            store_n(dc + at, next * f, left);
+        }
+    }
+}
+
 /* ---- losses ---- */
 
 INLINE vec loss_one(const dn_likelihood of, vec x, vec t, vec *gradient) {
@@ -454,6 +490,8 @@ const dn_cpu_kernels CAT(dn_cpu_kernels, DN_ISA) = {
     .norm_sums = norm_sums,
     .norm_apply = norm_apply,
     .norm_gradient = norm_gradient,
+    .lstm = lstm,
+    .lstm_gradient = lstm_gradient,
     .sgd = sgd,
     .adam = adam,
     .function = function,

@@ -1,4 +1,4 @@
-/* Vectors, biases, activations and dropout. One thread per value. */
+/* Vectors, biases, activations, dropout and, after their product, the gates of an LSTM. One thread per value. */
 #include "cuda/cuda_channels.cuh"
 #include "cuda/cuda_small.cuh"
 #include "cuda/cuda_values.cuh"
@@ -100,4 +100,43 @@ extern "C" cudaError_t dn_cuda_dropout_gradient(const dn_cuda_place *on, size_t 
                                                 const float *dy, float *dx) {
     float keep = 1 / (1 - p);
     return dn_each(on, n, [=] __device__(size_t i) { dx[i] += u[i] < p ? 0 : dy[i] * keep; });
+}
+
+/* ---- a step of an LSTM; i, f, o and g of a value are `outputs` apart ---- */
+
+extern "C" cudaError_t dn_cuda_lstm_forward(const dn_cuda_place *on, const dn_lstm_shape *s, const float *w,
+                                            const float *h, const float *c, float *gates, float *tanh_c, float *next_c,
+                                            float *next_h, float *y) {
+    const int n = s->outputs, side = DN_LSTM_GATES * n;
+    cudaError_t error = dn_cuda_gemm(on, 0, 1, s->rows, side, n, 1, h, n, w, n, 1, gates, side);
+    if (error != cudaSuccess) return error;
+    return dn_each(on, (size_t)s->rows * (size_t)n, [=] __device__(size_t at) {
+        float *gate = gates + at / n * side + at % n;
+        float i = dn_activate_one(DN_LOGISTIC, gate[0]), f = dn_activate_one(DN_LOGISTIC, gate[n]);
+        float o = dn_activate_one(DN_LOGISTIC, gate[2 * n]), g = dn_activate_one(DN_TANH, gate[3 * n]);
+        float next = f * c[at] + i * g, bounded = dn_activate_one(DN_TANH, next);
+        gate[0] = i, gate[n] = f, gate[2 * n] = o, gate[3 * n] = g;
+        next_c[at] = next, tanh_c[at] = bounded;
+        next_h[at] = y[at] = o * bounded;
+    });
+}
+
+extern "C" cudaError_t dn_cuda_lstm_backward(const dn_cuda_place *on, const dn_lstm_shape *s, const float *w,
+                                             const float *later, const float *dy, const float *c, const float *tanh_c,
+                                             float *gates, float *dh, float *dc) {
+    const int n = s->outputs, side = DN_LSTM_GATES * n;
+    const size_t values = (size_t)s->rows * (size_t)n;
+    cudaError_t error = dn_cuda_copy(on, values, dy, dh);
+    if (error == cudaSuccess && later) error = dn_cuda_gemm(on, 0, 0, s->rows, n, side, 1, later, side, w, n, 1, dh, n);
+    if (error != cudaSuccess) return error;
+    return dn_each(on, values, [=] __device__(size_t at) {
+        float *gate = gates + at / n * side + at % n, bounded = tanh_c[at];
+        float i = gate[0], f = gate[n], o = gate[2 * n], g = gate[3 * n], d = dh[at];
+        float next = dc[at] + d * o * dn_gradient_one(DN_TANH, bounded);
+        gate[0] = next * g * dn_gradient_one(DN_LOGISTIC, i);
+        gate[n] = next * c[at] * dn_gradient_one(DN_LOGISTIC, f);
+        gate[2 * n] = d * bounded * dn_gradient_one(DN_LOGISTIC, o);
+        gate[3 * n] = next * i * dn_gradient_one(DN_TANH, g);
+        dc[at] = next * f;
+    });
 }

@@ -63,10 +63,11 @@ static void fence_download(dn_pool *pool, void *to_host, const void *from, size_
     fence_close(pool);
 }
 
-/* The CPU's groups, but no convolutions: the composed passes are tried here. */
+/* The CPU's groups, but no convolutions and no steps of an LSTM: the composed passes are tried here. */
 #define FENCE_REQUIRED 1
 #define FENCE_CONV 0
 #define FENCE_DENSE 1
+#define FENCE_LSTM 0
 #define FENCE_LOCAL 0
 #define FENCE_BIAS_ACTIVATE 0
 

@@ -3,15 +3,16 @@
  *   i, f, o = logistic(u x + w h)    g = tanh(ug x + wg h)    c' = f c + i g    h' = o tanh(c'),    y = h'
  *
  * Only w h and its gradient go step by step. What else is a product, u x and the gradients of x and of all weights, is
- * one for all steps; the gates are side by side in it, (rows, 4 outputs). Batch normalisation has statistics of every
- * part and step: then every part and step is computed alone.
+ * one for all steps; the gates are side by side in it, (rows, 4 outputs), and stay there where a backend has a step in
+ * one (backend_ops.h, LSTM). Batch normalisation has statistics of every part and step: then every part and step is
+ * computed alone.
  *
  * File: wi, wf, wo, wg, ui, uf, uo, ug; files of revision 0.2.5: f, i, g, o. */
 #include "layers/dense_part.h"
 #include "layers/recurrence.h"
 #include <limits.h>
 
-enum { GATE_I, GATE_F, GATE_O, GATE_G, GATES };
+enum { GATE_I, GATE_F, GATE_O, GATE_G, GATES = DN_LSTM_GATES };
 static const char *const lstm_prefixes[2 * GATES] = {"wi.", "wf.", "wo.", "wg.", "ui.", "uf.", "uo.", "ug."};
 static const char *const lstm_order_025[] = {"wf.", "wi.", "wg.", "wo.", "uf.", "ui.", "ug.", "uo.", NULL};
 static const dn_activation activations[GATES] = {DN_LOGISTIC, DN_LOGISTIC, DN_LOGISTIC, DN_TANH};
@@ -21,8 +22,10 @@ typedef struct lstm_state {
     dn_slots h, c, dh, dc;
     float *gate[GATES], *tanh_c; /* (batch, outputs) */
     float *one, *d[GATES];       /* (streams, outputs) */
-    float *side;                 /* (batch, GATES outputs): gates before the activation, then their gradients */
+    float *side;                 /* (batch, GATES outputs): gates before the activation, then their gradients; in
+                                  * between, where a step is one operation, the gates */
     float *biases;               /* (GATES outputs): sums of the parts' biases, then their gradients */
+    int whole;                   /* a step is one operation; then there is no gate, one and d */
 } lstm_state;
 
 static const dn_key lstm_keys[] = {
@@ -57,36 +60,6 @@ static dn_status lstm_tensors(dn_layer *l) {
     return DN_OK;
 }
 
-static dn_status lstm_plan(dn_layer *l, const dn_run *run) {
-    lstm_state *st = l->state;
-    size_t n = (size_t)l->outputs, batch = (size_t)run->batch;
-    for (int k = 0; k < GATES; k++) DN_TRY(dn_dense_plan(l, run, &st->w[k], run->time_steps));
-    for (int k = 0; k < GATES; k++) DN_TRY(dn_dense_plan(l, run, &st->u[k], run->time_steps));
-    dn_slots *slots[] = {&st->h, &st->c, &st->dh, &st->dc};
-    for (int i = 0; i < 4; i++) DN_TRY(dn_slots_plan(l, run, slots[i], n));
-    for (int k = 0; k < GATES; k++) {
-        DN_TRY(dn_layer_buffer(l, &st->gate[k], batch * n));
-        DN_TRY(dn_layer_buffer(l, &st->d[k], st->h.stride));
-    }
-    if (!st->w[0].norm.on) {
-        DN_TRY(dn_layer_buffer(l, &st->side, batch * GATES * n));
-        DN_TRY(dn_layer_buffer(l, &st->biases, GATES * n));
-    }
-    DN_TRY(dn_layer_buffer(l, &st->tanh_c, batch * n));
-    return dn_layer_buffer(l, &st->one, st->h.stride);
-}
-
-static dn_status lstm_init(dn_layer *l) {
-    lstm_state *st = l->state;
-    for (int k = 0; k < GATES; k++) {
-        dn_dense_init(l, &st->w[k]);
-        dn_dense_init(l, &st->u[k]);
-    }
-    return DN_OK;
-}
-
-/* ---- products of all gates side by side ---- */
-
 /* A product for all gates at once where their weights lie one after the other in memory (each is a multiple of what
  * tensors are padded to), otherwise gate by gate: `parts` of `width` columns of `side`. */
 typedef struct lstm_gates {
@@ -99,6 +72,37 @@ static lstm_gates gates_of(const dn_dense part[GATES]) {
         joined &= part[k + 1].weights->offset == part[k].weights->offset + part[k].weights->count;
     return joined ? (lstm_gates){1, GATES * n} : (lstm_gates){GATES, n};
 }
+
+static dn_status lstm_plan(dn_layer *l, const dn_run *run) {
+    lstm_state *st = l->state;
+    size_t n = (size_t)l->outputs, batch = (size_t)run->batch;
+    for (int k = 0; k < GATES; k++) DN_TRY(dn_dense_plan(l, run, &st->w[k], run->time_steps));
+    for (int k = 0; k < GATES; k++) DN_TRY(dn_dense_plan(l, run, &st->u[k], run->time_steps));
+    dn_slots *slots[] = {&st->h, &st->c, &st->dh, &st->dc};
+    for (int i = 0; i < 4; i++) DN_TRY(dn_slots_plan(l, run, slots[i], n));
+    if (!st->w[0].norm.on) {
+        DN_TRY(dn_layer_buffer(l, &st->side, batch * GATES * n));
+        DN_TRY(dn_layer_buffer(l, &st->biases, GATES * n));
+    }
+    DN_TRY(dn_layer_buffer(l, &st->tanh_c, batch * n));
+    st->whole = !st->w[0].norm.on && run->ops->lstm_forward && gates_of(st->w).parts == 1;
+    for (int k = 0; k < GATES && !st->whole; k++) {
+        DN_TRY(dn_layer_buffer(l, &st->gate[k], batch * n));
+        DN_TRY(dn_layer_buffer(l, &st->d[k], st->h.stride));
+    }
+    return st->whole ? DN_OK : dn_layer_buffer(l, &st->one, st->h.stride);
+}
+
+static dn_status lstm_init(dn_layer *l) {
+    lstm_state *st = l->state;
+    for (int k = 0; k < GATES; k++) {
+        dn_dense_init(l, &st->w[k]);
+        dn_dense_init(l, &st->u[k]);
+    }
+    return DN_OK;
+}
+
+/* ---- products of all gates side by side ---- */
 
 /* side (rows, GATES outputs) = beta side + x W^T */
 static void gates_forward(const dn_run *run, const dn_dense part[GATES], int rows, const float *x, float beta,
@@ -161,6 +165,38 @@ static void gates_end(dn_layer *l, const dn_run *run, lstm_state *st) {
     }
 }
 
+/* ---- steps in one operation each ---- */
+
+static dn_lstm_shape whole_shape(const dn_layer *l, const dn_run *run) {
+    return (dn_lstm_shape){dn_streams(run), l->outputs};
+}
+static float *whole_gates(const dn_layer *l, const dn_run *run, int t) {
+    return ((const lstm_state *)l->state)->side + (size_t)t * dn_streams(run) * GATES * l->outputs;
+}
+
+static void whole_forward(const dn_layer *l, const dn_run *run) {
+    lstm_state *st = l->state;
+    const dn_lstm_shape shape = whole_shape(l, run);
+    size_t n = (size_t)shape.rows * l->outputs;
+    for (int t = 0; t < run->time_steps; t++)
+        run->ops->lstm_forward(run->pool, &shape, st->w[0].weights->value, dn_slot(&st->h, t), dn_slot(&st->c, t),
+                               whole_gates(l, run, t), st->tanh_c + (size_t)t * n, dn_slot(&st->c, t + 1),
+                               dn_slot(&st->h, t + 1), dn_layer_y(l, run) + (size_t)t * n);
+}
+
+static void whole_backward(dn_layer *l, const dn_run *run) {
+    lstm_state *st = l->state;
+    const dn_lstm_shape shape = whole_shape(l, run);
+    size_t n = (size_t)shape.rows * l->outputs;
+    float *dh = dn_slot(&st->dh, 0), *dc = dn_slot(&st->dc, 0);
+    run->ops->fill(run->pool, n, 0, dc);
+    for (int t = run->time_steps - 1; t >= 0; t--)
+        run->ops->lstm_backward(run->pool, &shape, st->w[0].weights->value,
+                                t + 1 < run->time_steps ? whole_gates(l, run, t + 1) : NULL, l->delta + (size_t)t * n,
+                                dn_slot(&st->c, t), st->tanh_c + (size_t)t * n, whole_gates(l, run, t), dh, dc);
+    gates_end(l, run, st);
+}
+
 /* ---- forward ---- */
 
 /* gate[k] (streams, outputs) of step t, before the activation */
@@ -192,7 +228,8 @@ static dn_status lstm_forward(dn_layer *l, const dn_run *run) {
     dn_slots_begin(run, &st->h);
     dn_slots_begin(run, &st->c);
     if (st->side) gates_begin(l, run, st);
-    for (int t = 0; t < run->time_steps; t++) {
+    if (st->whole) whole_forward(l, run);
+    for (int t = 0; t < run->time_steps && !st->whole; t++) {
         const float *c = dn_slot(&st->c, t);
         float *gate[GATES], *tanh_c = st->tanh_c + (size_t)t * n, *next_c = dn_slot(&st->c, t + 1);
         float *next_h = dn_slot(&st->h, t + 1);
@@ -248,6 +285,10 @@ static dn_status lstm_backward(dn_layer *l, const dn_run *run) {
     lstm_state *st = l->state;
     const dn_ops *ops = run->ops;
     size_t n = (size_t)dn_streams(run) * l->outputs;
+    if (st->whole) {
+        whole_backward(l, run);
+        return DN_OK;
+    }
     dn_slots_clear(run, &st->dh);
     dn_slots_clear(run, &st->dc);
     for (int t = run->time_steps - 1; t >= 0; t--) {

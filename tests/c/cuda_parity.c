@@ -389,6 +389,28 @@ static void test_local(int what) {
 static void test_local_forward(void) { test_local(0); }
 static void test_local_backward_data(void) { test_local(1); }
 static void test_local_backward_weights(void) { test_local(2); }
+static dn_lstm_shape lstm_of(void) { return (dn_lstm_shape){whole(1, 40), whole(1, 70)}; }
+static void test_lstm_forward(void) {
+    dn_lstm_shape s = lstm_of();
+    size_t n = (size_t)s.outputs, all = (size_t)s.rows * n;
+    array *w = floats("w", DN_LSTM_GATES * n * n, -0.3f, 0.3f), *h = floats("h", all, -1, 1);
+    array *c = floats("c", all, -2, 2), *gates = floats("gates", DN_LSTM_GATES * all, -3, 3);
+    array *tanh_c = floats("tanh_c", all, 0, 0), *next_c = floats("next_c", all, 0, 0);
+    array *next_h = floats("next_h", all, 0, 0), *y = floats("y", all, 0, 0);
+    BOTH(lstm_forward(P, &s, V(w), V(h), V(c), V(gates), V(tanh_c), V(next_c), V(next_h), V(y)), CLOSE);
+}
+static void test_lstm_backward(void) {
+    for (int last = 0; last < 2; last++) {
+        dn_lstm_shape s = lstm_of();
+        size_t n = (size_t)s.outputs, all = (size_t)s.rows * n;
+        array *w = floats("w", DN_LSTM_GATES * n * n, -0.3f, 0.3f),
+              *later = floats("later", DN_LSTM_GATES * all, -1, 1);
+        array *dy = floats("dy", all, -1, 1), *c = floats("c", all, -2, 2), *tanh_c = floats("tanh_c", all, -1, 1);
+        array *gates = floats("gates", DN_LSTM_GATES * all, 0, 1);
+        array *dh = floats("dh", all, 0, 0), *dc = floats("dc", all, -1, 1);
+        BOTH(lstm_backward(P, &s, V(w), last ? NULL : V(later), V(dy), V(c), V(tanh_c), V(gates), V(dh), V(dc)), CLOSE);
+    }
+}
 static void test_bias_add(void) {
     size_t rows = (size_t)whole(1, 40), channels = (size_t)whole(1, 90),
            spatial = (size_t)(whole(0, 1) ? 1 : whole(2, 30));
@@ -1058,6 +1080,7 @@ int main(int argc, char **argv) {
 #define PARITY_REQUIRED 1
 #define PARITY_CONV 1
 #define PARITY_LOCAL 1
+#define PARITY_LSTM 1
 #define PARITY_BIAS_ACTIVATE 1
 #define PARITY_DENSE 0
 #define DN_OP(group, name, parameters, arguments) DN_WHEN(PARITY_##group, operation = #name; test_##name(); n++;)

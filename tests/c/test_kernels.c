@@ -458,6 +458,93 @@ static void test_biases(void) {
     printf("biases: right\n");
 }
 
+static double logistic_of(double x) { return 1 / (1 + exp(-x)); }
+
+/* Two steps forward and back against plain loops, from random states and gradients. */
+typedef struct lstm_case {
+    dn_lstm_shape s;
+    size_t n, all; /* outputs, and with rows */
+    float *w, *h, *c, *before, *dy, *later, *dc;
+} lstm_case;
+
+enum { LSTM_ARRAYS = 4 };
+static void lstm_forward_one(const lstm_case *k) {
+    float *got[POOLS][LSTM_ARRAYS + 1];
+    double *wanted[LSTM_ARRAYS + 1];
+    for (int i = 0; i <= LSTM_ARRAYS; i++) wanted[i] = doubles(DN_LSTM_GATES * k->all);
+    for (int t = 0; t < POOLS; t++) {
+        for (int i = 0; i <= LSTM_ARRAYS; i++) got[t][i] = vector(DN_LSTM_GATES * k->all);
+        float **g = got[t];
+        memcpy(g[0], k->before, DN_LSTM_GATES * k->all * sizeof **g);
+        cpu_lstm_forward(pools[t], &k->s, k->w, k->h, k->c, g[0], g[1], g[2], g[3], g[4]);
+        for (int i = 0; t && i <= LSTM_ARRAYS; i++) same_bits("lstm_forward", got[0][i], g[i], k->all);
+    }
+    for (size_t at = 0; at < k->all; at++) {
+        size_t r = at / k->n, o = at % k->n;
+        double gate[DN_LSTM_GATES];
+        for (size_t j = 0; j < DN_LSTM_GATES; j++) {
+            size_t place = (r * DN_LSTM_GATES + j) * k->n + o;
+            gate[j] = k->before[place];
+            for (size_t i = 0; i < k->n; i++) gate[j] += (double)k->h[r * k->n + i] * k->w[(j * k->n + o) * k->n + i];
+            wanted[0][place] = gate[j] = j < 3 ? logistic_of(gate[j]) : tanh(gate[j]);
+        }
+        wanted[2][at] = gate[1] * k->c[at] + gate[0] * gate[3], wanted[1][at] = tanh(wanted[2][at]);
+        wanted[3][at] = wanted[4][at] = gate[2] * wanted[1][at];
+    }
+    for (int i = 0; i <= LSTM_ARRAYS; i++)
+        near("lstm_forward", got[0][i], wanted[i], i ? k->all : DN_LSTM_GATES * k->all, 1e-5, 1e-5);
+    for (int i = 0; i <= LSTM_ARRAYS; i++) {
+        for (int t = 0; t < POOLS; t++) dn_free(got[t][i]);
+        dn_free(wanted[i]);
+    }
+}
+
+static void lstm_backward_one(const lstm_case *k, int last) {
+    size_t side = DN_LSTM_GATES * k->n;
+    float *gates = random_vector(DN_LSTM_GATES * k->all, 0.1f, 0.9f), *bounded = random_vector(k->all, -1, 1);
+    float *got[POOLS], *dh[POOLS], *dc[POOLS];
+    double *wanted = doubles(DN_LSTM_GATES * k->all), *wanted_dh = doubles(k->all), *wanted_dc = doubles(k->all);
+    for (int t = 0; t < POOLS; t++) {
+        got[t] = vector(DN_LSTM_GATES * k->all), dh[t] = vector(k->all), dc[t] = vector(k->all);
+        memcpy(got[t], gates, DN_LSTM_GATES * k->all * sizeof *gates), memcpy(dc[t], k->dc, k->all * sizeof *k->dc);
+        cpu_lstm_backward(pools[t], &k->s, k->w, last ? NULL : k->later, k->dy, k->c, bounded, got[t], dh[t], dc[t]);
+        if (t) same_bits("lstm_backward", got[0], got[t], DN_LSTM_GATES * k->all);
+        if (t) same_bits("lstm_backward", dc[0], dc[t], k->all);
+    }
+    for (size_t at = 0; at < k->all; at++) {
+        size_t r = at / k->n, o = at % k->n;
+        const float *g = gates + r * side + o;
+        double d = k->dy[at], i = g[0], f = g[k->n], out = g[2 * k->n], in = g[3 * k->n], b = bounded[at];
+        for (size_t j = 0; !last && j < side; j++) d += (double)k->later[r * side + j] * k->w[j * k->n + o];
+        double next = k->dc[at] + d * out * (1 - b * b), *to = wanted + r * side + o;
+        wanted_dh[at] = d, wanted_dc[at] = next * f;
+        to[0] = next * in * i * (1 - i), to[k->n] = next * k->c[at] * f * (1 - f);
+        to[2 * k->n] = d * b * out * (1 - out), to[3 * k->n] = next * i * (1 - in * in);
+    }
+    near("lstm_backward: dh", dh[0], wanted_dh, k->all, 1e-5, 2e-5);
+    near("lstm_backward: dc", dc[0], wanted_dc, k->all, 1e-5, 2e-5);
+    near("lstm_backward", got[0], wanted, DN_LSTM_GATES * k->all, 1e-5, 2e-5);
+    for (int t = 0; t < POOLS; t++) dn_free(got[t]), dn_free(dh[t]), dn_free(dc[t]);
+    dn_free(gates), dn_free(bounded), dn_free(wanted), dn_free(wanted_dh), dn_free(wanted_dc);
+}
+
+static void test_lstm(void) {
+    static const int shapes[][2] = {{1, 1}, {3, 4}, {5, 37}, {32, 100}, {33, 200}}; /* the last ones in chunks */
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes - (few ? 1 : 0); i++) {
+        lstm_case k = {.s = {shapes[i][0], shapes[i][1]}, .n = (size_t)shapes[i][1]};
+        k.all = (size_t)shapes[i][0] * k.n;
+        k.w = random_vector(DN_LSTM_GATES * k.n * k.n, -0.2f, 0.2f), k.h = random_vector(k.all, -1, 1);
+        k.c = random_vector(k.all, -2, 2), k.before = random_vector(DN_LSTM_GATES * k.all, -3, 3);
+        k.dy = random_vector(k.all, -1, 1), k.later = random_vector(DN_LSTM_GATES * k.all, -1, 1);
+        k.dc = random_vector(k.all, -1, 1);
+        lstm_forward_one(&k);
+        lstm_backward_one(&k, 0), lstm_backward_one(&k, 1);
+        float *arrays[] = {k.w, k.h, k.c, k.before, k.dy, k.later, k.dc};
+        for (size_t a = 0; a < sizeof arrays / sizeof *arrays; a++) dn_free(arrays[a]);
+    }
+    printf("lstm: right\n");
+}
+
 static void test_rows(void) {
     enum { ROWS = 700, COLS = 203, LDX = 210, LDY = 207 };
     size_t nx = ROWS * LDX, ny = ROWS * LDY, n = 300007;
@@ -688,6 +775,7 @@ int main(int n_words, char **words) {
     test_random();
     test_softmax();
     test_biases();
+    test_lstm();
     test_rows();
     test_norm();
     test_maxpool();

@@ -286,6 +286,23 @@ def test_normal_draws_have_the_columns_distribution() -> None:
     assert drawn["whole"].dtype == whole.dtype
 
 
+def test_numbers_of_one_row_each_are_not_drawn_again_but_around_their_values() -> None:
+    rng = np.random.default_rng(0)
+    pay, height = rng.permutation(np.arange(20_000, 90_000))[:500], rng.normal(170, 10, 500)
+    mixed = np.where(np.arange(500) < 300, 7.0, rng.random(500))
+    schema = learn({"pay": pay, "height": height, "mixed": mixed}, as_number="*")
+    drawn = schema.decode(rng.standard_normal((4000, 3)))
+    assert np.isin(drawn["height"], height).mean() < 0.02 and np.isin(drawn["pay"], pay).mean() < 0.05
+    assert drawn["pay"].dtype.kind == "i" and pay.min() <= drawn["pay"].min() and drawn["pay"].max() <= pay.max()
+    for name, values in (("pay", pay), ("height", height)):
+        grid = np.quantile(values, np.linspace(0.02, 0.98, 25))
+        assert max(abs((drawn[name] <= g).mean() - (values <= g).mean()) for g in grid) < 0.03
+    assert abs((drawn["mixed"] == 7).mean() - 0.6) < 0.03 and not ((drawn["mixed"] > 1) & (drawn["mixed"] < 7)).any()
+    codes = np.linspace(-4, 4, 20_001)
+    rising = schema.decode(np.column_stack([codes] * 3))["height"]
+    assert (np.diff(rising) >= 0).all() and np.diff(rising).max() < np.diff(np.sort(height)).max()
+
+
 def test_robust_and_standard_coding_are_what_their_names_say() -> None:
     values = np.random.default_rng(0).lognormal(size=500)
     q1, q2, q3 = np.percentile(values, [25, 50, 75])

@@ -123,3 +123,15 @@ def test_a_loss_near_zero_or_below_does_not_warn_by_its_size_alone(network: Buil
         warnings.simplefilter("error")
         losses = net.train(X, epochs=200, learning_rate=0.1).total_loss
         assert min(losses) < 1e-3 * losses[0]
+
+
+@pytest.mark.parametrize("epochs", [1, 4])
+def test_a_training_whose_first_epoch_is_the_worst_is_warned_of_too(epochs: int, network: Build) -> None:
+    """A rate far too large: the loss has been falling since, from far above where it began."""
+    net = network(
+        "[net]\nbatch=8\ninputs=3\nlearning_rate=10\nadam=1\n[connected]\noutput=8\n[connected]\noutput=3\nactivation=linear\n[cost]\n"
+    )
+    X = np.random.default_rng(0).random((64, 3))
+    with pytest.warns(UserWarning, match=r"the training diverges: .* in the first batch: a smaller learning rate") as caught:
+        net.train(X, epochs=epochs, shuffle=False)
+    assert len([one for one in caught if "diverges" in str(one.message)]) == 1

@@ -128,7 +128,7 @@ static dn_status trainer_create(dn_trainer **out, dn_net *net, const dn_rows *ro
     dn_trainer *t = dn_alloc(1, sizeof *t);
     if (!t) return DN_E_MEMORY;
     *t = (dn_trainer){.net = net,
-                      .descent = {.first = NAN, .least = NAN},
+                      .descent = {.first = NAN, .least = NAN, .start = NAN},
                       .options = *options,
                       .layout = net->layout,
                       .rate_before = net->state.learning_rate};
@@ -210,6 +210,7 @@ static dn_status trainer_steps(dn_trainer *t, double until) {
     dn_pool_pace(net->pool, DN_POOL_STEPS_BEGIN);
     do {
         if ((status = dn_trainer_step(t)) != DN_OK) break;
+        if (isnan(t->descent.start) && (status = dn_trainer_note_start(t)) != DN_OK) break;
         int whole = !net->state.rows_since_update; /* batches */
         if (whole) dn_pool_pace(net->pool, DN_POOL_STEP);
         if (net->ops->separate_memory && ++steps % STEPS_AHEAD == 0) status = net->ops->finish(net->pool);

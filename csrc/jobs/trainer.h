@@ -67,6 +67,8 @@ struct dn_trainer {
     } clock;
     struct {
         double first, least; /* losses of the first epoch and of the best one, for what training aims for; NaN: none */
+        double start;        /* that of the first step, before any update */
+        int above;           /* epochs in a row whose loss was far above it */
         int epoch, warned;   /* of the least; 1: it was said that the training diverges */
     } descent;
     dn_log log;
@@ -132,6 +134,8 @@ void dn_trainer_warn_of_unreachable_data(dn_trainer *trainer);
 void dn_trainer_warn_of_far_data(dn_trainer *trainer);
 /* At the end of an epoch: warns, once, when its loss is far above the least so far. */
 void dn_trainer_warn_of_divergence(dn_trainer *trainer);
+/* After the first step: its loss, which is that of the weights that training began with. */
+dn_status dn_trainer_note_start(dn_trainer *trainer);
 /* "column 'age'" or "column 3 of the truth". */
 void dn_trainer_column_name(const dn_trainer *trainer, int of_truth, size_t column, char *text, size_t size);
 /* The column with the largest value in the first `rows` rows, described in `text`; a column of the truth if no value of

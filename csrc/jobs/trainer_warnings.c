@@ -193,18 +193,35 @@ static double trainer_aim(const dn_trainer *t) {
     return sum / dn_feed_count(&t->feed, t->at);
 }
 
+dn_status dn_trainer_note_start(dn_trainer *t) {
+    dn_report losses;
+    DN_TRY(dn_plan_losses(t->net->plan, &losses));
+    dn_plan_losses_keep(t->net->plan, t->sums);
+    t->descent.start = trainer_aim(t);
+    return DN_OK;
+}
+
+static void warn_of_divergence(dn_trainer *t, double loss, double before, const char *format, int epoch) {
+    char when[48];
+    snprintf(when, sizeof when, format, epoch);
+    t->descent.warned = 1;
+    dn_trainer_warn(t,
+                    "the training diverges: the loss of epoch %d is %.6g, after %.6g in %s: a smaller learning rate "
+                    "may help, or clip_norm= in [net]",
+                    t->epoch + 1, loss, before, when);
+}
+
 /* Ten times the least loss. The loss of a density may be near 0 or below: then what has been gained since the first
- * epoch is the measure. */
+ * epoch is the measure. Or ten times that of the first step, or of a loss of 1 for each value, in two epochs in a row
+ * or in the last one: a rate so large that the first epoch was the worst. */
 void dn_trainer_warn_of_divergence(dn_trainer *t) {
-    double loss = trainer_aim(t), least = t->descent.least;
+    double loss = trainer_aim(t), least = t->descent.least, start = t->descent.start;
+    int last = t->finished || (t->options.epochs > 0 && t->epoch + 1 >= t->options.epochs);
     if (isnan(t->descent.first)) t->descent.first = loss;
-    if (!t->descent.warned && loss - least > 9 * fmax(fabs(least), t->descent.first - least)) {
-        t->descent.warned = 1;
-        dn_trainer_warn(
-            t,
-            "the training diverges: the loss of epoch %d is %.6g, after %.6g in epoch %d: a smaller learning "
-            "rate may help, or clip_norm= in [net]",
-            t->epoch + 1, loss, least, t->descent.epoch);
-    }
+    t->descent.above = loss - start > 9 * fmax(fabs(start), t->net->truths) ? t->descent.above + 1 : 0;
+    if (!t->descent.warned && loss - least > 9 * fmax(fabs(least), t->descent.first - least))
+        warn_of_divergence(t, loss, least, "epoch %d", t->descent.epoch);
+    else if (!t->descent.warned && t->descent.above > !last)
+        warn_of_divergence(t, loss, start, "the first batch", 0);
     if (!(loss >= least)) t->descent.least = loss, t->descent.epoch = t->epoch + 1;
 }

@@ -149,6 +149,7 @@ class Network:
         self._pointer: Any = ffi.gc(out[0], lib.dn_net_destroy)
         self._options = {key: options[key] for key in ("device", "threads", "precision")}
         self._rows = 0
+        self._no_truth = False  # of the last forward pass, where losses want one
         self._training = False
         self._schema: Schema | None = None
         self._schema_at: Any = None
@@ -885,8 +886,9 @@ class Network:
         self, x: npt.ArrayLike, truth: npt.ArrayLike | None = None, train: bool = False, *,
         row_weight: npt.ArrayLike | None = None,
     ) -> Array:  # fmt: skip
-        """Run x (n, inputs), n <= batch, through all layers and return the output (n, outputs). row_weight (n,): factors of the
-        losses of rows, as they are."""
+        """Run x (n, inputs), n <= batch, through all layers and return the output (n, outputs). truth (n, truths): what the
+        losses compare with, of an autoencoder x itself; None: they are not computed, and `backward` has no gradient of them.
+        row_weight (n,): factors of the losses of rows, as they are."""
         rows = matrix(x, self.inputs, "x")
         y = None if truth is None else matrix(truth, self._info().truths, "truth")
         if y is not None and len(y) != len(rows):
@@ -894,11 +896,18 @@ class Network:
         weights = weights_of(row_weight, len(rows))
         self._check(lib.dn_net_forward(self._handle, dn_rows(rows, y, weights), int(train)), truth=y)
         self._rows = len(rows)
+        self._no_truth = y is None and self._info().truths > 0
         out: int = self._info().output_layer
         return self.layers[out].output
 
     def backward(self) -> None:
         """Add the gradients of the last forward pass to `grads`."""
+        if self._no_truth:
+            warnings.warn(
+                "the last forward pass had no truth, so its losses are not in these gradients: "
+                "forward(x, x, train=True) for an autoencoder",
+                stacklevel=2,
+            )
         check(lib.dn_net_backward(self._handle))
 
     def update(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,6 +40,18 @@ def test_layers_tell_their_shapes_and_parameters(network: Build) -> None:
         dense.set("weight", [1])
     with pytest.raises(KeyError):
         dense.params["weight"]
+
+
+def test_a_step_by_hand_without_the_truth_that_its_loss_wants_is_warned_of(network: Build) -> None:
+    net = network("[net]\nbatch=4\ninputs=3\n[connected]\noutput=3\nactivation=linear\n[cost]\n")
+    x = np.ones((4, 3), np.float32)
+    net.forward(x, train=True)
+    with pytest.warns(UserWarning, match=r"had no truth, .*forward\(x, x, train=True\) for an autoencoder"):
+        net.backward()
+    net.forward(x, x, train=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        net.backward()
 
 
 def test_one_step_by_hand_moves_the_loss_down(network: Build) -> None:

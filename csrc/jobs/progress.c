@@ -15,27 +15,39 @@ static void line_duration(double seconds, char *text, size_t size) {
 }
 
 /* What is left out, in this order, when a narrow terminal has no room: long names, the part of the total that follows
- * from the others, the speed, the parts of the total (image_loss, latent_loss), all losses but the last one, the time
- * left. */
+ * from the others, the speed, a digit of each number, the parts of the total (image_loss, latent_loss), all losses but
+ * the last one, the time left. */
 typedef enum line_form {
     LINE_WHOLE,
     LINE_SHORT_NAMES,
     LINE_NO_KL_COST,
     LINE_NO_SPEED,
+    LINE_FOUR_DIGITS,
     LINE_NO_PARTS,
     LINE_ONE_LOSS,
     LINE_NO_TIME,
     LINE_FORMS
 } line_form;
 
-static int line_value(char *line, int size, int at, line_form form, const char *name, double value) {
+/* How many characters a line lacks to the length that it may have in another epoch: numbers are often shorter than all
+ * their digits, and a line that is near the width would change its form with them. */
+static int line_room(const char *number, int usual) {
+    int n = (int)strlen(number);
+    return n < usual ? usual - n : 0;
+}
+
+static int line_value(char *line, int size, int at, line_form form, const char *name, double value, int *room) {
+    const int digits = form < LINE_FOUR_DIGITS ? 5 : 4;
+    char number[32];
     int n = (int)strlen(name), cut = form > LINE_WHOLE && n > 5 && !strcmp(name + n - 5, "_loss") ? n - 5 : n;
+    snprintf(number, sizeof number, "%.*g", digits, value);
+    *room += line_room(number, digits + 1); /* and the point */
     int added =
-        at < size ? snprintf(line + at, (size_t)(size - at), "%s%.*s %.5g", at ? "  " : "", cut, name, value) : 0;
+        at < size ? snprintf(line + at, (size_t)(size - at), "%s%.*s %s", at ? "  " : "", cut, name, number) : 0;
     return at + added;
 }
 
-static void line_losses(const dn_report *report, line_form form, char *text, int size) {
+static void line_losses(const dn_report *report, line_form form, char *text, int size, int *room) {
     dn_report one;
     int at = 0, single = report->single;
     if (single) dn_report_one_loss(report, &one), report = &one;
@@ -45,24 +57,28 @@ static void line_losses(const dn_report *report, line_form form, char *text, int
         if (form >= LINE_NO_PARTS && !single && (!strcmp(v->name, DN_IMAGE_LOSS) || !strcmp(v->name, DN_LATENT_LOSS)))
             continue;
         if (form >= LINE_ONE_LOSS && (at || (!single && strcmp(v->name, DN_TOTAL_LOSS)))) continue;
-        at = line_value(text, size, at, form, v->name, v->value);
+        at = line_value(text, size, at, form, v->name, v->value, room);
     }
 }
 
+/* Returns the length of the line, `room` included. */
 static size_t line_write(const dn_progress *p, line_form form, char *line, size_t size) {
-    char time[32], losses[400] = "", part[32] = "", speed[48] = "", rest[48] = "", of[16] = "";
-    int timed = p->finished || p->eta_seconds >= 0;
-    line_losses(&p->report, form, losses, sizeof losses);
+    enum { TIME = 5 /* 12.3s */ };
+    char time[32], losses[400] = "", part[32] = "", speed[48] = "", rest[48] = "", of[16] = "", number[16];
+    int timed = p->finished || p->eta_seconds >= 0, room = 0;
+    line_losses(&p->report, form, losses, sizeof losses, &room);
     int whole = p->epoch_done || p->finished;
+    snprintf(number, sizeof number, "%d", whole ? p->epoch : p->epoch + 1);
     if (!whole && p->rows_total)
         snprintf(part, sizeof part, " %3.0f%%", 100.0 * (double)p->rows_done / (double)p->rows_total);
     if (form < LINE_NO_SPEED) snprintf(speed, sizeof speed, "  %.0f rows/s", p->rows_per_second);
     line_duration(p->finished ? p->seconds : p->eta_seconds, time, sizeof time);
     if (p->epochs) snprintf(of, sizeof of, "/%d", p->epochs);
     if (form < LINE_NO_TIME && timed) snprintf(rest, sizeof rest, "  %s %s", p->finished ? "took" : "eta", time);
-    int n =
-        snprintf(line, size, "epoch %d%s%s  %s%s%s", whole ? p->epoch : p->epoch + 1, of, part, losses, speed, rest);
-    return n > 0 ? (size_t)n : 0;
+    if (*rest) room += line_room(time, TIME) + !p->finished; /* took is longer */
+    if (*of) room += line_room(number, (int)strlen(of) - 1);
+    int n = snprintf(line, size, "epoch %s%s%s  %s%s%s", number, of, part, losses, speed, rest);
+    return n > 0 ? (size_t)(n + room) : 0;
 }
 
 void dn_progress_line(const dn_progress *p, char *line, size_t size) {

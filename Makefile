@@ -92,14 +92,14 @@ $(B)/cpu/%@$(1).o: csrc/cpu/%.c $(B)/flags
 endef
 $(foreach i,$(ISAS),$(eval $(call ISA_RULE,$(i))))
 $(B)/libdarknet.$(SO): $(OBJECTS)
-	@echo '  LD  $@'; $(CC) $(SHARED) $(STRIP) $(LDFLAGS) -pthread $^ -o $@ $(LIBS)
+	@echo '  LD  $@'; $(CC) $(SHARED) $(STRIP) $(CFLAGS) $(LDFLAGS) -pthread $^ -o $@ $(LIBS)
 $(B)/darknet: $(OBJECTS) $(CLI)
-	@echo '  LD  $@'; $(CC) $(STRIP) $(LDFLAGS) -pthread $^ -o $@ $(LIBS)
+	@echo '  LD  $@'; $(CC) $(STRIP) $(CFLAGS) $(LDFLAGS) -pthread $^ -o $@ $(LIBS)
 # For the Python package: a program that needs the library beside it, so that a wheel holds the core once.
 program: $(B)/package/darknet
 $(B)/package/darknet: $(CLI) $(B)/units/both.o $(B)/libdarknet.$(SO)
 	@mkdir -p $(@D)
-	@echo '  LD  $@'; $(CC) $(STRIP) $(LDFLAGS) -pthread $^ -o $@ $(BESIDE) $(LIBS)
+	@echo '  LD  $@'; $(CC) $(STRIP) $(CFLAGS) $(LDFLAGS) -pthread $^ -o $@ $(BESIDE) $(LIBS)
 
 # ---- make install: for C programs, and for people without Python ----
 PLUGIN := $(B)/libdarknet_cuda.so
@@ -120,7 +120,7 @@ SONAME := libdarknet.so.$(SOVERSION)
 LINK_VERSIONED = -shared -Wl,-soname,$(SONAME) -Wl,-z,defs
 endif
 $(B)/$(LIBRARY): $(OBJECTS)
-	@echo '  LD  $@'; $(CC) $(LINK_VERSIONED) $(STRIP) $(LDFLAGS) -pthread $^ -o $@ $(LIBS)
+	@echo '  LD  $@'; $(CC) $(LINK_VERSIONED) $(STRIP) $(CFLAGS) $(LDFLAGS) -pthread $^ -o $@ $(LIBS)
 # One object, so that only the interface's names are seen from outside.
 $(B)/libdarknet.a: $(OBJECTS)
 	@echo '  AR  $@'; rm -f $@
@@ -144,6 +144,9 @@ BASH := $(SHAREDIR)/bash-completion/completions/darknet
 ZSH := $(SHAREDIR)/zsh/site-functions/_darknet
 FISH := $(SHAREDIR)/fish/vendor_completions.d/darknet.fish
 SHARED_FILES := $(wildcard cfg/*.cfg cfg/recipes/*.cfg) data/digits.csv data/penguins.csv data/wine.csv
+# In lists of files a blank begins another name.
+BLANK := $(strip $(foreach v,B PREFIX DESTDIR BINDIR LIBDIR INCLUDEDIR SHAREDIR,$(if $(word 2,[$($(v))]),$(v))))
+$(if $(BLANK),$(error $(firstword $(BLANK)) contains a blank, which make cannot have in paths: choose another folder))
 INSTALLED := $(BINDIR)/darknet $(addprefix $(LIBDIR)/,$(LIBRARY) $(SONAME) libdarknet.$(SO) libdarknet.a $(notdir $(PLUGIN)) \
     pkgconfig/darknet-vae.pc) $(INCLUDEDIR)/darknet.h $(addprefix $(SHAREDIR)/darknet-vae/,$(notdir $(SHARED_FILES))) \
     $(MAN) $(BASH) $(ZSH) $(FISH)

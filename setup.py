@@ -27,6 +27,8 @@ def make(build: Path, *goals: str) -> None:
     jobs = [] if "MAKEFLAGS" in os.environ else [f"-j{cores}"]
     # for the GPUs of this machine; a wheel for others is built with ARCHS=all
     environment = {"ARCHS": "native", **os.environ}
+    if build.is_relative_to(ROOT):  # make cannot have blanks in paths, and the folder of the sources may have some
+        build = build.relative_to(ROOT)
     subprocess.check_call([program, *jobs, f"B={build}", *goals], cwd=ROOT, env=environment)
 
 

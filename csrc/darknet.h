@@ -100,7 +100,7 @@ DN_API dn_status dn_net_create_text(dn_net **out, const char *text, const char *
 /* The same from the bytes of a model file. Messages call them `name`; NULL: "bytes". */
 DN_API dn_status dn_net_create_bytes(dn_net **out, const void *bytes, size_t size, const char *name,
                                      const dn_net_options *options);
-/* Free a network; its trainers are destroyed before. NULL: nothing to do. */
+/* Free a network. Destroy its trainers first: they use it. NULL: nothing to do. */
 DN_API void dn_net_destroy(dn_net *net);
 /* The network's cfg, with what options and resizing changed: writes at most `size` bytes including the final zero;
  * returns the full length. */
@@ -210,7 +210,8 @@ DN_API dn_status dn_layer_output(const dn_net *net, int layer, float *values, si
 /* The same of its delta: minus the gradient of the objective with respect to the output. */
 DN_API dn_status dn_layer_delta(const dn_net *net, int layer, float *values, size_t count);
 /* Set the random numbers of a layer's next forward pass: normal ones (rows, latent) for a sampling layer, uniform ones
- * (rows, inputs) for a dropout layer; with samples=k in training for k rows each. */
+ * (rows, inputs) for a dropout layer; with samples=k in training for k rows each. Whole rows, as many as the pass will
+ * have. */
 DN_API dn_status dn_layer_set_noise(dn_net *net, int layer, const float *values, size_t count);
 
 /* The caller's rows, borrowed. Every function that computes on data takes them. A new kind of column will be a new
@@ -595,7 +596,7 @@ typedef struct dn_progress {
 
 /* The network and the arrays of all rows, including those in the options, are borrowed until the trainer is destroyed.
  * The order of rows and all noise are functions of the network's seed and of `seen`, so training in several calls
- * equals training in one. */
+ * equals training in one. options NULL: all of them 0. */
 DN_API dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const dn_rows *rows, const dn_train_options *options);
 /* Train for about `max_ms` milliseconds or to the end of the epoch, whichever comes first, then report. The weights are
  * usable after every call. Fails with DN_E_NUMERIC when a loss stops being finite or the learning rate exceeds float32.

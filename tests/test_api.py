@@ -54,6 +54,14 @@ def test_a_step_by_hand_without_the_truth_that_its_loss_wants_is_warned_of(netwo
         net.backward()
 
 
+def test_noise_is_given_in_whole_rows(network: Build) -> None:
+    net = network("[net]\nbatch=4\ninputs=4\n[sampling]\n[connected]\noutput=4\n[cost]\n")
+    for count in (0, 3, 7):
+        with pytest.raises(errors.UsageError, match=f"{count} noise values are not whole rows of 2 values"):
+            net.set_noise(0, np.zeros(count))
+    net.set_noise(0, np.zeros(8))
+
+
 def test_one_step_by_hand_moves_the_loss_down(network: Build) -> None:
     net = network(SMALL)
     random = np.random.default_rng(0)

@@ -225,3 +225,19 @@ def test_zsh_reads_its_completion() -> None:
 def test_the_package_has_the_header_of_its_library() -> None:
     assert (Path(dv.get_include()) / "darknet.h").read_bytes() == (ROOT / "csrc" / "darknet.h").read_bytes()
     assert list(Path(dv.get_library_dir()).glob("libdarknet.*"))
+
+
+@pytest.mark.parametrize("folder", ["PREFIX", "DESTDIR", "B"])
+def test_a_folder_with_a_blank_is_refused_before_anything_is_touched(folder: str, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("mine")
+    for goal in ("install", "uninstall"):
+        words = ["make", "CUDA=0", f"DESTDIR={tmp_path / 'd'}", f"{folder}={tmp_path / 'a b'}", goal]
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 2 and f"{folder} contains a blank" in done.stderr, done.stderr
+    assert files_below(tmp_path) == {"a"} and (tmp_path / "a").read_text() == "mine"
+
+
+def test_flags_that_take_away_nan_are_refused_by_the_compiler(tmp_path: Path) -> None:
+    words = [*CC, "-std=gnu11", "-Icsrc", "-ffast-math", "-fsyntax-only", "csrc/base/status.c"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0 and "-ffast-math and -Ofast take away" in done.stderr

@@ -1,6 +1,9 @@
 /* Status codes are return values; the message is kept in a thread-local buffer (dn_error). */
 #ifndef DN_STATUS_H
 #define DN_STATUS_H
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#error "-ffast-math and -Ofast take away what tells NaN and infinity from numbers: use -O3"
+#endif
 #include "darknet.h"
 
 /* Set the message and return `code`. */

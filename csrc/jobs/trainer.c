@@ -155,7 +155,8 @@ static dn_train_options trainer_options(const dn_net *net, size_t rows, const dn
 }
 
 dn_status dn_trainer_create(dn_trainer **out, dn_net *net, const dn_rows *rows, const dn_train_options *options) {
-    dn_train_options all = trainer_options(net, rows->n, options);
+    const dn_train_options usual = {0};
+    dn_train_options all = trainer_options(net, rows->n, options ? options : &usual);
     *out = NULL;
     DN_EXCLUSIVE(net, trainer_create(out, net, rows, &all));
 }

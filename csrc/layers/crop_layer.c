@@ -76,11 +76,12 @@ static dn_status crop_backward(dn_layer *l, const dn_run *run) {
     return DN_OK;
 }
 
-static void crop_set_noise(dn_layer *l, const dn_run *run, const float *values, size_t count) {
+static dn_status crop_set_noise(dn_layer *l, const dn_run *run, const float *values, size_t count) {
     (void)run;
     crop_state *st = l->state;
     for (size_t i = 0; i < 3 && i < count; i++) st->place[i] = values[i] < 0 ? 0 : values[i] < 1 ? values[i] : 0.999f;
     st->given = 1;
+    return DN_OK;
 }
 
 const dn_layer_type dn_crop_layer = {

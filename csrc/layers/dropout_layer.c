@@ -48,10 +48,12 @@ static dn_status dropout_backward(dn_layer *l, const dn_run *run) {
         run->ops->axpy(run->pool, n, 1, l->delta, l->dx);
     return DN_OK;
 }
-static void dropout_set_noise(dn_layer *l, const dn_run *run, const float *u, size_t count) {
+static dn_status dropout_set_noise(dn_layer *l, const dn_run *run, const float *u, size_t count) {
     dropout_state *st = l->state;
+    DN_TRY(dn_layer_noise_rows(l, count));
     run->ops->upload(run->pool, st->u, u, count * sizeof *u);
     st->given = 1;
+    return DN_OK;
 }
 const dn_layer_type dn_dropout_layer = {
     .name = "dropout",

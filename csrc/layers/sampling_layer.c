@@ -212,10 +212,12 @@ static dn_status sampling_backward(dn_layer *l, const dn_run *run) {
 }
 
 /* Sets the numbers (rows, Z) that the next forward pass uses, also outside training. */
-static void sampling_set_noise(dn_layer *l, const dn_run *run, const float *eps, size_t count) {
+static dn_status sampling_set_noise(dn_layer *l, const dn_run *run, const float *eps, size_t count) {
     sampling_state *st = l->state;
+    DN_TRY(dn_layer_noise_rows(l, count));
     run->ops->upload(run->pool, st->eps, eps, count * sizeof *eps);
     st->given = 1;
+    return DN_OK;
 }
 
 static void sampling_rows(const dn_layer *l, const dn_run *run, float *loss) {

@@ -245,8 +245,7 @@ static dn_status net_layer_set_noise(dn_net *net, int layer, const float *values
     int rows = net->plan->draws && layer >= net->sampling_layer ? net->plan->drawn.batch : net->plan->run.batch;
     DN_CHECK(count <= (size_t)rows * l->outputs, DN_E_USAGE, "%zu noise values for a batch of %d x %d", count, rows,
              l->outputs);
-    l->type->set_noise((dn_layer *)l, &net->plan->run, values, count);
-    return DN_OK;
+    return l->type->set_noise((dn_layer *)l, &net->plan->run, values, count);
 }
 
 /* ---- the same, for one thread at a time ---- */

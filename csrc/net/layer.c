@@ -112,6 +112,13 @@ const float *dn_layer_weighted(const dn_layer *l, const dn_run *run, const float
     return run->workspace;
 }
 
+dn_status dn_layer_noise_rows(const dn_layer *l, size_t count) {
+    DN_CHECK(count && count % (size_t)l->outputs == 0, DN_E_USAGE,
+             "%zu noise values are not whole rows of %d values, as layer %d [%s] takes", count, l->outputs, l->index,
+             l->type->name);
+    return DN_OK;
+}
+
 dn_tensor *dn_layer_find(const dn_layer *l, const char *name) {
     for (int i = 0; i < l->n_tensors; i++)
         if (!strcmp(l->tensors[i].name, name)) return (dn_tensor *)&l->tensors[i];

@@ -193,7 +193,7 @@ typedef struct dn_layer_type {
     int recurrent;
     int host_work; /* computes or decides on the host, so a pass cannot be recorded */
     /* sets the random numbers of the next forward pass; NULL: it uses none */
-    void (*set_noise)(dn_layer *layer, const dn_run *run, const float *values, size_t count);
+    dn_status (*set_noise)(dn_layer *layer, const dn_run *run, const float *values, size_t count);
     void (*reset)(dn_layer *layer, const dn_run *run); /* clears recurrent state */
     /* in files of revision 0.2.5: tensors whose names begin with these, in this order; NULL: in the order planned */
     const char *const *order_025;
@@ -311,6 +311,8 @@ void dn_layer_workspace(dn_layer *layer, size_t count);
 /* The gradient (rows, inputs) of a term by its input, times the weights of rows: itself, or in the workspace. */
 const float *dn_layer_weighted(const dn_layer *layer, const dn_run *run, const float *gradient);
 dn_tensor *dn_layer_find(const dn_layer *layer, const char *name);
+/* For set_noise: is `count` a number of whole rows of outputs? Else DN_E_USAGE. */
+dn_status dn_layer_noise_rows(const dn_layer *layer, size_t count);
 /* For init: fill a tensor with scale * U(-1, 1) or scale * N(0, 1), a function of (seed, layer, tensor). */
 void dn_layer_init_uniform(dn_layer *layer, dn_tensor *tensor, float scale);
 void dn_layer_init_normal(dn_layer *layer, dn_tensor *tensor, float scale);

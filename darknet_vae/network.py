@@ -239,13 +239,19 @@ class Network:
     def save(self, path: Path | BinaryIO, cutoff: int | None = None) -> None:
         """Write the network, completely or not at all: a model file if the name ends in .safetensors or `path` is a file that
         is open for writing, otherwise a Darknet .weights file, which has the parameters only (those of layers i < cutoff if
-        given). With [net] ema, the file has the averages of the parameters."""
+        given): no columns of a table either, which is a warning. With [net] ema, the file has the averages of the parameters."""
         if hasattr(path, "write"):
             if cutoff is not None:
                 raise errors.UsageError("a model file has all layers; only a weights file can end before one")
             path.write(self._bytes(training=False))
         else:
             check(lib.dn_net_save_range(self._handle, to_bytes(path), -1 if cutoff is None else cutoff), path)
+            name = os.fsdecode(path)
+            if cutoff is None and self._knows_columns and not name.endswith(".safetensors"):
+                warnings.warn(
+                    f"{name} has the parameters, but not what the columns are: to use the model, save it as F.safetensors",
+                    stacklevel=2,
+                )
 
     def _bytes(self, training: bool) -> bytes:
         """A model file; training: with all that an exact copy needs."""

@@ -7,6 +7,7 @@ import json
 import pickle
 import subprocess
 import sys
+import warnings
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,19 @@ def test_python_and_the_binary_give_the_same_rows_scores_and_gaps(trained: dv.Ne
     rows = read(run([*program("binary"), "impute", "t.safetensors", "t.csv"]).stdout)
     assert list(filled["city"]) == [row["city"] for row in rows]
     np.testing.assert_allclose(filled["income"], [float(row["income"]) for row in rows])
+
+
+def test_a_file_that_lacks_the_columns_of_a_table_is_a_warning_with_the_remedy(trained: dv.Network) -> None:
+    for name in ("t.weights", "t.csv", "t"):
+        with pytest.warns(UserWarning, match=rf"^{name} has the parameters, but not .*: to .* as F.safetensors$") as said:
+            trained.save(name)
+        assert len(said) == 1
+        assert said[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        trained.save("t.safetensors")
+        trained.save("part.weights", cutoff=1)
+        dv.Network(str(ROOT / "cfg" / "vae_digits.cfg"), device="cpu").save("d.weights")
 
 
 def test_conditions_select_rows(trained: dv.Network) -> None:

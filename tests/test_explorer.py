@@ -334,6 +334,7 @@ def test_sliders_move_a_table_row_and_show_which_columns_move(penguins: dv.Netwo
     first = page.evaluate("explorer.sorted()[0]")
     mean, log_variance = (values.astype(float) for values in penguins.encode(str(ROOT / "data" / "penguins.csv")))
     assert first == (np.exp(log_variance) + mean**2 - 1 - log_variance).mean(axis=0).argmax(), "the largest KL comes first"
+    assert page.inner_text("#sliders-help").startswith("Sorted by KL to N(0, 1), in nats")
     label = page.get_attribute("#sliders input[type=range] >> nth=0", "aria-label")
     assert label == f"latent dimension z{first + 1}"
     ends = []

@@ -479,6 +479,15 @@ def test_traversals_go_through_each_latent(trained: dv.Network, digits: tuple[np
     assert "around row 7" in title(figure)
 
 
+def test_the_kl_by_latent_is_said_to_be_to_the_normal_distribution_also_where_the_prior_is_learned(penguins: dv.Network) -> None:
+    found = penguins.evaluate(PENGUINS, latent=True)
+    assert found["latent_kl"].sum() > 1.5 * found["latent_loss"], "the prior is a mixture"
+    figure = plots.kl(penguins, PENGUINS)
+    assert title(figure).startswith("KL to N(0, 1): ") and figure.axes[0].get_ylabel() == "KL to N(0, 1) (nats)"
+    sides = [side for side in ticks(plots.traversals(penguins, PENGUINS, steps=3).axes[0], "y") if side.startswith("latent")]
+    assert sides and all(", KL to N(0, 1): " in side for side in sides)
+
+
 def test_traversals_of_many_latents_show_those_that_matter() -> None:
     net = flat(4, 64)
     figure = plots.traversals(net, shape=(1, 2, 2), steps=3)

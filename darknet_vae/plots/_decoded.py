@@ -59,7 +59,7 @@ def reconstructions(
 
 
 def _use(net: Network, x: Array | None) -> npt.NDArray[np.float64] | None:
-    """KL by latent dimension, where there are rows to find it from."""
+    """KL to N(0, 1) by latent dimension, where there are rows to find it from."""
     if x is None or not net.variational:
         return None
     found = net.evaluate(x[:LOOK], latent=True).get("latent_kl")
@@ -111,7 +111,8 @@ def traversals(
     said = _style.listed(len(shown), len(chosen), "latents", which if dims is None else "the first ones")
     where = "around 0, the middle of the prior" if x is None else f"around row {row}"
     title = f"What each latent changes, {where}" + (f"\n{said}" if said else "")
-    names = [f"latent {d + 1}" + (f"\nKL {kl[d]:.2f} nats" if kl is not None else "") for d in shown]
+    measure = "KL to N(0, 1):" if net._learned_prior else "KL"  # of a normal prior the one is the other
+    names = [f"latent {d + 1}" + (f"\n{measure} {kl[d]:.2f} nats" if kl is not None else "") for d in shown]
     words = [f"{v:+.3g}" if abs(v) > 1e-9 else "0" for v in at]
     label = "added to the latent" if x is not None else "value of the latent"
     if not net.variational and x is not None:

@@ -393,13 +393,14 @@ def _by_dimension(found: Any, X: Any) -> tuple[Floats, Floats | None]:
 
 @_style.picture
 def kl(evaluation_or_net: Mapping[str, Any] | Network, X: Any = None) -> Figure:
-    """The KL of each latent dimension, in nats, sorted; active ones coloured: those whose posterior mean has a variance above
-    0.01 over the rows, which is drawn below with that threshold. Takes net.evaluate(X, latent=True), or a network and rows."""
+    """The KL of each latent dimension to N(0, 1), in nats, sorted; active ones coloured: those whose posterior mean has a
+    variance above 0.01 over the rows, which is drawn below with that threshold. Takes net.evaluate(X, latent=True), or a network
+    and rows."""
     values, variance = _by_dimension(evaluation_or_net, X)
     order = np.argsort(-values, kind="stable")
     n = len(order)
     active = np.ones(n, bool) if variance is None else variance[order] > ACTIVE
-    said = f"KL by latent: {_style.number(float(values.sum()))} nats in all"
+    said = f"KL to N(0, 1): {_style.number(float(values.sum()))} nats in all"
     if variance is not None:
         said += f", {int(active.sum())} of {n} active"
     figure = _style.figure(float(np.clip(2.6 + 0.3 * n, 5.6, 10)), 4.4 if variance is None else 5.4, said)
@@ -407,7 +408,7 @@ def kl(evaluation_or_net: Mapping[str, Any] | Network, X: Any = None) -> Figure:
                              height_ratios=None if variance is None else [3, 2])[:, 0]  # fmt: skip
     colours = [_style.BLUE if on else _style.FAINT for on in active]
     panels[0].bar(range(n), values[order], color=colours, edgecolor=_style.GREY, linewidth=0.5)
-    panels[0].set_ylabel("KL to the prior (nats)")
+    panels[0].set_ylabel("KL to N(0, 1) (nats)")
     side = max(0.0, (5 - n) / 2)
     panels[0].set_xlim(-0.8 - side, n - 0.2 + side)
     if variance is not None:

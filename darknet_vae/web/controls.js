@@ -10,7 +10,7 @@ class Sliders {
     const idle = dimensions.filter(({ active }) => !active).length, folds = idle > 0 && idle < dimensions.length;
     $("sliders-help").textContent =
       !known ? "Sorted by how far they move the decoded row."
-      : about.variational ? "Sorted by KL, in nats: how much each says of a row."
+      : about.variational ? "Sorted by KL to N(0, 1), in nats: how much each says of a row."
       : "Sorted by their variance over the rows.";
     for (const d of explorer.sorted()) {
       const folded = folds && !dimensions[d].active;

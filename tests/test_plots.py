@@ -449,6 +449,21 @@ def test_samples_are_those_of_the_seed(trained: dv.Network) -> None:
     assert title(figure) == "10 images drawn from the prior"
 
 
+def test_outputs_between_0_and_1_have_these_as_black_and_white_also_where_none_is_bright() -> None:
+    dim = "[net]\ninputs=4\nwidth=2\nheight=2\nchannels=1\n[connected]\noutput=4\nactivation=linear\n[sampling]\n" \
+          "[connected]\noutput=4\nactivation={}\n[cost]\n{}"  # fmt: skip
+    x = np.full((3, 4), 0.3, np.float32)
+    for activation, loss, bounded in (("logistic", "", True), ("linear", "type=bce\n", True), ("linear", "", False)):
+        net = dv.Network(cfg_text=dim.format(activation, loss))
+        net.layers[-2].set("biases", np.full(4, 0.2 if activation == "linear" and not loss else -1.5))
+        net.layers[-2].set("weights", net.layers[-2].params["weights"] * 0.01)
+        for figure in (
+            plots.manifold(net, 3), plots.samples(net, 4), plots.traversals(net, steps=3), plots.traversals(net, x, steps=3),
+            plots.interpolation(net, x, (0, 1), steps=3), plots.reconstructions(net, x),
+        ):  # fmt: skip
+            assert (figure.axes[0].images[0].get_clim() == (0, 1)) == bounded, (activation, loss, title(figure))
+
+
 def test_colour_images_keep_their_colours() -> None:
     net = flat(12, 2)
     picture = shown(plots.samples(net, 4, shape=(3, 2, 2)).axes[0])

@@ -50,7 +50,7 @@ def reconstructions(
         of = _input_form(net, shape, x.shape[1])
         if of is None:
             raise errors.UsageError(f"{net.cfg}: outputs are images, inputs of {x.shape[1]} values are not")
-        return _images.pairs(x, made, form, of)
+        return _images.pairs(x, made, form, of, _images.bounded(net))
     if made.shape[1] != x.shape[1]:
         raise errors.UsageError(
             f"{net.cfg}: rows of {x.shape[1]} values give {made.shape[1]}, which cannot be compared with them"
@@ -118,7 +118,7 @@ def traversals(
     if not net.variational and x is not None:
         label += " (in standard deviations of the codes)"
     if form is not None:
-        return _images.along(lines, form, names, words, title, label)
+        return _images.along(lines, form, names, words, title, label, _images.bounded(net))
     if net.schema is not None:
         return _tables.traversals(net, lines, names, words, title, label)
     return _tables.lines(lines, names, _rows.names(net, None, lines[0].shape[1]), at.tolist(), title, label)
@@ -156,7 +156,7 @@ def interpolation(
     if form is not None:
         if _input_form(net, shape, ends.shape[1]) is None or ends.shape[1] != between.shape[1]:
             raise errors.UsageError(f"{net.cfg}: inputs of {ends.shape[1]} values are no images of {form}")
-        return _images.way(ends, between, form, names, title, label)
+        return _images.way(ends, between, form, names, title, label, _images.bounded(net))
     if given.cells is not None:
         return _tables.way(net, given, rows, between, names, title, label)
     same = ends if ends.shape[1] == between.shape[1] else None

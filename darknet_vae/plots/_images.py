@@ -58,9 +58,19 @@ def form_of(net: Network, shape: Shape | None) -> Shape | None:
     return found if found is None or shape is not None or found[0] in (1, 3) else None
 
 
-def limits(pictures: Images) -> tuple[float, float]:
-    """The values that are black and white: 0 and 1 if these are about what there is."""
+def bounded(net: Network) -> bool:
+    """Are its outputs between 0 and 1, whatever the latents: probabilities, or a logistic last layer?"""
+    from ..reporting.model import describe
+
+    model = describe(net)
+    return not {"bce", "bernoulli"}.isdisjoint(model.losses) or model.activation == "logistic"
+
+
+def limits(pictures: Images, within: bool = False) -> tuple[float, float]:
+    """The values that are black and white: 0 and 1 if these are about what there is, or if all is `within` them."""
     known = pictures[np.isfinite(pictures)]
+    if within and known.size and known.min() >= 0 and known.max() <= 1:
+        return 0.0, 1.0
     low, high = (float(v) for v in np.quantile(known, [0.002, 0.998])) if known.size else (0.0, 1.0)
     return (0.0, 1.0) if low >= -0.25 and (0.5 < high <= 1.25 or low == high) else (low, high)
 
@@ -161,7 +171,7 @@ def training(net: Network, path: Path, columns: int = 12, shape: Shape | None = 
     width, height = wall_size(wall, len(names) if beside else len(inputs), 0.62)
     figure = _style.figure(width + (0.3 if beside else 1.0), height + 0.9, "Inputs and their outputs while training")
     axis = figure.subplots()
-    wall.show(axis, limits(inputs))
+    wall.show(axis, limits(inputs, bounded(net)))
     if beside:
         axis.set_xticks(wall.columns, names)
         axis.set_xlabel("output after epoch")
@@ -219,7 +229,7 @@ def manifold(net: Network, n: int = 20, limit: float = 3.0, shape: Shape | None 
     width = min(6.4, 7.5 / aspect)
     figure = _style.figure(width + 0.6, width * aspect + 1.0, f"Images decoded over two latents{rest}")
     axis = figure.subplots()
-    black_and_white = limits(wall.picture)
+    black_and_white = limits(wall.picture, bounded(net))
     cell = 72 * width / n  # points
     # A hair between images; between small ones, which fill their place, half of one of their pixels.
     width = 0.5 * cell / form[2] if max(form[1:]) <= 16 else min(1.2, 0.06 * cell)
@@ -247,14 +257,14 @@ def samples(net: Network, n: int = 64, seed: int = 0, shape: Shape | None = None
     wall = Wall(images(net.sample(n=n, seed=seed), form), columns)
     width, height = wall_size(wall, columns, 0.8 if n > 16 else 1.1)
     figure = _style.figure(width + 0.2, height + 0.6, f"{_style.counted(n, 'image')} drawn from the prior")
-    wall.show(figure.subplots(), limits(wall.picture))
+    wall.show(figure.subplots(), limits(wall.picture, bounded(net)))
     return figure
 
 
-def pairs(inputs: Array, outputs: Array, form: Shape, of: Shape) -> Figure:
-    """Inputs, each above its output."""
+def pairs(inputs: Array, outputs: Array, form: Shape, of: Shape, within: bool) -> Figure:
+    """Inputs, each above its output; `within`: as for `limits`."""
     above, below = images(inputs, of), images(outputs, form)
-    limit = limits(np.concatenate([above.ravel(), below.ravel()]))
+    limit = limits(np.concatenate([above.ravel(), below.ravel()]), within)
     n = len(above)
     if above.shape[1:] != below.shape[1:]:
         raise errors.UsageError(f"inputs are images of {of}, outputs of {form}: they cannot be compared one above the other")
@@ -273,7 +283,9 @@ def pairs(inputs: Array, outputs: Array, form: Shape, of: Shape) -> Figure:
     return figure
 
 
-def along(lines: list[Array], form: Shape, names: list[str], steps: list[str], title: str, label: str) -> Figure:
+def along(
+    lines: list[Array], form: Shape, names: list[str], steps: list[str], title: str, label: str, within: bool
+) -> Figure:  # fmt: skip
     """A line of images for each latent that moves."""
     cells = np.concatenate([images(line, form) for line in lines])
     wall = Wall(cells, len(lines[0]))
@@ -281,14 +293,16 @@ def along(lines: list[Array], form: Shape, names: list[str], steps: list[str], t
     longest = max(len(part) for name in names for part in name.split("\n"))
     figure = _style.figure(width + max(1.2, 0.09 * longest), height + 0.9, title)
     axis = figure.subplots()
-    wall.show(axis, limits(cells))
+    wall.show(axis, limits(cells, within))
     axis.set_yticks(wall.rows, names)
     axis.set_xticks(wall.columns, steps)
     axis.set_xlabel(label)
     return figure
 
 
-def way(ends: Array, between: Array, form: Shape, names: list[str], title: str, label: str) -> Figure:
+def way(
+    ends: Array, between: Array, form: Shape, names: list[str], title: str, label: str, within: bool
+) -> Figure:  # fmt: skip
     """Decoded images between two inputs."""
     given = images(ends, form)
     cells = np.concatenate([given[:1], images(between, form), given[1:]])
@@ -296,7 +310,7 @@ def way(ends: Array, between: Array, form: Shape, names: list[str], title: str, 
     width, height = wall_size(wall, len(cells), 0.8, (11, 9))
     figure = _style.figure(width + 0.2, height + 0.9, title)
     axis = figure.subplots()
-    wall.show(axis, limits(cells))
+    wall.show(axis, limits(cells, within))
     axis.set_xticks(wall.columns, names)
     axis.set_xlabel(label)
     return figure

@@ -143,7 +143,7 @@ def _with_images(
     halves: Any = figure.subfigures(1, 2, width_ratios=[4.5, columns * (cell + 0.12) + 0.5])
     left, right = halves
     _histogram(left.subplots(), values[known], values[at], len(values) - len(known), _unit(net, x))
-    limit = _images.limits(np.concatenate([above.ravel(), below.ravel()]))
+    limit = _images.limits(np.concatenate([above.ravel(), below.ravel()]), _images.bounded(net))
     for k, axis in enumerate(right.subplots(lines, columns, squeeze=False).flat):
         if k >= len(at):
             axis.set_visible(False)

@@ -357,14 +357,6 @@ def _uneven(s: Study, rows: Rows) -> list[Finding]:
     return [Finding("warn", what, remedy)]
 
 
-def _outputs(s: Study) -> str:
-    """The activation of the last layer with values before the loss."""
-    for name, keys in reversed(s.model.sections):
-        if name in ("connected", "conn", "convolutional", "conv", "deconvolutional", "deconv", "activation"):
-            return keys.get("activation", "logistic")
-    return ""
-
-
 def _of_loss(s: Study) -> list[Finding]:
     """A likelihood that does not fit the values."""
     rows, m = s.rows, s.model
@@ -379,7 +371,7 @@ def _of_loss(s: Study) -> list[Finding]:
         what = f"All values are 0 or 1, and the loss ({m.loss_words}) is for numbers of any size."
         found.append(Finding("note", what, "[cost] type=bernoulli with a linear last layer is the likelihood of zeros and ones."))
     reach = {"logistic": (0.0, 1.0), "loggy": (-1.0, 1.0), "tanh": (-1.0, 1.0), "relu": (0.0, np.inf), "ramp": (0.0, np.inf)}
-    bounds = reach.get(_outputs(s))
+    bounds = reach.get(m.activation)
     slack = 1e-3 * max(high - low, 1e-12)
     if (
         bounds is not None
@@ -387,8 +379,8 @@ def _of_loss(s: Study) -> list[Finding]:
         and (low < bounds[0] - slack or high > bounds[1] + slack)
     ):
         what = (
-            f"The rows reach from {shown(low)} to {shown(high)}, but the last layer (activation={_outputs(s)}) gives values from "
-            f"{shown(bounds[0])} to {'any size' if np.isinf(bounds[1]) else shown(bounds[1])}."
+            f"The rows reach from {shown(low)} to {shown(high)}, but the last layer (activation={m.activation}) gives values "
+            f"from {shown(bounds[0])} to {'any size' if np.isinf(bounds[1]) else shown(bounds[1])}."
         )
         found.append(
             Finding("warn", what, "Use activation=linear in the last layer, or scale the data into that range (-scale).")

@@ -73,6 +73,14 @@ class Model:
         return self.key("sampling", "prior", "normal") != "normal"
 
     @property
+    def activation(self) -> str:
+        """Of the last layer with values before the loss."""
+        for name, keys in reversed(self.sections):
+            if name in ("connected", "conn", "convolutional", "conv", "deconvolutional", "deconv", "activation"):
+                return keys.get("activation", "logistic")
+        return ""
+
+    @property
     def reconstructs(self) -> bool:
         return self.kind in ("vae", "autoencoder")
 

@@ -140,6 +140,7 @@ def test_the_command_line_draws_every_picture(trained: dv.Network, penguins: dv.
         (["manifold", CFG, "-random", "-dims", "0,7"], 2, "dims=7"),
         (["manifold", CFG, "-random", "-dims", "zero,one"], 2, "-dims zero,one"),
         (["interpolation", CFG, CSV, "-random", "-between", "0,9999"], 2, "rows 0 to 1796"),
+        (["traversals", CFG, CSV, "-random", "-row", "-1"], 2, "row=-1: there are rows 0 to 1796"),
         (["latent", CFG, CSV, "-random", "-output", CSV], 2, "would overwrite"),
         (["marginals", PENGUINS, CSV], 2, "no column 'species'"),
         (["latnt"], 2, "latnt"),
@@ -546,8 +547,11 @@ def test_what_cannot_be_drawn_is_said(trained: dv.Network, penguins: dv.Network,
         plots.samples(trained, 0)
     with pytest.raises(dv.errors.UsageError, match=r"x\.wat"):
         plots.save(plots.latent(np.zeros((3, 2))), "x.wat")
-    with pytest.raises(dv.errors.UsageError, match="rows 0 to 1796"):
-        plots.traversals(trained, digits[0], row=1797)
+    for row in (1797, -1):
+        with pytest.raises(dv.errors.UsageError, match=rf"row={row}: there are rows 0 to 1796"):
+            plots.traversals(trained, digits[0], row=row)
+        with pytest.raises(dv.errors.UsageError, match=rf"rows={row}: there are rows 0 to 1796"):
+            plots.interpolation(trained, digits[0], (0, row))
     with pytest.raises(dv.errors.UsageError, match="no rows to draw"):
         plots.reconstructions(trained, digits[0][:0])
     with pytest.raises(dv.errors.UsageError, match="takes rows"):

@@ -115,10 +115,10 @@ def some(x: Array) -> None:
 
 
 def row(x: Array, index: int, name: str = "row") -> Array:
-    """One of the rows, (1, columns); negative: from the end."""
-    if isinstance(index, bool) or not isinstance(index, int | np.integer) or not -len(x) <= index < len(x):
+    """One of the rows, counted from 0: (1, columns)."""
+    if isinstance(index, bool) or not isinstance(index, int | np.integer) or not 0 <= index < len(x):
         raise errors.UsageError(f"{name}={index!r}: there are rows 0 to {len(x) - 1}")
-    return x[index : len(x) + index + 1 if index < 0 else index + 1]
+    return x[index : index + 1]
 
 
 def names(net: Network, given: Sequence[str] | None, n: int) -> list[str]:

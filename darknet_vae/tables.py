@@ -15,6 +15,7 @@ import os
 import re
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -290,6 +291,13 @@ class Frame:
         return None
 
     def _columns(self, data: Any) -> list[tuple[str, _Data]]:
+        found = self._read(data)
+        names = [name for name, _ in found] if not isinstance(data, Mapping) else [str(name) for name in data]
+        if twice := next((name for name, n in Counter(names).items() if n > 1), None):
+            raise errors.UsageError(f"the table has {names.count(twice)} columns with the name {twice!r}: rename or drop some")
+        return found
+
+    def _read(self, data: Any) -> list[tuple[str, _Data]]:
         pd: Any = sys.modules.get("pandas")
         if pd is not None and isinstance(data, pd.DataFrame):
             self.is_pandas = True

@@ -89,6 +89,19 @@ def test_a_file_that_lacks_the_columns_of_a_table_is_a_warning_with_the_remedy(t
         dv.Network(str(ROOT / "cfg" / "vae_digits.cfg"), device="cpu").save("d.weights")
 
 
+def test_two_columns_with_one_name_are_refused_by_that_name(trained: dv.Network) -> None:
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(table_of(40))
+    twice = pd.concat([frame, frame[["age"]]], axis=1)
+    said = r"^the table has 2 columns with the name 'age': rename or drop some$"
+    with pytest.raises(errors.UsageError, match=said):
+        dv.Network.for_table(twice)
+    with pytest.raises(errors.UsageError, match=said):
+        trained.score_rows(twice)
+    with pytest.raises(errors.UsageError, match="2 columns with the name '1'"):
+        tables.Frame({1: np.zeros(3), "1": np.ones(3)})
+
+
 def test_conditions_select_rows(trained: dv.Network) -> None:
     rows = trained.sample(n=40, condition={"city": CITIES[2], "member": "True"})
     assert set(rows["city"]) == {CITIES[2]}

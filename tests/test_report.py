@@ -300,6 +300,20 @@ def test_numbers_are_those_of_evaluate_with_unit_and_meaning():
     assert 0 <= float(by_name["Labels of neighbours"][0].rstrip("%")) <= 100
 
 
+@pytest.mark.parametrize("prior, name", [("normal", "KL"), ("mixture", "KL, z drawn")])
+def test_the_numbers_above_the_elbo_add_up_to_it(prior, name):
+    net = vae(cost="type=gaussian\nsigma=learned", beta=f"1\nprior={prior}")
+    net.train(rows(), epochs=10)
+    report = dv.report(net, rows())
+    found = net.evaluate(rows())
+    assert (found["kl"] == pytest.approx(found["latent_loss"], rel=1e-4)) == (prior == "normal")
+    names = [number for number, _, _, _ in report.numbers]
+    at = names.index("ELBO")
+    assert names[at - 2 : at] == ["Reconstruction, z drawn", name]
+    values = [float(value) for _, value, _, _ in report.numbers[at - 2 : at + 1]]
+    assert values[2] == pytest.approx(-values[0] - values[1], abs=2e-3)
+
+
 def test_neighbours_see_whether_the_latent_space_sorts_the_labels():
     net = vae()
     x = rows()

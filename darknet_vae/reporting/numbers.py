@@ -93,11 +93,18 @@ def _bound(s: Study) -> list[Number]:
             "Reconstruction, z drawn", shown(e["reconstruction"] or 0.0), "nats per row",
             "Minus the log-probability of a row given a latent vector that is drawn from the row's posterior.",
         ))  # fmt: skip
+        how = (
+            "over the same draws: to a mixture there is no formula, and the latent loss is another approximation of it."
+            if s.model.learned_prior else "from its formula, as the latent loss is."
+        )  # fmt: skip
+        found.append(Number(
+            "KL, z drawn" if s.model.learned_prior else "KL", shown(e["kl"] or 0.0), "nats per row",
+            f"The distance of each row's posterior from the prior {how}",
+        ))  # fmt: skip
         found.append(Number(
             "ELBO", shown(e["elbo"] or 0.0), "nats per row",
-            "A lower bound of the log-probability of a row: minus reconstruction minus KL, with beta 1. Higher is better; "
-            "compare it "
-            "only between models of the same rows.",
+            "A lower bound of the log-probability of a row: minus the two above, with beta 1. Higher is better; compare it only "
+            "between models of the same rows.",
         ))  # fmt: skip
     if e["log_likelihood"] is not None:
         error = e["log_likelihood_standard_error"]

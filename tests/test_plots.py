@@ -668,6 +668,20 @@ def test_kl_is_sorted_and_inactive_latents_are_marked(trained: dv.Network, digit
         plots.kl(trained.evaluate(digits[0]))
 
 
+def test_the_legend_of_kl_is_beside_the_bars_and_a_single_row_says_nothing_of_use(
+    trained: dv.Network, digits: tuple[np.ndarray, np.ndarray]
+) -> None:
+    figure = plots.kl({"latent_kl": [0.1, 0.1, 0.1], "latent_mean_variance": [0.02, 0.9, 0.0001]})
+    figure.canvas.draw()
+    legend = figure.axes[0].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["active", "inactive: no use to the decoder"]
+    box = legend.get_window_extent()
+    assert not any(box.overlaps(bar.get_window_extent()) for bar in figure.axes[0].patches)
+    assert box.x1 <= figure.bbox.x1
+    alone = plots.kl(trained, digits[0][:1])
+    assert "active" not in title(alone) and len(alone.axes) == 1 and alone.axes[0].get_legend() is None
+
+
 def test_a_histogram_of_scores_has_all_rows_and_the_worst_beside_it(
     trained: dv.Network, digits: tuple[np.ndarray, np.ndarray]
 ) -> None:

@@ -247,7 +247,10 @@ def test_networks_of_other_jobs_and_without_rows_or_log():
 def test_few_rows(n):
     net = vae()
     net.train(rows(), epochs=2)
-    checked(dv.report(net, rows(n)))
+    report = dv.report(net, rows(n))
+    page = checked(report)
+    assert ("Active latents" in [name for name, _, _, _ in report.numbers]) == (n > 1)
+    assert ("no use to the decoder" in page.text or "active latents" in page.text) == (n > 1)
     table = {"a": np.arange(5.0), "b": list("xyxyy")}
     net = dv.Network.for_table(table)
     net.train(table, epochs=2)

@@ -388,14 +388,15 @@ def _by_dimension(found: Any, X: Any) -> tuple[Floats, Floats | None]:
 
     x = rows(found, X).x
     some(x)
-    return _by_dimension(found.evaluate(x, latent=True), None)
+    values, variance = _by_dimension(found.evaluate(x, latent=True), None)
+    return values, variance if len(x) > 1 else None  # of a single row it is 0, whatever the latents are good for
 
 
 @_style.picture
 def kl(evaluation_or_net: Mapping[str, Any] | Network, X: Any = None) -> Figure:
     """The KL of each latent dimension to N(0, 1), in nats, sorted; active ones coloured: those whose posterior mean has a
-    variance above 0.01 over the rows, which is drawn below with that threshold. Takes net.evaluate(X, latent=True), or a network
-    and rows."""
+    variance above 0.01 over the rows, which is drawn below with that threshold, if there are rows to vary. Takes
+    net.evaluate(X, latent=True), or a network and rows."""
     values, variance = _by_dimension(evaluation_or_net, X)
     order = np.argsort(-values, kind="stable")
     n = len(order)
@@ -435,4 +436,4 @@ def _which(axis: Any, active: npt.NDArray[np.bool_]) -> None:
 
     found = [(_style.BLUE, "active", active), (_style.FAINT, "inactive: no use to the decoder", ~active)]
     handles = [Patch(facecolor=c, edgecolor=_style.GREY, linewidth=0.5, label=word) for c, word, some in found if some.any()]
-    axis.legend(handles=handles, loc="upper right")
+    axis.legend(handles=handles, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2)  # above the bars

@@ -239,7 +239,7 @@ def contributions(s: Study) -> list[tuple[str, float, float]]:
 def latent_table(s: Study, most: int = 16) -> list[list[str]]:
     """Dimension, KL, mean and variance of the aggregated posterior, variance of the mean, active: those with most KL first."""
     e = s.evaluation
-    if e is None or e.get("latent_kl") is None or not len(e["latent_kl"]):
+    if e is None or e.get("latent_kl") is None or not len(e["latent_kl"]) or e.get("latent_mean_variance") is None:
         return []
     kl = e["latent_kl"]
     rows = []

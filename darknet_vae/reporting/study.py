@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -91,6 +91,9 @@ def _whole_epochs(log: Columns) -> Columns:
 def _rebuilt(s: Study, rows: Rows) -> None:
     net = s.net
     s.evaluation = s.attempt("the losses", lambda: net.evaluate(rows.x, k=s.k, latent=True, seed=s.seed, row_weight=rows.weights))
+    if s.evaluation is not None and len(rows) < 2:  # a single row does not vary, whatever the latents are good for
+        for name in ("active_units", "latent_mean_variance"):
+            cast("dict[str, Any]", s.evaluation).pop(name, None)
     if net.latent_size:
         s.mean = s.attempt("the latent space", lambda: net.encode(rows.x)[0])
     found = s.attempt("scores", lambda: net.score_rows(rows.x, contributions=True, seed=s.seed))

@@ -579,3 +579,17 @@ def test_a_browser_shows_it_on_phones_and_screens_in_light_and_dark_and_on_paper
                 assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
             page.close()
     assert grounds["light"] != grounds["dark"]
+
+
+def test_sentences_in_tables_are_broken_into_lines_on_every_width(browser, tmp_path):
+    table = {"length": np.arange(60.0), "kind": np.array(list("xyz") * 20), "place": np.array(["north", "south"] * 30)}
+    net = dv.Network.for_table(table)
+    net.train(table, epochs=3)
+    path = dv.report(net, table).save(tmp_path / "page.html")
+    for width in (1200, 500, 360):
+        page = browser.new_page(viewport={"width": width, "height": 800})
+        page.goto(f"file://{path}")
+        for words in ("nothing in common", "what is unusual about it"):
+            hidden = page.locator(".scroll", has_text=words).evaluate("box => box.scrollWidth - box.clientWidth")
+            assert hidden == 0, (width, words)
+        page.close()

@@ -109,7 +109,7 @@ def _likeness(s: Study) -> list[Block]:
     worst = sorted(r.shapes.items(), key=lambda item: item[1])[:10]
     found: list[Block] = [
         Cells(["drawn rows beside real ones", "", ""], rows, f"{r.rows[1]:,} drawn rows beside {r.rows[0]:,} real "
-                                                             "ones.", frozenset({1})),
+                                                             "ones.", frozenset({1}), wraps=True),
         Cells(
             ["column", "likeness"], [[name, f"{value:.3f}"] for name, value in worst], "1: distributed as in the real rows.",
             frozenset({1}), folded="The columns that are least alike" if len(r.shapes) > 10 else "The columns one by one",
@@ -213,4 +213,11 @@ def _ranking(s: Study) -> Block:
     caption = f"The {len(body)} rows with the highest scores, counted from 0."
     if by_column:
         caption += " In brackets: what the column adds to the score."
-    return Cells(head, body, caption, numbers=frozenset({0, 1}), folded="" if by_column else "The highest scores as numbers")
+    return Cells(
+        head,
+        body,
+        caption,
+        numbers=frozenset({0, 1}),
+        folded="" if by_column else "The highest scores as numbers",
+        wraps=by_column,
+    )

@@ -682,6 +682,17 @@ def test_the_legend_of_kl_is_beside_the_bars_and_a_single_row_says_nothing_of_us
     assert "active" not in title(alone) and len(alone.axes) == 1 and alone.axes[0].get_legend() is None
 
 
+def test_the_legend_of_scores_is_level_with_its_marks_and_the_axis_has_its_unit() -> None:
+    axis = plots.scores(np.arange(200.0), unit="nats").axes[0]
+    axis.figure.canvas.draw()
+    legend = axis.get_legend()
+    for mark, word in zip(legend.legend_handles, legend.get_texts(), strict=True):
+        assert word.get_text().startswith(("the 10 highest", "99 % of rows"))
+        assert mark.get_marker() != 2, "a mark that stands above its place"
+    assert axis.get_xlabel() == "score (nats), higher for unusual rows"
+    assert plots.scores(np.arange(5.0)).axes[0].get_xlabel() == "score, higher for unusual rows"
+
+
 def test_a_histogram_of_scores_has_all_rows_and_the_worst_beside_it(
     trained: dv.Network, digits: tuple[np.ndarray, np.ndarray]
 ) -> None:

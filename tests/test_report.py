@@ -317,6 +317,14 @@ def test_the_numbers_above_the_elbo_add_up_to_it(prior, name):
     assert values[2] == pytest.approx(-values[0] - values[1], abs=2e-3)
 
 
+def test_the_picture_of_scores_has_their_unit(monkeypatch):
+    drawn, scores = [], dv.plots.scores
+    monkeypatch.setattr(dv.plots, "scores", lambda *given, **options: drawn.append(scores(*given, **options)) or drawn[-1])
+    for cost, unit in (("type=gaussian\nsigma=learned", " (nats)"), ("type=sse", "")):
+        dv.report(vae(cost=cost, beta=1), rows())
+        assert drawn[-1].axes[0].get_xlabel().startswith(f"score{unit},")
+
+
 def test_neighbours_see_whether_the_latent_space_sorts_the_labels():
     net = vae()
     x = rows()

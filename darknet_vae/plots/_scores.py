@@ -22,7 +22,9 @@ REASONS = 3  # columns that are named for a row
 RARE = 30  # times as many rows in the fullest bin as in the emptiest one from which the axis is logarithmic
 
 
-def _histogram(axis: Any, scores: Floats, worst: Floats, left_out: int, unit: str) -> None:
+def _histogram(axis: Any, scores: Floats, worst: Floats, left_out: int, unit: str | None) -> None:
+    from matplotlib.lines import Line2D
+
     low, high = float(scores.min()), float(scores.max())
     bins: Any = int(np.clip(len(scores) ** 0.5 * 1.5, 8, 60))
     across = low > 0 and high / max(float(np.median(scores)), 1e-300) > 20
@@ -34,14 +36,18 @@ def _histogram(axis: Any, scores: Floats, worst: Floats, left_out: int, unit: st
     if filled.max() / filled.min() > RARE:
         _style.logarithmic(axis, "y", 0.7, float(filled.max()))
         axis.set_ylim(0.7, filled.max() * 2)
-    axis.plot(worst, np.zeros(len(worst)), marker=2, linestyle="", color=_style.ORANGE, markersize=11, markeredgewidth=2,
-              transform=axis.get_xaxis_transform(), label=f"the {len(worst)} highest", zorder=4)  # fmt: skip
+    mark: dict[str, Any] = {"linestyle": "", "color": _style.ORANGE, "markeredgewidth": 2}
+    axis.plot(worst, np.zeros(len(worst)), marker=2, markersize=11, transform=axis.get_xaxis_transform(), zorder=4, **mark)
+    # the marks stand on the axis; in the legend one is level with its text
+    handles = [Line2D([], [], marker="|", markersize=9, label=f"the {len(worst)} highest", **mark)]
     if len(scores) >= 100:
         high = float(np.quantile(scores, 0.99))
-        axis.axvline(high, color=_style.INK, linestyle="--", linewidth=1.2, label=f"99 % of rows below {_style.number(high)}")
-    axis.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, fontsize=9, handlelength=1.2, columnspacing=1.2)
+        word = f"99 % of rows below {_style.number(high)}"
+        handles.append(axis.axvline(high, color=_style.INK, linestyle="--", linewidth=1.2, label=word))
+    axis.legend(handles=handles, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, fontsize=9, handlelength=1.2,
+                columnspacing=1.2)  # fmt: skip
     none = f"; {_style.counted(left_out, 'row has', 'rows have')} none" if left_out else ""
-    axis.set_xlabel(f"score{unit}, higher for unusual rows{none}")
+    axis.set_xlabel(f"score{f' ({_style.plain(unit)})' if unit else ''}, higher for unusual rows{none}")
     axis.set_ylabel("rows")
 
 
@@ -63,9 +69,9 @@ def _reasons(net: Network, x: Array, table: _rows.Rows, at: npt.NDArray[np.intp]
     return texts, np.clip(chosen / max(float(np.nanmax(chosen, initial=0.0)), 1e-12), 0, 1)
 
 
-def _unit(net: Network, x: Array) -> str:
+def _unit(net: Network, x: Array) -> str | None:
     """Scores are in nats where all losses are likelihoods."""
-    return " (nats)" if net.variational and net.evaluate(x[:1])["elbo"] is not None else ""
+    return "nats" if net.variational and net.evaluate(x[:1])["elbo"] is not None else None
 
 
 def _names(rows: Sequence[Any] | None, n: int) -> list[str]:
@@ -79,12 +85,13 @@ def _names(rows: Sequence[Any] | None, n: int) -> list[str]:
 
 @_style.picture
 def scores(
-    scores: npt.ArrayLike, *, rows: Sequence[Any] | None = None, net: Network | None = None, X: Any = None, top: int = 10
+    scores: npt.ArrayLike, *, rows: Sequence[Any] | None = None, net: Network | None = None, X: Any = None, top: int = 10,
+    unit: str | None = None,
 ) -> Figure:  # fmt: skip
     """A histogram of scores, as `net.score_rows(X)` gives them (in nats where the losses are likelihoods), and beside it the
     `top` rows with the highest. With the network and its rows X: images with their outputs, of other rows the columns that
     contribute most, with their values and contributions; without them the rows' names. rows: their names, else "row 0", ...
-    Scores that are NaN are left out."""
+    unit: of scores without a network, "nats". Scores that are NaN are left out."""
     values = np.asarray(scores, float).ravel()
     top = whole("top", top, 1, 100)
     names = _names(rows, len(values))
@@ -98,14 +105,14 @@ def scores(
     words = [names[i] for i in at]
     if net is None:
         texts = [[_style.number(values[i])] for i in at]
-        return _beside(title, values[known], values[at], len(values) - len(known), words, ["score"], texts, None, "")
+        return _beside(title, values[known], values[at], len(values) - len(known), words, ["score"], texts, None, unit)
     table = _rows.rows(net, X)
     if len(table.x) != len(values):
         raise errors.UsageError(f"{len(values)} scores, but X has {len(table.x)} rows")
     form = _images.form_of(net, None)
     if form is not None and net.latent_size and table.x.shape[1] == int(np.prod(form)):
         return _with_images(title, values, known, at, words, net, table.x, form)
-    unit = _unit(net, table.x)
+    unit = unit or _unit(net, table.x)
     reasons, parts = _reasons(net, table.x, table, at)
     texts = [[_style.number(values[i]), *line] for i, line in zip(at, reasons, strict=True)]
     header = ["score", *("contributes most", "second", "third")[: len(reasons[0])]]
@@ -114,7 +121,7 @@ def scores(
 
 def _beside(
     title: str, values: Floats, worst: Floats, left_out: int, side: list[str], header: list[str], texts: list[list[str]],
-    parts: Floats | None, unit: str,
+    parts: Floats | None, unit: str | None,
 ) -> Figure:  # fmt: skip
     """The histogram and a sheet."""
     colours: list[list[Any]] = [[None] * len(header) for _ in texts]

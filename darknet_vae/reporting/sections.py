@@ -174,7 +174,7 @@ def unusual(s: Study) -> Section:
         "minus its ELBO, in nats." if likely else "its total loss."
     )
     shape = s.model.shape
-    options: dict[str, Any] = {} if shape is None else {"net": s.net, "X": rows.x}
+    options: dict[str, Any] = {"unit": "nats" if likely else None} if shape is None else {"net": s.net, "X": rows.x}
     section.blocks += show(
         s, "scores", lambda: plots.scores(scores, **options),
         "Histogram of the scores" + (", with the images that have the highest" if shape is not None else ""),

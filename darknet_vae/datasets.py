@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import math
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path as FilePath
 from typing import BinaryIO, NamedTuple
 
@@ -108,21 +111,49 @@ def _download(name: str, split: str) -> list[FilePath]:
             "downloading needs pooch: pip install 'darknet-vae[datasets]' (or give --from DIR with the IDX files)"
         ) from None
     mirrors, sums = _SOURCES[name]
+    folder = FilePath(pooch.os_cache("darknet-vae")) / name
+    new = [place for place in (folder, *folder.parents) if not place.exists()]
     paths = []
     for file in _IDX[split]:
         known = "sha256:" + sums[[*_IDX["train"], *_IDX["test"]].index(file)]
         reasons = []
         for mirror in mirrors:
             try:
-                folder = pooch.os_cache("darknet-vae") / name
-                paths.append(FilePath(pooch.retrieve(mirror + file, known, path=folder, progressbar=_has("tqdm"))))
+                with _silent(pooch.get_logger()):
+                    paths.append(FilePath(pooch.retrieve(mirror + file, known, path=folder, progressbar=_has("tqdm"))))
                 break
             except Exception as reason:  # from pooch, requests, urllib3 or the system: there is no common base class
-                first = str(reason).partition("\n")[0][:200]
-                reasons.append(f"{mirror}: {type(reason).__name__}{': ' if first else ''}{first}")
+                reasons.append(_why(mirror.split("/")[2], reason))
         else:
-            raise errors.FileError(f"cannot download {file}: {'; '.join(reasons)}")
+            with suppress(OSError):  # up to the first that is not empty
+                for place in new:
+                    place.rmdir()
+            remedy = f"-from DIR (in Python folder=) takes {', '.join(_IDX[split])} from a folder"
+            raise errors.FileError(f"cannot download {file}: {'; '.join(reasons)}; {remedy}")
     return paths
+
+
+_OFFLINE = ("ConnectionError", "ConnectTimeout", "ReadTimeout", "TimeoutError", "URLError", "gaierror")
+
+
+def _why(host: str, reason: Exception) -> str:
+    """In a few words: that there is no network takes requests some hundred letters."""
+    kind = type(reason).__name__
+    if kind in _OFFLINE:
+        return f"no connection to {host}"
+    first = str(reason).partition("\n")[0][:100]
+    return f"{host}: {kind}{': ' if first else ''}{first}"
+
+
+@contextmanager
+def _silent(log: logging.Logger) -> Iterator[None]:
+    """Without a line for each mirror that is tried; a progress bar shows what comes."""
+    level = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _has(module: str) -> bool:

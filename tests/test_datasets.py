@@ -145,6 +145,34 @@ def test_a_failed_download_names_the_file_and_leaves_nothing(monkeypatch: pytest
     assert not list(Path().glob("x.csv*"))
 
 
+def test_without_a_network_one_short_line_says_so_with_the_remedy_and_no_folder_is_left(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pooch = pytest.importorskip("pooch")
+    monkeypatch.setenv("XDG_CACHE_HOME", os.path.abspath("cache"))
+
+    def offline(url: str, known_hash: str, path: Path, **options: object) -> str:
+        path.mkdir(parents=True, exist_ok=True)
+        pooch.get_logger().info("Downloading data from %s", url)
+        raise ConnectionError("HTTPSConnectionPool(host='x', port=443): Max retries exceeded with url: " + "y" * 200)
+
+    monkeypatch.setattr(pooch, "retrieve", offline)
+    with pytest.raises(errors.FileError) as error:
+        datasets.write_csv("mnist", "x.csv")
+    assert str(error.value) == (
+        "cannot download train-images-idx3-ubyte.gz: no connection to ossci-datasets.s3.amazonaws.com; no connection to "
+        "storage.googleapis.com; -from DIR (in Python folder=) takes train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz "
+        "from a folder"
+    )
+    assert capfd.readouterr().err == ""
+    assert not Path("cache").exists()
+    Path("cache/darknet-vae").mkdir(parents=True)
+    Path("cache/darknet-vae/other").write_text("kept")
+    with pytest.raises(errors.FileError):
+        datasets.write_csv("mnist", "x.csv")
+    assert os.listdir("cache/darknet-vae") == ["other"]
+
+
 def test_a_data_set_goes_where_other_results_go() -> None:
     """A link stays a link, a pipe a pipe, a file keeps its mode, and nothing that lies beside it is followed."""
     os.mkfifo("pipe")

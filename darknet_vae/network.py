@@ -307,16 +307,25 @@ class Network:
 
     def _matrix(self, X: Any, name: str = "X", learns: bool = False) -> Array:
         """Rows as the network takes them: numbers, or a table of the columns that it knows."""
+        self._no_series(X, name)
         if self.layers[0].type == "columns" and is_table(X):
             return coded(self, X, name, learns)
         return matrix(without_known(self, X), self.inputs, name)
 
     def _row(self, row: Any, name: str) -> Array:
         """A single one."""
+        self._no_series(row, name)
         x = self._matrix(row if is_table(row) and self._knows_columns else np.reshape(row, (1, -1)), name)
         if len(x) != 1:
             raise errors.UsageError(f"{name} has {len(x)} rows: one is wanted")
         return x
+
+    def _no_series(self, row: Any, name: str) -> None:
+        """A row that was taken out of a table has lost what its columns are."""
+        if type(row).__name__ == "Series" and self.layers[0].type == "columns":
+            raise errors.UsageError(
+                f"{name} is a Series, not a table: a row of a DataFrame is frame.iloc[[0]], not frame.iloc[0]"
+            )
 
     def _decoded(self, x: Array, like: Any = None) -> Any:
         """Rows of data: a table if the network knows its columns and `like`, when given, is one."""
@@ -646,6 +655,11 @@ class Network:
         mean of the row `around`, or without one to 0, the middle of the prior. A table if the network knows its columns, unless
         `around` is an array."""
         self._need_latent()
+        if hasattr(dim, "__len__") and not isinstance(dim, str):
+            most = self.latent_size - 1
+            raise errors.UsageError(
+                f"dim is a {type(dim).__name__}: wanted is the number of a latent dimension, 0 to {most}; a row goes into around="
+            )
         row = None if around is None else self._row(around, "around")
         at = whole("dim", dim, 0, self.latent_size - 1)
         out = np.empty((whole("steps", steps, 2, 2**24), int(self._info().data_columns)), np.float32)

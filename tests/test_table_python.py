@@ -102,6 +102,25 @@ def test_two_columns_with_one_name_are_refused_by_that_name(trained: dv.Network)
         tables.Frame({1: np.zeros(3), "1": np.ones(3)})
 
 
+def test_a_row_in_the_wrong_place_or_form_is_said_in_one_line(trained: dv.Network) -> None:
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(table_of(40))
+    last = trained.latent_size - 1
+    said = rf"^dim is a DataFrame: wanted is the number of a latent dimension, 0 to {last}; a row goes into around=$"
+    with pytest.raises(errors.UsageError, match=said):
+        trained.traverse(frame.iloc[:1], 0)
+    with pytest.raises(errors.UsageError, match=r"^dim='a' is not a whole number$"):
+        trained.traverse("a")
+    series = r" is a Series, not a table: a row of a DataFrame is frame\.iloc\[\[0\]\], not frame\.iloc\[0\]$"
+    with pytest.raises(errors.UsageError, match="^a" + series):
+        trained.interpolate(frame.iloc[0], frame.iloc[1])
+    with pytest.raises(errors.UsageError, match="^X" + series):
+        trained.encode(frame.iloc[0])
+    with pytest.raises(errors.UsageError, match="^around" + series):
+        trained.traverse(0, around=frame[["age", "income"]].iloc[0])
+    assert len(trained.interpolate(frame.iloc[[0]], frame.iloc[[1]], steps=3)) == 3
+
+
 def test_conditions_select_rows(trained: dv.Network) -> None:
     rows = trained.sample(n=40, condition={"city": CITIES[2], "member": "True"})
     assert set(rows["city"]) == {CITIES[2]}

@@ -291,6 +291,17 @@ def test_more_than_two_latents_are_drawn_along_principal_axes_that_say_their_par
     assert np.var(xy[:, 0], ddof=0) == pytest.approx(part[0] / 500, rel=1e-6)
 
 
+def test_principal_axes_point_the_same_way_in_pictures_and_in_the_explorer() -> None:
+    from darknet_vae.explorer import _principal_axes
+    from darknet_vae.plots._latents import _principal
+
+    for seed in range(8):
+        random = np.random.default_rng(seed)
+        z = random.normal(size=(50, 4)) @ random.normal(size=(4, 4))
+        centre, axes, _ = _principal_axes(z.astype(np.float32))
+        np.testing.assert_allclose(_principal(z)[0], (z - centre) @ axes.T, atol=1e-4)
+
+
 @pytest.mark.parametrize("latents", [1, 2, 3, 16, 64])
 @pytest.mark.parametrize("method", ["auto", "pca", "pairs"])
 def test_any_number_of_latents_is_drawn(latents: int, method: str, strict: None) -> None:

@@ -224,7 +224,8 @@ def _principal(z: Floats) -> tuple[Floats, Floats]:
     """Coordinates along the first two principal axes, and the fractions of the variance along them."""
     centred = z - z.mean(0)
     _, s, axes = np.linalg.svd(centred, full_matrices=False)
-    found = centred @ axes[:2].T
+    axes = axes[:2] * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:2, None]  # as the explorer turns them
+    found = centred @ axes.T
     total = float((s**2).sum())
     parts = s[:2] ** 2 / total if total else np.zeros(min(2, len(s)))
     if found.shape[1] < 2:  # a single row

@@ -34,6 +34,7 @@ _NUMBER, _TIME, _TEXT = range(3)
 _DATE, _LETTER, _BLANK, _SECONDS, _FRACTIONS = 0, 1, 2, 4, 8
 _WRITTEN_TIME = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2})?)?", re.ASCII)
 _MOST_DECIMALS = 6  # that are looked for in floating-point numbers
+_INT64_END = 2.0**63
 
 Values = npt.NDArray[Any]
 
@@ -479,7 +480,8 @@ def _as_numpy(column: _Decoded, dtype: np.dtype[Any] | None, truth: bool = False
         return column.values if some else _whole(column, dtype)
     if dtype is not None and dtype.kind == "f":
         return column.values.astype(dtype)
-    return _whole(column, np.dtype(np.int64)) if column.decimals == 0 and not some else column.values
+    whole = column.decimals == 0 and not some and bool((np.abs(column.values) < _INT64_END).all())
+    return _whole(column, np.dtype(np.int64)) if whole else column.values
 
 
 def _as_categorical(column: _Decoded, dtype: Any, pd: Any) -> Any:
@@ -699,6 +701,15 @@ class Schema:
             codes[word] = float(code[0])
         return np.array([codes[word] for word in words], np.float32)
 
+    def _wide(self) -> dict[str, _Types]:
+        """Types of the columns of whole numbers that int64 has no room for; by columns, so that all drawn rows have the same."""
+        found, c = {}, ffi.new("dn_column_info *")
+        for index in range(lib.dn_schema_columns(self._handle)):
+            lib.dn_schema_column(self._handle, index, c)
+            if max(abs(c.low), abs(c.high)) >= _INT64_END:  # not where they are NaN, of texts
+                found[text(c.name)] = _Types(text(c.name), np.dtype(np.float64))
+        return found
+
     def decode(self, x: npt.ArrayLike, like: Any = None) -> Any:
         """Coded rows (rows, coded), reconstructed or drawn, as a table with the original columns: a pandas DataFrame with its
         types if the schema was learned from one, or `like` is one; else a dict of numpy arrays."""
@@ -713,6 +724,7 @@ class Schema:
         if like is not None:
             frame = Frame(like)
             types, is_pandas = frame.types, frame.is_pandas
+        types = self._wide() | types
         if not is_pandas:
             return {kind.name: _as_numpy(c, kind.dtype, kind.truth) for c, kind in _with_types(decoded, types)}
         import pandas as pd

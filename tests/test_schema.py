@@ -241,6 +241,21 @@ def test_a_number_becomes_the_normal_score_of_its_middle_rank() -> None:
         assert schema.decode(schema.code({"a": values}))["a"].tolist() == values.tolist()
 
 
+def test_whole_numbers_that_int64_has_no_room_for_come_back_as_floats_without_the_table() -> None:
+    values = np.random.default_rng(0).normal(size=60) * 1e30
+    long = np.arange(60, dtype=np.uint64) * np.uint64(7) + np.uint64(2**63)
+    given = {"big": values, "long": long, "few": np.tile([1.0, 1e19], 30), "same": np.full(60, -1e20), "small": np.arange(60) * 3}
+    schema = learn(given)
+    read = Schema.from_json(schema.json)  # as a loaded model has it: nothing says which types the table had
+    again = read.decode(read.code(given))
+    for name in ("big", "long", "few", "same"):
+        assert again[name].dtype == np.float64, name
+        np.testing.assert_allclose(again[name], given[name].astype(float), rtol=1e-6, err_msg=name)
+    assert again["small"].dtype == np.int64 and again["small"].tolist() == given["small"].tolist()
+    assert read.decode(read.code({**given, "few": np.ones(60)}))["few"].dtype == np.float64  # the type is the column's
+    assert schema.decode(schema.code(given))["long"].dtype == np.uint64
+
+
 def test_a_code_is_linear_beyond_the_range_and_a_value_is_not() -> None:
     values = np.random.default_rng(0).normal(size=1000)
     schema = learn({"a": values})

@@ -108,7 +108,8 @@ def imputed(net: Network, data: Any, rounds: int) -> Any:
 
 
 def _cell(word: str) -> str:
-    return '"' + word.replace('"', '""') + '"' if any(mark in word for mark in ',"\n') else word
+    plain = word == word.strip(" ") and not any(mark in word for mark in ',"\n')
+    return word if plain else '"' + word.replace('"', '""') + '"'
 
 
 def where_text(condition: str | Mapping[str, object] | None) -> bytes | None:
@@ -116,7 +117,7 @@ def where_text(condition: str | Mapping[str, object] | None) -> bytes | None:
     if condition is None or isinstance(condition, str):
         found = condition
     else:
-        found = ",".join(_cell(f"{name}={value}") for name, value in condition.items())
+        found = ",".join(f"{_cell(str(name))}=={_cell(str(value))}" for name, value in condition.items())
     if found is not None and "\0" in found:
         raise errors.UsageError("condition has a zero character")
     return None if found is None else found.encode()

@@ -134,6 +134,21 @@ def test_conditions_select_rows(trained: dv.Network) -> None:
         trained.sample(np.zeros((1, trained.latent_size)), condition="age>3")
 
 
+def test_words_with_blanks_or_marks_at_their_ends_can_be_asked_for() -> None:
+    rng = np.random.default_rng(0)
+    words = np.array(["Yes", " No", "No ", "a,b", '"q"', " =x", "=y"], object)
+    data = {"w": rng.choice(words, 300), " n, o=": rng.choice(words[:2], 300), "x": rng.normal(size=300)}
+    net = dv.Network.for_table(data, device="cpu")
+    net.train(data, epochs=3)
+    for word in words:
+        assert set(net.sample(n=3, condition={"w": word})["w"]) == {word}
+    assert set(net.sample(n=3, condition={" n, o=": " No"})[" n, o="]) == {" No"}
+    for where, word in (('w=" No"', " No"), ('"w= No"', " No"), ('w = "No " ', "No "), ('" w = Yes "', "Yes"), ("w=Yes ", "Yes")):
+        assert set(net.sample(n=3, condition=where)["w"]) == {word}, where
+    with pytest.raises(errors.UsageError, match="did you mean ' No'"):
+        net.sample(n=3, condition="w= No")
+
+
 def test_new_rows_have_gaps_if_asked_for_as_the_binarys_have() -> None:
     write("t.csv", rows_of())
     done = run([*program("binary"), "train", "t.csv", "-epochs", "5", "-quiet", "-nogpu"])

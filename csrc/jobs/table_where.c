@@ -67,8 +67,16 @@ static int where_compare(where_op op, double a, double b) {
     }
 }
 
-static dn_status where_number(const dn_schema *schema, where_term *t, const char *value) {
+/* Without blanks at both ends. */
+static char *where_trim(char *value) {
+    size_t n = strlen(value);
+    while (n && value[n - 1] == ' ') value[--n] = 0;
+    return value + strspn(value, " ");
+}
+
+static dn_status where_number(const dn_schema *schema, where_term *t, char *value) {
     const dn_column_info *c = &t->column;
+    value = where_trim(value);
     DN_CHECK(dn_columns_read(value, c->type, &t->number), DN_E_USAGE, "where: '%.72s' is no %s, as column '%.72s' has",
              value, c->kind == DN_COLUMN_TIME ? "date" : "number", c->name);
     int below = t->op == WHERE_BELOW ? t->number <= c->low : t->op != WHERE_OTHER && t->number < c->low;
@@ -81,8 +89,8 @@ static dn_status where_number(const dn_schema *schema, where_term *t, const char
     return dn_schema_cell(schema, t->index, value, &t->code);
 }
 
-/* Of yes_no and categories: which of the codes are allowed. */
-static dn_status where_words(const dn_schema *schema, where_term *t, const char *value) {
+/* Of yes_no and categories: which of the codes are allowed. Blanks are taken off where no word has them. */
+static dn_status where_words(const dn_schema *schema, where_term *t, char *value) {
     const dn_column_info *c = &t->column;
     int ordered = t->op != WHERE_EQUAL && t->op != WHERE_OTHER, some = 0;
     double wanted = 0, number;
@@ -90,7 +98,8 @@ static dn_status where_words(const dn_schema *schema, where_term *t, const char 
     if (ordered)
         DN_CHECK(c->type == DN_FRAME_NUMBER && dn_columns_read(value, c->type, &wanted), DN_E_USAGE,
                  "where: column '%.72s' has words, which are only = or != '%.72s'", c->name, value);
-    else if (dn_schema_cell(schema, t->index, value, &t->code) != DN_OK)
+    else if (dn_schema_cell(schema, t->index, value, &t->code) != DN_OK &&
+             dn_schema_cell(schema, t->index, value = where_trim(value), &t->code) != DN_OK)
         return dn_fail_prefix(DN_E_USAGE, "where: ");
     for (int k = 0; k < c->classes; k++) {
         const char *word = dn_schema_word(schema, t->index, k);
@@ -104,15 +113,23 @@ static dn_status where_words(const dn_schema *schema, where_term *t, const char 
     return DN_OK;
 }
 
-static dn_status where_add(dn_where *w, const char *text) {
+/* A condition without its quotes, the last of which were around text[begin] to text[end - 1], where blanks count. */
+typedef struct where_text {
+    dn_text text;
+    size_t begin, end;
+} where_text;
+
+static dn_status where_add(dn_where *w, const where_text *one) {
     where_term *grown = dn_realloc(w->terms, (size_t)w->n + 1, sizeof *grown), *t;
     if (!grown) return DN_E_MEMORY;
     w->terms = grown, t = &grown[w->n++];
     *t = (where_term){0};
-    while (*text == ' ') text++;
-    const char *value = where_column(w->schema, text, t);
-    if (!value) return where_no_column(w->schema, text);
-    while (*value == ' ') value++;
+    const char *text = one->text.bytes, *found = where_column(w->schema, text, t);
+    if (!found) found = where_column(w->schema, text += strspn(text, " "), t);
+    if (!found) return where_no_column(w->schema, text);
+    size_t at = (size_t)(found - one->text.bytes);
+    char *value = one->text.bytes + at;
+    for (; *value == ' ' && (at < one->begin || at >= one->end); at++) value++;
     DN_CHECK(t->column.coded >= 0, DN_E_USAGE, "where: column '%.72s' is not part of the model: it is %s",
              t->column.name,
              t->column.kind == DN_COLUMN_CONSTANT     ? "a constant"
@@ -129,26 +146,35 @@ static dn_status where_add(dn_where *w, const char *text) {
 
 /* ---- all of them ---- */
 
+/* The next condition of a list; returns what comes after it. */
+static const char *where_next(const char *at, where_text *one) {
+    int quoted = 0;
+    dn_text *to = &one->text;
+    for (; *at && (quoted || *at != ','); at++) {
+        if (*at == '"' && quoted && at[1] == '"')
+            at++;
+        else if (*at == '"') {
+            quoted = !quoted;
+            if (quoted) one->begin = to->size;
+            one->end = to->size;
+            continue;
+        }
+        if (quoted || to->size || *at != ' ') dn_text_add(to, at, 1);
+        if (quoted) one->end = to->size;
+    }
+    while (to->size > one->end && to->bytes[to->size - 1] == ' ') to->bytes[--to->size] = 0;
+    return at + (*at == ',');
+}
+
 dn_status dn_where_parse(dn_where *w, const dn_schema *schema, const char *text) {
     *w = (dn_where){.schema = schema};
     dn_status status = DN_OK;
-    for (const char *at = text; *at && status == DN_OK;) {
-        dn_text one = {0};
-        int quoted = 0;
-        dn_text_add(&one, "", 0);
-        for (; *at && (quoted || *at != ','); at++) {
-            if (*at == '"' && quoted && at[1] == '"')
-                at++;
-            else if (*at == '"') {
-                quoted = !quoted;
-                continue;
-            }
-            dn_text_add(&one, at, 1);
-        }
-        if (*at) at++;
-        while (one.size && one.bytes[one.size - 1] == ' ') one.bytes[--one.size] = 0;
-        status = one.status == DN_OK ? where_add(w, one.bytes) : one.status;
-        dn_text_free(&one);
+    while (*text && status == DN_OK) {
+        where_text one = {0};
+        dn_text_add(&one.text, "", 0);
+        text = where_next(text, &one);
+        status = one.text.status == DN_OK ? where_add(w, &one) : one.text.status;
+        dn_text_free(&one.text);
     }
     return status;
 }

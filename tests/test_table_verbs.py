@@ -545,9 +545,34 @@ def test_words_that_look_like_numbers_or_dates_are_a_warning_with_the_remedy(cel
     assert says in "".join(lines)
 
 
+@pytest.mark.parametrize(
+    ("cells", "says"),
+    [
+        ([f"{i / 7:.3f}" for i in range(200)] + ["unknown"], "left out as an identifier: 200 of 201 cells are numbers, but "
+         "'unknown' in row 201 is not: put a number there, or leave the cell empty"),
+        ([f"{i / 7:.3f}" for i in range(97)] + ["<0.1", "", ">9", "<0.1"], "97 of 100 cells are numbers, but '<0.1' in row 98 "
+         "and 1 other word are not"),
+        (2 * ([f"{i}.5" for i in range(40)] + ["n.d."]), "words: 80 of 82 cells are numbers, but 'n.d.' in row 41 is not: put"),
+        (4 * [f"2020-02-{i:02}" for i in range(1, 31)], "116 of 120 cells are dates, but '2020-02-30' in row 30 is not: put"),
+        (2 * ([f"2020/05/{i:02}" for i in range(1, 20)] + ["2020-05-20"]), "'2020/05/01' and all others look like dates"),
+        (10 * ["1", "2", "3", "3+"], ""), ([f"A{i % 50}" if i % 5 else str(i) for i in range(200)], ""),
+    ],
+)  # fmt: skip
+def test_a_few_words_among_numbers_or_dates_are_named(cells: list[str], says: str) -> None:
+    rng = np.random.default_rng(1)
+    write("t.csv", [[cell, f"{rng.normal():.3f}"] for cell in cells], header=("x", "y"))
+    lines = [line for line in call("columns", "t.csv").stderr.splitlines() if "column 'x'" in line]
+    assert len(lines) == (1 if says else 0), lines
+    assert says in "".join(lines) and "as_category" not in "".join(lines)
+    if "cells are numbers" in says:
+        assert says.partition(": ")[2] in refused("columns", "t.csv", "-as-number", "x")
+    assert not says or "column 'x'" not in call("columns", "t.csv", "-as-category", "x").stderr
+
+
 def test_a_warning_of_the_binary_names_the_binarys_option() -> None:
     write("t.csv", [[f"c{i}", str(i * i % 91)] for i in range(60)], header=("name", "y"))
-    assert "; -as-category keeps it" in call("init", "t.csv").stderr
+    for verb in ("init", "columns"):
+        assert "; -as-category keeps it" in call(verb, "t.csv").stderr
 
 
 def test_converting_to_a_weights_file_says_that_the_columns_are_lost(model: str) -> None:

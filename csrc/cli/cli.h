@@ -236,6 +236,8 @@ int cli_impute(const cli_args *args);
 int cli_is_table(const cli_args *args);
 /* How the columns of a table are to be learned. */
 dn_schema_options cli_schema_options(const cli_args *args);
+/* What learning had to say, with the names that options have here. */
+int cli_warn_learned(const cli_args *args, const dn_schema *schema);
 /* Build a network for the table in args->cfg, which becomes args->data: its columns and a cfg are learned from it. */
 int cli_learn(cli_args *args, dn_net **net, dn_frame *frame);
 /* A network that begins with [columns] and has no schema yet learns it from args->data, which is then in `frame`. */

@@ -8,7 +8,7 @@ static int columns_of_table(const cli_args *args, dn_schema **schema) {
     const dn_schema_options options = cli_schema_options(args);
     int code = cli_frame(args, args->cfg, &frame);
     if (!code) code = cli_check(args, dn_schema_learn(schema, &frame, &options));
-    if (!code) cli_warn_lines(args, dn_schema_warnings(*schema));
+    if (!code) code = cli_warn_learned(args, *schema);
     dn_frame_free(&frame);
     return code;
 }

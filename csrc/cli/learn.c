@@ -25,9 +25,9 @@ static int learn_nothing(const cli_args *args, const char *path, const dn_frame 
     return DN_E_FORMAT;
 }
 
-/* What learning had to say, with the names that options have here: "as_number keeps it". */
-static int learn_warn(const cli_args *args, const char *lines) {
-    static const char key[] = "; as_";
+int cli_warn_learned(const cli_args *args, const dn_schema *schema) {
+    static const char key[] = "; as_"; /* "as_number keeps it" */
+    const char *lines = dn_schema_warnings(schema);
     size_t n = strlen(lines), size = 0;
     char *text = malloc(2 * n + 1);
     if (!text) return cli_say(args, "out of memory"), DN_E_MEMORY;
@@ -49,7 +49,7 @@ static int learn_schema(const cli_args *args, const char *path, const dn_schema_
     int code = cli_frame(args, path, frame);
     if (!code) code = cli_check(args, dn_schema_learn(schema, frame, options));
     if (!code && !dn_schema_coded(*schema)) return learn_nothing(args, path, frame);
-    return code ? code : learn_warn(args, dn_schema_warnings(*schema));
+    return code ? code : cli_warn_learned(args, *schema);
 }
 
 /* The text of a cfg for it, to be freed. */

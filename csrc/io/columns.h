@@ -104,6 +104,9 @@ void dn_columns_draw_gaps(const dn_schema *schema, uint64_t seed, const uint8_t 
 
 /* A line of warning if all words of a column of texts are numbers or dates in a form that is not read. */
 void dn_columns_hint(dn_text *to, const char *name, const columns_words *all);
+/* Half a sentence if nearly all cells of a column of texts, of those in `rows` rows that have a value, are numbers or
+ * dates: which is the first that is none. */
+dn_status dn_columns_stray(dn_text *to, const dn_frame_column *column, const columns_words *all, uint64_t rows);
 
 /* ---- columns_weights.c ---- */
 

@@ -1,5 +1,6 @@
-/* Words that stand for numbers or dates in a form that is not read: 88%, $19,280, 1'234, 13.05.2020, 05/13/2020. A
- * column of nothing else would be categories, or an identifier, without anybody noticing. */
+/* Words that stand for numbers or dates in a form that is not read: 88%, $19,280, 1'234, 13.05.2020, 05/13/2020; and a
+ * few words among numbers or dates. Such columns would be categories, or an identifier, without anybody noticing. */
+#include "base/sys.h"
 #include "io/columns.h"
 #include "io/frame.h"
 #include <stdio.h>
@@ -96,7 +97,14 @@ static int date(const char *p) {
     return (b <= 12 ? HINT_DAY_FIRST : 0) | (a <= 12 ? HINT_MONTH_FIRST : 0);
 }
 
-/* The word that shows the form best: of dates one whose day is above 12. */
+static int is_read(const char *p, int as) {
+    frame_facts facts = {0, 0};
+    double value;
+    if (as == FRAME_TIME) return dn_frame_time(p, strlen(p), &value, &facts);
+    return dn_frame_number(p, strlen(p), as == FRAME_POINT ? '.' : ',', &value, &facts);
+}
+
+/* The word that shows the form best: of dates one whose day is above 12, and none that is read. */
 static const char *example(const columns_words *all, int may) {
     for (int i = 0; may & HINT_THOUSANDS && i < all->n; i++)
         for (const char *p = all->at[i]; *p; p++)
@@ -106,7 +114,9 @@ static const char *example(const columns_words *all, int may) {
         int found = date(all->at[i]);
         if (found == HINT_DAY_FIRST || found == HINT_MONTH_FIRST) return all->at[i];
     }
-    return all->at[0];
+    int i = 0;
+    while (i + 1 < all->n && is_read(all->at[i], FRAME_TIME)) i++;
+    return all->at[i];
 }
 
 void dn_columns_hint(dn_text *to, const char *name, const columns_words *all) {
@@ -135,4 +145,49 @@ void dn_columns_hint(dn_text *to, const char *name, const columns_words *all) {
                        : may & HINT_DAY_FIRST ? "day"
                                               : "month",
                        may == (HINT_DAY_FIRST | HINT_MONTH_FIRST) ? " (or the month)" : "", "write 2020-05-13");
+}
+
+/* ---- a few words among numbers or dates ---- */
+
+/* Numbers: at least so many different ones, in that part of the cells, beside at most so many words; dates: in half. */
+enum { STRAY_NUMBERS = 20, STRAY_WORDS = 10 };
+static const double STRAY_PART = 0.9, STRAY_DATES = 0.5;
+
+/* Is a column of words nearly one of these? cells: how many are; words: different words that are not. */
+static int stray_nearly(const columns_words *all, uint64_t rows, int as, uint64_t *cells, int *words) {
+    *cells = 0, *words = all->n;
+    for (int i = 0; i < all->n; i++)
+        if (is_read(all->at[i], as)) *cells += all->counts[i], --*words;
+    if (!*words || all->n - *words < (as == FRAME_TIME ? HINT_LEAST : STRAY_NUMBERS)) return 0;
+    if (as == FRAME_TIME) return (double)*cells >= STRAY_DATES * (double)rows;
+    return *words <= STRAY_WORDS && (double)*cells >= STRAY_PART * (double)rows;
+}
+
+/* The first row whose cell is not read so, and its word. */
+static dn_status stray_first(const dn_frame_column *f, int as, size_t *row, const char **word) {
+    const char **at = dn_alloc((size_t)f->n_words, sizeof *at), *p = f->words;
+    if (!at) return DN_E_MEMORY;
+    for (int32_t i = 0; i < f->n_words; i++, p += strlen(p) + 1) at[i] = is_read(p, as) ? NULL : p;
+    for (*row = 0; f->codes[*row] < 0 || !at[f->codes[*row]];) ++*row;
+    *word = at[f->codes[*row]];
+    dn_free(at);
+    return DN_OK;
+}
+
+dn_status dn_columns_stray(dn_text *to, const dn_frame_column *f, const columns_words *all, uint64_t rows) {
+    static const int ways[] = {FRAME_POINT, FRAME_COMMA, FRAME_TIME};
+    char shown[COLUMNS_SHOWN];
+    uint64_t cells = 0;
+    int words, way = 0;
+    size_t row;
+    const char *word;
+    while (way < 3 && !stray_nearly(all, rows, ways[way], &cells, &words)) way++;
+    if (way == 3) return DN_OK;
+    const char *what = ways[way] == FRAME_TIME ? "date" : "number";
+    DN_TRY(stray_first(f, ways[way], &row, &word));
+    dn_text_format(to, "%llu of %llu cells are %ss, but '%s' in row %zu", (unsigned long long)cells,
+                   (unsigned long long)rows, what, dn_columns_shown(word, shown), row + 1);
+    if (words > 1) dn_text_format(to, " and %d other word%s", words - 1, words == 2 ? "" : "s");
+    dn_text_format(to, " %s not: put a %s there, or leave the cell empty", words > 1 ? "are" : "is", what);
+    return to->status;
 }

@@ -81,13 +81,16 @@ static dn_status take_words(const learned *l, columns_words *all) {
     return status;
 }
 
-static dn_status identifier(const learned *l, const char *why) {
+/* why: with the remedy, or else NULL and `found`, which an option overrules. */
+static dn_status identifier(const learned *l, const char *why, const char *found) {
     char shown[COLUMNS_SHOWN];
     dn_text *to = &l->schema->warnings;
     l->c->kind = DN_COLUMN_IDENTIFIER;
     if (l->says & COLUMNS_AS_LABEL) return DN_OK;
-    dn_text_format(to, "column '%s' is left out as an identifier: %s; as_%s keeps it\n",
-                   dn_columns_shown(l->c->name, shown), why, l->f->type == DN_FRAME_TEXT ? "category" : "number");
+    dn_text_format(to, "column '%s' is left out as an identifier: %s", dn_columns_shown(l->c->name, shown),
+                   why ? why : found);
+    if (!why) dn_text_format(to, "; as_%s keeps it", l->f->type == DN_FRAME_TEXT ? "category" : "number");
+    dn_text_add(to, "\n", 1);
     return to->status;
 }
 
@@ -145,26 +148,44 @@ static int texts_identify(const learned *l, uint64_t distinct) {
     return distinct == l->n ? l->n >= NAMES : l->n >= NAMES_SURE && (double)distinct >= NAMES_PART * (double)l->n;
 }
 
-static dn_status learn_texts(learned *l) {
-    columns_words all = {0};
-    char shown[COLUMNS_SHOWN], why[64];
+/* Words that were meant to be something else. stray: why they are not, if only some of them are words. */
+static dn_status hint_texts(const learned *l, const columns_words *all, dn_text *stray) {
+    if (l->says & (COLUMNS_AS_LABEL | COLUMNS_AS_CATEGORY)) return DN_OK;
+    DN_TRY(dn_columns_stray(stray, l->f, all, l->n));
+    if (!stray->size) dn_columns_hint(&l->schema->warnings, l->c->name, all);
+    return DN_OK;
+}
+
+static dn_status learn_words(learned *l, columns_words *all, dn_text *stray) {
+    char shown[COLUMNS_SHOWN], found[64];
+    DN_TRY(find_texts(l, all));
+    l->c->distinct = (uint64_t)all->n, l->c->missing = l->rows - l->n;
+    DN_TRY(hint_texts(l, all, stray));
+    const char *why = stray->size ? stray->bytes : NULL;
+    DN_CHECK(!(l->says & COLUMNS_AS_NUMBER) || !why, DN_E_USAGE, "as_number '%s': %s",
+             dn_columns_shown(l->c->name, shown), why);
     DN_CHECK(!(l->says & COLUMNS_AS_NUMBER), DN_E_USAGE, "as_number '%s': the column has texts, such as '%s'",
              dn_columns_shown(l->c->name, shown),
              l->f->n_words ? dn_columns_shown(l->f->words, (char[COLUMNS_SHOWN]){0}) : "");
-    dn_status status = find_texts(l, &all);
-    l->c->distinct = (uint64_t)all.n, l->c->missing = l->rows - l->n;
-    if (status == DN_OK && !(l->says & (COLUMNS_AS_LABEL | COLUMNS_AS_CATEGORY)))
-        dn_columns_hint(&l->schema->warnings, l->c->name, &all);
-    if (status == DN_OK && texts_identify(l, l->c->distinct)) {
-        snprintf(why, sizeof why, "%d different texts in %zu rows", all.n, l->n);
-        status = identifier(l, why);
-    } else if (status == DN_OK) {
-        l->c->kind = all.n < 2                                        ? DN_COLUMN_CONSTANT
-                     : all.n == 2 && !(l->says & COLUMNS_AS_CATEGORY) ? DN_COLUMN_YES_NO
-                                                                      : DN_COLUMN_CATEGORY;
-        status = take_words(l, &all);
+    if (texts_identify(l, l->c->distinct)) {
+        snprintf(found, sizeof found, "%d different texts in %zu rows", all->n, l->n);
+        return identifier(l, why, found);
     }
+    if (why)
+        dn_text_format(&l->schema->warnings, "column '%s' is read as words: %s\n", dn_columns_shown(l->c->name, shown),
+                       why);
+    l->c->kind = all->n < 2                                        ? DN_COLUMN_CONSTANT
+                 : all->n == 2 && !(l->says & COLUMNS_AS_CATEGORY) ? DN_COLUMN_YES_NO
+                                                                   : DN_COLUMN_CATEGORY;
+    return take_words(l, all);
+}
+
+static dn_status learn_texts(learned *l) {
+    columns_words all = {0};
+    dn_text stray = {0};
+    dn_status status = learn_words(l, &all, &stray);
     dn_columns_words_free(&all);
+    dn_text_free(&stray);
     return status;
 }
 
@@ -248,7 +269,7 @@ static dn_status learn_values(learned *l, const double *sorted) {
     int identifies = c->kind != DN_COLUMN_CONSTANT && numbers_identify(l);
     snprintf(why, sizeof why, "%zu different whole numbers in %zu rows", l->n, l->rows);
     if (identifies || (c->kind != DN_COLUMN_NUMBER && c->kind != DN_COLUMN_TIME)) dn_columns_knots_free(&c->knots);
-    if (identifies) return identifier(l, why);
+    if (identifies) return identifier(l, NULL, why);
     if (c->kind != DN_COLUMN_YES_NO && c->kind != DN_COLUMN_CATEGORY) return DN_OK;
     dn_status status = number_words(l, sorted, &all);
     if (status == DN_OK) status = take_words(l, &all);

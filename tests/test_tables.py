@@ -8,6 +8,7 @@ import gzip
 import io
 import lzma
 import os
+import re
 import threading
 import time
 import warnings
@@ -221,6 +222,23 @@ def test_the_table_tells_what_was_found_out() -> None:
 )
 def test_a_separator_in_a_name_does_not_separate(text: str, names: list[str]) -> None:
     assert load(text)[0].names == names
+
+
+@pytest.mark.parametrize("mark", ["|", "^", "~"])
+def test_a_separator_that_is_not_read_is_named(mark: str) -> None:
+    says = "x.csv:1: rows of one column, but '{}' would make 3 of it: cells are separated by commas, semicolons, tabs or blanks"
+    for first in ("a|b|c", "1|2|3"):
+        with pytest.raises(dv.errors.FormatError, match=re.escape(says.format(mark))):
+            Path("x.csv").write_text((first + "\n1|2|3\n4|5|6\n").replace("|", mark))
+            dv.load_csv("x.csv", columns=3)
+    text = "name|of|it\n" + "".join(f"{'xyz'[i % 3]}|{i}|2020-01-01\n" for i in range(40)) + "a\n"
+    Path("x.csv").write_text(text.replace("|", mark))
+    with warnings.catch_warnings(record=True) as met:
+        warnings.simplefilter("always")
+        dv.tables.Frame("x.csv")
+        Path("x.csv").write_text(f"a\nb{mark}c\nd\ne\n")  # some text has it
+        dv.tables.Frame("x.csv")
+    assert [str(warning.message).startswith(says.format(mark)) for warning in met] == [True]
 
 
 def test_quotes_are_those_of_rfc_4180() -> None:

@@ -99,6 +99,22 @@ static char csv_separator(const csv_reader *r, const char *first, int hashes, in
     return found;
 }
 
+/* A table of one column whose rows would have more cells by a separator that is not read. wanted: how many columns; 0:
+ * any number. */
+static dn_status csv_other_separator(const csv_reader *r, int hashes, int wanted, dn_table *table) {
+    static const char says[] =
+        "%s:%ld: rows of one column, but '%c' would make %d of it: cells are separated by commas, "
+        "semicolons, tabs or blanks, so write one of them instead";
+    csv_survey survey;
+    for (const char *c = "|^~"; *c; c++) {
+        csv_survey_rows(r, r->p, hashes, *c, &survey);
+        if (survey.rows < 2 || survey.width < 2 || 10 * csv_survey_width(&survey) < 9 * survey.rows) continue;
+        if (wanted < 2) return dn_csv_warn(table, says, r->path, r->line, *c, survey.width);
+        return dn_fail(DN_E_FORMAT, says, r->path, r->line, *c, survey.width);
+    }
+    return DN_OK;
+}
+
 /* How many cells the table's rows have, judged by the first row. An empty cell at its end is a trailing separator
  * unless other rows have a value there. */
 static int csv_columns(const csv_survey *s) {
@@ -371,6 +387,7 @@ dn_status dn_csv_look(csv_reader *r, const dn_csv_options *o, csv_plan *plan, dn
     plan->columns = r->columns = csv_columns(&survey) + unnamed;
     if (!(plan->roles = dn_alloc((size_t)plan->columns, 2 * sizeof *plan->roles))) return DN_E_MEMORY;
     plan->runs = plan->roles + plan->columns;
+    if (plan->columns == 1) DN_TRY(csv_other_separator(r, hashes, o->columns, table));
     DN_TRY(csv_header(r, o, plan, table));
     plan->first_line = r->line;
     if (table->has_header) {

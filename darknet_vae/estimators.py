@@ -306,7 +306,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         likelihood = self._likelihood()
         if likelihood == "sse" and (gaps or self.missing is True):
             likelihood = "known_sse"
-        network = Network(cfg_text=self._text(rows, likelihood), **self._options())
+        network = Network._for(f"this {type(self).__name__}", self._text(rows, likelihood), **self._options())
         if isinstance(self._coding, Columns):
             self._coding.schema.give(network)
         return network

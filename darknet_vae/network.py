@@ -190,9 +190,17 @@ class Network:
             )
         if latent is not None:
             whole("latent", latent, 1, 2**20)
-        net = cls(cfg_text=cfg_for(schema, schema.rows, latent), **options)
+        name = os.fspath(data) if isinstance(data, str | os.PathLike) else "the table"
+        net = cls._for(name, cfg_for(schema, schema.rows, latent), **options)
         schema.give(net)
         net._schema, net._schema_at = schema, lib.dn_net_schema(net._handle)
+        return net
+
+    @classmethod
+    def _for(cls, what: str, text: str, **options: Any) -> Network:
+        """From a cfg that was made for something, which messages name beside the cfg's lines."""
+        net, content, name = cls.__new__(cls), text.encode(), f"the cfg for {what}".encode()
+        net._create("cfg_text", options, lambda out, how: lib.dn_net_create_text(out, content, name, how))
         return net
 
     @classmethod

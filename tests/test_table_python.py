@@ -149,6 +149,15 @@ def test_words_with_blanks_or_marks_at_their_ends_can_be_asked_for() -> None:
         net.sample(n=3, condition="w= No")
 
 
+def test_errors_in_the_cfg_of_a_table_name_what_it_was_made_for() -> None:
+    with pytest.raises(errors.UsageError, match=r"the cfg for the table:[0-9]+: .net. has no key 'batchh'"):
+        dv.Network.for_table(table_of(), set={"net.batchh": 1})
+    with pytest.raises(
+        errors.FormatError, match=r"the cfg for this VAE:[0-9]+: .*unknown activation 'foo': it is one of linear, .*, lhtan"
+    ):
+        dv.VAE(activation="foo").fit(np.random.default_rng(0).random((20, 3)))
+
+
 def test_new_rows_have_gaps_if_asked_for_as_the_binarys_have() -> None:
     write("t.csv", rows_of())
     done = run([*program("binary"), "train", "t.csv", "-epochs", "5", "-quiet", "-nogpu"])

@@ -516,6 +516,17 @@ def test_arguments_that_are_neither_a_table_nor_a_network_are_refused_as_ever() 
     assert "train needs CFG TRAIN.csv, or TRAIN.csv" in refused("train")
 
 
+def test_errors_in_the_cfg_of_a_table_do_not_cite_lines_of_the_table(table: str) -> None:
+    words = ("-set", "net.batchh=1", "-drop", "customer")
+    assert f"darknet: the cfg for {table}:" in refused("train", table, *words)
+    with open(table) as file:
+        done = run([*program("binary"), "train", "-", *words], stdin=file)
+    assert "darknet: the cfg for standard input:" in done.stderr
+    given = ("-condition", "age,income,city,member,since,churn", "-drop", "customer,country")
+    for verb in ("train", "init"):
+        assert "none is left to model" in refused(verb, table, *given)
+
+
 # ---- words that look like numbers or dates
 
 

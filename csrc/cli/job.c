@@ -70,7 +70,9 @@ int cli_network(cli_args *args, dn_net **net) {
 int cli_network_text(cli_args *args, const char *text, dn_net **net) {
     char device[32];
     dn_net_options options = network_options(args, device);
-    int code = cli_check(args, dn_net_create_text(net, text, args->cfg, &options));
+    char name[CLI_PATH + 16]; /* its lines are not those of the table */
+    snprintf(name, sizeof name, "the cfg for %s", strcmp(args->cfg, "-") ? args->cfg : "standard input");
+    int code = cli_check(args, dn_net_create_text(net, text, name, &options));
     return code ? code : network_ready(args, net);
 }
 

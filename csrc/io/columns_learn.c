@@ -122,6 +122,12 @@ static dn_status learn(learning *l) {
         DN_TRY(learn_column(l, i));
     }
     dn_columns_place(l->schema);
+    int modelled = 0;
+    for (int i = 0; i < l->schema->n_coded; i++) modelled += !l->schema->columns[l->schema->coded[i]].condition;
+    DN_CHECK(
+        modelled || !l->schema->n_coded, DN_E_USAGE,
+        "condition: all columns with different values are conditions (%d), so none is left to model: leave one out",
+        l->schema->n_coded);
     if (!l->schema->n_coded) dn_text_format(&l->schema->warnings, "no column has different values: nothing to model\n");
     return l->schema->warnings.status == DN_OK ? dn_columns_learn_gaps(l->schema, l->frame)
                                                : l->schema->warnings.status;

@@ -37,7 +37,13 @@ static dn_status key_unknown_activation(const dn_section *s, const char *name) {
     const char *known[DN_ACTIVATION_COUNT + 1] = {NULL};
     dn_like like;
     for (int i = 0; i < DN_ACTIVATION_COUNT; i++) known[i] = dn_activation_name((dn_activation)i);
-    return dn_cfg_error(s, "activation", "unknown activation '%.60s'%s", name, dn_cfg_like(&like, name, known));
+    if (*dn_cfg_like(&like, name, known))
+        return dn_cfg_error(s, "activation", "unknown activation '%.60s'%s", name, like.text);
+    char list[160] = "";
+    size_t at = 0;
+    for (int i = 0; known[i] && at < sizeof list; i++)
+        at += (size_t)snprintf(list + at, sizeof list - at, "%s%s", i ? ", " : "", known[i]);
+    return dn_cfg_error(s, "activation", "unknown activation '%.60s': it is one of %s", name, list);
 }
 
 static dn_status key_activation(dn_section *s, const dn_key *k, dn_activation *to) {

@@ -158,6 +158,29 @@ def test_errors_in_the_cfg_of_a_table_name_what_it_was_made_for() -> None:
         dv.VAE(activation="foo").fit(np.random.default_rng(0).random((20, 3)))
 
 
+def test_a_value_that_no_drawn_row_can_have_is_refused_at_once() -> None:
+    day = np.datetime64("2020-03-01") + 2 * (np.arange(1500) % 60)
+    rng = np.random.default_rng(0)
+    data = {"d": day, "x": np.arange(1500) % 37 * 0.5, "many": rng.normal(size=1500).round(2), "wide": np.arange(1500) * 0.1}
+    net = dv.Network.for_table(data, device="cpu")
+    net.train(data, epochs=1)
+    says = "no row can have that: column 'd' has 2020-03-01 and 2020-03-03, and nothing between them, not 2020-03-02"
+    with pytest.raises(errors.UsageError, match=says):
+        net.sample(n=1, condition={"d": "2020-03-02"})
+    with pytest.raises(errors.UsageError, match=r"'x' has 3 and 3.5, and nothing between them, not 3.1"):
+        net.sample(n=1, condition="x=3.1")
+    drawn = net.sample(n=8, seed=3)
+    for name in ("d", "x"):
+        for value in drawn[name].tolist():
+            assert set(net.sample(n=2, condition={name: value})[name].tolist()) == {value}
+    for value in drawn["wide"].tolist():  # rare, but possible, also where it is between two that the schema keeps
+        try:
+            assert net.sample(n=1, condition={"wide": value})["wide"][0] == value
+        except errors.UsageError as refused:
+            assert "no row can have that" not in str(refused)
+    assert len(net.sample(n=1, condition="d!=2020-03-02,d>2020-03-02")["d"]) == 1
+
+
 def test_new_rows_have_gaps_if_asked_for_as_the_binarys_have() -> None:
     write("t.csv", rows_of())
     done = run([*program("binary"), "train", "t.csv", "-epochs", "5", "-quiet", "-nogpu"])

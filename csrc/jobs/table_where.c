@@ -74,6 +74,35 @@ static char *where_trim(char *value) {
     return value + strspn(value, " ");
 }
 
+static void where_value_text(const columns_column *c, double value, char text[COLUMNS_NUMBER]) {
+    if (c->type == DN_FRAME_TIME)
+        dn_columns_time_text(value, c->form, text);
+    else
+        dn_columns_own_text(c, value, text);
+}
+
+/* Can a drawn row have this number? Coded by quantiles, numbers come back as those of the table, or between two of them
+ * where others were. */
+static dn_status where_exists(const dn_schema *schema, const where_term *t, const char *value) {
+    const columns_column *c = &schema->columns[t->index];
+    const columns_knots *k = &c->knots;
+    char below[COLUMNS_NUMBER], above[COLUMNS_NUMBER];
+    if (t->op != WHERE_EQUAL || c->condition || schema->coding != COLUMNS_QUANTILES) return DN_OK;
+    for (int i = 0; i + 1 < k->n; i++) {
+        if (!(k->values[i] < t->number && t->number < k->values[i + 1]) || k->below[i] + k->at[i] != k->below[i + 1])
+            continue;
+        if (where_compare(t->op, k->values[i], t->number) || where_compare(t->op, k->values[i + 1], t->number))
+            continue;
+        where_value_text(c, k->values[i], below);
+        where_value_text(c, k->values[i + 1], above);
+        return dn_fail(DN_E_USAGE,
+                       "where: no row can have that: column '%.72s' has %.40s and %.40s, and nothing between them, not "
+                       "%.72s; a single value is mostly too rare: ask for a range",
+                       c->name, below, above, value);
+    }
+    return DN_OK;
+}
+
 static dn_status where_number(const dn_schema *schema, where_term *t, char *value) {
     const dn_column_info *c = &t->column;
     value = where_trim(value);
@@ -86,6 +115,7 @@ static dn_status where_number(const dn_schema *schema, where_term *t, char *valu
     DN_CHECK(!below && !above, DN_E_USAGE,
              "where: no row can have that: column '%.72s' goes from %.10g to %.10g, not to %.72s", c->name, c->low,
              c->high, value);
+    DN_TRY(where_exists(schema, t, value));
     return dn_schema_cell(schema, t->index, value, &t->code);
 }
 

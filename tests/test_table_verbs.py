@@ -8,6 +8,7 @@ import io
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -525,6 +526,15 @@ def test_errors_in_the_cfg_of_a_table_do_not_cite_lines_of_the_table(table: str)
     given = ("-condition", "age,income,city,member,since,churn", "-drop", "customer,country")
     for verb in ("train", "init"):
         assert "none is left to model" in refused(verb, table, *given)
+
+
+@pytest.mark.parametrize("rows", [240, 320, 30])
+def test_init_says_how_many_epochs_the_training_is(rows: int) -> None:
+    write("t.csv", rows_of(rows))
+    says = re.sub("\n# ", " ", call("init", "t.csv").stdout)
+    epochs = re.search(r"every row is seen about (\d+) times", says)
+    done = call("train", "t.csv", "-nogpu", "-max-seconds", "0.05")
+    assert epochs and f"epoch 1/{epochs[1]} " in done.stderr
 
 
 # ---- words that look like numbers or dates

@@ -199,9 +199,10 @@ static void put_net(dn_text *to, const dn_schema *schema, const init_plan *p, si
     dn_text_format(to, "learning_rate=0.004\n");
     note(to, "Steps become smaller along half a cosine wave, to 0 at the end.");
     dn_text_format(to, "policy=cosine\n");
-    double epochs = rows ? (double)p->steps * p->batch / (double)rows : 0;
-    note(to, "The length of the training in batches: every row is seen about %.*f times. -epochs n overrides it.",
-         epochs < 10, epochs);
+    size_t batch = (size_t)p->batch,
+           each = rows > batch ? (rows + batch - 1) / batch : 1; /* the last one has the rest */
+    note(to, "The length of the training in batches: every row is seen about %zu times. -epochs n overrides it.",
+         ((size_t)p->steps + each - 1) / each);
     dn_text_format(to, "max_batches=%d\n", p->steps);
     note(to,
          "Early stopping, without the # before the keys: a tenth of the rows is held out, and the training ends when "

@@ -67,6 +67,14 @@ def test_bad_input_ends_in_one_line_and_the_documented_code(kind: str) -> None:
     assert not list(Path().glob("*.tmp*")) and not Path("vae.weights").exists()
 
 
+def test_a_label_without_a_name_gets_the_option_that_says_where_it_is() -> None:
+    Path("n.cfg").write_text("[net]\nbatch=4\ninputs=3\nlabel_column=label\n[connected]\noutput=3\n[cost]\n")
+    Path("first.csv").write_text("".join(f"{i % 3},{i / 9},{i % 5 / 7},0.5\n" for i in range(12)))
+    words = [*program("binary"), "train", "n.cfg", "first.csv", "-epochs", "1", "-nogpu"]
+    failure(words, 3, "none is called 'label'", "if it is the first one: -label-column 0 (label_column=0)")
+    assert run([*words, "-label-column", "0"]).returncode == 0
+
+
 COUNTS = [("binary", option, value) for option in ("-epochs", "-N", "-batch", "-threads") for value in ("0", "-3", "abc", "1.5")]
 COUNTS += [("python", "-N", "0"), ("python", "-batch", "0"), ("python", "-epochs", "-3"), ("python", "-N", "1.5")]
 

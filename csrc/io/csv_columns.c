@@ -162,7 +162,7 @@ dn_status dn_csv_roles(const csv_reader *r, const dn_csv_options *o, csv_plan *p
                        "%s:%ld: %zu columns, the network takes %d: none is called '%s', as the cfg's label "
                        "column%s%s%s",
                        r->path, r->line, table->columns, o->columns, o->label_column, near ? "; did you mean '" : "",
-                       near ? near : "", near ? "'?" : "");
+                       near ? near : "", near ? "'?" : "; if it is the first one: -label-column 0 (label_column=0)");
     }
     DN_CHECK(!o->columns || (size_t)o->columns == table->columns, DN_E_FORMAT,
              "%s:%ld: %zu columns%s%s%s, the network takes %d%s", r->path, r->line, table->columns,

@@ -537,6 +537,16 @@ def test_init_says_how_many_epochs_the_training_is(rows: int) -> None:
     assert epochs and f"epoch 1/{epochs[1]} " in done.stderr
 
 
+def test_a_checkpoint_of_another_table_or_network_names_the_likely_cause() -> None:
+    for name, first in (("t.csv", 1), ("u.csv", 2)):
+        write(name, [row[first:] for row in rows_of(240)], header=COLUMNS[first:])
+    words = ("-epochs", "2", "-nogpu", "-save", "m.safetensors", "-quiet")
+    call("train", "t.csv", *words, "-checkpoint", "c.safetensors")
+    for others in (("u.csv",), ("t.csv", "-latent", "3")):
+        says = refused("train", others[0], *words, "-resume", "c.safetensors", *others[1:])
+        assert says.endswith("; the table is another one, or options such as -latent differ")
+
+
 # ---- words that look like numbers or dates
 
 

@@ -137,6 +137,14 @@ static dn_status resume_compare(const dn_st *file, const dn_net *net, const dn_c
     return resume_files(file, was, net->cfg);
 }
 
+/* The cfg may have been made from a table and options, which is all that a user has seen. */
+static dn_status resume_cause(const dn_net *net, dn_status status) {
+    char what[512];
+    if (status != DN_E_USAGE || !net->columns) return status;
+    snprintf(what, sizeof what, "%s", dn_error());
+    return dn_fail(status, "%s; the table is another one, or options such as -latent differ", what);
+}
+
 static dn_status resume_cfg(const dn_st *file, const dn_net *net) {
     dn_text text = {0}; /* as it would be written now */
     dn_cfg *was = NULL, *now = NULL;
@@ -144,7 +152,7 @@ static dn_status resume_cfg(const dn_st *file, const dn_net *net) {
     if (status == DN_OK) status = text.status;
     if (status == DN_OK) status = dn_cfg_text(&now, net->cfg->path, text.bytes ? text.bytes : "");
     if (status == DN_OK) status = dn_model_cfg(&was, file);
-    if (status == DN_OK) status = resume_compare(file, net, was, now);
+    if (status == DN_OK) status = resume_cause(net, resume_compare(file, net, was, now));
     dn_cfg_free(was);
     dn_cfg_free(now);
     dn_text_free(&text);

@@ -887,8 +887,8 @@ typedef struct dn_draw_options {
     int mean;                /* 1: the mean of the likelihood (the most probable category) instead of draws from it */
     const dn_mixture *prior; /* NULL, or where latents are drawn from instead */
     /* NULL, or conditions, all of which hold for every row: "churn=Yes,age>=40", with =, !=, <, <=, >, >=; one with a
-     * comma is quoted like a cell of a CSV row, or its value alone, as where this has blanks at its ends. Columns of [condition] are given to the network; the others make rows
-     * be drawn until enough are as wanted. */
+     * comma is quoted like a cell of a CSV row, or its value alone, as where this has blanks at its ends. Columns of
+     * [condition] are given to the network; the others make rows be drawn until enough are as wanted. */
     const char *where;
     /* 1: cells are missing (NaN) as in the table, but none that `where` or [condition] is about; 0: no gaps */
     int gaps;

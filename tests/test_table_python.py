@@ -179,6 +179,10 @@ def test_a_value_that_no_drawn_row_can_have_is_refused_at_once() -> None:
         except errors.UsageError as refused:
             assert "no row can have that" not in str(refused)
     assert len(net.sample(n=1, condition="d!=2020-03-02,d>2020-03-02")["d"]) == 1
+    single = {"d": np.unique(day), "x": np.arange(60.0)}  # of one row each: a day between two of them may come
+    net = dv.Network.for_table(single, device="cpu")
+    net.train(single, epochs=1)
+    assert net.sample(n=1, condition={"d": "2020-03-02"})["d"][0] == np.datetime64("2020-03-02")
 
 
 def test_new_rows_have_gaps_if_asked_for_as_the_binarys_have() -> None:

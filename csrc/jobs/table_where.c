@@ -81,8 +81,8 @@ static void where_value_text(const columns_column *c, double value, char text[CO
         dn_columns_own_text(c, value, text);
 }
 
-/* Can a drawn row have this number? Coded by quantiles, numbers come back as those of the table, or between two of them
- * where others were. */
+/* Can a drawn row have this number? Coded by quantiles, numbers that several rows have come back as themselves, and
+ * nothing between two of them where no other was. */
 static dn_status where_exists(const dn_schema *schema, const where_term *t, const char *value) {
     const columns_column *c = &schema->columns[t->index];
     const columns_knots *k = &c->knots;
@@ -91,6 +91,7 @@ static dn_status where_exists(const dn_schema *schema, const where_term *t, cons
     for (int i = 0; i + 1 < k->n; i++) {
         if (!(k->values[i] < t->number && t->number < k->values[i + 1]) || k->below[i] + k->at[i] != k->below[i + 1])
             continue;
+        if (k->at[i] == 1 && k->at[i + 1] == 1) continue; /* of one row each: what is between comes back, too */
         if (where_compare(t->op, k->values[i], t->number) || where_compare(t->op, k->values[i + 1], t->number))
             continue;
         where_value_text(c, k->values[i], below);

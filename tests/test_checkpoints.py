@@ -409,6 +409,18 @@ def test_no_two_outputs_are_one_file(options: list[str], message: str) -> None:
     assert done.returncode == 2 and message in done.stderr and os.listdir() == []
 
 
+def test_a_checkpoint_never_takes_the_place_of_a_weights_file(network: Build) -> None:
+    net = network(NOISY.format(net=""))
+    net.save("w.weights")
+    kept = Path("w.weights").read_bytes()
+    for name in ("w.weights", "new", "x.cfg"):
+        with pytest.raises(errors.UsageError, match=rf"^checkpoint={re.escape(name)} must end in \.safetensors$"):
+            net.train(rows_of(32), 1, checkpoint=name, log="l.csv")
+    done = run([*program("binary"), "train", str(CFG), str(DIGITS), "-epochs", "1", "-checkpoint", "w.weights"])
+    assert done.returncode == 2 and "checkpoint=w.weights must end in .safetensors" in done.stderr
+    assert Path("w.weights").read_bytes() == kept and sorted(os.listdir()) == ["net.cfg", "w.weights"]
+
+
 @pytest.mark.parametrize("option", ["checkpoint", "checkpoint_every", "resume", "log"])
 def test_an_empty_name_is_not_no_name(network: Build, option: str) -> None:
     with pytest.raises(errors.UsageError, match=f"{option}='' is empty"):

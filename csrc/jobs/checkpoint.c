@@ -53,6 +53,7 @@ dn_status dn_checkpoints_create(dn_trainer *t, const dn_train_options *o) {
     c->keep = o->checkpoint_keep ? o->checkpoint_keep : 1;
     DN_TRY(dn_writer_replace(&w, o->checkpoint));
     dn_writer_abort(w);
+    DN_CHECK(dn_is_model_name(o->checkpoint), DN_E_USAGE, "checkpoint=%s must end in .safetensors", o->checkpoint);
     if (!(c->path = dn_strdup(o->checkpoint))) return DN_E_MEMORY;
     c->owner = getpid(), c->due = dn_now() + c->seconds, c->epoch = -1;
     return DN_OK;

@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -335,8 +336,10 @@ def test_what_is_no_checkpoint_is_refused(network: Build) -> None:
     net.save("w.weights")
     net.save("model.safetensors")
     Path("text").write_text("1,2,3\n")
+    shutil.copy("w.weights", "other.safetensors")
     for path, kind, match in [
-        ("w.weights", errors.FormatError, "w.weights: "),
+        ("w.weights", errors.FormatError, "w.weights: it looks like a Darknet weights file, .*: give it as -weights w.weights$"),
+        ("other.safetensors", errors.FormatError, "looks like a Darknet weights file, .*: give it a name that ends in .weights$"),
         ("text", errors.FormatError, "text: "),
         ("model.safetensors", errors.FormatError, "a model, but no checkpoint"),
         ("missing", errors.MissingFileError, "missing"),

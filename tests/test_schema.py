@@ -774,6 +774,9 @@ def test_a_network_keeps_its_schema_in_files_copies_and_checkpoints(tmp_path: Pa
     assert Schema.load(tmp_path / "c.safetensors") == schema
     dv.Network(cfg_text=PLAIN).save(tmp_path / "plain.safetensors")
     assert Schema.load(tmp_path / "plain.safetensors") is None
+    net.save(tmp_path / "w.weights")
+    with pytest.raises(dv.errors.FormatError, match=r"w\.weights: it looks like a Darknet weights file, not like a model file"):
+        Schema.load(tmp_path / "w.weights")
 
 
 def test_a_schema_of_another_width_is_refused(tmp_path: Path) -> None:

@@ -280,11 +280,25 @@ static dn_status st_attach(dn_st *f, const char *bytes, size_t size) {
     return st_checksum(f, bytes, size);
 }
 
+/* A file that begins as Darknet's weights do, with the version as two numbers of 32 bits: as a length, more than any
+ * header has. */
+static dn_status st_not_weights(const dn_st *f, const char *bytes) {
+    uint32_t version[2];
+    memcpy(version, bytes, sizeof version);
+    if (version[0] > 99 || version[1] < 1 || version[1] > 99) return DN_OK;
+    size_t n = strlen(f->label), end = sizeof ".safetensors" - 1;
+    int misnamed = n > end && !strcmp(f->label + n - end, ".safetensors");
+    return dn_fail(DN_E_FORMAT, "%s: it looks like a Darknet weights file, not like a model file or a checkpoint: %s%s",
+                   f->label, misnamed ? "give it a name that ends in .weights" : "give it as -weights ",
+                   misnamed ? "" : f->label);
+}
+
 /* The length of the header, from the first bytes of a file of `size` bytes; 0: it is not known. */
 static dn_status st_length(dn_st *f, const char *bytes, size_t size) {
     uint64_t length;
     char has[48] = "";
     memcpy(&length, bytes, sizeof length);
+    DN_TRY(st_not_weights(f, bytes));
     if (size) snprintf(has, sizeof has, ", the file has %zu", size);
     DN_CHECK(length <= DN_ST_HEADER && (!size || length <= size - LENGTH_BYTES), DN_E_FORMAT,
              "%s: its header would have %llu bytes%s: it is cut short, damaged or no model file", f->label,

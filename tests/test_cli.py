@@ -7,6 +7,7 @@ import json
 import os
 import re
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -563,6 +564,18 @@ def test_a_reader_that_went_away_does_not_hide_other_failures() -> None:
         words = [*program("binary"), "sample", CFG, "-random", "-n", "300", "-q"]
         done = subprocess.run(words, stdout=closed, stderr=subprocess.PIPE, text=True, timeout=60)
         assert done.returncode == -signal.SIGPIPE and not done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["sample", CFG, "-random", "-n", "2"], ["evaluate", CFG, CSV, "-random"], ["inspect", CFG], ["--help"], ["--version"]],
+)
+def test_a_result_that_nobody_can_get_is_a_failure(words: list[str]) -> None:
+    command = shlex.join([str(BINARY), *words])
+    done = subprocess.run(f"{command} >&-", shell=True, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 4 and "cannot write to standard output" in done.stderr
+    command = shlex.join([*program("binary"), "encode", CFG, CSV, "-random", "-output", "latents.csv"])
+    subprocess.run(f"{command} >&-", shell=True, check=True, timeout=60)
 
 
 def test_a_program_that_does_not_run_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

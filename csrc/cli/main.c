@@ -166,10 +166,11 @@ static int take_verb(cli_args *args, int *argc, char **argv) {
     return cli_usage(args, "%s needs Python: pip install ., then darknet-vae %s", word, word);
 }
 
-/* If standard output was closed (`>&-`), the next file opened must not take its place. */
+/* If standard output was closed (`>&-`), the next file opened must not take its place. A folder does: writing a result
+ * there fails, as it must. */
 static void keep_standard_descriptors(void) {
     for (int fd = 0; fd < 3; fd++)
-        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_WRONLY : O_RDONLY) < 0) return;
+        if (fcntl(fd, F_GETFD) < 0 && open(fd == 1 ? "/" : "/dev/null", fd == 2 ? O_WRONLY : O_RDONLY) < 0) return;
 }
 
 int main(int argc, char **argv) {

@@ -105,6 +105,21 @@ def test_the_example_is_built_with_pkg_config_and_runs(place: Path, static: bool
     assert Path("vae.weights").exists()
 
 
+@pytest.mark.parametrize("name", ["train", "resume"])
+def test_the_commands_that_an_example_names_work_after_an_installation(name: str, place: Path) -> None:
+    if not shutil.which("pkg-config"):
+        pytest.skip("pkg-config is missing")
+    source = (ROOT / "examples" / "c" / f"{name}.c").read_text()
+    commands = re.findall(r"^ \*     (.*?)(?: \*/)?$", source, re.M)
+    assert len(commands) == 3
+    lib = place / PREFIX[1:] / "lib"
+    about = (lib / "pkgconfig" / "darknet-vae.pc").read_text()
+    Path("darknet-vae.pc").write_text(about.replace(PREFIX, f"{place}{PREFIX}"))
+    Path(f"{name}.c").write_text(source.replace(".epochs = 200", ".epochs = 1").replace(".epochs = 20", ".epochs = 1"))
+    environment = {**os.environ, "PKG_CONFIG_PATH": os.getcwd(), "LD_LIBRARY_PATH": str(lib)}
+    assert "epoch 1" in checked(["sh", "-ec", "\n".join(commands)], env=environment)
+
+
 def test_the_example_with_checkpoints_continues_where_it_was_stopped(place: Path) -> None:
     environment = built(place, "resume", static=False)
     heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)

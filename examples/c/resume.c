@@ -1,6 +1,8 @@
 /* Train with checkpoints, go on after Ctrl-C or a crash, and use the model file:
  *     cc resume.c -o resume $(pkg-config --cflags --libs darknet-vae)
- *     ./resume vae_digits.cfg digits.csv      Ctrl-C, and once more: it goes on where it was */
+ *     files=$(pkg-config --variable=prefix darknet-vae)/share/darknet-vae
+ *     ./resume $files/vae_digits.cfg $files/digits.csv
+ * Ctrl-C, and the last line once more: it goes on where it was. */
 #include <darknet.h>
 #include <signal.h>
 #include <stdio.h>

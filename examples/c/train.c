@@ -1,6 +1,7 @@
 /* Train a network on a table and save its weights:
  *     cc train.c -o train $(pkg-config --cflags --libs darknet-vae)
- *     ./train vae_digits.cfg digits.csv */
+ *     files=$(pkg-config --variable=prefix darknet-vae)/share/darknet-vae
+ *     ./train $files/vae_digits.cfg $files/digits.csv */
 #include <darknet.h>
 #include <stdio.h>
 

@@ -207,7 +207,10 @@ def test_shells_complete_verbs_options_and_words(shell: str, completed) -> None:
     if not shutil.which(shell):
         pytest.skip(f"{shell} is missing")
     assert set(completed("")) >= set(VERBS)
-    assert completed("eval") == ["evaluate"]
+    assert completed("eval") == ["evaluate"] and {"vae", "autoencoder"} <= set(completed(""))
+    for word in ("vae", "autoencoder"):
+        assert completed(word, "eval") == ["evaluate"] and set(completed(word, "")) >= set(VERBS)
+        assert completed(word, "train", "-epo") == ["-epochs"]
     assert completed("train", "-epo") == ["-epochs"] and completed("train", "--epo") == ["--epochs"]
     assert completed("train", "-precision", "bf") == ["bf16"]
     for verb in VERBS:

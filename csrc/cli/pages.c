@@ -256,12 +256,15 @@ static void completion_zsh(const cli_args *args) {
 }
 
 static void completion_fish(const cli_args *args) {
+    const char *after = "contains -- (commandline -opc)[-1] vae autoencoder";
     for (const cli_verb *v = cli_verbs; v->name; v++) {
         if (!is_here(args, v)) continue;
-        printf("complete -c %s -n __fish_use_subcommand -f -a %s -d '", args->program, v->name);
+        printf("complete -c %s -n '__fish_use_subcommand; or %s' -f -a %s -d '", args->program, after, v->name);
         quoted(v->help, "\\");
         puts("'");
     }
+    printf("complete -c %s -n __fish_use_subcommand -f -a 'vae autoencoder' -d 'may stand before a command'\n",
+           args->program);
     for (const cli_option *o = cli_options; o->verbs; o++) {
         printf("complete -c %s -n '__fish_seen_subcommand_from", args->program);
         for (const cli_verb *v = cli_verbs; v->name; v++)

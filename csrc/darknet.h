@@ -228,7 +228,7 @@ typedef struct dn_rows {
 } dn_rows;
 
 /* Are these rows that the network can be trained and evaluated with? Those functions ask the same; here the message,
- * with row, column and value, also names the file that the rows are from. */
+ * with row, column and value, also names the file that the rows are from. So do rows that make no whole sequences. */
 DN_API dn_status dn_net_check_rows(const dn_net *net, const dn_rows *rows, const char *path);
 
 /* One step by hand, with at most `batch` rows. Without a truth no loss is computed. */

@@ -349,6 +349,10 @@ def test_typing_errors_get_the_word_that_was_meant() -> None:
 
 def test_files_in_the_wrong_order_get_the_right_one() -> None:
     failure([*MODULE, "train", CSV, CFG], 2, "the CFG comes first", f"{CFG} {CSV}")
+    for words in (["train", "-", "-"], ["evaluate", CFG, "-", "-weights", "-"], ["train", CFG, "-", "-valid", "-"]):
+        failure([*MODULE, *words], 2, "only one of the files that are read can be -, standard input")
+    for verb in ("columns", "init"):
+        failure([*MODULE, verb, CFG], 2, f"{CFG} is a cfg, not a table: inspect {CFG} shows the network")
     failure([*MODULE, "encode", CFG, "vae.weights"], 2, "-weights vae.weights?")
     failure([*MODULE, "encode", "vae.weights", CSV], 2, "-weights vae.weights?")
     failure([*MODULE, "train", CFG, CSV, "vae.weights"], 2, "-weights vae.weights?")

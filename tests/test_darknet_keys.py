@@ -159,6 +159,9 @@ def test_padding_of_local_layers_may_be_said_in_pixels(network: Build) -> None:
     [
         ("[net]\nheight=1048576\nwidth=1\nchannels=1\n[upsample]\nstride=32768\n", "stride=32768 makes too much of 1048576 x 1"),
         (IMAGE + "[upsample]\nstride=-5\n", "blocks of stride=-5 are larger than the input 5 x 4"),
+        (VECTOR + "[route]\nlayers=-1\n", r"layers=-1, but this is the first layer: there is none before it"),
+        (VECTOR + "[shortcut]\nfrom=-3\n", r"from=-3, but this is the first layer: there is none before it"),
+        (VECTOR + DENSE + "[route]\nlayers=-2\n", r"layers=-2 is not a layer before this one \(0 to 0\)"),
         (VECTOR + "[connected]\noutput=2147483647\n" + DENSE + "[route]\nlayers=-1,-2\n", "2147483650 outputs are too many"),
         (IMAGE + "[upsample]\nstride=0\n", "stride=0 gives no output"),
         (IMAGE + "[upsample]\nstride=32768\n" * 4, "makes too much|values|large"),

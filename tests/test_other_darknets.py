@@ -153,6 +153,7 @@ def test_activations_of_newer_darknets_are_called_that(name: str, network: Build
     [
         ("[net]\ninputs=2\n[conected]\n", r"net\.cfg:3: \[conected\] unknown layer type \(did you mean 'connected'\?\)"),
         ("[net]\ninputs=2\n[zzzzzzzz]\n", r"net\.cfg:3: \[zzzzzzzz\] unknown layer type$"),
+        ("[net]\ninputs=2\n[connected]\n[net]\n", r"net\.cfg:4: \[net\] a second section about the whole network: there is one"),
         ("[nett]\ninputs=2\n", r"the first section must be \[net\] \(did you mean 'net'\?\)"),
         ("[net]\ninputs=2\n[connected]\nactivation=lekay\n", r"unknown activation 'lekay' \(did you mean 'leaky'\?\)"),
         ("[net]\ninputs=2\n[connected]\nactivation=Relu\n", r"unknown activation 'Relu' \(did you mean 'relu'\?\)"),

@@ -268,6 +268,10 @@ static int parse_check(const cli_args *args) {
         return cli_usage(args, "the CFG comes first: %s %s %s", v->name, args->data, args->cfg);
     if ((args->cfg != NULL) + (args->data != NULL) < least)
         return cli_usage(args, "%s needs %s", v->name, v->arguments);
+    const char *const inputs[] = {args->cfg, args->data, args->valid, args->weights, args->resume};
+    int piped = 0;
+    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) piped += inputs[i] && !strcmp(inputs[i], "-");
+    if (piped > 1) return cli_usage(args, "only one of the files that are read can be -, standard input");
     const struct limit {
         const char *name;
         long value, most;

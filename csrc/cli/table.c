@@ -28,6 +28,8 @@ const char *cli_found(const cli_args *args, const char *path, char text[CLI_PATH
 int cli_frame(const cli_args *args, const char *path, dn_frame *frame) {
     char bundled[CLI_PATH];
     dn_frame_options options = cli_frame_options(args);
+    if (cli_ends_in(path, ".cfg"))
+        return cli_usage(args, "%s is a cfg, not a table: inspect %s shows the network", path, path);
     int code = cli_check(args, dn_frame_load(frame, cli_found(args, path, bundled), &options));
     if (!code) cli_warn_lines(args, frame->warnings);
     return code;

@@ -13,13 +13,15 @@
 #include <stdio.h>
 #include <string.h>
 
-dn_status dn_job_whole(const dn_net *net, size_t rows) {
+static dn_status job_whole(const dn_net *net, size_t rows, const char *path) {
     size_t steps = (size_t)dn_net_steps(net);
     DN_CHECK(rows % steps == 0, DN_E_USAGE,
              "%s: %zu rows are not whole sequences of time_steps=%zu rows: %zu are left over, %zu more would fill one",
-             net->cfg->path, rows, steps, rows % steps, steps - rows % steps);
+             path, rows, steps, rows % steps, steps - rows % steps);
     return DN_OK;
 }
+
+dn_status dn_job_whole(const dn_net *net, size_t rows) { return job_whole(net, rows, net->cfg->path); }
 
 size_t dn_job_step(const dn_plan *plan, size_t rows) {
     const dn_net *net = plan->net;
@@ -118,6 +120,7 @@ dn_status dn_job_check(const dn_net *net, const char *prefix, const dn_rows *row
 }
 
 static dn_status job_check_rows(const dn_net *net, const dn_rows *rows, const char *path) {
+    DN_TRY(job_whole(net, rows->n, path));
     DN_TRY(dn_job_need_truth(net, rows));
     dn_status status = dn_job_check(net, "", rows, 0);
     return status == DN_OK ? DN_OK : dn_fail_prefix(status, "%s: ", path);

@@ -34,10 +34,8 @@ static dn_status route_parse(dn_layer *l, dn_section *s) {
     int image = 1;
     const dn_layer *first = NULL;
     for (int i = 0; i < st->n; i++) {
-        int index = st->sources[i] < 0 ? l->index + st->sources[i] : st->sources[i];
-        if (index < 0 || index >= l->index)
-            return dn_cfg_error(s, "layers", "%d is not a layer before this one (0 to %d)", st->sources[i],
-                                l->index - 1);
+        int index;
+        DN_TRY(dn_layer_before(l, s, "layers", st->sources[i], &index));
         st->sources[i] = index;
         dn_layer_reads(l, index);
         const dn_layer *from = dn_layer_at(l, index);

@@ -30,9 +30,7 @@ static dn_status shortcut_parse(dn_layer *l, dn_section *s) {
         return dn_cfg_error(s, "from", "from=%s: several layers change what the layer computes and are not supported",
                             st->list);
     DN_TRY(dn_cfg_int(s, "from", 0, INT_MIN, INT_MAX, &from));
-    st->from = from < 0 ? l->index + from : from;
-    if (st->from < 0 || st->from >= l->index)
-        return dn_cfg_error(s, "from", "from=%d is not a layer before this one (0 to %d)", from, l->index - 1);
+    DN_TRY(dn_layer_before(l, s, "from", from, &st->from));
     dn_layer_reads(l, st->from);
     DN_TRY(dn_layer_need_image(l, s));
     const dn_layer *source = dn_layer_at(l, st->from);

@@ -10,6 +10,15 @@ dn_layer *dn_layer_at(const dn_layer *layer, int index) { /* layers are contiguo
     return index >= 0 && index < layer->net->n_layers ? (dn_layer *)layer + (index - layer->index) : NULL;
 }
 
+dn_status dn_layer_before(const dn_layer *l, dn_section *s, const char *key, int given, int *index) {
+    *index = given < 0 ? l->index + given : given;
+    if (!l->index)
+        return dn_cfg_error(s, key, "%s=%d, but this is the first layer: there is none before it", key, given);
+    if (*index < 0 || *index >= l->index)
+        return dn_cfg_error(s, key, "%s=%d is not a layer before this one (0 to %d)", key, given, l->index - 1);
+    return DN_OK;
+}
+
 void dn_layer_reads(dn_layer *l, int source) {
     if (source < l->reads_from) l->reads_from = source;
     if (source < 0) return;

@@ -290,6 +290,8 @@ dn_layer *dn_layer_at(const dn_layer *layer, int index); /* NULL outside the net
 
 /* For parse: sources other than the layer before, and shapes. */
 void dn_layer_reads(dn_layer *layer, int source);
+/* The index of an earlier layer that a key gives, below 0 counted back from this one. */
+dn_status dn_layer_before(const dn_layer *layer, dn_section *section, const char *key, int given, int *index);
 void dn_layer_image_out(dn_layer *layer, int channels, int height, int width);
 void dn_layer_vector_out(dn_layer *layer, int outputs);
 dn_status dn_layer_need_image(dn_layer *layer, dn_section *section);

@@ -36,6 +36,8 @@ dn_status dn_layer_type_unknown(const dn_section *s) {
     const char *known[N_TYPES * NAMES + 1] = {NULL};
     dn_like like;
     int n = 0;
+    if (!strcmp(s->name, "net") || !strcmp(s->name, "network"))
+        return dn_cfg_error(s, NULL, "a second section about the whole network: there is one, the first");
     if (dn_foreign_type(s->name)) return dn_cfg_error(s, NULL, "this layer type of newer Darknets is not supported");
     for (int i = 0; i < N_TYPES; i++) {
         known[n++] = dn_layer_types[i]->name;

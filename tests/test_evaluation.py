@@ -300,8 +300,11 @@ def test_the_command_line_prints_elbo_and_log_likelihood(kind: str, network: Bui
         assert float(shown.split(f"{name} ")[1].split()[0]) == pytest.approx(here[name], rel=1e-5)  # type: ignore[literal-required]
     assert "no bound" in text and all(len(line) <= 80 for line in text.splitlines()[1:])
     network(vae(12, 3))
-    assert "no ELBO" in run(words).stdout
-    assert json.loads(run([*words, "-json"]).stdout)["log_likelihood"] is None
+    text = run(words).stdout
+    assert "no ELBO" in text
+    told = json.loads(run([*words, "-json"]).stdout)
+    assert told["log_likelihood"] is None and told["no_elbo"] == text.split("no ELBO: ")[1].splitlines()[0]
+    assert "no_elbo" not in json.loads(run([*words[:-4], "-json"]).stdout)  # nobody asked for draws
 
 
 @BOTH

@@ -56,11 +56,13 @@ static void json_list(FILE *to, const char *name, const double *values, size_t n
     putc(']', to);
 }
 
-static void print_json(FILE *to, const dn_evaluation *e, const dn_report *shown, int latent) {
+/* asked: for draws, by -k or -samples. */
+static void print_json(FILE *to, const dn_evaluation *e, const dn_report *shown, int latent, int asked) {
     putc('{', to);
     cli_json_report(to, shown);
     fputs(", ", to);
     cli_json_report(to, &e->measures);
+    if (asked && *e->reason) fputs(", \"no_elbo\": ", to), cli_json_text(to, e->reason);
     if (latent) {
         json_list(to, "latent_kl", e->kl, e->units);
         json_list(to, "latent_mean", e->mean, e->units);
@@ -190,7 +192,7 @@ int cli_evaluate(const cli_args *args) {
         FILE *to = args->output && !cli_is_file(args->output) ? stderr : stdout;
         if (j.table.weights && !args->quiet)
             cli_say(args, "means are weighted by column '%s'", cli_row_weight(args, j.net));
-        if (args->json) print_json(to, &e, &shown, args->latent);
+        if (args->json) print_json(to, &e, &shown, args->latent, args->k || args->samples);
         if (!args->json) code = cli_print(args, to, &shown);
         if (!code && !args->json) code = print_text(args, to, &e, options.samples);
         if (!code && to == stdout) code = cli_flush(args);

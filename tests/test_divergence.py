@@ -135,3 +135,23 @@ def test_a_training_whose_first_epoch_is_the_worst_is_warned_of_too(epochs: int,
     with pytest.warns(UserWarning, match=r"the training diverges: .* in the first batch: a smaller learning rate") as caught:
         net.train(X, epochs=epochs, shuffle=False)
     assert len([one for one in caught if "diverges" in str(one.message)]) == 1
+
+
+def test_a_parameter_that_was_set_to_nan_is_named_not_the_data_and_never_saved(device: str, network: Build) -> None:
+    net, X = network(VAE + SSE, seed=1, device=device), rows()
+    net.save("w.weights")
+    kept = Path("w.weights").read_bytes()
+    weights = net.layers[2].params["weights"].copy()
+    weights[1, 1] = np.nan
+    net.layers[2].set("weights", weights)
+    named = r"value \d+ of weights in layer 2 \[connected\] is nan: set or load parameters that are finite"
+    for call in (net.evaluate, net.row_losses):
+        with pytest.raises(errors.NumericError, match=named):
+            call(X * 6)
+    assert re.search(rf"the loss became nan in epoch 1: {named}$", failure(net, X * 200))
+    for name in ("w.weights", "m.safetensors"):
+        with pytest.raises(errors.NumericError, match=rf"{name} is not written: {named}"):
+            net.save(name)
+    with pytest.raises(errors.NumericError, match=named), open("m.safetensors", "wb") as file:
+        net.save(file)
+    assert Path("w.weights").read_bytes() == kept

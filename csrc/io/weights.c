@@ -80,7 +80,9 @@ static dn_status weights_save(const dn_net *net, const char *path, int cutoff) {
             }
             const float *from = dn_net_results(net, t->kind == DN_STATISTIC) + t->offset;
             net->ops->download(net->pool, host, from, t->count * sizeof *host);
-            status = weights_write(w, host, t->count);
+            status = dn_tensor_finite(l, t, host); /* which loading refuses */
+            if (status == DN_E_NUMERIC) dn_fail_prefix(status, "%s is not written: ", path);
+            if (status == DN_OK) status = weights_write(w, host, t->count);
             dn_free(host);
         }
     }

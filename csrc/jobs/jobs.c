@@ -251,6 +251,7 @@ dn_status dn_job_evaluate(dn_plan *plan, dn_job_sums *sums, const dn_rows *rows,
 /* The rows were finite, so either their magnitude or the parameters are to blame. */
 static dn_status job_not_finite(const dn_net *net, const dn_rows *rows, const char *what) {
     size_t column = 0;
+    if (dn_net_finite(net) == DN_E_NUMERIC) return dn_fail_prefix(DN_E_NUMERIC, "%s is not finite: ", what);
     float most = dn_reach(rows->x, rows->n, (size_t)net->inputs, &column);
     return dn_fail(DN_E_NUMERIC,
                    "%s is beyond what a float32 holds: column %zu reaches %.6g; scale the data as in training "

@@ -233,6 +233,8 @@ dn_status dn_trainer_diverged(dn_trainer *t, double loss) {
     int epoch = t->epoch + 1;
     if (isfinite(loss)) what = "a parameter became nan or infinite";
     char kept[64], batch[48] = "", first[224] = "", row[224] = "", values[160] = "", norm[64] = "", advice[256];
+    dn_snapshot_restore(&t->last_good, t->net);
+    if (dn_net_finite(t->net) == DN_E_NUMERIC) return dn_fail_prefix(DN_E_NUMERIC, "%s in epoch %d: ", what, epoch);
     failure_kept(t, kept, sizeof kept);
     if (failure_find(t, &f) != DN_OK) f = (failure){.row = SIZE_MAX, .norm = NAN}; /* then less is known */
     if (f.batch) snprintf(batch, sizeof batch, "; first in batch %llu", (unsigned long long)f.batch);

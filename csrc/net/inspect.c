@@ -1,6 +1,32 @@
 /* Looking into a network: what it is, its layers, its tensors. */
+#include "base/scan.h"
+#include "base/sys.h"
 #include "net/network_parts.h"
+#include <math.h>
 #include <string.h>
+
+dn_status dn_tensor_finite(const dn_layer *l, const dn_tensor *t, const float *host) {
+    size_t at = 0;
+    if (dn_all_finite(host, t->count)) return DN_OK;
+    while (isfinite(host[at])) at++;
+    return dn_fail(DN_E_NUMERIC, "value %zu of %s in layer %d [%s] is %s: set or load parameters that are finite", at,
+                   t->name, l->index, l->type->name, isnan(host[at]) ? "nan" : "infinite");
+}
+
+dn_status dn_net_finite(const dn_net *net) {
+    for (int i = 0; i < net->n_layers; i++)
+        for (int k = 0; k < net->layers[i].n_tensors; k++) {
+            const dn_tensor *t = &net->layers[i].tensors[k];
+            float *host = dn_alloc(t->count, sizeof *host);
+            if (!host) return DN_E_MEMORY;
+            net->ops->download(net->pool, host, dn_net_results(net, t->kind == DN_STATISTIC) + t->offset,
+                               t->count * sizeof *host);
+            dn_status status = dn_tensor_finite(&net->layers[i], t, host);
+            dn_free(host);
+            DN_TRY(status);
+        }
+    return DN_OK;
+}
 
 double dn_net_flops(const dn_net *net) {
     double flops = 0;

@@ -206,6 +206,7 @@ static dn_status add_saved(dn_st_list *list, const dn_net *net, const dn_block *
             const dn_tensor *t = &net->layers[i].tensors[k];
             if ((t->kind == DN_STATISTIC) != block->statistics) continue;
             tensor_name(name, "", &net->layers[i], t);
+            DN_TRY(dn_tensor_finite(&net->layers[i], t, host + t->offset)); /* which loading refuses */
             DN_TRY(dn_st_add_tensor(list, name, DN_ST_F32, t->n_dims, t->dims, host + t->offset));
         }
     return DN_OK;
@@ -242,7 +243,8 @@ static dn_status model_write(const dn_net *net, int training, model_sink sink, v
 static dn_status sink_path(const dn_st_list *list, void *context) { return dn_st_write(list, context); }
 
 dn_status dn_model_save_path(const dn_net *net, const char *path) {
-    return model_write(net, 0, sink_path, (void *)path);
+    dn_status status = model_write(net, 0, sink_path, (void *)path);
+    return status == DN_E_NUMERIC ? dn_fail_prefix(status, "%s is not written: ", path) : status;
 }
 
 typedef struct model_bytes {

@@ -192,6 +192,9 @@ dn_status dn_net_prepare_training(dn_net *net);
 /* The block of parameters, or of statistics, that jobs compute with and files get: their averages over the updates, if
  * the network keeps averages and has had an update since its parameters were set; otherwise the values themselves. */
 const float *dn_net_results(const dn_net *net, int statistics);
+/* DN_E_NUMERIC, with layer and tensor, where one of its values is not a finite number, or of those of all tensors. */
+dn_status dn_tensor_finite(const dn_layer *layer, const dn_tensor *tensor, const float *host);
+dn_status dn_net_finite(const dn_net *net);
 /* Layers compute with those from here on, or again with the values that are trained. */
 void dn_net_use_results(dn_net *net, int results);
 

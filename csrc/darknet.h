@@ -548,9 +548,9 @@ typedef struct dn_train_options {
      * Lines are written at once; a failure to write one is a warning */
     const char *log;
     int log_every; /* n: also a line after every n batches, whose losses are means since the last line; 0: none */
-    /* NULL: none, or the file to which checkpoints are written: a model file, whose name ends in .safetensors, with
-     * everything that the training needs to continue (docs/checkpoints.md). The file is complete at any time; a
-     * failure to write it is a warning */
+    /* NULL: none, or the file to which checkpoints are written: a model file, F.safetensors, with everything that the
+     * training needs to continue (docs/checkpoints.md); names of other kinds of files are DN_E_USAGE. The file is
+     * complete at any time; a failure to write it is a warning */
     const char *checkpoint;
     const char *checkpoint_every; /* "30s": seconds; "1e": epochs; NULL: "60s". One is also written at the end */
     int checkpoint_keep;          /* how many are kept, F.safetensors, F.1.safetensors, ...; 0: 1 */

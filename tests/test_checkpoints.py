@@ -416,7 +416,7 @@ def test_a_checkpoint_never_takes_the_place_of_a_weights_file(network: Build) ->
     net = network(NOISY.format(net=""))
     net.save("w.weights")
     kept = Path("w.weights").read_bytes()
-    for name in ("w.weights", "new", "x.cfg"):
+    for name in ("w.weights", "x.csv", "x.cfg"):
         with pytest.raises(errors.UsageError, match=rf"^checkpoint={re.escape(name)} must end in \.safetensors$"):
             net.train(rows_of(32), 1, checkpoint=name, log="l.csv")
     done = run([*program("binary"), "train", str(CFG), str(DIGITS), "-epochs", "1", "-checkpoint", "w.weights"])

@@ -36,6 +36,15 @@ static dn_status checkpoint_every(dn_checkpoints *c, const char *text) {
     return DN_OK;
 }
 
+/* A name by which files of another kind go, one of which it would replace. */
+static int is_name_of_others(const char *path) {
+    static const char *const ends[] = {".weights", ".cfg", ".csv", ".npy", ".jsonl"};
+    size_t n = strlen(path);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (n > strlen(ends[i]) && !strcmp(path + n - strlen(ends[i]), ends[i])) return 1;
+    return 0;
+}
+
 dn_status dn_checkpoints_create(dn_trainer *t, const dn_train_options *o) {
     dn_checkpoints *c = &t->checkpoints;
     int wanted = o->checkpoint && *o->checkpoint;
@@ -53,7 +62,7 @@ dn_status dn_checkpoints_create(dn_trainer *t, const dn_train_options *o) {
     c->keep = o->checkpoint_keep ? o->checkpoint_keep : 1;
     DN_TRY(dn_writer_replace(&w, o->checkpoint));
     dn_writer_abort(w);
-    DN_CHECK(dn_is_model_name(o->checkpoint), DN_E_USAGE, "checkpoint=%s must end in .safetensors", o->checkpoint);
+    DN_CHECK(!is_name_of_others(o->checkpoint), DN_E_USAGE, "checkpoint=%s must end in .safetensors", o->checkpoint);
     if (!(c->path = dn_strdup(o->checkpoint))) return DN_E_MEMORY;
     c->owner = getpid(), c->due = dn_now() + c->seconds, c->epoch = -1;
     return DN_OK;

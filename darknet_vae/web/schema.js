@@ -29,8 +29,19 @@ function roundTo(v, places) {
 
 const timeUnit = (form) => (form & 8 ? 1e-6 : form & 4 ? 1 : form & 3 ? 60 : 86400);
 
+/** The value of one row stands for the values around it, as in the core (csrc/io/columns_numbers.c). */
+function singleAt({ values, below, at, rows }, i, rank) {
+  const off = rank - (below[i] + 0.5), exact = Math.min(Math.max(1e-3, 4e-8 * rows), 0.25);
+  const next = off < 0 ? i - 1 : i + 1, first = Math.min(i, next);
+  const single = first >= 0 && first + 1 < values.length && at[next] === 1 && below[first] + 1 === below[first + 1];
+  if (Math.abs(off) <= exact || !single) return values[i];
+  const part = Math.min((Math.abs(off) - exact) / (1 - 2 * exact), 0.5);
+  return values[i] * (1 - part) + values[next] * part;
+}
+
 /** The value of a column at a rank, between the learned values linearly. */
-function valueAt({ values, below, at }, rank) {
+function valueAt(column, rank) {
+  const { values, below, at } = column;
   let low = 0;
   for (let high = values.length; high - low > 1;) {
     const middle = (low + high) >> 1;
@@ -38,6 +49,7 @@ function valueAt({ values, below, at }, rank) {
     else high = middle;
   }
   const from = below[low] + at[low];
+  if (at[low] === 1 && rank < from) return singleAt(column, low, rank);
   if (rank <= from || low === values.length - 1) return values[low];
   const part = (rank - from) / (below[low + 1] - from);
   return values[low] * (1 - part) + values[low + 1] * part;

@@ -1031,11 +1031,6 @@ class Network:
         return bool(self._info().variational)
 
     @property
-    def _learned_prior(self) -> bool:
-        """Latents have a mixture as prior, so that the KL to N(0, 1) by latent is not the latent loss."""
-        return any("prior.means" in layer.params for layer in self.layers)
-
-    @property
     def learning_rate(self) -> float:
         """At the current step."""
         return float(self._info().learning_rate)

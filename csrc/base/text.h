@@ -2,6 +2,13 @@
 #ifndef DN_TEXT_H
 #define DN_TEXT_H
 #include "base/status.h"
+#include <string.h>
+
+/* Does a text end so, after something else? */
+static inline int dn_ends_in(const char *text, const char *end) {
+    size_t n = strlen(text), m = strlen(end);
+    return n > m && !strcmp(text + n - m, end);
+}
 
 typedef struct dn_text {
     char *bytes; /* zero-terminated once something has been added; to be freed with dn_free */

@@ -144,6 +144,8 @@ dn_status dn_columns_measure(columns_column *c, const double *sorted, size_t n);
 dn_status dn_columns_knots_alloc(columns_knots *knots, int n);
 void dn_columns_knots_free(columns_knots *knots);
 void dn_columns_knots_finish(columns_knots *knots);
+/* Are knots i and i + 1 values of one row each, with nobody between? Then numbers between them are drawn, too. */
+int dn_columns_single(const columns_knots *knots, int i);
 float dn_columns_code_number(const columns_column *c, int coding, double value);
 double dn_columns_decode_number(const columns_column *c, int coding, double code);
 /* Write a number with so many decimals, or -1: as many as needed; returns the length. */

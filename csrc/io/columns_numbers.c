@@ -193,8 +193,7 @@ float dn_columns_code_number(const columns_column *c, int coding, double v) {
     return (float)clip((v - c->mean) / (c->deviation > DBL_MIN ? c->deviation : DBL_MIN), -most, most);
 }
 
-/* Knots i and i + 1 are values of one row each, with nobody between. */
-static int are_single(const columns_knots *k, int i) {
+int dn_columns_single(const columns_knots *k, int i) {
     return i >= 0 && i + 1 < k->n && k->at[i] == 1 && k->at[i + 1] == 1 && k->below[i] + 1 == k->below[i + 1];
 }
 
@@ -202,9 +201,9 @@ static int are_single(const columns_knots *k, int i) {
  * neighbour, or rows drawn from a table of measurements would be made of its cells. Only so near the middle that
  * rounding of codes to float32 makes no difference is it the value itself. */
 static double single_value(const columns_knots *k, int i, double rank) {
-    double off = rank - ((double)k->below[i] + 0.5), exact = fmin(fmax(1e-3, 4e-8 * (double)k->rows), 0.25);
+    double off = rank - ((double)k->below[i] + 0.5), exact = clip(4e-8 * (double)k->rows, 1e-3, 0.25);
     int next = off < 0 ? i - 1 : i + 1;
-    if (fabs(off) <= exact || !are_single(k, next < i ? next : i)) return k->values[i];
+    if (fabs(off) <= exact || !dn_columns_single(k, next < i ? next : i)) return k->values[i];
     double part = fmin((fabs(off) - exact) / (1 - 2 * exact), 0.5);
     return k->values[i] * (1 - part) + k->values[next] * part;
 }

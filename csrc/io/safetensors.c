@@ -4,6 +4,7 @@
 #include "io/safetensors.h"
 #include "base/crc32c.h"
 #include "base/sys.h"
+#include "base/text.h"
 #include "io/json.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -286,8 +287,7 @@ static dn_status st_not_weights(const dn_st *f, const char *bytes) {
     uint32_t version[2];
     memcpy(version, bytes, sizeof version);
     if (version[0] > 99 || version[1] < 1 || version[1] > 99) return DN_OK;
-    size_t n = strlen(f->label), end = sizeof ".safetensors" - 1;
-    int misnamed = n > end && !strcmp(f->label + n - end, ".safetensors");
+    int misnamed = dn_ends_in(f->label, ".safetensors");
     return dn_fail(DN_E_FORMAT, "%s: it looks like a Darknet weights file, not like a model file or a checkpoint: %s%s",
                    f->label, misnamed ? "give it a name that ends in .weights" : "give it as -weights ",
                    misnamed ? "" : f->label);

@@ -2,6 +2,7 @@
  * layer by layer, in the order in which the layer type plans them. Everything is little-endian, and there is no table
  * of contents, so sizes are checked against the network before anything is overwritten. */
 #include "base/sys.h"
+#include "base/text.h"
 #include "io/csv.h"
 #include "io/safetensors.h"
 #include "net/network.h"
@@ -90,8 +91,7 @@ static dn_status weights_save(const dn_net *net, const char *path, int cutoff) {
 }
 
 dn_status dn_net_save_range(const dn_net *net, const char *path, int cutoff) {
-    size_t n = strlen(path);
-    DN_CHECK(n <= 4 || strcmp(path + n - 4, ".cfg"), DN_E_USAGE,
+    DN_CHECK(!dn_ends_in(path, ".cfg"), DN_E_USAGE,
              "%s is the name of a cfg: weights are saved as F.weights, a whole network as F.safetensors", path);
     if (!dn_is_model_name(path)) DN_EXCLUSIVE(net, weights_save(net, path, cutoff));
     DN_CHECK(cutoff < 0, DN_E_USAGE, "%s: a model file has all layers; only a weights file can end before layer %d",

@@ -4,6 +4,7 @@
 #include "base/number.h"
 #include "base/sys.h"
 #include "base/sys_calls.h"
+#include "base/text.h"
 #include "jobs/training_fields.h"
 #include "net/model_file.h"
 #include <errno.h>
@@ -39,9 +40,8 @@ static dn_status checkpoint_every(dn_checkpoints *c, const char *text) {
 /* A name by which files of another kind go, one of which it would replace. */
 static int is_name_of_others(const char *path) {
     static const char *const ends[] = {".weights", ".cfg", ".csv", ".npy", ".jsonl"};
-    size_t n = strlen(path);
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-        if (n > strlen(ends[i]) && !strcmp(path + n - strlen(ends[i]), ends[i])) return 1;
+        if (dn_ends_in(path, ends[i])) return 1;
     return 0;
 }
 

@@ -91,7 +91,7 @@ static dn_status where_exists(const dn_schema *schema, const where_term *t, cons
     for (int i = 0; i + 1 < k->n; i++) {
         if (!(k->values[i] < t->number && t->number < k->values[i + 1]) || k->below[i] + k->at[i] != k->below[i + 1])
             continue;
-        if (k->at[i] == 1 && k->at[i + 1] == 1) continue; /* of one row each: what is between comes back, too */
+        if (dn_columns_single(k, i)) continue;
         if (where_compare(t->op, k->values[i], t->number) || where_compare(t->op, k->values[i + 1], t->number))
             continue;
         where_value_text(c, k->values[i], below);

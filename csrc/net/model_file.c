@@ -2,6 +2,7 @@
 #include "net/model_file.h"
 #include "base/scan.h"
 #include "base/sys.h"
+#include "base/text.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -274,11 +275,7 @@ void dn_bytes_free(char *bytes) { dn_free(bytes); }
 
 /* ---- which files are models ---- */
 
-int dn_is_model_name(const char *path) {
-    static const char suffix[] = ".safetensors";
-    size_t n = strlen(path), m = sizeof suffix - 1;
-    return n > m && !strcmp(path + n - m, suffix);
-}
+int dn_is_model_name(const char *path) { return dn_ends_in(path, ".safetensors"); }
 
 int dn_is_model_file(const char *path) {
     char *bytes;

@@ -85,6 +85,8 @@ def traversals(
     0 on, are drawn in their order; without them all, sorted by KL if there is an X, else by how much they change what is
     decoded, and of many the first ones. An autoencoder's span is in standard deviations of its codes over X."""
     net._need_latent()
+    from ..reporting.model import describe
+
     steps, span = whole("steps", steps, 2, 100), real("span", span)
     if not 0 < span < np.inf:
         raise errors.UsageError(f"span={span} is not above 0")
@@ -111,7 +113,7 @@ def traversals(
     said = _style.listed(len(shown), len(chosen), "latents", which if dims is None else "the first ones")
     where = "around 0, the middle of the prior" if x is None else f"around row {row}"
     title = f"What each latent changes, {where}" + (f"\n{said}" if said else "")
-    measure = "KL to N(0, 1):" if net._learned_prior else "KL"  # of a normal prior the one is the other
+    measure = "KL to N(0, 1):" if describe(net).learned_prior else "KL"  # of a normal prior the one is the other
     names = [f"latent {d + 1}" + (f"\n{measure} {kl[d]:.2f} nats" if kl is not None else "") for d in shown]
     words = [f"{v:+.3g}" if abs(v) > 1e-9 else "0" for v in at]
     label = "added to the latent" if x is not None else "value of the latent"
